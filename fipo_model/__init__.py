@@ -1,0 +1,36 @@
+"""FIPO: rewrite naive prompts with a local model.
+
+Importing this package is cheap: every name below lives in a module that imports only the standard library. The heavy
+libraries come in with `PromptOptimizer.from_pretrained` and with the modules under `fipo_model.backends`.
+"""
+
+from fipo_model.errors import FipoError
+from fipo_model.fidelity import FidelitySettings
+from fipo_model.generation import Completion, Generator, Message, Sampling
+from fipo_model.judge import Comparison, Judge, LLMJudge, Verdict
+from fipo_model.optimizer import PromptOptimizer
+from fipo_model.templates import FIPO_1, Template, load_template
+from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FIPO_1",
+    "Candidate",
+    "Comparison",
+    "Completion",
+    "FidelitySettings",
+    "FipoError",
+    "Generator",
+    "Judge",
+    "LLMJudge",
+    "Message",
+    "OptimizationRequest",
+    "OptimizedPrompt",
+    "Outcome",
+    "PromptOptimizer",
+    "Sampling",
+    "Template",
+    "Verdict",
+    "load_template",
+]

@@ -1,0 +1,108 @@
+"""How the in-process generator spends its time: which rows share a batch, a prompt's beginning, a source of chance."""
+
+import copy
+import random
+from collections.abc import Sequence
+
+from fipo_model.errors import explain_missing
+
+with explain_missing("local", "torch", "transformers"):
+    import torch
+    from transformers import DynamicCache, LogitsProcessor, PreTrainedModel
+    from transformers.cache_utils import DynamicLayer
+
+# Below this, computing the shared beginning apart costs more than it saves.
+_SHORTEST_PREFIX = 16
+# A batch whose rows differ more than this in length computes more padding than it gains.
+_LONGEST_TO_SHORTEST = 2.0
+_ALWAYS_TOGETHER = 64
+
+
+def plan_batches(lengths: Sequence[int], *, new_tokens: int, token_budget: int) -> list[list[int]]:
+    """Cut rows into batches of similar length: indices, shortest rows first.
+
+    `lengths` are the rows' prompt tokens. A batch holds at most `token_budget` tokens, padding and the `new_tokens` of
+    each row included, which bounds the memory of the key-value cache. A single row over the budget goes alone.
+    """
+    batches: list[list[int]] = []
+    shortest = 0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        length = lengths[index]
+        fits = bool(batches) and (len(batches[-1]) + 1) * (length + new_tokens) <= token_budget
+        if not fits or length > max(_ALWAYS_TOGETHER, _LONGEST_TO_SHORTEST * shortest):
+            batches.append([])
+            shortest = length
+        batches[-1].append(index)
+    return batches
+
+
+class SeededChoice(LogitsProcessor):
+    """Draws each row's next token from its own random numbers, so that the batch around it makes no difference.
+
+    It is the last processor: scores in, scores out that leave one token possible (inverse transform sampling), after
+    which greedy decoding is sampling. torch's generator is shared by a batch and would tie a row's sample to its
+    neighbours; transformers has no per-row seed.
+    """
+
+    def __init__(self, seeds: Sequence[str]) -> None:
+        self._sources = [random.Random(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Scores of shape (rows, vocabulary)."""
+        cumulative = scores.double().softmax(dim=-1).cumsum(dim=-1)
+        draws = torch.tensor([[source.random()] for source in self._sources], dtype=torch.double, device=scores.device)
+        # right=True skips tokens of probability zero in front of the drawn one.
+        chosen = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
+        chosen = chosen.clamp(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)  # type: ignore[return-value]
+
+
+class SharedPrefix:
+    """The key-value cache of what prompts begin with: the template's fixed text is computed once, not for every row.
+
+    Keeps one prefix: that of the last batch, or of the last two single prompts.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._ids: list[int] = []
+        self._cache: DynamicCache | None = None
+        self._last_row: list[int] = []
+
+    def cache_for(self, rows: Sequence[list[int]]) -> tuple[int, DynamicCache | None]:
+        """How many tokens the rows begin with that are already computed, and a cache of them for `len(rows)` rows.
+
+        At least one token of every row is left to be computed. (0, None) where sharing does not pay.
+        """
+        compared = rows if len(rows) > 1 else [*rows, self._last_row]
+        self._last_row = rows[0]
+        room = min(map(len, rows)) - 1
+        common = rows[0][: min(room, _common_length(compared))]
+        known = min(room, _common_length([self._ids, *rows]))
+        # Recompute only for a prefix that is worth it: a batch of samples of one prompt, or another template.
+        if len(common) >= _SHORTEST_PREFIX and (
+            known < _SHORTEST_PREFIX or (len(common) - known) * len(rows) > 2 * len(common)
+        ):
+            self._compute(common)
+            known = len(common)
+        if known < _SHORTEST_PREFIX or self._cache is None:
+            return 0, None
+        cache = copy.deepcopy(self._cache)
+        if known < len(self._ids):
+            cache.crop(known)
+        cache.batch_repeat_interleave(len(rows))
+        return known, cache
+
+    def _compute(self, ids: list[int]) -> None:
+        cache = DynamicCache(config=self._model.config)
+        tokens = torch.tensor([ids], device=self._model.device)
+        self._model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        # Sliding-window and recurrent layers cannot be cropped or padded behind the prefix.
+        is_plain = all(type(layer) is DynamicLayer for layer in cache.layers)
+        self._ids, self._cache = (ids, cache) if is_plain else ([], None)
+
+
+def _common_length(rows: Sequence[list[int]]) -> int:
+    """How many tokens all the rows begin with: what the smallest and the largest in dictionary order share."""
+    first, last = min(rows), max(rows)
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))

@@ -1,0 +1,75 @@
+"""Everything FIPO raises on purpose: what happened, and what to do about it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+
+class FipoError(Exception):
+    """Root of all errors FIPO raises on purpose; its message is fit to be shown to a user."""
+
+
+class InputError(FipoError, ValueError):
+    """A prompt, row, option or file that cannot be used as given."""
+
+
+class PromptTooLongError(InputError):
+    """A conversation does not fit into the model's context. Nothing was cut.
+
+    `index` is its place in the batch; `tokens` counts its tokens including the room for the reply; `limit` is the
+    number of tokens the model's context holds. A server may not say the numbers.
+    """
+
+    def __init__(self, *, index: int, tokens: int | None, limit: int | None) -> None:
+        super().__init__(index, tokens, limit)
+        self.index = index
+        self.tokens = tokens
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"the request needs {self.tokens or 'too many'} tokens (prompt, context and responses in the template, and "
+            f"the rewrite), but the model's context holds {self.limit or 'fewer'}. Shorten the prompt or its context; "
+            "FIPO does not cut prompts silently."
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (partial(type(self), index=self.index, tokens=self.tokens, limit=self.limit), ())
+
+
+class TemplateError(FipoError, ValueError):
+    """A template file that cannot be used."""
+
+
+class ModelError(FipoError):
+    """A model or adapter that is not there, cannot be loaded, or does not fit its base."""
+
+
+class WeightsError(FipoError):
+    """The default weights cannot be fetched, verified or converted."""
+
+
+class ServerError(FipoError):
+    """An OpenAI-compatible server is unreachable, too slow, or answered with an error."""
+
+
+class MissingExtraError(FipoError, ImportError):
+    """An optional dependency is not installed."""
+
+
+@contextmanager
+def explain_missing(extra: str, *modules: str) -> Iterator[None]:
+    """Around the imports of a leaf module: if one of `modules` is absent, name the extra that brings it.
+
+    Only the absence of the named top-level modules is explained. Any other ImportError (a broken install, a name an
+    upstream release removed) passes through untouched, because telling such a user to install the extra would be wrong.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in modules:
+            raise
+        raise MissingExtraError(
+            f"this needs the package '{error.name}', which is not installed: pip install 'fipo[{extra}]'",
+            name=error.name,
+        ) from error

@@ -1,0 +1,136 @@
+"""What goes into the optimizer and what comes out of it. Pure data; imports nothing heavy."""
+
+import re
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, get_args
+
+from fipo_model.errors import InputError
+
+Outcome = Literal[
+    "optimized",
+    "unchanged",
+    "empty",
+    "truncated",
+    "template_echoed",
+    "answered",
+    "placeholder_lost",
+    "placeholder_invented",
+    "literal_lost",
+    "url_lost",
+    "email_lost",
+    "code_lost",
+    "quotation_lost",
+    "number_lost",
+    "golden_leaked",
+    "context_copied",
+    "off_topic",
+    "too_long",
+    "repetitive",
+    "not_preferred",
+]
+"""What became of a rewrite. Only `optimized` means the returned text differs from the naive instruction."""
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+# Scripts written without spaces are counted by character: one "word" a sentence would make the limit meaningless.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\s\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_SMALLEST_WORD_LIMIT = 60
+
+
+def count_words(text: str) -> int:
+    """Number of words in `text`: runs without white space, or single characters in Chinese, Japanese and Korean."""
+    return len(_WORD.findall(text))
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizationRequest:
+    """One naive prompt to rewrite, with whatever is known about it.
+
+    The naive prompt is the `instruction`, which is rewritten, plus the `context` it is applied to (an article, a
+    sentence, a list of fields), which the optimizer is shown and nothing ever changes. The responses are the optional
+    parts of FIPO's modular template (paper, section 3.1): what the naive prompt got, and what it should have got.
+    """
+
+    instruction: str
+    _: KW_ONLY
+    context: str | None = None
+    silver_response: str | None = None
+    golden_response: str | None = None
+    max_words: int | None = None
+    """Upper bound for the rewrite in words; by default derived from the instruction, see `word_limit`."""
+    keep: tuple[str, ...] = ()
+    """Literals that must survive besides those recognised by form, such as `<name>` or `[TOPIC]`."""
+
+    def __post_init__(self) -> None:
+        for name in ("instruction", "context", "silver_response", "golden_response"):
+            _check_text(name, getattr(self, name))
+        if not self.instruction.strip():
+            raise InputError("the prompt is empty: there is nothing to rewrite. Pass the instruction as text.")
+        if self.max_words is not None and self.max_words < 1:
+            raise InputError(f"max_words must be at least 1, not {self.max_words}")
+        if missing := [literal for literal in self.keep if literal not in self.instruction]:
+            raise InputError(f"keep names {missing[0]!r}, which the prompt does not contain")
+
+    @property
+    def word_limit(self) -> int:
+        """Most words a rewrite may have.
+
+        Without `max_words`: the first of 60, 120, 240, ... that is at least twice the instruction's length. A coarse
+        ladder, so that the bound neither leaks the length of a reference rewrite nor splits a batch into many.
+        """
+        if self.max_words is not None:
+            return self.max_words
+        limit = _SMALLEST_WORD_LIMIT
+        while limit < 2 * count_words(self.instruction):
+            limit *= 2
+        return limit
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is None and name != "instruction":
+        return
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be text, not {type(value).__name__}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} is not valid UTF-8 text: {error.reason} at character {error.start}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One rewrite the model proposed, and what became of it."""
+
+    text: str
+    outcome: Outcome
+    detail: str = ""
+    """What exactly was lost or leaked, for a reader; empty where the outcome says it all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizedPrompt:
+    """The prompt to use, and how it came about.
+
+    `text` is the rewrite when `outcome` is "optimized"; for every other outcome it is the naive instruction, unchanged.
+    """
+
+    text: str
+    request: OptimizationRequest
+    outcome: Outcome
+    candidates: tuple[Candidate, ...]
+    """Everything the model proposed, accepted or not, in the order it was generated."""
+    model: str
+    template: str
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether `text` differs from the naive instruction."""
+        return self.outcome == "optimized"
+
+    @property
+    def detail(self) -> str:
+        """Why the naive instruction was kept, in words; empty for an optimized prompt."""
+        return next((c.detail for c in self.candidates if c.outcome == self.outcome), "")
+
+    def __str__(self) -> str:
+        return self.text

@@ -8,7 +8,7 @@ from fipo_model.errors import explain_missing
 
 with explain_missing("local", "torch", "transformers"):
     import torch
-    from transformers import DynamicCache, LogitsProcessor, PreTrainedModel
+    from transformers import DynamicCache, LogitsProcessor, PreTrainedModel, StoppingCriteria
     from transformers.cache_utils import DynamicLayer
 
 # Below this, computing the shared beginning apart costs more than it saves.
@@ -16,6 +16,8 @@ _SHORTEST_PREFIX = 16
 # A batch whose rows differ more than this in length computes more padding than it gains.
 _LONGEST_TO_SHORTEST = 2.0
 _ALWAYS_TOGETHER = 64
+# Rows that are done are computed on until the batch is rebuilt without them, which costs about one step.
+_DONE_SHARE = 0.125
 
 
 def plan_batches(lengths: Sequence[int], *, new_tokens: int, token_budget: int) -> list[list[int]]:
@@ -44,8 +46,8 @@ class SeededChoice(LogitsProcessor):
     neighbours; transformers has no per-row seed.
     """
 
-    def __init__(self, seeds: Sequence[str]) -> None:
-        self._sources = [random.Random(seed) for seed in seeds]
+    def __init__(self, sources: Sequence[random.Random]) -> None:
+        self._sources = sources
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Scores of shape (rows, vocabulary)."""
@@ -55,6 +57,21 @@ class SeededChoice(LogitsProcessor):
         chosen = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
         chosen = chosen.clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)  # type: ignore[return-value]
+
+
+class EnoughAreDone(StoppingCriteria):
+    """Interrupts decoding when so many rows have ended that going on without them is cheaper."""
+
+    def __init__(self, end_token_ids: Sequence[int]) -> None:
+        self._ends = torch.tensor(end_token_ids)
+        self._done: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: object) -> torch.BoolTensor:
+        """Token ids of shape (rows, tokens); True for all rows to interrupt, False for all to go on."""
+        ended = torch.isin(input_ids[:, -1], self._ends.to(input_ids.device))
+        self._done = ended if self._done is None else self._done | ended
+        is_enough = self._done.sum() >= max(1, _DONE_SHARE * len(ended))
+        return is_enough.expand(len(ended))  # type: ignore[return-value]
 
 
 class SharedPrefix:
@@ -89,7 +106,7 @@ class SharedPrefix:
             return 0, None
         cache = copy.deepcopy(self._cache)
         if known < len(self._ids):
-            cache.crop(known)
+            cache.crop(known - len(self._ids))  # negative: how many tokens to take off the end
         cache.batch_repeat_interleave(len(rows))
         return known, cache
 

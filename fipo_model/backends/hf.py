@@ -1,13 +1,16 @@
 """A Generator in this process, on transformers, with a PEFT adapter if there is one."""
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
-from fipo_model.backends.decoding import SeededChoice, SharedPrefix, plan_batches
+from fipo_model.backends.cpu import mirror_linear_layers
+from fipo_model.backends.decoding import EnoughAreDone, SeededChoice, SharedPrefix, plan_batches
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.generation import Completion, Message, Sampling
 
@@ -20,6 +23,7 @@ with explain_missing("local", "torch", "transformers", "peft", "accelerate", "sa
         LogitsProcessorList,
         PreTrainedModel,
         PreTrainedTokenizerBase,
+        StoppingCriteriaList,
         TemperatureLogitsWarper,
         TopPLogitsWarper,
     )
@@ -85,6 +89,7 @@ class TransformersGenerator:
                 name = Path(model).name if Path(model).is_dir() else str(model)
                 if adapter is not None:
                     base, name = _with_adapter(base, Path(adapter), name), f"{name}+{Path(adapter).name}"
+                mirror_linear_layers(base)
                 generator = cls(base, tokenizer, name=name, token_budget=token_budget)
                 generator._source = source
                 _loaded[source] = generator
@@ -122,24 +127,42 @@ class TransformersGenerator:
         ]
 
     def _run(self, rows: list[list[int]], sampling: Sampling, seeds: list[str]) -> list[list[int]]:
-        """The new tokens of each row, filled up with padding."""
+        """The new tokens of each row, perhaps with padding after its end."""
         shared, cache = self._prefix.cache_for(rows)
         # Padding goes between the shared beginning, which is already in the cache, and the rest of each row;
         # positions are counted from the attention mask, so a row does not notice.
         longest = max(map(len, rows))
-        padding = [longest - len(row) for row in rows]
-        pad = self._pad_token_id
-        input_ids = [row[:shared] + [pad] * gap + row[shared:] for row, gap in zip(rows, padding, strict=True)]
-        mask = [[1] * shared + [0] * gap + [1] * (longest - shared - gap) for gap in padding]
-        output = cast(Any, self.model).generate(
-            torch.tensor(input_ids, device=self.model.device),
-            attention_mask=torch.tensor(mask, device=self.model.device),
-            past_key_values=cache,
-            generation_config=self._config(sampling),
-            logits_processor=_processors(sampling, seeds),
-        )
-        replies: list[list[int]] = output[:, longest:].tolist()
+        padded = [row[:shared] + [self._pad_token_id] * (longest - len(row)) + row[shared:] for row in rows]
+        masks = [[1] * shared + [0] * (longest - len(row)) + [1] * (len(row) - shared) for row in rows]
+        ids, mask = (torch.tensor(values, device=self.model.device) for values in (padded, masks))
+        sources = [random.Random(seed) for seed in seeds]
+        going = list(range(len(rows)))
+        replies: list[list[int]] = [[] for _ in rows]
+        while going:
+            output = cast(Any, self.model).generate(
+                ids,
+                attention_mask=mask,
+                past_key_values=cache,
+                generation_config=self._config(longest + sampling.max_new_tokens - ids.shape[1]),
+                logits_processor=_processors(sampling, [sources[row] for row in going]),
+                stopping_criteria=StoppingCriteriaList([EnoughAreDone(self._end_token_ids)]),
+            )
+            ids, cache = output.sequences, output.past_key_values
+            for row, tokens in zip(going, ids[:, longest:].tolist(), strict=True):
+                replies[row] = tokens
+            # Go on without the rows that are done, on the cache of the others.
+            is_full = ids.shape[1] - longest >= sampling.max_new_tokens
+            left = [] if is_full else [i for i, row in enumerate(going) if not self._has_ended(replies[row])]
+            if left:
+                keep = torch.tensor(left, device=ids.device)
+                ids, mask = ids[keep], mask[keep]
+                mask = torch.cat([mask, mask.new_ones(len(left), ids.shape[1] - mask.shape[1])], dim=1)
+                cache.batch_select_indices(keep)
+            going = [going[i] for i in left]
         return replies
+
+    def _has_ended(self, reply: list[int]) -> bool:
+        return any(token in self._end_token_ids for token in reply)
 
     def _decode(self, rows: list[list[int]], replies: list[list[int]]) -> list[Completion]:
         completions = []
@@ -200,26 +223,27 @@ class TransformersGenerator:
             if limit is not None and needed > limit:
                 raise PromptTooLongError(index=index, tokens=needed, limit=limit)
 
-    def _config(self, sampling: Sampling) -> GenerationConfig:
+    def _config(self, max_new_tokens: int) -> GenerationConfig:
         # Spelled out, because what is left unset is taken from the model's own defaults, which often sample.
         return GenerationConfig(  # type: ignore[no-untyped-call]
-            max_new_tokens=sampling.max_new_tokens,
+            max_new_tokens=max_new_tokens,
+            return_dict_in_generate=True,
             do_sample=False,
             num_beams=1,
             temperature=1.0,
             top_p=1.0,
             top_k=50,
-            eos_token_id=sorted(self._end_token_ids) or None,
+            eos_token_id=self._end_token_ids or None,
             pad_token_id=self._pad_token_id,
         )
 
-    @property
-    def _end_token_ids(self) -> set[int]:
+    @cached_property
+    def _end_token_ids(self) -> list[int]:
         configured = self.model.generation_config.eos_token_id if self.model.generation_config else None
         found = configured if isinstance(configured, list) else [configured, self.tokenizer.eos_token_id]
-        return {token for token in found if token is not None}
+        return sorted({token for token in found if token is not None})
 
-    @property
+    @cached_property
     def _pad_token_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else next(iter(self._end_token_ids), 0))
@@ -254,11 +278,11 @@ def _row_seeds(rows: list[list[int]], seed: int) -> list[str]:
     return seeds
 
 
-def _processors(sampling: Sampling, seeds: list[str]) -> LogitsProcessorList:
+def _processors(sampling: Sampling, sources: list[random.Random]) -> LogitsProcessorList:
     if sampling.is_greedy:
         return LogitsProcessorList()
     return LogitsProcessorList(
-        [TemperatureLogitsWarper(sampling.temperature), TopPLogitsWarper(sampling.top_p), SeededChoice(seeds)]
+        [TemperatureLogitsWarper(sampling.temperature), TopPLogitsWarper(sampling.top_p), SeededChoice(sources)]
     )
 
 

@@ -17,7 +17,7 @@ _MOST_ROWS = 56
 
 def mirror_linear_layers(model: nn.Module) -> None:
     """Let the linear layers of an fp32 model on the CPU compute decoding batches the quick way round, in place."""
-    if not torch.backends.mkl.is_available():
+    if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
         return
     for module in model.modules():
         if type(module) is nn.Linear and module.weight.device.type == "cpu" and module.weight.dtype == torch.float32:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from fipo_model.asking import asks
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
 
@@ -18,6 +19,8 @@ from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_word
 # set phrases a rewrite may use, so more is allowed there.
 _COPIED_WORDS = 8
 _COPIED_CONTEXT_WORDS = 12
+# A run of the golden response gives it away only by what the naive prompt does not say: so many content words of it.
+_NEW_WORDS = 5
 # A rewrite that keeps fewer of the naive prompt's content words than this is about something else.
 _LEAST_TOPIC_SHARE = 0.25
 _LEAST_DISTINCT_TRIGRAMS = 0.6
@@ -36,9 +39,18 @@ _QUOTATION = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|«([^»\n]+)»|(?<![\
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOPIC_WORD = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u052f]{4,}")  # alphabets with spaces between words
 _WORDS = re.compile(r"\w+")
+_COMMON_WORDS = frozenset(
+    "about also answer could each following from gives give have here into like make more need please prompt provide "
+    "question should some tell text than that their them then there these they thing things this those using want what "
+    "when where which will with would write your".split()
+)
 _REPLY_OPENING = re.compile(
     r"(?i)(?:sure|certainly|of course|absolutely)\b[,!.]|(?:here (?:is|are)|here's)\b|i(?:'m| am) sorry\b|as an ai\b"
     r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b"
+)
+_META_TALK = (
+    *("naive prompt", "silver response", "golden response", "original prompt", "rewritten prompt", "rewritten version"),
+    *("this prompt", "the prompt is"),
 )
 _STATED_ANSWER = re.compile(r"(?i)\b(?:the|final|correct|right) (?:final |correct |right )?answer (?:is|:)")
 
@@ -64,6 +76,8 @@ def answered(rewrite: str, request: OptimizationRequest) -> str | None:
         return f"begins like a reply: {opening[0]!r}"
     if (stated := _STATED_ANSWER.search(rewrite)) and stated[0].lower() not in known.lower():
         return f"states an answer: {stated[0]!r}"
+    if asks(request.instruction) and not asks(rewrite):
+        return "asks for nothing, though the prompt does"
     if "```" in rewrite and "```" not in request.instruction:
         return "brings a code block the prompt does not have"
     if request.silver_response and (copied := _copied(rewrite, request.silver_response, known, _COPIED_WORDS)):
@@ -125,9 +139,13 @@ def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
         letter = re.escape(golden.strip("()."))
         said = re.search(rf"(?:(?i:answer|option|choice)\W+(?:(?i:is)\W+)?|\()\(?{letter}\b(?!\w)", rewrite)
         return f"says that the answer is {golden!r}" if said and said[0] not in _given(request) else None
-    words = min(_COPIED_WORDS, max(1, len(_WORDS.findall(golden))))
-    copied = _copied(rewrite, golden, _given(request), words)
-    return f"contains the golden response: {copied!r}" if copied else None
+    words = min(_COPIED_WORDS, len(_WORDS.findall(golden)))
+    known = set(_WORDS.findall(_given(request).lower()))
+    for copied in _copies(rewrite, golden, _given(request), words) if words else ():
+        new = {word for word in copied.split() if word not in known}
+        if len(new) >= min(_NEW_WORDS, words) or (words < _COPIED_WORDS and new):
+            return f"contains the golden response: {copied!r}"
+    return None
 
 
 def context_copied(rewrite: str, request: OptimizationRequest) -> str | None:
@@ -211,9 +229,8 @@ def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers
     found = (h for h in sorted(template.headers) if re.search(rf"\b{re.escape(h)}\s*:", lowered) and h not in naive)
     if (header := next(found, None)) is not None:
         return header
-    # The prompt's own roles have no business in a rewrite of a prompt that does not speak of them.
-    roles = ("naive prompt", "silver response", "golden response")
-    return next((role for role in roles if role in lowered and role not in naive), None)
+    # Talk about the rewriting has no business in a rewrite, unless the prompt itself is about prompts.
+    return next((phrase for phrase in _META_TALK if phrase in lowered and phrase not in naive), None)
 
 
 def _given(request: OptimizationRequest) -> str:
@@ -236,11 +253,16 @@ def _numbers(text: str) -> list[str]:
 
 def _topic(text: str) -> set[str]:
     # Five letters stand for a word, so that "classify" and "classification" count as one.
-    return {word.lower()[:5] for word in _TOPIC_WORD.findall(PLACEHOLDER.sub(" ", text))}
+    words = (word.lower() for word in _TOPIC_WORD.findall(PLACEHOLDER.sub(" ", text)))
+    return {word[:5] for word in words if word not in _COMMON_WORDS}
 
 
 def _copied(text: str, source: str, allowed: str, length: int) -> str | None:
-    """The first run of `length` words that `text` takes from `source` and that `allowed` does not have."""
+    return next(iter(_copies(text, source, allowed, length)), None)
+
+
+def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
+    """The runs of `length` words that `text` takes from `source` and that `allowed` does not have."""
 
     def runs(of: str) -> dict[tuple[str, ...], str]:
         words = _WORDS.findall(of.lower())
@@ -248,7 +270,7 @@ def _copied(text: str, source: str, allowed: str, length: int) -> str | None:
 
     legitimate = runs(allowed)
     taken = runs(source)
-    return next((run for key, run in runs(text).items() if key in taken and key not in legitimate), None)
+    return [run for key, run in runs(text).items() if key in taken and key not in legitimate]
 
 
 def _is_repetitive(text: str) -> bool:

@@ -1,6 +1,7 @@
 """The product: naive prompts in, prompts to use out. Never worse without saying so."""
 
 import asyncio
+import contextvars
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
@@ -35,9 +36,9 @@ class PromptOptimizer:
     """Rewrites naive prompts with a language model, checks every rewrite, and falls back to the naive prompt.
 
     One request costs one greedy completion. With `candidates` above 1, that many are sampled instead and a judge
-    chooses among them and the naive prompt; with a judge and one candidate, the judge is a gate. Results of greedy
-    calls are remembered (`memo_size` of them), so a prompt that comes again costs nothing. Safe to share between
-    threads; copies and pickles share or reload the model rather than duplicate it.
+    chooses among them and the naive prompt; with a judge and one candidate, the judge is a gate. The last few thousand
+    results of greedy calls are remembered, so a prompt that comes again costs nothing. Safe to share between threads;
+    copies and pickles share or reload the model rather than duplicate it.
     """
 
     def __init__(
@@ -101,6 +102,34 @@ class PromptOptimizer:
             seed=seed,
         )
 
+    @classmethod
+    def from_server(
+        cls,
+        base_url: str,
+        *,
+        name: str,
+        template: Template | None = None,
+        judge: bool = False,
+        candidates: int = 1,
+        seed: int = 0,
+    ) -> "PromptOptimizer":
+        """An optimizer on the model called `name` behind an OpenAI-compatible server; prompts go there and only there.
+
+        `base_url` usually ends in /v1. Raises `ServerError` when it is used and something is wrong with it, and
+        `MissingExtraError` without the extra `server`.
+        """
+        from fipo_model.backends.openai import OpenAIGenerator
+
+        generator = OpenAIGenerator(base_url, name=name)
+        chosen = template or FIPO_1
+        return cls(
+            generator,
+            template=chosen,
+            judge=LLMJudge(generator, template=chosen) if judge or candidates > 1 else None,
+            candidates=candidates,
+            seed=seed,
+        )
+
     def optimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """Rewrite one prompt; a plain string is an instruction without context or responses."""
         return self.optimize_batch([prompt])[0]
@@ -122,6 +151,8 @@ class PromptOptimizer:
 
         Errors that concern the model rather than a prompt (a server that is down) are still raised.
         """
+        if isinstance(prompts, str):
+            raise InputError("this takes a list of prompts; for a single one there is optimize")
         requests = [_as_request(prompt) for prompt in prompts]
         known: dict[OptimizationRequest, OptimizedPrompt | InputError] = {}
         for request in requests:
@@ -132,7 +163,8 @@ class PromptOptimizer:
         for request in new:
             if isinstance(result := known[request], OptimizedPrompt):
                 self._remember(request, result)
-        return [known[r] if isinstance(r, OptimizationRequest) else r for r in requests]
+        results = [known[r] if isinstance(r, OptimizationRequest) else r for r in requests]
+        return [r.at(place) if isinstance(r, PromptTooLongError) else r for place, r in enumerate(results)]
 
     async def aoptimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """`optimize` for asyncio: never blocks the event loop; concurrent calls share model batches."""
@@ -249,7 +281,8 @@ class PromptOptimizer:
         return ThreadPoolExecutor(_ASYNC_CALLERS, thread_name_prefix="fipo")
 
     async def _in_thread(self, call: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._callers, call)
+        context = contextvars.copy_context()  # as asyncio.to_thread does: tracing and settings follow the caller
+        return await asyncio.get_running_loop().run_in_executor(self._callers, context.run, call)
 
     def __getstate__(self) -> dict[str, Any]:
         private = ("_memo", "_memo_lock", "_callers")

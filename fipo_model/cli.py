@@ -1,0 +1,214 @@
+"""The command line: `fipo optimize` and `fipo weights`. stdout holds results and nothing else; notes go to stderr."""
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from fipo_model import bulk
+from fipo_model.errors import FipoError, InputError
+from fipo_model.optimizer import PromptOptimizer
+from fipo_model.templates import load_template
+from fipo_model.types import OptimizationRequest, OptimizedPrompt
+
+app = typer.Typer(
+    help="Rewrite naive prompts into better ones with a local model. No prompt leaves this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+weights_app = typer.Typer(help="Fetch, find and check the default weights.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+
+@app.command()
+def optimize(  # noqa: PLR0913 - one parameter for each option
+    prompt: Annotated[str | None, typer.Argument(help="The prompt, or - to read it from stdin.")] = None,
+    *,
+    context: Annotated[
+        Path | None, typer.Option(help="File with what the prompt is applied to; never changed.")
+    ] = None,
+    silver: Annotated[Path | None, typer.Option(help="File with the response the prompt got.")] = None,
+    golden: Annotated[Path | None, typer.Option(help="File with the response it should get.")] = None,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Most words the rewrite may have.")] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="Sample this many rewrites; the judge chooses.")] = 1,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Keep the prompt unless the judge prefers the rewrite.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    model: Annotated[str | None, typer.Option(help="Directory or hub id instead of the default weights.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="Directory of a PEFT adapter for the model.")] = None,
+    server: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server, ending in /v1.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
+    template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show on stderr what changed, word by word.")] = False,
+    input_: Annotated[
+        Path | None, typer.Option("--input", help="JSONL file of prompts, instead of one prompt.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="JSONL file to write, or to go on with.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows of --input handled at a time.")] = 32,
+) -> None:
+    """Rewrite one prompt, or every prompt in a file. Prints the prompt to use: the rewrite, or yours unchanged."""
+    if (server is None) != (name is None):
+        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    if server is not None and (model is not None or adapter is not None):
+        raise typer.BadParameter("--server brings its own model; leave --model and --adapter out")
+    if (input_ is None) != (output is None):
+        raise typer.BadParameter("--input FILE and --output FILE go together")
+    if (prompt is None) == (input_ is None):
+        raise typer.BadParameter('give one prompt ("..." or - for stdin), or --input FILE --output FILE')
+    if input_ is not None and (context or silver or golden or max_words or as_json or diff):
+        raise typer.BadParameter(
+            "with --input, context and responses are fields of the rows; --json and --diff are not for it"
+        )
+
+    def make_optimizer() -> PromptOptimizer:
+        chosen = load_template(template) if template else None
+        if server is not None and name is not None:
+            return PromptOptimizer.from_server(
+                server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed
+            )
+        return PromptOptimizer.from_pretrained(
+            model, adapter=adapter, template=chosen, judge=judge, candidates=candidates, seed=seed
+        )
+
+    if input_ is not None and output is not None:
+        _optimize_file(make_optimizer, input_, output, batch_size)
+        return
+    # The prompt is read and checked before a model is loaded: a mistake should not take seconds to be told.
+    request = OptimizationRequest(
+        _read_prompt(prompt or ""),
+        context=_read_optional(context),
+        silver_response=_read_optional(silver),
+        golden_response=_read_optional(golden),
+        max_words=max_words,
+    )
+    _show(make_optimizer().optimize(request), as_json=as_json, diff=diff)
+
+
+@weights_app.command()
+def pull() -> None:
+    """Fetch the default weights, or mend them if they are damaged. Does nothing if they are complete."""
+    from fipo_model import weights
+
+    weights.ready()
+    _note("the default weights are complete")
+
+
+@weights_app.command()
+def path() -> None:
+    """Print the directory of the default weights, fetching them first if need be."""
+    from fipo_model import weights
+
+    typer.echo(weights.ready())
+
+
+@weights_app.command()
+def verify() -> None:
+    """Check the default weights against the hashes taken when they were made."""
+    from fipo_model import weights
+
+    weights.verify()
+    _note("the default weights are complete")
+
+
+def main() -> None:
+    """Entry point: our own errors become one line on stderr and exit code 1, never a traceback."""
+    # Third-party progress bars are for what takes long, not for loading 270 MB.
+    os.environ.setdefault("TQDM_DELAY", "5")
+    try:
+        app()
+    except FipoError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _note("stopped")
+        sys.exit(130)
+
+
+def _optimize_file(make_optimizer: Callable[[], PromptOptimizer], source: Path, target: Path, batch_size: int) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    total = bulk.count_lines(source)
+    bulk.check_writable(target)
+    optimizer = make_optimizer()
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("rows", total=total)
+
+        def report(tally: bulk.Tally, bad: bulk.BadRow | None) -> None:
+            if bad is not None:
+                progress.console.print(f"fipo: {bad}", markup=False, highlight=False, soft_wrap=True)
+            progress.update(bar, completed=tally.already_done + tally.written + tally.bad)
+
+        tally = bulk.optimize_file(optimizer, source, target, batch_size=batch_size, report=report)
+    _note(
+        f"{tally.written} rows written to {target} ({tally.rewritten} rewritten, the others keep their prompt), "
+        f"{tally.already_done} were there before, {tally.bad} could not be used"
+    )
+    if tally.bad:
+        sys.exit(1)
+
+
+def _show(result: OptimizedPrompt, *, as_json: bool, diff: bool) -> None:
+    if diff:
+        _note(f"diff: {_word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
+    _note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
+    typer.echo(json.dumps(asdict(result), ensure_ascii=False) if as_json else result.text)
+
+
+def _word_diff(before: str, after: str) -> str:
+    """`after`, with [-words taken out-] and {+words put in+} marked."""
+    old, new = before.split(), after.split()
+    parts = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            parts.append(" ".join(old[i:j]))
+            continue
+        parts += [f"[-{' '.join(old[i:j])}-]"] if i < j else []
+        parts += [f"{{+{' '.join(new[k:m])}+}}"] if k < m else []
+    return " ".join(parts)
+
+
+def _read_prompt(argument: str) -> str:
+    if argument != "-":
+        return argument
+    return _decoded(sys.stdin.buffer.read(), "stdin")
+
+
+def _read_optional(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return _decoded(file.read_bytes(), str(file))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _decoded(content: bytes, origin: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{origin} is not UTF-8 (byte {error.start}); convert it first, for example with iconv"
+        ) from error
+
+
+def _note(text: str) -> None:
+    typer.echo(f"fipo: {text}", err=True)
+
+
+def _fail(message: str) -> NoReturn:
+    _note(f"error: {message}")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

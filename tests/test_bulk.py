@@ -1,0 +1,168 @@
+"""Bulk files: streaming, row errors, and going on after any kind of stop."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fipo_model import PromptOptimizer
+from fipo_model.bulk import BadRow, Row, Tally, count_lines, optimize_file, read_rows
+from fipo_model.errors import InputError, ServerError
+from fipo_model.generation import Message
+from fipo_model.testing import ScriptedGenerator
+
+
+def improve(conversation: list[Message]) -> str:
+    naive = conversation[-1]["content"].split("Naive prompt:\n")[1].split("\n\n")[0]
+    return f"{naive} Give one example for each point."
+
+
+def make_optimizer(name: str = "scripted") -> PromptOptimizer:
+    return PromptOptimizer(ScriptedGenerator(improve, name=name))
+
+
+def write_rows(path: Path, count: int) -> Path:
+    rows = ({"id": f"r{i}", "instruction": f"Explain topic number {i} to a child."} for i in range(count))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run(source: Path, target: Path, *, batch_size: int = 2, optimizer: PromptOptimizer | None = None) -> list[BadRow]:
+    bad: list[BadRow] = []
+
+    def report(tally: Tally, row: BadRow | None) -> None:
+        if row is not None:
+            bad.append(row)
+
+    optimize_file(optimizer or make_optimizer(), source, target, batch_size=batch_size, report=report)
+    return bad
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_row_gets_one_output_row_with_all_fields_in_order(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "in.jsonl", 5)
+    assert run(source, tmp_path / "out.jsonl") == []
+    rows = read(tmp_path / "out.jsonl")
+    assert [row["id"] for row in rows] == [f"r{i}" for i in range(5)]
+    assert list(rows[0]) == ["id", "instruction", "naive_instruction", "outcome", "seconds", "model", "template"]
+    assert rows[3]["instruction"] == "Explain topic number 3 to a child. Give one example for each point."
+    assert rows[3]["naive_instruction"] == "Explain topic number 3 to a child."
+    assert (rows[3]["outcome"], rows[3]["model"], rows[3]["template"]) == ("optimized", "scripted", "fipo-1")
+
+
+def test_rows_go_to_the_model_in_batches(tmp_path: Path) -> None:
+    optimizer = make_optimizer()
+    run(write_rows(tmp_path / "in.jsonl", 5), tmp_path / "out.jsonl", batch_size=2, optimizer=optimizer)
+    assert isinstance(optimizer.generator, ScriptedGenerator)
+    assert optimizer.generator.batch_sizes == [2, 2, 1]
+
+
+def test_a_second_run_does_nothing_twice(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 4), tmp_path / "out.jsonl"
+    run(source, target)
+    before, again = target.read_bytes(), make_optimizer()
+    run(source, target, optimizer=again)
+    assert target.read_bytes() == before
+    assert isinstance(again.generator, ScriptedGenerator)
+    assert sum(again.generator.batch_sizes) == 0
+
+
+@pytest.mark.parametrize("cut", [1, 10, 60, 400])
+def test_a_half_written_last_line_is_repaired(tmp_path: Path, cut: int) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 6), tmp_path / "out.jsonl"
+    run(source, target)
+    whole = [(row["id"], row["instruction"]) for row in read(target)]
+    target.write_bytes(target.read_bytes()[:-cut])
+    run(source, target)
+    assert [(row["id"], row["instruction"]) for row in read(target)] == whole
+
+
+def test_a_server_that_dies_midway_loses_nothing(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 6), tmp_path / "out.jsonl"
+
+    def dying(conversation: list[Message]) -> str:
+        if "number 4" in conversation[-1]["content"]:
+            raise ServerError("the server at http://127.0.0.1:1/v1 cannot be reached")
+        return improve(conversation)
+
+    with pytest.raises(ServerError):
+        run(source, target, optimizer=PromptOptimizer(ScriptedGenerator(dying)))
+    assert [row["id"] for row in read(target)] == ["r0", "r1", "r2", "r3"]
+    run(source, target)
+    assert [row["id"] for row in read(target)] == [f"r{i}" for i in range(6)]
+
+
+def test_lines_that_cannot_be_used_are_named_with_number_and_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    lines = [
+        b'{"id": "a", "instruction": "Explain rain to a child."}',
+        b"not json",
+        b'{"id": "b", "text": "x"}',
+        b'{"id": "c", "instruction": "caf\xe9"}',
+        b"[1]",
+        b'{"id": "d", "instruction": "  "}',
+        b'{"id": "a", "instruction": "Explain snow to a child."}',
+        b"",
+        b'{"id": "e", "instruction": 5}',
+        b'{"id": [1], "instruction": "Explain fog to a child."}',
+        b'{"instruction": "Explain hail to a child."}',
+    ]
+    source.write_bytes(b"\n".join(lines))
+    bad = run(source, tmp_path / "out.jsonl")
+    assert [row.line for row in bad] == [2, 3, 4, 5, 6, 7, 9, 10]
+    reasons = [str(row) for row in bad]
+    for reason, words in zip(
+        reasons,
+        ["not JSON", "'instruction'", "UTF-8", "object", "empty", "line 1", "must be text", "id"],
+        strict=True,
+    ):
+        assert words in reason
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["a", 11]
+
+
+def test_a_prompt_that_is_too_long_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "in.jsonl", 3)
+    with source.open("a") as file:
+        file.write(json.dumps({"id": "long", "instruction": "word " * 3000}) + "\n")
+    optimizer = PromptOptimizer(ScriptedGenerator(improve, context_tokens=800))
+    bad = run(source, tmp_path / "out.jsonl", optimizer=optimizer, batch_size=10)
+    assert [row.line for row in bad] == [4]
+    assert "800" in bad[0].reason
+    assert len(read(tmp_path / "out.jsonl")) == 3
+
+
+def test_output_of_another_model_or_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"
+    run(source, target)
+    with pytest.raises(InputError, match="made with"):
+        run(source, target, optimizer=make_optimizer("another"))
+    target.write_text('{"my": "data"}\n')
+    with pytest.raises(InputError, match="not a row written by FIPO"):
+        run(source, target)
+    assert target.read_text() == '{"my": "data"}\n'
+
+
+def test_input_and_output_may_not_be_the_same_file(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "in.jsonl", 2)
+    before = source.read_bytes()
+    with pytest.raises(InputError, match="same file"):
+        run(source, source)
+    assert source.read_bytes() == before
+
+
+def test_an_unwritable_output_and_a_missing_input_are_clear(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "in.jsonl", 1)
+    with pytest.raises(InputError, match=r"cannot write to .*nowhere"):
+        run(source, tmp_path / "nowhere" / "out.jsonl")
+    with pytest.raises(InputError, match=r"cannot read .*absent\.jsonl"):
+        count_lines(tmp_path / "absent.jsonl")
+
+
+def test_reading_streams(tmp_path: Path) -> None:
+    rows = read_rows(write_rows(tmp_path / "in.jsonl", 3))
+    first = next(rows)
+    assert isinstance(first, Row)
+    assert (first.line, first.id) == (1, "r0")

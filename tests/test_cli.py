@@ -1,0 +1,183 @@
+"""The command line: what goes to stdout, what to stderr, and with which exit code.
+
+The model is replaced at the seam the command line itself offers: a server. A small OpenAI-compatible one, in this
+process, answers for it.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from fipo_model import cli
+
+
+class _Rewriter(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = body["messages"][-1]["content"]
+        naive = asked.split("Naive prompt:\n")[1].split("\n\n")[0]
+        text = "neither" if "Prompt A:" in asked else f"{naive} Give one example."
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
+        answer = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [choice],
+            "usage": usage,
+        }
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[list[str]]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Rewriter) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield ["--server", f"http://127.0.0.1:{running.server_port}/v1", "--name", "rewriter"]
+        running.shutdown()
+        thread.join()
+
+
+def fipo(*arguments: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "fipo_model.cli", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=120)
+
+
+def test_stdout_holds_the_prompt_to_use_and_nothing_else(server: list[str]) -> None:
+    done = fipo("optimize", "Explain rain to a child.", *server)
+    assert (done.returncode, done.stdout) == (0, b"Explain rain to a child. Give one example.\n")
+    assert b"outcome: optimized" in done.stderr
+
+
+def test_a_dash_reads_stdin(server: list[str]) -> None:
+    done = fipo("optimize", "-", *server, stdin="Explain rain to a child in Köln.".encode())
+    assert done.stdout.decode() == "Explain rain to a child in Köln. Give one example.\n"
+
+
+def test_a_judge_that_cannot_decide_keeps_the_prompt_and_says_so(server: list[str]) -> None:
+    done = fipo("optimize", "Explain rain to a child.", "--judge", *server)
+    assert (done.returncode, done.stdout) == (0, b"Explain rain to a child.\n")
+    assert b"not_preferred" in done.stderr
+    assert b"neither A nor B" in done.stderr
+
+
+def test_json_holds_everything_about_the_result(server: list[str]) -> None:
+    result = json.loads(fipo("optimize", "Explain rain to a child.", "--json", *server).stdout)
+    assert result["text"] == "Explain rain to a child. Give one example."
+    assert result["request"]["instruction"] == "Explain rain to a child."
+    assert (result["outcome"], result["model"], result["template"]) == ("optimized", "rewriter", "fipo-1")
+    assert [candidate["outcome"] for candidate in result["candidates"]] == ["optimized"]
+
+
+def test_diff_marks_words_on_stderr(server: list[str]) -> None:
+    done = fipo("optimize", "Explain rain to a child.", "--diff", *server)
+    assert b"Explain rain to a child. {+Give one example.+}" in done.stderr
+    assert done.stdout == b"Explain rain to a child. Give one example.\n"
+
+
+def test_files_become_parts_of_the_request(server: list[str], tmp_path: Path) -> None:
+    (tmp_path / "context").write_text("A sunny day.")
+    (tmp_path / "golden").write_text("Give one example.")
+    arguments = ["--context", str(tmp_path / "context"), "--golden", str(tmp_path / "golden"), "--max-words", "30"]
+    result = json.loads(fipo("optimize", "Explain rain to a child.", "--json", *arguments, *server).stdout)
+    assert result["request"]["context"] == "A sunny day."
+    assert result["request"]["max_words"] == 30
+    assert result["outcome"] == "golden_leaked"
+
+
+def test_bulk_goes_on_where_it_stopped_and_reports_bad_lines(server: list[str], tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"id": 1, "instruction": "Explain rain to a child."}\nbroken\n')
+    first = fipo("optimize", "--input", str(source), "--output", str(target), *server)
+    assert (first.returncode, first.stdout) == (1, b"")
+    assert b"line 2: not JSON" in first.stderr
+    written = target.read_bytes()
+    assert json.loads(written)["instruction"] == "Explain rain to a child. Give one example."
+    second = fipo("optimize", "--input", str(source), "--output", str(target), *server)
+    assert target.read_bytes() == written
+    assert b"1 were there before" in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["optimize", ""], 1, "empty"),
+        (["optimize", " \n"], 1, "empty"),
+        (["optimize"], 2, "--input"),
+        (["optimize", "x", "--input", "a", "--output", "b"], 2, "one prompt"),
+        (["optimize", "--input", "a"], 2, "--output"),
+        (["optimize", "x", "--server", "http://127.0.0.1:9/v1"], 2, "--name"),
+        (["optimize", "x", "--server", "127.0.0.1:9", "--name", "m"], 1, "http://"),
+        (["optimize", "x", "--context", "/nowhere/file"], 1, "/nowhere/file"),
+        (
+            ["optimize", "x", "--template", "/nowhere/file", "--server", "http://127.0.0.1:9", "--name", "m"],
+            1,
+            "template",
+        ),
+        (["optimize", "--input", "/nowhere/in", "--output", "/tmp/out"], 1, "/nowhere/in"),
+        (["optimize", "x", "--candidates", "0"], 2, "candidates"),
+    ],
+)
+def test_a_mistake_is_told_on_stderr_without_a_traceback(arguments: list[str], code: int, words: str) -> None:
+    done = fipo(*arguments)
+    told = " ".join(done.stderr.decode().replace("│", " ").split())
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert words in told
+    assert "Traceback" not in told
+
+
+def test_bytes_that_are_not_utf8_are_refused() -> None:
+    for done in (fipo("optimize", b"caf\xe9"), fipo("optimize", "-", stdin=b"caf\xe9")):
+        assert done.returncode == 1
+        assert b"UTF-8" in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_an_unwritable_output_is_told_before_any_work(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": 1, "instruction": "Explain rain."}\n')
+    done = fipo("optimize", "--input", str(source), "--output", str(tmp_path / "nowhere" / "out.jsonl"))
+    assert done.returncode == 1
+    assert b"cannot write to" in done.stderr
+
+
+@pytest.mark.tiny
+def test_an_unknown_model_is_told_with_what_to_do() -> None:
+    done = fipo("optimize", "Explain rain.", "--model", "/nowhere/model")
+    assert done.returncode == 1
+    assert b"cannot load the model '/nowhere/model'" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.real
+def test_the_default_weights_answer_from_the_command_line(default_weights: Path) -> None:
+    done = fipo("optimize", "Tell me about rain in 3 sentences.", "--max-words", "12")
+    assert done.returncode == 0
+    assert done.stdout.strip() != b""
+    assert b"outcome:" in done.stderr
+    found = fipo("weights", "path")
+    assert found.stdout.decode().strip() == str(default_weights)
+
+
+def test_errors_of_ours_exit_with_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["fipo", "optimize", "  "])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith("fipo: error: ")

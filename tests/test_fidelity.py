@@ -1,0 +1,141 @@
+"""Each fidelity rule turns down what it is named for, and lets honest rewrites pass."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest
+from fipo_model.errors import InputError
+from fipo_model.fidelity import RULES, check
+
+_PAIRS = Path(__file__).parents[2] / "shared" / "data" / "prompt_pairs"
+_LONG_GOLDEN = "Photosynthesis turns light, water and carbon dioxide into sugar and oxygen inside the chloroplasts."
+
+
+def outcome(naive: str, rewrite: str, **fields: object) -> str:
+    request = OptimizationRequest(naive, **fields)  # type: ignore[arg-type]
+    return check(rewrite, request, FidelitySettings(), FIPO_1).outcome
+
+
+@pytest.mark.parametrize(
+    ("expected", "naive", "rewrite", "fields"),
+    [
+        ("empty", "Explain rain.", "  ", {}),
+        ("template_echoed", "Explain rain.", "Naive prompt: Explain rain to a child.", {}),
+        ("template_echoed", "Explain rain.", "Explain rain.\n\nPrompt A: explain rain", {}),
+        ("template_echoed", "Explain rain.", "The original prompt asks to explain rain, so explain rain.", {}),
+        ("answered", "Explain rain.", "Sure, here is how to explain rain.", {}),
+        ("answered", "Name a river in Europe.", "The most famous river in Europe is the Danube.", {}),
+        ("answered", "What is 17 times 3?", "Multiply 17 by 3. The answer is 51.", {}),
+        ("answered", "Write a sort function.", "Write a sort function:\n```python\nsorted(x)\n```", {}),
+        (
+            "answered",
+            "Explain rain to me.",
+            "Explain that rain falls when droplets in clouds merge and grow heavy enough.",
+            {"silver_response": "Rain falls when droplets in clouds merge and grow heavy enough to fall."},
+        ),
+        ("placeholder_lost", "Explain {topic} briefly.", "Explain the topic briefly and clearly.", {}),
+        ("placeholder_lost", "Explain {{topic}} briefly.", "Explain {topic} briefly and clearly.", {}),
+        ("placeholder_lost", "Print {price:.2f} briefly.", "Print {price} briefly and clearly.", {}),
+        ("placeholder_invented", "Explain the topic.", "Explain the {topic} to a {audience}.", {}),
+        ("literal_lost", "Explain <topic> to me.", "Explain the given topic to me.", {"keep": ("<topic>",)}),
+        ("url_lost", "Summarize https://a.org/b?c=d.", "Summarize the page https://a.org/b in a sentence.", {}),
+        ("email_lost", "Write to ann@a.org.", "Write a polite e-mail to Ann.", {}),
+        ("code_lost", "Explain `a = b` to me.", "Explain the assignment to me, step by step.", {}),
+        ("code_lost", "Explain:\n```\nx = 1\n```", "Explain the code, step by step:\n```\nx = 2\n```", {}),
+        ("quotation_lost", 'Translate "good day" to French.', 'Translate "good morning" to French.', {}),
+        ("quotation_lost", "Translate 'good day' to French.", "Translate the greeting to French.", {}),
+        ("number_lost", "Name 3 rivers.", "Name some rivers and their lengths.", {}),
+        ("number_lost", "Compute 2.5 percent of 80.", "Compute 25 percent of 80, step by step.", {}),
+        (
+            "golden_leaked",
+            "Which planet is largest?",
+            "Which planet, Jupiter, is largest?",
+            {"golden_response": "Jupiter"},
+        ),
+        ("golden_leaked", "Pick an option.", "Pick an option. Hint: the option is B.", {"golden_response": "B"}),
+        (
+            "golden_leaked",
+            "Explain photosynthesis.",
+            "Explain photosynthesis, which turns light, water and carbon dioxide into sugar and oxygen.",
+            {"golden_response": _LONG_GOLDEN},
+        ),
+        (
+            "context_copied",
+            "Summarize the text.",
+            "Summarize the text: the quick brown fox jumps over the lazy dog near a quiet river bank.",
+            {"context": "The quick brown fox jumps over the lazy dog near a quiet river bank every day."},
+        ),
+        ("too_long", "Explain rain.", "Explain rain and " + "its causes, " * 40, {}),
+        ("too_long", "Explain rain.", "Explain rain to a child of six.", {"max_words": 5}),
+        ("repetitive", "Explain rain.", "Explain rain to a child. " * 9, {"max_words": 100}),
+        ("repetitive", "Explain rain.", "\n".join(["Explain rain to everyone.", "Explain rain to everyone."] * 2), {}),
+        ("off_topic", "Explain photosynthesis in desert plants.", "Describe the history of Roman aqueducts.", {}),
+        ("unchanged", "Explain  rain.", "Explain rain. ", {}),
+    ],
+)
+def test_a_rule_turns_down_what_it_is_named_for(
+    expected: str, naive: str, rewrite: str, fields: dict[str, object]
+) -> None:
+    assert outcome(naive, rewrite, **fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite", "fields"),
+    [
+        ("Explain rain.", "Explain to a six-year-old how rain forms. Use short sentences.", {}),
+        ("Summarize {text} for {reader}.", "You are an editor. Summarize {text} for {reader} in three sentences.", {}),
+        ("Hello {{name}}, list rivers.", "Greet {{name}} and list rivers by length.", {}),
+        ('Return {"a": 1} as XML.', 'Return the object {"a": 1} as XML, indented.', {}),
+        ('Translate "good day" to French.', "Translate “good day” to French, in a formal tone.", {}),
+        ("Explain the dog's bark and the cats' purr.", "Explain why a dog barks and cats purr, in plain words.", {}),
+        ("Add 1,000 and 2000.", "Add 1000 and 2,000. Show each step.", {}),
+        ("Summarize https://a.org/b?c=d.", "Summarize the page at https://a.org/b?c=d in one sentence.", {}),
+        ("Pick A or B for the film.", "Pick A or B for the film and say why.", {"golden_response": "A"}),
+        ("Is it good or bad?", "Say whether it is good or bad, in one word.", {"golden_response": "good"}),
+        (
+            "Generate a word which can be an adjective, verb, and adverb.",
+            "Generate a word that can function as an adjective, verb, and adverb.",
+            {"golden_response": "The word can function as an adjective, verb, and adverb: fast."},
+        ),
+        ("Erkläre den Regen.", "Erkläre einem Kind in drei Sätzen, wie der Regen entsteht.", {}),
+        ("请解释一下下雨的原因。", "请用简单的语言向孩子解释一下下雨的原因，并举一个例子。", {}),
+        ("photography techniques", "Describe photography techniques for beginners with one example each.", {}),
+        ("Here is a text. Shorten it.", "Here is a text. Shorten it to one sentence.", {}),
+    ],
+)
+def test_an_honest_rewrite_passes(naive: str, rewrite: str, fields: dict[str, object]) -> None:
+    candidate = check(rewrite, OptimizationRequest(naive, **fields), FidelitySettings(), FIPO_1)  # type: ignore[arg-type]
+    assert (candidate.outcome, candidate.detail) == ("optimized", "")
+
+
+def test_every_rule_can_be_turned_off_by_name_and_an_unknown_name_is_refused() -> None:
+    request = OptimizationRequest("Name 3 rivers.")
+    rewrite = "Name some rivers and their lengths."
+    assert check(rewrite, request, FidelitySettings().without("number_lost"), FIPO_1).outcome == "optimized"
+    assert FidelitySettings().without(*RULES).enforced == frozenset()
+    with pytest.raises(InputError, match="truncated"):
+        FidelitySettings().without("truncated")
+
+
+def test_an_empty_rewrite_is_never_accepted() -> None:
+    nothing_enforced = FidelitySettings().without(*RULES)
+    assert check(" ", OptimizationRequest("Name a river."), nothing_enforced, FIPO_1).outcome == "empty"
+
+
+def test_the_detail_says_what_was_lost() -> None:
+    lost = check("Name some rivers.", OptimizationRequest("Name 3 rivers, 14 hills."), FidelitySettings(), FIPO_1)
+    assert "'3'" in lost.detail
+    assert "'14'" in lost.detail
+
+
+@pytest.mark.shared
+def test_rewrites_people_and_strong_models_wrote_mostly_pass() -> None:
+    rows = [json.loads(line) for line in (_PAIRS / "bpo.jsonl").read_text(encoding="utf-8").splitlines()]
+    passed = sum(
+        outcome(row["instruction"], row["optimized"], context=row["context"] or None, max_words=10_000)
+        in ("optimized", "unchanged")
+        for row in rows
+    )
+    assert passed > 0.9 * len(rows)

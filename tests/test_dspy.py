@@ -1,0 +1,781 @@
+"""The DSPy optimizer: what it rewrites, what it leaves alone, and that the result is never worse than the student."""
+
+import copy
+import inspect
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import cloudpickle
+import dspy
+import pytest
+from dspy.lm15 import Message as LM15Message
+from dspy.lm15 import Response, TextPart, Usage
+from dspy.teleprompt import BetterTogether, BootstrapFewShot, Teleprompter
+from dspy.utils.callback import BaseCallback
+
+from fipo_integrations.dspy import FIPO
+from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict
+from fipo_model.errors import FipoError, InputError
+from fipo_model.testing import ScriptedGenerator
+
+GUIDANCE = "Consider every part of it carefully."
+QUESTIONS = ("How many legs has a cat?", "How many legs has a bird?", "How many legs has an ant?")
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DSPY_CACHEDIR", str(tmp_path / "dspy"))
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+
+
+def naive_of(conversation: list[Message]) -> str:
+    """The instruction the rewriter is asked to rewrite: the context follows it in every request of FIPO."""
+    heading = FIPO_1.context_part.splitlines()[0]
+    return conversation[-1]["content"].removeprefix("Naive prompt:\n").split(f"\n\n{heading}")[0]
+
+
+def careful(conversation: list[Message]) -> str:
+    """A rewrite that keeps everything and adds guidance."""
+    return f"{naive_of(conversation)} {GUIDANCE}"
+
+
+def optimizer(
+    script: Callable[[list[Message]], str] = careful, *, context_tokens: int | None = None
+) -> PromptOptimizer:
+    return PromptOptimizer(ScriptedGenerator(script, context_tokens=context_tokens))
+
+
+def fipo(script: Callable[[list[Message]], str] = careful, **options: object) -> FIPO:
+    return FIPO(optimizer=optimizer(script), **options)
+
+
+class TaskEngine:
+    """A task model: `answer` decides its reply to a question from the instruction it was given."""
+
+    def __init__(self, answer: Callable[[str, str], str]) -> None:
+        self.answer = answer
+
+    def complete(self, request: object) -> Response:
+        text = self.answer(str(request.system), request.messages[-1].text)
+        usage = Usage(input_tokens=1, output_tokens=1, total_tokens=2)
+        reply = LM15Message.assistant([TextPart(text)])
+        return Response(id=None, model="task", message=reply, finish_reason="stop", usage=usage)
+
+    def close(self) -> None:
+        pass
+
+
+def answering(answer: str) -> str:
+    return f"[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]"
+
+
+def better_with_guidance(instruction: str, question: str) -> str:
+    """Right about everything if the instruction asks for care, else about cats only."""
+    return answering("right" if GUIDANCE in instruction or "cat" in question else "wrong")
+
+
+def task_lm(answer: Callable[[str, str], str]) -> dspy.LM:
+    return dspy.LM("test/task", engine=TaskEngine(answer), cache=False, num_retries=0)
+
+
+def examples(questions: Sequence[str] = QUESTIONS) -> list[dspy.Example]:
+    return [dspy.Example(question=question, answer="right").with_inputs("question") for question in questions]
+
+
+def exact(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> bool:
+    return example.answer == prediction.answer
+
+
+class Answer(dspy.Signature):
+    """Answer the question."""
+
+    question: str = dspy.InputField(desc="what a visitor of the zoo wants to know")
+    answer: str = dspy.OutputField()
+
+
+class Ticket(dspy.Signature):
+    """Sort the ticket of a customer."""
+
+    ticket: str = dspy.InputField()
+    topic: Literal["refund", "delivery"] = dspy.OutputField()
+    urgency: float = dspy.OutputField(desc="how soon somebody must look at it", ge=0, le=1)
+
+
+class Zoo(dspy.Module):
+    """Two predictors, one of them used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = dspy.Predict(Answer, temperature=0.3)
+        self.sort = dspy.ChainOfThought(Ticket)
+
+    def forward(self, question: str) -> dspy.Prediction:
+        return self.answer(question=question)
+
+
+class FailsOn(dspy.Module):
+    """Answers, but raises on the questions that have `word` in them once its instruction asks for care."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.answer = dspy.Predict(Answer)
+        self.word = word
+
+    def forward(self, question: str) -> dspy.Prediction:
+        if GUIDANCE in self.answer.signature.instructions and self.word in question:
+            raise RuntimeError("no care possible")
+        return self.answer(question=question)
+
+
+def instructions(program: dspy.Module) -> dict[str, str]:
+    return {name: predictor.signature.instructions for name, predictor in program.named_predictors()}
+
+
+def outcomes(program: dspy.Module) -> dict[str, str]:
+    return {row["name"]: row["outcome"] for row in program.fipo_report["predictors"]}
+
+
+def sent(using: FIPO) -> list[str]:
+    """Every instruction the rewriter has been asked about."""
+    return [naive_of(conversation) for call in using.optimizer.generator.calls for conversation in call]
+
+
+# What DSPy expects of an optimizer
+
+
+def test_it_is_a_direct_teleprompter_with_the_keywords_dspy_passes():
+    parameters = inspect.signature(FIPO.compile).parameters
+    assert FIPO in Teleprompter.__subclasses__()
+    assert "compile" in vars(FIPO)
+    assert list(parameters) == ["self", "student", "trainset", "teacher", "valset"]
+    assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("trainset", "teacher", "valset"))
+
+
+def test_the_constructor_stores_its_arguments_and_get_params_gives_them_as_data():
+    rewriter = optimizer()
+    options = {"num_threads": 3, "predictors": ["answer"], "display_progress": True}
+    using = FIPO(optimizer=rewriter, metric=exact, **options)
+    assert (using.optimizer, using.metric) == (rewriter, exact)
+    assert {name: getattr(using, name) for name in options} == options
+    assert using.get_params() == {"optimizer": "scripted", "metric": "exact", **options}
+    assert json.loads(json.dumps(using.get_params())) == using.get_params()
+    assert set(using.get_params()) == set(inspect.signature(FIPO).parameters)
+    assert FIPO().get_params() == {
+        "optimizer": None,
+        "metric": None,
+        "num_threads": None,
+        "predictors": None,
+        "display_progress": False,
+    }
+
+
+def test_compile_reports_its_start_and_end_to_dspys_callbacks():
+    seen = []
+
+    class Log(BaseCallback):
+        def on_compile_start(self, call_id, instance, inputs):
+            seen.append("compile")
+
+        def on_compile_end(self, call_id, outputs, exception=None):
+            seen.append("compiled")
+
+        def on_evaluate_start(self, call_id, instance, inputs):
+            seen.append(inputs["callback_metadata"]["metric_key"])
+
+    with dspy.context(lm=task_lm(better_with_guidance), callbacks=[Log()]):
+        fipo(metric=exact).compile(Zoo(), trainset=examples())
+    assert seen == ["compile", "eval_full", "eval_full", "compiled"]
+
+
+# What is rewritten
+
+
+def test_the_compiled_program_is_new_and_the_student_is_as_it_was():
+    student = Zoo()
+    before = instructions(student)
+    compiled = fipo().compile(student)
+    assert compiled is not student
+    assert isinstance(compiled, Zoo)
+    assert instructions(student) == before
+    assert not hasattr(student, "fipo_report")
+    assert instructions(compiled) == {name: f"{text} {GUIDANCE}" for name, text in before.items()}
+
+
+def test_only_the_instruction_of_a_predictor_changes():
+    student = Zoo()
+    student.answer.demos = [dspy.Example(question="How many legs has a cow?", answer="4")]
+    student.set_lm(dspy.LM("openai/never-called"))
+    student._compiled = True
+    compiled = fipo().compile(student)
+    before, after = student.answer.dump_state(), compiled.answer.dump_state()
+    assert before["signature"].pop("instructions") != after["signature"].pop("instructions")
+    assert before == after
+    assert compiled.answer.config == {"temperature": 0.3}
+    assert compiled.answer.lm is student.answer.lm
+    assert compiled._compiled is True
+    assert list(compiled.sort.predict.signature.fields) == ["ticket", "reasoning", "topic", "urgency"]
+    assert compiled.sort.predict.signature.fields["topic"].annotation == Literal["refund", "delivery"]
+
+
+def test_a_signature_shared_with_other_programs_is_not_touched():
+    other = dspy.Predict(Answer)
+    fipo().compile(Zoo())
+    assert Answer.instructions == other.signature.instructions == "Answer the question."
+
+
+def test_all_instructions_go_out_in_one_batch():
+    using = fipo()
+    using.compile(Zoo())
+    assert using.optimizer.generator.batch_sizes == [2]
+
+
+def test_the_rewriter_is_shown_the_fields_but_the_result_is_the_instruction_alone():
+    using = fipo()
+    compiled = using.compile(Zoo())
+    answer, sort = (conversation[-1]["content"] for conversation in using.optimizer.generator.calls[0])
+    assert "- `question` (str): what a visitor of the zoo wants to know\nOutput fields:\n- `answer` (str)\n" in answer
+    assert "- `topic` (Literal['refund', 'delivery'])\n" in sort
+    assert "- `urgency` (float): how soon somebody must look at it: greater than or equal to: 0" in sort
+    assert "${" not in answer + sort
+    assert all("fields" not in text for text in instructions(compiled).values())
+
+
+def test_a_default_instruction_is_rewritten_with_its_fields_as_context():
+    using = fipo()
+    compiled = using.compile(dspy.ChainOfThought("question -> answer"))
+    assert "- `question` (str)\nOutput fields:\n- `reasoning` (str)\n- `answer` (str)" in str(
+        using.optimizer.generator.calls[0][0][-1]["content"]
+    )
+    naive = "Given the fields `question`, produce the fields `answer`."
+    assert instructions(compiled) == {"predict": f"{naive} {GUIDANCE}"}
+
+
+def test_a_default_instruction_stays_when_its_rewrite_forgets_the_fields():
+    student = dspy.Predict("question -> answer")
+    compiled = fipo(lambda conversation: "Given what was asked, produce a good reply.").compile(student)
+    assert instructions(compiled) == instructions(student)
+    assert outcomes(compiled) == {"self": "code_lost"}
+
+
+@pytest.mark.parametrize("predictors", [["answer"], {"answer"}, ("answer",)])
+def test_only_the_named_predictors_are_rewritten(predictors):
+    using = fipo(predictors=predictors)
+    compiled = using.compile(Zoo())
+    assert outcomes(compiled) == {"answer": "optimized"}
+    assert sent(using) == ["Answer the question."]
+    assert compiled.sort.predict.signature.instructions == Ticket.instructions
+
+
+def test_a_name_the_program_does_not_have_is_an_error_that_lists_the_names():
+    with pytest.raises(InputError, match=r"'sort'.*has 'answer', 'sort.predict'"):
+        fipo(predictors=["sort"]).compile(Zoo())
+    with pytest.raises(InputError, match=r"not one text"):
+        fipo(predictors="answer")
+
+
+def test_a_shared_predictor_stays_shared_and_is_sent_once():
+    class Twice(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = self.second = dspy.Predict(Answer)
+
+    using = fipo()
+    compiled = using.compile(Twice())
+    assert compiled.first is compiled.second
+    assert sent(using) == ["Answer the question."]
+    assert GUIDANCE in compiled.second.signature.instructions
+
+
+def test_predictors_in_lists_and_dicts_are_found():
+    class Many(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.several = [dspy.Predict(Answer), dspy.Predict(Ticket)]
+            self.named = {"a": dspy.ChainOfThought(Answer)}
+
+    compiled = fipo().compile(Many())
+    assert outcomes(compiled) == dict.fromkeys(["several[0]", "several[1]", "named['a'].predict"], "optimized")
+
+
+# What is left alone
+
+
+def _zoo_tool(animal: str) -> str:
+    """Says where an animal lives."""
+    return "cage 3"
+
+
+class Agent(dspy.ReAct):
+    """An agent of the user's own, with a predictor beside the protocol."""
+
+    def __init__(self) -> None:
+        super().__init__(Answer, tools=[_zoo_tool])
+        self.polish = dspy.Predict(Ticket)
+
+
+class Explorer(dspy.RLM):
+    """A kind of RLM of the user's own."""
+
+
+class HandMade(dspy.Module):
+    """A copy of ReAct, as people write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = dspy.Predict(dspy.Signature("question -> next_tool_name", "Use the tools. Reply with a name."))
+
+
+def _deprecated(kind: str) -> dspy.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return dspy.CodeAct(Answer, tools=[_zoo_tool]) if kind == "CodeAct" else dspy.ProgramOfThought(Answer)
+
+
+@pytest.mark.parametrize(
+    ("make", "protected", "rewritten"),
+    [
+        (lambda: dspy.ReAct(Answer, tools=[_zoo_tool]), {"react"}, {"extract.predict"}),
+        (lambda: dspy.ReActV2(Answer, tools=[_zoo_tool]), {"react"}, set()),
+        (lambda: dspy.RLM(Answer), {"generate_action"}, {"extract"}),
+        (lambda: _deprecated("CodeAct"), {"codeact"}, {"extractor.predict"}),
+        (
+            lambda: _deprecated("ProgramOfThought"),
+            {"code_generate.predict", "code_regenerate.predict", "generate_output.predict"},
+            set(),
+        ),
+        (Agent, {"react"}, {"extract.predict", "polish"}),
+        (lambda: Explorer(Answer), {"generate_action"}, {"extract"}),
+        (HandMade, {"step"}, set()),
+    ],
+)
+def test_an_agents_protocol_is_not_sent_and_what_is_beside_it_is_rewritten(make, protected, rewritten):
+    class Program(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.steps = [make()]
+
+    student = Program()
+    using = fipo()
+    compiled = using.compile(student)
+    expected = dict.fromkeys(protected, "protected") | dict.fromkeys(rewritten, "optimized")
+    assert outcomes(compiled) == {f"steps[0].{name}": outcome for name, outcome in expected.items()}
+    assert len(sent(using)) == len(rewritten)
+    before, after = instructions(student), instructions(compiled)
+    assert {name for name in before if before[name] != after[name]} == {f"steps[0].{name}" for name in rewritten}
+    assert outcomes(fipo().compile(make())) == expected
+
+
+def test_frozen_sub_modules_stay_as_they_are():
+    student = Zoo()
+    student.sort._compiled = True
+    using = fipo()
+    compiled = using.compile(student)
+    assert sent(using) == ["Answer the question."]
+    assert compiled.sort.predict.signature.instructions == Ticket.instructions
+
+
+@pytest.mark.parametrize(
+    ("addition", "outcome"),
+    [
+        ("Look at `animal` first.", "field_invented"),
+        ("Look at `ticket` first.", "optimized"),
+        ("Say `refund` when money is wanted.", "optimized"),
+        ("Be brief.", "optimized"),
+    ],
+)
+def test_a_rewrite_may_name_only_the_signatures_fields_and_choices(addition, outcome):
+    compiled = fipo(lambda conversation: f"{naive_of(conversation)} {addition}").compile(dspy.Predict(Ticket))
+    assert outcomes(compiled) == {"self": outcome}
+    text = Ticket.instructions if outcome == "field_invented" else f"{Ticket.instructions} {addition}"
+    assert instructions(compiled) == {"self": text}
+
+
+def test_code_in_the_students_own_instruction_may_stay():
+    naive = "Translate the text, but leave `foo_bar` alone."
+    compiled = fipo().compile(dspy.Predict(dspy.Signature("text -> translation", naive)))
+    assert instructions(compiled) == {"self": f"{naive} {GUIDANCE}"}
+
+
+def test_an_instruction_that_cannot_be_sent_does_not_keep_the_others_from_it():
+    class Three(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.blank = dspy.Predict(Answer.with_instructions("  "))
+            self.long = dspy.Predict(Answer.with_instructions("Answer the question. " * 30))
+            self.good = dspy.Predict(Answer)
+
+    student = Three()
+    compiled = FIPO(optimizer=optimizer(context_tokens=300)).compile(student)
+    assert outcomes(compiled) == {"blank": "unusable", "long": "unusable", "good": "optimized"}
+    assert all(row["detail"] for row in compiled.fipo_report["predictors"] if row["outcome"] == "unusable")
+    assert instructions(compiled) == {**instructions(student), "good": f"Answer the question. {GUIDANCE}"}
+
+
+def test_a_program_without_predictors_is_copied():
+    using = fipo()
+    compiled = using.compile(dspy.Module())
+    assert compiled.fipo_report["predictors"] == []
+    assert using.optimizer.generator.calls == []
+
+
+# The report
+
+
+def test_the_report_says_what_became_of_every_instruction():
+    def script(conversation):
+        return "Sure! 42." if "ticket" in naive_of(conversation) else careful(conversation)
+
+    report = fipo(script).compile(Zoo()).fipo_report
+    answer, sort = report["predictors"]
+    assert report["model"] == "scripted"
+    assert report["scores"] is None
+    assert answer["name"] == "answer"
+    assert answer["naive"] == "Answer the question."
+    assert answer["text"] == answer["rewrite"] == f"Answer the question. {GUIDANCE}"
+    assert (answer["outcome"], answer["detail"]) == ("optimized", "")
+    assert sort["text"] == sort["naive"] == Ticket.instructions
+    assert (sort["outcome"], sort["rewrite"]) == ("answered", "Sure! 42.")
+    assert "begins like a reply" in sort["detail"]
+
+
+def test_the_reports_text_is_what_dspy_shows_the_model():
+    rewrite = "Answer the question:\n    - briefly,\n    - carefully."
+    compiled = fipo(lambda conversation: rewrite).compile(dspy.Predict(Answer))
+    assert compiled.fipo_report["predictors"][0]["text"] == instructions(compiled)["self"]
+
+
+def test_what_became_of_the_instructions_is_logged_and_nothing_is_printed(caplog, capsys):
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"):
+        fipo().compile(Zoo())
+    assert [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"] == [
+        "answer: optimized",
+        "sort.predict: optimized",
+    ]
+    assert capsys.readouterr().out == ""
+
+
+# With a metric
+
+
+def compile_measured(
+    student: dspy.Module,
+    lm: dspy.LM,
+    *,
+    metric: Callable[..., object] = exact,
+    questions: Sequence[str] = QUESTIONS,
+    script: Callable[[list[Message]], str] = careful,
+) -> dspy.Module:
+    with dspy.context(lm=lm):
+        return fipo(script, metric=metric, num_threads=1).compile(student, trainset=examples(questions))
+
+
+def test_a_better_program_is_returned_with_its_score_and_all_candidates():
+    student = Zoo()
+    compiled = compile_measured(student, task_lm(better_with_guidance))
+    assert GUIDANCE in instructions(compiled)["answer"]
+    assert compiled.score == 100.0
+    assert [candidate["score"] for candidate in compiled.candidate_programs] == [100.0, 33.33]
+    best, worst = (candidate["program"] for candidate in compiled.candidate_programs)
+    assert instructions(best) == instructions(compiled)
+    assert instructions(worst) == instructions(student)
+    assert compiled.fipo_report["scores"] == {
+        "student": {"score": 33.33, "failed": 0, "examples": 3},
+        "rewritten": {"score": 100.0, "failed": 0, "examples": 3},
+        "kept": "rewritten",
+    }
+    assert student.history == compiled.history == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "scores"),
+    [
+        (lambda instruction, question: answering("right"), (100.0, 100.0)),
+        (lambda instruction, question: answering("wrong"), (0.0, 0.0)),
+        (lambda instruction, question: answering("wrong" if GUIDANCE in instruction else "right"), (100.0, 0.0)),
+    ],
+    ids=["tie", "tie at nothing", "worse"],
+)
+def test_the_original_instructions_stay_unless_the_score_is_higher(answer, scores, caplog):
+    student = Zoo()
+    compiled = compile_measured(student, task_lm(answer))
+    assert compiled is not student
+    assert instructions(compiled) == instructions(student)
+    assert set(outcomes(compiled).values()) == {"not_preferred"}
+    row = compiled.fipo_report["predictors"][0]
+    assert row["text"] == row["naive"] != row["rewrite"]
+    assert f"got {scores[1]}" in row["detail"]
+    assert compiled.fipo_report["scores"]["kept"] == "student"
+    assert compiled.score == scores[0]
+    assert tuple(candidate["score"] for candidate in compiled.candidate_programs) == scores
+    assert instructions(compiled.candidate_programs[0]["program"]) == instructions(student)
+    assert "the original instructions stay" in caplog.text
+
+
+def test_the_valset_decides_and_the_trainset_stands_in_for_it():
+    cats, all_animals = examples(["How many legs has a cat?"] * 2), examples()
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using = fipo(metric=exact)
+        assert using.compile(Zoo(), trainset=all_animals, valset=cats).fipo_report["scores"]["kept"] == "student"
+        assert using.compile(Zoo(), trainset=cats, valset=all_animals).fipo_report["scores"]["kept"] == "rewritten"
+        assert using.compile(Zoo(), trainset=all_animals, valset=[]).fipo_report["scores"]["kept"] == "rewritten"
+
+
+@pytest.mark.parametrize("data", [{}, {"trainset": []}, {"trainset": [], "valset": []}])
+def test_a_metric_without_examples_is_an_error_before_anything_is_sent(data):
+    using = fipo(metric=exact)
+    with pytest.raises(InputError, match=r"valset=\[...\] or trainset=\[...\]"):
+        using.compile(Zoo(), **data)
+    assert using.optimizer.generator.calls == []
+
+
+def test_when_nothing_was_rewritten_only_the_student_is_measured():
+    compiled = compile_measured(Zoo(), task_lm(better_with_guidance), script=naive_of)
+    assert set(outcomes(compiled).values()) == {"unchanged"}
+    assert compiled.score == 33.33
+    assert list(compiled.fipo_report["scores"]) == ["student", "kept"]
+    assert len(compiled.candidate_programs) == 1
+
+
+@pytest.mark.parametrize("count", [2, 12], ids=["within max_errors", "beyond max_errors"])
+def test_a_metric_that_always_crashes_is_an_error_that_names_it(count):
+    def crashing(example, prediction, trace=None):
+        raise KeyError("no such label")
+
+    with pytest.raises(InputError, match=r"examples failed; the metric raised KeyError: 'no such label'"):
+        compile_measured(Zoo(), task_lm(better_with_guidance), metric=crashing, questions=["A cat?"] * count)
+
+
+def test_a_metric_that_returns_nothing_is_an_error():
+    with pytest.raises(TypeError):
+        compile_measured(Zoo(), task_lm(better_with_guidance), metric=lambda example, prediction: None)
+
+
+def test_a_program_that_cannot_run_at_all_is_an_error_with_advice():
+    with dspy.context(lm=None), pytest.raises(InputError, match=r"all 3 examples failed; .*is a language model set"):
+        fipo(metric=exact).compile(Zoo(), trainset=examples())
+
+
+@pytest.mark.parametrize("count", [2, 12], ids=["within max_errors", "beyond max_errors"])
+def test_a_rewrite_that_breaks_the_program_is_not_used(count):
+    student = FailsOn("cat")
+    compiled = compile_measured(student, task_lm(better_with_guidance), questions=["A cat?"] * count)
+    assert instructions(compiled) == instructions(student)
+    row = compiled.fipo_report["predictors"][0]
+    assert row["outcome"] == "not_preferred"
+    assert "examples failed" in row["detail"]
+    assert list(compiled.fipo_report["scores"]) == ["student", "kept"]
+    assert compiled.score == 100.0
+
+
+def test_failed_examples_are_counted_and_logged(caplog):
+    student = FailsOn("cat")
+    compiled = compile_measured(student, task_lm(better_with_guidance), questions=[*QUESTIONS, "A bird?", "An ant?"])
+    assert compiled.fipo_report["scores"]["student"] == {"score": 20.0, "failed": 0, "examples": 5}
+    assert compiled.fipo_report["scores"]["rewritten"] == {"score": 80.0, "failed": 1, "examples": 5}
+    assert "1 of 5 examples failed and count as 0" in caplog.text
+
+
+def test_failing_is_no_way_to_a_better_score():
+    def penalty(example, prediction, trace=None):
+        return -1.0
+
+    compiled = compile_measured(FailsOn("cat"), task_lm(better_with_guidance), metric=penalty)
+    assert compiled.fipo_report["scores"]["rewritten"]["score"] > compiled.fipo_report["scores"]["student"]["score"]
+    assert compiled.fipo_report["scores"]["kept"] == "student"
+    assert outcomes(compiled) == {"answer": "not_preferred"}
+
+
+def test_a_metric_may_be_a_module():
+    class Grader(dspy.Module):
+        def forward(self, example, prediction):
+            return dspy.Prediction(score=float(example.answer == prediction.answer))
+
+    compiled = compile_measured(Zoo(), task_lm(better_with_guidance), metric=Grader())
+    assert compiled.score == 100.0
+    assert FIPO(metric=Grader()).get_params()["metric"] == "Grader"
+
+
+def test_usage_can_be_tracked_while_compiling():
+    with dspy.context(track_usage=True):
+        assert compile_measured(Zoo(), task_lm(better_with_guidance)).score == 100.0
+
+
+# The result is an ordinary program
+
+
+def test_nothing_attached_becomes_a_parameter():
+    compiled = compile_measured(Zoo(), task_lm(better_with_guidance))
+    assert list(instructions(compiled)) == list(instructions(Zoo()))
+
+
+def test_a_sub_module_called_score_survives():
+    class Essay(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.score = dspy.Predict(Answer)
+
+        def candidate_programs(self):
+            return "mine"
+
+        def forward(self, question):
+            return self.score(question=question)
+
+    compiled = compile_measured(Essay(), task_lm(better_with_guidance))
+    assert GUIDANCE in compiled.score.signature.instructions
+    assert compiled.candidate_programs() == "mine"
+    assert compiled.fipo_report["scores"]["rewritten"]["score"] == 100.0
+
+
+def test_the_report_is_plain_data_and_copies_with_the_program():
+    compiled = compile_measured(Zoo(), task_lm(better_with_guidance))
+    assert json.loads(json.dumps(compiled.fipo_report)) == compiled.fipo_report
+    for again in (compiled.deepcopy(), copy.deepcopy(compiled)):
+        assert again.fipo_report == compiled.fipo_report
+        assert instructions(again) == instructions(compiled)
+        assert [c["score"] for c in again.candidate_programs] == [100.0, 33.33]
+
+
+def test_the_optimizer_cannot_be_reached_from_the_program():
+    pickled = cloudpickle.dumps(compile_measured(Zoo(), task_lm(better_with_guidance)))
+    assert b"PromptOptimizer" not in pickled
+    assert b"fipo_integrations" not in pickled
+
+
+def test_a_whole_program_can_be_saved_and_loaded(tmp_path):
+    compiled = compile_measured(Zoo(), task_lm(better_with_guidance))
+    compiled.save(tmp_path / "program", save_program=True)
+    loaded = dspy.load(tmp_path / "program", allow_pickle=True)
+    assert instructions(loaded) == instructions(compiled)
+    assert loaded.fipo_report == compiled.fipo_report
+    assert loaded.score == 100.0
+
+
+def test_saved_instructions_load_where_fipo_is_not_installed(tmp_path):
+    compiled = fipo().compile(dspy.ChainOfThought(Answer))
+    compiled.save(tmp_path / "program.json")
+    code = (
+        "import sys; sys.modules['fipo_model'] = sys.modules['fipo_integrations'] = None\n"
+        "import dspy; program = dspy.ChainOfThought('question -> answer'); program.load(sys.argv[1])\n"
+        "print(program.predict.signature.instructions)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "program.json"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == f"Answer the question. {GUIDANCE}"
+
+
+def test_compiling_again_starts_from_the_compiled_program_without_its_statistics():
+    def politely(conversation):
+        return f"{naive_of(conversation)} Stay polite."
+
+    first = compile_measured(Zoo(), task_lm(better_with_guidance))
+    second = compile_measured(first, task_lm(better_with_guidance), script=politely)
+    assert second.fipo_report["scores"]["student"]["score"] == 100.0
+    assert not any(hasattr(candidate["program"], "candidate_programs") for candidate in second.candidate_programs)
+    third = fipo(politely).compile(first)
+    assert instructions(third)["answer"] == f"Answer the question. {GUIDANCE} Stay polite."
+    assert third.fipo_report["scores"] is None
+    assert not hasattr(third, "candidate_programs")
+    assert not hasattr(third, "score")
+    assert first.score == 100.0
+
+
+# How it runs
+
+
+def test_the_same_program_gives_the_same_instructions():
+    assert instructions(fipo().compile(Zoo())) == instructions(fipo().compile(Zoo()))
+
+
+def test_the_optimizers_seed_decides_among_samples():
+    class Newest:
+        def prefer(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+            return [Verdict(winner="challenger", reason="newer") for _ in comparisons]
+
+    def compiled(seed: int) -> dict[str, str]:
+        sampling = PromptOptimizer(ScriptedGenerator(careful), judge=Newest(), candidates=2, seed=seed)
+        return instructions(FIPO(optimizer=sampling).compile(Zoo()))
+
+    assert compiled(0) == compiled(0) != compiled(1)
+
+
+async def test_it_can_be_compiled_from_a_running_loop():
+    using = fipo(metric=exact)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = await dspy.asyncify(using.compile)(Zoo(), trainset=examples())
+        assert instructions(using.compile(Zoo(), valset=examples())) == instructions(compiled)
+    assert compiled.score == 100.0
+
+
+def test_threads_may_compile_the_same_student_with_the_same_optimizer():
+    using, student, compiled = fipo(), Zoo(), []
+    threads = [threading.Thread(target=lambda: compiled.append(using.compile(student))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(program) for program in compiled}) == 4
+    assert all(GUIDANCE in text for program in compiled for text in instructions(program).values())
+    assert all(GUIDANCE not in text for text in instructions(student).values())
+
+
+@pytest.mark.parametrize("metric", [None, exact])
+def test_it_takes_part_in_better_together(metric):
+    student = Zoo()
+    student.set_lm(task_lm(better_with_guidance))
+    together = BetterTogether(metric=exact, fipo=fipo(metric=metric), boot=BootstrapFewShot(metric=exact))
+    compiled = together.compile(student, trainset=examples(QUESTIONS * 2), valset=examples(), strategy="fipo -> boot")
+    scores = {candidate["strategy"]: candidate["score"] for candidate in compiled.candidate_programs}
+    assert scores == {"": 33.33, "fipo": 100.0, "fipo -> boot": 100.0}
+    assert not compiled.flag_compilation_error_occurred
+    assert all(predictor.lm is not None for predictor in compiled.predictors())
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[PromptOptimizer]]:
+    """Stands in for the default weights: every load gives a scripted optimizer, and is remembered."""
+    loaded: list[PromptOptimizer] = []
+
+    def from_pretrained() -> PromptOptimizer:
+        time.sleep(0.05)  # long enough for the other threads to arrive
+        loaded.append(optimizer())
+        return loaded[-1]
+
+    monkeypatch.setattr(PromptOptimizer, "from_pretrained", from_pretrained)
+    return loaded
+
+
+def test_the_default_weights_are_loaded_once_and_only_when_needed(loads):
+    using = FIPO()
+    using.compile(HandMade())
+    assert loads == []
+    threads = [threading.Thread(target=using.compile, args=(Zoo(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loads) == 1
+    assert instructions(using.compile(Zoo()))["answer"] == f"Answer the question. {GUIDANCE}"
+    assert using.get_params()["optimizer"] is None
+
+
+def test_a_model_that_fails_is_not_hidden():
+    def broken(conversation):
+        raise FipoError("the server is down")
+
+    with pytest.raises(FipoError, match="the server is down"):
+        fipo(broken).compile(Zoo())
+
+
+def test_it_can_be_copied_with_its_optimizer():
+    twin = copy.deepcopy(fipo(num_threads=2))
+    assert twin.get_params() == fipo(num_threads=2).get_params()
+    assert GUIDANCE in instructions(twin.compile(Zoo()))["answer"]

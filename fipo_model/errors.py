@@ -33,6 +33,12 @@ class PromptTooLongError(InputError):
             "FIPO does not cut prompts silently."
         )
 
+    def at(self, index: int) -> "PromptTooLongError":
+        """The same error, with its place in another batch."""
+        moved = type(self)(index=index, tokens=self.tokens, limit=self.limit)
+        moved.__cause__ = self.__cause__
+        return moved.with_traceback(self.__traceback__)
+
     def __reduce__(self) -> tuple[object, ...]:
         return (partial(type(self), index=self.index, tokens=self.tokens, limit=self.limit), ())
 

@@ -77,7 +77,8 @@ def generate_each(
         try:
             completions = generator.generate([conversations[index] for index in fitting], sampling)
         except PromptTooLongError as error:
-            too_long[fitting[error.index]] = error
+            index = fitting[error.index]
+            too_long[index] = error.at(index)
             continue
         results: dict[int, Completion | PromptTooLongError] = dict(zip(fitting, completions, strict=True))
         results.update(too_long)

@@ -10,9 +10,10 @@ from fipo_model.generation import Completion, Generator, Sampling, generate_each
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import OptimizationRequest
 
-# "A", "(B)", "Prompt A", "The better prompt is B."; not "A good prompt", which decides nothing.
+# "A", "(B)", "Prompt A is better", "The better prompt is B."; not "A good prompt" or "A/B", which decide nothing.
 _CHOICE = re.compile(
-    r"\W*(?i:(?:the )?(?:better |best )?(?:(?:prompt|answer|option)(?: is)?)?)\W*([AB])(?!\w|'| [a-z])"
+    r"(?:\W|\b(?i:the|better|best|prompt|answer|option|choice|is)\b)*\b([AB])"
+    r"(?: is (?:the )?(?:better|best)\b| because\b|(?!\w|['’]| [a-z]|\W+[AB]\b))"
 )
 _VERDICT_TOKENS = 8
 

@@ -26,8 +26,9 @@ _TOP_P = 0.95
 # that needs more is over the word limit anyway.
 _TOKENS_PER_WORD = 2
 _MEMO_SIZE = 4096
-# Waiting callers cost a sleeping thread each; the model's own batching decides how fast they are served.
-_ASYNC_CALLERS = 256
+# Each waiting caller costs a sleeping thread, and starting it keeps the event loop for part of a millisecond. More
+# than this in a batch bring little.
+_ASYNC_CALLERS = 64
 
 _Result = TypeVar("_Result")
 

@@ -14,6 +14,14 @@ from fipo_model.errors import TemplateError
 from fipo_model.generation import Message
 from fipo_model.types import OptimizationRequest
 
+_REPLY_HEADERS = frozenset(
+    {"golden prompt", "optimized prompt", "rewritten prompt", "better prompt", "improved prompt", "new prompt"}
+)
+# "Golden prompt: ...", "## Golden Prompt" or "**Golden prompt**" on a line of its own, "**Golden prompt:** ...".
+_HEADING = re.compile(rf"(?i)(?:#+\s*)?(\**)(?:{'|'.join(sorted(_REPLY_HEADERS))})\s*(?::\s*?\1|\1\s*?[:\n])")
+_FENCED = re.compile(r"```[\w-]*\n((?:(?!```).)*)\n```", re.DOTALL)
+_QUOTED = re.compile(r'"([^"]+)"|“([^“”]+)”')
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
@@ -41,7 +49,7 @@ class Template:
         A rewrite that contains one has repeated the template instead of filling it.
         """
         texts = (self.optimizer, self.context_part, self.silver_part, self.golden_part, self.discriminator)
-        found = re.findall(r"^([^\n$`]{3,60}):\s*$", "\n".join(texts), re.MULTILINE)
+        found = re.findall(r"(?:^|\$\{optional_parts\})([^\n$`]{3,60}):\s*$", "\n".join(texts), re.MULTILINE)
         return frozenset(header.strip().lower() for header in found) | _REPLY_HEADERS
 
     def render(self, request: OptimizationRequest) -> list[Message]:
@@ -67,16 +75,15 @@ class Template:
     def parse(self, reply: str) -> str:
         """The rewrite in a model's reply: without a heading, a code fence or quotation marks around the whole.
 
-        Only what wraps the entire reply is removed. Any other trace of the template stays, for `fidelity` to reject.
+        Only what wraps the entire reply is removed. Any other trace of the template, such as the heading of a part it
+        was given ("Silver response:"), stays, for `fidelity` to reject.
         """
         text = reply.strip()
-        for header in sorted(_REPLY_HEADERS | self.headers, key=len, reverse=True):
-            if (match := re.match(rf"(?i)(?:[#*]+\s*)?{re.escape(header)}\s*:\s*(?:\*+)?", text)) is not None:
-                text = text[match.end() :].strip()
-                break
-        if (match := re.fullmatch(r"```[\w-]*\n((?:(?!```).)*)\n```", text, re.DOTALL)) is not None:
+        if (match := _HEADING.match(text)) is not None:
+            text = text[match.end() :].strip()
+        if (match := _FENCED.fullmatch(text)) is not None:
             text = match[1].strip()
-        if (match := re.fullmatch(r'"([^"]+)"|“([^“”]+)”', text)) is not None:
+        if (match := _QUOTED.fullmatch(text)) is not None:
             text = (match[1] or match[2]).strip()
         return text
 
@@ -87,11 +94,6 @@ class Template:
             (self.golden_part, "golden_response", request.golden_response),
         )
         return "".join(_Slots(text).substitute({slot: value}) for text, slot, value in parts if value)
-
-
-_REPLY_HEADERS = frozenset(
-    {"golden prompt", "optimized prompt", "rewritten prompt", "better prompt", "improved prompt", "new prompt"}
-)
 
 
 def _conversation(system: str | None, user: str) -> list[Message]:
@@ -128,20 +130,10 @@ _TEMPLATES = {FIPO_1.name: FIPO_1}
 # The layout of the original project's data/prompts.json (LuJunru/FIPO_Project): one JSON object whose texts mark
 # their slots with these bare names.
 _ORIGINAL_SLOTS = {
-    "S_P": "naive_prompt",
-    "O_C": "optional_parts",
-    "G_N": "max_words",
-    "S_R": "silver_response",
-    "G_R": "golden_response",
-    "R_P": "naive_prompt",
-    "P_A": "prompt_a",
-    "P_B": "prompt_b",
-}
-_ORIGINAL_KEYS = {
-    "optimizer": ("S_P", "O_C", "G_N"),
-    "s_r": ("S_R",),
-    "g_r": ("G_R",),
-    "discriminator": ("R_P", "P_A", "P_B"),
+    "optimizer": {"S_P": "naive_prompt", "O_C": "optional_parts", "G_N": "max_words"},
+    "s_r": {"S_R": "silver_response"},
+    "g_r": {"G_R": "golden_response"},
+    "discriminator": {"R_P": "naive_prompt", "P_A": "prompt_a", "P_B": "prompt_b", "G_R": "golden_response"},
 }
 
 
@@ -152,12 +144,13 @@ def template_named(name: str) -> Template:
     return _TEMPLATES[name]
 
 
-def load_template(path: Path) -> Template:
+def load_template(path: str | Path) -> Template:
     """A template from a file in the layout of the original project's `prompts.json`.
 
     With it, models trained by the original project are asked exactly what they were trained on. That layout has no
     place for a context; one that is given is added where the optional responses go.
     """
+    path = Path(path)
     try:
         texts = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -165,24 +158,25 @@ def load_template(path: Path) -> Template:
     except ValueError as error:
         raise TemplateError(f"the template file {path} is not JSON in UTF-8: {error}") from error
     if not isinstance(texts, dict):
-        raise TemplateError(f"the template file {path} must hold a JSON object with {', '.join(_ORIGINAL_KEYS)}")
+        raise TemplateError(f"the template file {path} must hold a JSON object with {', '.join(_ORIGINAL_SLOTS)}")
     problems = [
         f"'{key}' must be a text that contains {' and '.join(slots)}"
-        for key, slots in _ORIGINAL_KEYS.items()
+        for key, slots in _ORIGINAL_SLOTS.items()
         if not isinstance(text := texts.get(key), str) or not all(re.search(rf"\b{s}\b", text) for s in slots)
     ]
     if problems:
         raise TemplateError(f"the template file {path} does not have the expected layout: {'; '.join(problems)}")
     return Template(
         name=path.stem,
-        optimizer=_with_named_slots(texts["optimizer"]),
+        optimizer=_with_named_slots("optimizer", texts),
         context_part="\n\n```\nContext:\n$context\n```",
-        silver_part=_with_named_slots(texts["s_r"]),
-        golden_part=_with_named_slots(texts["g_r"]),
-        discriminator=_with_named_slots(texts["discriminator"]),
+        silver_part=_with_named_slots("s_r", texts),
+        golden_part=_with_named_slots("g_r", texts),
+        discriminator=_with_named_slots("discriminator", texts),
     )
 
 
-def _with_named_slots(text: str) -> str:
-    bare = re.compile(r"\b(" + "|".join(_ORIGINAL_SLOTS) + r")\b")
-    return bare.sub(lambda match: f"${{{_ORIGINAL_SLOTS[match[1]]}}}", text.replace("$", "$$"))
+def _with_named_slots(key: str, texts: dict[str, str]) -> str:
+    slots = _ORIGINAL_SLOTS[key]
+    bare = re.compile(rf"\b({'|'.join(slots)})\b")
+    return bare.sub(lambda match: f"${{{slots[match[1]]}}}", texts[key].replace("$", "$$"))

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from fipo_model.errors import PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling
@@ -60,14 +61,20 @@ class ScriptedGenerator:
     def __deepcopy__(self, memo: dict[int, object]) -> "ScriptedGenerator":
         return self
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # The copy in another process has been asked nothing yet.
+        return (partial(type(self), name=self.name, context_tokens=self.context_tokens), (self.script,))
+
 
 class GeneratorContract:
-    """What every Generator promises, as tests: subclass it and override `make`, nothing else.
+    """What every Generator promises, as tests: subclass it, override `make` and, where they do not suit, the numbers.
 
     Plain methods, so that this module needs no test framework; pytest collects subclasses named `Test...`.
     """
 
     max_new_tokens = 12
+    oversized_words: int | None = None
+    """So many words that they cannot fit the model's context; None for a model without a limit."""
 
     def make(self) -> Generator:
         """The generator under test; called once for each test, so cache what is slow to build."""
@@ -113,6 +120,17 @@ class GeneratorContract:
     def test_a_cut_off_completion_says_so(self) -> None:
         cut = self.make().generate([_ask("Tell a long story.")], Sampling(max_new_tokens=1))[0]
         _expect(cut.is_truncated and cut.completion_tokens == 1, "a completion of one token must say it was cut off")
+
+    def test_a_conversation_that_does_not_fit_is_refused_by_its_index(self) -> None:
+        if self.oversized_words is None:
+            return
+        asked = [_ask("Hi."), _ask("word " * self.oversized_words), _ask("Hi.")]
+        try:
+            self.make().generate(asked, self._greedy())
+        except PromptTooLongError as error:
+            _expect(error.index == 1, "the error must name the place of the conversation that does not fit")
+        else:
+            raise AssertionError("a conversation that does not fit must be refused")
 
     def test_odd_text_is_just_text(self) -> None:
         generator = self.make()

@@ -33,12 +33,13 @@ Outcome = Literal[
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 # Scripts written without spaces are counted by character: one "word" a sentence would make the limit meaningless.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\s\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _SMALLEST_WORD_LIMIT = 60
 
 
 def count_words(text: str) -> int:
-    """Number of words in `text`: runs without white space, or single characters in Chinese, Japanese and Korean."""
+    """Number of words in `text`: runs without white space, or single characters in East and Southeast Asian scripts."""
     return len(_WORD.findall(text))
 
 
@@ -68,6 +69,9 @@ class OptimizationRequest:
             raise InputError("the prompt is empty: there is nothing to rewrite. Pass the instruction as text.")
         if self.max_words is not None and self.max_words < 1:
             raise InputError(f"max_words must be at least 1, not {self.max_words}")
+        # A bare string would be taken letter by letter; a list would make the request impossible to remember.
+        if not isinstance(self.keep, tuple) or not all(isinstance(literal, str) for literal in self.keep):
+            raise InputError(f"keep must be a tuple of texts, such as ('<name>',), not {self.keep!r}")
         if missing := [literal for literal in self.keep if literal not in self.instruction]:
             raise InputError(f"keep names {missing[0]!r}, which the prompt does not contain")
 

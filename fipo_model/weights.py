@@ -74,6 +74,8 @@ def _problem() -> str | None:
         return f"there are no default weights in {directory()}"
     try:
         expected = json.loads((directory() / _MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(expected, dict) or not expected:
+            raise ValueError(f"{_MANIFEST} lists no files")
         found = {name: _sha256(directory() / name) for name in expected}
     except (OSError, ValueError) as error:
         return f"a file in {directory()} is missing or unreadable: {error}"
@@ -88,6 +90,8 @@ def _build() -> None:
         made = Path(scratch) / "model"
         _say("converting the weights to safetensors (once, about half a minute)")
         _convert(gguf, made)
+        for file in made.iterdir():  # safetensors are written for their owner only; a cache may be made for others
+            shutil.copymode(made / "config.json", file)
         manifest = {file.name: _sha256(file) for file in sorted(made.iterdir())}
         (made / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         made.rename(directory())
@@ -132,7 +136,6 @@ def _convert(gguf: Path, target: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
     )
-    model.config.name_or_path = DEFAULT_MODEL
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
 

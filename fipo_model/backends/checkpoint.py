@@ -30,38 +30,39 @@ def resolve(model: str | Path | None, adapter: str | Path | None) -> Checkpoint:
     if model is not None and adapter is None and _is_adapter(Path(model)):
         model, adapter = None, model
     source = adapter if adapter is not None else model
-    notes = _read_json(Path(source) / "fipo.json") if source is not None else {}
+    template = None if source is None else _noted(Path(source) / "fipo.json", "template")
     if adapter is not None and not _is_adapter(Path(adapter)):
         raise ModelError(
             f"{adapter} holds no PEFT adapter (no adapter_config.json). Pass the directory a training run wrote; "
             "a whole model goes in as the model instead."
         )
-    base = str(model) if model is not None else _base_of(adapter, notes)
+    base = str(model) if model is not None else _base_of(adapter)
     return Checkpoint(
-        model=str(weights.ready()) if base == weights.DEFAULT_MODEL else base,
+        template=FIPO_1 if template is None else template_named(template),
         adapter=None if adapter is None else str(adapter),
-        template=template_named(notes["template"]) if "template" in notes else FIPO_1,
+        model=str(weights.ready()) if base == weights.DEFAULT_MODEL else base,
     )
 
 
-def _base_of(adapter: str | Path | None, notes: dict[str, str]) -> str:
+def _base_of(adapter: str | Path | None) -> str:
     if adapter is None:
         return weights.DEFAULT_MODEL
-    named = notes.get("base_model") or _read_json(Path(adapter) / "adapter_config.json").get("base_model_name_or_path")
-    return named or weights.DEFAULT_MODEL
+    named = _noted(Path(adapter) / "fipo.json", "base_model")
+    return named or _noted(Path(adapter) / "adapter_config.json", "base_model_name_or_path") or weights.DEFAULT_MODEL
 
 
 def _is_adapter(path: Path) -> bool:
     return (path / "adapter_config.json").is_file()
 
 
-def _read_json(path: Path) -> dict[str, str]:
+def _noted(path: Path, key: str) -> str | None:
+    """The text that a JSON file has under a key; None where there is no such file or key."""
     if not path.is_file():
-        return {}
+        return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is damaged: {error}. Copy the checkpoint again.") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} is damaged: it must hold a JSON object. Copy the checkpoint again.")
-    return content
+    if not isinstance(content, dict) or not isinstance(value := content.get(key), str | None):
+        raise ModelError(f"{path} is damaged: it must hold a JSON object with a text as {key!r}. Copy it again.")
+    return value

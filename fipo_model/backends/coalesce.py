@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from fipo_model.errors import PromptTooLongError
+from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling
 
 # Long enough for threads that were started together to arrive, and a hundredth of the shortest real completion.
@@ -22,8 +23,11 @@ class _Call:
     conversations: Sequence[list[Message]]
     sampling: Sampling
     completions: list[Completion] | None = None
-    error: BaseException | None = None
-    is_done: bool = False
+    error: Exception | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.completions is not None or self.error is not None
 
 
 class CoalescingGenerator:
@@ -31,14 +35,14 @@ class CoalescingGenerator:
 
     There is no thread of its own: of the calls that wait, one leads, gathers those that can go with it, and hands each
     its completions or its error. Every call gets what it would have got alone; a conversation that is too long fails
-    only the call it came with.
+    only the call it came with, and an interrupted leader only itself.
     """
 
     def __init__(self, generator: Generator, *, gathering_seconds: float = _GATHERING_SECONDS) -> None:
         self.generator = generator
         self.gathering_seconds = gathering_seconds
         self._waiting: list[_Call] = []
-        self._is_led = False
+        self._leader: _Call | None = None
         self._turn = threading.Condition()  # guards the two above; notified when a leader has finished
 
     @property
@@ -51,42 +55,42 @@ class CoalescingGenerator:
         if not conversations:
             return []
         call = _Call(conversations, sampling)
-        with self._turn:
-            self._waiting.append(call)
-            self._turn.wait_for(lambda: call.is_done or not self._is_led)
-            self._is_led = self._is_led or not call.is_done
-        if not call.is_done:
-            self._lead(call)
+        try:
+            with self._turn:
+                self._waiting.append(call)
+                self._turn.wait_for(lambda: call.is_done or self._leader is None)
+                if not call.is_done:
+                    self._leader = call
+            if self._leader is call:
+                time.sleep(self.gathering_seconds)
+                self._serve(self._companions(call))
+        finally:
+            self._leave(call)
         if call.error is not None:
             raise call.error
         return call.completions or []
 
-    def _lead(self, call: _Call) -> None:
-        """Gather what can go with `call`, serve all of it, and let the next one lead."""
-        try:
-            time.sleep(self.gathering_seconds)
-            self._serve(self._companions(call))
-        finally:
-            with self._turn:
-                self._waiting = [other for other in self._waiting if other is not call]
-                self._is_led = False
+    def _leave(self, call: _Call) -> None:
+        """However a call ends, it is off the list, and if it led, the next one can."""
+        with self._turn:
+            self._waiting = [other for other in self._waiting if other is not call]
+            if self._leader is call:
+                self._leader = None
                 self._turn.notify_all()
 
     def _companions(self, leader: _Call) -> list[_Call]:
-        """Take the leader and what can share its batch off the list.
+        """The leader and what can share its batch.
 
         Samples are told apart by how often a conversation occurs in a batch. Sampling calls that share a conversation
         therefore go separately, or each would get the other's samples.
         """
         with self._turn:
-            chosen, taken = [leader], _keys(leader)
-            for call in self._waiting:
-                if call is leader or call.sampling != leader.sampling:
-                    continue
-                if leader.sampling.is_greedy or not taken & _keys(call):
-                    chosen.append(call)
-                    taken |= _keys(call)
-            self._waiting = [call for call in self._waiting if call not in chosen]
+            others = [call for call in self._waiting if call is not leader and not call.is_done]
+        chosen, taken = [leader], _keys(leader)
+        for call in others:
+            if call.sampling == leader.sampling and (leader.sampling.is_greedy or not taken & _keys(call)):
+                chosen.append(call)
+                taken |= _keys(call)
         return chosen
 
     def _serve(self, calls: list[_Call]) -> None:
@@ -94,28 +98,28 @@ class CoalescingGenerator:
         while calls:
             merged = [conversation for call in calls for conversation in call.conversations]
             try:
-                completions = iter(self.generator.generate(merged, calls[0].sampling))
+                completions = self.generator.generate(merged, calls[0].sampling)
+                if len(completions) != len(merged):
+                    raise ModelError(f"{self.name} gave {len(completions)} completions for {len(merged)} conversations")
             except PromptTooLongError as error:
                 culprit, index = _owner(calls, error.index)
-                culprit.error = PromptTooLongError(index=index, tokens=error.tokens, limit=error.limit)
-                culprit.is_done = True
+                culprit.error = error.at(index)
                 calls = [call for call in calls if call is not culprit]
                 continue
-            except BaseException as error:  # noqa: BLE001 - whatever it is, no caller may wait for ever
+            except Exception as error:  # noqa: BLE001 - a stranger's failure, which each of the callers must hear of
                 for call in calls:
                     call.error = error
-                    call.is_done = True
                 return
+            shares = iter(completions)
             for call in calls:
-                call.completions = [next(completions) for _ in call.conversations]
-                call.is_done = True
+                call.completions = [next(shares) for _ in call.conversations]
             return
 
     def __deepcopy__(self, memo: dict[int, object]) -> "CoalescingGenerator":
         return self  # a copy would no longer share batches, which is all this is for
 
-    def __reduce__(self) -> tuple[type["CoalescingGenerator"], tuple[Generator]]:
-        return (type(self), (self.generator,))
+    def __reduce__(self) -> tuple[object, ...]:
+        return (partial(type(self), gathering_seconds=self.gathering_seconds), (self.generator,))
 
 
 def _keys(call: _Call) -> set[str]:

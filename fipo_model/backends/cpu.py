@@ -1,7 +1,5 @@
 """What makes fp32 decoding quick on a CPU without bf16: one matrix product, mirrored."""
 
-from types import MethodType
-
 from fipo_model.errors import explain_missing
 
 with explain_missing("local", "torch"):
@@ -21,15 +19,18 @@ def mirror_linear_layers(model: nn.Module) -> None:
         return
     for module in model.modules():
         if type(module) is nn.Linear and module.weight.device.type == "cpu" and module.weight.dtype == torch.float32:
-            module.forward = MethodType(_mirrored_forward, module)  # type: ignore[method-assign]
+            module.__class__ = _MirroredLinear
 
 
-def _mirrored_forward(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
-    """`linear(x)` for x of shape (..., in_features)."""
-    rows = x.reshape(-1, linear.in_features)
-    if torch.is_grad_enabled() or not _FEWEST_ROWS <= len(rows) <= _MOST_ROWS:
-        return nn.Linear.forward(linear, x)
-    product = (linear.weight @ rows.t()).t().contiguous()  # attention is slow on any other layout
-    if linear.bias is not None:
-        product = product + linear.bias
-    return product.reshape(*x.shape[:-1], linear.out_features)
+class _MirroredLinear(nn.Linear):
+    # A class rather than a method put on each layer: layer and method would hold each other, and a model nobody uses
+    # any more would stay in memory until Python looks for cycles.
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` has the shape (..., in_features)."""
+        rows = x.reshape(-1, self.in_features)
+        if torch.is_grad_enabled() or not _FEWEST_ROWS <= len(rows) <= _MOST_ROWS:
+            return super().forward(x)
+        product = (self.weight @ rows.t()).t().contiguous()  # attention is slow on any other layout
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*x.shape[:-1], self.out_features)

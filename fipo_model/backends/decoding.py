@@ -74,6 +74,11 @@ class EnoughAreDone(StoppingCriteria):
         return is_enough.expand(len(ended))  # type: ignore[return-value]
 
 
+def can_drop_rows(model: PreTrainedModel) -> bool:
+    """Whether rows can be taken out of the model's cache in the middle of a batch; recurrent layers do not offer it."""
+    return all(hasattr(layer, "batch_select_indices") for layer in DynamicCache(config=model.config).layers)
+
+
 class SharedPrefix:
     """The key-value cache of what prompts begin with: the template's fixed text is computed once, not for every row.
 
@@ -85,12 +90,16 @@ class SharedPrefix:
         self._ids: list[int] = []
         self._cache: DynamicCache | None = None
         self._last_row: list[int] = []
+        # Sliding-window and recurrent layers cannot be cropped or padded behind the prefix.
+        self._is_possible = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
     def cache_for(self, rows: Sequence[list[int]]) -> tuple[int, DynamicCache | None]:
         """How many tokens the rows begin with that are already computed, and a cache of them for `len(rows)` rows.
 
         At least one token of every row is left to be computed. (0, None) where sharing does not pay.
         """
+        if not self._is_possible:
+            return 0, None
         compared = rows if len(rows) > 1 else [*rows, self._last_row]
         self._last_row = rows[0]
         room = min(map(len, rows)) - 1
@@ -114,9 +123,7 @@ class SharedPrefix:
         cache = DynamicCache(config=self._model.config)
         tokens = torch.tensor([ids], device=self._model.device)
         self._model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        # Sliding-window and recurrent layers cannot be cropped or padded behind the prefix.
-        is_plain = all(type(layer) is DynamicLayer for layer in cache.layers)
-        self._ids, self._cache = (ids, cache) if is_plain else ([], None)
+        self._ids, self._cache = ids, cache
 
 
 def _common_length(rows: Sequence[list[int]]) -> int:

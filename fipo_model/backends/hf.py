@@ -1,24 +1,23 @@
 """A Generator in this process, on transformers, with a PEFT adapter if there is one."""
 
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from fipo_model.backends.cpu import mirror_linear_layers
-from fipo_model.backends.decoding import EnoughAreDone, SeededChoice, SharedPrefix, plan_batches
+from fipo_model.backends.decoding import EnoughAreDone, SeededChoice, SharedPrefix, can_drop_rows, plan_batches
+from fipo_model.backends.loading import best_device, load_base, with_adapter
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.generation import Completion, Message, Sampling
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors", "jinja2"):
     import torch
     from transformers import (
-        AutoModelForCausalLM,
-        AutoTokenizer,
         GenerationConfig,
         LogitsProcessorList,
         PreTrainedModel,
@@ -33,6 +32,9 @@ with explain_missing("local", "torch", "transformers", "peft", "accelerate", "sa
 _CPU_TOKEN_BUDGET = 8192
 _GPU_TOKEN_BUDGET = 131072
 
+# A plane of Unicode without assigned characters.
+_PRIVATE_USE = range(0xF0000, 0xFFFFE)
+
 _loaded: "WeakValueDictionary[tuple[Any, ...], TransformersGenerator]" = WeakValueDictionary()
 _loading = threading.Lock()
 
@@ -41,7 +43,8 @@ class TransformersGenerator:
     """A causal language model and its tokenizer as a Generator.
 
     Calls are served one at a time (a model is not safe to run twice at once). Copies are the same object, and
-    unpickling in a process that already holds the model gives that one, so nothing duplicates the weights.
+    unpickling in a process that already holds the model gives that one, so nothing duplicates the weights. The model
+    is put into evaluation mode, and its own generation defaults are set aside.
     """
 
     def __init__(
@@ -62,6 +65,15 @@ class TransformersGenerator:
         self.model = model
         self.tokenizer = tokenizer
         self.token_budget = token_budget or (_CPU_TOKEN_BUDGET if model.device.type == "cpu" else _GPU_TOKEN_BUDGET)
+        self._end_token_ids = _end_token_ids(model, tokenizer)
+        pad = tokenizer.pad_token_id
+        self._pad_token_id = int(pad if pad is not None else next(iter(self._end_token_ids), 0))
+        # What a call leaves unset is taken from here. A model's own defaults sample, penalise, keep no cache or stop
+        # early, and would undo what a Generator promises.
+        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+            eos_token_id=self._end_token_ids or None, pad_token_id=self._pad_token_id
+        )
+        self._drops_rows = can_drop_rows(model)
         self._prefix = SharedPrefix(model)
         self._lock = threading.Lock()
         self._source: tuple[Any, ...] | None = None
@@ -85,10 +97,11 @@ class TransformersGenerator:
         with _loading:
             generator = _loaded.get(source)
             if generator is None:
-                base, tokenizer = _load_base(str(model), device_map or _best_device(), load_in_4bit)
-                name = Path(model).name if Path(model).is_dir() else str(model)
+                base, tokenizer = load_base(str(model), device_map or best_device(), load_in_4bit)
+                name = Path(model).resolve().name if Path(model).is_dir() else str(model)
                 if adapter is not None:
-                    base, name = _with_adapter(base, Path(adapter), name), f"{name}+{Path(adapter).name}"
+                    base = with_adapter(base, Path(adapter), name)
+                    name = f"{name}+{Path(adapter).resolve().name}"
                 mirror_linear_layers(base)
                 generator = cls(base, tokenizer, name=name, token_budget=token_budget)
                 generator._source = source
@@ -145,7 +158,9 @@ class TransformersGenerator:
                 past_key_values=cache,
                 generation_config=self._config(longest + sampling.max_new_tokens - ids.shape[1]),
                 logits_processor=_processors(sampling, [sources[row] for row in going]),
-                stopping_criteria=StoppingCriteriaList([EnoughAreDone(self._end_token_ids)]),
+                stopping_criteria=StoppingCriteriaList(
+                    [EnoughAreDone(self._end_token_ids)] if self._drops_rows else []
+                ),
             )
             ids, cache = output.sequences, output.past_key_values
             for row, tokens in zip(going, ids[:, longest:].tolist(), strict=True):
@@ -181,72 +196,45 @@ class TransformersGenerator:
 
     def _encode(self, conversation: list[Message]) -> list[int]:
         """Token ids of the chat template around the messages; chat markup within a message is just text."""
-        specials = [token for token in self.tokenizer.get_added_vocab() if token]
-        text = "\0".join(message["content"] for message in conversation)
-        if not any(special in text for special in specials):
-            return self._encode_markup(self._chat(conversation))
-        # Letters of a private-use area stand in for markup in the messages while the template is applied.
-        stand_ins = {
-            special: chr(0xF0000 + place) for place, special in enumerate(sorted(specials, key=len, reverse=True))
-        }
-        neutral: list[Message] = []
-        for message in conversation:
-            content = message["content"]
-            for special, stand_in in stand_ins.items():
-                content = content.replace(special, stand_in)
-            neutral.append({"role": message["role"], "content": content})
-        spelled = {stand_in: special for special, stand_in in stand_ins.items()}
+        specials = sorted((token for token in self.tokenizer.get_added_vocab() if token), key=len, reverse=True)
+        said = "".join(message["content"] for message in conversation)
+        markup = re.compile("|".join(map(re.escape, specials)) or "(?!)")
+        if markup.search(said) is None:
+            return self._encode_text(self._chat(conversation))
+        # While the template is applied, letters of a private-use area that no message contains stand in for markup.
+        letters = (letter for letter in map(chr, _PRIVATE_USE) if letter not in said)
+        stand_ins = dict(zip(specials, letters, strict=False))
+        neutral: list[Message] = [
+            {"role": message["role"], "content": markup.sub(lambda match: stand_ins[match[0]], message["content"])}
+            for message in conversation
+        ]
+        spelled = {letter: special for special, letter in stand_ins.items()}
         ids: list[int] = []
-        piece = ""
-        for letter in self._chat(neutral):
-            if letter not in spelled:
-                piece += letter
-                continue
-            ids += self._encode_markup(piece)
-            ids += self.tokenizer.encode(spelled[letter], add_special_tokens=False, split_special_tokens=True)
-            piece = ""
-        return ids + self._encode_markup(piece)
+        pieces: list[str] = re.split(f"([{''.join(spelled)}])", self._chat(neutral))
+        for piece in pieces:
+            ids += self._encode_text(spelled.get(piece, piece), is_markup=piece not in spelled)
+        return ids
 
     def _chat(self, conversation: list[Message]) -> str:
         return str(
             self.tokenizer.apply_chat_template(cast(Any, conversation), tokenize=False, add_generation_prompt=True)
         )
 
-    def _encode_markup(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+    def _encode_text(self, text: str, *, is_markup: bool = True) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not is_markup)
         return ids
 
     def _refuse_too_long(self, rows: list[list[int]], sampling: Sampling) -> None:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         for index, row in enumerate(rows):
             needed = len(row) + sampling.max_new_tokens
             if limit is not None and needed > limit:
                 raise PromptTooLongError(index=index, tokens=needed, limit=limit)
 
     def _config(self, max_new_tokens: int) -> GenerationConfig:
-        # Spelled out, because what is left unset is taken from the model's own defaults, which often sample.
         return GenerationConfig(  # type: ignore[no-untyped-call]
-            max_new_tokens=max_new_tokens,
-            return_dict_in_generate=True,
-            do_sample=False,
-            num_beams=1,
-            temperature=1.0,
-            top_p=1.0,
-            top_k=50,
-            eos_token_id=self._end_token_ids or None,
-            pad_token_id=self._pad_token_id,
+            max_new_tokens=max_new_tokens, do_sample=False, return_dict_in_generate=True
         )
-
-    @cached_property
-    def _end_token_ids(self) -> list[int]:
-        configured = self.model.generation_config.eos_token_id if self.model.generation_config else None
-        found = configured if isinstance(configured, list) else [configured, self.tokenizer.eos_token_id]
-        return sorted({token for token in found if token is not None})
-
-    @cached_property
-    def _pad_token_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return int(pad if pad is not None else next(iter(self._end_token_ids), 0))
 
     def __deepcopy__(self, memo: dict[int, object]) -> "TransformersGenerator":
         return self
@@ -268,6 +256,12 @@ def _reload(
     )
 
 
+def _end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    found = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
+    return sorted({token for token in found if token is not None})
+
+
 def _row_seeds(rows: list[list[int]], seed: int) -> list[str]:
     """One seed for each row, from the seed, the row's text and how often it occurred before: never from its batch."""
     seen: Counter[tuple[int, ...]] = Counter()
@@ -284,63 +278,3 @@ def _processors(sampling: Sampling, sources: list[random.Random]) -> LogitsProce
     return LogitsProcessorList(
         [TemperatureLogitsWarper(sampling.temperature), TopPLogitsWarper(sampling.top_p), SeededChoice(sources)]
     )
-
-
-def _best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _best_dtype(device_map: str) -> torch.dtype:
-    """bf16 where the hardware computes in it. A CPU without it emulates it several times slower than fp32."""
-    if device_map != "cpu":
-        return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else torch.float16
-    capabilities = torch.cpu.get_capabilities()
-    is_native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16")
-    return torch.bfloat16 if is_native else torch.float32
-
-
-def _load_base(model: str, device_map: str, load_in_4bit: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        base = AutoModelForCausalLM.from_pretrained(
-            model,
-            dtype=_best_dtype(device_map),
-            device_map=device_map,
-            quantization_config=_four_bit() if load_in_4bit else None,
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"cannot load the model {model!r}: it must be a directory with a transformers model, or a hub id that can "
-            f"be reached or is in the hub's cache. ({_first_line(error)})"
-        ) from error
-    return base, tokenizer
-
-
-def _four_bit() -> Any:
-    with explain_missing("4bit", "bitsandbytes"):
-        import bitsandbytes  # noqa: F401
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-    )
-
-
-def _with_adapter(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedModel:
-    from peft import PeftModel, get_peft_model_state_dict
-    from peft.utils import load_peft_weights
-
-    wrong = f"the adapter {adapter} does not fit the model {base_name}; pass the base model it was trained on"
-    try:
-        adapted = PeftModel.from_pretrained(base, str(adapter))
-        stored = load_peft_weights(str(adapter), device="cpu")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{wrong}. ({_first_line(error)})") from error
-    # peft ignores tensors the base has no place for, so a smaller base would pass unnoticed.
-    if set(stored) != set(get_peft_model_state_dict(adapted)):
-        raise ModelError(f"{wrong}. (Its tensors do not match the model's layers.)")
-    return adapted  # type: ignore[return-value]
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import Any, cast
 
 from fipo_model.errors import InputError, PromptTooLongError, ServerError, explain_missing
@@ -19,6 +20,7 @@ _RETRIES = 4
 _CONCURRENT_REQUESTS = 32
 # Far enough apart that the samples of neighbouring seeds stay different ones.
 _SEED_STRIDE = 1_000_003
+_NOTHING = object()
 # As vLLM, SGLang, OpenAI and llama.cpp put it.
 _TOO_LONG = re.compile(
     r"context.length|context.size|maximum context|context_length_exceeded|longer than the model", re.I
@@ -67,18 +69,18 @@ class OpenAIGenerator:
         if not conversations:
             return []
         seen: dict[str, int] = {}
-        with ThreadPoolExecutor(min(len(conversations), self.concurrency)) as pool:
-            requests = []
+        requests = []
+        pool = ThreadPoolExecutor(min(len(conversations), self.concurrency))
+        try:
             for index, conversation in enumerate(conversations):
                 # A server given one seed would repeat one sample; the repetition's number makes them differ.
                 repetition = seen[repr(conversation)] = seen.get(repr(conversation), -1) + 1
                 requests.append(pool.submit(self._complete, index, conversation, sampling, repetition))
-            done, waiting = wait(requests, return_when=FIRST_EXCEPTION)
-            for request in waiting:
-                request.cancel()
-            for request in done:
-                request.result()  # raises what went wrong, before the results that are still missing are asked for
-            return [request.result() for request in requests]
+            wait(requests, return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a failure, or Ctrl-C, nothing more is sent
+        # Requests begin in order, so what went wrong comes before what was not sent any more.
+        return [request.result() for request in requests]
 
     def _complete(self, index: int, conversation: list[Message], sampling: Sampling, repetition: int) -> Completion:
         with self._slots, _explained(self, index):
@@ -90,14 +92,23 @@ class OpenAIGenerator:
                 top_p=sampling.top_p,
                 seed=sampling.seed + _SEED_STRIDE * repetition,
             )
-        if not response.choices:
-            raise ServerError(f"the server at {self.base_url} answered without a completion; is it OpenAI-compatible?")
-        choice, usage = response.choices[0], response.usage
+        return self._read(response)
+
+    def _read(self, response: Any) -> Completion:
+        """The completion in an answer, which may be anything: the client checks no types."""
+        choices = getattr(response, "choices", None)
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        content = getattr(getattr(choice, "message", None), "content", _NOTHING)
+        if not isinstance(content, str | None):
+            raise ServerError(
+                f"the server at {self.base_url} answered without a completion. Is it OpenAI-compatible, and does its "
+                "address end in /v1?"
+            )
         return Completion(
-            text=choice.message.content or "",
-            is_truncated=choice.finish_reason == "length",
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            completion_tokens=usage.completion_tokens if usage else 0,
+            text=content or "",
+            is_truncated=getattr(choice, "finish_reason", None) == "length",
+            prompt_tokens=getattr(response.usage, "prompt_tokens", None) or 0,
+            completion_tokens=getattr(response.usage, "completion_tokens", None) or 0,
         )
 
     def __deepcopy__(self, memo: dict[int, object]) -> "OpenAIGenerator":
@@ -143,5 +154,5 @@ def _explained(server: OpenAIGenerator, index: int) -> Iterator[None]:
         raise ServerError(f"{where} refused the request: {error.message}") from error
     except openai.APIStatusError as error:
         raise ServerError(f"{where} answered {error.status_code}: {error.message}. Its log says more.") from error
-    except openai.OpenAIError as error:
+    except (openai.OpenAIError, JSONDecodeError, UnicodeDecodeError) as error:
         raise ServerError(f"{where} gave an answer that cannot be read: {error}") from error

@@ -1,0 +1,69 @@
+"""The model that answers the prompts in these examples: any FIPO Generator, as LangChain and DSPy want a model.
+
+In your own programs the downstream model is whatever you already use. Here it is the local model that also rewrites,
+so that the examples run on a laptop without a network.
+"""
+
+import dspy
+from dspy.lm15 import Message, Request, Response, TextPart, Usage
+from langchain_core.messages import AIMessage, convert_to_openai_messages
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from fipo_model import Generator, Sampling
+
+_ANSWER = Sampling(max_new_tokens=80)
+
+
+def langchain_model(generator: Generator) -> Runnable[PromptValue, AIMessage]:
+    """`prompt | langchain_model(generator)`: the generator as the last step of a chain, batches kept whole."""
+
+    def answer(value: PromptValue) -> AIMessage:
+        messages = convert_to_openai_messages(value.to_messages())
+        return AIMessage(generator.generate([messages], _ANSWER)[0].text)
+
+    return RunnableLambda(answer)
+
+
+def dspy_model(generator: Generator) -> dspy.LM:
+    """`dspy.context(lm=dspy_model(generator))`: the generator as the language model of DSPy programs."""
+    return dspy.LM(f"local/{generator.name}", engine=_Engine(generator), cache=False)
+
+
+class _Engine:
+    """What DSPy asks of an engine: one request in, one response out."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    def complete(self, request: Request) -> Response:
+        turns = [{"role": "system", "content": request.system}] if request.system else []
+        turns += [
+            {"role": message.role, "content": "".join(part.text for part in message.parts)}
+            for message in request.messages
+        ]
+        completion = self.generator.generate([turns], _ANSWER)[0]
+        return Response(
+            id=None,
+            model=request.model,
+            message=Message(role="assistant", parts=(TextPart(completion.text),)),
+            finish_reason="length" if completion.is_truncated else "stop",
+            usage=Usage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens),
+        )
+
+
+class PlainAdapter(dspy.Adapter):
+    """Instruction and inputs as plain text, the whole reply as the one output field.
+
+    DSPy's own adapters ask for a reply in sections or JSON, which a model of 135 million parameters cannot write.
+    """
+
+    def format(self, signature: type[dspy.Signature], demos: list[dict], inputs: dict) -> list[dict]:
+        """The instruction as the system message, the inputs as the user's."""
+        asked = "\n".join(f"{name}: {inputs[name]}" for name in signature.input_fields if name in inputs)
+        return [{"role": "system", "content": signature.instructions}, {"role": "user", "content": asked}]
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, str]:
+        """The reply, under the name of the output field."""
+        (field,) = signature.output_fields
+        return {field: completion.strip()}

@@ -1,0 +1,84 @@
+"""From a name to a model in memory: the base in a fitting number format, the adapter that belongs to it, no code."""
+
+from pathlib import Path
+from typing import Any, cast
+
+from fipo_model.errors import ModelError, explain_missing
+
+with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors"):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+
+def best_device() -> str:
+    """Where a model goes that nobody placed."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_base(model: str, device_map: str, load_in_4bit: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and its tokenizer. Raises `ModelError` for one that is not there, damaged or incomplete."""
+    quantization = _four_bit() if load_in_4bit else None
+    try:
+        # Said outright, because transformers would ask on the terminal whether to run a repository's code.
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        base, report = cast(Any, AutoModelForCausalLM).from_pretrained(
+            model,
+            dtype=_best_dtype(device_map),
+            device_map=device_map,
+            quantization_config=quantization,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
+        raise ModelError(
+            f"cannot load the model {model!r}: it must be a directory with a transformers model, or a hub id that can "
+            f"be reached or is in the hub's cache. ({_first_line(error)})"
+        ) from error
+    if report["missing_keys"]:  # transformers fills them with random numbers
+        raise ModelError(
+            f"the model {model!r} is incomplete: its files lack {len(report['missing_keys'])} tensors, such as "
+            f"{min(report['missing_keys'])}. Fetch or copy it again."
+        )
+    return base, tokenizer
+
+
+def with_adapter(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedModel:
+    """`base` with a PEFT adapter on it. Raises `ModelError` for one that is damaged or was made for another base."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    wrong = f"the adapter {adapter} does not fit the model {base_name}: it was trained on another base, or is damaged"
+    try:
+        adapted = PeftModel.from_pretrained(base, str(adapter))
+        stored = set(load_peft_weights(str(adapter), device="cpu"))
+    except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
+        raise ModelError(f"{wrong}. ({_first_line(error)})") from error
+    # peft ignores tensors the base has no place for, so a smaller base would pass unnoticed. Embeddings, which an
+    # adapter may bring along, have their place; to guess whether it must, peft would ask the hub about the base.
+    wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if wanted - stored or stored - wanted - set(adapted.state_dict()):
+        raise ModelError(f"{wrong}. (Its tensors do not match the model's layers.)")
+    return adapted  # type: ignore[return-value]
+
+
+def _best_dtype(device_map: str) -> torch.dtype:
+    """bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU, which emulate it slowly."""
+    if device_map != "cpu" and torch.accelerator.is_available():
+        return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else torch.float16
+    capabilities = torch.cpu.get_capabilities()
+    is_native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16")
+    return torch.bfloat16 if is_native else torch.float32
+
+
+def _four_bit() -> Any:
+    with explain_missing("4bit", "bitsandbytes"):
+        import bitsandbytes  # noqa: F401
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no details')}"

@@ -1,0 +1,288 @@
+"""What a model's name stands for, and that nothing but a whole, fitting, harmless model is ever loaded."""
+
+import json
+import os
+import shutil
+import sys
+import warnings
+
+import pytest
+
+from fipo_model.errors import MissingExtraError, ModelError, TemplateError
+from fipo_model.generation import Sampling
+from fipo_model.templates import FIPO_1
+
+# peft 0.21 still asks transformers 5.23 by the old name.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+ASKED = [[{"role": "user", "content": "Name a colour."}]]
+
+
+def resolve(model=None, adapter=None):
+    from fipo_model.backends.checkpoint import resolve
+
+    return resolve(model, adapter)
+
+
+def load(directory, **options):
+    from fipo_model.backends.hf import TransformersGenerator
+
+    return TransformersGenerator.from_pretrained(directory, **options)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a directory of JSON files: write("run", fipo={...}, adapter_config={...})."""
+
+    def write_files(directory, **contents):
+        (tmp_path / directory).mkdir(exist_ok=True)
+        for name, content in contents.items():
+            text = content if isinstance(content, str) else json.dumps(content)
+            (tmp_path / directory / f"{name}.json").write_text(text)
+        return tmp_path / directory
+
+    return write_files
+
+
+@pytest.fixture(scope="module")
+def make_adapter(tmp_path_factory):
+    """Makes a LoRA adapter with random weights on a base and returns its directory."""
+
+    def make(base, **options):
+        import torch
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM
+
+        torch.manual_seed(1)
+        settings = {"r": 4, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False} | options
+        config = LoraConfig(task_type="CAUSAL_LM", **settings)
+        directory = tmp_path_factory.mktemp("adapter") / "adapter"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what peft says while saving is not what is tested
+            get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(directory)
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def tiny_adapter(make_adapter, tiny_model):
+    return make_adapter(tiny_model)
+
+
+def test_a_model_is_taken_as_it_is_named_and_asked_with_our_template():
+    for model in ("someone/some-model", "no/such/directory"):
+        found = resolve(model)
+        assert (found.model, found.adapter, found.template) == (model, None, FIPO_1)
+
+
+def test_an_adapter_brings_base_and_template(write):
+    adapter = write("run", fipo={"template": "fipo-1", "base_model": "a/base"}, adapter_config={})
+    for found in (resolve(adapter=adapter), resolve(adapter), resolve(str(adapter))):
+        assert (found.model, found.adapter, found.template) == ("a/base", str(adapter), FIPO_1)
+
+
+def test_the_base_is_the_callers_else_that_of_the_notes_else_that_of_peft(write):
+    adapter = write("run", adapter_config={"base_model_name_or_path": "peft/base"})
+    assert resolve(adapter=adapter).model == "peft/base"
+    write("run", fipo={"base_model": "fipo/base"})
+    assert resolve(adapter=adapter).model == "fipo/base"
+    assert resolve("callers/base", adapter).model == "callers/base"
+
+
+def test_a_whole_model_may_carry_notes_too(write):
+    model = write("run", fipo={"template": "fipo-9"}, config={})
+    with pytest.raises(TemplateError, match=r"no template named 'fipo-9'.*knows fipo-1"):
+        resolve(model)
+    write("run", fipo={"template": "fipo-1", "base_model": "a/base"})
+    assert resolve(model).model == str(model)
+
+
+@pytest.mark.parametrize("content", ['{"template": ', "[1]", "null", '"fipo-1"', "\x00\x00"])
+def test_damaged_notes_are_not_taken_for_none(write, content):
+    with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
+        resolve(write("run", fipo=content))
+
+
+@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}])
+def test_notes_of_the_wrong_kind_are_refused(write, entry):
+    with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
+        resolve(write("run", fipo=entry, adapter_config={}))
+
+
+def test_a_directory_without_an_adapter_is_not_taken_for_one(write, tmp_path):
+    for directory in (write("run", fipo={}), tmp_path / "nowhere"):
+        with pytest.raises(ModelError, match=r"holds no PEFT adapter \(no adapter_config\.json\)"):
+            resolve("a/base", directory)
+
+
+@pytest.mark.real
+def test_without_a_name_it_is_the_default_weights(default_weights, write):
+    assert resolve().model == str(default_weights)
+    assert resolve("SmolLM2-135M-Instruct").model == str(default_weights)
+    adapter = write("run", fipo={"base_model": "SmolLM2-135M-Instruct"}, adapter_config={})
+    assert resolve(adapter).model == str(default_weights)
+
+
+@pytest.mark.tiny
+def test_an_adapter_changes_what_the_model_says_and_keeps_to_itself(tiny_model, tiny_adapter):
+    greedy = Sampling(max_new_tokens=16)
+    plain, adapted = load(tiny_model), load(tiny_model, adapter=tiny_adapter)
+    said = adapted.generate(ASKED * 9, greedy)
+    assert said == adapted.generate(ASKED, greedy) * 9
+    assert said[0].text != plain.generate(ASKED, greedy)[0].text
+    assert adapted.name == "tiny+adapter"
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target_modules": "all-linear"},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"modules_to_save": ["lm_head"]},
+        {"use_dora": True},
+    ],
+)
+def test_adapters_of_many_kinds_load_without_a_look_at_the_hub(tiny_model, make_adapter, options, recwarn):
+    adapter = make_adapter(tiny_model, **options)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "a-name-of-ours"}))
+    load(tiny_model, adapter=adapter).generate(ASKED, Sampling(max_new_tokens=2))
+    assert not [warning for warning in recwarn if "Could not find a config file" in str(warning.message)]
+
+
+@pytest.mark.tiny
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys:UserWarning")
+@pytest.mark.parametrize(
+    "shape", [{"hidden_size": 96, "head_dim": 24}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}]
+)
+def test_an_adapter_for_another_base_is_refused(tiny_model, tiny_adapter, tmp_path, shape):
+    from transformers import AutoConfig, LlamaForCausalLM
+
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    config = AutoConfig.from_pretrained(tiny_model)
+    config.update(shape)
+    LlamaForCausalLM(config).save_pretrained(other)
+    with pytest.raises(ModelError, match=r"the adapter .*adapter does not fit the model other"):
+        load(other, adapter=tiny_adapter)
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("adapter_model.safetensors", b"\x20\0\0\0\0\0\0\0{}"),
+        ("adapter_model.safetensors", None),
+        ("adapter_config.json", b'{"peft_type": "NEVER_HEARD_OF"}'),
+        ("adapter_config.json", b'{"peft'),
+    ],
+)
+def test_a_damaged_adapter_is_refused(tiny_model, tiny_adapter, tmp_path, name, content):
+    damaged = shutil.copytree(tiny_adapter, tmp_path / "damaged")
+    (damaged / name).unlink()
+    if content is not None:
+        (damaged / name).write_bytes(content)
+    with pytest.raises(ModelError, match="damaged"):
+        load(tiny_model, adapter=damaged)
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize("name", ["someone/some-model", "no/such/directory", "", "."])
+def test_a_model_that_is_not_there_is_said_to_be_so(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=rf"cannot load the model '{name}': it must be a directory .* or a hub id"):
+        load(name)
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize("size", [0, 40, 5000])
+def test_a_model_copied_in_part_is_refused(altered, size):
+    weights = (directory := altered()) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(ModelError, match="cannot load the model"):
+        load(directory)
+
+
+@pytest.mark.tiny
+def test_a_model_that_lacks_weights_is_not_filled_up_with_random_ones(altered):
+    with pytest.raises(ModelError, match=r"incomplete: its files lack 9 tensors, such as model\.layers\.2\."):
+        load(altered(config={"num_hidden_layers": 3}))
+
+
+@pytest.mark.tiny
+def test_code_in_a_models_directory_is_not_run_whatever_the_user_would_answer(altered, monkeypatch):
+    code = {
+        "AutoConfig": "code.Config",
+        "AutoModelForCausalLM": "code.Model",
+        "AutoTokenizer": [None, "code.Tokenizer"],
+    }
+    directory = altered(
+        config={"auto_map": code, "model_type": "ours"}, tokenizer_config={"auto_map": code, "tokenizer_class": "Ours"}
+    )
+    (directory / "code.py").write_text(
+        "import os\nos.environ['FIPO_TEST_CODE_RAN'] = '1'\nfrom transformers import LlamaConfig as Config\n"
+        "from transformers import LlamaForCausalLM as Model, PreTrainedTokenizerFast as Tokenizer\n"
+    )
+    monkeypatch.setattr("builtins.input", lambda _question: "y")
+    with pytest.raises(ModelError, match="custom code"):
+        load(directory)
+    assert "FIPO_TEST_CODE_RAN" not in os.environ
+
+
+class _Harm:
+    def __reduce__(self):
+        return (os.putenv, ("FIPO_TEST_CODE_RAN", "1"))
+
+
+@pytest.mark.tiny
+def test_a_pickle_among_the_weights_is_not_executed(altered):
+    import torch
+
+    directory = altered()
+    (directory / "model.safetensors").unlink()
+    torch.save({"model.norm.weight": _Harm()}, directory / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot load the model"):
+        load(directory)
+
+
+@pytest.mark.tiny
+def test_a_tokenizer_without_a_chat_template_is_refused(altered):
+    directory = altered()
+    (directory / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match=r"altered has no chat template.*instruction-tuned"):
+        load(directory)
+
+
+@pytest.mark.tiny
+def test_the_name_is_the_directorys_also_from_inside_it(tiny_model, monkeypatch):
+    monkeypatch.chdir(tiny_model)
+    assert load(".").name == "tiny"
+
+
+@pytest.mark.tiny
+def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(tiny_model):
+    import torch
+
+    expected = {torch.float32, torch.bfloat16}
+    devices = ["cpu"] if torch.accelerator.is_available() else ["cpu", "auto", None]
+    dtypes = {load(tiny_model, device_map=device).model.dtype for device in devices}
+    assert len(dtypes) == 1
+    assert dtypes < expected
+
+
+@pytest.mark.gpu
+def test_a_gpu_computes_in_half_precision(tiny_model):
+    import torch
+
+    generator = load(tiny_model)
+    assert generator.model.device.type == "cuda"
+    assert generator.model.dtype in (torch.bfloat16, torch.float16)
+    assert generator.generate(ASKED, Sampling(max_new_tokens=4))[0].completion_tokens > 0
+
+
+@pytest.mark.tiny
+def test_loading_in_4_bit_names_the_extra_it_needs(tiny_model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
+    with pytest.raises(MissingExtraError, match=r"bitsandbytes.*pip install 'fipo\[4bit\]'"):
+        load(tiny_model, load_in_4bit=True)

@@ -1,0 +1,93 @@
+"""Errors say what happened and what to do, and survive the way to another process."""
+
+import copy
+import inspect
+import pickle
+
+import pytest
+
+from fipo_model import errors
+from fipo_model.errors import FipoError, InputError, MissingExtraError, PromptTooLongError, explain_missing
+
+ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, Exception)]
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_everything_raised_on_purpose_has_one_root_and_says_what_it_is(cls: type[Exception]) -> None:
+    assert issubclass(cls, FipoError)
+    assert cls.__doc__
+
+
+def test_a_too_long_prompt_is_told_both_numbers_and_what_to_do() -> None:
+    message = str(PromptTooLongError(index=2, tokens=9000, limit=8192))
+    assert "9000" in message
+    assert "8192" in message
+    assert "Shorten" in message
+
+
+def test_a_too_long_prompt_is_explained_where_a_server_gives_no_numbers() -> None:
+    message = str(PromptTooLongError(index=0, tokens=None, limit=None))
+    assert "None" not in message
+    assert "too many tokens" in message
+
+
+@pytest.mark.parametrize("twin", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_a_too_long_error_can_travel(twin) -> None:
+    error = PromptTooLongError(index=2, tokens=9000, limit=8192)
+    other = twin(error)
+    assert type(other) is PromptTooLongError
+    assert (other.index, other.tokens, other.limit) == (2, 9000, 8192)
+    assert str(other) == str(error)
+
+
+def test_a_too_long_error_can_be_moved_to_another_place_without_forgetting_its_origin() -> None:
+    cause = RuntimeError("status 400")
+    error = PromptTooLongError(index=2, tokens=9, limit=8)
+    error.__cause__ = cause
+    moved = error.at(5)
+    assert (moved.index, moved.tokens, moved.limit, moved.__cause__) == (5, 9, 8, cause)
+    assert error.index == 2
+
+
+def test_an_absent_module_becomes_the_name_of_its_extra() -> None:
+    advice = r"'absent_one'.*pip install 'fipo\[server\]'"
+    with pytest.raises(MissingExtraError, match=advice) as caught, explain_missing("server", "json", "absent_one"):
+        import absent_one  # noqa: F401
+    assert caught.value.name == "absent_one"
+    assert isinstance(caught.value, ImportError)
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+def test_an_absent_module_of_another_name_passes_through() -> None:
+    # A package that is there but misses one of its own dependencies is broken, not absent.
+    with pytest.raises(ModuleNotFoundError, match="absent_two") as caught, explain_missing("server", "absent_one"):
+        import absent_two  # noqa: F401
+    assert not isinstance(caught.value, FipoError)
+
+
+def test_an_absent_part_of_a_package_that_is_there_passes_through() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"json\.absent") as caught, explain_missing("server", "json"):
+        import json.absent  # noqa: F401
+    assert not isinstance(caught.value, FipoError)
+
+
+def test_a_name_a_package_no_longer_has_passes_through() -> None:
+    with pytest.raises(ImportError, match="absent_name") as caught, explain_missing("server", "json"):
+        from json import absent_name  # noqa: F401
+    assert not isinstance(caught.value, FipoError)
+
+
+def test_a_module_that_is_there_is_simply_imported() -> None:
+    with explain_missing("server", "json"):
+        import json
+    assert json.loads("1") == 1
+
+
+def test_other_errors_during_an_import_pass_through() -> None:
+    with pytest.raises(ZeroDivisionError), explain_missing("server", "json"):
+        _ = 1 / 0
+
+
+def test_input_errors_are_value_errors() -> None:
+    assert issubclass(InputError, ValueError)
+    assert issubclass(PromptTooLongError, InputError)

@@ -1,0 +1,72 @@
+"""The seam's own few promises: settings that make sense, and one conversation's error kept from the others."""
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from fipo_model import Completion, Message, Sampling
+from fipo_model.errors import InputError, PromptTooLongError
+from fipo_model.generation import generate_each
+from fipo_model.testing import ScriptedGenerator
+
+
+def ask(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
+
+
+def echo(conversation: list[Message]) -> str:
+    return f"Re: {conversation[-1]['content']}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "complaint"),
+    [
+        ("max_new_tokens", 0, "max_new_tokens must be at least 1, not 0"),
+        ("temperature", -0.1, "temperature must not be negative, but is -0.1"),
+        ("top_p", 0.0, r"top_p must be in \(0, 1\], but is 0.0"),
+        ("top_p", 1.1, r"top_p must be in \(0, 1\], but is 1.1"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(setting: str, value: float, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        Sampling(**{setting: value})
+
+
+def test_decoding_is_greedy_unless_a_temperature_is_given() -> None:
+    assert Sampling().is_greedy
+    assert Sampling(seed=3, top_p=0.5).is_greedy
+    assert not Sampling(temperature=0.1).is_greedy
+
+
+def test_settings_are_frozen_and_equal_by_value() -> None:
+    assert hash(Sampling(seed=1)) == hash(Sampling(seed=1))
+    with pytest.raises(FrozenInstanceError):
+        Sampling().seed = 2  # type: ignore[misc]
+
+
+def test_each_conversation_gets_its_completion_or_its_error_in_its_place() -> None:
+    generator = ScriptedGenerator(echo, context_tokens=20)
+    conversations = [ask(text) for text in ("a", "long " * 20, "b", "longer " * 30, "c")]
+    results = generate_each(generator, conversations, Sampling(max_new_tokens=5))
+    said = [result.text if isinstance(result, Completion) else result.index for result in results]
+    assert said == ["Re: a", 1, "Re: b", 3, "Re: c"]
+    assert all(isinstance(results[place], PromptTooLongError) for place in (1, 3))
+    assert generator.batch_sizes == [3]
+
+
+def test_nothing_to_ask_gives_nothing() -> None:
+    assert generate_each(ScriptedGenerator(echo), [], Sampling()) == []
+
+
+def test_if_nothing_fits_every_place_has_its_error() -> None:
+    results = generate_each(ScriptedGenerator(echo, context_tokens=1), [ask("a"), ask("b")], Sampling())
+    assert [result.index for result in results] == [0, 1]
+
+
+def test_a_model_that_miscounts_is_found_out() -> None:
+    class LosesOne(ScriptedGenerator):
+        def generate(self, conversations, sampling):
+            return super().generate(conversations, sampling)[1:]
+
+    with pytest.raises(ValueError, match="shorter"):
+        generate_each(LosesOne(echo), [ask("a"), ask("b")], Sampling())

@@ -1,0 +1,246 @@
+"""The three laws of imports, read from the syntax trees of every module, and that importing the package is cheap."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import fipo_model
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("fipo_model", "fipo_integrations")
+HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "openai", "lm_eval"}
+HOMES_OF_HEAVY = ("fipo_model.backends", "fipo_model.training", "fipo_model.evaluation", "fipo_model.weights")
+HOSTS = {"langchain": "fipo_integrations.langchain", "dspy": "fipo_integrations.dspy"}
+PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.testing"}
+# What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
+# sides; each hands the other nothing but a checkpoint directory.
+INFERENCE = ("fipo_model.optimizer", "fipo_model.judge", "fipo_model.bulk", "fipo_model.backends", "fipo_model.weights")
+TRAINING = ("fipo_model.training",)
+BETWEEN = ("fipo_model.cli", "fipo_model.training.iterative")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: `target` is a module, `name` what is taken from it, if anything."""
+
+    importer: str
+    target: str
+    name: str | None
+    line: int
+    is_at_module_level: bool
+
+    def __str__(self) -> str:
+        return f"{self.importer}, line {self.line}: {self.target}{f'.{self.name}' if self.name else ''}"
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path, root: Path) -> Iterator[Import]:
+    importer = module_name(path, root)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [(node, True) for node in tree.body]
+    while nodes:
+        node, is_top = nodes.pop()
+        inside = is_top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        nodes += [(child, inside) for child in ast.iter_child_nodes(node)]
+        if isinstance(node, ast.Import):
+            yield from (Import(importer, alias.name, None, node.lineno, is_top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = importer if path.stem == "__init__" else importer.rpartition(".")[0]
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            target = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (Import(importer, target, alias.name, node.lineno, is_top) for alias in node.names)
+
+
+def all_imports(root: Path) -> list[Import]:
+    paths = [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+    modules = {module_name(path, root) for path in paths}
+    found = [one for path in paths for one in imports_of(path, root)]
+    # "from package import module" imports the module.
+    return [
+        Import(one.importer, f"{one.target}.{one.name}", None, one.line, one.is_at_module_level)
+        if f"{one.target}.{one.name}" in modules
+        else one
+        for one in found
+    ]
+
+
+def within(module: str, places: tuple[str, ...]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def top(module: str) -> str:
+    return module.split(".")[0]
+
+
+def heavy_outside_their_homes(imports: list[Import]) -> list[Import]:
+    return [one for one in imports if top(one.target) in HEAVY and not within(one.importer, HOMES_OF_HEAVY)]
+
+
+def hosts_outside_their_integration(imports: list[Import]) -> list[Import]:
+    return [
+        one
+        for one in imports
+        for host, home in HOSTS.items()
+        if top(one.target).split("_")[0] == host and not within(one.importer, (home,))
+    ]
+
+
+def uses_of_the_integrations(imports: list[Import]) -> list[Import]:
+    def is_own_part(one: Import) -> bool:
+        # An integration that outgrew its file is a folder, whose modules import each other.
+        package, _, integration = one.importer.partition(".")
+        return integration != "" and within(one.target, (f"{package}.{integration.split('.')[0]}",))
+
+    return [one for one in imports if top(one.target) == "fipo_integrations" and not is_own_part(one)]
+
+
+def integrations_that_use_what_is_not_public(imports: list[Import]) -> list[Import]:
+    inner = [one for one in imports if top(one.importer) == "fipo_integrations" and top(one.target) == "fipo_model"]
+    return [
+        one
+        for one in inner
+        if one.target not in PUBLIC
+        or (one.name or "").startswith("_")
+        or (one.target == "fipo_model" and one.name is not None and one.name not in fipo_model.__all__)
+    ]
+
+
+def training_and_inference_that_meet(imports: list[Import]) -> list[Import]:
+    sides = ((TRAINING, INFERENCE), (INFERENCE, TRAINING))
+    return [
+        one
+        for one in imports
+        for side, other in sides
+        if within(one.importer, side) and within(one.target, other) and not within(one.importer, BETWEEN)
+    ]
+
+
+def cycle(imports: list[Import]) -> list[str]:
+    """The modules of a circle of module-level imports and those that import them; empty if there is none."""
+    graph: dict[str, set[str]] = {one.importer: set() for one in imports}
+    for one in imports:
+        if one.is_at_module_level:
+            graph[one.importer].add(one.target)
+    while leaves := [module for module, targets in graph.items() if not targets & graph.keys()]:
+        for module in leaves:
+            del graph[module]
+    return sorted(graph)
+
+
+LAWS = {
+    "heavy libraries have their homes": heavy_outside_their_homes,
+    "hosts are imported by their own integration": hosts_outside_their_integration,
+    "nothing imports the integrations": uses_of_the_integrations,
+    "the integrations use public names": integrations_that_use_what_is_not_public,
+    "training and inference do not meet": training_and_inference_that_meet,
+    "imports run one way": cycle,
+}
+
+
+@pytest.fixture(scope="module")
+def imports() -> list[Import]:
+    return all_imports(ROOT)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_law_holds(imports: list[Import], law: str) -> None:
+    assert [str(breach) for breach in LAWS[law](imports)] == []
+
+
+def test_the_laws_are_asked_about_every_module(imports: list[Import]) -> None:
+    importers = {one.importer for one in imports}
+    assert {"fipo_model", "fipo_model.optimizer", "fipo_model.backends.hf"} <= importers
+    assert any(one.target == "torch" for one in imports)
+    assert any(one.target == "fipo_model.fidelity" and one.importer == "fipo_model.optimizer" for one in imports)
+
+
+BREACHES = [
+    ("heavy libraries have their homes", "fipo_model/judge.py", "import torch.nn"),
+    ("heavy libraries have their homes", "fipo_model/judge.py", "def f():\n    from openai import OpenAI"),
+    (
+        "heavy libraries have their homes",
+        "fipo_integrations/dspy/__init__.py",
+        "try:\n    import peft\nexcept ImportError: ...",
+    ),
+    ("hosts are imported by their own integration", "fipo_model/judge.py", "from langchain_core import runnables"),
+    ("hosts are imported by their own integration", "fipo_integrations/dspy/__init__.py", "import langchain"),
+    ("hosts are imported by their own integration", "fipo_model/cli.py", "def f():\n    import dspy"),
+    ("nothing imports the integrations", "fipo_model/cli.py", "def f():\n    from fipo_integrations import dspy"),
+    ("nothing imports the integrations", "fipo_model/cli.py", "import fipo_integrations.langchain"),
+    (
+        "nothing imports the integrations",
+        "fipo_integrations/dspy/__init__.py",
+        "from fipo_integrations import langchain",
+    ),
+    ("nothing imports the integrations", "fipo_integrations/dspy/__init__.py", "from .. import langchain"),
+    ("nothing imports the integrations", "fipo_integrations/__init__.py", "from fipo_integrations import dspy"),
+    (
+        "the integrations use public names",
+        "fipo_integrations/dspy/__init__.py",
+        "from fipo_model.judge import LLMJudge",
+    ),
+    ("the integrations use public names", "fipo_integrations/dspy/__init__.py", "from fipo_model import judge"),
+    ("the integrations use public names", "fipo_integrations/dspy/__init__.py", "from fipo_model import unheard_of"),
+    ("the integrations use public names", "fipo_integrations/dspy/__init__.py", "from fipo_model.errors import _x"),
+    ("training and inference do not meet", "fipo_model/training/sft.py", "from fipo_model.backends import hf"),
+    ("training and inference do not meet", "fipo_model/training/sft.py", "def f():\n    import fipo_model.judge"),
+    ("training and inference do not meet", "fipo_model/backends/hf.py", "from ..training.sft import train"),
+    ("imports run one way", "fipo_model/judge.py", "from fipo_model import optimizer"),
+    ("imports run one way", "fipo_model/judge.py", "if True:\n    from .optimizer import PromptOptimizer"),
+]
+GOOD = {
+    "fipo_model/__init__.py": "from fipo_model.optimizer import PromptOptimizer",
+    "fipo_model/optimizer.py": "from fipo_model import judge",
+    "fipo_model/judge.py": "def f():\n    from fipo_model import optimizer",
+    "fipo_model/errors.py": "import json",
+    "fipo_model/cli.py": "import fipo_model.training.sft\nimport fipo_model.optimizer",
+    "fipo_model/weights.py": "import torch",
+    "fipo_model/backends/__init__.py": "",
+    "fipo_model/backends/hf.py": "import torch",
+    "fipo_model/training/__init__.py": "",
+    "fipo_model/training/sft.py": "import trl",
+    "fipo_model/training/iterative.py": "from fipo_model.optimizer import PromptOptimizer\nfrom . import sft",
+    "fipo_integrations/__init__.py": "",
+    "fipo_integrations/langchain.py": "import langchain_core.runnables\nfrom fipo_model import PromptOptimizer",
+    "fipo_integrations/dspy/__init__.py": "import dspy\nfrom fipo_integrations.dspy import proposer",
+    "fipo_integrations/dspy/proposer.py": "import dspy\nfrom fipo_model.errors import explain_missing",
+}
+
+
+def write(root: Path, files: dict[str, str]) -> list[Import]:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return all_imports(root)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_law_lets_what_is_lawful_pass(tmp_path: Path, law: str) -> None:
+    assert [str(breach) for breach in LAWS[law](write(tmp_path, GOOD))] == []
+
+
+@pytest.mark.parametrize(("law", "file", "text"), BREACHES)
+def test_a_law_finds_its_breach(tmp_path: Path, law: str, file: str, text: str) -> None:
+    assert LAWS[law](write(tmp_path, GOOD | {file: text})) != []
+
+
+@pytest.mark.parametrize("module", ["fipo_model", "fipo_model.cli", "fipo_model.testing", "fipo_integrations"])
+def test_importing_brings_nothing_heavy_and_says_nothing(module: str) -> None:
+    heavy = sorted(HEAVY | {"langchain", "langchain_core", "dspy", "numpy", "huggingface_hub"})
+    code = f"import sys, {module}; print(*sorted(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stderr, done.stdout.strip(), done.returncode) == ("", "", 0)
+
+
+def test_every_public_name_exists_once() -> None:
+    assert [name for name in fipo_model.__all__ if not hasattr(fipo_model, name)] == []
+    assert len(set(fipo_model.__all__)) == len(fipo_model.__all__)

@@ -1,0 +1,306 @@
+"""The generator behind a server: the contract on a real one, and what goes wrong on one that misbehaves as told."""
+
+import copy
+import json
+import pickle
+import re
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from fipo_model.backends.openai import OpenAIGenerator
+from fipo_model.errors import InputError, PromptTooLongError, ServerError
+from fipo_model.generation import Sampling
+from fipo_model.testing import GeneratorContract
+
+
+def ask(text):
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture(autouse=True)
+def _straight_to_the_server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.mark.tiny
+class TestContractOnAServer(GeneratorContract):
+    max_new_tokens = 6
+
+    @pytest.fixture(autouse=True)
+    def _server(self, served):
+        self.address, self.model = served
+
+    def make(self):
+        # One request at a time, because this server seeds one source of chance for all that are under way.
+        return OpenAIGenerator(self.address, name=self.model, concurrency=1)
+
+
+@pytest.mark.tiny
+def test_requests_that_are_under_way_together_are_told_apart(served):
+    address, model = served
+    asked = [ask("Name a colour. " * times) for times in (1, 8, 3, 5, 2, 7)]
+    greedy = Sampling(max_new_tokens=6)
+    one, many = (OpenAIGenerator(address, name=model, concurrency=concurrency) for concurrency in (1, 6))
+    assert many.generate(asked, greedy) == one.generate(asked, greedy)
+
+
+@pytest.mark.tiny
+def test_a_model_the_real_server_does_not_serve_is_an_error_that_says_so(served):
+    with pytest.raises(ServerError, match=r"http://127\.0\.0\.1:.*another-model"):
+        OpenAIGenerator(served[0], name="another-model").generate([ask("Hi.")], Sampling())
+
+
+def completion(text="Done.", **changes):
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    } | changes
+
+
+@contextmanager
+def serving(answer):
+    """A server on loopback; `answer(request, number)` returns a body (JSON unless text), or it and a status."""
+    requests, lock = [], threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                requests.append({**request, "path": self.path, "key": self.headers["Authorization"]})
+                number = len(requests)
+            answered = answer(request, number)
+            body, status = answered if isinstance(answered, tuple) else (answered, 200)
+            kind, data = ("text/html", body) if isinstance(body, str) else ("application/json", json.dumps(body))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data.encode())))
+            self.send_header("retry-after-ms", "1")
+            self.end_headers()
+            self.wfile.write(data.encode())
+
+        def log_message(self, *_args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_args: None  # a client that waited no longer
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1", requests
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def failing(body, status, **options):
+    """The error a generator raises on a server that always answers so, and how often it asked."""
+    with serving(lambda _request, _number: (body, status)) as (address, requests):
+        with pytest.raises((ServerError, PromptTooLongError)) as caught:
+            OpenAIGenerator(address, name="m", **options).generate([ask("Hi.")], Sampling())
+        assert isinstance(caught.value, PromptTooLongError) or address in str(caught.value)
+        return caught.value, len(requests)
+
+
+def error(message, **fields):
+    return {"error": {"message": message, **fields}}
+
+
+def test_a_request_says_what_was_asked_and_nothing_else_goes_out(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    sampling = Sampling(max_new_tokens=7, temperature=0.5, top_p=0.9, seed=11)
+    with serving(lambda _request, _number: completion()) as (address, requests):
+        generator = OpenAIGenerator(address, name="m")
+        found = generator.generate([[{"role": "system", "content": "Be brief."}, *ask("Hi.")]] * 2, sampling)
+    assert [(c.text, c.is_truncated, c.prompt_tokens, c.completion_tokens) for c in found] == [
+        ("Done.", False, 3, 2)
+    ] * 2
+    seeds = {request.pop("seed") for request in requests}
+    assert len(seeds) == 2
+    assert 11 in seeds
+    assert (
+        requests
+        == [
+            {
+                "path": "/v1/chat/completions",
+                "key": "Bearer secret",
+                "model": "m",
+                "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi."}],
+                "max_tokens": 7,
+                "temperature": 0.5,
+                "top_p": 0.9,
+            }
+        ]
+        * 2
+    )
+
+
+def test_the_order_is_kept_however_late_an_answer_comes():
+    def answer(request, number):
+        time.sleep(0.01 * (8 - number))
+        return completion(request["messages"][0]["content"])
+
+    with serving(answer) as (address, _):
+        found = OpenAIGenerator(address, name="m").generate([ask(str(i)) for i in range(8)], Sampling())
+    assert [c.text for c in found] == [str(i) for i in range(8)]
+
+
+def test_no_more_requests_are_under_way_than_allowed_over_all_threads():
+    lock, now, most = threading.Lock(), 0, 0
+
+    def answer(_request, _number):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.02)
+        with lock:
+            now -= 1
+        return completion()
+
+    with serving(answer) as (address, requests):
+        generator = OpenAIGenerator(address, name="m", concurrency=3)
+        work = [threading.Thread(target=generator.generate, args=([ask("Hi.")] * 8, Sampling())) for _ in range(2)]
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join()
+    assert (most, len(requests)) == (3, 16)
+
+
+def test_what_passes_is_tried_again():
+    with serving(lambda _r, number: (error("busy"), 500) if number < 3 else completion("At last.")) as (address, _):
+        assert OpenAIGenerator(address, name="m").generate([ask("Hi.")], Sampling())[0].text == "At last."
+
+
+def test_after_a_failure_nothing_more_is_sent():
+    with serving(lambda _request, number: (error("no such model"), 404) if number > 1 else completion()) as (
+        address,
+        sent,
+    ):
+        with pytest.raises(ServerError):
+            OpenAIGenerator(address, name="m", concurrency=2).generate([ask("Hi.")] * 50, Sampling())
+        assert len(sent) < 6
+
+
+def test_a_server_that_is_down_is_named():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+    with pytest.raises(ServerError, match=rf"{address} cannot be reached .*Is it running, on that port\?"):
+        OpenAIGenerator(address, name="m", max_retries=0).generate([ask("Hi.")], Sampling())
+
+
+def test_a_server_that_does_not_answer_in_time_is_named():
+    with serving(lambda _request, _number: time.sleep(1) or completion()) as (address, _):
+        generator = OpenAIGenerator(address, name="m", timeout_seconds=0.1, max_retries=1)
+        with pytest.raises(
+            ServerError, match=rf"{address} did not answer within 0\.1 s, in 2 tries\..*loading its model"
+        ):
+            generator.generate([ask("Hi.")], Sampling())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message", "tries"),
+    [
+        (error("out of memory"), 500, r"answered 500: .*out of memory.*log says more", 3),
+        ("<h1>Bad gateway</h1>", 502, r"answered 502", 3),
+        (error("slow down"), 429, r"answered 429: .*slow down", 3),
+        (error("no model 'm'"), 404, r"does not know the model 'm' or the path: .*ends in /v1; its /models", 1),
+        (error("wrong key"), 401, r"refuses the key: .*wrong key.*Set OPENAI_API_KEY", 1),
+        (error("top_p is not supported"), 400, r"refused the request: .*top_p is not supported", 1),
+    ],
+)
+def test_an_error_of_the_server_says_where_and_what_to_do(body, status, message, tries):
+    caught, asked = failing(body, status, max_retries=2)
+    assert isinstance(caught, ServerError)
+    assert caught.__cause__ is not None
+    assert re.search(message, str(caught), re.DOTALL)
+    assert asked == tries
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>Welcome to nginx!</html>",
+        "",
+        {"choices": []},
+        {"choices": None, "error": "the model crashed"},
+        {"choices": [{"index": 0}]},
+        {"choices": [{"message": {"content": [{"type": "text"}]}}]},
+        {"choices": "many"},
+        {},
+        [],
+        None,
+    ],
+)
+def test_an_answer_that_is_no_completion_is_not_taken_for_one(body):
+    caught, _ = failing(body, 200)
+    assert re.search(r"answered without a completion\. Is it OpenAI-compatible|cannot be read", str(caught))
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_one():
+    def answer(_request, _number):
+        return '{"choices": [{"message"'
+
+    with serving(answer) as (address, _), pytest.raises(ServerError, match=address):
+        OpenAIGenerator(address, name="m").generate([ask("Hi.")], Sampling())
+
+
+VLLM = (
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4900 in the messages, 100 "
+    "in the completion). Please reduce the length of the messages or completion."
+)
+LLAMA = "the request exceeds the available context size, try increasing it"
+SGLANG = "The input (5000 tokens) is longer than the model's context length (4096 tokens)."
+
+
+@pytest.mark.parametrize(("message", "numbers"), [(VLLM, (5000, 4096)), (LLAMA, (None, None)), (SGLANG, (None, None))])
+def test_a_prompt_the_server_finds_too_long_is_named_by_its_place(message, numbers):
+    def answer(request, _number):
+        return completion() if len(request["messages"][0]["content"]) < 99 else (error(message), 400)
+
+    with serving(answer) as (address, _), pytest.raises(PromptTooLongError) as caught:
+        OpenAIGenerator(address, name="m").generate([ask("Hi."), ask("Hi."), ask("long" * 99)], Sampling())
+    assert (caught.value.index, caught.value.tokens, caught.value.limit) == (2, *numbers)
+
+
+def test_a_completion_without_counts_or_with_nothing_said_is_one():
+    with serving(lambda _request, _number: completion(None, usage=None)) as (address, _):
+        found = OpenAIGenerator(address, name="m").generate([ask("Hi.")], Sampling())[0]
+    assert (found.text, found.prompt_tokens, found.completion_tokens) == ("", 0, 0)
+
+
+def test_a_copy_is_the_same_generator_and_a_pickle_has_the_same_settings():
+    generator = OpenAIGenerator("http://127.0.0.1:1/v1", name="m", concurrency=2, timeout_seconds=3, max_retries=1)
+    assert copy.deepcopy(generator) is generator
+    opened = pickle.loads(pickle.dumps(generator))
+    settings = ("base_url", "name", "concurrency", "timeout_seconds", "max_retries")
+    assert [getattr(opened, name) for name in settings] == [getattr(generator, name) for name in settings]
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "message"),
+    [
+        ("localhost:8000", {"name": "m"}, "must begin with http"),
+        ("http://localhost:8000/v1", {"name": ""}, "needs the name of the model"),
+        ("http://localhost:8000/v1", {"name": "m", "concurrency": 0}, "concurrency must be at least 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(address, options, message):
+    with pytest.raises(InputError, match=message):
+        OpenAIGenerator(address, **options)

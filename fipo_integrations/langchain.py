@@ -126,22 +126,15 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         return _value(self._rewrite_all([prompt], [run_manager])[0])
 
     async def _arewrite(self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun) -> PromptOutput:
-        reading = _read(prompt, self.roles)
-        results: list[OptimizedPrompt] = []
-        if reading.texts:
-            optimizer = self.optimizer
-            if optimizer is None:
-                optimizer = await runnables.run_in_executor(None, _default_optimizer)
-            results = await optimizer.aoptimize_batch(reading.texts)
-        output, events = reading.settled(results)
-        for event in events:
-            await adispatch_custom_event(EVENT, event, config={"callbacks": run_manager.get_child()})
-        return _value(output)
+        return _value((await self._arewrite_all([prompt], [run_manager]))[0])
 
     def _rewrite_all(
         self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun]
     ) -> list[PromptOutput | Exception]:
-        settled = self._settle(inputs)
+        readings = [_read(value, self.roles) for value in inputs]
+        texts = [text for reading in readings for text in reading.texts]
+        results = (self.optimizer or _default_optimizer()).optimize_each(texts) if texts else []
+        settled = _settled(readings, results)
         for (_, events), manager in zip(settled, run_manager, strict=True):
             for event in events:
                 dispatch_custom_event(EVENT, event, config={"callbacks": manager.get_child()})
@@ -150,18 +143,19 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     async def _arewrite_all(
         self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun]
     ) -> list[PromptOutput | Exception]:
-        settled = await runnables.run_in_executor(None, self._settle, inputs)
+        readings = [_read(value, self.roles) for value in inputs]
+        texts = [text for reading in readings for text in reading.texts]
+        results: list[OptimizedPrompt | InputError] = []
+        if texts:
+            optimizer = self.optimizer
+            if optimizer is None:
+                optimizer = await runnables.run_in_executor(None, _default_optimizer)
+            results = await optimizer.aoptimize_each(texts)
+        settled = _settled(readings, results)
         for (_, events), manager in zip(settled, run_manager, strict=True):
             for event in events:
                 await adispatch_custom_event(EVENT, event, config={"callbacks": manager.get_child()})
         return [output for output, _ in settled]
-
-    def _settle(self, inputs: list[PromptInput]) -> list[_Settled]:
-        """What becomes of each input: one batch for the texts of all."""
-        readings = [_read(value, self.roles) for value in inputs]
-        texts = [text for reading in readings for text in reading.texts]
-        results = iter((self.optimizer or _default_optimizer()).optimize_each(texts) if texts else [])
-        return [reading.settled([next(results) for _ in reading.texts]) for reading in readings]
 
 
 def loads(text: str, *, optimizer: PromptOptimizer | None = None, also: Iterable[type[Serializable]] = ()) -> Any:
@@ -220,6 +214,12 @@ def _read(value: object, roles: tuple[Role, ...] | None) -> _Reading:
         return _Reading("", roles, [], error)
     _mapped(prompt, roles, look)
     return _Reading(prompt, roles, [text for text in seen if text.strip()])
+
+
+def _settled(readings: Sequence[_Reading], results: Sequence[OptimizedPrompt | InputError]) -> list[_Settled]:
+    """What becomes of each input, given the results of all their texts."""
+    remaining = iter(results)
+    return [reading.settled([next(remaining) for _ in reading.texts]) for reading in readings]
 
 
 def _value(output: PromptOutput | Exception) -> PromptOutput:

@@ -1,15 +1,13 @@
 """The product: naive prompts in, prompts to use out. Never worse without saying so."""
 
-import asyncio
 import contextvars
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fipo_model import fidelity
 from fipo_model.errors import InputError, PromptTooLongError
@@ -18,6 +16,9 @@ from fipo_model.generation import Completion, Generator, Sampling, generate_each
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 # Paper, appendix: candidates are sampled with temperature 0.8 and top-p 0.95.
 _TEMPERATURE = 0.8
@@ -171,6 +172,10 @@ class PromptOptimizer:
         """`optimize` for asyncio: never blocks the event loop; concurrent calls share model batches."""
         return await self._in_thread(lambda: self.optimize(prompt))
 
+    async def aoptimize_each(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
+        """`optimize_each` for asyncio."""
+        return await self._in_thread(lambda: self.optimize_each(prompts))
+
     async def aoptimize_batch(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt]:
         """`optimize_batch` for asyncio."""
         return await self._in_thread(lambda: self.optimize_batch(prompts))
@@ -277,11 +282,16 @@ class PromptOptimizer:
                 self._memo.popitem(last=False)
 
     @cached_property
-    def _callers(self) -> ThreadPoolExecutor:
+    def _callers(self) -> "ThreadPoolExecutor":
+        # Imported here, as asyncio below: together they are half of what importing FIPO would take.
+        from concurrent.futures import ThreadPoolExecutor
+
         # asyncio's own pool has a handful of threads, which would keep concurrent calls from meeting in one batch.
         return ThreadPoolExecutor(_ASYNC_CALLERS, thread_name_prefix="fipo")
 
     async def _in_thread(self, call: Callable[[], _Result]) -> _Result:
+        import asyncio
+
         context = contextvars.copy_context()  # as asyncio.to_thread does: tracing and settings follow the caller
         return await asyncio.get_running_loop().run_in_executor(self._callers, context.run, call)
 

@@ -27,8 +27,8 @@ _TOP_P = 0.95
 # that needs more is over the word limit anyway.
 _TOKENS_PER_WORD = 2
 _MEMO_SIZE = 4096
-# Each waiting caller costs a sleeping thread, and starting it keeps the event loop for part of a millisecond. More
-# than this in a batch bring little.
+# Waiting callers cost a sleeping thread each. Those a batch has served wake up together, and the more there are, the
+# longer the event loop waits for its turn; 64 is more than a CPU's batch or a server's share of them needs.
 _ASYNC_CALLERS = 64
 
 _Result = TypeVar("_Result")
@@ -289,14 +289,22 @@ class PromptOptimizer:
         # asyncio's own pool has a handful of threads, which would keep concurrent calls from meeting in one batch.
         return ThreadPoolExecutor(_ASYNC_CALLERS, thread_name_prefix="fipo")
 
+    @cached_property
+    def _starter(self) -> "ThreadPoolExecutor":
+        from concurrent.futures import ThreadPoolExecutor
+
+        # A pool starts its threads in the thread that submits. A hundred at once kept the event loop for 0.2 s.
+        return ThreadPoolExecutor(1, thread_name_prefix="fipo-starter")
+
     async def _in_thread(self, call: Callable[[], _Result]) -> _Result:
         import asyncio
 
         context = contextvars.copy_context()  # as asyncio.to_thread does: tracing and settings follow the caller
-        return await asyncio.get_running_loop().run_in_executor(self._callers, context.run, call)
+        started = await asyncio.wrap_future(self._starter.submit(lambda: self._callers.submit(context.run, call)))
+        return await asyncio.wrap_future(started)
 
     def __getstate__(self) -> dict[str, Any]:
-        private = ("_memo", "_memo_lock", "_callers")
+        private = ("_memo", "_memo_lock", "_callers", "_starter")
         return {name: value for name, value in self.__dict__.items() if name not in private}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

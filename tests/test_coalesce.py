@@ -51,7 +51,7 @@ def start(generator: Generator, *texts: str, sampling: Sampling = GREEDY) -> "Fu
     def run() -> None:
         try:
             future.set_result(generator.generate([ask(text) for text in texts], sampling))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the future tells the test
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

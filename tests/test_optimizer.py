@@ -453,6 +453,12 @@ async def test_aoptimize_batch_is_optimize_batch() -> None:
     assert made.generator.batch_sizes == [2]
 
 
+async def test_aoptimize_each_is_optimize_each() -> None:
+    rewritten, blank = await improving().aoptimize_each(["Name a colour.", ""])
+    assert rewritten.text == f"Name a colour. {MORE}"
+    assert isinstance(blank, InputError)
+
+
 async def test_context_variables_reach_the_model() -> None:
     caller = contextvars.ContextVar("caller", default="nobody")
     caller.set("somebody")

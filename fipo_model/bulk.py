@@ -5,15 +5,16 @@ line, skips every id that is there, and appends: nothing is lost and nothing is 
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from fipo_model import jsonl
 from fipo_model.errors import InputError
+from fipo_model.jsonl import BadRow
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
@@ -30,17 +31,6 @@ class Row:
     request: OptimizationRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadRow:
-    """A line that cannot be used, and why."""
-
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.reason}"
-
-
 @dataclass(slots=True, kw_only=True)
 class Tally:
     """What a run did, as it stands."""
@@ -54,30 +44,20 @@ class Tally:
 def read_rows(path: Path) -> Iterator[Row | BadRow]:
     """The rows of a JSONL file, one at a time; lines that cannot be used come as `BadRow`, blank ones not at all."""
     used: dict[RowId, int] = {}
-    with _opened(path) as file:
-        for line, content in enumerate(file, start=1):
-            if not content.strip():
-                continue
-            try:
-                row = _parse(line, content)
-                if row.id in used:
-                    raise InputError(f"the id {row.id!r} was already used on line {used[row.id]}")
-            except InputError as error:
-                yield BadRow(line=line, reason=str(error))
-                continue
-            used[row.id] = line
-            yield row
-
-
-def count_lines(path: Path) -> int:
-    """How many lines that are not blank a file has."""
-    with _opened(path) as file:
-        return sum(1 for content in file if content.strip())
-
-
-def check_writable(path: Path) -> None:
-    """Raise `InputError` now rather than after a model was loaded, if `path` cannot be written."""
-    _opened(path, "ab").close()
+    for item in jsonl.read_objects(path):
+        if isinstance(item, BadRow):
+            yield item
+            continue
+        line, fields = item
+        try:
+            row = _parse(line, fields)
+            if row.id in used:
+                raise InputError(f"the id {row.id!r} was already used on line {used[row.id]}")
+        except InputError as error:
+            yield BadRow(line=line, reason=str(error))
+            continue
+        used[row.id] = line
+        yield row
 
 
 def optimize_file(
@@ -98,7 +78,7 @@ def optimize_file(
         raise InputError(f"the input and the output are the same file, {source}")
     done = _resume(target, optimizer)
     tally = Tally(already_done=len(done))
-    with _opened(target, "ab") as output:
+    with jsonl.opened(target, "ab") as output:
         waiting = _waiting(source, done, tally, report)
         while batch := list(islice(waiting, batch_size)):
             started = time.perf_counter()
@@ -128,15 +108,7 @@ def _waiting(
             yield row
 
 
-def _parse(line: int, content: bytes) -> Row:
-    try:
-        fields = json.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 at byte {error.start}") from error
-    except ValueError as error:
-        raise InputError(f"not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise InputError("not a JSON object")
+def _parse(line: int, fields: dict[str, Any]) -> Row:
     if "instruction" not in fields:
         raise InputError(f"no field 'instruction' (it has {', '.join(map(repr, fields)) or 'none'})")
     if not isinstance(number := fields.get("id", line), str | int):
@@ -160,24 +132,12 @@ def _encode(row: Row, result: OptimizedPrompt, seconds: float) -> bytes:
         "model": result.model,
         "template": result.template,
     }
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
+    return jsonl.encode_object(fields)
 
 
 def _resume(target: Path, optimizer: PromptOptimizer) -> set[RowId]:
     """The ids an earlier run finished, after cutting off a last line it did not finish writing."""
-    if not target.exists():
-        return set()
-    done: set[RowId] = set()
-    complete = 0
-    with _opened(target, "rb") as file:
-        for line, content in enumerate(file, start=1):
-            if not content.endswith(b"\n"):
-                break
-            done.add(_finished(target, line, content, optimizer))
-            complete += len(content)
-    if complete < target.stat().st_size:
-        os.truncate(target, complete)
-    return done
+    return {_finished(target, line, content, optimizer) for line, content in jsonl.finished_lines(target)}
 
 
 def _finished(target: Path, line: int, content: bytes, optimizer: PromptOptimizer) -> RowId:
@@ -192,11 +152,3 @@ def _finished(target: Path, line: int, content: bytes, optimizer: PromptOptimize
     if made_with != wanted:
         raise InputError(f"{other}: it was made with {made_with}, not {wanted}. Choose another output.")
     return number
-
-
-def _opened(path: Path, mode: str = "rb") -> BinaryIO:
-    try:
-        return open(path, mode)  # type: ignore[return-value]  # both modes in use are binary
-    except OSError as error:
-        doing = "write to" if "a" in mode else "read"
-        raise InputError(f"cannot {doing} {path}: {error.strerror}") from error

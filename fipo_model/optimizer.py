@@ -92,14 +92,11 @@ class PromptOptimizer:
         from fipo_model.backends.hf import TransformersGenerator
 
         checkpoint = resolve(model, adapter)
-        chosen = template or checkpoint.template
-        generator = CoalescingGenerator(
-            TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
-        )
-        return cls(
-            generator,
-            template=chosen,
-            judge=LLMJudge(generator, template=chosen) if judge or candidates > 1 else None,
+        generator = TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
+        return cls._judging_itself(
+            CoalescingGenerator(generator),
+            template or checkpoint.template,
+            judge=judge,
             candidates=candidates,
             seed=seed,
         )
@@ -123,14 +120,14 @@ class PromptOptimizer:
         from fipo_model.backends.openai import OpenAIGenerator
 
         generator = OpenAIGenerator(base_url, name=name)
-        chosen = template or FIPO_1
-        return cls(
-            generator,
-            template=chosen,
-            judge=LLMJudge(generator, template=chosen) if judge or candidates > 1 else None,
-            candidates=candidates,
-            seed=seed,
-        )
+        return cls._judging_itself(generator, template or FIPO_1, judge=judge, candidates=candidates, seed=seed)
+
+    @classmethod
+    def _judging_itself(
+        cls, generator: Generator, template: Template, *, judge: bool, candidates: int, seed: int
+    ) -> "PromptOptimizer":
+        own = LLMJudge(generator, template=template) if judge or candidates > 1 else None
+        return cls(generator, template=template, judge=own, candidates=candidates, seed=seed)
 
     def optimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """Rewrite one prompt; a plain string is an instruction without context or responses."""

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from fipo_model import PromptOptimizer
-from fipo_model.bulk import BadRow, Row, Tally, count_lines, optimize_file, read_rows
+from fipo_model.bulk import Row, Tally, optimize_file, read_rows
 from fipo_model.errors import InputError, ServerError
 from fipo_model.generation import Message
+from fipo_model.jsonl import BadRow, count_lines
 from fipo_model.testing import ScriptedGenerator
 
 

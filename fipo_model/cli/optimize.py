@@ -1,33 +1,23 @@
-"""The command line: `fipo optimize` and `fipo weights`. stdout holds results and nothing else; notes go to stderr."""
+"""`fipo optimize`: one prompt, or a file of them."""
 
 import difflib
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from fipo_model import bulk
-from fipo_model.errors import FipoError, InputError
+from fipo_model import bulk, jsonl
+from fipo_model.cli.notes import note
+from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import load_template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
-app = typer.Typer(
-    help="Rewrite naive prompts into better ones with a local model. No prompt leaves this machine.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-weights_app = typer.Typer(help="Fetch, find and check the default weights.", no_args_is_help=True)
-app.add_typer(weights_app, name="weights")
 
-
-@app.command()
 def optimize(  # noqa: PLR0913 - one parameter for each option
     prompt: Annotated[str | None, typer.Argument(help="The prompt, or - to read it from stdin.")] = None,
     *,
@@ -93,63 +83,24 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     _show(make_optimizer().optimize(request), as_json=as_json, diff=diff)
 
 
-@weights_app.command()
-def pull() -> None:
-    """Fetch the default weights, or mend them if they are damaged. Does nothing if they are complete."""
-    from fipo_model import weights
-
-    weights.ready()
-    _note("the default weights are complete")
-
-
-@weights_app.command()
-def path() -> None:
-    """Print the directory of the default weights, fetching them first if need be."""
-    from fipo_model import weights
-
-    typer.echo(weights.ready())
-
-
-@weights_app.command()
-def verify() -> None:
-    """Check the default weights against the hashes taken when they were made."""
-    from fipo_model import weights
-
-    weights.verify()
-    _note("the default weights are complete")
-
-
-def main() -> None:
-    """Entry point: our own errors become one line on stderr and exit code 1, never a traceback."""
-    # Third-party progress bars are for what takes long, not for loading 270 MB.
-    os.environ.setdefault("TQDM_DELAY", "5")
-    try:
-        app()
-    except FipoError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _note("stopped")
-        sys.exit(130)
-
-
 def _optimize_file(make_optimizer: Callable[[], PromptOptimizer], source: Path, target: Path, batch_size: int) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    total = bulk.count_lines(source)
-    bulk.check_writable(target)
+    total = jsonl.count_lines(source)
+    jsonl.check_writable(target)
     optimizer = make_optimizer()
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("rows", total=total)
 
-        def report(tally: bulk.Tally, bad: bulk.BadRow | None) -> None:
+        def report(tally: bulk.Tally, bad: jsonl.BadRow | None) -> None:
             if bad is not None:
                 progress.console.print(f"fipo: {bad}", markup=False, highlight=False, soft_wrap=True)
             progress.update(bar, completed=tally.already_done + tally.written + tally.bad)
 
         tally = bulk.optimize_file(optimizer, source, target, batch_size=batch_size, report=report)
-    _note(
+    note(
         f"{tally.written} rows written to {target} ({tally.rewritten} rewritten, the others keep their prompt), "
         f"{tally.already_done} were there before, {tally.bad} could not be used"
     )
@@ -159,8 +110,8 @@ def _optimize_file(make_optimizer: Callable[[], PromptOptimizer], source: Path, 
 
 def _show(result: OptimizedPrompt, *, as_json: bool, diff: bool) -> None:
     if diff:
-        _note(f"diff: {_word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
-    _note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
+        note(f"diff: {_word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
+    note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
     typer.echo(json.dumps(asdict(result), ensure_ascii=False) if as_json else result.text)
 
 
@@ -199,16 +150,3 @@ def _decoded(content: bytes, origin: str) -> str:
         raise InputError(
             f"{origin} is not UTF-8 (byte {error.start}); convert it first, for example with iconv"
         ) from error
-
-
-def _note(text: str) -> None:
-    typer.echo(f"fipo: {text}", err=True)
-
-
-def _fail(message: str) -> NoReturn:
-    _note(f"error: {message}")
-    sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

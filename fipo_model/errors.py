@@ -59,6 +59,10 @@ class ServerError(FipoError):
     """An OpenAI-compatible server is unreachable, too slow, or answered with an error."""
 
 
+class TrainingError(FipoError):
+    """A training run that cannot start or had to stop."""
+
+
 class MissingExtraError(FipoError, ImportError):
     """An optional dependency is not installed."""
 

@@ -39,7 +39,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
         fields = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for brackets nested thousands deep
         raise InputError(f"not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise InputError("not a JSON object")

@@ -244,7 +244,7 @@ class PromptOptimizer:
                 loser = best[row] if verdict.winner == "challenger" else turn
                 best[row] = turn if verdict.winner == "challenger" else best[row]
                 if loser is not None:
-                    reason = verdict.reason if loser == turn else "a later rewrite was preferred in both orders"
+                    reason = verdict.reason if loser == turn else f"a later rewrite won: {verdict.reason}"
                     decided[row][loser] = replace(decided[row][loser], outcome="not_preferred", detail=reason)
         return [None if held is None else row[held] for row, held in zip(decided, best, strict=True)]
 

@@ -40,7 +40,8 @@ _SMALLEST_WORD_LIMIT = 60
 
 def count_words(text: str) -> int:
     """Number of words in `text`: runs without white space, or single characters in East and Southeast Asian scripts."""
-    return len(_WORD.findall(text))
+    # ASCII has none of those scripts, and splitting is far quicker.
+    return len(text.split()) if text.isascii() else len(_WORD.findall(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class OptimizationRequest:
         """
         if self.max_words is not None:
             return self.max_words
-        limit = _SMALLEST_WORD_LIMIT
-        while limit < 2 * count_words(self.instruction):
+        limit, words = _SMALLEST_WORD_LIMIT, count_words(self.instruction)
+        while limit < 2 * words:
             limit *= 2
         return limit
 

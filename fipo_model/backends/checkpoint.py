@@ -1,7 +1,7 @@
 """What a model's name stands for: a base, perhaps an adapter on it, and the template it was trained with.
 
 A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; inference and training
-meet only there.
+meet only there. The template is one of FIPO's own by its name, or a file beside `fipo.json`.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fipo_model import weights
 from fipo_model.errors import ModelError
-from fipo_model.templates import FIPO_1, Template, template_named
+from fipo_model.templates import FIPO_1, Template, load_template, template_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,6 @@ def resolve(model: str | Path | None, adapter: str | Path | None) -> Checkpoint:
     if model is not None and adapter is None and _is_adapter(Path(model)):
         model, adapter = None, model
     source = adapter if adapter is not None else model
-    template = None if source is None else _noted(Path(source) / "fipo.json", "template")
     if adapter is not None and not _is_adapter(Path(adapter)):
         raise ModelError(
             f"{adapter} holds no PEFT adapter (no adapter_config.json). Pass the directory a training run wrote; "
@@ -38,10 +37,18 @@ def resolve(model: str | Path | None, adapter: str | Path | None) -> Checkpoint:
         )
     base = str(model) if model is not None else _base_of(adapter)
     return Checkpoint(
-        template=FIPO_1 if template is None else template_named(template),
+        template=FIPO_1 if source is None else _template_of(Path(source)),
         adapter=None if adapter is None else str(adapter),
         model=str(weights.ready()) if base == weights.DEFAULT_MODEL else base,
     )
+
+
+def _template_of(source: Path) -> Template:
+    name = _noted(source / "fipo.json", "template")
+    if name is None:
+        return FIPO_1
+    file = source / name
+    return load_template(file) if file.name == name and file.is_file() else template_named(name)
 
 
 def _base_of(adapter: str | Path | None) -> str:

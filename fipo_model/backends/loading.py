@@ -15,15 +15,20 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_base(model: str, device_map: str, load_in_4bit: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and its tokenizer. Raises `ModelError` for one that is not there, damaged or incomplete."""
+def load_base(
+    model: str, device_map: str | None, load_in_4bit: bool, *, dtype: torch.dtype | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and its tokenizer, in `best_dtype` unless told otherwise.
+
+    Raises `ModelError` for a model that is not there, damaged or incomplete.
+    """
     quantization = _four_bit() if load_in_4bit else None
     try:
         # Said outright, because transformers would ask on the terminal whether to run a repository's code.
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         base, report = cast(Any, AutoModelForCausalLM).from_pretrained(
             model,
-            dtype=_best_dtype(device_map),
+            dtype=dtype or best_dtype(device_map or best_device()),
             device_map=device_map,
             quantization_config=quantization,
             trust_remote_code=False,
@@ -42,14 +47,16 @@ def load_base(model: str, device_map: str, load_in_4bit: bool) -> tuple[PreTrain
     return base, tokenizer
 
 
-def with_adapter(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedModel:
+def with_adapter(
+    base: PreTrainedModel, adapter: Path, base_name: str, *, is_trainable: bool = False
+) -> PreTrainedModel:
     """`base` with a PEFT adapter on it. Raises `ModelError` for one that is damaged or was made for another base."""
     from peft import PeftModel, get_peft_model_state_dict
     from peft.utils import load_peft_weights
 
     wrong = f"the adapter {adapter} does not fit the model {base_name}: it was trained on another base, or is damaged"
     try:
-        adapted = PeftModel.from_pretrained(base, str(adapter))
+        adapted = PeftModel.from_pretrained(base, str(adapter), is_trainable=is_trainable)
         stored = set(load_peft_weights(str(adapter), device="cpu"))
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
         raise ModelError(f"{wrong}. ({_first_line(error)})") from error
@@ -61,7 +68,7 @@ def with_adapter(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTra
     return adapted  # type: ignore[return-value]
 
 
-def _best_dtype(device_map: str) -> torch.dtype:
+def best_dtype(device_map: str) -> torch.dtype:
     """bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU, which emulate it slowly."""
     if device_map != "cpu" and torch.accelerator.is_available():
         return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else torch.float16

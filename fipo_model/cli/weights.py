@@ -1,10 +1,13 @@
-"""`fipo weights`: the default weights."""
+"""`fipo weights`: the default weights, and those that training makes."""
+
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from fipo_model.cli.notes import note
 
-app = typer.Typer(help="Fetch, find and check the default weights.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, find and check the default weights; merge trained ones.", no_args_is_help=True)
 
 
 @app.command()
@@ -31,3 +34,19 @@ def verify() -> None:
 
     weights.verify()
     note("the default weights are complete")
+
+
+@app.command()
+def merge(
+    checkpoint: Annotated[Path, typer.Argument(help="Directory of an adapter that a training run wrote.")],
+    out: Annotated[Path, typer.Argument(help="Directory to write; it must not be there yet, or be empty.")],
+    dtype: Annotated[
+        Literal["bfloat16", "float16", "float32"] | None,
+        typer.Option(help="Number format to store; by default that of the base model's files."),
+    ] = None,
+) -> None:
+    """Merge a trained adapter into its base model: one ordinary model directory, for example to serve it."""
+    from fipo_model.backends.merge import merge as merge_adapter
+
+    merge_adapter(checkpoint, out, number_format=dtype)
+    note(f"the merged model is in {out}")

@@ -5,8 +5,8 @@ Every choice is drawn from the seed and the record's own id, so dropping or addi
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError
@@ -17,6 +17,7 @@ from fipo_model.types import OptimizationRequest, count_words
 RowKind = Literal["rewriting", "answering", "discrimination"]
 Parts = Literal["diversified", "none", "all"]
 
+_ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 # Paper, section 3.2: the silver label of a multi-choice row is made equal to the golden one this often.
 _FLIP_PROBABILITY = 0.2
 
@@ -28,14 +29,22 @@ class TrainingRow:
     id: str
     kind: RowKind
     type: str
-    """Which optional parts and which form the row has, such as "silver+golden multi-choice"; for counting."""
+    """Which optional parts and which form the row has, such as "silver+golden, multi-choice"; for counting."""
     prompt: list[Message]
     chosen: str
     rejected: str | None = None
 
     def to_fields(self) -> dict[str, Any]:
         """What a line of a file of training rows holds."""
-        return asdict(self)
+        # By hand: `asdict` copies the conversation in depth, which takes longer than making the row.
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "type": self.type,
+            "prompt": self.prompt,
+            "chosen": self.chosen,
+            "rejected": self.rejected,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +54,9 @@ class Diversification:
     `parts`: which optional responses a rewriting row shows. "diversified" draws one of the paper's eight types for each
     record, evenly (silver or not, golden or not, generation or multi-choice), among those it has the responses for;
     "none" shows neither response, as a prompt is met at inference; "all" shows what there is. `iterative` adds one row
-    for each record with a golden response: answering its prompt, or, for the other half, discriminating chosen from
-    rejected (paper, section 3.3).
+    for each record (paper, section 3.3): answering its prompt for one half, discriminating chosen from rejected for the
+    other; what a record has not enough for becomes the other kind, or none. The discriminator sees both responses,
+    as the original's sees the golden one, but with "none" neither.
     """
 
     parts: Parts = "diversified"
@@ -72,96 +82,114 @@ def diversify(
         source = random.Random(f"{settings.seed} {record.id}")
         type_draw, order_draw, flip_draw, kind_draw, place_draw = (source.random() for _ in range(5))
         if record.chosen is not None:
-            yield _rewriting(record, settings.parts, template, (type_draw, order_draw, flip_draw))
+            yield _rewriting(record, record.chosen, settings.parts, template, (type_draw, order_draw, flip_draw))
         if settings.iterative:
-            yield from _iterative(record, template, kind_draw, place_draw)
+            yield from _iterative(record, settings.parts, template, (kind_draw, place_draw))
 
 
-def _rewriting(record: Record, parts: Parts, template: Template, draws: tuple[float, float, float]) -> TrainingRow:
+def _rewriting(
+    record: Record, chosen: str, parts: Parts, template: Template, draws: tuple[float, float, float]
+) -> TrainingRow:
     type_draw, order_draw, flip_draw = draws
-    shown, name = _show(record, parts, type_draw, order_draw, flip_draw)
-    chosen = record.chosen or ""
-    return TrainingRow(
-        id=record.id,
-        kind="rewriting",
-        type=name,
-        prompt=template.render(_request(shown, max_words=_word_limit(record.instruction, chosen))),
-        chosen=chosen,
-        rejected=record.rejected,
-    )
-
-
-def _show(record: Record, parts: Parts, type_draw: float, order_draw: float, flip_draw: float) -> tuple[Record, str]:
-    """The record with the parts its type shows, and the type's name."""
-    silver, golden = record.silver_response, record.golden_response
-    types = [
-        (shows_silver, shows_golden, is_choice)
-        for shows_silver in ((False, True) if silver else (False,))
-        for shows_golden in ((False, True) if golden else (False,))
-        for is_choice in ((False, True) if silver and golden and silver != golden else (False,))
-    ]
-    if parts == "none":
-        types = [(False, False, False)]
-    elif parts == "all":
-        types = [(silver is not None, golden is not None, False)]
-    shows_silver, shows_golden, is_choice = types[int(type_draw * len(types))]
-    context = record.context
+    shows_silver, shows_golden, is_choice = _type(record, parts, type_draw)
+    context, silver, golden = record.context, record.silver_response, record.golden_response
     if is_choice:
         first, second, silver, golden = (silver, golden, "A", "B") if order_draw < 0.5 else (golden, silver, "B", "A")
         options = f"Options:\nA. {first}\nB. {second}"
         context = options if context is None else f"{context}\n\n{options}"
         silver = golden if flip_draw < _FLIP_PROBABILITY else silver
-    shown = replace(
-        record,
+    request = OptimizationRequest(
+        record.instruction,
         context=context,
         silver_response=silver if shows_silver else None,
         golden_response=golden if shows_golden else None,
+        max_words=_word_limit(record.instruction, chosen),
     )
     given = "+".join(name for name, shows in (("silver", shows_silver), ("golden", shows_golden)) if shows)
-    return shown, f"{given or 'no responses'}, {'multi-choice' if is_choice else 'generation'}"
+    return TrainingRow(
+        id=record.id,
+        kind="rewriting",
+        type=f"{given or 'no responses'}, {'multi-choice' if is_choice else 'generation'}",
+        prompt=template.render(request),
+        chosen=chosen,
+        rejected=record.rejected,
+    )
 
 
-def _iterative(record: Record, template: Template, kind_draw: float, place_draw: float) -> Iterator[TrainingRow]:
-    can_answer = record.golden_response is not None
-    can_discriminate = record.chosen is not None and record.rejected is not None
-    if can_answer and (kind_draw < 0.5 or not can_discriminate):
+def _type(record: Record, parts: Parts, draw: float) -> tuple[bool, bool, bool]:
+    """Whether to show the silver response, whether the golden one, and whether both become options to choose from."""
+    silver, golden = record.silver_response, record.golden_response
+    if parts == "none":
+        return False, False, False
+    if parts == "all":
+        return silver is not None, golden is not None, False
+    can_choose = silver is not None and golden is not None and silver != golden
+    types = [
+        (shows_silver, shows_golden, is_choice)
+        for shows_silver in ((False, True) if silver is not None else (False,))
+        for shows_golden in ((False, True) if golden is not None else (False,))
+        for is_choice in ((False, True) if can_choose else (False,))
+    ]
+    return types[int(draw * len(types))]
+
+
+def _iterative(record: Record, parts: Parts, template: Template, draws: tuple[float, float]) -> Iterator[TrainingRow]:
+    kind_draw, place_draw = draws
+    silver, golden, chosen, rejected = record.silver_response, record.golden_response, record.chosen, record.rejected
+    if golden is not None and (kind_draw < 0.5 or chosen is None or rejected is None):
         naive = record.instruction if record.context is None else f"{record.instruction}\n\n{record.context}"
-        silver = record.silver_response
         yield TrainingRow(
             id=f"{record.id}/answering",
             kind="answering",
             type="answering",
             prompt=[{"role": "user", "content": naive}],
-            chosen=record.golden_response or "",
-            rejected=None if silver == record.golden_response else silver,
+            chosen=golden,
+            rejected=None if silver == golden else silver,
         )
-    elif can_discriminate:
-        chosen, rejected = record.chosen or "", record.rejected or ""
+    elif chosen is not None and rejected is not None:
         first, second, better, worse = (
             (chosen, rejected, "A", "B") if place_draw < 0.5 else (rejected, chosen, "B", "A")
+        )
+        request = OptimizationRequest(
+            record.instruction,
+            context=record.context,
+            silver_response=None if parts == "none" else silver,
+            golden_response=None if parts == "none" else golden,
         )
         yield TrainingRow(
             id=f"{record.id}/discrimination",
             kind="discrimination",
             type="discrimination",
-            prompt=template.render_comparison(_request(record), first, second),
+            prompt=template.render_comparison(request, first, second),
             chosen=better,
             rejected=worse,
         )
 
 
-def _request(record: Record, *, max_words: int | None = None) -> OptimizationRequest:
-    return OptimizationRequest(
-        record.instruction,
-        context=record.context,
-        silver_response=record.silver_response,
-        golden_response=record.golden_response,
-        max_words=max_words,
+def _word_limit(instruction: str, chosen: str) -> int:
+    limit = OptimizationRequest(instruction).word_limit
+    words = count_words(chosen)
+    while limit < words:
+        limit *= 2
+    return limit
+
+
+def parse_training_row(fields: dict[str, Any]) -> TrainingRow:
+    """A training row from the fields of a line that holds one. Raises `InputError` that says what is wrong with it."""
+    for name in ("id", "type", "chosen"):
+        if not isinstance(value := fields.get(name), str) or not value:
+            raise InputError(f"{name} must be a text that is not empty")
+    if (kind := fields.get("kind")) not in _ROW_KINDS:
+        raise InputError(f"kind must be one of {', '.join(_ROW_KINDS)}")
+    rejected, prompt = fields.get("rejected"), fields.get("prompt")
+    if rejected is not None and not isinstance(rejected, str):
+        raise InputError(f"rejected must be text or null, not {type(rejected).__name__}")
+    if not isinstance(prompt, list) or not prompt or not all(_is_message(message) for message in prompt):
+        raise InputError("prompt must be a list of messages, each with the texts 'role' and 'content'")
+    return TrainingRow(
+        id=fields["id"], kind=kind, type=fields["type"], prompt=prompt, chosen=fields["chosen"], rejected=rejected
     )
 
 
-def _word_limit(instruction: str, chosen: str) -> int:
-    limit = OptimizationRequest(instruction).word_limit
-    while limit < count_words(chosen):
-        limit *= 2
-    return limit
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("role", "content"))

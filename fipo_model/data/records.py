@@ -1,7 +1,10 @@
 """One record of preference data, in the paper's parts (section 3.2), and the formats it is read from."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +13,43 @@ from fipo_model.jsonl import BadRow, read_objects
 
 Format = Literal["own", "pop", "bpo"]
 
+PARTS = ("instruction", "context", "silver_response", "golden_response", "chosen", "rejected")
+"""The fields of a record that hold texts to learn from, in the order they come about."""
+
+# Which field of a row holds which part; where there are two, the first that says something.
+_LAYOUTS: dict[Format, dict[str, tuple[str, ...]]] = {
+    "own": {part: (part,) for part in (*PARTS, "source")} | {"chosen": ("chosen", "optimized")},
+    "pop": {
+        "instruction": ("raw_prompt",),
+        "silver_response": ("text003_response_based_raw",),
+        "golden_response": ("gpt4_response_based_raw",),
+        "chosen": ("gpt4_optimized_prompt",),
+        "rejected": ("chatgpt_optimized_prompt",),
+    },
+    "bpo": {
+        "instruction": ("prompt",),
+        "silver_response": ("bad_res",),
+        "golden_response": ("good_res",),
+        "chosen": ("optimized_prompt",),
+    },
+}
+# The fields by which a format is recognised. A row without one of them is not of that format.
+_NEEDED: dict[Format, tuple[str, ...]] = {
+    "own": ("instruction",),
+    "pop": ("raw_prompt", "gpt4_optimized_prompt", "chatgpt_optimized_prompt"),
+    "bpo": ("prompt", "optimized_prompt"),
+}
+_FIELDS_NAMED = 12
+_NAME_LENGTH = 60
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A naive prompt, what is known about it, and a better and a worse rewrite of it. Only the prompt is required.
 
     The naive prompt is the `instruction` plus the `context` it is applied to. The silver response is what it got, the
-    golden response what it should get. `chosen` and `rejected` are rewrites of the instruction alone.
+    golden response what it should get. `chosen` and `rejected` are rewrites of the instruction alone. What is not
+    there is None, never an empty text. Raises `InputError` for what is not such a record.
     """
 
     id: str
@@ -29,11 +62,12 @@ class Record:
     source: str | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_text(field.name, getattr(self, field.name))
-        if not self.instruction.strip():
-            raise InputError("the instruction is empty")
-        if self.chosen is not None and self.chosen.strip() == (self.rejected or "").strip():
+        _check_text("id", self.id)
+        _check_text("instruction", self.instruction)
+        for name in (*PARTS[1:], "source"):
+            if getattr(self, name) is not None:
+                _check_text(name, getattr(self, name))
+        if self.chosen is not None and self.rejected is not None and self.chosen.strip() == self.rejected.strip():
             raise InputError("chosen and rejected are equal, so there is no preference to learn")
 
     def to_fields(self) -> dict[str, str]:
@@ -45,93 +79,96 @@ def read_records(path: str | Path, *, format: Format | None = None) -> Iterator[
     """The records of a JSONL file, one at a time; a line that cannot be used comes as `BadRow`.
 
     The format is recognised from the fields of each row unless it is named: `own` (the fields of `Record`; `optimized`
-    is understood as `chosen`), `pop` (the paper's data set) or `bpo` (thu-coai/BPO's). A row without an id gets its
-    line number. Raises `InputError` if the file cannot be read, or if not one of its rows has the needed fields.
+    is understood as `chosen`), `pop` (the paper's data set) or `bpo` (thu-coai/BPO's). Raises `InputError` if the file
+    cannot be read, or, at its end, if not one of its rows was a record.
     """
+    return parse_records(read_objects(Path(path)), origin=str(path), format=format)
+
+
+def parse_records(
+    rows: Iterable[tuple[int, dict[str, Any]] | BadRow], *, origin: str, format: Format | None = None
+) -> Iterator[Record | BadRow]:
+    """The records in numbered rows, as `read_records` gives them; `origin` is where the rows are from, for errors."""
     some = False
     first_problem: BadRow | None = None
-    for item in read_objects(Path(path)):
-        parsed = item if isinstance(item, BadRow) else _parse(*item, format=format)
+    for row in rows:
+        parsed = row if isinstance(row, BadRow) else _parse(*row, format=format)
         if isinstance(parsed, BadRow):
             first_problem = first_problem or parsed
         some = some or isinstance(parsed, Record)
         yield parsed
     if not some:
         found = f"; the first problem is on {first_problem}" if first_problem else ""
-        raise InputError(f"{path} holds no usable record{found}")
+        raise InputError(f"{origin} holds no usable record{found}")
 
 
-def parse_record(fields: dict[str, Any], *, default_id: str, format: Format | None = None) -> Record:
-    """A record from one row's fields. Raises `InputError` that says which fields are needed and which were found."""
-    _, read = _FORMATS[format or _recognise(fields)]
-    return read(fields, default_id)
+def parse_record(fields: dict[str, Any], *, format: Format | None = None) -> Record:
+    """A record from one row's fields. Raises `InputError` that says which fields are needed and which were found.
+
+    A row without an id gets one made of its texts, which unlike a line number stays when other rows are dropped.
+    """
+    name = _format_of(fields, format)
+    layout = _LAYOUTS[name]
+    parts = {part: text for part, keys in layout.items() if (text := _first_text(fields, keys)) is not None}
+    if name != "own":
+        parts["source"] = name
+    instruction = parts.pop("instruction", None)
+    if instruction is None:
+        raise InputError(f"the {layout['instruction'][0]} is empty")
+    return Record(id=_id(fields) or _id_from(instruction, parts), instruction=instruction, **parts)
 
 
 def _parse(line: int, fields: dict[str, Any], *, format: Format | None) -> Record | BadRow:
     try:
-        return parse_record(fields, default_id=str(line), format=format)
+        return parse_record(fields, format=format)
     except InputError as error:
         return BadRow(line=line, reason=str(error))
 
 
-def _recognise(fields: dict[str, Any]) -> Format:
-    for name, (needed, _) in _FORMATS.items():
-        if needed <= fields.keys():
+def _format_of(fields: dict[str, Any], wanted: Format | None) -> Format:
+    if wanted is not None and wanted not in _LAYOUTS:
+        raise InputError(f"there is no format {wanted!r}, only {', '.join(_LAYOUTS)}")
+    possible = _NEEDED if wanted is None else {wanted: _NEEDED[wanted]}
+    for name, needed in possible.items():
+        if all(field in fields for field in needed):
             return name
-    expected = "; ".join(f"{name}: {', '.join(sorted(needed))}" for name, (needed, _) in _FORMATS.items())
-    raise InputError(f"the needed fields are missing ({expected}); it has {', '.join(sorted(fields)) or 'none'}")
+    expected = "; ".join(f"{name} needs {', '.join(needed)}" for name, needed in possible.items())
+    # Shortened and escaped: the names are a stranger's, and the message may be shown for every line of a file.
+    found = ", ".join(repr(field[:_NAME_LENGTH]) for field in islice(fields, _FIELDS_NAMED))
+    more = f" and {len(fields) - _FIELDS_NAMED} more" if len(fields) > _FIELDS_NAMED else ""
+    raise InputError(f"needed fields are missing ({expected}); found {found or 'none'}{more}")
 
 
-def _read_own(row: dict[str, Any], default_id: str) -> Record:
-    parts = {field.name: row.get(field.name) for field in fields(Record) if field.name not in ("id", "chosen")}
-    return _record(row, default_id, chosen=row.get("chosen") or row.get("optimized"), **parts)
+def _first_text(fields: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    for key in keys:
+        value = fields.get(key)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{key} must be text, not {type(value).__name__}")
+        # Data sets write "" for what is not there.
+        if value is not None and value.strip():
+            return value
+    return None
 
 
-def _read_pop(row: dict[str, Any], default_id: str) -> Record:
-    return _record(
-        row,
-        default_id,
-        instruction=row.get("raw_prompt"),
-        silver_response=row.get("text003_response_based_raw"),
-        golden_response=row.get("gpt4_response_based_raw"),
-        chosen=row.get("gpt4_optimized_prompt"),
-        rejected=row.get("chatgpt_optimized_prompt"),
-        source="pop",
-    )
+def _id(fields: dict[str, Any]) -> str | None:
+    number = fields.get("id")
+    if isinstance(number, int) and not isinstance(number, bool):
+        return str(number)
+    if number is not None and not isinstance(number, str):
+        raise InputError(f"the id must be text or a whole number, not {type(number).__name__}")
+    return number or None
 
 
-def _read_bpo(row: dict[str, Any], default_id: str) -> Record:
-    return _record(
-        row,
-        default_id,
-        instruction=row.get("prompt"),
-        silver_response=row.get("bad_res"),
-        golden_response=row.get("good_res"),
-        chosen=row.get("optimized_prompt"),
-        source="bpo",
-    )
-
-
-def _record(row: dict[str, Any], default_id: str, **parts: Any) -> Record:
-    number = row.get("id", default_id)
-    # Data sets write "" for what is not there.
-    known = {name: value if value != "" else None for name, value in parts.items()}
-    known["instruction"] = parts.get("instruction")
-    return Record(id=str(number) if isinstance(number, int) else number, **known)
-
-
-_FORMATS: dict[Format, tuple[frozenset[str], Callable[[dict[str, Any], str], Record]]] = {
-    "own": (frozenset({"instruction"}), _read_own),
-    "pop": (frozenset({"raw_prompt", "gpt4_optimized_prompt"}), _read_pop),
-    "bpo": (frozenset({"prompt", "optimized_prompt"}), _read_bpo),
-}
+def _id_from(instruction: str, parts: dict[str, str]) -> str:
+    texts = json.dumps([instruction, parts], sort_keys=True)
+    return hashlib.blake2b(texts.encode(), digest_size=8).hexdigest()
 
 
 def _check_text(name: str, value: object) -> None:
-    if value is None and name not in ("id", "instruction"):
-        return
     if not isinstance(value, str):
         raise InputError(f"{name} must be text, not {type(value).__name__}")
+    if not value.strip():
+        raise InputError(f"{name} is empty")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -1,0 +1,115 @@
+"""A trained adapter merged into its base: an ordinary model directory, which any server can serve."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from fipo_model import weights
+from fipo_model.backends.checkpoint import Checkpoint, resolve
+from fipo_model.backends.loading import load_base, with_adapter
+from fipo_model.errors import InputError, ModelError, explain_missing
+
+with explain_missing("local", "torch", "transformers", "peft", "safetensors"):
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+NumberFormat = Literal["bfloat16", "float16", "float32"]
+
+
+def merge(checkpoint: str | Path, target: str | Path, *, number_format: NumberFormat | None = None) -> None:
+    """Write base and adapter of a training run's directory as one model: safetensors, tokenizer and `fipo.json`.
+
+    Computed on the CPU in fp32, which takes 4 bytes of memory a parameter, and stored in `number_format`; by default in
+    that of the base's files, or bf16 where they do not say. `target` appears when everything is there; it may be an
+    empty directory. Raises `InputError` for a target that cannot be written, and `ModelError` for a checkpoint that is
+    no adapter, does not fit its base, or cannot be merged.
+    """
+    target = Path(target).resolve()
+    _refuse_taken(target)
+    found = resolve(None, checkpoint)
+    base, tokenizer, stored = _load_base(found.model)
+    merged = _merged(base, Path(checkpoint), found.model)
+    merged.to(getattr(torch, number_format) if number_format else stored)  # type: ignore[arg-type]
+    with _in_place_of(target) as directory:
+        merged.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+        _write_notes(directory, Path(checkpoint), found)
+        for file in directory.iterdir():  # safetensors are written for their owner only; a server may be another user
+            shutil.copymode(directory / "config.json", file)
+
+
+def _load_base(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, torch.dtype]:
+    """The base in fp32, whatever this machine would compute in; its tokenizer; the number format of its files."""
+    base, tokenizer = load_base(model, "cpu", False, dtype=torch.float32)
+    stored = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    if getattr(stored, "quantization_config", None) is not None:
+        raise ModelError(
+            f"the base model {model!r} is quantized, and what is merged into rounded weights is rounded too. Name the "
+            "model it was made from as the base_model in the checkpoint's fipo.json."
+        )
+    return base, tokenizer, stored.dtype or torch.bfloat16
+
+
+def _merged(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedModel:
+    plain = _embeddings(base)
+    is_tied = base.config.get_text_config().tie_word_embeddings
+    adapted = cast(Any, with_adapter(base, adapter, base_name))
+    refused = f"the adapter {adapter} cannot be merged into {base_name}"
+    # One tensor cannot be both what the adapter made of it and what it left alone.
+    if is_tied and any(now is not before for now, before in zip(_embeddings(base), plain, strict=True)):
+        raise ModelError(
+            f"{refused}: it changes the embeddings, and the model's input and output share theirs. Train without "
+            "embed_tokens and lm_head among the adapter's modules, or use the adapter unmerged."
+        )
+    try:
+        return cast(PreTrainedModel, adapted.merge_and_unload(safe_merge=True))
+    except Exception as error:  # peft has many kinds of adapter, and as many ways to say that one cannot be merged
+        raise ModelError(f"{refused}. ({_first_line(error)})") from error
+
+
+def _write_notes(directory: Path, checkpoint: Path, found: Checkpoint) -> None:
+    """`fipo.json`, and the template's file, if it is not one of FIPO's own."""
+    noted = checkpoint / "fipo.json"  # what is in it was checked when it was resolved
+    name = (json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}).get("template")
+    if name is not None and (checkpoint / name).is_file():
+        shutil.copyfile(checkpoint / name, directory / name)
+    # The default weights by their name: where they lie is this machine's business.
+    is_default = found.model == str(weights.directory())
+    notes = {
+        "template": name or found.template.name,
+        "base_model": weights.DEFAULT_MODEL if is_default else found.model,
+    }
+    (directory / "fipo.json").write_text(json.dumps(notes, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _embeddings(model: PreTrainedModel) -> tuple[object, object]:
+    return model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
+
+
+def _refuse_taken(target: Path) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        raise InputError(f"{target} is not empty. Nothing was written; choose a new directory.")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file. Nothing was written; choose a new directory.")
+
+
+@contextmanager
+def _in_place_of(target: Path) -> Iterator[Path]:
+    """A directory to write into, beside the final one, which it becomes when everything is there."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+            made = Path(scratch) / "model"
+            yield made
+            made.rename(target)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot write the merged model to {target}: {error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,147 @@
+"""`fipo data`: what a file of preference data holds, and the training rows made of it."""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from fipo_model import jsonl
+from fipo_model.cli.build import build
+from fipo_model.cli.notes import note
+from fipo_model.data.diversify import Diversification, Parts
+from fipo_model.data.diversify import diversify as training_rows
+from fipo_model.data.hub import open_records
+from fipo_model.data.records import Format, Record
+from fipo_model.data.stats import FileStats, file_stats
+from fipo_model.errors import InputError
+from fipo_model.templates import FIPO_1, load_template
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(help="Look at preference data, and make training rows of it.", no_args_is_help=True)
+app.command()(build)
+
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="Format of the records; by default recognised from their fields.")
+]
+
+
+@app.command()
+def stats(
+    file: Annotated[Path, typer.Argument(help="JSONL file of records or of training rows.")],
+    *,
+    format_: FormatOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON.")] = False,
+) -> None:
+    """Count what a file holds: parts, sources, kinds and types, lengths in words, and the lines that cannot be used."""
+    found = file_stats(file, format=format_)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False)
+    for table in _tables(found):
+        console.print(table)
+    for row in found.first_bad:
+        note(str(row))
+
+
+@app.command()
+def diversify(
+    source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file of records, or a data set on the hub.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of training rows to write or replace.")],
+    *,
+    format_: FormatOption = None,
+    parts: Annotated[
+        Parts, typer.Option(help="Responses a row shows: drawn evenly from the paper's eight types, none, or all.")
+    ] = "diversified",
+    iterative: Annotated[
+        bool, typer.Option("--iterative", help="Add the answering and discrimination rows of iterative training.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn for each record.")] = 0,
+    template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
+) -> None:
+    """Make training rows of records. Exits with 1, after writing the rest, if lines could not be used."""
+    settings = Diversification(parts=parts, iterative=iterative, seed=seed)
+    asked_with = load_template(template) if template else FIPO_1
+    if target.exists() and Path(source).exists() and target.samefile(source):
+        raise InputError(f"the input and the output are the same file, {target}")
+    tally: Counter[str] = Counter()
+    with _replacing(target) as output:
+        records = _usable(open_records(source, format=format_), tally)
+        for row in training_rows(records, settings, template=asked_with):
+            output.write(jsonl.encode_object(row.to_fields()))
+            tally[row.kind] += 1
+        if not (made := tally.total() - tally["records"] - tally["bad"]):
+            raise InputError(f"no record in {source} has a chosen rewrite, so there is nothing to learn from it")
+    of_each = ", ".join(f"{tally[kind]} {kind}" for kind in ("rewriting", "answering", "discrimination") if tally[kind])
+    note(f"{made} rows ({of_each}) of {tally['records']} records written to {target}, {tally['bad']} could not be used")
+    if tally["bad"]:
+        sys.exit(1)
+
+
+def _usable(records: Iterable[Record | jsonl.BadRow], tally: Counter[str]) -> Iterator[Record]:
+    for record in records:
+        if isinstance(record, Record):
+            tally["records"] += 1
+            yield record
+        else:
+            tally["bad"] += 1
+            note(str(record))
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `target` when all of it is written; until then, and after an error, nothing does.
+
+    Raises `InputError` where `target` cannot be written, or is no file: a device must not be replaced by one.
+    """
+    if target.exists() and not target.is_file():
+        raise InputError(f"cannot write to {target}: not a file")
+    target = target.resolve()
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with jsonl.opened(part, "wb") as file:
+            yield file
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _tables(found: FileStats) -> Iterator["Table"]:
+    from rich.table import Table
+
+    lines = {"records": found.records, "training rows": found.training_rows, "cannot be used": found.bad_lines}
+    yield _counts("what it holds", lines)
+    for title, names in (("source", found.sources), ("kind", found.kinds), ("type", found.types)):
+        if names:
+            yield _counts(title, names)
+    lengths = Table("part", *("lines", "mean words", "median", "90 %", "99 %", "most"))
+    for part, of in found.parts.items():
+        numbers = (of.count, f"{of.mean:.1f}", of.median, of.p90, of.p99, of.max)
+        lengths.add_row(part, *map(str, numbers))
+    if found.parts:
+        yield lengths
+    if found.bad_reasons:
+        yield _counts("why lines cannot be used", found.bad_reasons)
+
+
+def _counts(title: str, names: dict[str, int]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title, "lines")
+    for name, count in names.items():
+        # A stranger's text: shown, not interpreted, neither as markup nor as a terminal's control characters.
+        shown = "".join(character if character.isprintable() else "?" for character in name)
+        table.add_row(Text(shown or "(none named)"), str(count))
+    return table

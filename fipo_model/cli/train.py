@@ -1,0 +1,56 @@
+"""`fipo train`: a recipe in, a directory that `fipo optimize --model` takes out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fipo_model.cli.notes import note
+
+app = typer.Typer(
+    help="Train an optimizer on preference data, as a recipe (TOML) says. Examples are in examples/recipes.",
+    no_args_is_help=True,
+)
+
+Recipe = Annotated[Path, typer.Argument(help="TOML file with the settings.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting: key=value, such as data.limit=100 or trainer.learning_rate=1e-4."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+
+
+@app.command()
+def sft(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
+    """Supervised: learn to write the chosen rewrites."""
+    from fipo_model.training.settings import SFTSettings, load_recipe
+    from fipo_model.training.sft import train_sft
+
+    _done(train_sft(load_recipe(recipe, SFTSettings, tuple(changes or ())), resume=resume))
+
+
+@app.command()
+def preference(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
+    """On pairs (DPO, IPO and others): learn to prefer the chosen rewrites to the rejected ones."""
+    from fipo_model.training.preference import train_preference
+    from fipo_model.training.settings import PreferenceSettings, load_recipe
+
+    _done(train_preference(load_recipe(recipe, PreferenceSettings, tuple(changes or ())), resume=resume))
+
+
+@app.command()
+def iterative(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
+    """In rounds: train on pairs, rewrite the naive prompts, keep the rewrites a judge prefers, train again."""
+    from fipo_model.training.iterative import train_iterative
+    from fipo_model.training.settings import IterativeSettings, load_recipe
+
+    _done(train_iterative(load_recipe(recipe, IterativeSettings, tuple(changes or ())), resume=resume))
+
+
+def _done(output: Path) -> None:
+    from fipo_model.training.run import is_first_process
+
+    if not is_first_process():
+        return
+    note(f"done. Use it with: fipo optimize --model {output} ...")
+    typer.echo(output)

@@ -1,0 +1,1 @@
+"""Training the optimizer: supervised, on preferences, and in rounds. Flat functions over TRL and peft."""

@@ -1,0 +1,245 @@
+"""Iterative preference learning (paper, section 3.3 and algorithm 1).
+
+A round trains one epoch. Between rounds the model rewrites the naive prompts; where the judge, asked in both orders,
+prefers a rewrite, it becomes the record's naive prompt and what the model answers to it the silver response. The chosen
+and the rejected rewrite stay. Every stage writes its file as it goes, so a stopped run goes on in the middle of it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from fipo_model import jsonl
+from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.hf import TransformersGenerator
+from fipo_model.data.hub import open_records
+from fipo_model.data.records import Record, read_records
+from fipo_model.errors import InputError, PromptTooLongError, TrainingError
+from fipo_model.generation import Generator, Message, Sampling, generate_each
+from fipo_model.jsonl import BadRow
+from fipo_model.judge import Comparison, Judge, LLMJudge
+from fipo_model.optimizer import PromptOptimizer
+from fipo_model.templates import Template, load_template
+from fipo_model.training.preference import train_preference
+from fipo_model.training.rows import in_words, is_held_out
+from fipo_model.training.run import claim, hand_over, is_finished, is_first_process, replace_text, say
+from fipo_model.training.settings import IterativeSettings, PreferenceSettings
+from fipo_model.types import OptimizationRequest
+
+_AT_ONCE = 32
+# Paper, appendix: answers are sampled with temperature 0.8 and top-p 0.95.
+_TEMPERATURE = 0.8
+_TOP_P = 0.95
+# Pairs the judge is tried on in each round.
+_MOST_TRIED = 200
+
+
+def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Path:
+    """Train in rounds; gives the directory that `PromptOptimizer.from_pretrained` loads.
+
+    OUTPUT/round-N holds each round's records, rewrites, verdicts, answers and checkpoint, OUTPUT/rounds.jsonl the share
+    of prompts that were replaced and how often the judge is right on held-out pairs. `resume` goes on where a stopped
+    run was. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
+    """
+    output = claim(settings, resume=resume)
+    if is_finished(output):
+        return output
+    rounds: list[dict[str, Any]] = []
+    adapter = settings.adapter
+    for number in range(1, settings.rounds + 1):
+        folder = output / f"round-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        records = folder / "records.jsonl"
+        report: dict[str, Any] = {"round": number}
+        if not is_first_process():
+            _wait_for(records if number == 1 else folder / "report.json")
+        elif number == 1:
+            _once(records, lambda target: _write(target, _first_records(settings)))
+        else:
+            before = output / f"round-{number - 1}" / "records.jsonl"
+            report |= _Round(settings, folder, adapter).improve(before, records)
+        adapter = str(train_preference(_of_one_round(settings, folder, adapter), resume=True))
+        rounds.append(report)
+        if is_first_process():
+            replace_text(output / "rounds.jsonl", "".join(json.dumps(row) + "\n" for row in rounds))
+    if is_first_process():
+        hand_over(Path(adapter or ""), output, settings, {"rounds": rounds})
+    return output
+
+
+def _wait_for(file: Path) -> None:
+    """For the processes that only train: rewriting may take longer than a collective operation may wait."""
+    while not file.exists():
+        time.sleep(1)
+
+
+def _first_records(settings: IterativeSettings) -> Iterator[Record]:
+    """The records that can be used; stages go by their ids, so each id counts once."""
+    seen: set[str] = set()
+    left_out: dict[str, list[str]] = {}
+    records = open_records(settings.data.train, format=settings.data.format)
+    for record in records:
+        if isinstance(record, BadRow):
+            left_out.setdefault(record.reason, []).append(f"line {record.line}")
+        elif record.id in seen:
+            left_out.setdefault("the id was there before", []).append(record.id)
+        elif settings.data.limit is None or len(seen) < settings.data.limit:
+            seen.add(record.id)
+            yield record
+        else:
+            break
+    if left_out:
+        say(f"records left out: {in_words(left_out)}")
+
+
+def _of_one_round(settings: IterativeSettings, folder: Path, adapter: str | None) -> PreferenceSettings:
+    common = {field.name: getattr(settings, field.name) for field in fields(PreferenceSettings)}
+    data = replace(settings.data, train=str(folder / "records.jsonl"), format="own", iterative=True, limit=None)
+    common |= {"output": str(folder / "checkpoint"), "data": data, "adapter": adapter}
+    return PreferenceSettings(**common)
+
+
+class _Round:
+    """What happens between two rounds of training, with the model that the last one left."""
+
+    def __init__(self, settings: IterativeSettings, folder: Path, adapter: str | None) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.adapter = adapter
+
+    def improve(self, before: Path, after: Path) -> dict[str, Any]:
+        """Write the records that the next round trains on; gives what is worth knowing of the round."""
+        noted = self.folder / "report.json"
+        if not noted.exists():
+            model = resolve(self.settings.model, self.adapter)
+            generator = TransformersGenerator.from_pretrained(model.model, adapter=model.adapter)
+            template = load_template(self.settings.template) if self.settings.template else model.template
+            judge = self._judge(generator, template)
+            records = [record for record in read_records(before) if isinstance(record, Record)]
+            parts: dict[bool, list[Record]] = {False: [], True: []}
+            for record in records:
+                parts[is_held_out(record.id, self.settings.data, self.settings.seed)].append(record)
+            training, held_out = parts.values()
+            optimizer = PromptOptimizer(generator, template=template, seed=self.settings.seed)
+            rewrites = self._stage("rewrites", training, lambda batch: _rewrite(optimizer, batch))
+            candidates = [record for record in training if rewrites[record.id]["outcome"] == "optimized"]
+            verdicts = self._stage("verdicts", candidates, lambda batch: _judge(judge, batch, rewrites))
+            won = [record for record in candidates if verdicts[record.id]["winner"] == "challenger"]
+            answers = self._stage("answers", won, lambda batch: self._answer(generator, batch, rewrites))
+            _once(after, lambda target: _write(target, (_replaced(r, rewrites, answers) for r in records)))
+            accuracy = self._accuracy(judge, held_out)
+            report = {"rewritten": len(candidates), "replaced": len(answers), "records": len(training), **accuracy}
+            replace_text(noted, json.dumps(report))
+        found: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8"))
+        say(f"{self.folder.name}: {found['replaced']} of {found['records']} naive prompts were replaced")
+        return found
+
+    def _judge(self, generator: TransformersGenerator, template: Template) -> Judge:
+        if self.settings.judge == "self":
+            return LLMJudge(generator, template=template)
+        if self.settings.judge != "likelihood":
+            other = resolve(self.settings.judge, None)
+            judging = TransformersGenerator.from_pretrained(other.model, adapter=other.adapter)
+            return LLMJudge(judging, template=other.template)
+        from fipo_model.backends.likelihood import LikelihoodJudge
+
+        names: list[str | None] = [*self.settings.test_models] or [self.settings.model]
+        models = [TransformersGenerator.from_pretrained(resolve(name, None).model) for name in names]
+        return LikelihoodJudge(models, margin=self.settings.margin)
+
+    def _stage(
+        self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]
+    ) -> dict[str, dict[str, Any]]:
+        """What `handle` says of every record, by id. What an earlier run wrote is taken from the file."""
+        path = self.folder / f"{name}.jsonl"
+        done = {row["id"]: row for _, line in jsonl.finished_lines(path) for row in [jsonl.parse_object(line)]}
+        waiting = [record for record in records if record.id not in done]
+        with jsonl.opened(path, "ab") as file:
+            for start in range(0, len(waiting), _AT_ONCE):
+                batch = waiting[start : start + _AT_ONCE]
+                for record, found in zip(batch, handle(batch), strict=True):
+                    done[record.id] = {"id": record.id, **found}
+                    file.write(jsonl.encode_object(done[record.id]))
+                file.flush()
+                say(f"{self.folder.name}: {name}: {len(done)} of {len(records)}")
+        return done
+
+    def _answer(
+        self, generator: Generator, batch: list[Record], rewrites: dict[str, dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        conversations: list[list[Message]] = [
+            [{"role": "user", "content": _with_context(rewrites[record.id]["text"], record)}] for record in batch
+        ]
+        sampling = Sampling(
+            max_new_tokens=self.settings.max_new_tokens,
+            temperature=_TEMPERATURE,
+            top_p=_TOP_P,
+            seed=self.settings.seed,
+        )
+        for answer in generate_each(generator, conversations, sampling):
+            yield {"text": None if isinstance(answer, PromptTooLongError) else answer.text.strip() or None}
+
+    def _accuracy(self, judge: Judge, held_out: list[Record]) -> dict[str, Any]:
+        """How often the judge prefers the chosen of two held-out rewrites, and how often it cannot tell."""
+        pairs = [r for r in held_out if r.chosen is not None and r.rejected is not None][:_MOST_TRIED]
+        comparisons = [
+            Comparison(request=_request(r), incumbent=r.rejected or "", challenger=r.chosen or "") for r in pairs
+        ]
+        winners = [verdict.winner for verdict in judge.prefer(comparisons)] if pairs else []
+        return {
+            "judge_tried_on": len(pairs),
+            "judge_right": winners.count("challenger"),
+            "judge_undecided": winners.count("tie"),
+        }
+
+
+def _rewrite(optimizer: PromptOptimizer, batch: list[Record]) -> Iterator[dict[str, Any]]:
+    # As at inference: nothing but the prompt and its context is shown.
+    requests = [OptimizationRequest(record.instruction, context=record.context) for record in batch]
+    for result in optimizer.optimize_each(requests):
+        if isinstance(result, InputError):
+            yield {"text": None, "outcome": "too long for the model", "detail": str(result)}
+        else:
+            yield {"text": result.text, "outcome": result.outcome, "detail": result.detail}
+
+
+def _judge(judge: Judge, batch: list[Record], rewrites: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    comparisons = [
+        Comparison(request=_request(r), incumbent=r.instruction, challenger=rewrites[r.id]["text"]) for r in batch
+    ]
+    yield from (asdict(verdict) for verdict in judge.prefer(comparisons))
+
+
+def _replaced(record: Record, rewrites: dict[str, Any], answers: dict[str, Any]) -> Record:
+    if record.id not in answers:
+        return record
+    answer = answers[record.id]["text"] or record.silver_response
+    return replace(record, instruction=rewrites[record.id]["text"], silver_response=answer)
+
+
+def _request(record: Record) -> OptimizationRequest:
+    return OptimizationRequest(record.instruction, context=record.context, golden_response=record.golden_response)
+
+
+def _with_context(prompt: str, record: Record) -> str:
+    return prompt if record.context is None else f"{prompt}\n\n{record.context}"
+
+
+def _write(target: Path, records: Iterable[Record]) -> None:
+    number = 0
+    with jsonl.opened(target, "wb") as file:
+        for number, record in enumerate(records, start=1):  # noqa: B007 - the last number is what counts
+            file.write(jsonl.encode_object(record.to_fields()))
+    if not number:
+        raise TrainingError("there are no records to train on")
+
+
+def _once(target: Path, make: Callable[[Path], None]) -> None:
+    """Make a file unless it is there; a stop in the middle leaves nothing under its name."""
+    if not target.exists():
+        scratch = target.with_suffix(".writing")
+        make(scratch)
+        scratch.replace(target)

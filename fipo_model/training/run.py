@@ -1,0 +1,298 @@
+"""What every training run has around its trainer: the model, the directory, resuming, and what is left at the end.
+
+OUTPUT/checkpoints holds what a run needs to go on (torch's own formats among it) and is removed when the run is done;
+what remains is safetensors, fipo.json, summary.json, log.jsonl and curves.png.
+"""
+
+import errno
+import json
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fipo_model import weights
+from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.loading import best_device, best_dtype, load_base, with_adapter
+from fipo_model.errors import InputError, TrainingError, explain_missing
+from fipo_model.templates import Template, load_template
+from fipo_model.training import rows
+from fipo_model.training.report import LogToFile, draw_curves
+from fipo_model.training.settings import SFTSettings, trainer_problems
+
+with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets", "safetensors"):
+    import torch
+    from peft import LoraConfig
+    from safetensors import SafetensorError
+    from transformers import PrinterCallback
+    from transformers.trainer import Trainer
+    from transformers.trainer_utils import IntervalStrategy, get_last_checkpoint
+
+_SUMMARY = "summary.json"
+_SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a trainer is made of, and where it writes."""
+
+    output: Path
+    base_model: str
+    """As fipo.json is to name it: the default weights by their name, wherever they lie."""
+    template: Template
+    template_file: Path | None
+    model: Any
+    tokenizer: Any
+    peft_config: LoraConfig | None
+    data: rows.TrainingSet
+
+
+def claim(settings: SFTSettings, *, resume: bool) -> Path:
+    """The run's directory, with its settings noted. Raises `InputError` if it holds another run, or is not to go on.
+
+    Of several processes, the first one claims it for all.
+    """
+    if problems := trainer_problems(type(settings), settings.trainer):
+        raise InputError("; ".join(problems))
+    output = Path(settings.output)
+    if not is_first_process():
+        return output
+    noted = output / _SETTINGS
+    # As JSON has it, for comparing with what was noted.
+    wanted = json.loads(json.dumps(asdict(settings)))
+    if noted.exists():
+        before = json.loads(noted.read_text(encoding="utf-8"))
+        changed = [key for key in wanted if wanted[key] != before.get(key)]
+        if not resume:
+            raise InputError(f"{output} already holds a run. Go on with it (--resume), or choose another output.")
+        if changed:
+            raise InputError(
+                f"{output} holds a run with other settings: "
+                + "; ".join(f"{key} is {wanted[key]!r}, was {before.get(key)!r}" for key in changed)
+            )
+    elif output.exists() and any(output.iterdir()):
+        raise InputError(f"{output} is not empty and holds no run. Choose another output.")
+    with explained(settings):
+        output.mkdir(parents=True, exist_ok=True)
+        replace_text(noted, json.dumps(wanted, indent=2, ensure_ascii=False))
+    return output
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process, or the one that writes; asked before there is a process group."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def is_finished(output: Path) -> bool:
+    """Whether a run has come to its end there."""
+    return (output / _SUMMARY).exists()
+
+
+def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
+    """For TRL's config: FIPO's defaults, then the user's `[trainer]`, then what the settings decide."""
+    uses_bf16 = best_dtype(best_device()) is torch.bfloat16
+    common = {
+        "per_device_train_batch_size": 8,
+        "per_device_eval_batch_size": 8,
+        "gradient_accumulation_steps": 2,
+        "num_train_epochs": 1,
+        "warmup_steps": 0.1,
+        "lr_scheduler_type": "cosine",
+        "logging_steps": 5,
+        "save_steps": 50,
+        "save_total_limit": 2,
+        "eval_strategy": "steps" if settings.data.held_out else "no",
+        "eval_steps": 0.25,
+        "eval_on_start": bool(settings.data.held_out),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,
+        "bf16": uses_bf16,
+        "fp16": torch.cuda.is_available() and not uses_bf16,
+    }
+    decided = {
+        "output_dir": str(output / "checkpoints"),
+        "seed": settings.seed,
+        "max_length": None,  # longer rows were left out; nothing is to be cut
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "logging_nan_inf_filter": False,
+    }
+    return {**common, **defaults, **settings.trainer, **decided}
+
+
+Config = TypeVar("Config")
+
+
+def make_config(kind: Callable[..., Config], values: dict[str, Any]) -> Config:
+    """TRL's config from `arguments`. Raises `InputError` with TRL's own reason if it refuses them."""
+    with _without_old_names():
+        try:
+            return kind(**values)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the trainer refuses its settings: {error}") from error
+
+
+def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) -> Run:
+    """Load the model, put an adapter on it, and read the data.
+
+    The trainer's config must exist before the model is loaded (ZeRO-3 loads it in parts); it loses its evaluation where
+    no row was held out.
+    """
+    checkpoint = resolve(settings.model, settings.adapter)
+    if settings.method == "full" and checkpoint.adapter is not None:
+        raise InputError("method 'full' cannot train an adapter; merge it first with: fipo weights merge")
+    is_full = settings.method == "full"
+    model, tokenizer = load_base(
+        checkpoint.model,
+        # A quantized model cannot be moved later; any other is placed by the trainer, on as many GPUs as there are.
+        best_device() if settings.method == "qlora" else None,
+        settings.method == "qlora",
+        dtype=torch.float32 if is_full else None,
+    )
+    is_default = checkpoint.model == str(weights.directory())
+    base_model = weights.DEFAULT_MODEL if is_default else checkpoint.model
+    if checkpoint.adapter is not None:
+        with _without_old_names():
+            model = with_adapter(model, Path(checkpoint.adapter), base_model, is_trainable=True)
+    template_file = None if settings.template is None else Path(settings.template)
+    template = checkpoint.template if template_file is None else load_template(template_file)
+    data = rows.load(settings.data, tokenizer, template, seed=settings.seed, pairs=pairs)
+    if data.held_out is None:
+        config.eval_strategy, config.eval_on_start = IntervalStrategy.NO, False
+    return Run(
+        output=output,
+        base_model=base_model,
+        template=template,
+        template_file=template_file,
+        model=model,
+        tokenizer=tokenizer,
+        peft_config=None if is_full or checkpoint.adapter is not None else _lora(settings),
+        data=data,
+    )
+
+
+def _lora(settings: SFTSettings) -> LoraConfig:
+    lora = settings.lora
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+    )
+
+
+def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings, *, resume: bool) -> Path:
+    """Train, from the last checkpoint if there is one and it is wanted, and leave the finished directory."""
+    started = time.perf_counter()
+    with explained(settings), _without_old_names():
+        trainer = make_trainer()
+        trainer.remove_callback(PrinterCallback)  # it prints to stdout
+        trainer.add_callback(LogToFile(run.output / "log.jsonl"))
+        checkpoints = str(trainer.args.output_dir)
+        last = get_last_checkpoint(checkpoints) if resume and Path(checkpoints).is_dir() else None
+        trainer.train(resume_from_checkpoint=last)
+        trainer.save_model(str(run.output / "saving"))
+        if trainer.is_world_process_zero():
+            _finish(trainer, run, settings, time.perf_counter() - started)
+        trainer.accelerator.wait_for_everyone()
+    return run.output
+
+
+def _finish(trainer: Trainer, run: Run, settings: SFTSettings, seconds: float) -> None:
+    """Move what was saved into place; the summary is written last and says that everything is there."""
+    saved = run.output / "saving"
+    is_adapter = (saved / "adapter_config.json").exists()
+    for file in saved.iterdir():
+        # An adapter uses its base's tokenizer. The trainer's own settings are pickled, and in fipo.json anyway.
+        is_wanted = (
+            file.name.startswith("adapter_") if is_adapter else file.suffix in (".safetensors", ".json", ".jinja")
+        )
+        if file.is_file() and is_wanted:
+            file.replace(run.output / file.name)
+    shutil.rmtree(saved)
+    note = {"template": run.template.name, "base_model": run.base_model, "training": asdict(settings)}
+    if run.template_file is not None:
+        note["template"] = run.template_file.name
+        shutil.copyfile(run.template_file, run.output / run.template_file.name)
+    replace_text(run.output / "fipo.json", json.dumps(note, indent=2, ensure_ascii=False))
+    draw_curves(trainer.state.log_history, run.output / "curves.png")
+    if run.data.left_out:
+        say(f"rows left out: {rows.in_words(run.data.left_out)}; all of them are named in {_SUMMARY}")
+    summary = {
+        "steps": trainer.state.global_step,
+        "seconds": round(seconds, 1),
+        "rows": {"trained on": len(run.data.train), "held out": len(run.data.held_out or ())},
+        "left_out": run.data.left_out,
+        "last": last_values(trainer.state.log_history),
+        **_versions(),
+    }
+    shutil.rmtree(str(trainer.args.output_dir), ignore_errors=True)
+    replace_text(run.output / _SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
+
+
+def hand_over(checkpoint: Path, output: Path, settings: SFTSettings, summary: dict[str, Any]) -> None:
+    """Make the last round's checkpoint the run's own; its summary is written last and says that everything is there."""
+    for file in checkpoint.iterdir():
+        if file.name not in (_SUMMARY, _SETTINGS):
+            shutil.copyfile(file, output / file.name)
+    note = json.loads((checkpoint / "fipo.json").read_text(encoding="utf-8"))
+    replace_text(output / "fipo.json", json.dumps(note | {"training": asdict(settings)}, indent=2, ensure_ascii=False))
+    replace_text(output / _SUMMARY, json.dumps({**summary, **_versions()}, indent=2, ensure_ascii=False))
+
+
+def _versions() -> dict[str, dict[str, str]]:
+    return {"versions": {name: version(name) for name in ("fipo", "torch", "transformers", "trl", "peft")}}
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr, once."""
+    if is_first_process():
+        sys.stderr.write(f"fipo: {text}\n")
+
+
+def last_values(history: list[dict[str, float]]) -> dict[str, float]:
+    """The last value of everything that was logged."""
+    return {name: value for entry in history for name, value in entry.items()}
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that it is there entirely or not at all."""
+    scratch = path.with_name(f".{path.name}.writing")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+@contextmanager
+def explained(settings: SFTSettings) -> Iterator[None]:
+    """Around what can fail for want of memory or disk: says what to do about it."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            "the GPU's memory is too small for this run. In this order: halve trainer.per_device_train_batch_size and "
+            "double trainer.gradient_accumulation_steps; set gradient_checkpointing = true; lower data.max_length; "
+            "method = 'qlora'; or several GPUs (accelerate launch, see examples/recipes)."
+        ) from error
+    except (OSError, SafetensorError) as error:
+        is_full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        what = "the disk is full" if is_full else f"{error}"
+        raise TrainingError(
+            f"cannot write to {settings.output}: {what}. What was saved before is complete; go on with --resume."
+        ) from error
+
+
+@contextmanager
+def _without_old_names() -> Iterator[None]:
+    """TRL still uses names that transformers is about to drop; that is between the two of them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
+        yield

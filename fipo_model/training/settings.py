@@ -1,0 +1,195 @@
+"""What a training run is told: one frozen dataclass for each method, and recipes in TOML that fill them."""
+
+import json
+import tomllib
+from dataclasses import field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from fipo_model.data.diversify import Parts
+from fipo_model.data.records import Format
+from fipo_model.errors import InputError, explain_missing
+
+with explain_missing("train", "pydantic"):
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic.dataclasses import dataclass as checked
+
+# Nothing is converted silently, and a key nobody knows is an error.
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class DataSettings:
+    """Which rows a model is trained on."""
+
+    train: str
+    """A JSONL file of records or of training rows, or a hub data set."""
+    format: Format | None = None
+    """The records' format, where it is not to be recognised from their fields."""
+    parts: Parts = "diversified"
+    """Which responses a rewriting row shows; see `Diversification`."""
+    iterative: bool = False
+    """Whether to add answering and discrimination rows; see `Diversification`."""
+    held_out: float = 0.05
+    """Share of the records kept for evaluation, chosen by their ids."""
+    max_length: int = 2048
+    """Most tokens of a row, prompt and reply together. Longer rows are counted and left out, never cut."""
+    limit: int | None = None
+    """Use only so many records, the first ones."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out must be in [0, 1), but is {self.held_out}")
+        if self.max_length < 2 or (self.limit is not None and self.limit < 1):
+            raise ValueError("max_length must be at least 2, and limit at least 1")
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class LoraSettings:
+    """The adapter (Hu et al. 2021, arXiv 2106.09685)."""
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: str | list[str] = "all-linear"
+    """The original project's choice is ["q_proj", "v_proj"]."""
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class SFTSettings:
+    """Supervised fine-tuning: the chosen rewrite is learnt word for word."""
+
+    output: str
+    """Directory of the run; what `PromptOptimizer.from_pretrained` loads when it is done."""
+    data: DataSettings
+    model: str | None = None
+    """Base model, a hub id or a directory; by default the default weights."""
+    adapter: str | None = None
+    """Adapter to go on training, such as the output of an earlier run."""
+    method: Literal["lora", "full", "qlora"] = "lora"
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    template: str | None = None
+    """A template file in the original project's layout; by default FIPO's own, or the adapter's."""
+    seed: int = 0
+    gradient_checkpointing: bool = False
+    """Halves the memory of activations and costs a third of the speed."""
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Handed to TRL's own config untouched."""
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class PreferenceSettings(SFTSettings):
+    """Preference training: the chosen rewrite is to become likelier than the rejected one."""
+
+    loss: str = "ipo"
+    """`sigmoid` (DPO), `ipo`, or another of TRL's by its name."""
+    beta: float = 0.01
+    """Weight of the reference model. IPO asks for a margin of 1 / (2 beta) between the log-ratios, see `log_ratios`."""
+    log_ratios: Literal["sum", "mean"] = "sum"
+    """What IPO compares. `sum`, as in the paper and the original project: log-ratios of whole replies; beta 0.01 asks
+    for a margin of 50 nats over a reply. `mean`, TRL's convention: log-ratios per token; beta 0.01 would ask for 50
+    nats per token, and 0.5 to 1 is about what 0.01 is for `sum`."""
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class IterativeSettings(PreferenceSettings):
+    """Iterative preference learning (paper, algorithm 1)."""
+
+    rounds: int = 3
+    """Rounds of one epoch; the first is the warm-up on the original data."""
+    judge: Literal["self", "likelihood"] | str = "self"
+    """Who decides whether a rewrite replaces the naive prompt: the model in training, the golden response's likelihood
+    under `test_models`, or another model by its hub id or directory."""
+    test_models: list[str] = field(default_factory=list)
+    """For the likelihood judge; by default the base model."""
+    margin: float = 0.0
+    """For the likelihood judge: how much likelier, in nats per token."""
+    max_new_tokens: int = 256
+    """Most tokens of an answer to a rewritten prompt."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"rounds must be at least 1, not {self.rounds}")
+
+
+Settings = TypeVar("Settings", bound=SFTSettings)
+
+# What FIPO sets itself in TRL's config, and the setting to use instead.
+_OURS = {
+    "output_dir": "output",
+    "seed": "seed",
+    "max_length": "data.max_length",
+    "gradient_checkpointing": "gradient_checkpointing",
+    "loss_type": "loss",
+    "beta": "beta",
+    "train_sampling_strategy": "nothing: batches are always grouped by length",
+    "length_column_name": "nothing: batches are always grouped by length",
+    "push_to_hub": "nothing: FIPO uploads nothing",
+}
+
+
+def load_recipe(path: str | Path, kind: type[Settings], overrides: tuple[str, ...] = ()) -> Settings:
+    """Settings from a TOML file, with `key=value` overrides whose value is TOML (`lora.r=8`) or a plain text.
+
+    Raises `InputError` that lists everything that is wrong, not only the first thing.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"the recipe {path} is not TOML in UTF-8: {error}") from error
+    for override in overrides:
+        _set(table, override)
+    problems = trainer_problems(kind, table.get("trainer"))
+    try:
+        settings = TypeAdapter(kind).validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        problems = [_in_words(problem) for problem in error.errors()] + problems
+    if problems:
+        raise InputError(f"the recipe {path} cannot be used:\n  " + "\n  ".join(problems))
+    return settings
+
+
+def trainer_problems(kind: type[SFTSettings], table: object) -> list[str]:
+    """What is wrong with a `[trainer]` table."""
+    if not isinstance(table, dict):
+        return []
+    with explain_missing("train", "trl"):
+        from trl import DPOConfig, SFTConfig
+
+    known = DPOConfig if issubclass(kind, PreferenceSettings) else SFTConfig
+    problems = [f"trainer.{key}: set this through {_OURS[key]}" for key in table if key in _OURS]
+    unknown = [key for key in table if key not in known.__dataclass_fields__ and key not in _OURS]
+    return problems + [f"trainer.{key}: {known.__name__} has no such setting{_similar(key, known)}" for key in unknown]
+
+
+def _similar(key: str, known: Any) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(key, known.__dataclass_fields__, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _set(table: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    if not separator or not name.strip():
+        raise InputError(f"--set takes key=value, such as lora.r=8, not {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        value = text  # an unquoted text
+    *parents, last = name.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {override}: {parent} is not a table")
+    table[last] = value
+
+
+def _in_words(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "recipe"
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{where}: there is no such setting"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,41 @@
+"""Supervised fine-tuning."""
+
+from pathlib import Path
+
+from fipo_model.errors import explain_missing
+from fipo_model.training.run import arguments, claim, execute, is_finished, make_config, prepare
+from fipo_model.training.settings import SFTSettings
+from fipo_model.training.trainers import RewritingTrainer
+
+with explain_missing("train", "trl"):
+    from trl import SFTConfig
+
+# 3e-4 for an adapter moved the default weights most in one epoch (docs/training-log.md); 2e-5 is the paper's, for all
+# weights of a 13B and a 70B model.
+_LEARNING_RATE = {"lora": 3e-4, "qlora": 3e-4, "full": 2e-5}
+
+
+def train_sft(settings: SFTSettings, *, resume: bool = False) -> Path:
+    """Train a model to write the chosen rewrites; gives the directory that `PromptOptimizer.from_pretrained` loads.
+
+    Only the reply is learnt. `resume` goes on from the last checkpoint of a run that was stopped, or returns at once if
+    it was finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
+    """
+    output = claim(settings, resume=resume)
+    if is_finished(output):
+        return output
+    values = arguments(settings, output, {"learning_rate": _LEARNING_RATE[settings.method]})
+    config = make_config(SFTConfig, values)
+    run = prepare(settings, output, config, pairs=False)
+
+    def make_trainer() -> RewritingTrainer:
+        return RewritingTrainer(
+            model=run.model,
+            args=config,
+            train_dataset=run.data.train,
+            eval_dataset=run.data.held_out,
+            processing_class=run.tokenizer,
+            peft_config=run.peft_config,
+        )
+
+    return execute(make_trainer, run, settings, resume=resume)

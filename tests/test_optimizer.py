@@ -203,7 +203,7 @@ def test_the_judges_favourite_wins_wherever_it_stands(replies: tuple[str, ...]) 
 
 def test_a_rewrite_that_was_beaten_by_a_later_one_says_so() -> None:
     result = PromptOptimizer(Samples(MIDDLE, LONG), candidates=2, judge=judge_by(len)).optimize("Name a colour.")
-    assert [c.detail for c in result.candidates] == ["a later rewrite was preferred in both orders", ""]
+    assert [c.detail for c in result.candidates] == ["a later rewrite won: preferred in both orders", ""]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """From a name to a model in memory: the base in a fitting number format, the adapter that belongs to it, no code."""
 
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,7 +57,9 @@ def with_adapter(
 
     wrong = f"the adapter {adapter} does not fit the model {base_name}: it was trained on another base, or is damaged"
     try:
-        adapted = PeftModel.from_pretrained(base, str(adapter), is_trainable=is_trainable)
+        with warnings.catch_warnings():  # peft uses a name that transformers is about to drop
+            warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
+            adapted = PeftModel.from_pretrained(base, str(adapter), is_trainable=is_trainable)
         stored = set(load_peft_weights(str(adapter), device="cpu"))
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
         raise ModelError(f"{wrong}. ({_first_line(error)})") from error

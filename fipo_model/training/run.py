@@ -31,6 +31,7 @@ with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets"
     import torch
     from peft import LoraConfig
     from safetensors import SafetensorError
+    from torch.nn import Linear
     from transformers import PrinterCallback
     from transformers.trainer import Trainer
     from transformers.trainer_utils import IntervalStrategy, get_last_checkpoint
@@ -160,8 +161,7 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     is_default = checkpoint.model == str(weights.directory())
     base_model = weights.DEFAULT_MODEL if is_default else checkpoint.model
     if checkpoint.adapter is not None:
-        with _without_old_names():
-            model = with_adapter(model, Path(checkpoint.adapter), base_model, is_trainable=True)
+        model = with_adapter(model, Path(checkpoint.adapter), base_model, is_trainable=True)
     template_file = None if settings.template is None else Path(settings.template)
     template = checkpoint.template if template_file is None else load_template(template_file)
     data = rows.load(settings.data, tokenizer, template, seed=settings.seed, pairs=pairs)
@@ -174,20 +174,30 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
         template_file=template_file,
         model=model,
         tokenizer=tokenizer,
-        peft_config=None if is_full or checkpoint.adapter is not None else _lora(settings),
+        peft_config=None if is_full or checkpoint.adapter is not None else _lora(settings, model),
         data=data,
     )
 
 
-def _lora(settings: SFTSettings) -> LoraConfig:
+def _lora(settings: SFTSettings, model: Any) -> LoraConfig:
     lora = settings.lora
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-    )
+    targets = lora.target_modules
+    if targets == "all-linear":
+        # By their short names. peft would list every layer's full name, and such an adapter also fits a base that has
+        # more layers, which nobody would notice.
+        head = model.get_output_embeddings()
+        linear = (name for name, module in model.named_modules() if isinstance(module, Linear) and module is not head)
+        targets = sorted({name.rpartition(".")[2] for name in linear})
+    try:
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=targets,
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"peft refuses the lora settings: {error}") from error
 
 
 def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings, *, resume: bool) -> Path:

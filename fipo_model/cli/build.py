@@ -1,0 +1,162 @@
+"""`fipo data build`: preference data of one's own prompts, collected from two models."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fipo_model.cli.notes import note
+from fipo_model.data.records import Format
+from fipo_model.errors import FipoError
+from fipo_model.generation import Generator
+
+if TYPE_CHECKING:
+    from fipo_model.data.collection import Job
+
+
+def build(  # noqa: PLR0913 - one parameter for each option
+    source: Annotated[Path, typer.Argument(metavar="IN", help="JSONL file of records, or of instructions alone.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of records to write, or to go on with.")],
+    *,
+    weak: Annotated[
+        str | None, typer.Option(help="Directory or hub id of the weaker model, instead of the default weights.")
+    ] = None,
+    weak_server: Annotated[
+        str | None, typer.Option(help="Address of the server of the weaker model; it is sent your prompts.")
+    ] = None,
+    weak_name: Annotated[str | None, typer.Option(help="Name of the weaker model at its server.")] = None,
+    strong: Annotated[
+        str | None, typer.Option(help="Directory or hub id of the stronger model, which also judges.")
+    ] = None,
+    strong_server: Annotated[
+        str | None, typer.Option(help="Address of the server of the stronger model; it is sent your prompts.")
+    ] = None,
+    strong_name: Annotated[str | None, typer.Option(help="Name of the stronger model at its server.")] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(min=0, help="Most conversations sent to the two models, over all runs.")
+    ] = None,
+    keep_failed: Annotated[
+        bool, typer.Option("--keep-failed", help="Write failed records too, marked, instead of dropping them.")
+    ] = False,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
+    response_tokens: Annotated[int, typer.Option(min=1, help="Most tokens a response may have.")] = 512,
+    similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="Drop prompts at least so similar to an earlier one; 0 keeps them all.")
+    ] = 0.8,
+    temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 always takes the likeliest word.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Records handled at a time.")] = 32,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="Format of IN; by default recognised from its fields.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it starts.")] = False,
+) -> None:
+    """Collect a preference data set of your own prompts from a weaker and a stronger model.
+
+    Both answer and rewrite each prompt; the rewrites are checked and judged. The same command goes on after any stop.
+    Exits with 1, after writing the rest, if lines could not be used.
+    """
+    _check_models((weak, weak_server, weak_name), (strong, strong_server, strong_name))
+    from fipo_model.data.collection import BuildSettings, prepare
+
+    settings = BuildSettings(
+        max_words=max_words,
+        response_tokens=response_tokens,
+        temperature=temperature,
+        seed=seed,
+        similarity=similarity or None,
+        format=format_,
+        max_calls=max_calls,
+        batch_size=batch_size,
+        keep_failed=keep_failed,
+    )
+    with prepare(source, target, settings) as job:
+        _say_what_is_to_be_done(job)
+        if dry_run:
+            return
+        if not yes and job.estimate.calls and sys.stdin.isatty():
+            typer.confirm("fipo: go on?", abort=True, err=True)
+        made = _build(job, (weak, weak_server, weak_name), (strong, strong_server, strong_name))
+    _say_what_was_done(made, target)
+
+
+_Place = tuple[str | None, str | None, str | None]
+
+
+def _check_models(weak: _Place, strong: _Place) -> None:
+    for which, (model, server, name) in (("weak", weak), ("strong", strong)):
+        if (server is None) != (name is None):
+            raise typer.BadParameter(f"--{which}-server ADDRESS and --{which}-name MODEL go together")
+        if server is not None and model is not None:
+            raise typer.BadParameter(f"--{which}-server brings its own model; leave --{which} out")
+    if weak == strong:
+        raise typer.BadParameter(
+            "the weaker and the stronger model are the same; name another with --strong, or with --strong-server "
+            "and --strong-name"
+        )
+
+
+def _build(job: "Job", weak: _Place, strong: _Place) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from fipo_model.data.collection import Progress as Step
+    from fipo_model.data.collection import build as build_data
+
+    generators = _generator(weak), _generator(strong)
+    columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            decided = len(job.cases) - job.estimate.records
+            bar = progress.add_task("records", total=len(job.cases), completed=decided)
+
+            def report(step: Step) -> None:
+                progress.update(bar, completed=step.decided)
+
+            return build_data(job, weak=generators[0], strong=generators[1], report=report)
+    except (FipoError, KeyboardInterrupt):
+        if job.workplace.settings is not None:
+            note(f"what came back is kept in {job.workplace.directory}; the same command goes on from there")
+        raise
+
+
+def _generator(place: _Place) -> Generator:
+    model, server, name = place
+    if server is not None and name is not None:
+        from fipo_model.backends.openai import OpenAIGenerator
+
+        return OpenAIGenerator(server, name=name)
+    from fipo_model.backends.checkpoint import resolve
+    from fipo_model.backends.hf import TransformersGenerator
+
+    checkpoint = resolve(model, None)
+    return TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
+
+
+def _say_what_is_to_be_done(job: "Job") -> None:
+    for row in job.bad_rows:
+        note(str(row))
+    failed = sum(case.failure is not None for case in job.cases)
+    accepted = sum(case.is_accepted for case in job.cases)
+    note(f"{len(job.cases)} records, of which {accepted} are done and {failed} failed or repeat another")
+    allowed = job.settings.max_calls
+    bound = "" if allowed is None else f"; {max(0, allowed - job.workplace.calls)} calls are left of {allowed}"
+    note(f"to do: {job.estimate}{bound}")
+
+
+def _say_what_was_done(made: dict[str, Any], target: Path) -> None:
+    records = made["records"]
+    note(
+        f"{records['accepted']} pairs of {records['read']} records written to {target}, {records['failed']} failed, "
+        f"{made['calls']['sent']} calls sent in all; see {target}.report.html"
+    )
+    if not made["is_complete"]:
+        note(
+            f"stopped at the bound: {records['waiting']} records wait. To go on, repeat the command with a "
+            f"--max-calls above {made['calls']['allowed']}"
+        )
+    if made["bad_rows"]:
+        note(f"{made['bad_rows']} lines could not be used")
+        sys.exit(1)

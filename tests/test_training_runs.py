@@ -2,13 +2,13 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,51 +213,36 @@ class TestIterative:
 class TestKilled:
     """SIGKILL at every stage; the run that goes on ends with the weights of an undisturbed one."""
 
-    def kill(self, kind: str, recipe: Path, when: Callable[[], bool]) -> None:
-        command = [sys.executable, "-m", "fipo_model.cli", "train", kind, str(recipe), "--resume"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
-        try:
-            for _ in range(1200):
-                if when() or process.poll() is not None:
-                    break
-                time.sleep(0.05)
-            assert process.poll() is None, process.stderr.read().decode()[-2000:] if process.stderr else ""
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-
-    def recipe(self, wanted: SFTSettings, directory: Path) -> Path:
-        file = directory / "recipe.toml"
-        values = {key: getattr(wanted, key) for key in wanted.__dataclass_fields__}
-        own = {key: value for key, value in values.items() if isinstance(value, str | int | float)}
-        lines = [f"{key} = {json.dumps(value)}" for key, value in own.items()]
-        lines += ["[data]", f"train = {json.dumps(wanted.data.train)}", "max_length = 400", "held_out = 0.2"]
-        lines += ["[trainer]", *(f"{key} = {json.dumps(value)}" for key, value in wanted.trainer.items())]
-        file.write_text("\n".join(lines))
-        return file
+    def kill(self, train: Callable[..., Path], wanted: SFTSettings, when: Callable[[], bool]) -> None:
+        """Run in a process of its own, which has everything imported already, and kill it when it is time."""
+        child = multiprocessing.get_context("fork").Process(target=train, args=(wanted,), kwargs={"resume": True})
+        child.start()
+        while not when() and child.exitcode is None:
+            time.sleep(0.01)
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
 
     @pytest.mark.parametrize("method", ["sft", "preference"])
-    def test_in_training(self, settings: Callable[..., Any], tmp_path: Path, method: str) -> None:
+    def test_in_training(self, settings: Callable[..., Any], method: str) -> None:
         kind, train = (SFTSettings, train_sft) if method == "sft" else (PreferenceSettings, train_preference)
         epochs = TRAINER | {"num_train_epochs": 2}
         undisturbed = weights_of(train(settings(kind, "undisturbed", trainer=epochs)))
         wanted = settings(kind, "killed", trainer=epochs)
         output = Path(wanted.output)
-        recipe = self.recipe(wanted, tmp_path)
         # In the first epoch, in the second, and while nothing is there yet.
-        self.kill(method, recipe, lambda: (output / "settings.json").exists())
-        self.kill(method, recipe, lambda: (output / "checkpoints" / "checkpoint-2").exists())
-        self.kill(method, recipe, lambda: (output / "checkpoints" / "checkpoint-8").exists())
+        self.kill(train, wanted, lambda: (output / "settings.json").exists())
+        self.kill(train, wanted, lambda: (output / "checkpoints" / "checkpoint-2").exists())  # half saved
+        self.kill(train, wanted, lambda: (output / "checkpoints" / "checkpoint-8").exists())
         found = weights_of(train(wanted, resume=True))
         assert all(torch.equal(found[name], undisturbed[name]) for name in undisturbed)
         assert train(wanted, resume=True) == output  # finished: nothing is done again
 
-    def test_in_rounds(self, settings: Callable[..., Any], tmp_path: Path) -> None:
+    def test_in_rounds(self, settings: Callable[..., Any]) -> None:
         changes = {"rounds": 2, "judge": "likelihood", "max_new_tokens": 12}
         undisturbed = train_iterative(settings(IterativeSettings, "undisturbed", **changes))
         wanted = settings(IterativeSettings, "killed", **changes)
-        recipe, output = self.recipe(wanted, tmp_path), Path(wanted.output)
+        output = Path(wanted.output)
         second = output / "round-2"
         for there in (
             output / "round-1" / "records.jsonl",
@@ -267,7 +252,7 @@ class TestKilled:
             second / "records.jsonl",
             second / "checkpoint" / "checkpoints" / "checkpoint-2",
         ):
-            self.kill("iterative", recipe, there.exists)
+            self.kill(train_iterative, wanted, there.exists)
         train_iterative(wanted, resume=True)
         for name in ("rewrites", "verdicts", "answers", "records"):
             found = (second / f"{name}.jsonl").read_text()
@@ -333,7 +318,7 @@ class TestRefused:
             train_sft(settings(trainer=TRAINER | {"lr_scheduler_type": "cosin"}))
         with pytest.raises(InputError, match="did you mean learning_rate"):
             train_sft(settings(trainer={"learning_rat": 1}))
-        with pytest.raises(InputError, match="peft refuses"):
+        with pytest.raises(InputError, match=r"peft refuses .* positive integer"):
             train_sft(settings(name="lora", lora=LoraSettings(r=0)))
 
 
@@ -345,15 +330,15 @@ class TestStopped:
         def diverging(self: Any, *args: Any) -> Any:
             steps.append(self.model.training)
             loss = computed(self, *args)
-            return loss * float("nan") if steps.count(True) > 9 else loss
+            return loss * float("nan") if steps.count(True) > 7 else loss
 
         monkeypatch.setattr(PreferenceTrainer, "_compute_loss", diverging)
         wanted = settings(PreferenceSettings)
-        with pytest.raises(TrainingError, match=r"the loss is nan at step 5\. The last good checkpoint"):
+        with pytest.raises(TrainingError, match=r"the loss is nan at step 4\. The last good checkpoint"):
             train_preference(wanted)
-        assert (Path(wanted.output) / "checkpoints" / "checkpoint-4").is_dir()
+        assert (Path(wanted.output) / "checkpoints" / "checkpoint-2" / "complete").exists()
         monkeypatch.undo()
-        assert summary(train_preference(wanted, resume=True))["steps"] > 4
+        assert summary(train_preference(wanted, resume=True))["steps"] == 5
 
     def test_a_full_disk(self, settings: Callable[..., Any], monkeypatch: Any) -> None:
         def full(*args: Any, **kwargs: Any) -> None:
@@ -373,16 +358,16 @@ class TestStopped:
 
 
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:
-    lengths = [(i * 37) % 100 for i in range(64)]
+    lengths = [(i * 37) % 100 for i in range(800)]
     sampler = LengthGroupedSampler(lengths, batch_size=8, seed=3)
     first = list(sampler)
     torch.manual_seed(99)
     assert list(sampler) == first
     sampler.set_epoch(1)
-    assert sorted(sampler) == sorted(first) == list(range(64))
+    assert sorted(sampler) == sorted(first) == list(range(800))
     assert list(sampler) != first
     spread = [max(group) - min(group) for group in zip(*[iter([lengths[i] for i in first])] * 8, strict=True)]
-    assert sum(spread) / len(spread) < 30  # of 100
+    assert sum(spread) / len(spread) < 20  # of 100
 
 
 def test_two_processes_train_as_one_with_twice_the_accumulation(settings: Callable[..., Any], tmp_path: Path) -> None:
@@ -390,9 +375,14 @@ def test_two_processes_train_as_one_with_twice_the_accumulation(settings: Callab
     whole = DataSettings(train=settings().data.train, max_length=400, held_out=0)
     alone = train_sft(settings(name="alone", data=whole))
     pair = settings(name="pair", data=whole, trainer=TRAINER | {"gradient_accumulation_steps": 1})
-    recipe = TestKilled().recipe(replace(pair, data=whole), tmp_path)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
-    command += ["-m", "fipo_model.cli", "train", "sft", str(recipe), "--set", "data.held_out=0"]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f"output = {json.dumps(pair.output)}\nmodel = {json.dumps(pair.model)}\n"
+        f"[data]\ntrain = {json.dumps(whole.train)}\nmax_length = 400\nheld_out = 0\n[trainer]\n"
+        + "".join(f"{key} = {json.dumps(value)}\n" for key, value in pair.trainer.items())
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "fipo_model.cli", "train", "sft", str(recipe)]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=300
     )

@@ -26,6 +26,7 @@ from fipo_model.templates import Template, load_template
 from fipo_model.training import rows
 from fipo_model.training.report import LogToFile, draw_curves
 from fipo_model.training.settings import SFTSettings, trainer_problems
+from fipo_model.training.trainers import last_checkpoint
 
 with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets", "safetensors"):
     import torch
@@ -34,7 +35,7 @@ with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets"
     from torch.nn import Linear
     from transformers import PrinterCallback
     from transformers.trainer import Trainer
-    from transformers.trainer_utils import IntervalStrategy, get_last_checkpoint
+    from transformers.trainer_utils import IntervalStrategy
 
 _SUMMARY = "summary.json"
 _SETTINGS = "settings.json"
@@ -188,28 +189,27 @@ def _lora(settings: SFTSettings, model: Any) -> LoraConfig:
         head = model.get_output_embeddings()
         linear = (name for name, module in model.named_modules() if isinstance(module, Linear) and module is not head)
         targets = sorted({name.rpartition(".")[2] for name in linear})
-    try:
-        return LoraConfig(
-            task_type="CAUSAL_LM",
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=targets,
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"peft refuses the lora settings: {error}") from error
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+    )
 
 
 def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings, *, resume: bool) -> Path:
     """Train, from the last checkpoint if there is one and it is wanted, and leave the finished directory."""
     started = time.perf_counter()
     with explained(settings), _without_old_names():
-        trainer = make_trainer()
+        try:
+            trainer = make_trainer()
+        except ValueError as error:
+            raise InputError(f"TRL or peft refuses the settings: {error}") from error
         trainer.remove_callback(PrinterCallback)  # it prints to stdout
         trainer.add_callback(LogToFile(run.output / "log.jsonl"))
-        checkpoints = str(trainer.args.output_dir)
-        last = get_last_checkpoint(checkpoints) if resume and Path(checkpoints).is_dir() else None
-        trainer.train(resume_from_checkpoint=last)
+        last = last_checkpoint(Path(str(trainer.args.output_dir))) if resume else None
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
         trainer.save_model(str(run.output / "saving"))
         if trainer.is_world_process_zero():
             _finish(trainer, run, settings, time.perf_counter() - started)

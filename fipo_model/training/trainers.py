@@ -1,7 +1,9 @@
 """TRL's trainers as FIPO runs them: the same losses, in length-grouped batches, without waste and without telemetry."""
 
 import math
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from fipo_model.errors import TrainingError, explain_missing
@@ -16,6 +18,21 @@ with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets"
 
 LENGTH = "length"
 """The column of a training set that holds a row's number of tokens."""
+
+
+# Written into a checkpoint when everything else is there: a stop while one is saved leaves a directory like any other.
+_COMPLETE = "complete"
+
+
+def last_checkpoint(directory: Path) -> Path | None:
+    """The newest checkpoint that was saved to the end; those that were not are in the way of new ones and removed."""
+    complete: dict[int, Path] = {}
+    for path in directory.glob("checkpoint-*"):
+        if (path / _COMPLETE).exists():
+            complete[int(path.name.removeprefix("checkpoint-"))] = path
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    return complete[max(complete)] if complete else None
 
 
 class LengthGroupedSampler(torch.utils.data.Sampler[int]):
@@ -62,6 +79,9 @@ class _Mixin(Trainer):
         if not all(p.isfinite().all() for p in self.model.parameters() if p.requires_grad):
             raise self._diverged("some of the trained weights are not finite numbers")
         super()._save_checkpoint(*args, **kwargs)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / _COMPLETE).touch()
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(

@@ -157,6 +157,19 @@ def test_the_template_a_model_was_trained_with_goes_with_it(settings: Callable[.
     assert PromptOptimizer.from_pretrained(output).template.name == "prompts"
 
 
+def test_nothing_is_sent_and_nothing_is_said_on_stdout(
+    settings: Callable[..., Any], monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trl.trainer import base_trainer
+
+    monkeypatch.delenv("CI", raising=False)  # with it, TRL sends nothing anyway
+    sent: list[Any] = []
+    monkeypatch.setattr(base_trainer, "send_telemetry", lambda **facts: sent.append(facts))
+    train_sft(settings())
+    assert sent == []
+    assert capsys.readouterr().out == ""
+
+
 class TestIterative:
     def test_rounds_replace_what_the_judge_prefers(self, settings: Callable[..., Any], data: str) -> None:
         wanted = settings(IterativeSettings, rounds=2, judge="likelihood", max_new_tokens=12)
@@ -318,8 +331,8 @@ class TestRefused:
             train_sft(settings(trainer=TRAINER | {"lr_scheduler_type": "cosin"}))
         with pytest.raises(InputError, match="did you mean learning_rate"):
             train_sft(settings(trainer={"learning_rat": 1}))
-        with pytest.raises(InputError, match=r"peft refuses .* positive integer"):
-            train_sft(settings(name="lora", lora=LoraSettings(r=0)))
+        with pytest.raises(InputError, match=r"peft refuses .*quite_another"):
+            train_sft(settings(name="lora", lora=LoraSettings(target_modules=["quite_another"])))
 
 
 class TestStopped:

@@ -54,6 +54,10 @@ class LoraSettings:
     target_modules: str | list[str] = "all-linear"
     """The original project's choice is ["q_proj", "v_proj"]."""
 
+    def __post_init__(self) -> None:
+        if self.r < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("r and alpha must be at least 1, and dropout in [0, 1)")
+
 
 @checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class SFTSettings:
@@ -178,7 +182,7 @@ def _set(table: dict[str, Any], override: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except ValueError:
-        value = text  # an unquoted text
+        value = text.strip()  # an unquoted text
     *parents, last = name.strip().split(".")
     for parent in parents:
         table = table.setdefault(parent, {})

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,6 +79,26 @@ def count_lines(path: Path) -> int:
 def check_writable(path: Path) -> None:
     """Raise `InputError` now rather than after hours of work, if `path` cannot be written."""
     opened(path, "ab").close()
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `target` when all of it is written; until then, and after an error, nothing does.
+
+    Raises `InputError` where `target` cannot be written, or is no file: a device must not be replaced by one.
+    """
+    if target.exists() and not target.is_file():
+        raise InputError(f"cannot write to {target}: not a file")
+    target = target.resolve()
+    part = target.with_name(f".{target.name}.part")  # what a kill leaves, the next attempt takes over
+    try:
+        with opened(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def opened(path: Path, mode: str = "rb") -> BinaryIO:

@@ -1,14 +1,12 @@
 """`fipo data`: what a file of preference data holds, and the training rows made of it."""
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -76,7 +74,7 @@ def diversify(
     if target.exists() and Path(source).exists() and target.samefile(source):
         raise InputError(f"the input and the output are the same file, {target}")
     tally: Counter[str] = Counter()
-    with _replacing(target) as output:
+    with jsonl.replacing(target) as output:
         records = _usable(open_records(source, format=format_), tally)
         for row in training_rows(records, settings, template=asked_with):
             output.write(jsonl.encode_object(row.to_fields()))
@@ -97,24 +95,6 @@ def _usable(records: Iterable[Record | jsonl.BadRow], tally: Counter[str]) -> It
         else:
             tally["bad"] += 1
             note(str(record))
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `target` when all of it is written; until then, and after an error, nothing does.
-
-    Raises `InputError` where `target` cannot be written, or is no file: a device must not be replaced by one.
-    """
-    if target.exists() and not target.is_file():
-        raise InputError(f"cannot write to {target}: not a file")
-    target = target.resolve()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with jsonl.opened(part, "wb") as file:
-            yield file
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _tables(found: FileStats) -> Iterator["Table"]:

@@ -23,9 +23,10 @@ from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import Template, load_template
+from fipo_model.training.outcome import hand_over, is_first_process, say, write_json
 from fipo_model.training.preference import train_preference
 from fipo_model.training.rows import in_words, is_held_out
-from fipo_model.training.run import claim, hand_over, is_finished, is_first_process, replace_text, say
+from fipo_model.training.run import claim, is_finished
 from fipo_model.training.settings import IterativeSettings, PreferenceSettings
 from fipo_model.types import OptimizationRequest
 
@@ -57,14 +58,15 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
         if not is_first_process():
             _wait_for(records if number == 1 else folder / "report.json")
         elif number == 1:
-            _once(records, lambda target: _write(target, _first_records(settings)))
+            _write_once(records, _first_records(settings))
         else:
             before = output / f"round-{number - 1}" / "records.jsonl"
             report |= _Round(settings, folder, adapter).improve(before, records)
         adapter = str(train_preference(_of_one_round(settings, folder, adapter), resume=True))
         rounds.append(report)
         if is_first_process():
-            replace_text(output / "rounds.jsonl", "".join(json.dumps(row) + "\n" for row in rounds))
+            with jsonl.replacing(output / "rounds.jsonl") as file:
+                file.writelines(map(jsonl.encode_object, rounds))
     if is_first_process():
         hand_over(Path(adapter or ""), output, settings, {"rounds": rounds})
     return output
@@ -129,10 +131,10 @@ class _Round:
             verdicts = self._stage("verdicts", candidates, lambda batch: _judge(judge, batch, rewrites))
             won = [record for record in candidates if verdicts[record.id]["winner"] == "challenger"]
             answers = self._stage("answers", won, lambda batch: self._answer(generator, batch, rewrites))
-            _once(after, lambda target: _write(target, (_replaced(r, rewrites, answers) for r in records)))
+            _write_once(after, (_replaced(record, rewrites, answers) for record in records))
             accuracy = self._accuracy(judge, held_out)
             report = {"rewritten": len(candidates), "replaced": len(answers), "records": len(training), **accuracy}
-            replace_text(noted, json.dumps(report))
+            write_json(noted, report)
         found: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8"))
         say(f"{self.folder.name}: {found['replaced']} of {found['records']} naive prompts were replaced")
         return found
@@ -228,18 +230,12 @@ def _with_context(prompt: str, record: Record) -> str:
     return prompt if record.context is None else f"{prompt}\n\n{record.context}"
 
 
-def _write(target: Path, records: Iterable[Record]) -> None:
-    number = 0
-    with jsonl.opened(target, "wb") as file:
-        for number, record in enumerate(records, start=1):  # noqa: B007 - the last number is what counts
-            file.write(jsonl.encode_object(record.to_fields()))
-    if not number:
+def _write_once(target: Path, records: Iterable[Record]) -> None:
+    """Make a file of records unless it is there; a stop in the middle leaves nothing under its name."""
+    if target.exists():
+        return
+    lines = [jsonl.encode_object(record.to_fields()) for record in records]
+    if not lines:
         raise TrainingError("there are no records to train on")
-
-
-def _once(target: Path, make: Callable[[Path], None]) -> None:
-    """Make a file unless it is there; a stop in the middle leaves nothing under its name."""
-    if not target.exists():
-        scratch = target.with_suffix(".writing")
-        make(scratch)
-        scratch.replace(target)
+    with jsonl.replacing(target) as file:
+        file.writelines(lines)

@@ -6,15 +6,12 @@ what remains is safetensors, fipo.json, summary.json, log.jsonl and curves.png.
 
 import errno
 import json
-import os
 import shutil
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +21,8 @@ from fipo_model.backends.loading import best_device, best_dtype, load_base, with
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.templates import Template, load_template
 from fipo_model.training import rows
-from fipo_model.training.report import LogToFile, draw_curves
+from fipo_model.training.outcome import SETTINGS, SUMMARY, finish, is_first_process, write_json
+from fipo_model.training.report import LogToFile
 from fipo_model.training.settings import SFTSettings, trainer_problems
 from fipo_model.training.trainers import last_checkpoint
 
@@ -36,9 +34,6 @@ with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets"
     from transformers import PrinterCallback
     from transformers.trainer import Trainer
     from transformers.trainer_utils import IntervalStrategy
-
-_SUMMARY = "summary.json"
-_SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +61,7 @@ def claim(settings: SFTSettings, *, resume: bool) -> Path:
     output = Path(settings.output)
     if not is_first_process():
         return output
-    noted = output / _SETTINGS
+    noted = output / SETTINGS
     # As JSON has it, for comparing with what was noted.
     wanted = json.loads(json.dumps(asdict(settings)))
     if noted.exists():
@@ -83,18 +78,13 @@ def claim(settings: SFTSettings, *, resume: bool) -> Path:
         raise InputError(f"{output} is not empty and holds no run. Choose another output.")
     with explained(settings):
         output.mkdir(parents=True, exist_ok=True)
-        replace_text(noted, json.dumps(wanted, indent=2, ensure_ascii=False))
+        write_json(noted, wanted)
     return output
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process, or the one that writes; asked before there is a process group."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def is_finished(output: Path) -> bool:
     """Whether a run has come to its end there."""
-    return (output / _SUMMARY).exists()
+    return (output / SUMMARY).exists()
 
 
 def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
@@ -212,73 +202,13 @@ def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         trainer.save_model(str(run.output / "saving"))
         if trainer.is_world_process_zero():
-            _finish(trainer, run, settings, time.perf_counter() - started)
+            note = {"template": run.template.name, "base_model": run.base_model, "training": asdict(settings)}
+            if run.template_file is not None:
+                note["template"] = run.template_file.name
+                shutil.copyfile(run.template_file, run.output / run.template_file.name)
+            finish(trainer, run.output, note, run.data, time.perf_counter() - started)
         trainer.accelerator.wait_for_everyone()
     return run.output
-
-
-def _finish(trainer: Trainer, run: Run, settings: SFTSettings, seconds: float) -> None:
-    """Move what was saved into place; the summary is written last and says that everything is there."""
-    saved = run.output / "saving"
-    is_adapter = (saved / "adapter_config.json").exists()
-    for file in saved.iterdir():
-        # An adapter uses its base's tokenizer. The trainer's own settings are pickled, and in fipo.json anyway.
-        is_wanted = (
-            file.name.startswith("adapter_") if is_adapter else file.suffix in (".safetensors", ".json", ".jinja")
-        )
-        if file.is_file() and is_wanted:
-            file.replace(run.output / file.name)
-    shutil.rmtree(saved)
-    note = {"template": run.template.name, "base_model": run.base_model, "training": asdict(settings)}
-    if run.template_file is not None:
-        note["template"] = run.template_file.name
-        shutil.copyfile(run.template_file, run.output / run.template_file.name)
-    replace_text(run.output / "fipo.json", json.dumps(note, indent=2, ensure_ascii=False))
-    draw_curves(trainer.state.log_history, run.output / "curves.png")
-    if run.data.left_out:
-        say(f"rows left out: {rows.in_words(run.data.left_out)}; all of them are named in {_SUMMARY}")
-    summary = {
-        "steps": trainer.state.global_step,
-        "seconds": round(seconds, 1),
-        "rows": {"trained on": len(run.data.train), "held out": len(run.data.held_out or ())},
-        "left_out": run.data.left_out,
-        "last": last_values(trainer.state.log_history),
-        **_versions(),
-    }
-    shutil.rmtree(str(trainer.args.output_dir), ignore_errors=True)
-    replace_text(run.output / _SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False))
-
-
-def hand_over(checkpoint: Path, output: Path, settings: SFTSettings, summary: dict[str, Any]) -> None:
-    """Make the last round's checkpoint the run's own; its summary is written last and says that everything is there."""
-    for file in checkpoint.iterdir():
-        if file.name not in (_SUMMARY, _SETTINGS):
-            shutil.copyfile(file, output / file.name)
-    note = json.loads((checkpoint / "fipo.json").read_text(encoding="utf-8"))
-    replace_text(output / "fipo.json", json.dumps(note | {"training": asdict(settings)}, indent=2, ensure_ascii=False))
-    replace_text(output / _SUMMARY, json.dumps({**summary, **_versions()}, indent=2, ensure_ascii=False))
-
-
-def _versions() -> dict[str, dict[str, str]]:
-    return {"versions": {name: version(name) for name in ("fipo", "torch", "transformers", "trl", "peft")}}
-
-
-def say(text: str) -> None:
-    """Progress goes to stderr, once."""
-    if is_first_process():
-        sys.stderr.write(f"fipo: {text}\n")
-
-
-def last_values(history: list[dict[str, float]]) -> dict[str, float]:
-    """The last value of everything that was logged."""
-    return {name: value for entry in history for name, value in entry.items()}
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that it is there entirely or not at all."""
-    scratch = path.with_name(f".{path.name}.writing")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
 
 
 @contextmanager

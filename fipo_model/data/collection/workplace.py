@@ -6,7 +6,6 @@ each record; `calls.jsonl` what was sent, noted before it goes out. Everything e
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -146,12 +145,8 @@ def sha256_of(path: Path) -> str:
 
 def replace_file(path: Path, content: Iterable[bytes]) -> None:
     """Write a file so that it is either the old one or the whole new one, even if this process is killed."""
-    making = path.with_name(f".{path.name}.making")
-    with jsonl.opened(making, "wb") as file:
+    with jsonl.replacing(path) as file:
         file.writelines(content)
-        file.flush()
-        os.fsync(file.fileno())
-    making.replace(path)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

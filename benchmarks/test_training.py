@@ -86,7 +86,7 @@ def in_turns(
 
 def test_preference_training_against_trl_as_it_comes(benchmark: Any, tmp_path: Path) -> None:
     """Gradient checkpointing and a random order are TRL's defaults; the reference is computed in the epoch by both."""
-    found = data(tmp_path, pairs=True, longest=640, limit=24)
+    found = data(tmp_path, pairs=True, longest=640, limit=16)
     settings = {"loss_type": "ipo", "beta": 0.5}
     print(f"\n{len(found.train)} pairs, {sum(found.train[LENGTH]) / len(found.train):.0f} tokens on average, packed")
     ratio, ours, theirs = in_turns(

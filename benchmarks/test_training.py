@@ -26,7 +26,7 @@ from fipo_model.training.trainers import LENGTH, PreferenceTrainer, RewritingTra
 
 BPO = Path(__file__).parents[2] / "shared" / "data" / "prompt_pairs" / "bpo.jsonl"
 ROUNDS = 3
-SAMPLE = 8
+SAMPLE = 32  # fewer rows than this are too few to group by length
 
 pytestmark = [
     pytest.mark.skipif(not BPO.exists(), reason="needs the development data in ../shared/data"),

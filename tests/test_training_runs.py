@@ -279,7 +279,7 @@ class TestRefused:
         train_sft(settings())
         with pytest.raises(InputError, match="already holds a run"):
             train_sft(settings())
-        with pytest.raises(InputError, match="seed is 1, was 0"):
+        with pytest.raises(InputError, match=r"seed is 1, was 0\. Choose another output"):
             train_sft(settings(seed=1), resume=True)
 
     def test_a_place_that_is_in_use(self, settings: Callable[..., Any], tmp_path: Path) -> None:
@@ -347,10 +347,16 @@ class TestStopped:
 
         monkeypatch.setattr(PreferenceTrainer, "_compute_loss", diverging)
         wanted = settings(PreferenceSettings)
-        with pytest.raises(TrainingError, match=r"the loss is nan at step 4\. The last good checkpoint"):
+        with pytest.raises(
+            TrainingError, match=r"the loss is nan at step 4\. The last good checkpoint is .*checkpoint-2\. "
+        ):
             train_preference(wanted)
         assert (Path(wanted.output) / "checkpoints" / "checkpoint-2" / "complete").exists()
         monkeypatch.undo()
+        # What the message advises, and going on as if nothing had been: both can be done.
+        last = Path(wanted.output) / "checkpoints" / "checkpoint-2"
+        slower = settings(PreferenceSettings, "anew", adapter=str(last), trainer=TRAINER | {"learning_rate": 1e-4})
+        assert summary(train_preference(slower))["steps"] == 5
         assert summary(train_preference(wanted, resume=True))["steps"] == 5
 
     def test_a_full_disk(self, settings: Callable[..., Any], monkeypatch: Any) -> None:

@@ -73,6 +73,7 @@ def claim(settings: SFTSettings, *, resume: bool) -> Path:
             raise InputError(
                 f"{output} holds a run with other settings: "
                 + "; ".join(f"{key} is {wanted[key]!r}, was {before.get(key)!r}" for key in changed)
+                + ". Choose another output for these."
             )
     elif output.exists() and any(output.iterdir()):
         raise InputError(f"{output} is not empty and holds no run. Choose another output.")

@@ -84,9 +84,12 @@ class _Mixin(Trainer):
             (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / _COMPLETE).touch()
 
     def _diverged(self, what: str) -> TrainingError:
+        last = last_checkpoint(Path(self.args.output_dir))
+        good = "No checkpoint was saved before it" if last is None else f"The last good checkpoint is {last}"
         return TrainingError(
-            f"{what} at step {self.state.global_step + 1}. The last good checkpoint is in {self.args.output_dir}; go "
-            "on from it with a lower learning_rate, a longer warm-up or a smaller max_grad_norm in [trainer]."
+            f"{what} at step {self.state.global_step + 1}. {good}. Start a run with another output and a lower "
+            "learning_rate, a longer warm-up or a smaller max_grad_norm in [trainer]; to go on from a checkpoint, give "
+            "it to that run as its adapter (as its model, where all weights are trained)."
         )
 
     def _backbone(self) -> torch.nn.Module:

@@ -9,13 +9,14 @@ from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Completion, Generator, Message, Sampling
 from fipo_model.judge import Comparison, Judge, LLMJudge, Verdict
 from fipo_model.optimizer import PromptOptimizer
-from fipo_model.templates import FIPO_1, Template, load_template
+from fipo_model.templates import FIPO_1, FIPO_2, Template, load_template
 from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
 
 __version__ = "0.1.0"
 
 __all__ = [
     "FIPO_1",
+    "FIPO_2",
     "Candidate",
     "Comparison",
     "Completion",

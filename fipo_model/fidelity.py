@@ -72,6 +72,7 @@ def empty(rewrite: str, request: OptimizationRequest) -> str | None:
 def answered(rewrite: str, request: OptimizationRequest) -> str | None:
     """The rewrite replies to the prompt instead of asking it better. Recognised by form, so not every answer is."""
     known = _given(request)
+    rewrite = _added(rewrite, request)
     if (opening := _REPLY_OPENING.match(rewrite)) and opening[0].lower() not in request.instruction.lower():
         return f"begins like a reply: {opening[0]!r}"
     if (stated := _STATED_ANSWER.search(rewrite)) and stated[0].lower() not in known.lower():
@@ -156,7 +157,7 @@ def context_copied(rewrite: str, request: OptimizationRequest) -> str | None:
 
 def off_topic(rewrite: str, request: OptimizationRequest) -> str | None:
     """The rewrite shares hardly a content word with the naive prompt."""
-    naive, new = _topic(request.instruction), _topic(rewrite)
+    naive, new = topic(request.instruction), topic(rewrite)
     if not naive or len(naive & new) >= _LEAST_TOPIC_SHARE * len(naive):
         return None
     return f"keeps {len(naive & new)} of the prompt's {len(naive)} content words"
@@ -172,7 +173,7 @@ def repetitive(rewrite: str, request: OptimizationRequest) -> str | None:
     """The rewrite goes round in circles, more so than the naive prompt does."""
     if _is_repetitive(request.instruction):
         return None
-    return "repeats itself" if _is_repetitive(rewrite) else None
+    return "repeats itself" if _is_repetitive(_added(rewrite, request)) else None
 
 
 RULES: dict[Outcome, Rule] = {
@@ -233,6 +234,11 @@ def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers
     return next((phrase for phrase in _META_TALK if phrase in lowered and phrase not in naive), None)
 
 
+def _added(rewrite: str, request: OptimizationRequest) -> str:
+    """What a rewrite adds after the whole prompt and an empty line, which may well say it again; else the rewrite."""
+    return rewrite.removeprefix(f"{request.instruction}\n\n")
+
+
 def _given(request: OptimizationRequest) -> str:
     return f"{request.instruction}\n{request.context or ''}"
 
@@ -251,7 +257,8 @@ def _numbers(text: str) -> list[str]:
     return [re.sub(r",(?=\d{3}(?!\d))", "", number) for number in _NUMBER.findall(text)]
 
 
-def _topic(text: str) -> set[str]:
+def topic(text: str) -> set[str]:
+    """The content words of a text, by their first five letters."""
     # Five letters stand for a word, so that "classify" and "classification" count as one.
     words = (word.lower() for word in _TOPIC_WORD.findall(PLACEHOLDER.sub(" ", text)))
     return {word[:5] for word in words if word not in _COMMON_WORDS}

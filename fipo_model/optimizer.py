@@ -158,7 +158,7 @@ class PromptOptimizer:
             if isinstance(request, OptimizationRequest) and (remembered := self._recall(request)) is not None:
                 known[request] = remembered
         new = [r for r in dict.fromkeys(requests) if isinstance(r, OptimizationRequest) and r not in known]
-        known.update(zip(new, self._decide(new, self._propose(new)), strict=True))
+        known.update(zip(new, self._decide(new, self.propose_each(new)), strict=True))
         for request in new:
             if isinstance(result := known[request], OptimizedPrompt):
                 self._remember(request, result)
@@ -177,8 +177,11 @@ class PromptOptimizer:
         """`optimize_batch` for asyncio."""
         return await self._in_thread(lambda: self.optimize_batch(prompts))
 
-    def _propose(self, requests: Sequence[OptimizationRequest]) -> list[tuple[Candidate, ...] | InputError]:
-        """What the model says to each request, checked; requests of one length class go out as one call."""
+    def propose_each(self, requests: Sequence[OptimizationRequest]) -> list[tuple[Candidate, ...] | InputError]:
+        """What the model proposes for each request, checked but not decided, with the error in its place.
+
+        Equal proposals come once. Requests of one length class go out as one call.
+        """
         by_limit: defaultdict[int, list[int]] = defaultdict(list)
         for index, request in enumerate(requests):
             by_limit[request.word_limit].append(index)
@@ -202,7 +205,7 @@ class PromptOptimizer:
         for reply in replies:
             if isinstance(reply, PromptTooLongError):
                 return reply
-            text = self.template.parse(reply.text)
+            text = self.template.rewrite(reply.text, request.instruction)
             if reply.is_truncated:
                 cut = f"the model was cut off after {reply.completion_tokens} tokens"
                 checked[Candidate(text=text, outcome="truncated", detail=cut)] = None

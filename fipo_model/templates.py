@@ -6,7 +6,7 @@ dollar signs, slot names, another template) arrives as it is.
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template as _Slots
 
@@ -41,6 +41,8 @@ class Template:
     optimizer_system: str | None = None
     """Sent as the system message; the same for every request, so that its computation can be shared."""
     discriminator_system: str | None = None
+    is_addition: bool = False
+    """Whether a reply is not the whole rewrite but what follows the naive prompt in it, after an empty line."""
 
     @property
     def headers(self) -> frozenset[str]:
@@ -87,6 +89,23 @@ class Template:
             text = (match[1] or match[2]).strip()
         return text
 
+    def rewrite(self, reply: str, instruction: str) -> str:
+        """The prompt that a model's reply makes of an instruction; the instruction itself where it adds nothing."""
+        text = self.parse(reply)
+        if not self.is_addition or not text:
+            return text
+        return instruction if text.rstrip(".").lower() == NOTHING.lower() else f"{instruction}\n\n{text}"
+
+    def reply_for(self, rewrite: str, instruction: str) -> str:
+        """What a model has to reply for `rewrite` to come out: what training teaches.
+
+        Where replies are additions, a rewrite that does not begin with the instruction is added to it as it is.
+        """
+        if not self.is_addition:
+            return rewrite
+        added = rewrite.removeprefix(instruction).strip()
+        return added or f"{NOTHING}."
+
     def _optional_parts(self, request: OptimizationRequest) -> str:
         parts = (
             (self.context_part, "context", request.context),
@@ -125,7 +144,22 @@ FIPO_1 = Template(
 )
 """FIPO's own template, used unless a checkpoint or the caller names another."""
 
-_TEMPLATES = {FIPO_1.name: FIPO_1}
+NOTHING = "Nothing"
+"""The reply of a template with additions that leaves a prompt as it is."""
+
+FIPO_2 = replace(
+    FIPO_1,
+    name="fipo-2",
+    optimizer_system=(
+        "You add to prompts so that a language model answers them better: the task once more, clearly, with the "
+        f"guidance that helps. Reply with the text to add and nothing else, or with {NOTHING} if the prompt is good."
+    ),
+    optimizer="Naive prompt:\n$naive_prompt\n\n${optional_parts}Text to add:",
+    is_addition=True,
+)
+"""The naive prompt stays, word for word, and is added to. A reply is short, and nothing of the prompt can be lost."""
+
+_TEMPLATES = {template.name: template for template in (FIPO_1, FIPO_2)}
 
 # The layout of the original project's data/prompts.json (LuJunru/FIPO_Project): one JSON object whose texts mark
 # their slots with these bare names.
@@ -142,6 +176,11 @@ def template_named(name: str) -> Template:
     if name not in _TEMPLATES:
         raise TemplateError(f"there is no template named {name!r}; this version knows {', '.join(_TEMPLATES)}")
     return _TEMPLATES[name]
+
+
+def find_template(name_or_file: str | Path) -> Template:
+    """One of FIPO's templates by its name, else the one in a file, see `load_template`."""
+    return _TEMPLATES.get(str(name_or_file)) or load_template(name_or_file)
 
 
 def load_template(path: str | Path) -> Template:

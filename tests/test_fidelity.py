@@ -8,6 +8,7 @@ import pytest
 from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest
 from fipo_model.errors import InputError
 from fipo_model.fidelity import RULES, check
+from fipo_model.templates import FIPO_2
 
 _PAIRS = Path(__file__).parents[2] / "shared" / "data" / "prompt_pairs"
 _LONG_GOLDEN = "Photosynthesis turns light, water and carbon dioxide into sugar and oxygen inside the chloroplasts."
@@ -139,3 +140,16 @@ def test_rewrites_people_and_strong_models_wrote_mostly_pass() -> None:
         for row in rows
     )
     assert passed > 0.9 * len(rows)
+
+
+def test_what_is_added_after_the_prompt_may_say_it_again_but_not_go_round_in_circles_or_answer():
+    naive = "Describe in one paragraph how the water of a river finds its way from a spring in the hills to the sea."
+    request = OptimizationRequest(naive)
+
+    def outcome(addition):
+        return check(f"{naive}\n\n{addition}", request, FidelitySettings(), FIPO_2).outcome
+
+    assert outcome(naive) == "optimized"
+    assert outcome("Name a river. " * 12) == "repetitive"
+    assert outcome("Sure! Rivers begin in the mountains.") == "answered"
+    assert outcome("Rivers begin in the mountains and end in the sea.") == "answered"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fipo_model import FIPO_1, FipoError, OptimizationRequest, Template, load_template
 from fipo_model.errors import TemplateError
-from fipo_model.templates import template_named
+from fipo_model.templates import FIPO_2, find_template, template_named
 
 # The layout of the original project's prompts.json, in other words, with odd neighbours for the slot names.
 ORIGINAL_LAYOUT = {
@@ -330,3 +330,37 @@ def test_the_built_in_template_is_found_by_its_name() -> None:
 def test_an_unknown_template_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(TemplateError, match="no template named 'fipo-0'; this version knows fipo-1"):
         template_named("fipo-0")
+
+
+class TestAdditions:
+    """`fipo-2`: the naive prompt stays, and a reply is what follows it."""
+
+    @pytest.mark.parametrize("reply", ["Nothing.", "nothing", ' "Nothing." ', "Nothing"])
+    def test_nothing_to_add_leaves_the_prompt_as_it_is(self, reply):
+        assert FIPO_2.rewrite(reply, "Explain rain.") == "Explain rain."
+
+    def test_a_reply_follows_the_prompt(self):
+        assert FIPO_2.rewrite(" Use examples. ", "Explain {x}.") == "Explain {x}.\n\nUse examples."
+        assert FIPO_2.rewrite("Nothing rhymes with it.", "Explain rain.").endswith("\n\nNothing rhymes with it.")
+
+    def test_an_empty_reply_is_empty_and_no_decision(self):
+        assert FIPO_2.rewrite("  ", "Explain rain.") == ""
+
+    @given(st.text(min_size=1).filter(str.strip), st.text(min_size=1).filter(str.strip))
+    def test_what_training_teaches_comes_out_at_inference(self, instruction, addition):
+        addition = FIPO_2.parse(addition)
+        if not addition or addition.rstrip(".").lower() == "nothing":
+            return
+        rewrite = FIPO_2.rewrite(addition, instruction)
+        assert rewrite.startswith(instruction)
+        assert FIPO_2.rewrite(FIPO_2.reply_for(rewrite, instruction), instruction) == rewrite
+
+    def test_a_prompt_to_be_left_alone_and_a_rewrite_without_the_prompt_have_replies_too(self):
+        assert FIPO_2.reply_for("Explain rain.", "Explain rain.") == "Nothing."
+        assert FIPO_2.reply_for("Say why it rains.", "Explain rain.") == "Say why it rains."
+        assert FIPO_1.reply_for("Say why it rains.", "Explain rain.") == "Say why it rains."
+
+    def test_it_is_found_by_its_name_and_a_file_by_its_path(self, tmp_path):
+        assert find_template("fipo-2") is FIPO_2
+        with pytest.raises(TemplateError, match="cannot read"):
+            find_template(tmp_path / "absent.json")

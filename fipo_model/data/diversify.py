@@ -111,8 +111,8 @@ def _rewriting(
         kind="rewriting",
         type=f"{given or 'no responses'}, {'multi-choice' if is_choice else 'generation'}",
         prompt=template.render(request),
-        chosen=chosen,
-        rejected=record.rejected,
+        chosen=template.reply_for(chosen, record.instruction),
+        rejected=None if record.rejected is None else template.reply_for(record.rejected, record.instruction),
     )
 
 

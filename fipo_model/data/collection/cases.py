@@ -123,7 +123,7 @@ def _take_response(case: Case, reply: Reply) -> Case:
 
 
 def _take_chosen(case: Case, reply: Reply, settings: BuildSettings) -> Case:
-    text = reply.text if case.given is not None else settings.template.parse(reply.text)
+    text = reply.text if case.given is not None else settings.template.rewrite(reply.text, case.record.instruction)
     if reply.is_truncated:
         return _fail(case, "chosen_truncated", "the rewrite was cut off", text)
     request = request_of(case.record, settings.max_words)
@@ -136,7 +136,7 @@ def _take_chosen(case: Case, reply: Reply, settings: BuildSettings) -> Case:
 
 
 def _take_rejected(case: Case, reply: Reply, settings: BuildSettings) -> Case:
-    text = reply.text if case.given is not None else settings.template.parse(reply.text)
+    text = reply.text if case.given is not None else settings.template.rewrite(reply.text, case.record.instruction)
     if not text.strip():
         return _fail(case, "rejected_empty", "the model replied with nothing")
     if reply.is_truncated:

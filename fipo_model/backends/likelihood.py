@@ -62,17 +62,29 @@ class ResponseLikelihood:
         of a pair that does not fit into the model's context, and `InputError` for an empty response, before anything
         is computed.
         """
-        with self.generator._lock:
-            rows = self._encode(pairs)
-            for row in rows:
-                if isinstance(row, PromptTooLongError):
-                    raise row
-            return [found for found in self._measure(rows) if not isinstance(found, PromptTooLongError)]
+        return [value for _, value in self._measured(pairs)]
 
     def log_likelihoods_each(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float | PromptTooLongError]:
         """Like `log_likelihoods`, with the error in its place for a pair that is too long."""
         with self.generator._lock:
             return self._measure(self._encode(pairs))
+
+    def sums(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
+        """Like `log_likelihoods`, in nats for the whole response instead of per token.
+
+        For comparing models on one response: between responses the longer one is always the less likely.
+        """
+        return [value * (len(row.ids) - row.start) for row, value in self._measured(pairs)]
+
+    def _measured(self, pairs: Sequence[tuple[list[Message], str]]) -> list[tuple[_Row, float]]:
+        with self.generator._lock:
+            rows: list[_Row] = []
+            for row in self._encode(pairs):
+                if isinstance(row, PromptTooLongError):
+                    raise row
+                rows.append(row)
+            found = self._measure(rows)
+        return [(row, value) for row, value in zip(rows, found, strict=True) if isinstance(value, float)]
 
     def _encode(self, pairs: Sequence[tuple[list[Message], str]]) -> list[_Row | PromptTooLongError]:
         config = self.generator.model.config.get_text_config()
@@ -143,14 +155,26 @@ def _mean_log_probability(logits: torch.Tensor, said: tuple[int, ...]) -> float:
     return -float(torch.cat(losses).double().mean())
 
 
+def golden_log_likelihoods(
+    measure: ResponseLikelihood, prompts: Sequence[tuple[OptimizationRequest, str]]
+) -> list[float | PromptTooLongError]:
+    """How likely each request's golden response is after a prompt in the place of its instruction, in nats per token.
+
+    A test model is shown a prompt as a user would send it: one message, the prompt and, if there is one, an empty line
+    and the context. Raises `InputError` for a request without a golden response.
+    """
+    return measure.log_likelihoods_each(
+        [([_as_user(request, prompt)], _golden_response(request) or "") for request, prompt in prompts]
+    )
+
+
 class LikelihoodJudge:
     """Prefers a rewrite that makes the request's golden response likelier under every one of the test models.
 
-    A test model is shown the prompt as a user would send it: one message, the instruction and, if there is one, an
-    empty line and the context. The challenger wins if under each test model the golden response gains more than
-    `margin` nats per token, the incumbent if under each it loses more; else it is a tie. So is a comparison whose
-    request has no golden response, or that does not fit into a test model's context, with that as its reason. For
-    `max_response_tokens` see `ResponseLikelihood`.
+    What a test model is shown: see `golden_log_likelihoods`. The challenger wins if under each test model the golden
+    response gains more than `margin` nats per token, the incumbent if under each it loses more; else it is a tie. So is
+    a comparison whose request has no golden response, or that does not fit into a test model's context, with that as
+    its reason. For `max_response_tokens` see `ResponseLikelihood`.
     """
 
     def __init__(
@@ -166,12 +190,12 @@ class LikelihoodJudge:
     def prefer(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One batched call for each test model, in which a prompt that is compared several times is scored once."""
         pairs = [
-            ([_as_user(comparison.request, prompt)], golden)
+            (comparison.request, prompt)
             for comparison in comparisons
-            if (golden := _golden_response(comparison.request)) is not None
+            if _golden_response(comparison.request) is not None
             for prompt in (comparison.incumbent, comparison.challenger)
         ]
-        gains = zip(*(_gains(measure.log_likelihoods_each(pairs)) for measure in self._measures), strict=True)
+        gains = zip(*(_gains(golden_log_likelihoods(measure, pairs)) for measure in self._measures), strict=True)
         return [
             Verdict(winner="tie", reason="the request has no golden response whose likelihood could decide")
             if _golden_response(comparison.request) is None

@@ -14,21 +14,23 @@ from typing import Any
 
 from fipo_model import jsonl
 from fipo_model.backends.checkpoint import resolve
-from fipo_model.backends.hf import TransformersGenerator
+from fipo_model.backends.hf import TransformersGenerator, load_generator
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record, read_records
+from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError, PromptTooLongError, TrainingError
 from fipo_model.generation import Generator, Message, Sampling, generate_each
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.optimizer import PromptOptimizer
-from fipo_model.templates import Template, load_template
+from fipo_model.templates import Template, find_template
 from fipo_model.training.outcome import hand_over, is_first_process, say, write_json
 from fipo_model.training.preference import train_preference
-from fipo_model.training.rows import in_words, is_held_out
+from fipo_model.training.rows import in_words
 from fipo_model.training.run import claim, is_finished
 from fipo_model.training.settings import IterativeSettings, PreferenceSettings
 from fipo_model.types import OptimizationRequest
+from fipo_model.weights import DEFAULT_MODEL
 
 _AT_ONCE = 32
 # Paper, appendix: answers are sampled with temperature 0.8 and top-p 0.95.
@@ -118,12 +120,12 @@ class _Round:
         if not noted.exists():
             model = resolve(self.settings.model, self.adapter)
             generator = TransformersGenerator.from_pretrained(model.model, adapter=model.adapter)
-            template = load_template(self.settings.template) if self.settings.template else model.template
+            template = find_template(self.settings.template) if self.settings.template else model.template
             judge = self._judge(generator, template)
             records = [record for record in read_records(before) if isinstance(record, Record)]
             parts: dict[bool, list[Record]] = {False: [], True: []}
             for record in records:
-                parts[is_held_out(record.id, self.settings.data, self.settings.seed)].append(record)
+                parts[is_held_out(record.id, self.settings.data.held_out, self.settings.seed)].append(record)
             training, held_out = parts.values()
             optimizer = PromptOptimizer(generator, template=template, seed=self.settings.seed)
             rewrites = self._stage("rewrites", training, lambda batch: _rewrite(optimizer, batch))
@@ -148,9 +150,8 @@ class _Round:
             return LLMJudge(judging, template=other.template)
         from fipo_model.backends.likelihood import LikelihoodJudge
 
-        names: list[str | None] = [*self.settings.test_models] or [self.settings.model]
-        models = [TransformersGenerator.from_pretrained(resolve(name, None).model) for name in names]
-        return LikelihoodJudge(models, margin=self.settings.margin)
+        names = self.settings.test_models or [self.settings.model or DEFAULT_MODEL]
+        return LikelihoodJudge([load_generator(name) for name in names], margin=self.settings.margin)
 
     def _stage(
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]

@@ -1,7 +1,5 @@
 """From a data file to a tokenized set, with a count of everything that was left out."""
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any, cast
 from fipo_model.data.diversify import Diversification, TrainingRow, diversify, parse_training_row
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
+from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.jsonl import BadRow, read_objects
 from fipo_model.templates import Template
@@ -53,7 +52,7 @@ def load(
             if fields.pop("longest") > settings.max_length:
                 left_out[f"longer than {settings.max_length} tokens"].append(row.id)
                 continue
-            parts[is_held_out(_record_of(row), settings, seed)].append(fields)
+            parts[is_held_out(_record_of(row), settings.held_out, seed)].append(fields)
     if not parts[False]:
         raise TrainingError(f"{settings.train} leaves nothing to train on: {in_words(left_out) or 'it has no rows'}")
     train, held_out = (sorted(part, key=lambda fields: -fields[LENGTH]) for part in parts.values())
@@ -151,12 +150,6 @@ def _lengths(
         list(conversations), tokenize=False, add_generation_prompt=add_generation_prompt
     )
     return [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
-
-
-def is_held_out(record_id: str, settings: DataSettings, seed: int) -> bool:
-    """Whether a record is kept for evaluation: drawn from the seed and its id, so it stays where it is in every run."""
-    digest = hashlib.sha256(json.dumps([seed, record_id]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < settings.held_out
 
 
 def _record_of(row: TrainingRow) -> str:

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fipo_model import weights
+from fipo_model import recipes, weights
 from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
-from fipo_model.templates import Template, load_template
+from fipo_model.templates import Template, find_template
 from fipo_model.training import rows
 from fipo_model.training.outcome import SETTINGS, SUMMARY, finish, is_first_process, write_json
 from fipo_model.training.report import LogToFile
@@ -66,14 +66,11 @@ def claim(settings: SFTSettings, *, resume: bool) -> Path:
     wanted = json.loads(json.dumps(asdict(settings)))
     if noted.exists():
         before = json.loads(noted.read_text(encoding="utf-8"))
-        changed = [key for key in wanted if wanted[key] != before.get(key)]
         if not resume:
             raise InputError(f"{output} already holds a run. Go on with it (--resume), or choose another output.")
-        if changed:
+        if changed := recipes.differences(before, wanted):
             raise InputError(
-                f"{output} holds a run with other settings: "
-                + "; ".join(f"{key} is {wanted[key]!r}, was {before.get(key)!r}" for key in changed)
-                + ". Choose another output for these."
+                f"{output} holds a run with other settings: {'; '.join(changed)}. Choose another output for these."
             )
     elif output.exists() and any(output.iterdir()):
         raise InputError(f"{output} is not empty and holds no run. Choose another output.")
@@ -139,7 +136,9 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     The trainer's config must exist before the model is loaded (ZeRO-3 loads it in parts); it loses its evaluation where
     no row was held out.
     """
-    checkpoint = resolve(settings.model, settings.adapter)
+    # Without a name: the bare default weights, not FIPO's own adapter on them, unless that is named.
+    start = settings.model or (weights.DEFAULT_MODEL if settings.adapter is None else None)
+    checkpoint = resolve(start, settings.adapter)
     if settings.method == "full" and checkpoint.adapter is not None:
         raise InputError("method 'full' cannot train an adapter; merge it first with: fipo weights merge")
     is_full = settings.method == "full"
@@ -154,8 +153,8 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     base_model = weights.DEFAULT_MODEL if is_default else checkpoint.model
     if checkpoint.adapter is not None:
         model = with_adapter(model, Path(checkpoint.adapter), base_model, is_trainable=True)
-    template_file = None if settings.template is None else Path(settings.template)
-    template = checkpoint.template if template_file is None else load_template(template_file)
+    template = checkpoint.template if settings.template is None else find_template(settings.template)
+    template_file = Path(settings.template) if settings.template and Path(settings.template).is_file() else None
     data = rows.load(settings.data, tokenizer, template, seed=settings.seed, pairs=pairs)
     if data.held_out is None:
         config.eval_strategy, config.eval_on_start = IntervalStrategy.NO, False

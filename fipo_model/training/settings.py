@@ -1,24 +1,20 @@
 """What a training run is told: one frozen dataclass for each method, and recipes in TOML that fill them."""
 
-import json
-import tomllib
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from fipo_model import recipes
 from fipo_model.data.diversify import Parts
 from fipo_model.data.records import Format
-from fipo_model.errors import InputError, explain_missing
+from fipo_model.errors import explain_missing
+from fipo_model.recipes import STRICT
 
 with explain_missing("train", "pydantic"):
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
     from pydantic.dataclasses import dataclass as checked
 
-# Nothing is converted silently, and a key nobody knows is an error.
-_STRICT = ConfigDict(extra="forbid", strict=True)
 
-
-@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class DataSettings:
     """Which rows a model is trained on."""
 
@@ -44,7 +40,7 @@ class DataSettings:
             raise ValueError("max_length must be at least 2, and limit at least 1")
 
 
-@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class LoraSettings:
     """The adapter (Hu et al. 2021, arXiv 2106.09685)."""
 
@@ -59,7 +55,7 @@ class LoraSettings:
             raise ValueError("r and alpha must be at least 1, and dropout in [0, 1)")
 
 
-@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class SFTSettings:
     """Supervised fine-tuning: the chosen rewrite is learnt word for word."""
 
@@ -73,7 +69,7 @@ class SFTSettings:
     method: Literal["lora", "full", "qlora"] = "lora"
     lora: LoraSettings = field(default_factory=LoraSettings)
     template: str | None = None
-    """A template file in the original project's layout; by default FIPO's own, or the adapter's."""
+    """One of FIPO's templates by its name, or a file in the original project's layout; by default the model's own."""
     seed: int = 0
     gradient_checkpointing: bool = False
     """Less memory for activations, which are computed twice."""
@@ -81,7 +77,7 @@ class SFTSettings:
     """Handed to TRL's own config untouched."""
 
 
-@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class PreferenceSettings(SFTSettings):
     """Preference training: the chosen rewrite is to become likelier than the rejected one."""
 
@@ -95,7 +91,7 @@ class PreferenceSettings(SFTSettings):
     nats per token, and 0.5 to 1 is about what 0.01 is for `sum`."""
 
 
-@checked(frozen=True, slots=True, kw_only=True, config=_STRICT)
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class IterativeSettings(PreferenceSettings):
     """Iterative preference learning (paper, algorithm 1)."""
 
@@ -133,26 +129,8 @@ _OURS = {
 
 
 def load_recipe(path: str | Path, kind: type[Settings], overrides: tuple[str, ...] = ()) -> Settings:
-    """Settings from a TOML file, with `key=value` overrides whose value is TOML (`lora.r=8`) or a plain text.
-
-    Raises `InputError` that lists everything that is wrong, not only the first thing.
-    """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"the recipe {path} is not TOML in UTF-8: {error}") from error
-    for override in overrides:
-        _set(table, override)
-    problems = trainer_problems(kind, table.get("trainer"))
-    try:
-        settings = TypeAdapter(kind).validate_json(json.dumps(table, default=str))
-    except ValidationError as error:
-        problems = [_in_words(problem) for problem in error.errors()] + problems
-    if problems:
-        raise InputError(f"the recipe {path} cannot be used:\n  " + "\n  ".join(problems))
-    return settings
+    """Settings from a recipe, see `recipes.read`. What is wrong with `[trainer]` is told together with the rest."""
+    return recipes.read(path, kind, overrides, also=lambda table: trainer_problems(kind, table.get("trainer")))
 
 
 def trainer_problems(kind: type[SFTSettings], table: object) -> list[str]:
@@ -173,27 +151,3 @@ def _similar(key: str, known: Any) -> str:
 
     close = difflib.get_close_matches(key, known.__dataclass_fields__, n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def _set(table: dict[str, Any], override: str) -> None:
-    name, separator, text = override.partition("=")
-    if not separator or not name.strip():
-        raise InputError(f"--set takes key=value, such as lora.r=8, not {override!r}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        value = text.strip()  # an unquoted text
-    *parents, last = name.strip().split(".")
-    for parent in parents:
-        table = table.setdefault(parent, {})
-        if not isinstance(table, dict):
-            raise InputError(f"--set {override}: {parent} is not a table")
-    table[last] = value
-
-
-def _in_words(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "recipe"
-    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{where}: there is no such setting"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,101 @@
+"""`fipo data rank`: preference pairs from prompts with golden responses, by what rewrites do to these."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fipo_model import jsonl
+from fipo_model.cli.notes import note
+from fipo_model.data.hub import open_records
+from fipo_model.data.records import Record
+from fipo_model.errors import InputError
+
+if TYPE_CHECKING:
+    from fipo_model.data.ranking import Measure, Propose
+
+
+def rank(  # noqa: PLR0913 - one parameter for each option
+    source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file of records, or a data set on the hub.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of pairs to write, or to go on with.")],
+    *,
+    model: Annotated[str | None, typer.Option(help="Directory or hub id of the optimizer to sample from.")] = None,
+    candidates: Annotated[int, typer.Option(min=0, help="Rewrites to sample for each prompt.")] = 8,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Try each prompt said twice, too.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Try the record's own chosen rewrite, too.")] = False,
+    test_model: Annotated[
+        list[str] | None, typer.Option(help="Whose golden responses must gain; by default the default weights.")
+    ] = None,
+    margin: Annotated[float, typer.Option(min=0, help="Gain in nats per token below which nothing is learnt.")] = 0.01,
+    max_response_tokens: Annotated[int, typer.Option(min=1, help="Measure only the responses' first tokens.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+) -> None:
+    """Rank rewrites by the golden response's likelihood, and keep the best and the worst for each prompt.
+
+    Where none gains more than the margin, the naive prompt itself is the best: that teaches to leave it alone.
+    """
+    from fipo_model.data.ranking import Propose, Ranked, added_reference, repeated
+    from fipo_model.data.ranking import rank as ranking
+
+    if not (candidates or repeat or reference):
+        raise InputError("there is nothing to rank: ask for --candidates, --repeat or --reference")
+    done = {jsonl.parse_object(line)["id"] for _, line in jsonl.finished_lines(target)}
+    tally: Counter[str] = Counter()
+    records = list(_to_do(open_records(source), done, tally))
+    proposing: list[Propose] = [*([repeated] if repeat else []), *([added_reference] if reference else [])]
+    if candidates:
+        proposing.append(_sampling(model, candidates, seed))
+    measures = _measures(test_model or [], max_response_tokens)
+    with jsonl.opened(target, "ab") as output:
+        for found in ranking(records, proposing, measures):
+            if isinstance(found, Ranked):
+                output.write(jsonl.encode_object(found.to_fields(margin)))
+                output.flush()
+                tally["ranked"] += 1
+            else:
+                tally["unusable"] += 1
+                note(f"{found[0].id}: {found[1]}")
+    note(
+        f"{tally['ranked']} records ranked, {len(done)} were there, {tally['unusable']} could not be used; see {target}"
+    )
+    if tally["unusable"]:
+        sys.exit(1)
+
+
+def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
+    from fipo_model.backends.checkpoint import resolve
+    from fipo_model.backends.hf import TransformersGenerator
+    from fipo_model.data.ranking import sampled
+    from fipo_model.judge import LLMJudge
+    from fipo_model.optimizer import PromptOptimizer
+
+    found = resolve(model, None)
+    generator = TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)
+    # Sampling needs somebody to choose among the samples; here that is the ranking, and the judge is never asked.
+    judge = LLMJudge(generator)
+    return sampled(PromptOptimizer(generator, template=found.template, judge=judge, candidates=candidates, seed=seed))
+
+
+def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure]":
+    from fipo_model.backends.hf import load_generator
+    from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
+    from fipo_model.weights import DEFAULT_MODEL
+
+    models = map(load_generator, test_models or [DEFAULT_MODEL])
+    return [
+        partial(golden_log_likelihoods, ResponseLikelihood(model, max_response_tokens=max_response_tokens))
+        for model in models
+    ]
+
+
+def _to_do(parsed: Iterable[Record | jsonl.BadRow], done: set[str], tally: Counter[str]) -> Iterator[Record]:
+    for record in parsed:
+        if isinstance(record, jsonl.BadRow):
+            tally["unusable"] += 1
+            note(str(record))
+        elif record.id not in done:
+            yield record

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from fipo_model.cli import data, train, weights
+from fipo_model.cli.evaluate import evaluate
 from fipo_model.cli.notes import note
 from fipo_model.cli.optimize import optimize
 from fipo_model.errors import FipoError
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(optimize)
+app.command("eval")(evaluate)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(weights.app, name="weights")

@@ -1,0 +1,34 @@
+"""`fipo eval`: a recipe in, results.json and a page out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fipo_model.cli.notes import note
+
+
+def evaluate(
+    recipe: Annotated[Path, typer.Argument(help="TOML file with the settings.")],
+    *,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting: key=value, such as seed=1 or data.bpo.limit=20."),
+    ] = None,
+) -> None:
+    """Measure naive prompts against optimized ones, as a recipe says. Started again, it goes on where it stopped."""
+    from fipo_model import recipes
+    from fipo_model.evaluation.run import PAGE, RESULTS
+    from fipo_model.evaluation.run import evaluate as run
+    from fipo_model.evaluation.settings import EvaluationSettings
+    from fipo_model.evaluation.summary import summary
+
+    settings = recipes.read(recipe, EvaluationSettings, tuple(changes or ()))
+    results = run(settings, say=note)
+    for data, rows in results["bad_rows"].items():
+        note(f"{data}: {len(rows)} rows could not be used, the first of them: {rows[0]}")
+    for line in summary(results):
+        note(line)
+    output = Path(settings.output)
+    typer.echo(output / RESULTS)
+    typer.echo(output / PAGE)

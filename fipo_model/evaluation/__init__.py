@@ -1,0 +1,1 @@
+"""How good rewrites are: naive prompts against optimized ones and controls."""

@@ -1,0 +1,167 @@
+"""The benchmarks' part of an evaluation: questions rewritten, answered and compared row by row."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fipo_model.backends.hf import load_generator
+from fipo_model.data.records import Record
+from fipo_model.errors import explain_missing
+from fipo_model.evaluation import statistics
+from fipo_model.evaluation.benchmarks import (
+    NAIVE_INSTRUCTIONS,
+    SHOTS,
+    Benchmark,
+    Question,
+    choose,
+    leaks,
+    load_questions,
+    naive_prompt,
+)
+from fipo_model.evaluation.benchmarks.scoring import Scoring, score, test_model
+from fipo_model.evaluation.ledger import completed
+from fipo_model.evaluation.settings import BenchmarkSettings, ServerSettings
+from fipo_model.evaluation.systems import System
+
+with explain_missing("eval", "lm_eval"):
+    from lm_eval.api.model import LM
+
+# Questions answered between two writes to disk. lm-eval sets up a run for each, which takes about a second.
+_AT_ONCE = 100
+
+_TestModel = tuple[str, str | ServerSettings]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One benchmark's rows, and what a system makes of them."""
+
+    benchmark: Benchmark
+    examples: Sequence[Question]
+    scored: Mapping[str, Question]
+    level: str
+    texts: Mapping[str, str]
+    description: str = ""
+
+
+class Benchmarks:
+    """Accuracies of naive and of optimized questions, kept in `folder` as they come."""
+
+    def __init__(self, settings: BenchmarkSettings, folder: Path, seed: int) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.seed = seed
+        self._models: dict[str, LM] = {}
+        self._chosen = {name: self._choose(name) for name in settings.names}
+
+    def _choose(self, benchmark: Benchmark) -> tuple[Sequence[Question], dict[str, Question]]:
+        questions = load_questions(benchmark, self.settings.path)
+        examples, scored = choose(questions, shots=SHOTS[benchmark], limit=self.settings.limit, seed=self.seed)
+        return examples, {question.id: question for question in scored}
+
+    def accuracies(self, system: System, test_models: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """One entry for each benchmark, level, scoring and test model, the servers' among them."""
+        models: dict[str, str | ServerSettings] = {
+            **test_models,
+            **{server.name: server for server in self.settings.servers},
+        }
+        for benchmark in self.settings.names:
+            for level in self.settings.levels:
+                rewritten, outcomes = self._rewritten(system, benchmark, level)
+                for name, source in models.items():
+                    for scoring in self._scorings(benchmark):
+                        yield {
+                            "system": system.name,
+                            "benchmark": benchmark,
+                            "level": level,
+                            "scoring": scoring,
+                            "test_model": name,
+                            **self._compared(system, rewritten, (name, source), scoring),
+                            "outcomes": outcomes,
+                            "leaks": sum(
+                                leaks(question, question.question, rewritten.texts[key])
+                                for key, question in rewritten.scored.items()
+                            ),
+                        }
+
+    def _scorings(self, benchmark: Benchmark) -> list[Scoring]:
+        # GSM8K has no choices: its answers are generated, whatever the scoring.
+        return self.settings.scorings[:1] if benchmark == "gsm8k" else self.settings.scorings
+
+    def _rewritten(self, system: System, benchmark: Benchmark, level: str) -> tuple[_Asked, dict[str, int]]:
+        scored = self._chosen[benchmark][1]
+        naive = self._naive(benchmark, level)
+        if level == "task":
+            record = Record(id=benchmark, instruction=naive.description)
+            done = completed(self._file("rewrites", benchmark, level, system.name), {benchmark: record}, system.rewrite)
+            asked = replace(naive, description=done[benchmark]["text"])
+        else:
+            records = {
+                key: Record(id=key, instruction=request.instruction, context=request.context)
+                for key, question in scored.items()
+                if (request := naive_prompt(question))
+            }
+            done = completed(self._file("rewrites", benchmark, level, system.name), records, system.rewrite)
+            asked = replace(naive, texts={key: fields["text"] for key, fields in done.items()})
+        return asked, dict(Counter(fields["outcome"] for fields in done.values()).most_common())
+
+    def _naive(self, benchmark: Benchmark, level: str) -> _Asked:
+        examples, scored = self._chosen[benchmark]
+        return _Asked(
+            benchmark=benchmark,
+            examples=examples,
+            scored=scored,
+            level=level,
+            texts={key: question.question for key, question in scored.items()},
+            description=NAIVE_INSTRUCTIONS[benchmark] if level == "task" else "",
+        )
+
+    def _compared(self, system: System, rewritten: _Asked, model: _TestModel, scoring: Scoring) -> dict[str, Any]:
+        as_it_was = self._naive(rewritten.benchmark, rewritten.level)
+        naive = self._answered("naive", as_it_was, model, scoring)
+        changed = {
+            key: question
+            for key, question in rewritten.scored.items()
+            if (rewritten.texts[key], rewritten.description) != (as_it_was.texts[key], as_it_was.description)
+        }
+        # A question that was left alone is answered as before.
+        optimized = naive | self._answered(system.name, replace(rewritten, scored=changed), model, scoring)
+        rows = len(naive)
+        return {
+            "rows": rows,
+            "naive": asdict(statistics.share(sum(naive.values()), rows)),
+            "optimized": asdict(statistics.share(sum(optimized.values()), rows)),
+            "difference": asdict(
+                statistics.mean([float(optimized[key]) - naive[key] for key in naive], seed=self.seed)
+            ),
+        }
+
+    def _answered(self, name: str, asked: _Asked, model: _TestModel, scoring: Scoring) -> dict[str, bool]:
+        """Whether each question is answered correctly."""
+
+        def compute(batch: Sequence[Question]) -> list[dict[str, Any]]:
+            texts = [asked.texts[question.id] for question in batch]
+            correct = score(
+                self._model(*model),
+                batch,
+                texts=texts,
+                examples=asked.examples,
+                scoring=scoring,
+                description=asked.description,
+            )
+            return [{"correct": right} for right in correct]
+
+        file = self._file("answers", asked.benchmark, asked.level, scoring, model[0], name)
+        done = completed(file, asked.scored, compute, at_once=_AT_ONCE)
+        return {key: fields["correct"] for key, fields in done.items()}
+
+    def _model(self, name: str, source: str | ServerSettings) -> LM:
+        if name not in self._models:
+            self._models[name] = test_model(source if isinstance(source, ServerSettings) else load_generator(source))
+        return self._models[name]
+
+    def _file(self, *parts: str) -> Path:
+        *folders, last = (part.replace("/", "_") for part in parts)
+        return self.folder.joinpath("benchmarks", *folders, f"{last}.jsonl")

@@ -1,0 +1,43 @@
+"""The data of the tasks in `fipo_model/evaluation/tasks` where lm-eval's own command runs them.
+
+    lm_eval run --model hf --model_args pretrained=DIR --apply_chat_template --fewshot_as_multiturn false \
+        --include_path fipo_model/evaluation/tasks --tasks fipo_piqa_likelihood --metadata '{"source": "DIR"}'
+
+The metadata may have `source` (a directory of JSONL files; without it the hub), `limit`, `seed`, and `group`, a task of
+BBH or a subject of MMLU: there the examples are of one group, so that one at a time is run like this.
+"""
+
+from typing import Any, cast
+
+from fipo_model.errors import InputError, explain_missing
+from fipo_model.evaluation.benchmarks.questions import NAIVE_INSTRUCTIONS, SHOTS, Benchmark, choose, load_questions
+from fipo_model.evaluation.benchmarks.scoring import Scoring, as_docs, task_name
+
+with explain_missing("eval", "datasets"):
+    from datasets import Dataset
+
+
+def dataset(**metadata: Any) -> dict[str, Dataset]:
+    """What lm-eval calls: the splits `examples` and `test`, with naive questions and the naive instruction.
+
+    lm-eval hands over its own metadata as well, which is not looked at. Raises `InputError` as `load_questions` and
+    `choose` do, and where no row belongs to the task.
+    """
+    benchmark, task = cast(Benchmark, metadata["benchmark"]), metadata["name"]
+    scoring: Scoring = "letter" if task.endswith("letter") else "likelihood"
+    group = metadata.get("group")
+    if group is None and benchmark in ("bbh", "mmlu"):
+        raise InputError(f'{task} is run one group at a time: --metadata \'{{"group": "..."}}\'')
+    questions = [
+        question
+        for question in load_questions(benchmark, metadata.get("source"))
+        if group in (None, question.group) and task_name(question, scoring) == task
+    ]
+    examples, scored = choose(
+        questions, shots=SHOTS[benchmark], limit=metadata.get("limit"), seed=metadata.get("seed", 0)
+    )
+    texts = [question.question for question in scored]
+    return {
+        "examples": Dataset.from_list(as_docs(examples, [question.question for question in examples])),
+        "test": Dataset.from_list(as_docs(scored, texts, NAIVE_INSTRUCTIONS[benchmark])),
+    }

@@ -1,0 +1,274 @@
+"""An evaluation from a recipe: everything measured is kept as it comes, and the results are made of what is kept.
+
+OUTPUT/settings.json says what the evaluation was told, OUTPUT/measured/ has every rewrite and every figure of every
+item, and results.json and report.html are made of these.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fipo_model import jsonl, recipes
+from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.hf import TransformersGenerator, load_generator
+from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
+from fipo_model.data.hub import open_records
+from fipo_model.data.records import Record
+from fipo_model.data.split import is_held_out
+from fipo_model.errors import InputError, PromptTooLongError
+from fipo_model.evaluation import measures, statistics
+from fipo_model.evaluation.ledger import completed
+from fipo_model.evaluation.made import how_it_was_made
+from fipo_model.evaluation.page import render_page
+from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
+from fipo_model.evaluation.systems import System, request_of
+from fipo_model.types import OptimizationRequest
+
+RESULTS, PAGE = "results.json", "report.html"
+_SETTINGS = "settings.json"
+
+Say = Callable[[str], None]
+
+
+def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> dict[str, Any]:
+    """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
+
+    Gives the results as results.json has them. `say` is told of the progress. Raises `InputError` for data or settings
+    that cannot be used, and if the output directory belongs to other settings.
+    """
+    output = _claim(settings)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    job = _Job(settings, output / "measured", say)
+    results = {
+        "format": 1,
+        "title": settings.title,
+        "systems": {system.name: system.describe() for system in job.systems},
+        "rewriting": job.rewriting(),
+        "golden_gain": job.golden_gain(),
+        "preference": job.preference(),
+        "benchmarks": job.benchmarks(),
+        "bad_rows": job.bad_rows,
+    }
+    results["made"] = how_it_was_made(settings, started, time.perf_counter() - clock)
+    with jsonl.replacing(output / RESULTS) as file:
+        file.write(json.dumps(results, indent=2, ensure_ascii=False).encode())
+    with jsonl.replacing(output / PAGE) as file:
+        file.write(render_page(results, job.examples()).encode())
+    return results
+
+
+def _claim(settings: EvaluationSettings) -> Path:
+    output = Path(settings.output)
+    noted = output / _SETTINGS
+    adapters = {name: _fingerprint(system) for name, system in settings.systems.items()}
+    wanted = {**json.loads(json.dumps(asdict(settings))), "adapters": adapters}
+    if noted.exists():
+        if changed := recipes.differences(json.loads(noted.read_text(encoding="utf-8")), wanted):
+            raise InputError(
+                f"{output} holds an evaluation with other settings: {'; '.join(changed)}. Choose another output."
+            )
+        return output
+    if output.exists() and any(output.iterdir()):
+        raise InputError(f"{output} is not empty and holds no evaluation. Choose another output.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the directory {output}: {error.strerror}") from error
+    with jsonl.replacing(noted) as file:
+        file.write(json.dumps(wanted, indent=2, ensure_ascii=False).encode())
+    return output
+
+
+class _Job:
+    """What the parts of one evaluation share: the records, the systems, and the files of what was measured."""
+
+    def __init__(self, settings: EvaluationSettings, folder: Path, say: Say) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.say = say
+        self.bad_rows: dict[str, list[str]] = {}
+        self.data = {name: self._read(name, wanted) for name, wanted in settings.data.items()}
+        self.systems = [System(name, wanted, settings.seed) for name, wanted in settings.systems.items()]
+        self.test_models = {_short(name): name for name in settings.test_models}
+        self._rewrites: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+        self._gains: dict[tuple[str, str, str], dict[str, float]] = {}
+        for system in self.systems:  # a model that cannot be loaded is told now, not after hours
+            system.describe()
+        for name in self.test_models.values():
+            load_generator(name)
+
+    def _read(self, name: str, wanted: DataSettings) -> dict[str, Record]:
+        records: dict[str, Record] = {}
+        for item in open_records(wanted.path, format=wanted.format):
+            if not isinstance(item, Record):
+                self.bad_rows.setdefault(name, []).append(str(item))
+            elif wanted.held_out is None or is_held_out(item.id, wanted.held_out, wanted.split_seed):
+                if item.id in records:
+                    self.bad_rows.setdefault(name, []).append(f"the id {item.id} occurs twice; the first row counts")
+                records.setdefault(item.id, item)
+        if not records:
+            raise InputError(f"{wanted.path} has no records to evaluate on")
+        return dict(islice(records.items(), wanted.limit))
+
+    def rewriting(self) -> list[dict[str, Any]]:
+        """Every system's rewrites of every data set, counted."""
+        found = []
+        for system in self.systems:
+            for data, records in self.data.items():
+                self.say(f"{system.name}: rewriting {data} ({len(records)} prompts)")
+                rewrites = completed(self._file("rewrites", system.name, data), records, system.rewrite)
+                self._rewrites[system.name, data] = rewrites
+                timed = list(records.values())[: self.settings.timed_prompts]
+                latency = completed(self._file("seconds", system.name, data), {"all": timed}, partial(_timed, system))
+                counted = measures.rewriting(records, rewrites, seed=self.settings.seed)
+                found.append({"system": system.name, "data": data, **counted, "seconds": latency["all"]["seconds"]})
+        return found
+
+    def golden_gain(self) -> list[dict[str, Any]]:
+        """What the rewrites do to the golden responses under every test model."""
+        found = []
+        for test_model, source in self.test_models.items():
+            for data, records in self.data.items():
+                self.say(f"{test_model}: measuring golden responses of {data}")
+                measured = self._likelihoods(test_model, source, data)
+                for system in self.systems:
+                    gains, left_out = measures.gains(records, self._rewrites[system.name, data], measured)
+                    self._gains[system.name, data, test_model] = gains
+                    if (entry := measures.golden_gain(gains, left_out, seed=self.settings.seed)) is not None:
+                        found.append({"system": system.name, "data": data, "test_model": test_model, **entry})
+        return found
+
+    def _likelihoods(self, test_model: str, source: str, data: str) -> dict[str, dict[str, Any]]:
+        prompts: dict[str, tuple[OptimizationRequest, str]] = {}
+        for key, record in self.data[data].items():
+            if record.golden_response is None:
+                continue
+            request = OptimizationRequest(
+                record.instruction, context=record.context, golden_response=record.golden_response
+            )
+            proposed = (self._rewrites[system.name, data][key]["text"] for system in self.systems)
+            for text in (record.instruction, *proposed):
+                prompts[measures.likelihood_key(key, text)] = (request, text)
+        measure = ResponseLikelihood(load_generator(source), max_response_tokens=self.settings.max_response_tokens)
+
+        def compute(batch: Sequence[tuple[OptimizationRequest, str]]) -> list[dict[str, Any]]:
+            return [
+                {"error": "too long for the test model"} if isinstance(value, PromptTooLongError) else {"value": value}
+                for value in golden_log_likelihoods(measure, batch)
+            ]
+
+        return completed(self._file("golden", test_model, data), prompts, compute)
+
+    def preference(self) -> list[dict[str, Any]]:
+        """How often each optimizer's adapter made the chosen of two rewrites likelier, against its base."""
+        found = []
+        for system in self.systems:
+            for data, records in self.data.items():
+                rejecting = self._rewrites.get((self.settings.preference or "", data))
+                pairs, left_out = measures.preference_pairs(records, rejecting)
+                if not system.is_optimizer or not pairs:
+                    continue
+                self.say(f"{system.name}: preference accuracy on {data} ({len(pairs)} pairs)")
+                compute = partial(self._prefers, system, records, pairs)
+                ledger = completed(self._file("preference", system.name, data), {key: key for key in pairs}, compute)
+                right = sum(fields["margin"] > 0 for fields in ledger.values())
+                accuracy = asdict(statistics.share(right, len(ledger)))
+                found.append(
+                    {
+                        "system": system.name,
+                        "data": data,
+                        "rows": len(ledger),
+                        "accuracy": accuracy,
+                        "left_out": left_out,
+                    }
+                )
+        return found
+
+    def _prefers(
+        self, system: System, records: Mapping[str, Record], pairs: Mapping[str, tuple[str, str]], keys: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """By how much the chosen rewrite's implicit reward exceeds the rejected one's, in nats.
+
+        That is the log-ratio of model and base (DPO, arXiv 2305.18290, section 4).
+        """
+        template = system.optimizer().template
+        replies = [
+            (template.render(request_of(records[key])), template.reply_for(text, records[key].instruction))
+            for key in keys
+            for text in pairs[key]
+        ]
+        checkpoint = resolve(system.settings.model, system.settings.adapter)
+        model = TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
+        base = TransformersGenerator.from_pretrained(checkpoint.model)
+        ratios = [
+            after - before
+            for after, before in zip(
+                ResponseLikelihood(model).sums(replies), ResponseLikelihood(base).sums(replies), strict=True
+            )
+        ]
+        return [{"margin": chosen - rejected} for chosen, rejected in zip(ratios[::2], ratios[1::2], strict=True)]
+
+    def benchmarks(self) -> list[dict[str, Any]]:
+        """Task accuracy, naive against optimized."""
+        if (wanted := self.settings.benchmarks) is None:
+            return []
+        from fipo_model.evaluation.accuracy import Benchmarks  # brings lm-eval, which takes seconds to import
+
+        measured = Benchmarks(wanted, self.folder, self.settings.seed)
+        found: list[dict[str, Any]] = []
+        for system in self.systems:
+            if system.name in wanted.systems or (not wanted.systems and system.is_optimizer):
+                self.say(f"{system.name}: the benchmarks {', '.join(wanted.names)}")
+                found += measured.accuracies(system, self.test_models)
+        return found
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Every prompt of every system that changes prompts by a model, before and after, for the page."""
+        return [
+            {
+                "id": key,
+                "system": system.name,
+                "data": data,
+                "naive": record.instruction,
+                **{name: self._rewrites[system.name, data][key][name] for name in ("text", "proposed", "outcome")},
+                "detail": self._rewrites[system.name, data][key]["detail"],
+                "context": record.context,
+                "golden_response": record.golden_response,
+                "gains": {
+                    test_model: gains[key]
+                    for test_model in self.test_models
+                    if key in (gains := self._gains[system.name, data, test_model])
+                },
+            }
+            for system in self.systems
+            if system.settings.kind != "identity"
+            for data, records in self.data.items()
+            for key, record in records.items()
+        ]
+
+    def _file(self, *parts: str) -> Path:
+        *folders, last = (part.replace("/", "_") for part in parts)
+        return self.folder.joinpath(*folders, f"{last}.jsonl")
+
+
+def _fingerprint(system: SystemSettings) -> str | None:
+    """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
+    if system.kind != "optimizer" or (adapter := resolve(system.model, system.adapter).adapter) is None:
+        return None
+    with (Path(adapter) / "adapter_model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _short(source: str) -> str:
+    return Path(source).resolve().name if Path(source).is_dir() else source
+
+
+def _timed(system: System, batches: Sequence[list[Record]]) -> list[dict[str, Any]]:
+    return [{"seconds": system.time(records)} for records in batches]

@@ -1,0 +1,118 @@
+"""What an evaluation is told: the recipe of `fipo eval`."""
+
+from dataclasses import field
+from typing import Literal, get_args
+
+from fipo_model.data.records import Format
+from fipo_model.errors import explain_missing
+from fipo_model.recipes import STRICT
+from fipo_model.weights import DEFAULT_MODEL
+
+with explain_missing("eval", "pydantic"):
+    from pydantic.dataclasses import dataclass as checked
+
+BenchmarkName = Literal["gsm8k", "bbh", "piqa", "cosmosqa", "mmlu"]
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class DataSettings:
+    """Prompts to rewrite, with golden responses and reference rewrites where there are any."""
+
+    path: str
+    """A JSONL file of records, or a hub data set."""
+    format: Format | None = None
+    held_out: float | None = None
+    """Evaluate only on the part that a training run with the same share and `split_seed` keeps apart."""
+    split_seed: int = 0
+    limit: int | None = None
+    """Use only so many records, the first ones."""
+
+    def __post_init__(self) -> None:
+        if self.held_out is not None and not 0 < self.held_out <= 1:
+            raise ValueError(f"held_out must be in (0, 1], but is {self.held_out}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit must be at least 1")
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class SystemSettings:
+    """Something that makes another prompt of a naive one: an optimizer, or a control."""
+
+    kind: Literal["optimizer", "identity", "repeat", "reference"] = "optimizer"
+    """`identity` leaves every prompt alone, `repeat` says it twice, `reference` is the record's own chosen rewrite."""
+    model: str | None = None
+    """For an optimizer: a directory, a hub id, or by default FIPO's own weights."""
+    adapter: str | None = None
+    template: str | None = None
+    """A template's name or file; by default the model's own."""
+    candidates: int = 1
+    judge: bool = False
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError("candidates must be at least 1")
+        if self.kind != "optimizer" and (self.model or self.adapter or self.template or self.judge):
+            raise ValueError(f"a control of the kind {self.kind} has no model")
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class ServerSettings:
+    """A test model behind an OpenAI-compatible server that gives likelihoods of prompts (completions with `echo`)."""
+
+    base_url: str
+    """Usually ends in /v1. A key is read from OPENAI_API_KEY."""
+    name: str
+    tokenizer: str | None = None
+    """Directory or hub id of its tokenizer, by default the hub id `name`."""
+    context: int = 4096
+    """Tokens its context holds. A server does not say, and would cut what is longer."""
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class BenchmarkSettings:
+    """Task accuracy on the paper's five benchmarks."""
+
+    path: str | None = None
+    """A directory of JSONL files, one for each benchmark; by default the hub's data sets."""
+    names: list[BenchmarkName] = field(default_factory=lambda: [*get_args(BenchmarkName)])
+    systems: list[str] = field(default_factory=list)
+    """Which of the systems are measured; by default all that are optimizers."""
+    levels: list[Literal["instance", "task"]] = field(default_factory=lambda: ["instance"])
+    """`instance`: each question is rewritten, as in the paper. `task`: one instruction for each benchmark is."""
+    scorings: list[Literal["likelihood", "letter"]] = field(default_factory=lambda: ["likelihood"])
+    """By the likelihood of the choices' texts, or as in the paper by the option's letter."""
+    limit: int | None = None
+    """Rows of each benchmark, drawn by the seed."""
+    servers: list[ServerSettings] = field(default_factory=list)
+    """More test models, for the benchmarks only."""
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class EvaluationSettings:
+    """An evaluation of optimizers and controls on the same prompts."""
+
+    output: str
+    """Directory of the results. Run again with the same settings, an evaluation goes on there."""
+    title: str = "Naive prompts against optimized ones"
+    data: dict[str, DataSettings]
+    systems: dict[str, SystemSettings]
+    test_models: list[str] = field(default_factory=lambda: [DEFAULT_MODEL])
+    """Under which the golden responses are measured and the benchmarks answered: directories or hub ids."""
+    max_response_tokens: int | None = None
+    """Measure only the golden responses' first tokens; by default all of them."""
+    preference: str | None = None
+    """The system whose rewrites stand for the rejected ones where a record has none, to measure preference accuracy."""
+    benchmarks: BenchmarkSettings | None = None
+    timed_prompts: int = 20
+    """So many prompts of each data set are also rewritten one at a time, for the latency."""
+    seed: int = 0
+    """Of the samples, the bootstrap and the benchmarks' rows."""
+
+    def __post_init__(self) -> None:
+        if not self.data or not self.systems:
+            raise ValueError("an evaluation needs at least one data set and one system")
+        named = [*([self.preference] if self.preference else []), *(self.benchmarks.systems if self.benchmarks else [])]
+        if unknown := [name for name in named if name not in self.systems]:
+            raise ValueError(f"there is no system {unknown[0]!r}; the systems are {', '.join(self.systems)}")
+        if (self.max_response_tokens is not None and self.max_response_tokens < 1) or self.timed_prompts < 0:
+            raise ValueError("max_response_tokens must be at least 1, timed_prompts not negative")

@@ -1,0 +1,105 @@
+"""What is compared: optimizers, and controls that need no model."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fipo_model.data.records import Record
+from fipo_model.errors import InputError
+from fipo_model.evaluation.settings import SystemSettings
+from fipo_model.optimizer import PromptOptimizer
+from fipo_model.templates import find_template
+from fipo_model.types import OptimizationRequest, OptimizedPrompt
+
+_WHAT = {
+    "identity": "every prompt as it is",
+    "repeat": "every prompt said twice, which alone makes a small model more certain",
+    "reference": "the rewrites that came with the data",
+}
+
+
+class System:
+    """One way to make another prompt of a naive one, loaded when it is first asked."""
+
+    def __init__(self, name: str, settings: SystemSettings, seed: int) -> None:
+        self.name = name
+        self.settings = settings
+        self._seed = seed
+        self._optimizer: PromptOptimizer | None = None
+
+    @property
+    def is_optimizer(self) -> bool:
+        return self.settings.kind == "optimizer"
+
+    def optimizer(self) -> PromptOptimizer:
+        """The optimizer of a system that is one."""
+        if self._optimizer is None:
+            wanted = self.settings
+            self._optimizer = PromptOptimizer.from_pretrained(
+                wanted.model,
+                adapter=wanted.adapter,
+                template=find_template(wanted.template) if wanted.template else None,
+                judge=wanted.judge,
+                candidates=wanted.candidates,
+                seed=self._seed,
+            )
+        return self._optimizer
+
+    def describe(self) -> dict[str, str]:
+        """What a reader of the results has to know of it."""
+        if not self.is_optimizer:
+            return {"what": _WHAT[self.settings.kind], "model": "none", "template": "none"}
+        optimizer = self.optimizer()
+        sampled = f", the best of {optimizer.candidates} samples" if optimizer.candidates > 1 else ""
+        what = f"rewrites by {optimizer.generator.name}{sampled}"
+        return {"what": what, "model": optimizer.generator.name, "template": optimizer.template.name}
+
+    def rewrite(self, records: Sequence[Record]) -> list[dict[str, Any]]:
+        """For each record the prompt to use (`text`), what was proposed, and what became of that."""
+        if not self.is_optimizer:
+            return [self._control(record) for record in records]
+        requests = [request_of(record) for record in records]
+        results = self.optimizer().optimize_each(requests)
+        return [_as_fields(result, record.instruction) for result, record in zip(results, records, strict=True)]
+
+    def time(self, records: Sequence[Record]) -> dict[str, float] | None:
+        """Seconds for one prompt at a time: the median and the 95th percentile. None where no model is asked."""
+        if not self.is_optimizer or len(records) < 2:
+            return None
+        before = self.optimizer()
+        # A fresh one, which remembers no result; the model is the same.
+        optimizer = PromptOptimizer(
+            before.generator, template=before.template, judge=before.judge, candidates=before.candidates
+        )
+        seconds = []
+        for record in records:
+            started = time.perf_counter()
+            optimizer.optimize_each([request_of(record)])
+            seconds.append(time.perf_counter() - started)
+        return {"p50": statistics.median(seconds), "p95": statistics.quantiles(seconds, n=20)[-1]}
+
+    def _control(self, record: Record) -> dict[str, Any]:
+        naive = record.instruction
+        if self.settings.kind == "reference" and record.chosen is None:
+            return {"outcome": "error", "detail": "the record has no chosen rewrite", "text": naive, "proposed": None}
+        texts = {"identity": naive, "repeat": f"{naive}\n\n{naive}", "reference": record.chosen or naive}
+        text = texts[self.settings.kind]
+        return {
+            "outcome": "unchanged" if text == naive else "optimized",
+            "detail": "",
+            "text": text,
+            "proposed": text,
+        }
+
+
+def request_of(record: Record) -> OptimizationRequest:
+    """A record as an optimizer meets it in use: the prompt and its context, without responses."""
+    return OptimizationRequest(record.instruction, context=record.context)
+
+
+def _as_fields(result: OptimizedPrompt | InputError, naive: str) -> dict[str, Any]:
+    if isinstance(result, InputError):
+        return {"outcome": "error", "detail": str(result), "text": naive, "proposed": None}
+    proposed = next((c.text for c in result.candidates if c.outcome == result.outcome), None)
+    return {"outcome": result.outcome, "detail": result.detail, "text": result.text, "proposed": proposed}

@@ -1,0 +1,186 @@
+"""`fipo eval` from the recipe to the page, on a two-layer model."""
+
+import json
+import shutil
+
+import pytest
+
+from fipo_model.errors import InputError, ModelError
+
+pytestmark = pytest.mark.tiny
+
+ROWS = [
+    {"id": "a", "instruction": "Name a colour.", "golden_response": "Blue.", "optimized": "Name one bright colour."},
+    {"id": "b", "instruction": "Invent a word for a {thing}.", "golden_response": "Townlet, a small, quiet town."},
+    {"id": "c", "instruction": "Tell a long story.", "context": "A quiet town.", "golden_response": "Once, in a town,"},
+    {"id": "d", "instruction": "Name 3 towns.", "optimized": "Name 3 small towns.", "rejected": "Name towns."},
+    {"id": "e", "instruction": ""},
+]
+
+
+@pytest.fixture
+def make(tiny_model, tmp_path):
+    """An evaluation's settings: make(seed=1) is the usual one with another seed."""
+    data = tmp_path / "data.jsonl"
+    data.write_text("\n".join(map(json.dumps, ROWS)))
+
+    def settings(**changes):
+        from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
+
+        usual = {
+            "output": str(tmp_path / "out"),
+            "data": {"own": DataSettings(path=str(data))},
+            "systems": {
+                "optimizer": SystemSettings(model=str(tiny_model), template="fipo-2"),
+                "identity": SystemSettings(kind="identity"),
+                "repeat": SystemSettings(kind="repeat"),
+                "reference": SystemSettings(kind="reference"),
+            },
+            "test_models": [str(tiny_model)],
+            "timed_prompts": 2,
+        }
+        return EvaluationSettings(**(usual | changes))
+
+    return settings
+
+
+def run(settings):
+    from fipo_model.evaluation.run import evaluate
+
+    return evaluate(settings)
+
+
+def by_system(entries):
+    return {entry["system"]: entry for entry in entries}
+
+
+def test_results_and_page_are_made_of_paired_figures(make, tmp_path):
+    results = run(make())
+    gains = by_system(results["golden_gain"])
+    assert gains["identity"]["gain"] == {"value": 0.0, "low": 0.0, "high": 0.0, "level": 0.95}
+    assert gains["identity"]["unchanged"] == 1
+    assert gains["repeat"]["gain"]["value"] != 0
+    assert gains["repeat"]["rows"] == 3
+    assert gains["repeat"]["left_out"] == {"no golden response": 1}
+    assert by_system(results["rewriting"])["optimizer"]["seconds"]["p50"] > 0
+    assert by_system(results["rewriting"])["reference"]["outcomes"] == {"error": 2, "optimized": 2}
+    assert by_system(results["preference"])["optimizer"]["rows"] == 1
+    assert "instruction" in results["bad_rows"]["own"][0]
+    made = results["made"]
+    assert made["settings"]["test_models"]
+    assert made["versions"]["torch"]
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == json.loads(json.dumps(results))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Townlet, a small, quiet town." in page
+
+
+def test_the_golden_gain_is_what_the_likelihoods_say(make, tiny_model):
+    from fipo_model.backends.hf import TransformersGenerator
+    from fipo_model.backends.likelihood import ResponseLikelihood
+
+    def likelihood(prompt):
+        measure = ResponseLikelihood(TransformersGenerator.from_pretrained(tiny_model))
+        (value,) = measure.log_likelihoods([([{"role": "user", "content": prompt}], "Blue.")])
+        return value
+
+    found = by_system(run(make(timed_prompts=0))["golden_gain"])["reference"]
+    expected = likelihood("Name one bright colour.") - likelihood("Name a colour.")
+    # One of three prompts has a reference; the others are left alone.
+    assert found["gain"]["value"] == pytest.approx(expected / 3, abs=1e-4)
+
+
+def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(make, tmp_path, monkeypatch):
+    from fipo_model.evaluation import run as module
+
+    whole = run(make(output=str(tmp_path / "whole")))
+    asked = []
+
+    def killed(measure, batch):
+        asked.append(batch)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "golden_log_likelihoods", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(make())
+    rewrites = tmp_path / "out" / "measured" / "rewrites" / "optimizer" / "own.jsonl"
+    before = rewrites.read_bytes()
+    again = run(make())
+    assert rewrites.read_bytes() == before
+    assert again["golden_gain"] == whole["golden_gain"]
+    assert again["preference"] == whole["preference"]
+
+
+def test_a_directory_with_other_settings_is_refused_with_the_difference(make, tmp_path):
+    run(make(timed_prompts=0))
+    with pytest.raises(InputError, match="seed is 1, was 0"):
+        run(make(timed_prompts=0, seed=1))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds no evaluation"):
+        run(make(output=str(other)))
+
+
+def test_a_test_model_without_a_chat_template_is_refused_before_anything_is_measured(make, altered, tmp_path):
+    model = altered()
+    (model / "chat_template.jinja").unlink(missing_ok=True)
+    config = model / "tokenizer_config.json"
+    fields = json.loads(config.read_text())
+    fields.pop("chat_template", None)
+    config.write_text(json.dumps(fields))
+    plain = shutil.copytree(model, tmp_path / "plain")
+    with pytest.raises(ModelError, match="no chat template"):
+        run(make(test_models=[str(plain)]))
+    assert not (tmp_path / "out" / "measured").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft
+def test_preference_accuracy_is_the_share_of_pairs_the_model_gets_right_against_its_base(make, tiny_model, tmp_path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from fipo_model.evaluation.settings import SystemSettings
+
+    # An untrained adapter changes nothing, so no pair is told apart.
+    adapter = tmp_path / "adapter"
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")).save_pretrained(adapter)
+    systems = {"optimizer": SystemSettings(model=str(tiny_model), adapter=str(adapter), template="fipo-2")}
+    results = run(make(systems=systems, timed_prompts=0))
+    assert results["preference"][0]["accuracy"]["value"] == 0
+
+
+def test_benchmarks_compare_naive_and_rewritten_questions_row_by_row(make, tmp_path):
+    from fipo_model.evaluation.settings import BenchmarkSettings
+
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    rows = [
+        {
+            "id": f"p{n}",
+            "question": f"How to name colour {n}?",
+            "choices": ["Say blue.", "Eat a town."],
+            "answer": n % 2,
+        }
+        for n in range(9)
+    ]
+    (folder / "piqa.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    wanted = BenchmarkSettings(
+        path=str(folder), names=["piqa"], levels=["instance", "task"], scorings=["likelihood", "letter"], limit=4,
+        systems=["optimizer", "identity", "repeat"],
+    )  # fmt: skip
+    results = run(make(benchmarks=wanted, timed_prompts=0))
+    found = results["benchmarks"]
+    assert len(found) == 3 * 2 * 2
+    for entry in found:
+        assert entry["rows"] == 4
+        change = entry["optimized"]["value"] - entry["naive"]["value"]
+        assert entry["difference"]["value"] == pytest.approx(change)
+        if entry["system"] == "identity":
+            assert entry["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0, "level": 0.95}
+    answers = tmp_path / "out" / "measured" / "benchmarks" / "answers" / "piqa" / "instance" / "letter"
+    kept = {path.name for path in answers.rglob("*.jsonl")}
+    assert kept == {"naive.jsonl", "optimizer.jsonl", "repeat.jsonl"} - (
+        {"optimizer.jsonl"} if found[0]["outcomes"].get("optimized", 0) == 0 else set()
+    )

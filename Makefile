@@ -2,11 +2,12 @@
 # make test    install what is missing; lint, types, tests
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the default weights on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
+# make weights     train FIPO's own adapter again from ../shared/data; about an hour on two cores
 # make gpu     tests and benchmarks marked for a GPU; says so where there is none
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench train-demo gpu clean
+.PHONY: demo test bench train-demo weights gpu clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -38,6 +39,10 @@ train-demo: .venv/installed
 	$(BIN)/fipo train preference examples/recipes/ipo.toml $(DEMO)
 	$(BIN)/fipo train iterative examples/recipes/ipl.toml $(DEMO) --set rounds=2 --set max_new_tokens=48
 	$(BIN)/fipo optimize --model runs/ipl "Tell me about photography techniques."
+
+weights: .venv/installed
+	$(BIN)/fipo weights pull
+	$(BIN)/python examples/default_weights.py ../shared/data runs/default
 
 gpu: .venv/installed
 	@$(BIN)/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())" \

@@ -2,12 +2,13 @@
 
     python examples/quickstart.py
 
-The same small model rewrites and answers. It is not trained to rewrite yet: most of what it proposes is turned down by
-the fidelity checks or the judge, and then your prompt is kept, unchanged. That is the point of showing it.
+The same small model rewrites and answers. Whether a rewrite helps is measured: by how much likelier a good response
+becomes. Where one was turned down or nothing was proposed, your prompt is kept, unchanged, and the table says why.
 """
 
 import logging
 import time
+from dataclasses import replace
 
 import dspy
 from downstream import PlainAdapter, dspy_model, langchain_model
@@ -17,17 +18,32 @@ from rich.table import Table
 
 from fipo_integrations.dspy import FIPO
 from fipo_integrations.langchain import FIPORunnable
-from fipo_model import LLMJudge, OptimizationRequest, OptimizedPrompt, PromptOptimizer
+from fipo_model import LLMJudge, OptimizationRequest, OptimizedPrompt, PromptOptimizer, weights
+from fipo_model.backends.hf import TransformersGenerator
+from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
 
 console = Console()
 
-NAIVE_PROMPTS = [
-    OptimizationRequest("Tell me about photography techniques."),
-    OptimizationRequest("Explain recursion to a {audience} in 3 sentences."),
-    OptimizationRequest("Summarize the text.", context="Rain falls when droplets in a cloud grow too heavy to float."),
-    OptimizationRequest('Translate "good morning" into French.'),
-    OptimizationRequest("Write a haiku about the sea."),
-]
+# Prompts, and a good response to each: only for measuring, the optimizer does not see them.
+RESPONSES = {
+    OptimizationRequest("Tell me about photography techniques."): (
+        "Good photographs start with light. Learn how aperture, shutter speed and ISO work together, use the rule of "
+        "thirds to place your subject, try long exposures for moving water and a shallow depth of field for portraits."
+    ),
+    OptimizationRequest("Explain recursion to a {audience} in 3 sentences."): (
+        "Recursion is when a function solves a problem by calling itself on a smaller piece of it. Each call waits for "
+        "the answer of the next, until a piece is so small that its answer is known. Then the answers are put together."
+    ),
+    OptimizationRequest(
+        "Summarize the text.", context="Rain falls when droplets in a cloud grow too heavy to float."
+    ): ("When the droplets in a cloud become too heavy, they fall as rain."),
+    OptimizationRequest('Translate "good morning" into French.'): '"Good morning" in French is "Bonjour".',
+    OptimizationRequest("How do I keep basil alive on a windowsill?"): (
+        "Give your basil six hours of sunlight, water it when the top of the soil feels dry, and make sure that the "
+        "pot drains well. Pinch off the flowers and harvest from the top, so the plant stays bushy."
+    ),
+}
+NAIVE_PROMPTS = [*RESPONSES]
 
 
 def show(title: str, results: list[OptimizedPrompt]) -> None:
@@ -49,26 +65,46 @@ def _plain(text: str) -> str:
     return text.replace("[", "\\[")  # rich reads square brackets as markup
 
 
-def on_its_own(optimizer: PromptOptimizer) -> None:
+def on_its_own(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
     """A batch of prompts, one model call."""
-    show("1. On its own", optimizer.optimize_batch(NAIVE_PROMPTS))
+    results = optimizer.optimize_batch(NAIVE_PROMPTS)
+    show("1. On its own", results)
+    gains = measured([result for result in results if result.is_rewritten], model)
+    better = sum(gain > 0 for gain in gains)
+    mean = f", {sum(gains) / len(gains):+.3f} nats per token on average" if gains else ""
+    console.print(
+        f"{len(gains)} of {len(results)} prompts were rewritten. A good response became likelier after {better} of them"
+        f"{mean}.\nFive prompts prove nothing: the figures with intervals are in the model card.\n"
+    )
 
 
-def in_a_judged_search(optimizer: PromptOptimizer) -> None:
+def measured(results: list[OptimizedPrompt], model: TransformersGenerator) -> list[float]:
+    """What each rewrite changes in the log-likelihood of a good response."""
+    prompts = [
+        (replace(result.request, golden_response=RESPONSES[result.request]), text)
+        for result in results
+        for text in (result.request.instruction, result.text)
+    ]
+    found = [float(value) for value in golden_log_likelihoods(ResponseLikelihood(model), prompts)]
+    return [after - before for before, after in zip(found[::2], found[1::2], strict=True)]
+
+
+def in_a_judged_search(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
     """Several candidates for one prompt; only one that beats the naive prompt in both orders is used."""
-    searching = PromptOptimizer(optimizer.generator, judge=LLMJudge(optimizer.generator), candidates=4, seed=0)
+    judge = LLMJudge(model)
+    searching = PromptOptimizer(optimizer.generator, template=optimizer.template, judge=judge, candidates=4, seed=0)
     result = searching.optimize(NAIVE_PROMPTS[0])
     outcomes = ", ".join(candidate.outcome for candidate in result.candidates)
     console.print(f"\n[bold]Four candidates and a judge:[/] {outcomes}\nprompt to use: {_plain(result.text)}\n")
 
 
-def in_langchain(optimizer: PromptOptimizer) -> None:
+def in_langchain(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
     """`prompt | fipo | model`: the system prompt is rewritten on its way, the user's message is not touched."""
     prompt = ChatPromptTemplate.from_messages(
         [("system", "Answer the question about {topic} briefly."), ("human", "{question}")]
     )
     fipo = FIPORunnable(optimizer=optimizer)
-    chain = prompt | fipo | langchain_model(optimizer.generator)
+    chain = prompt | fipo | langchain_model(model)
     asked = {"topic": "geography", "question": "What is the capital of France?"}
     console.print("[bold]2. In a LangChain chain:[/] prompt | fipo | model")
     naive = prompt.invoke(asked).to_messages()[0].text
@@ -78,7 +114,7 @@ def in_langchain(optimizer: PromptOptimizer) -> None:
     console.print(f"ai: {_plain(chain.invoke(asked).text)}\n")
 
 
-def in_dspy(optimizer: PromptOptimizer) -> None:
+def in_dspy(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
     """Compile a program: every predictor's instruction in one batch, no metric and no labels needed."""
     program = dspy.Predict(dspy.Signature("question -> answer", "Answer the question about geography."))
     compiled = FIPO(optimizer=optimizer).compile(program)
@@ -87,7 +123,7 @@ def in_dspy(optimizer: PromptOptimizer) -> None:
         console.print(
             f"{row['name']}: {row['outcome']}\n  naive: {_plain(row['naive'])}\n  to use: {_plain(row['text'])}"
         )
-    with dspy.context(lm=dspy_model(optimizer.generator), adapter=PlainAdapter()):
+    with dspy.context(lm=dspy_model(model), adapter=PlainAdapter()):
         console.print(f"answer: {_plain(compiled(question='What is the capital of France?').answer)}\n")
 
 
@@ -97,10 +133,9 @@ def main() -> None:
     started = time.perf_counter()
     with console.status("loading the default weights"):
         optimizer = PromptOptimizer.from_pretrained()
-    on_its_own(optimizer)
-    in_a_judged_search(optimizer)
-    in_langchain(optimizer)
-    in_dspy(optimizer)
+        model = TransformersGenerator.from_pretrained(weights.ready())  # untrained: it answers, judges and measures
+    for show_it in (on_its_own, in_a_judged_search, in_langchain, in_dspy):
+        show_it(optimizer, model)
     console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.generator.name}.")
 
 

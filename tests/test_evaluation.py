@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -166,6 +167,12 @@ def test_recipes_that_cannot_be_used_are_refused_with_the_reason(tmp_path, recip
     path.write_text(recipe)
     with pytest.raises(InputError, match=message):
         read(path, EvaluationSettings)
+
+
+def test_the_recipe_that_comes_along_can_be_used():
+    settings = read(Path(__file__).parents[1] / "examples" / "recipes" / "eval.toml", EvaluationSettings)
+    assert {system.kind for system in settings.systems.values()} == {"optimizer", "repeat", "reference"}
+    assert settings.data["bpo"].held_out == settings.data["pairs"].held_out
 
 
 def test_the_held_out_part_is_the_share_asked_for_and_the_same_for_everyone():

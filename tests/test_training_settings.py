@@ -25,6 +25,7 @@ KINDS: dict[str, type[SFTSettings]] = {
     "qlora": PreferenceSettings,
     "ipl": IterativeSettings,
     "paper-70b": IterativeSettings,
+    "default": SFTSettings,
 }
 SMALL = 'output = "run"\n[data]\ntrain = "pairs.jsonl"\n'
 
@@ -43,7 +44,8 @@ def test_the_recipes_that_come_along_can_be_used(name: str) -> None:
 
 
 def test_no_recipe_is_left_out_of_that_test() -> None:
-    assert {file.stem for file in RECIPES.glob("*.toml")} == set(KINDS)
+    # test_evaluation.py has the recipe of `fipo eval`.
+    assert {file.stem for file in RECIPES.glob("*.toml")} == {*KINDS, "eval"}
 
 
 def test_a_small_recipe_has_the_defaults(recipe: Path) -> None:

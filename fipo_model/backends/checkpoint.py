@@ -1,5 +1,7 @@
 """What a model's name stands for: a base, perhaps an adapter on it, and the template it was trained with.
 
+No name at all stands for FIPO's own: the default weights with the adapter that comes with the package.
+
 A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; inference and training
 meet only there. The template is one of FIPO's own by its name, or a file beside `fipo.json`.
 """
@@ -25,8 +27,11 @@ class Checkpoint:
 def resolve(model: str | Path | None, adapter: str | Path | None) -> Checkpoint:
     """Find base, adapter and template. The default weights are fetched if they are what is wanted and not there yet.
 
-    `model` may itself be an adapter's directory; its base is then the one the adapter names.
+    `model` may itself be an adapter's directory; its base is then the one the adapter names. `weights.DEFAULT_MODEL` as
+    the model stands for the default weights as they are, untrained.
     """
+    if model is None and adapter is None:
+        adapter = weights.DEFAULT_ADAPTER
     if model is not None and adapter is None and _is_adapter(Path(model)):
         model, adapter = None, model
     source = adapter if adapter is not None else model

@@ -173,7 +173,8 @@ class _Job:
             for data, records in self.data.items():
                 rejecting = self._rewrites.get((self.settings.preference or "", data))
                 pairs, left_out = measures.preference_pairs(records, rejecting)
-                if not system.is_optimizer or not pairs:
+                # A model without an adapter is its own base, and prefers nothing to it.
+                if not pairs or _fingerprint(system.settings) is None:
                     continue
                 self.say(f"{system.name}: preference accuracy on {data} ({len(pairs)} pairs)")
                 compute = partial(self._prefers, system, records, pairs)

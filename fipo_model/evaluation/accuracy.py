@@ -28,8 +28,8 @@ from fipo_model.evaluation.systems import System
 with explain_missing("eval", "lm_eval"):
     from lm_eval.api.model import LM
 
-# Questions answered between two writes to disk. lm-eval sets up a run for each, which takes about a second.
-_AT_ONCE = 100
+# Questions answered between two writes to disk: minutes on a CPU. lm-eval sets up a run for each, in about a second.
+_AT_ONCE = 20
 
 _TestModel = tuple[str, str | ServerSettings]
 

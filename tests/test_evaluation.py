@@ -172,7 +172,7 @@ def test_recipes_that_cannot_be_used_are_refused_with_the_reason(tmp_path, recip
 def test_the_recipe_that_comes_along_can_be_used():
     settings = read(Path(__file__).parents[1] / "examples" / "recipes" / "eval.toml", EvaluationSettings)
     assert {system.kind for system in settings.systems.values()} == {"optimizer", "repeat", "reference"}
-    assert settings.data["bpo"].held_out == settings.data["pairs"].held_out
+    assert settings.data["bpo"].held_out == settings.data["oneprompted"].held_out
 
 
 def test_the_held_out_part_is_the_share_asked_for_and_the_same_for_everyone():

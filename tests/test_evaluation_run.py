@@ -185,3 +185,19 @@ def test_benchmarks_compare_naive_and_rewritten_questions_row_by_row(make, tmp_p
     assert kept == {"naive.jsonl", "optimizer.jsonl", "repeat.jsonl"} - (
         {"optimizer.jsonl"} if found[0]["outcomes"].get("optimized", 0) == 0 else set()
     )
+
+
+def test_a_rewritten_question_counts_by_its_own_answer(make, tmp_path, monkeypatch):
+    from fipo_model.evaluation import accuracy
+    from fipo_model.evaluation.settings import BenchmarkSettings
+
+    def right_if_said_twice(model, scored, *, texts, **options):
+        return ["\n\n" in text for text in texts]
+
+    choices = ["Say blue.", "Eat a town."]
+    rows = [{"id": f"p{n}", "question": f"Name {n}?", "choices": choices, "answer": 0} for n in range(9)]
+    (tmp_path / "piqa.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.setattr(accuracy, "score", right_if_said_twice)
+    wanted = BenchmarkSettings(path=str(tmp_path), names=["piqa"], systems=["repeat"])
+    (entry,) = run(make(benchmarks=wanted, timed_prompts=0))["benchmarks"]
+    assert [entry[name]["value"] for name in ("naive", "optimized", "difference")] == [0, 1, 1]

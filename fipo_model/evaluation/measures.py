@@ -1,15 +1,15 @@
 """What is measured of rewrites: what became of them, what they keep, and what they do to the golden response."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from fipo_model import fidelity
 from fipo_model.data.records import Record
 from fipo_model.evaluation import statistics
-from fipo_model.evaluation.systems import request_of
-from fipo_model.types import OptimizationRequest, Outcome, count_words
+from fipo_model.evaluation.systems import judged_request_of, request_of
+from fipo_model.types import Outcome, count_words
 
 Rewrites = Mapping[str, Mapping[str, Any]]
 """By the records' ids: the fields `outcome`, `text` (the prompt to use) and `proposed`."""
@@ -55,8 +55,7 @@ def _leaks(record: Record, text: str) -> bool:
     """Whether a prompt gives away the golden response, where the naive prompt did not."""
     if record.golden_response is None:
         return False
-    request = OptimizationRequest(record.instruction, context=record.context, golden_response=record.golden_response)
-    return fidelity.golden_leaked(text, request) is not None
+    return fidelity.golden_leaked(text, judged_request_of(record)) is not None
 
 
 def gains(
@@ -99,9 +98,6 @@ def golden_gain(found: Mapping[str, float], left_out: Mapping[str, int], *, seed
         "unchanged": sum(value == 0 for value in values) / len(values),
         "left_out": dict(left_out),
     }
-
-
-Rewards = Callable[[Sequence[tuple[OptimizationRequest, str]]], Sequence[float]]
 
 
 def preference_pairs(

@@ -28,7 +28,7 @@ from fipo_model.evaluation.ledger import completed
 from fipo_model.evaluation.made import how_it_was_made
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
-from fipo_model.evaluation.systems import System, request_of
+from fipo_model.evaluation.systems import System, judged_request_of, request_of
 from fipo_model.types import OptimizationRequest
 
 RESULTS, PAGE = "results.json", "report.html"
@@ -150,9 +150,7 @@ class _Job:
         for key, record in self.data[data].items():
             if record.golden_response is None:
                 continue
-            request = OptimizationRequest(
-                record.instruction, context=record.context, golden_response=record.golden_response
-            )
+            request = judged_request_of(record)
             proposed = (self._rewrites[system.name, data][key]["text"] for system in self.systems)
             for text in (record.instruction, *proposed):
                 prompts[measures.likelihood_key(key, text)] = (request, text)

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fipo_model.data.records import Record
@@ -96,6 +97,11 @@ class System:
 def request_of(record: Record) -> OptimizationRequest:
     """A record as an optimizer meets it in use: the prompt and its context, without responses."""
     return OptimizationRequest(record.instruction, context=record.context)
+
+
+def judged_request_of(record: Record) -> OptimizationRequest:
+    """A record with its golden response, for whoever measures by it."""
+    return replace(request_of(record), golden_response=record.golden_response)
 
 
 def _as_fields(result: OptimizedPrompt | InputError, naive: str) -> dict[str, Any]:

@@ -1,24 +1,21 @@
 """The product: naive prompts in, prompts to use out. Never worse without saying so."""
 
-import contextvars
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from fipo_model import fidelity
+from fipo_model.callers import Callers
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.fidelity import FidelitySettings
+from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Generator, Sampling, generate_each
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 # Paper, appendix: candidates are sampled with temperature 0.8 and top-p 0.95.
 _TEMPERATURE = 0.8
@@ -27,11 +24,6 @@ _TOP_P = 0.95
 # that needs more is over the word limit anyway.
 _TOKENS_PER_WORD = 2
 _MEMO_SIZE = 4096
-# Waiting callers cost a sleeping thread each. Those a batch has served wake up together, and the more there are, the
-# longer the event loop waits for its turn; 64 is more than a CPU's batch or a server's share of them needs.
-_ASYNC_CALLERS = 64
-
-_Result = TypeVar("_Result")
 
 
 class PromptOptimizer:
@@ -65,6 +57,8 @@ class PromptOptimizer:
         self.seed = seed
         self._memo: OrderedDict[OptimizationRequest, OptimizedPrompt] = OrderedDict()
         self._memo_lock = threading.Lock()
+        self._callers = Callers()
+        survive_forks(self)
 
     @classmethod
     def from_pretrained(
@@ -167,15 +161,15 @@ class PromptOptimizer:
 
     async def aoptimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """`optimize` for asyncio: never blocks the event loop; concurrent calls share model batches."""
-        return await self._in_thread(lambda: self.optimize(prompt))
+        return await self._callers.run(lambda: self.optimize(prompt))
 
     async def aoptimize_each(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         """`optimize_each` for asyncio."""
-        return await self._in_thread(lambda: self.optimize_each(prompts))
+        return await self._callers.run(lambda: self.optimize_each(prompts))
 
     async def aoptimize_batch(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt]:
         """`optimize_batch` for asyncio."""
-        return await self._in_thread(lambda: self.optimize_batch(prompts))
+        return await self._callers.run(lambda: self.optimize_batch(prompts))
 
     def propose_each(self, requests: Sequence[OptimizationRequest]) -> list[tuple[Candidate, ...] | InputError]:
         """What the model proposes for each request, checked but not decided, with the error in its place.
@@ -194,6 +188,10 @@ class PromptOptimizer:
                 proposals[index] = self._check(own, requests[index])
         return [proposals[index] for index in range(len(requests))]
 
+    def check(self, text: str, request: OptimizationRequest) -> Candidate:
+        """A rewrite from elsewhere by the rules that this optimizer's own go by."""
+        return fidelity.check(text, request, self.settings, self.template)
+
     def _sampling(self, word_limit: int) -> Sampling:
         greedy = Sampling(max_new_tokens=_TOKENS_PER_WORD * word_limit + 16, seed=self.seed)
         return greedy if self.candidates == 1 else replace(greedy, temperature=_TEMPERATURE, top_p=_TOP_P)
@@ -210,7 +208,7 @@ class PromptOptimizer:
                 cut = f"the model was cut off after {reply.completion_tokens} tokens"
                 checked[Candidate(text=text, outcome="truncated", detail=cut)] = None
             else:
-                checked[fidelity.check(text, request, self.settings, self.template)] = None
+                checked[self.check(text, request)] = None
         return tuple(checked)
 
     def _decide(
@@ -281,35 +279,18 @@ class PromptOptimizer:
             if len(self._memo) > _MEMO_SIZE:
                 self._memo.popitem(last=False)
 
-    @cached_property
-    def _callers(self) -> "ThreadPoolExecutor":
-        # Imported here, as asyncio below: together they are half of what importing FIPO would take.
-        from concurrent.futures import ThreadPoolExecutor
-
-        # asyncio's own pool has a handful of threads, which would keep concurrent calls from meeting in one batch.
-        return ThreadPoolExecutor(_ASYNC_CALLERS, thread_name_prefix="fipo")
-
-    @cached_property
-    def _starter(self) -> "ThreadPoolExecutor":
-        from concurrent.futures import ThreadPoolExecutor
-
-        # A pool starts its threads in the thread that submits. A hundred at once kept the event loop for 0.2 s.
-        return ThreadPoolExecutor(1, thread_name_prefix="fipo-starter")
-
-    async def _in_thread(self, call: Callable[[], _Result]) -> _Result:
-        import asyncio
-
-        context = contextvars.copy_context()  # as asyncio.to_thread does: tracing and settings follow the caller
-        started = await asyncio.wrap_future(self._starter.submit(lambda: self._callers.submit(context.run, call)))
-        return await asyncio.wrap_future(started)
-
     def __getstate__(self) -> dict[str, Any]:
-        private = ("_memo", "_memo_lock", "_callers", "_starter")
+        private = ("_memo", "_memo_lock", "_callers")
         return {name: value for name, value in self.__dict__.items() if name not in private}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._memo = OrderedDict()
+        self._memo_lock = threading.Lock()
+        self._callers = Callers()
+        survive_forks(self)
+
+    def _after_fork(self) -> None:
         self._memo_lock = threading.Lock()
 
 

@@ -29,8 +29,7 @@ from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda, RunnablePassthrough, RunnablePick
 from pydantic import ValidationError
 
-from fipo_integrations import langchain
-from fipo_integrations.langchain import EVENT, FIPORunnable, loads
+from fipo_integrations.langchain import EVENT, FIPORunnable, default, loads
 from fipo_model import Message, PromptOptimizer
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
@@ -107,9 +106,9 @@ def default_loads(monkeypatch: pytest.MonkeyPatch, generator: ScriptedGenerator)
         return PromptOptimizer(generator)
 
     monkeypatch.setattr(PromptOptimizer, "from_pretrained", load)
-    langchain._load_default.cache_clear()
+    default._load.cache_clear()
     yield loaded
-    langchain._load_default.cache_clear()
+    default._load.cache_clear()
 
 
 class TestWhatComesOut:

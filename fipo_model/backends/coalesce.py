@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fipo_model.errors import ModelError, PromptTooLongError
+from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Generator, Message, Sampling
 
 # Long enough for threads that were started together to arrive, and a hundredth of the shortest real completion.
@@ -41,6 +42,10 @@ class CoalescingGenerator:
     def __init__(self, generator: Generator, *, gathering_seconds: float = _GATHERING_SECONDS) -> None:
         self.generator = generator
         self.gathering_seconds = gathering_seconds
+        self._after_fork()
+        survive_forks(self)
+
+    def _after_fork(self) -> None:
         self._waiting: list[_Call] = []
         self._leader: _Call | None = None
         self._turn = threading.Condition()  # guards the two above; notified when a leader has finished

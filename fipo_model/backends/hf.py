@@ -14,6 +14,7 @@ from fipo_model.backends.cpu import mirror_linear_layers
 from fipo_model.backends.decoding import EnoughAreDone, SeededChoice, SharedPrefix, can_drop_rows, plan_batches
 from fipo_model.backends.loading import best_device, load_base, with_adapter
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
+from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Message, Sampling
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors", "jinja2"):
@@ -45,7 +46,8 @@ class TransformersGenerator:
 
     Calls are served one at a time (a model is not safe to run twice at once). Copies are the same object, and
     unpickling in a process that already holds the model gives that one, so nothing duplicates the weights. The model
-    is put into evaluation mode, and its own generation defaults are set aside.
+    is put into evaluation mode, and its own generation defaults are set aside. A process that is forked after loading
+    goes on with the same weights on one CPU thread; processes that load the model themselves use all of them.
     """
 
     def __init__(
@@ -78,6 +80,12 @@ class TransformersGenerator:
         self._prefix = SharedPrefix(model)
         self._lock = threading.Lock()
         self._source: tuple[Any, ...] | None = None
+        survive_forks(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        # torch's other threads are not in the child, and its OpenMP would wait for them forever.
+        torch.set_num_threads(1)
 
     @classmethod
     def from_pretrained(

@@ -1,0 +1,45 @@
+"""FIPO in LangChain: prompts are rewritten on their way to a model, or once, before deployment.
+
+`FIPORunnable` goes wherever a prompt passes: `template | FIPORunnable() | model`. `optimize_prompt` and
+`optimize_chain` rewrite templates and whole chains once. `FIPOMiddleware` does it for agents. docs/langchain.md shows
+all of them at work.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from fipo_model.errors import explain_missing
+
+with explain_missing("langchain", "langchain_core"):
+    import langchain_core  # noqa: F401 - asked for first, so that its absence is explained
+
+from fipo_integrations.langchain.chains import optimize_chain
+from fipo_integrations.langchain.chat_model import GeneratorChatModel
+from fipo_integrations.langchain.report import PromptChange, Report, Unreached
+from fipo_integrations.langchain.runnable import EVENT, OUTCOMES, FIPORunnable
+from fipo_integrations.langchain.serialization import loads
+from fipo_integrations.langchain.templates import optimize_prompt
+
+if TYPE_CHECKING:
+    from fipo_integrations.langchain.middleware import FIPOMiddleware
+
+__all__ = [
+    "EVENT",
+    "OUTCOMES",
+    "FIPOMiddleware",
+    "FIPORunnable",
+    "GeneratorChatModel",
+    "PromptChange",
+    "Report",
+    "Unreached",
+    "loads",
+    "optimize_chain",
+    "optimize_prompt",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "FIPOMiddleware":  # needs the extra `agents`, and two seconds to import
+        from fipo_integrations.langchain.middleware import FIPOMiddleware
+
+        return FIPOMiddleware
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

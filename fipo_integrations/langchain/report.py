@@ -1,0 +1,68 @@
+"""What became of the prompts of a template or a chain."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fipo_model import Candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptChange:
+    """One text of a prompt that was shown to the rewriter, and what became of it."""
+
+    where: str
+    """The attribute path from what was given to the text, such as `first.messages[0].prompt.template`."""
+    naive: str
+    text: str
+    """What stands there now: `naive` unless `outcome` is "optimized"."""
+    outcome: str
+    """One of FIPO's outcomes, or "variables_changed": the rewrite lost, doubled or moved a variable."""
+    detail: str = ""
+    """Why the naive text stays, in words."""
+    candidates: tuple[Candidate, ...] = ()
+    """Everything the rewriter proposed."""
+
+    @property
+    def diff(self) -> str:
+        """The change as lines that begin with `-` and `+`; empty if there was none."""
+        lines = difflib.ndiff(self.naive.splitlines(), self.text.splitlines())
+        return "\n".join(line for line in lines if self.text != self.naive and not line.startswith("?"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreached:
+    """A part that was left out, and why."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What `optimize_prompt` or `optimize_chain` did; `print(report)` shows every change and everything left out."""
+
+    changes: tuple[PromptChange, ...]
+    unreached: tuple[Unreached, ...] = ()
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether any text differs from what was given."""
+        return any(change.outcome == "optimized" for change in self.changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data, for a log or a file."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        rewritten = sum(change.outcome == "optimized" for change in self.changes)
+        yield f"{rewritten} of {len(self.changes)} texts rewritten"
+        for change in self.changes:
+            yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
+            yield from (f"  {line}" for line in change.diff.splitlines())
+        for part in self.unreached:
+            yield f"\n{part.where or 'the whole'}: left out, {part.reason}"

@@ -1,0 +1,174 @@
+"""FIPO in LangChain: prompts are rewritten on their way to a model.
+
+`FIPORunnable` goes wherever a prompt passes: `template | FIPORunnable() | model`. What goes in comes out in the same
+type, rewritten where that is safe and untouched where it is not.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from langchain_core import runnables
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    CallbackManagerForChainRun,
+    adispatch_custom_event,
+    dispatch_custom_event,
+)
+from langchain_core.messages import AnyMessage
+from langchain_core.prompt_values import ChatPromptValueConcrete, StringPromptValue
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict, Field
+
+from fipo_integrations.langchain.default import default_optimizer
+from fipo_integrations.langchain.prompts import PromptInput, PromptOutput, Reading, Role, Settled, read, settle
+from fipo_model import OptimizedPrompt, PromptOptimizer
+from fipo_model.errors import InputError
+
+EVENT = "fipo_optimized"
+"""The custom event that tells what became of a text: its data are `outcome`, `naive` and `text`."""
+OUTCOMES = "fipo_outcomes"
+"""The key in a run's metadata under which the outcomes of its texts are listed, in order."""
+
+_Configs = RunnableConfig | Sequence[RunnableConfig] | None
+
+
+class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
+    """Rewrites the prompt that passes through it; the type that goes in comes out.
+
+    A string or `StringPromptValue` is rewritten as a whole. In a chat, `roles` says whose messages are; by default it
+    is the first system message or, where there is none, the last human one. Every text block of such a message is
+    rewritten by itself. Everything else stays as it is: other messages, images, ids and further attributes, and text
+    that is blank. A rewrite that does not pass FIPO's checks leaves its text as it was; the custom event
+    `fipo_optimized` tells which happened. A rewrite is checked as a whole, so a stream has one chunk.
+
+    `batch` makes one model call of all its inputs, or of `max_concurrency` at a time. `RunnableParallel` and
+    `RunnablePassthrough.assign` call their steps from threads, one input each; an optimizer from
+    `PromptOptimizer.from_pretrained` puts such calls together again. Call options such as `stop` are meant for models
+    and ignored here, as LangChain's own prompts do.
+    """
+
+    optimizer: PromptOptimizer | None = Field(default=None, exclude=True)
+    """What rewrites. None: FIPO's default weights, loaded once in a process when first needed. Never serialized."""
+    roles: tuple[Role, ...] | None = None
+    """Whose messages in a chat are rewritten, all of them; by default one message, see above."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether `langchain_core.load.dumps` can write it; `loads` in this module reads it."""
+        return True
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """What `invoke` takes, for schemas and graphs, in the classes that JSON can be read back into."""
+        return str | StringPromptValue | ChatPromptValueConcrete | list[AnyMessage]
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """What `invoke` gives: the type it was given."""
+        return self.InputType
+
+    def invoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
+        """Rewrite one prompt."""
+        return self._call_with_config(self._rewrite, input, config)
+
+    async def ainvoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
+        """`invoke` for asyncio: never blocks the event loop; concurrent calls can share model batches."""
+        return await self._acall_with_config(self._arewrite, input, config)
+
+    def batch(
+        self, inputs: list[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+    ) -> list[PromptOutput]:
+        """Rewrite many prompts together, in order."""
+        return [output for _, output in self.batch_as_completed(inputs, config, return_exceptions=return_exceptions)]
+
+    async def abatch(
+        self, inputs: list[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+    ) -> list[PromptOutput]:
+        """`batch` for asyncio."""
+        rewriting = self.abatch_as_completed(inputs, config, return_exceptions=return_exceptions)
+        return [output async for _, output in rewriting]
+
+    def batch_as_completed(
+        self, inputs: Sequence[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+    ) -> Iterator[tuple[int, Any]]:
+        """`batch`, giving out each sub-batch of `max_concurrency` when it is done, with the inputs' places."""
+        for start, part, configs in _sub_batches(inputs, config):
+            outputs = self._batch_with_config(self._rewrite_all, part, configs, return_exceptions=return_exceptions)
+            yield from enumerate(outputs, start)
+
+    async def abatch_as_completed(
+        self, inputs: Sequence[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+    ) -> AsyncIterator[tuple[int, Any]]:
+        """`batch_as_completed` for asyncio."""
+        for start, part, configs in _sub_batches(inputs, config):
+            rewriting = self._abatch_with_config(self._arewrite_all, part, configs, return_exceptions=return_exceptions)
+            for place, output in enumerate(await rewriting, start):
+                yield place, output
+
+    def _rewrite(self, prompt: PromptInput, run_manager: CallbackManagerForChainRun) -> PromptOutput:
+        return _value(self._rewrite_all([prompt], [run_manager])[0])
+
+    async def _arewrite(self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun) -> PromptOutput:
+        return _value((await self._arewrite_all([prompt], [run_manager]))[0])
+
+    def _rewrite_all(
+        self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun]
+    ) -> list[PromptOutput | Exception]:
+        readings = [read(value, self.roles) for value in inputs]
+        texts = _texts(readings)
+        settled = settle(readings, (self.optimizer or default_optimizer()).optimize_each(texts) if texts else [])
+        for each, manager in zip(settled, run_manager, strict=True):
+            for event in _told(each, manager):
+                dispatch_custom_event(EVENT, event, config={"callbacks": manager.get_child()})
+        return [each.output for each in settled]
+
+    async def _arewrite_all(
+        self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun]
+    ) -> list[PromptOutput | Exception]:
+        readings = [read(value, self.roles) for value in inputs]
+        texts = _texts(readings)
+        results: list[OptimizedPrompt | InputError] = []
+        if texts:
+            optimizer = self.optimizer
+            if optimizer is None:
+                optimizer = await runnables.run_in_executor(None, default_optimizer)
+            results = await optimizer.aoptimize_each(texts)
+        settled = settle(readings, results)
+        for each, manager in zip(settled, run_manager, strict=True):
+            for event in _told(each, manager):
+                await adispatch_custom_event(EVENT, event, config={"callbacks": manager.get_child()})
+        return [each.output for each in settled]
+
+
+def _texts(readings: Sequence[Reading]) -> list[str]:
+    return [text for reading in readings for text in reading.texts]
+
+
+def _told(
+    settled: Settled, manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun
+) -> list[dict[str, str]]:
+    """Note an input's outcomes in its run's metadata; the events to send, if anyone listens."""
+    if settled.results:
+        # The run's own dictionary, which tracers hold, too: LangChain has no other way to add to it after the start.
+        manager.metadata[OUTCOMES] = [result.outcome for result in settled.results]
+    if not manager.handlers:
+        return []
+    return [{"outcome": r.outcome, "naive": r.request.instruction, "text": r.text} for r in settled.results]
+
+
+def _value(output: PromptOutput | Exception) -> PromptOutput:
+    if isinstance(output, Exception):
+        raise output
+    return output
+
+
+def _sub_batches(
+    inputs: Sequence[PromptInput], config: _Configs
+) -> Iterator[tuple[int, list[PromptInput], list[RunnableConfig]]]:
+    """The inputs and their configs, `max_concurrency` at a time, each part with its first input's place."""
+    configs = runnables.get_config_list(config, len(inputs))
+    size = (configs[0].get("max_concurrency") if configs else None) or max(1, len(inputs))
+    for start in range(0, len(inputs), size):
+        yield start, list(inputs[start : start + size]), configs[start : start + size]

@@ -1,0 +1,197 @@
+"""Prompt templates, rewritten once, before deployment."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from langchain_core.load import Serializable
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.prompts import (
+    AIMessagePromptTemplate,
+    BasePromptTemplate,
+    ChatMessagePromptTemplate,
+    ChatPromptTemplate,
+    FewShotPromptTemplate,
+    HumanMessagePromptTemplate,
+    PromptTemplate,
+    SystemMessagePromptTemplate,
+)
+from langchain_core.runnables import Runnable
+
+from fipo_integrations.langchain import proposals
+from fipo_integrations.langchain.examples import Example, prepare
+from fipo_integrations.langchain.prompts import Role, mapped_content
+from fipo_integrations.langchain.proposals import Slot
+from fipo_integrations.langchain.report import Report, Unreached
+from fipo_integrations.langchain.runnable import OUTCOMES
+from fipo_integrations.langchain.variables import take_apart
+from fipo_model import PromptOptimizer
+
+_Template = TypeVar("_Template", bound=BasePromptTemplate)
+_Part = TypeVar("_Part", bound=Serializable)
+_Change = Callable[[Slot], str]
+
+ALREADY = "FIPO has rewritten it already"
+_ROLES = {
+    SystemMessage: "system",
+    SystemMessagePromptTemplate: "system",
+    HumanMessage: "human",
+    HumanMessagePromptTemplate: "human",
+    AIMessage: "ai",
+    AIMessagePromptTemplate: "ai",
+}
+
+
+def optimize_prompt(
+    template: _Template,
+    *,
+    optimizer: PromptOptimizer | None = None,
+    roles: tuple[Role, ...] | None = None,
+    examples: Sequence[Example] = (),
+    downstream: Runnable[Any, Any] | None = None,
+) -> tuple[_Template, Report]:
+    """A template with its instruction rewritten, and a report; the template given stays as it is.
+
+    Works on `PromptTemplate`, `ChatPromptTemplate` (static messages, text parts of multimodal ones, nested chats),
+    `StructuredPrompt` and the prefix of a `FewShotPromptTemplate`. In a chat, `roles` says whose messages are
+    rewritten; by default it is the first system message or, where there is none, the last human one with words of its
+    own after every AI message. Leading lines without variables are rewritten by themselves, and what follows stays
+    word for word. A rewrite that lost, doubled, renamed or invented a variable is not used.
+
+    `examples` are pairs of the template's input and the golden response. With `downstream`, what follows the template
+    in its chain, they are run once for the silver responses, and the rewriter sees both.
+
+    Raises `InputError` for a jinja2 template.
+    """
+    slots, reason = slots_of(template, roles)
+    for slot in slots:
+        if slot.format == "jinja2":
+            take_apart(slot.text, slot.format)  # raises
+    report = proposals.rewrite(slots, optimizer, prepare(examples, template, downstream))
+    if reason:
+        report = Report(changes=(), unreached=(Unreached(where="", reason=reason),))
+    return with_changes(template, roles, report), report
+
+
+def slots_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: str = "") -> tuple[list[Slot], str]:
+    """The texts of a template that may be rewritten, in order, or why there are none."""
+    if OUTCOMES in (template.metadata or {}):
+        return [], ALREADY
+    found: list[Slot] = []
+
+    def look(slot: Slot) -> str:
+        found.append(slot)
+        return slot.text
+
+    _mapped(template, roles, look, where)
+    if found:
+        return found, ""
+    if isinstance(template, ChatPromptTemplate):
+        return [], "none of its messages is of a role that is rewritten and has words of its own"
+    return [], f"FIPO does not know how a {type(template).__name__} keeps its text"
+
+
+def with_changes(template: _Template, roles: tuple[Role, ...] | None, report: Report, where: str = "") -> _Template:
+    """The template with its rewritten texts; the very same one if there are none."""
+    new = {change.where: change.text for change in report.changes}
+    made = _mapped(template, roles, lambda slot: new.get(slot.where, slot.text), where)
+    if made is template:
+        return template
+    # Goes to the metadata of the template's runs, and tells FIPO that this template is rewritten already.
+    outcomes = [change.outcome for change in report.changes if change.where.startswith(where)]
+    return _with(made, metadata={**(template.metadata or {}), OUTCOMES: outcomes})
+
+
+def _mapped(template: _Template, roles: tuple[Role, ...] | None, change: _Change, where: str) -> _Template:
+    """The template with every text that may be rewritten replaced by what `change` makes of it."""
+    if isinstance(template, PromptTemplate):
+        return _with(
+            template, template=change(Slot(_path(where, "template"), template.template, template.template_format))
+        )
+    if isinstance(template, FewShotPromptTemplate):
+        text = change(Slot(_path(where, "prefix"), template.prefix, template.template_format))
+        return _with(template, prefix=text)
+    if isinstance(template, ChatPromptTemplate):
+        return _mapped_chat(template, _chosen(list(_leaves(template, where)), roles), change, where)
+    return template
+
+
+def _mapped_chat(chat: _Template, chosen: set[str], change: _Change, where: str) -> _Template:
+    messages = []
+    for path, message in _messages(chat, where):
+        if isinstance(message, ChatPromptTemplate):
+            messages.append(_mapped_chat(message, chosen, change, path))
+        else:
+            messages.append(_mapped_message(message, change, path) if path in chosen else message)
+    return _with(chat, messages=messages)
+
+
+def _mapped_message(message: Any, change: _Change, where: str) -> Any:
+    if isinstance(message, BaseMessage):
+        content = mapped_content(message.content, lambda text: change(Slot(_path(where, "content"), text, None)))
+        return message if content == message.content else message.model_copy(update={"content": content})
+    prompt, path = message.prompt, _path(where, "prompt")
+    if isinstance(prompt, list):
+        parts = [
+            _mapped(part, None, change, f"{path}[{place}]") if isinstance(part, PromptTemplate) else part
+            for place, part in enumerate(prompt)
+        ]
+        return _with(message, prompt=parts)
+    return _with(message, prompt=_mapped(prompt, None, change, path))
+
+
+def _messages(chat: Any, where: str) -> Iterator[tuple[str, Any]]:
+    return ((_path(where, f"messages[{place}]"), message) for place, message in enumerate(chat.messages))
+
+
+def _leaves(chat: ChatPromptTemplate, where: str) -> Iterator[tuple[str, Any]]:
+    """The messages of a chat and of the chats in it, with their places."""
+    for path, message in _messages(chat, where):
+        if isinstance(message, ChatPromptTemplate):
+            yield from _leaves(message, path)
+        else:
+            yield path, message
+
+
+def _chosen(leaves: list[tuple[str, Any]], roles: tuple[Role, ...] | None) -> set[str]:
+    """The places of the messages that may be rewritten."""
+    by_role: list[tuple[str, str | None, Any]] = [(path, _role(message), message) for path, message in leaves]
+    if roles is not None:
+        return {path for path, role, _ in by_role if role in roles}
+    if system := [path for path, role, _ in by_role if role == "system"]:
+        return set(system[:1])
+    # What stands before an answer is an example of a question, not the instruction.
+    last_answer = max((place for place, (_, role, _) in enumerate(by_role) if role == "ai"), default=-1)
+    asked = [path for path, role, message in by_role[last_answer + 1 :] if role == "human" and _has_words(message)]
+    return set(asked[-1:])
+
+
+def _role(message: Any) -> str | None:
+    if isinstance(message, ChatMessagePromptTemplate):
+        return {"system": "system", "user": "human", "human": "human"}.get(message.role.lower(), "ai")
+    return next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
+
+
+def _has_words(message: Any) -> bool:
+    found: list[Slot] = []
+
+    def look(slot: Slot) -> str:
+        found.append(slot)
+        return slot.text
+
+    _mapped_message(message, look, "")
+    return any(slot.format == "jinja2" or take_apart(slot.text, slot.format).has_words for slot in found)
+
+
+def _with(part: _Part, **changes: Any) -> _Part:
+    """A part of a template with other fields; the very same one if nothing differs.
+
+    Built from its fields: a copy would keep what LangChain computed from the old ones, such as what traces show.
+    """
+    if all(getattr(part, name) == value for name, value in changes.items()):
+        return part
+    fields = {name: getattr(part, name) for name in type(part).model_fields}
+    return type(part)(**{**fields, **changes})
+
+
+def _path(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name

@@ -9,23 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from langchain_core.runnables import RunnableLambda
+from measuring import in_turns
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fipo_integrations.langchain import FIPORunnable
 from fipo_model import FIPO_1, OptimizationRequest, PromptOptimizer, Sampling, weights
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.backends.cpu import mirror_linear_layers
 from fipo_model.backends.hf import TransformersGenerator
-from fipo_model.testing import ScriptedGenerator
 
-ROUNDS = 3
 MAX_WORDS = 12
 _TASKS = (
     "Tell me about {}.",
@@ -41,26 +37,6 @@ _TOPICS = (
 PROMPTS = [task.format(topic) for topic in _TOPICS for task in _TASKS]  # 64, of 5 to 60 words, in mixed order
 REQUESTS = [OptimizationRequest(prompt, max_words=MAX_WORDS) for prompt in PROMPTS]
 SAMPLING = Sampling(max_new_tokens=2 * MAX_WORDS + 16)  # what the optimizer asks for with that word limit
-
-
-def in_turns(benchmark: Any, ours: Callable[[], object], **peers: Callable[[], object]) -> dict[str, float]:
-    """Median time of each peer over ours; the peers run before each of our rounds."""
-    seconds: dict[str, list[float]] = {name: [] for name in peers}
-
-    def run_peers() -> None:
-        for name, peer in peers.items():
-            started = time.perf_counter()
-            peer()
-            seconds[name].append(time.perf_counter() - started)
-
-    benchmark.pedantic(ours, setup=run_peers, rounds=ROUNDS)
-    own = benchmark.stats.stats.median
-    ratios = {name: statistics.median(times) / own for name, times in seconds.items()}
-    benchmark.extra_info.update(ratios)
-    for name, ratio in ratios.items():
-        peer_seconds = statistics.median(seconds[name])
-        print(f"\n{benchmark.name}: {ratio:.2f} times the speed of {name} ({own:.2f} s against {peer_seconds:.2f} s)")
-    return ratios
 
 
 @pytest.fixture(scope="module")
@@ -208,23 +184,3 @@ def test_peak_memory_of_64_prompts(benchmark: Any) -> None:
     benchmark.pedantic(lambda: None)
     print(f"\npeak memory: {kib / 2**20:.2f} GiB (VmHWM of the process)")
     assert kib < 1.5 * 2**20
-
-
-def test_what_the_runnable_adds_to_a_call(benchmark: Any) -> None:
-    """Against the bare optimizer with the same scripted generator; an empty lambda shows LangChain's own share."""
-    optimizer = PromptOptimizer(ScriptedGenerator(lambda conversation: "Explain rain to a child of six."))
-    runnable, empty = FIPORunnable(optimizer=optimizer), RunnableLambda(lambda text: text)
-
-    def median(call: Callable[[str], object]) -> float:
-        times = []
-        for _ in range(500):
-            started = time.perf_counter()
-            call("Explain rain.")
-            times.append(time.perf_counter() - started)
-        return 1000 * statistics.median(times)
-
-    bare, whole, nothing = median(optimizer.optimize), median(runnable.invoke), median(empty.invoke)
-    benchmark.extra_info.update(added_ms=whole - bare, langchain_itself_ms=nothing)
-    benchmark.pedantic(lambda: runnable.invoke("Explain rain."), rounds=100)
-    print(f"\nFIPORunnable adds {whole - bare:.3f} ms to a call (an empty RunnableLambda takes {nothing:.3f} ms)")
-    assert whole - bare < 1

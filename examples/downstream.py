@@ -6,23 +6,23 @@ so that the examples run on a laptop without a network.
 
 import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
-from langchain_core.messages import AIMessage, convert_to_openai_messages
-from langchain_core.prompt_values import PromptValue
-from langchain_core.runnables import Runnable, RunnableLambda
 
-from fipo_model import Generator, Sampling
+from fipo_integrations.langchain import GeneratorChatModel
+from fipo_model import Generator, Sampling, weights
+from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model.backends.hf import TransformersGenerator
 
 _ANSWER = Sampling(max_new_tokens=80)
 
 
-def langchain_model(generator: Generator) -> Runnable[PromptValue, AIMessage]:
-    """`prompt | langchain_model(generator)`: the generator as the last step of a chain, batches kept whole."""
+def base_model() -> Generator:
+    """The default weights without FIPO's adapter: they answer what FIPO rewrites. Concurrent calls become batches."""
+    return CoalescingGenerator(TransformersGenerator.from_pretrained(weights.ready()))
 
-    def answer(value: PromptValue) -> AIMessage:
-        messages = convert_to_openai_messages(value.to_messages())
-        return AIMessage(generator.generate([messages], _ANSWER)[0].text)
 
-    return RunnableLambda(answer)
+def langchain_model(generator: Generator, *, max_tokens: int = 80) -> GeneratorChatModel:
+    """`prompt | langchain_model(generator)`: the generator as the chat model of a chain."""
+    return GeneratorChatModel(generator=generator, max_tokens=max_tokens)
 
 
 def dspy_model(generator: Generator) -> dspy.LM:

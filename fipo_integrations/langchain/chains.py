@@ -94,18 +94,18 @@ def _rebuilt(part: Any, where: str, visit: _Visit, above: tuple[int, ...] = ()) 
     def inside(value: Any, name: str) -> Any:
         return _rebuilt(value, where + name, visit, (*above, id(part)))
 
+    dot = "." if where else ""
     if isinstance(part, list | tuple | Mapping):
         return _rebuilt_items(part, inside)
     if isinstance(part, RunnableWithMessageHistory):
-        return _rebuilt_history(part, inside)
+        return _rebuilt_history(part, inside, dot) or visit(part, where)
     is_inner = isinstance(part, RunnableSerializable) and not isinstance(part, BasePromptTemplate | FIPORunnable)
     if not is_inner or _is_switch(part):
         return visit(part, where) if isinstance(part, Runnable) else part
     if isinstance(part, RunnableConfigurableAlternatives):
         for key, alternative in part.alternatives.items():
             if not isinstance(alternative, Runnable):  # a function that makes it when it is chosen
-                visit(alternative, f"{where}.alternatives[{key!r}]")
-    dot = "." if where else ""
+                visit(alternative, f"{where}{dot}alternatives[{key!r}]")
     fields = {name: getattr(part, name) for name in type(part).model_fields}
     changed = {name: new for name, value in fields.items() if (new := inside(value, f"{dot}{name}")) is not value}
     return part.model_copy(update=changed) if changed else part
@@ -116,18 +116,23 @@ def _rebuilt_items(part: Any, inside: Callable[[Any, str], Any]) -> Any:
         entries = {key: inside(value, f"[{key!r}]") for key, value in part.items()}
         return part if all(entries[key] is part[key] for key in part) else entries
     items = [inside(value, f"[{place}]") for place, value in enumerate(part)]
-    return part if all(map(is_, items, part)) else type(part)(items)
+    if all(map(is_, items, part)):
+        return part
+    return type(part)(*items) if hasattr(part, "_fields") else type(part)(items)  # options are a named tuple
 
 
-def _rebuilt_history(part: Any, inside: Callable[[Any, str], Any]) -> Any:
-    """A chain with message history, which keeps the chain it wraps in a function and has to be made anew."""
+def _rebuilt_history(part: Any, inside: Callable[[Any, str], Any], dot: str) -> Any:
+    """A chain with message history, which keeps the chain it wraps in a function and has to be made anew.
+
+    None if that chain cannot be found.
+    """
     steps = [step for step in _descendants(part.bound) if isinstance(step, RunnableLambda)]
     wrapped = [dep for step in steps for dep in step.deps if isinstance(dep, RunnableBinding)]
     if not wrapped:
-        return part
-    # The last configuration is the listener by which the history takes note, and which a new one adds by itself.
-    inner = wrapped[0].model_copy(update={"config_factories": wrapped[0].config_factories[:-1]})
-    new = inside(inner, ".runnable")
+        return None
+    # The first configuration is the listener by which the history takes note, and which a new one adds by itself.
+    inner = wrapped[0].model_copy(update={"config_factories": wrapped[0].config_factories[1:]})
+    new = inside(inner, f"{dot}runnable")
     if new is inner:
         return part
     with warnings.catch_warnings():
@@ -165,7 +170,9 @@ def _why_left_out(part: Any) -> str:
             prompts = "a prompt" if len(held) == 1 else f"{len(held)} prompts"
             return f"it is a function that holds {prompts}: give it the rewritten one with optimize_prompt"
         return "" if isinstance(getattr(part, "func", None), itemgetter | attrgetter) else _OPAQUE
-    return _OPAQUE if isinstance(part, RunnableGenerator) or not isinstance(part, RunnableSerializable) else ""
+    if isinstance(part, RunnableGenerator | RunnableWithMessageHistory):
+        return _OPAQUE
+    return _OPAQUE if not isinstance(part, RunnableSerializable) else ""
 
 
 def _is_switch(part: Any) -> bool:

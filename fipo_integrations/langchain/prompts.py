@@ -93,10 +93,13 @@ def _mapped(prompt: _Prompt, roles: tuple[Role, ...] | None, change: Callable[[s
     if isinstance(prompt, ChatPromptValue):
         return prompt.model_copy(update={"messages": _mapped(list(prompt.messages), roles, change)})
     chosen = _chosen(prompt, roles)
-    return [
-        message.model_copy(update={"content": mapped_content(message.content, change)}) if place in chosen else message
-        for place, message in enumerate(prompt)
-    ]
+    return [mapped_message(each, change) if place in chosen else each for place, each in enumerate(prompt)]
+
+
+def mapped_message(message: BaseMessage, change: Callable[[str], str]) -> BaseMessage:
+    """The message with its texts changed; the very same one if nothing differs."""
+    content = _mapped_content(message.content, change)
+    return message if content == message.content else message.model_copy(update={"content": content})
 
 
 def _chosen(chat: Sequence[BaseMessage], roles: tuple[Role, ...] | None) -> set[int]:
@@ -108,12 +111,12 @@ def _chosen(chat: Sequence[BaseMessage], roles: tuple[Role, ...] | None) -> set[
     return {*(system if "system" in roles else ()), *(human if "human" in roles else ())}
 
 
-def mapped_content(content: Any, change: Callable[[str], str]) -> Any:
+def _mapped_content(content: Any, change: Callable[[str], str]) -> Any:
     """A message's content, or one block of it, with its texts changed."""
     if isinstance(content, str):
         return change(content)
     if isinstance(content, list):
-        return [mapped_content(block, change) for block in content]
+        return [_mapped_content(block, change) for block in content]
     if content.get("type") == "text" and isinstance(content.get("text"), str):
         return {**content, "text": change(content["text"])}
     return content

@@ -19,12 +19,13 @@ from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import proposals
 from fipo_integrations.langchain.examples import Example, prepare
-from fipo_integrations.langchain.prompts import Role, mapped_content
+from fipo_integrations.langchain.prompts import Role, mapped_message
 from fipo_integrations.langchain.proposals import Slot
 from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.runnable import OUTCOMES
-from fipo_integrations.langchain.variables import take_apart
+from fipo_integrations.langchain.variables import VariablesChangedError, take_apart
 from fipo_model import PromptOptimizer
+from fipo_model.errors import InputError
 
 _Template = TypeVar("_Template", bound=BasePromptTemplate)
 _Part = TypeVar("_Part", bound=Serializable)
@@ -66,7 +67,8 @@ def optimize_prompt(
     for slot in slots:
         if slot.format == "jinja2":
             take_apart(slot.text, slot.format)  # raises
-    report = proposals.rewrite(slots, optimizer, prepare(examples, template, downstream))
+    shown = prepare(examples, template, downstream if slots else None)
+    report = proposals.rewrite(slots, optimizer, shown)
     if reason:
         report = Report(changes=(), unreached=(Unreached(where="", reason=reason),))
     return with_changes(template, roles, report), report
@@ -92,8 +94,8 @@ def slots_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where
 
 def with_changes(template: _Template, roles: tuple[Role, ...] | None, report: Report, where: str = "") -> _Template:
     """The template with its rewritten texts; the very same one if there are none."""
-    new = {change.where: change.text for change in report.changes}
-    made = _mapped(template, roles, lambda slot: new.get(slot.where, slot.text), where)
+    new = {(change.where, change.naive): change.text for change in report.changes}
+    made = _mapped(template, roles, lambda slot: new.get((slot.where, slot.text), slot.text), where)
     if made is template:
         return template
     # Goes to the metadata of the template's runs, and tells FIPO that this template is rewritten already.
@@ -127,8 +129,7 @@ def _mapped_chat(chat: _Template, chosen: set[str], change: _Change, where: str)
 
 def _mapped_message(message: Any, change: _Change, where: str) -> Any:
     if isinstance(message, BaseMessage):
-        content = mapped_content(message.content, lambda text: change(Slot(_path(where, "content"), text, None)))
-        return message if content == message.content else message.model_copy(update={"content": content})
+        return mapped_message(message, lambda text: change(Slot(_path(where, "content"), text, None)))
     prompt, path = message.prompt, _path(where, "prompt")
     if isinstance(prompt, list):
         parts = [
@@ -179,7 +180,14 @@ def _has_words(message: Any) -> bool:
         return slot.text
 
     _mapped_message(message, look, "")
-    return any(slot.format == "jinja2" or take_apart(slot.text, slot.format).has_words for slot in found)
+    return any(_slot_has_words(slot) for slot in found)
+
+
+def _slot_has_words(slot: Slot) -> bool:
+    try:
+        return take_apart(slot.text, slot.format).has_words
+    except (InputError, VariablesChangedError):
+        return True  # it cannot be rewritten, and the report will say why
 
 
 def _with(part: _Part, **changes: Any) -> _Part:

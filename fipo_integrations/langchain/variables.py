@@ -104,7 +104,15 @@ def _leading_lines(core: str, template_format: TemplateFormat | None) -> str:
 
 
 # How mustache writes what its tokenizer calls these; an ampersand stands for three braces as well.
-_SIGILS = {"section": "#", "inverted section": "^", "end": "/", "partial": ">", "no escape": "&", "set delimiter": "="}
+_SIGILS = {
+    "section": "#",
+    "inverted section": "^",
+    "end": "/",
+    "partial": ">",
+    "no escape": "&",
+    "no escape?": "{",  # opened with three braces and closed with two: renders as nothing
+    "set delimiter": "=",
+}
 
 
 def _variables(text: str, template_format: TemplateFormat) -> list[str]:

@@ -1,0 +1,129 @@
+"""Speed of FIPO in LangChain, on the default weights. `make bench`; README.md beside this has figures and targets."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from measuring import in_turns
+
+from fipo_integrations.langchain import FIPORunnable
+from fipo_model import FIPO_2, PromptOptimizer
+from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model.backends.hf import TransformersGenerator, load_generator
+from fipo_model.testing import ScriptedGenerator
+
+_TOPICS = (
+    *("photography", "tax law", "rain", "jazz", "recycling", "chess openings", "sleep", "volcanoes"),
+    *("public libraries", "bread", "black holes", "school uniforms", "bees", "vaccines", "bridges", "poetry"),
+)
+_ROLES = ("a teacher", "a patient doctor who speaks to children", "the editor of a newspaper", "a retired judge")
+INPUTS = [
+    {"role": role, "topic": topic, "question": "Why?"} for topic in _TOPICS for role in _ROLES
+]  # 64 system prompts
+PROMPT = ChatPromptTemplate.from_messages(
+    [("system", "You are {role}. Answer questions about {topic} briefly."), ("human", "{question}")]
+)
+# The model that answers is left out: what is measured is what FIPO costs.
+ANSWER = RunnableLambda(lambda prompt: prompt.to_messages()[0].text)
+AT_ONCE = {"max_concurrency": 64}
+
+
+@pytest.fixture(scope="module")
+def generator() -> TransformersGenerator:
+    generator = load_generator(None)
+    PromptOptimizer(generator, template=FIPO_2).optimize("Say hello.")
+    return generator
+
+
+def fipo(generator: Any) -> FIPORunnable:
+    """A runnable that remembers nothing."""
+    return FIPORunnable(optimizer=PromptOptimizer(generator, template=FIPO_2))
+
+
+def chain(generator: Any) -> Runnable:
+    return PROMPT | fipo(generator) | ANSWER
+
+
+def assigned(generator: Any) -> Runnable:
+    return RunnablePassthrough.assign(prompt=chain(generator))
+
+
+def parallel(generator: Any) -> Runnable:
+    return RunnableParallel(prompt=chain(generator), question=itemgetter("question"))
+
+
+def loop(runnable: Runnable) -> None:
+    for each in INPUTS:
+        runnable.invoke(each)
+
+
+def test_a_chain_in_a_batch_of_64_against_a_loop(benchmark: Any, generator: TransformersGenerator) -> None:
+    ratios = in_turns(benchmark, lambda: chain(generator).batch(INPUTS), loop_of_invoke=lambda: loop(chain(generator)))
+    assert ratios["loop_of_invoke"] >= 5
+
+
+@pytest.mark.parametrize("shape", [assigned, parallel])
+@pytest.mark.parametrize("config", [{}, AT_ONCE], ids=["default_threads", "64_threads"])
+def test_steps_that_run_in_threads(
+    benchmark: Any, generator: TransformersGenerator, shape: Callable[[Any], Runnable], config: dict[str, int]
+) -> None:
+    """Against the same threads without coalescing: LangChain calls such steps once for each input."""
+    ratios = in_turns(
+        benchmark,
+        lambda: shape(CoalescingGenerator(generator)).batch(INPUTS, config),
+        threads_alone=lambda: shape(generator).batch(INPUTS, config),
+    )
+    assert ratios["threads_alone"] >= 3
+
+
+def median_ms(call: Callable[[Any], object], value: Any) -> float:
+    times = []
+    for _ in range(1000):
+        started = time.perf_counter()
+        call(value)
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times)
+
+
+def test_what_the_runnable_adds_to_a_call(benchmark: Any) -> None:
+    """With a repeated system prompt, which is remembered; an empty lambda shows LangChain's own share."""
+    runnable = fipo(ScriptedGenerator(lambda conversation: "In a few words, please."))
+    prompt, empty = PROMPT.invoke(INPUTS[0]), RunnableLambda(lambda value: value)
+    whole, nothing = median_ms(runnable.invoke, prompt), median_ms(empty.invoke, prompt)
+    benchmark.extra_info.update(added_ms=whole, langchain_itself_ms=nothing)
+    benchmark.pedantic(lambda: runnable.invoke(prompt), rounds=100)
+    print(f"\nFIPORunnable takes {whole:.3f} ms for a prompt it knows (an empty RunnableLambda takes {nothing:.3f} ms)")
+    assert whole < 0.2
+
+
+def test_200_concurrent_calls_leave_the_event_loop_free(benchmark: Any, generator: TransformersGenerator) -> None:
+    async def longest_wait() -> float:
+        runnable, longest, done = chain(CoalescingGenerator(generator)), 0.0, asyncio.Event()
+
+        async def watch() -> None:
+            nonlocal longest
+            while not done.is_set():
+                started = time.perf_counter()
+                await asyncio.sleep(0.002)
+                longest = max(longest, time.perf_counter() - started - 0.002)
+
+        watching = asyncio.create_task(watch())
+        calls = (runnable.ainvoke({**INPUTS[place % 64], "role": f"person {place}"}) for place in range(200))
+        await asyncio.gather(*calls)
+        done.set()
+        await watching
+        return 1000 * longest
+
+    waits = [asyncio.run(longest_wait()) for _ in range(3)]
+    benchmark.extra_info["longest_wait_ms"] = waits
+    benchmark.pedantic(lambda: None)
+    print(
+        f"\nthe event loop was blocked for at most {statistics.median(waits):.0f} ms in 200 concurrent calls ({waits})"
+    )
+    assert statistics.median(waits) < 50

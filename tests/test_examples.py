@@ -1,0 +1,51 @@
+"""Every example runs, on the default weights and offline, and ends as its page says it does."""
+
+import asyncio
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytestmark = pytest.mark.real
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def examples_on_the_path(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))  # they import `downstream`, as they do when they are run
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # pydantic looks up annotations there
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_chain_with_notes_answers_with_both_prompts(capsys: pytest.CaptureFixture[str]):
+    example("rag_chain").main()
+    printed = capsys.readouterr().out
+    assert "1 of 1 texts rewritten" in printed
+    assert "five euros" in printed.partition("optimized:")[2]
+
+
+def test_the_classifying_chain_gives_out_tickets(capsys: pytest.CaptureFixture[str]):
+    example("classification_chain").main()
+    printed = capsys.readouterr().out
+    assert "original: " in printed
+    assert "optimized: " in printed.partition("original: ")[2]
+
+
+def test_the_agents_prompt_is_rewritten_once_for_four_steps(capsys: pytest.CaptureFixture[str]):
+    example("agent").main()
+    printed = capsys.readouterr().out
+    assert "tool: The opening hours on Saturday are: 8 to 13." in printed
+    assert "4 steps of the model, 1 rewriting: ['optimized']" in printed
+
+
+def test_requests_that_come_together_are_answered_together(capsys: pytest.CaptureFixture[str]):
+    asyncio.run(example("service").serve())
+    assert "8 together" in capsys.readouterr().out

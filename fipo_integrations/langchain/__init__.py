@@ -13,13 +13,13 @@ with explain_missing("langchain", "langchain_core"):
     import langchain_core  # noqa: F401 - asked for first, so that its absence is explained
 
 from fipo_integrations.langchain.chains import optimize_chain
-from fipo_integrations.langchain.chat_model import GeneratorChatModel
 from fipo_integrations.langchain.report import PromptChange, Report, Unreached
 from fipo_integrations.langchain.runnable import EVENT, OUTCOMES, FIPORunnable
 from fipo_integrations.langchain.serialization import loads
 from fipo_integrations.langchain.templates import optimize_prompt
 
 if TYPE_CHECKING:
+    from fipo_integrations.langchain.chat_model import GeneratorChatModel
     from fipo_integrations.langchain.middleware import FIPOMiddleware
 
 __all__ = [
@@ -38,7 +38,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "FIPOMiddleware":  # needs the extra `agents`, and two seconds to import
+    # These two import much that the others do not need, and FIPOMiddleware needs the extra `agents`.
+    if name == "GeneratorChatModel":
+        from fipo_integrations.langchain.chat_model import GeneratorChatModel
+
+        return GeneratorChatModel
+    if name == "FIPOMiddleware":
         from fipo_integrations.langchain.middleware import FIPOMiddleware
 
         return FIPOMiddleware

@@ -27,9 +27,10 @@ from langchain_core.prompt_values import (
 )
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda, RunnablePassthrough
+from langchain_core.tracers import BaseTracer
 from pydantic import ValidationError
 
-from fipo_integrations.langchain import EVENT, FIPORunnable, default, loads
+from fipo_integrations.langchain import EVENT, OUTCOMES, FIPORunnable, default, loads
 from fipo_model import Message, PromptOptimizer
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
@@ -380,6 +381,23 @@ class TestAsyncio:
             release.set()
             assert await task == (expected if method == "ainvoke" else [expected])
 
+    async def test_a_cancelled_call_returns_at_once_and_harms_no_other(self):
+        may_go_on = threading.Event()
+
+        def slow(conversation: list[Message]) -> str:
+            may_go_on.wait(10)
+            return rewrite(conversation)
+
+        runnable = FIPORunnable(optimizer=PromptOptimizer(CoalescingGenerator(ScriptedGenerator(slow))))
+        calls = [asyncio.create_task(runnable.ainvoke(prompt)) for prompt in PROMPTS[:3]]
+        await asyncio.sleep(0.05)
+        calls[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(calls[0], 1)
+        may_go_on.set()
+        assert await asyncio.gather(*calls[1:]) == [better(prompt) for prompt in PROMPTS[1:3]]
+        assert await runnable.ainvoke(PROMPTS[0]) == better(PROMPTS[0])
+
     async def test_the_default_weights_are_loaded_off_the_event_loop(self, default_loads: list[int]):
         assert await FIPORunnable().ainvoke("Explain tides.") == better("Explain tides.")
         assert len(default_loads) == 1
@@ -467,11 +485,28 @@ class TestRunsAndEvents:
             kept = {"outcome": "placeholder_lost", "naive": inputs[1], "text": inputs[1]}
             assert recorder.events == [(EVENT, rewritten, runs[0], ["t"]), (EVENT, kept, runs[1], ["t"])]
 
+    async def test_outcomes_are_in_each_runs_own_metadata(self, runnable: FIPORunnable):
+        class Tracer(BaseTracer):
+            def _persist_run(self, run: Any) -> None:
+                noted.append(run.extra["metadata"])
+
+        short = "Explain tides."
+        for metadata in ({}, {"user": "me"}):
+            for call, given in (("invoke", short), ("ainvoke", short), ("batch", [short, ""]), ("abatch", [short, ""])):
+                noted: list[dict[str, Any]] = []
+                output = getattr(runnable, call)(given, {"callbacks": [Tracer()], "metadata": metadata})
+                if call.startswith("a"):
+                    await output
+                outcomes = [["optimized"], []] if "batch" in call else [["optimized"]]
+                assert noted == [{**metadata, OUTCOMES: own} for own in outcomes]
+            assert OUTCOMES not in metadata
+
     async def test_astream_events_shows_the_run_and_the_outcome(self, runnable: FIPORunnable):
         chain = PromptTemplate.from_template("Explain {topic}.") | runnable.with_config(run_name="rewriter")
         events = [event async for event in chain.astream_events({"topic": "tides"}, version="v2")]
         told = [event["data"] for event in events if event["event"] == "on_custom_event" and event["name"] == EVENT]
         assert told == [{"outcome": "optimized", "naive": "Explain tides.", "text": better("Explain tides.")}]
+        assert [event["metadata"] for event in events if event["name"] == "rewriter"][-1] == {OUTCOMES: ["optimized"]}
         kinds = [event["event"] for event in events if event["name"] == "rewriter"]
         assert (kinds[0], kinds[-1]) == ("on_chain_start", "on_chain_end")
 

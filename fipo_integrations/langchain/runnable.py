@@ -71,11 +71,11 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
 
     def invoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
         """Rewrite one prompt."""
-        return self._call_with_config(self._rewrite, input, config)
+        return self._call_with_config(self._rewrite, input, _noting(config))
 
     async def ainvoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
         """`invoke` for asyncio: never blocks the event loop; concurrent calls can share model batches."""
-        return await self._acall_with_config(self._arewrite, input, config)
+        return await self._acall_with_config(self._arewrite, input, _noting(config))
 
     def batch(
         self, inputs: list[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
@@ -146,13 +146,20 @@ def _texts(readings: Sequence[Reading]) -> list[str]:
     return [text for reading in readings for text in reading.texts]
 
 
+def _noting(config: RunnableConfig | None) -> RunnableConfig:
+    """The config with a list for outcomes in its metadata, which tracers take as it is when the run starts.
+
+    LangChain has no way to add to a run's metadata later; this list is filled when the outcomes are known.
+    """
+    config = runnables.ensure_config(config)
+    return {**config, "metadata": {**config.get("metadata", {}), OUTCOMES: []}}
+
+
 def _told(
     settled: Settled, manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun
 ) -> list[dict[str, str]]:
     """Note an input's outcomes in its run's metadata; the events to send, if anyone listens."""
-    if settled.results:
-        # The run's own dictionary, which tracers hold, too: LangChain has no other way to add to it after the start.
-        manager.metadata[OUTCOMES] = [result.outcome for result in settled.results]
+    manager.metadata[OUTCOMES].extend(result.outcome for result in settled.results)
     if not manager.handlers:
         return []
     return [{"outcome": r.outcome, "naive": r.request.instruction, "text": r.text} for r in settled.results]
@@ -171,4 +178,4 @@ def _sub_batches(
     configs = runnables.get_config_list(config, len(inputs))
     size = (configs[0].get("max_concurrency") if configs else None) or max(1, len(inputs))
     for start in range(0, len(inputs), size):
-        yield start, list(inputs[start : start + size]), configs[start : start + size]
+        yield start, list(inputs[start : start + size]), [_noting(each) for each in configs[start : start + size]]

@@ -3,11 +3,12 @@
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the default weights on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
 # make weights     train FIPO's own adapter again from ../shared/data; about an hour on two cores
+# make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest
 # make gpu     tests and benchmarks marked for a GPU; says so where there is none
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench train-demo weights gpu clean
+.PHONY: demo test bench train-demo weights versions gpu clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -43,6 +44,16 @@ train-demo: .venv/installed
 weights: .venv/installed
 	$(BIN)/fipo weights pull
 	$(BIN)/python examples/default_weights.py ../shared/data runs/default
+
+# Each pair is laid over the installed environment. No dependencies are installed: those of the newest cannot be met
+# everywhere, and the oldest has fewer.
+versions: .venv/installed
+	set -e; for core in "1.3.3 1.2.18" "1.8.1 1.5.0"; do set -- $$core; over=.venv/core-$$1; \
+	$(BIN)/python -m venv $$over; \
+	under=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	echo $$under > $$($$over/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/under.pth; \
+	$$over/bin/pip install --quiet --no-deps langchain-core==$$1 langchain==$$2; \
+	$$over/bin/python -m pytest -q tests/test_*langchain*.py; done
 
 gpu: .venv/installed
 	@$(BIN)/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())" \

@@ -129,13 +129,13 @@ class Benchmarks:
         # A question that was left alone is answered as before.
         optimized = naive | self._answered(system.name, replace(rewritten, scored=changed), model, scoring)
         rows = len(naive)
+        gained = sum(optimized[key] and not naive[key] for key in naive)
+        lost = sum(naive[key] and not optimized[key] for key in naive)
         return {
             "rows": rows,
             "naive": asdict(statistics.share(sum(naive.values()), rows)),
             "optimized": asdict(statistics.share(sum(optimized.values()), rows)),
-            "difference": asdict(
-                statistics.mean([float(optimized[key]) - naive[key] for key in naive], seed=self.seed)
-            ),
+            "difference": asdict(statistics.share_difference(gained, lost, rows)),
         }
 
     def _answered(self, name: str, asked: _Asked, model: _TestModel, scoring: Scoring) -> dict[str, bool]:

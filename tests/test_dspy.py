@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from dspy.lm15 import Response, TextPart, Usage
 from dspy.teleprompt import BetterTogether, BootstrapFewShot, Teleprompter
 from dspy.utils.callback import BaseCallback
 
-from fipo_integrations.dspy import FIPO
+from fipo_integrations.dspy import FIPO, SearchSettings
 from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import FipoError, InputError
 from fipo_model.testing import ScriptedGenerator
@@ -162,15 +163,18 @@ def test_it_is_a_direct_teleprompter_with_the_keywords_dspy_passes():
 def test_the_constructor_stores_its_arguments_and_get_params_gives_them_as_data():
     rewriter = optimizer()
     options = {"num_threads": 3, "predictors": ["answer"], "display_progress": True}
-    using = FIPO(optimizer=rewriter, metric=exact, **options)
-    assert (using.optimizer, using.metric) == (rewriter, exact)
+    search = SearchSettings(candidates=2, max_metric_calls=50, seed=3, log_dir=Path("runs"))
+    using = FIPO(optimizer=rewriter, metric=exact, search=search, **options)
+    assert (using.optimizer, using.metric, using.search) == (rewriter, exact, search)
     assert {name: getattr(using, name) for name in options} == options
-    assert using.get_params() == {"optimizer": "scripted", "metric": "exact", **options}
+    shown = {**asdict(search), "log_dir": "runs"}
+    assert using.get_params() == {"optimizer": "scripted", "metric": "exact", "search": shown, **options}
     assert json.loads(json.dumps(using.get_params())) == using.get_params()
     assert set(using.get_params()) == set(inspect.signature(FIPO).parameters)
     assert FIPO().get_params() == {
         "optimizer": None,
         "metric": None,
+        "search": asdict(SearchSettings()),
         "num_threads": None,
         "predictors": None,
         "display_progress": False,
@@ -191,8 +195,9 @@ def test_compile_reports_its_start_and_end_to_dspys_callbacks():
             seen.append(inputs["callback_metadata"]["metric_key"])
 
     with dspy.context(lm=task_lm(better_with_guidance), callbacks=[Log()]):
-        fipo(metric=exact).compile(Zoo(), trainset=examples())
-    assert seen == ["compile", "eval_full", "eval_full", "compiled"]
+        once = SearchSettings(candidates=4, minibatch_size=2)
+        fipo(metric=exact, search=once, predictors=["answer"]).compile(Zoo(), trainset=examples())
+    assert seen == ["compile", "eval_full", *["eval_minibatch"] * 6, "compiled"]
 
 
 # What is rewritten
@@ -342,7 +347,7 @@ def _deprecated(kind: str) -> dspy.Module:
 @pytest.mark.parametrize(
     ("make", "protected", "rewritten"),
     [
-        (lambda: dspy.ReAct(Answer, tools=[_zoo_tool]), {"react"}, {"extract.predict"}),
+        (lambda: dspy.ReAct(Answer, tools=[_zoo_tool]), set(), {"react", "extract.predict"}),
         (lambda: dspy.ReActV2(Answer, tools=[_zoo_tool]), {"react"}, set()),
         (lambda: dspy.RLM(Answer), {"generate_action"}, {"extract"}),
         (lambda: _deprecated("CodeAct"), {"codeact"}, {"extractor.predict"}),
@@ -351,7 +356,7 @@ def _deprecated(kind: str) -> dspy.Module:
             {"code_generate.predict", "code_regenerate.predict", "generate_output.predict"},
             set(),
         ),
-        (Agent, {"react"}, {"extract.predict", "polish"}),
+        (Agent, set(), {"react", "extract.predict", "polish"}),
         (lambda: Explorer(Answer), {"generate_action"}, {"extract"}),
         (HandMade, {"step"}, set()),
     ],
@@ -439,10 +444,11 @@ def test_the_report_says_what_became_of_every_instruction():
     assert report["scores"] is None
     assert answer["name"] == "answer"
     assert answer["naive"] == "Answer the question."
-    assert answer["text"] == answer["rewrite"] == f"Answer the question. {GUIDANCE}"
+    assert answer["text"] == f"Answer the question. {GUIDANCE}"
+    assert answer["candidates"] == [{"text": answer["text"], "outcome": "optimized", "detail": ""}]
     assert (answer["outcome"], answer["detail"]) == ("optimized", "")
     assert sort["text"] == sort["naive"] == Ticket.instructions
-    assert (sort["outcome"], sort["rewrite"]) == ("answered", "Sure! 42.")
+    assert (sort["outcome"], sort["candidates"][0]["text"]) == ("answered", "Sure! 42.")
     assert "begins like a reply" in sort["detail"]
 
 
@@ -473,8 +479,10 @@ def compile_measured(
     questions: Sequence[str] = QUESTIONS,
     script: Callable[[list[Message]], str] = careful,
 ) -> dspy.Module:
+    once = SearchSettings(candidates=1)
     with dspy.context(lm=lm):
-        return fipo(script, metric=metric, num_threads=1).compile(student, trainset=examples(questions))
+        using = fipo(script, metric=metric, num_threads=1, predictors=["answer"], search=once)
+        return using.compile(student, trainset=examples(questions))
 
 
 def test_a_better_program_is_returned_with_its_score_and_all_candidates():
@@ -488,9 +496,11 @@ def test_a_better_program_is_returned_with_its_score_and_all_candidates():
     assert instructions(worst) == instructions(student)
     assert compiled.fipo_report["scores"] == {
         "student": {"score": 33.33, "failed": 0, "examples": 3},
-        "rewritten": {"score": 100.0, "failed": 0, "examples": 3},
-        "kept": "rewritten",
+        "compiled": {"score": 100.0, "failed": 0, "examples": 3},
     }
+    assert compiled.fipo_report["gain"] == {"value": 66.67, "low": 0.0, "high": 100.0, "level": 0.95}
+    assert compiled.total_calls == compiled.fipo_report["metric_calls"] == 6
+    assert [trial["score"] for trial in compiled.trial_logs.values()] == [33.33, 100.0]
     assert student.history == compiled.history == []
 
 
@@ -508,24 +518,25 @@ def test_the_original_instructions_stay_unless_the_score_is_higher(answer, score
     compiled = compile_measured(student, task_lm(answer))
     assert compiled is not student
     assert instructions(compiled) == instructions(student)
-    assert set(outcomes(compiled).values()) == {"not_preferred"}
+    assert outcomes(compiled) == {"answer": "not_preferred"}
     row = compiled.fipo_report["predictors"][0]
-    assert row["text"] == row["naive"] != row["rewrite"]
-    assert f"got {scores[1]}" in row["detail"]
-    assert compiled.fipo_report["scores"]["kept"] == "student"
+    assert row["text"] == row["naive"] != row["candidates"][0]["text"]
+    assert compiled.fipo_report["scores"]["compiled"] == compiled.fipo_report["scores"]["student"]
+    assert compiled.fipo_report["gain"]["value"] == 0
     assert compiled.score == scores[0]
     assert tuple(candidate["score"] for candidate in compiled.candidate_programs) == scores
     assert instructions(compiled.candidate_programs[0]["program"]) == instructions(student)
-    assert "the original instructions stay" in caplog.text
 
 
-def test_the_valset_decides_and_the_trainset_stands_in_for_it():
+def test_the_valset_decides_and_the_trainset_stands_in_for_it(caplog):
     cats, all_animals = examples(["How many legs has a cat?"] * 2), examples()
     with dspy.context(lm=task_lm(better_with_guidance)):
         using = fipo(metric=exact)
-        assert using.compile(Zoo(), trainset=all_animals, valset=cats).fipo_report["scores"]["kept"] == "student"
-        assert using.compile(Zoo(), trainset=cats, valset=all_animals).fipo_report["scores"]["kept"] == "rewritten"
-        assert using.compile(Zoo(), trainset=all_animals, valset=[]).fipo_report["scores"]["kept"] == "rewritten"
+        assert outcomes(using.compile(Zoo(), trainset=all_animals, valset=cats))["answer"] == "not_preferred"
+        assert outcomes(using.compile(Zoo(), trainset=cats, valset=all_animals))["answer"] == "optimized"
+        with caplog.at_level(logging.INFO, logger="fipo.dspy"):
+            assert outcomes(using.compile(Zoo(), trainset=all_animals, valset=[]))["answer"] == "optimized"
+    assert "without a valset, the 3 examples of the trainset decide" in caplog.text
 
 
 @pytest.mark.parametrize("data", [{}, {"trainset": []}, {"trainset": [], "valset": []}])
@@ -540,7 +551,7 @@ def test_when_nothing_was_rewritten_only_the_student_is_measured():
     compiled = compile_measured(Zoo(), task_lm(better_with_guidance), script=naive_of)
     assert set(outcomes(compiled).values()) == {"unchanged"}
     assert compiled.score == 33.33
-    assert list(compiled.fipo_report["scores"]) == ["student", "kept"]
+    assert compiled.total_calls == 3
     assert len(compiled.candidate_programs) == 1
 
 
@@ -553,9 +564,20 @@ def test_a_metric_that_always_crashes_is_an_error_that_names_it(count):
         compile_measured(Zoo(), task_lm(better_with_guidance), metric=crashing, questions=["A cat?"] * count)
 
 
-def test_a_metric_that_returns_nothing_is_an_error():
-    with pytest.raises(TypeError):
-        compile_measured(Zoo(), task_lm(better_with_guidance), metric=lambda example, prediction: None)
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, r"must return a number \(is a return missing\?\).*not NoneType"),
+        ("good", "not str"),
+        (float("nan"), "not nan"),
+    ],
+)
+def test_a_metric_that_returns_no_number_is_an_error_that_says_so(returned, said):
+    def odd(example, prediction, trace=None):
+        return returned
+
+    with pytest.raises(InputError, match=f"the metric odd {said}" if returned is None else said):
+        compile_measured(Zoo(), task_lm(better_with_guidance), metric=odd)
 
 
 def test_a_program_that_cannot_run_at_all_is_an_error_with_advice():
@@ -570,8 +592,7 @@ def test_a_rewrite_that_breaks_the_program_is_not_used(count):
     assert instructions(compiled) == instructions(student)
     row = compiled.fipo_report["predictors"][0]
     assert row["outcome"] == "not_preferred"
-    assert "examples failed" in row["detail"]
-    assert list(compiled.fipo_report["scores"]) == ["student", "kept"]
+    assert compiled.fipo_report["trials"][1]["failed"] == count
     assert compiled.score == 100.0
 
 
@@ -579,7 +600,7 @@ def test_failed_examples_are_counted_and_logged(caplog):
     student = FailsOn("cat")
     compiled = compile_measured(student, task_lm(better_with_guidance), questions=[*QUESTIONS, "A bird?", "An ant?"])
     assert compiled.fipo_report["scores"]["student"] == {"score": 20.0, "failed": 0, "examples": 5}
-    assert compiled.fipo_report["scores"]["rewritten"] == {"score": 80.0, "failed": 1, "examples": 5}
+    assert (compiled.trial_logs[1]["score"], compiled.trial_logs[1]["failed"]) == (80.0, 1)
     assert "1 of 5 examples failed and count as 0" in caplog.text
 
 
@@ -588,8 +609,7 @@ def test_failing_is_no_way_to_a_better_score():
         return -1.0
 
     compiled = compile_measured(FailsOn("cat"), task_lm(better_with_guidance), metric=penalty)
-    assert compiled.fipo_report["scores"]["rewritten"]["score"] > compiled.fipo_report["scores"]["student"]["score"]
-    assert compiled.fipo_report["scores"]["kept"] == "student"
+    assert compiled.trial_logs[1]["score"] > compiled.trial_logs[0]["score"]
     assert outcomes(compiled) == {"answer": "not_preferred"}
 
 
@@ -628,10 +648,11 @@ def test_a_sub_module_called_score_survives():
         def forward(self, question):
             return self.score(question=question)
 
-    compiled = compile_measured(Essay(), task_lm(better_with_guidance))
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(metric=exact).compile(Essay(), trainset=examples())
     assert GUIDANCE in compiled.score.signature.instructions
     assert compiled.candidate_programs() == "mine"
-    assert compiled.fipo_report["scores"]["rewritten"]["score"] == 100.0
+    assert compiled.fipo_report["scores"]["compiled"]["score"] == 100.0
 
 
 def test_the_report_is_plain_data_and_copies_with_the_program():

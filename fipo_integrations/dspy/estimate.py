@@ -1,0 +1,94 @@
+"""What a compile will cost, before anything runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+
+from fipo_integrations.dspy.instructions import Protected, Target
+from fipo_integrations.dspy.programs import named_predictors
+from fipo_integrations.dspy.rewriting import examples_needed, requests_needed
+from fipo_integrations.dspy.search import SearchSettings
+from fipo_integrations.dspy.selection import cost, schedule
+from fipo_model import FIPO_1, PromptOptimizer
+from fipo_model.errors import InputError
+
+_CHARACTERS_PER_TOKEN = 4  # a rule of thumb for English; other scripts take more tokens
+_TOKENS_PER_WORD = 2  # what the rewriter is given room for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Upper bounds for the calls of a compile, and a guess at its tokens from the lengths of the texts."""
+
+    metric_calls: int
+    """At most so many."""
+    program_runs: int
+    """At most so many, each with as many calls of the task model as the program makes."""
+    task_model_calls: int
+    """At most so many for a program that calls each of its predictors once; an agent calls them more often."""
+    rewriter_calls: int
+    """Conversations with the rewriter and its judge at most, in one or two batches and the judge's."""
+    task_model_tokens: int
+    """A guess, for a program that calls each of its predictors once: instructions, fields and an average example."""
+    rewriter_tokens: int
+    """A guess, replies included. The judge's are not."""
+    seconds: float | None
+    """For the program runs, where `seconds_per_run` was given; the rewriter's time is not in it."""
+
+
+def estimate(
+    student: dspy.Module,
+    targets: Sequence[Target | Protected],
+    settings: SearchSettings,
+    *,
+    optimizer: PromptOptimizer | None,
+    trainset: Sequence[dspy.Example],
+    devset: Sequence[dspy.Example] | None,
+) -> Estimate:
+    """The cost of a compile with a metric on `devset`, or without one where that is None."""
+    usable = [target for target in targets if isinstance(target, Target)]
+    metric_calls, traced = 0, 0
+    if devset is None:
+        traced = min(1, len(trainset)) if settings.student_responses and usable else 0
+    else:
+        metric_calls = _metric_calls(settings, len(usable), len(trainset), len(devset))
+    runs = metric_calls + traced
+    predictors = named_predictors(student)
+    replies = requests_needed(settings.candidates) if devset is not None else optimizer.candidates if optimizer else 1
+    judged = devset is None and optimizer is not None and optimizer.judge is not None
+    return Estimate(
+        metric_calls=metric_calls,
+        program_runs=runs,
+        task_model_calls=runs * len(predictors),
+        rewriter_calls=len(usable) * replies * (3 if judged else 1),  # the judge is asked in both orders
+        task_model_tokens=runs * _tokens_per_run(predictors, devset or trainset),
+        rewriter_tokens=replies * sum(_tokens_per_rewrite(target, optimizer) for target in usable),
+        seconds=None,
+    )
+
+
+def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devset: int) -> int:
+    asked = min(examples_needed(settings.candidates), trainset) if predictors else 0
+    traced = 0 if settings.student_responses is False else asked
+    each = cost(schedule(settings.candidates, examples=devset, minibatch=settings.minibatch_size))
+    calls = devset + traced + predictors * each
+    return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
+
+
+def _tokens_per_run(predictors: Mapping[str, Any], examples: Sequence[dspy.Example]) -> int:
+    signatures = [predictor.signature for predictor in predictors.values()]
+    texts = [signature.instructions + str(signature.fields) for signature in signatures]
+    shown = sum(len(str(value)) for example in examples for value in example.values()) // max(1, len(examples))
+    return sum(len(text) + shown for text in texts) // _CHARACTERS_PER_TOKEN
+
+
+def _tokens_per_rewrite(target: Target, optimizer: PromptOptimizer | None) -> int:
+    template = FIPO_1 if optimizer is None else optimizer.template
+    try:
+        request = target.request()
+    except InputError:  # it will not be sent
+        return 0
+    asked = sum(len(message["content"]) for message in template.render(request))
+    return asked // _CHARACTERS_PER_TOKEN + _TOKENS_PER_WORD * request.word_limit

@@ -1,0 +1,145 @@
+"""What of a program's instructions may be rewritten, what the rewriter is shown beside it, and what it may not say."""
+
+import inspect
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+import dspy
+from dspy.adapters.utils import get_annotation_name
+
+from fipo_integrations.dspy.programs import named_predictors
+from fipo_model import Candidate, OptimizationRequest
+from fipo_model.errors import InputError
+
+# Predictors whose instructions are a protocol between DSPy's own code and the model (tools, code fences, SUBMIT), by
+# the class that owns them. Losing a word of it breaks the program. What an agent extracts its answer with is not here.
+_PROTOCOLS = {
+    "ReAct": ("react",),
+    "ReActV2": ("react",),
+    "CodeAct": ("codeact",),
+    "ProgramOfThought": ("code_generate", "code_regenerate", "generate_output"),
+    "RLM": ("generate_action",),
+}
+_PROTOCOL_OUTPUTS = frozenset({"next_tool_name", "next_tool_args", "tool_calls"})  # whatever the owner is called
+# dspy.ReAct writes the user's instructions, an empty line, and then this.
+_REACT_OPENING = re.compile(
+    r"\n\nYou are an Agent\. In each episode, you will be given the fields .* as input\. "
+    r"And you can see your past trajectory so far\.\n"
+)
+_NAME_IN_BACKTICKS = re.compile(r"(?<!`)`([A-Za-z_]\w*)`(?!`)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A predictor's instruction as the rewriter gets it: the task, which it may rewrite, and what surrounds it."""
+
+    name: str
+    task: str
+    protocol: str = ""
+    """What follows the task in the instruction and stays as it is, byte for byte."""
+    context: str | None = None
+    known: frozenset[str] = frozenset()
+    """The names a rewrite may put in backticks."""
+
+    @classmethod
+    def of(cls, name: str, text: str, *, context: str | None = None, known: Collection[str] = ()) -> "Target":
+        """An instruction to rewrite; of a dspy.ReAct's, only the task. The names it has itself are known, too."""
+        task, protocol = split_protocol(text) or (text, "")
+        names = frozenset({*known, *_NAME_IN_BACKTICKS.findall(text)})
+        return cls(name=name, task=task, protocol=protocol, context=context, known=names)
+
+    @property
+    def naive(self) -> str:
+        """The whole instruction as it was."""
+        return self.task + self.protocol
+
+    def request(self, *, silver: str | None = None, golden: str | None = None) -> OptimizationRequest:
+        """What is asked of the rewriter. Raises `InputError` for a task that is empty or no valid text."""
+        return OptimizationRequest(self.task, context=self.context, silver_response=silver, golden_response=golden)
+
+    def instruction(self, rewrite: str) -> str:
+        """The whole instruction with the task rewritten, as DSPy will show it."""
+        return inspect.cleandoc(rewrite) + self.protocol
+
+    def checked(self, candidate: Candidate) -> dict[str, str]:
+        """A rewriter's candidate as plain data, with the outcome "field_invented" where it names what is no field."""
+        invented = [name for name in _NAME_IN_BACKTICKS.findall(candidate.text) if name not in self.known]
+        if candidate.outcome == "optimized" and invented:
+            detail = f"names {invented[0]!r}, which is not a field"
+            return {"text": candidate.text, "outcome": "field_invented", "detail": detail}
+        return {"text": candidate.text, "outcome": candidate.outcome, "detail": candidate.detail}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protected:
+    """A predictor whose instruction is an agent's protocol, none of which can be told apart for sure."""
+
+    name: str
+    naive: str
+
+
+def targets(program: dspy.Module, names: Collection[str] | None = None) -> list[Target | Protected]:
+    """The program's predictors, or those named, in its order. Raises `InputError` for a name it does not have."""
+    named = named_predictors(program)
+    if missing := [name for name in names or () if name not in named]:
+        known = ", ".join(map(repr, named)) or "none"
+        raise InputError(f"the program has no predictor {missing[0]!r} that may be rewritten; it has {known}")
+    agents = _protocol_predictors(program)
+    return [_target(name, one, agents) for name, one in named.items() if names is None or name in names]
+
+
+def _target(name: str, predictor: Any, agents: dict[int, Any]) -> Target | Protected:
+    signature, text = predictor.signature, predictor.signature.instructions
+    if id(predictor) not in agents:
+        return _described(name, text, signature)
+    if split_protocol(text) is None:
+        return Protected(name=name, naive=text)
+    return _described(name, text, agents[id(predictor)])
+
+
+def _described(name: str, text: str, signature: type[dspy.Signature]) -> Target:
+    """An instruction about the fields of `signature`."""
+    types = [field.annotation for field in signature.fields.values()]
+    choices = {value for literal in types if get_origin(literal) is Literal for value in get_args(literal)}
+    return Target.of(name, text, context=_describe_fields(signature), known={*signature.fields, *choices})
+
+
+def has_unknown_protocol(text: str) -> bool:
+    """Whether a text speaks of calling tools in a way that is not dspy.ReAct's."""
+    return split_protocol(text) is None and any(name in text for name in _PROTOCOL_OUTPUTS)
+
+
+def split_protocol(text: str) -> tuple[str, str] | None:
+    """The task and the protocol of a dspy.ReAct's instruction; None if the text is not surely one."""
+    found = list(_REACT_OPENING.finditer(text))
+    if len(found) != 1 or not text[: found[0].start()].strip():
+        return None
+    return text[: found[0].start()], text[found[0].start() :]
+
+
+def _describe_fields(signature: type[dspy.Signature]) -> str:
+    """What the signature says about its fields, as text for the rewriter."""
+    lines = []
+    for title, fields in (("Input fields", signature.input_fields), ("Output fields", signature.output_fields)):
+        lines.append(f"{title}:")
+        for name, field in fields.items():
+            extra: Any = field.json_schema_extra
+            absent = (None, "", f"${{{name}}}")  # the last is DSPy's, where the user described nothing
+            notes = [str(extra[key]) for key in ("desc", "constraints") if extra.get(key) not in absent]
+            lines.append(": ".join([f"- `{name}` ({get_annotation_name(field.annotation)})", *notes]))
+    return "\n".join(lines)
+
+
+def _protocol_predictors(program: dspy.Module) -> dict[int, Any]:
+    """The predictors whose instructions are an agent's protocol, by id: each with the signature of its task."""
+    own = program.predictors()
+    agents = {id(p): p.signature for p in own if not _PROTOCOL_OUTPUTS.isdisjoint(p.signature.output_fields)}
+    modules: Any = program.named_sub_modules(type_=dspy.Module)
+    for _, module in modules:
+        parts = {part for owner in type(module).__mro__ for part in _PROTOCOLS.get(owner.__name__, ())}
+        for name, predictor in module.named_predictors():
+            if name.split(".")[0] in parts:
+                agents[id(predictor)] = module.signature if isinstance(module, dspy.ReAct) else predictor.signature
+    return agents

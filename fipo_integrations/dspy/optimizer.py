@@ -1,0 +1,260 @@
+"""FIPO as a DSPy optimizer: `FIPO().compile(program)` rewrites the instructions of a program's predictors."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import dspy
+from dspy.dsp.utils.settings import settings
+from dspy.teleprompt.teleprompt import Teleprompter
+
+from fipo_integrations.dspy import report
+from fipo_integrations.dspy.estimate import Estimate, estimate
+from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
+from fipo_integrations.dspy.instructions import Protected, Target, targets
+from fipo_integrations.dspy.journal import Journal, write_report
+from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
+from fipo_integrations.dspy.responses import Responses, responses, traced_runs
+from fipo_integrations.dspy.rewriting import Rewriter, decide
+from fipo_integrations.dspy.search import Search, SearchSettings, drawn
+from fipo_model import PromptOptimizer
+from fipo_model.errors import InputError
+
+logger = logging.getLogger("fipo.dspy")
+
+Examples = Sequence[dspy.Example] | None
+
+
+class FIPO(Teleprompter):
+    """Rewrites the instructions of a DSPy program with a local model, and changes nothing else.
+
+    The rewriter sees each predictor's instruction and, as context, its fields with their types and descriptions. An
+    instruction DSPy made up itself ("Given the fields `x`, produce the fields `y`.") is sent as well: the context says
+    what there is to know, and a rewrite is turned down unless it still names those fields. Of a dspy.ReAct's
+    instruction only the task is sent; the tools and the protocol stay as they are. Other agents' protocols are not
+    sent (outcome "protected"), and a rewrite that names a field the signature does not have is not used
+    ("field_invented"). DSPy hides the predictors of sub-modules that are compiled already; they stay as they are.
+
+    Without a `metric`, all predictors are rewritten in one batch, the optimizer's checks and its judge decide, and the
+    program is not called. Labels of a `trainset` serve as golden responses.
+
+    With one, several candidates for each predictor are compared with the student on `valset`, or else on `trainset`,
+    under the language model in use: see `SearchSettings`. What is returned is never below the student there, a tie or
+    more failed examples keep the student's instructions, and the report says by how much it is above. (DSPy runs an
+    example that takes longer than two minutes a second time; `num_threads=1` avoids that.)
+
+    The compiled program has `fipo_report`, plain data: "predictors" lists what became of each instruction. With a
+    metric it also has `score`, `candidate_programs`, `trial_logs` and `total_calls`, as DSPy's own optimizers attach
+    them, unless it uses those names itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: PromptOptimizer | None = None,
+        metric: Callable[..., Any] | None = None,
+        search: SearchSettings | None = None,
+        predictors: Collection[str] | None = None,
+        num_threads: int | None = None,
+        display_progress: bool = False,
+    ) -> None:
+        """Without `optimizer`, the first `compile` that needs one loads `PromptOptimizer.from_pretrained()`.
+
+        `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
+        as `program.named_predictors()` does; by default all of them.
+        """
+        super().__init__()
+        if isinstance(predictors, str):
+            raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
+        if predictors is not None and len(set(predictors)) < len(predictors):
+            raise InputError(f"predictors names one more than once: {list(predictors)}")
+        self.optimizer = optimizer
+        self.metric = metric
+        self.search = search or SearchSettings()
+        self.predictors = None if predictors is None else list(predictors)
+        self.num_threads = num_threads
+        self.display_progress = display_progress
+        self.callbacks: list[Any] = []
+        self._rewriter = Rewriter(optimizer)
+
+    def get_params(self) -> dict[str, Any]:
+        """The constructor's arguments as data for a log, with names for the model and the metric."""
+        directory = self.search.log_dir
+        return {
+            "optimizer": None if self.optimizer is None else self.optimizer.generator.name,
+            "metric": None if self.metric is None else metric_name(self.metric),
+            "search": {**asdict(self.search), "log_dir": None if directory is None else str(directory)},
+            "predictors": self.predictors,
+            "num_threads": self.num_threads,
+            "display_progress": self.display_progress,
+        }
+
+    def compile(  # type: ignore[override]  # DSPy passes what is named here; `**kwargs` would swallow misspellings
+        self,
+        student: dspy.Module,
+        *,
+        trainset: Examples = None,
+        teacher: dspy.Module | None = None,
+        valset: Examples = None,
+    ) -> dspy.Module:
+        """A copy of `student` with rewritten instructions; `student` itself stays as it is.
+
+        `teacher` belongs to DSPy's protocol and is not used: what the student and the labels say is enough.
+
+        Raises `InputError` for examples without inputs, a metric without examples, a metric that returns no number, a
+        budget too small to compare anything, a `log_dir` of other settings, and a student that fails everywhere.
+        """
+        if teacher is not None:
+            logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
+        chosen = targets(student, self.predictors)
+        for name in frozen_names(student):
+            logger.info("%s is compiled already and stays as it is", name)
+        if not chosen:
+            logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
+        examples = _checked(trainset, "trainset")
+        if self.metric is None:
+            return self._rewrite(student, chosen, trainset=examples)
+        devset = self._devset(examples, _checked(valset, "valset"))
+        return self._search(student, chosen, metric=Metric(self.metric), trainset=examples, devset=devset)
+
+    def estimate(
+        self,
+        student: dspy.Module,
+        trainset: Examples = None,
+        valset: Examples = None,
+        *,
+        seconds_per_run: float | None = None,
+    ) -> Estimate:
+        """What `compile` with these arguments would cost. Calls nothing and loads nothing.
+
+        `seconds_per_run` is how long one run of the program takes, as measured by you; without it no time is estimated.
+        """
+        chosen, examples = targets(student, self.predictors), _checked(trainset, "trainset")
+        devset = None if self.metric is None else self._devset(examples, _checked(valset, "valset"))
+        optimizer = self._rewriter.loaded
+        found = estimate(student, chosen, self.search, optimizer=optimizer, trainset=examples, devset=devset)
+        if seconds_per_run is None:
+            return found
+        threads = self.num_threads or settings.num_threads
+        return replace(found, seconds=found.program_runs * seconds_per_run / threads)
+
+    def _devset(self, trainset: list[dspy.Example], valset: list[dspy.Example]) -> list[dspy.Example]:
+        devset = valset or trainset
+        if not devset:
+            raise InputError("a metric needs examples to be measured on: pass valset=[...] or trainset=[...]")
+        if not valset:
+            logger.info("without a valset, the %d examples of the trainset decide", len(trainset))
+        budget = self.search.max_metric_calls
+        if budget is not None and budget < 2 * len(devset):
+            raise InputError(
+                f"max_metric_calls={budget} is too little to compare the student with anything on {len(devset)} "
+                f"examples: that takes at least {2 * len(devset)}. Raise it, or pass fewer examples as valset."
+            )
+        return devset
+
+    def _rewrite(
+        self, student: dspy.Module, chosen: Sequence[Target | Protected], *, trainset: list[dspy.Example]
+    ) -> dspy.Module:
+        """Without a metric: one batch, and the optimizer decides."""
+        usable = [target for target in chosen if isinstance(target, Target)]
+        seen = self._responses(student, trainset) if usable else {}
+        found = decide(self._rewriter.ready(), usable, seen) if usable else {}
+        rows = report.rows(chosen, found)
+        compiled = with_texts(student, {row["name"]: row["text"] for row in rows})
+        return self._finished(compiled, {"model": self._rewriter.name, "predictors": rows, "scores": None})
+
+    def _responses(self, student: dspy.Module, trainset: list[dspy.Example]) -> dict[str, Responses]:
+        """The responses on one training example, all that one rewrite can use."""
+        if not trainset:
+            return {}
+        program, run = copied(student), None
+        example = trainset[drawn(trainset, 1, seed=self.search.seed)[0]]
+        if self.search.student_responses:
+            run = traced_runs(program, [example], None, num_threads=1)[0]
+        return responses(program, example, run, threshold=self.search.metric_threshold)
+
+    def _search(
+        self,
+        student: dspy.Module,
+        chosen: Sequence[Target | Protected],
+        *,
+        metric: Metric,
+        trainset: list[dspy.Example],
+        devset: list[dspy.Example],
+    ) -> dspy.Module:
+        """With a metric: candidates, compared with the student."""
+        program = copied(student)
+        examples = {"trainset": trainset, "valset": devset}
+        journal = Journal(self.search.log_dir, self._settings(program, metric, examples))
+        variants = Variants(
+            program,
+            devset,
+            metric,
+            journal=journal,
+            num_threads=self.num_threads,
+            display_progress=self.display_progress,
+        )
+        search = Search(
+            student=program,
+            targets=chosen,
+            trainset=trainset,
+            variants=variants,
+            metric=metric,
+            journal=journal,
+            rewriter=self._rewriter,
+            settings=self.search,
+            num_threads=self.num_threads,
+        )
+        best = search.run()
+        written = {
+            "model": self._rewriter.name,
+            "predictors": report.search_rows(search, best),
+            **report.search_report(search, best),
+        }
+        compiled = self._finished(variants.program(best), written)
+        attach(compiled, **report.statistics(search, best, written))
+        return compiled
+
+    def _settings(
+        self, program: dspy.Module, metric: Metric, examples: dict[str, list[dspy.Example]]
+    ) -> dict[str, Any]:
+        """What the scores in a log_dir depend on. The budget is not among it: a resumed compile may have a larger one.
+
+        A rewriter that is not loaded yet is known by its default alone.
+        """
+        optimizer, search = self.optimizer, self.search
+        return {
+            **identity(program),
+            **{name: digest([example.toDict() for example in own]) for name, own in examples.items()},
+            "metric": metric.name,
+            "predictors": self.predictors,
+            "rewriter": None if optimizer is None else f"{optimizer.generator.name} with {optimizer.template.name}",
+            "candidates": search.candidates,
+            "minibatch_size": search.minibatch_size,
+            "metric_threshold": search.metric_threshold,
+            "student_responses": search.student_responses,
+            "seed": search.seed,
+        }
+
+    def _finished(self, compiled: dspy.Module, written: dict[str, Any]) -> dspy.Module:
+        """The program with its report on it, in the log, and in log_dir."""
+        for row in written["predictors"]:
+            logger.info("%s: %s%s", row["name"], row["outcome"], row["detail"] and f" ({row['detail']})")
+        write_report(self.search.log_dir, written)
+        attach(compiled, fipo_report=written)
+        return compiled
+
+
+def _checked(examples: Examples, name: str) -> list[dspy.Example]:
+    """The examples as a list. Raises `InputError` for one that does not say which of its fields are inputs."""
+    found = list(examples or ())
+    for number, example in enumerate(found):
+        try:
+            example.inputs()
+        except ValueError as error:
+            raise InputError(
+                f"example {number} of the {name} does not say which of its fields are inputs: use "
+                ".with_inputs('...') on every example"
+            ) from error
+    return found

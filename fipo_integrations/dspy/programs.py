@@ -1,0 +1,100 @@
+"""DSPy programs as this package handles them: copied, given other instructions, and told apart by a digest."""
+
+import copy
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import dspy
+from dspy.dsp.utils.settings import settings
+
+from fipo_model.errors import InputError
+
+logger = logging.getLogger("fipo.dspy")
+
+_STATISTICS = ("candidate_programs", "score", "trial_logs", "total_calls", "fipo_report")
+
+
+def named_predictors(program: dspy.Module) -> dict[str, Any]:
+    """The predictors that may be changed, by their names; those of a compiled sub-module are hidden by DSPy.
+
+    Raises `InputError` where two of them go by one name: DSPy could not save such a program either.
+    """
+    named = program.named_predictors()
+    names = [name for name, _ in named]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"the program has two predictors called {twice[0]!r}: rename one of the attributes")
+    return dict(named)
+
+
+def frozen_names(program: dspy.Module) -> list[str]:
+    """The sub-modules that are compiled already, which DSPy does not let an optimizer change."""
+    modules: Any = program.named_sub_modules(type_=dspy.Module)
+    return [name.removeprefix("self.") for name, module in modules if module is not program and module._compiled]
+
+
+def copied(program: dspy.Module) -> dspy.Module:
+    """A deep copy that shares its language models with the original, without what an earlier optimizer attached."""
+    # A copy of a model that runs in this process would be a copy of its weights; and one that holds a lock cannot be
+    # copied at all, upon which DSPy would copy piece by piece and split predictors that are shared.
+    predictors: list[Any] = [one for _, one in program.named_sub_modules(type_=dspy.Predict)]
+    shared = {id(one.lm): one.lm for one in predictors if one.lm is not None}
+    try:
+        twin: dspy.Module = copy.deepcopy(program, shared)
+    except Exception:
+        logger.info("the program as a whole cannot be copied; DSPy copies it attribute by attribute", exc_info=True)
+        twin = program.deepcopy()
+    own = vars(twin)
+    # Numbers about other instructions; and candidates with candidates of their own would double at every compile.
+    if isinstance(own.get("fipo_report"), dict) or _are_candidates(own.get("candidate_programs")):
+        for name in _STATISTICS:
+            if isinstance(own.get(name), int | float | list | dict):
+                del own[name]
+    return twin
+
+
+def _are_candidates(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) and "program" in one for one in value)
+
+
+def with_texts(program: dspy.Module, texts: Mapping[str, str]) -> dspy.Module:
+    """A copy whose predictors have these instructions."""
+    twin = copied(program)
+    for name, predictor in named_predictors(twin).items():
+        if name in texts and texts[name] != predictor.signature.instructions:
+            # A new class: assigning to `signature.instructions` would change every program that shares it.
+            predictor.signature = predictor.signature.with_instructions(texts[name])
+    return twin
+
+
+def attach(program: dspy.Module, **statistics: object) -> None:
+    """Set attributes, unless the program has one of its own by that name: a predictor may well be called `score`."""
+    for name, value in statistics.items():
+        if name in vars(program) or hasattr(type(program), name):
+            logger.warning("the program has a %r of its own, which stays; see its fipo_report instead", name)
+        else:
+            setattr(program, name, value)
+
+
+def digest(value: object) -> str:
+    """A short name for plain data that is the same in every process. Other things count by their type alone."""
+    text = json.dumps(value, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, dspy.Example):
+        return value.toDict()
+    if isinstance(value, set | frozenset | tuple):
+        return sorted(map(str, value))
+    return str(value) if isinstance(value, bytes) else type(value).__qualname__
+
+
+def identity(program: dspy.Module) -> dict[str, str]:
+    """What tells one student from another when a compile is resumed, in digests, and its models by name."""
+    named = named_predictors(program)
+    state = {name: [one.signature.dump_state(), one.demos, one.config] for name, one in named.items()}
+    models = sorted({getattr(one.lm or settings.lm, "model", "none") for one in named.values()})
+    return {"student": digest([type(program).__qualname__, state]), "task_models": ", ".join(models)}

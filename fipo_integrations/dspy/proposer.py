@@ -1,0 +1,111 @@
+"""FIPO as the one who proposes instructions to GEPA, which then needs no reflection model."""
+
+import random
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dspy
+
+from fipo_integrations.dspy.instructions import Target, has_unknown_protocol, targets
+from fipo_integrations.dspy.responses import Responses, as_text
+from fipo_integrations.dspy.rewriting import Rewriter, propose
+from fipo_model import PromptOptimizer
+
+_COUNTING = threading.Lock()  # one for all, because what holds a lock could not be copied
+_CANDIDATES = 3  # one of the text alone, and two samples
+# "The correct answer is 'Paris'.", as GEPA's own evaluator puts it; without the quotation marks nobody can say where
+# the answer ends and the next sentence begins.
+_QUOTED_ANSWER = re.compile(
+    r"(?i)\b(?:the )?(?:correct|right|expected|golden) (?:answer|output|response|label) (?:is|was|:):? ?"
+    r"(?:'(?P<single>[^'\n]+)'(?!\w)|\"(?P<double>[^\"\n]+)\"|`(?P<code>[^`\n]+)`)"
+)
+
+Record = Mapping[str, Any]
+
+
+def quoted_answer(record: Record) -> str | None:
+    """The right answer where a record's feedback quotes exactly one and says that it is; else None."""
+    found = {match[match.lastgroup or 0] for match in _QUOTED_ANSWER.finditer(str(record.get("Feedback", "")))}
+    return found.pop() if len(found) == 1 else None
+
+
+class FIPOProposer:
+    """For `dspy.GEPA(instruction_proposer=...)` and for `custom_candidate_proposer` of the package gepa.
+
+    A record of what GEPA saw becomes the silver response (its "Generated Outputs") and, where `golden` finds the right
+    answer in it, the golden one. Feedback that only criticises is not used: FIPO's template has no place for it. Every
+    call sees other records and samples with another seed, so that GEPA does not get one proposal again and again;
+    the calls of a proposer in their order give the same proposals as those of another with its `seed`.
+
+    A component whose rewrites all fail the checks keeps its current text, and so does a protected one. For a dspy.ReAct
+    only the task is rewritten. Pass the `program` that GEPA compiles: then the rewriter is shown the fields of its
+    predictors, and the protocols of other agents are known and left alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: PromptOptimizer | None = None,
+        program: dspy.Module | None = None,
+        golden: Callable[[Record], str | None] = quoted_answer,
+        seed: int = 0,
+    ) -> None:
+        """Without `optimizer`, the first call loads `PromptOptimizer.from_pretrained()`."""
+        self._rewriter = Rewriter(optimizer)
+        self._known = {} if program is None else {target.name: target for target in targets(program)}
+        self._has_program = program is not None
+        self._golden = golden
+        self._seed = seed
+        self._calls = 0
+
+    def __call__(
+        self,
+        candidate: Mapping[str, str],
+        reflective_dataset: Mapping[str, Sequence[Record]],
+        components_to_update: Sequence[str],
+    ) -> dict[str, str]:
+        """A text for each component to update."""
+        with _COUNTING:
+            number, self._calls = self._calls, self._calls + 1
+        texts = {name: candidate[name] for name in components_to_update}
+        seen, usable = {}, []
+        for name, text in texts.items():
+            records = reflective_dataset.get(name) or [{}]
+            record = random.Random(f"{self._seed} {number} {name}").choice(records)
+            if (target := self._target(name, text, record)) is not None:
+                usable.append(target)
+                seen[name] = Responses(silver=_text(record.get("Generated Outputs")), golden=self._golden(record))
+        if usable:
+            seed = random.Random(f"{self._seed} {number}").getrandbits(31)
+            found = propose(self._rewriter.ready(), usable, [seen], candidates=_CANDIDATES, seed=seed)
+            texts |= {target.name: _best(target, found[target.name]) for target in usable}
+        return texts
+
+    def _target(self, name: str, text: str, record: Record) -> Target | None:
+        """What may be rewritten of a component, if anything."""
+        if not self._has_program:
+            fields = {key for part in ("Inputs", "Generated Outputs") for key in _fields(record.get(part))}
+            return None if has_unknown_protocol(text) else Target.of(name, text, known=fields)
+        known = self._known.get(name)
+        return Target.of(name, text, context=known.context, known=known.known) if isinstance(known, Target) else None
+
+
+def _best(target: Target, rows: Sequence[Mapping[str, str]]) -> str:
+    """The first sample that passed the checks; else the rewrite of the text alone, which is the same at every call."""
+    for row in (*rows[1:], rows[0]):
+        if row["outcome"] == "optimized":
+            return target.instruction(row["text"])
+    return target.naive
+
+
+def _fields(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(outputs: object) -> str | None:
+    """What a predictor put out, one field's value or several with their names, as text; None if there is nothing."""
+    if isinstance(outputs, Mapping):
+        return as_text({str(name): str(value) for name, value in outputs.items()}) or None
+    return str(outputs) if outputs else None

@@ -1,0 +1,101 @@
+"""What became of a program's instructions, and what it cost: plain data on the program, and report.json in log_dir."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fipo_integrations.dspy.instructions import Protected, Target
+from fipo_integrations.dspy.search import Search
+from fipo_integrations.dspy.selection import Score, mean, paired_interval
+
+Row = dict[str, Any]
+"""An entry of `fipo_report["predictors"]`: name, naive, text, outcome, detail, candidates."""
+
+
+def rows(targets: Sequence[Target | Protected], proposals: Mapping[str, Sequence[Mapping[str, str]]]) -> list[Row]:
+    """What became of each predictor when the first of its proposals decides."""
+    found = []
+    for target in targets:
+        own = proposals.get(target.name, ())
+        first = own[0] if own else {"outcome": "protected" if isinstance(target, Protected) else "not_asked"}
+        text = target.naive
+        if isinstance(target, Target) and first["outcome"] == "optimized":
+            text = target.instruction(first["text"])
+        found.append(
+            {
+                "name": target.name,
+                "naive": target.naive,
+                "text": text,
+                "outcome": first["outcome"],
+                "detail": first.get("detail", ""),
+                "candidates": [dict(candidate) for candidate in own],
+            }
+        )
+    return found
+
+
+def search_rows(search: Search, best: str) -> list[Row]:
+    """What became of each predictor when a metric decided."""
+    texts = search.variants.texts(best)
+    found = rows(search.targets, search.proposals)
+    for row in found:
+        accepted = any(candidate["outcome"] == "optimized" for candidate in row["candidates"])
+        row["text"] = texts[row["name"]]
+        if row["text"] != row["naive"]:
+            row["outcome"], row["detail"] = "optimized", ""
+        elif row["name"] in search.skipped:
+            row["outcome"], row["detail"] = "out_of_budget", "no metric calls or time were left to compare a rewrite"
+        elif accepted:
+            row["outcome"], row["detail"] = "not_preferred", "no rewrite got a higher score without more failures"
+    return found
+
+
+def search_report(search: Search, best: str) -> dict[str, Any]:
+    """What was measured and spent. Scores are percentages, as DSPy gives them; the gain is in percentage points."""
+    student, compiled = search.scores(search.start), search.scores(best)
+    gain = paired_interval(compiled, student, seed=search.settings.seed)
+    return {
+        "seed": search.settings.seed,
+        "scores": {"student": _summary(student), "compiled": _summary(compiled)},
+        "gain": None if gain is None else {**{k: percent(v) for k, v in asdict(gain).items()}, "level": gain.level},
+        "trials": [
+            {
+                "program": trial.arm,
+                "changed": _changed(search, trial.arm),
+                "score": percent(trial.mean),
+                "failed": trial.failed,
+                "examples": trial.examples,
+            }
+            for trial in search.board.trials
+        ],
+        "metric_calls": search.board.calls,
+        "metric_calls_resumed": search.variants.resumed,
+        "stopped_by": "max_seconds" if search.board.is_out_of_time else "max_metric_calls" if search.skipped else None,
+    }
+
+
+def statistics(search: Search, best: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What DSPy's own optimizers attach to a compiled program, under their names."""
+    return {
+        "score": report["scores"]["compiled"]["score"],
+        "candidate_programs": [
+            {"program": search.variants.program(arm), **_summary(search.scores(arm))} for arm in search.measured()
+        ],
+        "trial_logs": dict(enumerate(report["trials"])),
+        "total_calls": report["metric_calls"],
+    }
+
+
+def percent(value: float) -> float:
+    """As dspy.Evaluate rounds it."""
+    return round(100 * value, 2)
+
+
+def _summary(scores: Sequence[Score]) -> dict[str, Any]:
+    return {"score": percent(mean(scores)), "failed": scores.count(None), "examples": len(scores)}
+
+
+def _changed(search: Search, arm: str) -> dict[str, str]:
+    """The instructions of an arm that are not the student's."""
+    start = search.variants.texts(search.start)
+    return {name: text for name, text in search.variants.texts(arm).items() if text != start[name]}

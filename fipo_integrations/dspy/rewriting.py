@@ -1,0 +1,142 @@
+"""Asking the rewriter, which is loaded when first needed; its rewrites of one instruction differ by what it sees."""
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+
+from fipo_integrations.dspy.instructions import Target
+from fipo_integrations.dspy.responses import Responses
+from fipo_model import Candidate, LLMJudge, OptimizationRequest, PromptOptimizer
+from fipo_model.errors import InputError
+
+_LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
+# `PromptOptimizer` decodes greedily unless it is asked for at least two.
+_SAMPLES = 2
+
+
+class Rewriter:
+    """The optimizer that was given, or the default weights from the first time they are needed."""
+
+    def __init__(self, optimizer: PromptOptimizer | None) -> None:
+        self._optimizer = optimizer
+
+    @property
+    def name(self) -> str | None:
+        """The name of its model; None while there is none."""
+        return None if self._optimizer is None else self._optimizer.generator.name
+
+    @property
+    def loaded(self) -> PromptOptimizer | None:
+        """The optimizer, if there is one yet."""
+        return self._optimizer
+
+    def ready(self) -> PromptOptimizer:
+        """The optimizer, loaded now if it was not before."""
+        with _LOADING:
+            if self._optimizer is None:
+                self._optimizer = PromptOptimizer.from_pretrained()
+            return self._optimizer
+
+
+def examples_needed(candidates: int) -> int:
+    """How many examples' responses it takes for so many candidates: two are sampled for each, one needs none."""
+    return math.ceil((candidates - 1) / _SAMPLES)
+
+
+def requests_needed(candidates: int) -> int:
+    """How many replies the rewriter writes for so many candidates of one predictor."""
+    return 1 + _SAMPLES * examples_needed(candidates)
+
+
+def decide(
+    optimizer: PromptOptimizer, targets: Sequence[Target], seen: Mapping[str, Responses]
+) -> dict[str, list[dict[str, str]]]:
+    """One rewrite for each target, all asked for in one batch, which the optimizer's checks and its judge decide.
+
+    The candidates of a target by its name, the decisive one first; it alone may have the outcome "optimized".
+    """
+    found, requests = _requests([(target, seen.get(target.name, Responses())) for target in targets])
+    decided = optimizer.optimize_each([request for _, request in requests]) if requests else []
+    for (target, _), result in zip(requests, decided, strict=True):
+        if isinstance(result, InputError):
+            found[target.name] = [_unusable(target, result)]
+            continue
+        first = next(c for c in result.candidates if c.outcome == result.outcome)
+        others = [c for c in result.candidates if c is not first]
+        # Where the judge chose, those it passed over are not to be taken up again.
+        found[target.name] = [target.checked(first), *(target.checked(c) for c in others if c.outcome != "optimized")]
+    return found
+
+
+def propose(
+    optimizer: PromptOptimizer,
+    targets: Sequence[Target],
+    seen: Sequence[Mapping[str, Responses]],
+    *,
+    candidates: int,
+    seed: int,
+) -> dict[str, list[dict[str, str]]]:
+    """Up to so many candidates for each target by its name, checked but not decided, from two batches in all.
+
+    The first is the rewrite of the instruction alone. The others are sampled with `seed`, and what the rewriter sees
+    beside the instruction varies: the responses on one of the examples of `seen` after another.
+    """
+    found, requests = _requests([(target, Responses()) for target in targets])
+    greedy = sampler(optimizer, candidates=1, seed=seed).propose_each([request for _, request in requests])
+    varied = []
+    for (target, _), proposal in zip(requests, greedy, strict=True):
+        found[target.name] = _rows(target, [proposal])
+        if not isinstance(proposal, InputError):
+            variants = [one[target.name] for one in seen if target.name in one] or [Responses()]
+            varied += [(target, variants[i % len(variants)]) for i in range(examples_needed(candidates))]
+    _, asked = _requests(varied)
+    if asked:
+        sampled = sampler(optimizer, candidates=_SAMPLES, seed=seed).propose_each([request for _, request in asked])
+        for target in targets:
+            own = [proposal for (one, _), proposal in zip(asked, sampled, strict=True) if one is target]
+            known = {row["text"] for row in found[target.name]}
+            new = {row["text"]: row for row in _rows(target, own) if row["text"] not in known}
+            found[target.name] += list(new.values())[: candidates - 1]
+    return found
+
+
+def sampler(optimizer: PromptOptimizer, *, candidates: int, seed: int) -> PromptOptimizer:
+    """The same rewriter with another number of candidates and another seed."""
+    # Several candidates need a judge, who is never asked: propose_each leaves the decision to the caller.
+    judge = optimizer.judge or LLMJudge(optimizer.generator, template=optimizer.template)
+    return PromptOptimizer(
+        optimizer.generator,
+        template=optimizer.template,
+        judge=judge,
+        settings=optimizer.settings,
+        candidates=candidates,
+        seed=seed,
+    )
+
+
+def _requests(
+    wanted: Sequence[tuple[Target, Responses]],
+) -> tuple[dict[str, list[dict[str, str]]], list[tuple[Target, OptimizationRequest]]]:
+    """What can be asked, and by the target's name why the rest cannot."""
+    unusable, requests = {}, []
+    for target, one in wanted:
+        try:
+            requests.append((target, target.request(silver=one.silver, golden=one.golden)))
+        except InputError as error:
+            unusable[target.name] = [_unusable(target, error)]
+    return unusable, requests
+
+
+def _rows(target: Target, proposals: Sequence[tuple[Candidate, ...] | InputError]) -> list[dict[str, str]]:
+    """The candidates as plain data, the first of each proposal before the second of any."""
+    rows: list[tuple[int, dict[str, str]]] = []
+    for proposal in proposals:
+        if isinstance(proposal, InputError):
+            rows.append((0, _unusable(target, proposal)))
+        else:
+            rows += [(place, target.checked(candidate)) for place, candidate in enumerate(proposal)]
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def _unusable(target: Target, error: InputError) -> dict[str, str]:
+    return {"text": target.task, "outcome": "unusable", "detail": str(error)}

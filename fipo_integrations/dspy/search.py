@@ -1,0 +1,174 @@
+"""Compiling with a metric: candidates for each predictor, chosen by successive halving, one predictor after another."""
+
+import logging
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dspy
+from dspy.dsp.utils.settings import settings
+
+from fipo_integrations.dspy.evaluation import Metric, Variants
+from fipo_integrations.dspy.instructions import Protected, Target
+from fipo_integrations.dspy.journal import Journal
+from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
+from fipo_integrations.dspy.rewriting import Rewriter, examples_needed, propose
+from fipo_integrations.dspy.selection import Score, Scoreboard, mean, select
+from fipo_model.errors import InputError
+
+logger = logging.getLogger("fipo.dspy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """How examples and a metric are used. Without either, only `log_dir` matters."""
+
+    candidates: int = 4
+    """Rewrites proposed for each predictor when there is a metric; the instruction it has is always one more."""
+    minibatch_size: int = 8
+    """Examples in the first batch of the halving."""
+    max_metric_calls: int | None = None
+    """Bound on the calls of the metric, each of which is a run of the program. At least twice the examples."""
+    max_seconds: float | None = None
+    """After so many seconds of a compile no evaluation begins that was not begun; an unfinished choice is dropped."""
+    metric_threshold: float = 1.0
+    """From this score on, what the inner predictors of a run said is taken for golden."""
+    student_responses: bool | None = None
+    """Whether the student is run on training examples for silver responses: by default only with a metric."""
+    seed: int = 0
+    log_dir: str | Path | None = None
+    """Where the report goes, and every score as it is measured, so that a compile that was killed can go on."""
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "minibatch_size"):
+            if (value := getattr(self, name)) < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        for name in ("max_metric_calls", "max_seconds"):
+            if (bound := getattr(self, name)) is not None and bound <= 0:
+                raise InputError(f"{name} must be positive, or None for no bound, not {bound}")
+
+
+@dataclass(kw_only=True)
+class Search:
+    """One compile with a metric. The student is always among the candidates, and a tie keeps it."""
+
+    student: dspy.Module
+    targets: Sequence[Target | Protected]
+    trainset: Sequence[dspy.Example]
+    metric: Metric
+    variants: Variants
+    journal: Journal
+    rewriter: Rewriter
+    settings: SearchSettings
+    num_threads: int | None
+    proposals: dict[str, list[dict[str, str]]] = field(default_factory=dict, init=False)
+    skipped: set[str] = field(default_factory=set, init=False)
+    """The predictors for whose candidates the budget did not suffice."""
+
+    def __post_init__(self) -> None:
+        self.board = Scoreboard(
+            self.variants.scores,
+            max_calls=self.settings.max_metric_calls,
+            max_seconds=self.settings.max_seconds,
+        )
+        self.start = self.variants.add({target.name: target.naive for target in self.targets})
+        self.everything = range(len(self.variants))
+
+    def run(self) -> str:
+        """The arm to use."""
+        self._measure_student()
+        self._propose()
+        best = self.start
+        usable = [target for target in self.targets if self._accepted(target)]
+        for place, target in enumerate(usable):
+            best = self._improve(best, target, predictors_left=len(usable) - place)
+        return best
+
+    def _measure_student(self) -> None:
+        self.board.measure(self.start, self.everything)
+        failed = self.board.scores(self.start, self.everything).count(None)
+        if failed == len(self.everything):
+            raise InputError(f"all {failed} examples failed; {self.metric.first_cause()}")
+        if self.variants.gave_up:
+            raise InputError(
+                f"too many examples failed for settings.max_errors={settings.max_errors}; {self.metric.first_cause()}"
+            )
+
+    def _propose(self) -> None:
+        """Ask the rewriter, unless the journal has its answers."""
+        targets = [target for target in self.targets if isinstance(target, Target)]
+        if not targets or self.board.is_out_of_time:
+            return
+        seen = self._responses()
+        if "proposals" not in self.journal:
+            found = propose(
+                self.rewriter.ready(), targets, seen, candidates=self.settings.candidates, seed=self.settings.seed
+            )
+            self.journal.put("proposals", found)
+        self.proposals = self.journal["proposals"]
+
+    def _responses(self) -> list[dict[str, Responses]]:
+        """What the student said on a few training examples, where it may be run, and their labels."""
+        room = self.board.calls_left - len(self.everything)  # at least one candidate is to be measured on all examples
+        chosen = drawn(self.trainset, examples_needed(self.settings.candidates), seed=self.settings.seed)
+        if self.settings.student_responses is False:
+            runs: list[Run | None] = [None] * len(chosen)
+        else:
+            chosen = chosen[: math.floor(max(0, min(room, len(chosen))))]
+            self.board.charge(len(chosen))
+            runs = self._remembered_runs(chosen)
+        threshold = self.settings.metric_threshold
+        return [
+            responses(self.student, self.trainset[number], run, threshold=threshold)
+            for number, run in zip(chosen, runs, strict=True)
+        ]
+
+    def _remembered_runs(self, chosen: Sequence[int]) -> list[Run | None]:
+        new = [number for number in chosen if f"run {number}" not in self.journal]
+        examples = [self.trainset[number] for number in new]
+        found = traced_runs(self.student, examples, self.metric, num_threads=self.num_threads)
+        if self.metric.misuse is not None:
+            raise self.metric.misuse
+        self.variants.resumed += len(chosen) - len(new)
+        for number, run in zip(new, found, strict=True):
+            self.journal.put(f"run {number}", run)
+        return [self.journal[f"run {number}"] for number in chosen]
+
+    def _accepted(self, target: Target | Protected) -> list[str]:
+        """The candidates for a predictor that passed every check."""
+        return [row["text"] for row in self.proposals.get(target.name, ()) if row["outcome"] == "optimized"]
+
+    def _improve(self, best: str, target: Target | Protected, *, predictors_left: int) -> str:
+        """The arm with the best of a predictor's candidates in it, all else as in the best arm so far."""
+        if isinstance(target, Protected):
+            return best
+        texts = self.variants.texts(best)
+        arms = [self.variants.add({**texts, target.name: target.instruction(text)}) for text in self._accepted(target)]
+        left, count = self.board.calls_left, len(self.everything)
+        if left < count or self.board.is_out_of_time:
+            self.skipped.add(target.name)
+            return best
+        order = random.Random(f"{self.settings.seed} {target.name}").sample(self.everything, count)
+        # A fair share of what is left, but enough to compare one candidate.
+        share = math.inf if left == math.inf else max(left // predictors_left, count)
+        chosen = select(self.board, best, arms, order=order, minibatch=self.settings.minibatch_size, calls=share)
+        logger.info("%s: %s", target.name, "kept as it is" if chosen == best else "a rewrite is better")
+        return chosen
+
+    def scores(self, arm: str) -> list[Score]:
+        """What an arm got on all examples."""
+        return self.board.scores(arm, self.everything)
+
+    def measured(self) -> list[str]:
+        """The arms that were scored on all examples, best first; the student is before its equals."""
+        arms = dict.fromkeys(trial.arm for trial in self.board.trials)
+        complete = [arm for arm in arms if self.board.has(arm, self.everything)]
+        return sorted(complete, key=lambda arm: -mean(self.scores(arm)))
+
+
+def drawn(examples: Sequence[Any], count: int, *, seed: int) -> list[int]:
+    """The numbers of so many of the examples, or of all if there are fewer, in an order the seed decides."""
+    return random.Random(seed).sample(range(len(examples)), min(count, len(examples)))

@@ -1,0 +1,204 @@
+"""Choosing among variants of a thing by their scores on examples, within a budget. Pure: it only knows how to ask.
+
+The variants are arms of a best-arm identification problem and go through successive halving (Jamieson & Talwalkar
+2016, arXiv 1502.07943): all are scored on a small batch of examples, the better half on one twice as large, and so on.
+Every comparison is paired, that is, made on the same examples. The incumbent is scored on all of them and is replaced
+only by a challenger that was, too.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+Score = float | None
+"""What an arm got on an example, higher is better; None if it failed there, which counts as 0, as in DSPy."""
+
+_FINALISTS = 2
+_LEVEL = 0.95
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of the halving: so many arms are scored on so many examples, those of the rung before included."""
+
+    arms: int
+    examples: int
+
+
+def cost(rungs: Sequence[Rung]) -> int:
+    """How many scores a schedule takes at most."""
+    before = (0, *(rung.examples for rung in rungs))
+    return sum(rung.arms * (rung.examples - seen) for rung, seen in zip(rungs, before, strict=False))
+
+
+def schedule(arms: int, *, examples: int, minibatch: int, calls: float = math.inf) -> tuple[Rung, ...]:
+    """The halving of `arms` challengers down to the finalists, who are scored on all `examples`.
+
+    Where that takes more than `calls` scores, there is one finalist instead of two, then there are fewer arms: the
+    last ones are left out. Empty if `calls` do not suffice for a single one.
+    """
+    for entrants in range(arms, 0, -1):
+        for finalists in range(min(entrants, _FINALISTS), 0, -1):
+            if cost(rungs := _rungs(entrants, finalists, examples, minibatch)) <= calls:
+                return rungs
+    return ()
+
+
+def _rungs(arms: int, finalists: int, examples: int, minibatch: int) -> tuple[Rung, ...]:
+    rungs = []
+    while arms > finalists and minibatch < examples:
+        rungs.append(Rung(arms, minibatch))
+        arms, minibatch = max(finalists, math.ceil(arms / 2)), 2 * minibatch
+    return (*rungs, Rung(arms, examples))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An arm's score on its examples so far, noted whenever it was given new ones."""
+
+    arm: str
+    mean: float
+    failed: int
+    examples: int
+
+
+class Scoreboard:
+    """Who got what on which example: each asked for once, and no more of them than the budget allows.
+
+    `evaluate(arm, examples)` gives one score for each of the examples, which are known by their numbers. `max_calls`
+    bounds how many scores it is asked for in all. When `max_seconds` of the clock have passed, nothing new is begun;
+    what has begun is finished.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[str, list[int]], Sequence[Score]],
+        *,
+        max_calls: int | None = None,
+        max_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trials: list[Trial] = []
+        self.calls = 0
+        self._evaluate = evaluate
+        self._max_calls = math.inf if max_calls is None else max_calls
+        self._clock = clock
+        self._deadline = math.inf if max_seconds is None else clock() + max_seconds
+        self._scores: dict[tuple[str, int], Score] = {}
+
+    @property
+    def calls_left(self) -> float:
+        """How many more scores may be asked for; infinite without a bound."""
+        return self._max_calls - self.calls
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether nothing new may be begun any more."""
+        return self._clock() >= self._deadline
+
+    def charge(self, calls: int) -> None:
+        """Count calls that were made elsewhere against the budget."""
+        self.calls += calls
+
+    def measure(self, arm: str, examples: Iterable[int]) -> bool:
+        """Have the arm scored on the examples it has no score for yet; False if the budget does not allow it."""
+        examples = list(examples)
+        new = [example for example in examples if (arm, example) not in self._scores]
+        if not new:
+            return True
+        if len(new) > self.calls_left or self.is_out_of_time:
+            return False
+        self.calls += len(new)
+        for example, score in zip(new, self._evaluate(arm, new), strict=True):
+            self._scores[arm, example] = score
+        got = self.scores(arm, examples)
+        self.trials.append(Trial(arm=arm, mean=mean(got), failed=got.count(None), examples=len(got)))
+        return True
+
+    def has(self, arm: str, examples: Iterable[int]) -> bool:
+        """Whether the arm has been scored on all these examples."""
+        return all((arm, example) in self._scores for example in examples)
+
+    def scores(self, arm: str, examples: Iterable[int]) -> list[Score]:
+        """What the arm got on these examples, all of which it must have been scored on."""
+        return [self._scores[arm, example] for example in examples]
+
+
+def select(
+    board: Scoreboard, incumbent: str, challengers: Sequence[str], *, order: Sequence[int], minibatch: int, calls: float
+) -> str:
+    """The arm to use: the best challenger that beats the incumbent on all examples of `order`, else the incumbent.
+
+    Batches are the beginnings of `order`. At most `calls` scores are asked for, those for the incumbent not counted.
+    A challenger that a batch shows to be worse, by the interval of the paired differences, goes no further.
+    """
+    if not board.measure(incumbent, order):
+        return incumbent
+    rungs = schedule(len(challengers), examples=len(order), minibatch=minibatch, calls=min(calls, board.calls_left))
+    alive = list(challengers)
+    for rung in rungs:
+        batch, alive = order[: rung.examples], alive[: rung.arms]
+        if not all(board.measure(arm, batch) for arm in alive):
+            break
+        standard = board.scores(incumbent, batch)
+        alive = _ranked(alive, {arm: board.scores(arm, batch) for arm in alive}, standard)
+    complete = [arm for arm in challengers if board.has(arm, order)]
+    final = {arm: board.scores(arm, order) for arm in complete}
+    standard = board.scores(incumbent, order)
+    best = next(iter(_ranked(complete, final, standard)), incumbent)
+    return best if best != incumbent and beats(final[best], standard) else incumbent
+
+
+def _ranked(arms: list[str], got: dict[str, list[Score]], standard: list[Score]) -> list[str]:
+    """The arms that may still win, best first; at equal scores they keep their order."""
+    hopeful = [arm for arm in arms if (found := paired_interval(got[arm], standard)) is None or found.high >= 0]
+    return sorted(hopeful, key=lambda arm: (_fails_more(got[arm], standard), -mean(got[arm])))
+
+
+def beats(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
+    """Whether a challenger may take the place of the incumbent: a higher mean, and no more failures.
+
+    A failure counts as 0, which is the best there is for a metric of penalties; so failing more is never a win.
+    """
+    return mean(challenger) > mean(incumbent) and not _fails_more(challenger, incumbent)
+
+
+def _fails_more(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
+    return list(challenger).count(None) > list(incumbent).count(None)
+
+
+def mean(scores: Sequence[Score]) -> float:
+    """The mean of at least one score, failures counting as 0."""
+    return math.fsum(score or 0.0 for score in scores) / len(scores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A mean difference, and the interval that covers the true one in `level` of such measurements."""
+
+    value: float
+    low: float
+    high: float
+    level: float = _LEVEL
+
+
+def paired_interval(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> Interval | None:
+    """The mean of `ours` minus `theirs`, example by example; None for fewer than two, of which nothing can be said.
+
+    A percentile bootstrap over the examples (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13);
+    `seed` draws the resamples. It knows nothing of how an arm came to be compared: where the best of several was
+    chosen by these same scores, the true difference is likely to be smaller.
+    """
+    differences = [(one or 0.0) - (other or 0.0) for one, other in zip(ours, theirs, strict=True)]
+    if (count := len(differences)) < 2:
+        return None
+    value = math.fsum(differences) / count
+    if len(set(differences)) == 1:  # every resample is the same
+        return Interval(value=value, low=value, high=value)
+    draw = random.Random(seed)
+    means = sorted(math.fsum(draw.choices(differences, k=count)) / count for _ in range(_RESAMPLES))
+    tail = round(_RESAMPLES * (1 - _LEVEL) / 2)
+    return Interval(value=value, low=means[tail], high=means[-1 - tail])

@@ -18,16 +18,17 @@ _CANDIDATES = 3  # one of the text alone, and two samples
 # "The correct answer is 'Paris'.", as GEPA's own evaluator puts it; without the quotation marks nobody can say where
 # the answer ends and the next sentence begins.
 _QUOTED_ANSWER = re.compile(
-    r"(?i)\b(?:the )?(?:correct|right|expected|golden) (?:answer|output|response|label) (?:is|was|:):? ?"
-    r"(?:'(?P<single>[^'\n]+)'(?!\w)|\"(?P<double>[^\"\n]+)\"|`(?P<code>[^`\n]+)`)"
+    r"(?i)\b(?:correct|right|expected|golden) (?:answer|output|response|label)(?: (?:is|was):?|:) ?"
+    r"(?:'((?:[^'\n]|(?<=\w)'(?=\w))+)'(?!\w)|\"([^\"\n]+)\"|`([^`\n]+)`)"
 )
+_PARTS = {"Input fields": "Inputs", "Output fields": "Generated Outputs"}
 
 Record = Mapping[str, Any]
 
 
 def quoted_answer(record: Record) -> str | None:
     """The right answer where a record's feedback quotes exactly one and says that it is; else None."""
-    found = {match[match.lastgroup or 0] for match in _QUOTED_ANSWER.finditer(str(record.get("Feedback", "")))}
+    found = {match[match.lastindex or 0] for match in _QUOTED_ANSWER.finditer(str(record.get("Feedback", "")))}
     return found.pop() if len(found) == 1 else None
 
 
@@ -86,10 +87,13 @@ class FIPOProposer:
     def _target(self, name: str, text: str, record: Record) -> Target | None:
         """What may be rewritten of a component, if anything."""
         if not self._has_program:
-            fields = {key for part in ("Inputs", "Generated Outputs") for key in _fields(record.get(part))}
-            return None if has_unknown_protocol(text) else Target.of(name, text, known=fields)
-        known = self._known.get(name)
-        return Target.of(name, text, context=known.context, known=known.known) if isinstance(known, Target) else None
+            shown = {title: _fields(record.get(key)) for title, key in _PARTS.items()}
+            lines = [line for title, own in shown.items() if own for line in (f"{title}:", *(f"- `{n}`" for n in own))]
+            known = {field for own in shown.values() for field in own}
+            target = Target.of(name, text, context="\n".join(lines) or None, known=known)
+            return None if has_unknown_protocol(text) else target
+        own = self._known.get(name)
+        return Target.of(name, text, context=own.context, known=own.known) if isinstance(own, Target) else None
 
 
 def _best(target: Target, rows: Sequence[Mapping[str, str]]) -> str:

@@ -134,8 +134,9 @@ class Search:
             raise self.metric.misuse
         self.variants.resumed += len(chosen) - len(new)
         for number, run in zip(new, found, strict=True):
-            self.journal.put(f"run {number}", run)
-        return [self.journal[f"run {number}"] for number in chosen]
+            if run is not None:  # one that failed is tried again when the compile is resumed
+                self.journal.put(f"run {number}", run)
+        return [self.journal.get(f"run {number}") for number in chosen]
 
     def _accepted(self, target: Target | Protected) -> list[str]:
         """The candidates for a predictor that passed every check."""

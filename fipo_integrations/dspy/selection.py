@@ -154,7 +154,7 @@ def select(
 
 def _ranked(arms: list[str], got: dict[str, list[Score]], standard: list[Score]) -> list[str]:
     """The arms that may still win, best first; at equal scores they keep their order."""
-    hopeful = [arm for arm in arms if (found := paired_interval(got[arm], standard)) is None or found.high >= 0]
+    hopeful = [arm for arm in arms if not _is_worse(got[arm], standard)]
     return sorted(hopeful, key=lambda arm: (_fails_more(got[arm], standard), -mean(got[arm])))
 
 
@@ -164,6 +164,14 @@ def beats(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
     A failure counts as 0, which is the best there is for a metric of penalties; so failing more is never a win.
     """
     return mean(challenger) > mean(incumbent) and not _fails_more(challenger, incumbent)
+
+
+def _is_worse(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
+    """Whether the whole interval of the paired differences lies below 0."""
+    if mean(challenger) >= mean(incumbent):  # no need to draw resamples
+        return False
+    found = paired_interval(challenger, incumbent)
+    return found is not None and found.high < 0
 
 
 def _fails_more(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:

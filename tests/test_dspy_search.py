@@ -1,0 +1,659 @@
+"""Compiling with a metric: what the rewriter is shown, what a search may cost, and that it survives a kill."""
+
+import functools
+import json
+import logging
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import dspy
+import pytest
+from test_dspy import (
+    GUIDANCE,
+    QUESTIONS,
+    Answer,
+    TaskEngine,
+    Zoo,
+    _no_cache,  # noqa: F401 a fixture
+    answering,
+    better_with_guidance,
+    careful,
+    exact,
+    examples,
+    fipo,
+    instructions,
+    naive_of,
+    outcomes,
+    task_lm,
+)
+
+from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy.selection import Scoreboard
+from fipo_model import Message, PromptOptimizer
+from fipo_model.errors import InputError
+from fipo_model.testing import ScriptedGenerator
+
+ANIMALS = [f"How many legs has animal number {number}?" for number in range(24)]
+
+
+class Pipeline(dspy.Module):
+    """Two predictors in a row; the labels are what the second one puts out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.search = dspy.Predict(dspy.Signature("question -> query", "Write a query."))
+        self.answer = dspy.Predict(dspy.Signature("question, query -> answer", "Answer from the query."))
+
+    def forward(self, question: str) -> dspy.Prediction:
+        return self.answer(question=question, query=self.search(question=question).query)
+
+
+class Counting:
+    """A scripted task model that counts its calls."""
+
+    def __init__(self, answer: Callable[[str, str], str]) -> None:
+        self.calls = 0
+        self._answer = answer
+        self._lock = threading.Lock()
+        self.lm = task_lm(self)
+
+    def __call__(self, instruction: str, question: str) -> str:
+        with self._lock:
+            self.calls += 1
+        return self._answer(instruction, question)
+
+
+def in_a_row(instruction: str, question: str) -> str:
+    """The query is good if it is asked for with care or about cats; the answer is right if the query is good."""
+    if "Write a query." in instruction:
+        return f"[[ ## query ## ]]\n{'good' if GUIDANCE in instruction or 'cat' in question else 'poor'} query"
+    return answering("right" if "good query" in question else "wrong")
+
+
+def sent(using: FIPO, beginning: str) -> list[str]:
+    """What the rewriter was told about one instruction."""
+    calls = using.optimizer.generator.calls
+    texts = [conversation[-1]["content"] for call in calls for conversation in call]
+    return [text for text in texts if text.startswith(f"Naive prompt:\n{beginning}")]
+
+
+def search_options(**options: object) -> dict[str, object]:
+    return {"metric": exact, "num_threads": 1, "search": SearchSettings(**options)}
+
+
+# What the rewriter is shown
+
+
+def test_labels_are_golden_and_what_the_student_said_is_silver():
+    using = fipo(**search_options(candidates=3))
+    with dspy.context(lm=task_lm(in_a_row)):
+        using.compile(Pipeline(), trainset=examples(["A bird?"]), valset=examples(["A cat?", "An ant?"]))
+    plain, first, second = sent(using, "Answer from")
+    assert "response" not in plain.replace("the response should look like", "")
+    assert first == second
+    assert "Silver response (what the naive prompt got):\nwrong\n" in first
+    assert "Golden response (what it should get, do not give it away):\nright\n" in first
+
+
+@pytest.mark.parametrize(("question", "kind"), [("A cat?", "Golden"), ("A bird?", "Silver")])
+def test_what_an_inner_predictor_said_is_golden_where_the_metric_says_success(question, kind):
+    using = fipo(**search_options(candidates=3))
+    with dspy.context(lm=task_lm(in_a_row)):
+        using.compile(Pipeline(), trainset=examples([question]), valset=examples(["A cat?", "An ant?"]))
+    shown = sent(using, "Write a query")[1]
+    assert f"{kind} response (" in shown
+    assert f":\n{'good' if kind == 'Golden' else 'poor'} query\n" in shown
+    assert ("Golden" if kind == "Silver" else "Silver") not in shown
+
+
+def test_success_is_what_the_threshold_says():
+    def half(example, prediction, trace=None):
+        return 0.5
+
+    for threshold, kind in [(0.5, "Golden"), (0.6, "Silver")]:
+        using = fipo(metric=half, search=SearchSettings(candidates=3, metric_threshold=threshold))
+        with dspy.context(lm=task_lm(in_a_row)):
+            using.compile(Pipeline(), trainset=examples(["A bird?"]))
+        assert f"{kind} response (" in sent(using, "Write a query")[1]
+
+
+def test_several_output_fields_are_named():
+    class Two(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.answer = dspy.ChainOfThought(Answer)
+
+        def forward(self, question):
+            return self.answer(question=question)
+
+    def reply(instruction: str, question: str) -> str:
+        return f"[[ ## reasoning ## ]]\nLegs are counted.\n\n{answering('wrong')}"
+
+    using = fipo(**search_options(candidates=2))
+    with dspy.context(lm=task_lm(reply)):
+        using.compile(Two(), trainset=examples(["A bird?"]))
+    shown = sent(using, "Answer the question.")[1]
+    assert "got):\nreasoning: Legs are counted.\nanswer: wrong\n" in shown
+    assert "give it away):\nright\n" in shown
+
+
+def test_without_a_metric_labels_are_golden_and_the_program_is_not_called():
+    task = Counting(in_a_row)
+    using = fipo()
+    with dspy.context(lm=task.lm):
+        compiled = using.compile(Pipeline(), trainset=examples(["A bird?"]))
+    assert task.calls == 0
+    assert using.optimizer.generator.batch_sizes == [2]
+    assert "give it away):\nright\n" in sent(using, "Answer from")[0]
+    assert "response (" not in sent(using, "Write a query")[0]
+    assert set(outcomes(compiled).values()) == {"optimized"}
+
+
+def test_without_a_metric_the_student_is_run_only_if_asked():
+    task = Counting(in_a_row)
+    using = fipo(search=SearchSettings(student_responses=True))
+    with dspy.context(lm=task.lm):
+        using.compile(Pipeline(), trainset=examples(["A bird?"]))
+    assert task.calls == 2
+    assert "got):\nwrong\n" in sent(using, "Answer from")[0]
+    assert "got):\npoor query\n" in sent(using, "Write a query")[0]
+
+
+def test_with_a_metric_the_student_need_not_be_run_for_responses():
+    task = Counting(in_a_row)
+    using = fipo(**search_options(candidates=1, student_responses=False), predictors=["answer"])
+    with dspy.context(lm=task.lm):
+        using.compile(Pipeline(), trainset=examples(["A bird?"]), valset=examples(["A cat?"]))
+    assert task.calls == 2 * 2
+
+
+def test_labels_that_two_predictors_could_put_out_belong_to_the_one_that_did_last():
+    class Draft(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = dspy.Predict(Answer.with_instructions("Answer at last."))
+            self.first = dspy.Predict(Answer.with_instructions("Answer at first."))
+
+        def forward(self, question):
+            self.first(question=question)
+            return self.last(question=question)
+
+    trainset = examples(["A bird?"])
+    without = fipo()
+    without.compile(Draft(), trainset=trainset)
+    assert not any("Golden response (" in text for text in sent(without, "Answer at"))
+    with_runs = fipo(**search_options(candidates=2))
+    with dspy.context(lm=task_lm(lambda instruction, question: answering("wrong"))):
+        with_runs.compile(Draft(), trainset=trainset)
+    assert "Golden response (" in sent(with_runs, "Answer at last.")[1]
+    assert "Golden response (" not in sent(with_runs, "Answer at first.")[1]
+
+
+def test_training_examples_that_fail_are_said_and_give_labels_only(caplog):
+    class Fragile(Zoo):
+        def forward(self, question):
+            if "train" in question:
+                raise RuntimeError("no trains here")
+            return super().forward(question)
+
+    using = fipo(**search_options(candidates=2))
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using.compile(Fragile(), trainset=examples(["A train?"]), valset=examples())
+    assert "1 of 1 training examples failed and give no responses; RuntimeError: no trains here" in caplog.text
+    assert "Silver" not in sent(using, "Answer the question.")[1]
+    assert "Golden response (" in sent(using, "Answer the question.")[1]
+
+
+# Candidates and their choice
+
+
+def only_sample(number: str) -> Callable[[str, str], str]:
+    """A task model that is right about everything only under one of the sampled rewrites."""
+    return lambda instruction, question: answering("right" if f"(sample {number})" in instruction else "wrong")
+
+
+def test_candidates_come_from_two_batches_and_the_best_of_them_wins():
+    using = fipo(**search_options(candidates=4, seed=5, minibatch_size=2), predictors=["answer"])
+    with dspy.context(lm=task_lm(only_sample("5.1"))):
+        compiled = using.compile(Zoo(), valset=examples())
+    assert using.optimizer.generator.batch_sizes == [1, 4]
+    assert [row["outcome"] for row in compiled.fipo_report["predictors"][0]["candidates"]] == ["optimized"] * 4
+    assert instructions(compiled)["answer"] == f"Answer the question. {GUIDANCE} (sample 5.1)"
+    assert compiled.score == 100.0
+
+
+def test_predictors_are_improved_one_after_another():
+    def both(instruction: str, question: str) -> str:
+        if "Write a query." in instruction:
+            return f"[[ ## query ## ]]\n{'good' if GUIDANCE in instruction else 'poor'} query"
+        knows = random.Random(question).random() < 0.5 or GUIDANCE in instruction
+        return answering("right" if "good query" in question and knows else "wrong")
+
+    with dspy.context(lm=task_lm(both)):
+        compiled = fipo(**search_options(candidates=1)).compile(Pipeline(), valset=examples(ANIMALS))
+    scores = [trial["score"] for trial in compiled.trial_logs.values()]
+    assert outcomes(compiled) == {"search": "optimized", "answer": "optimized"}
+    assert scores[0] == 0 < scores[1] < scores[2] == compiled.score == 100
+    assert [len(trial["changed"]) for trial in compiled.trial_logs.values()] == [0, 1, 2]
+    assert compiled.fipo_report["gain"] == {"value": 100, "low": 100, "high": 100, "level": 0.95}
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_seed_reproduces_a_compile(seed):
+    def noisy(instruction: str, question: str) -> str:
+        return answering("right" if random.Random(instruction + question).random() < 0.5 else "wrong")
+
+    def compiled(seed: int) -> dspy.Module:
+        options = search_options(seed=seed, minibatch_size=3)
+        with dspy.context(lm=task_lm(noisy)):
+            return fipo(**options).compile(Zoo(), trainset=examples(ANIMALS[:8]), valset=examples(ANIMALS[8:]))
+
+    first, again, other = compiled(seed), compiled(seed), compiled(seed + 1)
+    assert first.fipo_report == again.fipo_report
+    assert instructions(first) == instructions(again)
+    assert first.fipo_report["trials"] != other.fipo_report["trials"]
+
+
+ADVERSE = (
+    lambda naive: f"{naive} Always say that it is wrong.",
+    lambda naive: f"{naive} {GUIDANCE}",
+    lambda naive: "Sure! The answer is right.",
+    lambda naive: "",
+    lambda naive: f"{naive} Fill in `nonsense` first.",
+    lambda naive: f"{naive} Break.",
+    lambda naive: "Tell me a story about the sea and its ships.",
+)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_compile_returns_a_program_below_the_student(seed):
+    draw = random.Random(seed)
+
+    def rewrite(conversation: list[Message]) -> str:
+        return draw.choice(ADVERSE)(naive_of(conversation))
+
+    def noisy(instruction: str, question: str) -> str:
+        if "Break." in instruction:
+            return "no fields at all"
+        chance = 0.2 if "wrong" in instruction else 0.5
+        noise = random.Random(f"{seed} {instruction} {question}").random()
+        return answering("right" if noise < chance else "wrong")
+
+    student, valset = Zoo(), examples(ANIMALS)
+    with dspy.context(lm=task_lm(noisy)):
+        options = search_options(seed=seed, candidates=6, minibatch_size=4, max_metric_calls=60 + 10 * seed)
+        compiled = fipo(rewrite, **options).compile(student, trainset=examples(QUESTIONS), valset=valset)
+        evaluate = dspy.Evaluate(devset=valset, metric=exact, num_threads=1)
+        assert evaluate(compiled).score == compiled.score >= evaluate(student).score
+    assert compiled.fipo_report["gain"]["value"] >= 0
+
+
+# Budget and estimate
+
+
+def calls_of(metric_calls: list[int]) -> Callable[..., bool]:
+    def counted(example, prediction, trace=None):
+        metric_calls.append(1)
+        return exact(example, prediction)
+
+    return counted
+
+
+@pytest.mark.parametrize("budget", [48, 49, 60, 75, 120, 400, None])
+def test_the_metric_is_called_no_more_often_than_allowed_and_as_estimated(budget):
+    calls: list[int] = []
+    task = Counting(better_with_guidance)
+    search = SearchSettings(candidates=5, minibatch_size=4, max_metric_calls=budget)
+    using = fipo(metric=calls_of(calls), num_threads=1, search=search)
+    data = {"trainset": examples(), "valset": examples(ANIMALS)}
+    with dspy.context(lm=task.lm):
+        expected = using.estimate(Zoo(), **data)
+        assert (calls, task.calls, using.optimizer.generator.calls) == ([], 0, [])
+        compiled = using.compile(Zoo(), **data)
+    assert len(calls) == compiled.total_calls <= expected.metric_calls
+    assert task.calls <= expected.program_runs <= expected.task_model_calls
+    assert sum(using.optimizer.generator.batch_sizes) <= expected.rewriter_calls
+    assert budget is None or expected.metric_calls <= budget
+    assert outcomes(compiled)["answer"] == "optimized"
+
+
+def test_an_estimate_is_exact_where_nothing_is_dropped():
+    def fair(instruction: str, question: str) -> str:
+        return answering("right" if random.Random(question).random() < 0.5 else "wrong")
+
+    using = fipo(**search_options(candidates=5, minibatch_size=4))
+    with dspy.context(lm=task_lm(fair)):
+        compiled = using.compile(Zoo(), trainset=examples(), valset=examples(ANIMALS))
+    expected = using.estimate(Zoo(), examples(), examples(ANIMALS))
+    # 24 for the student, 2 for responses, and for each predictor 5 x 4, 3 x 4 more and 2 x 16 more.
+    assert compiled.total_calls == expected.metric_calls == 24 + 2 + 2 * (20 + 12 + 32)
+
+
+def test_an_estimate_without_a_metric_is_one_rewrite_for_each_predictor_and_no_call():
+    found = fipo().estimate(Zoo(), trainset=examples())
+    assert (found.metric_calls, found.program_runs, found.task_model_calls, found.rewriter_calls) == (0, 0, 0, 2)
+    assert found.task_model_tokens == 0 < found.rewriter_tokens
+    assert fipo(search=SearchSettings(student_responses=True)).estimate(Zoo(), examples()).program_runs == 1
+    assert FIPO().estimate(Zoo()).rewriter_calls == 2
+
+
+def test_an_estimate_has_a_time_only_if_a_rate_is_given():
+    using = fipo(**search_options(candidates=1))
+    assert using.estimate(Zoo(), valset=examples()).seconds is None
+    found = using.estimate(Zoo(), valset=examples(), seconds_per_run=2.0)
+    assert found.seconds == 2.0 * found.program_runs == 2.0 * 3 * 3
+
+
+def test_a_budget_that_allows_no_comparison_is_an_error_before_anything_runs():
+    task, using = Counting(better_with_guidance), fipo(**search_options(max_metric_calls=5))
+    with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"at least 6\. Raise it, or pass fewer examples"):
+        using.compile(Zoo(), valset=examples())
+    assert (task.calls, using.optimizer.generator.calls) == (0, [])
+
+
+def test_predictors_the_budget_does_not_reach_are_named():
+    using = fipo(**search_options(candidates=1, max_metric_calls=6))
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(Zoo(), valset=examples())
+    assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "out_of_budget"}
+    assert compiled.fipo_report["stopped_by"] == "max_metric_calls"
+
+
+def test_when_the_time_is_up_the_best_so_far_comes_back(monkeypatch):
+    now = [0.0]
+    timed = functools.partial(Scoreboard, clock=lambda: now[0])
+    monkeypatch.setattr("fipo_integrations.dspy.search.Scoreboard", timed)
+
+    def slow(example, prediction, trace=None):
+        now[0] += 1
+        return exact(example, prediction)
+
+    def compiled(seconds: float) -> dspy.Module:
+        now[0] = 0.0
+        search = SearchSettings(candidates=1, max_seconds=seconds)
+        with dspy.context(lm=task_lm(better_with_guidance)):
+            return fipo(metric=slow, num_threads=1, search=search).compile(Zoo(), valset=examples())
+
+    assert set(outcomes(compiled(3)).values()) == {"not_asked"}
+    assert outcomes(compiled(6)) == {"answer": "optimized", "sort.predict": "out_of_budget"}
+    assert compiled(6).fipo_report["stopped_by"] == "max_seconds"
+
+
+@pytest.mark.parametrize(
+    "options", [{"candidates": 0}, {"minibatch_size": 0}, {"max_metric_calls": 0}, {"max_seconds": -1.0}]
+)
+def test_settings_that_make_no_sense_are_errors(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        SearchSettings(**options)
+
+
+# log_dir
+
+
+def test_the_report_is_written(tmp_path):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(**search_options(log_dir=tmp_path / "new")).compile(Zoo(), valset=examples())
+    report = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert report == compiled.fipo_report
+    assert report["predictors"][0]["naive"] == "Answer the question."
+    assert GUIDANCE in report["predictors"][0]["text"]
+    alone = fipo(search=SearchSettings(log_dir=tmp_path / "alone")).compile(Zoo())
+    assert json.loads((tmp_path / "alone" / "report.json").read_text()) == alone.fipo_report
+
+
+def resumable(task: Counting, directory: Path, **options: object) -> dspy.Module:
+    settings = {"candidates": 4, "minibatch_size": 2, "log_dir": directory, **options}
+    with dspy.context(lm=task.lm):
+        using = fipo(**search_options(**settings))
+        return using.compile(Zoo(), trainset=examples(), valset=examples(ANIMALS[:8]))
+
+
+def without_costs(report: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in report.items() if name != "metric_calls_resumed"}
+
+
+# The two runs for responses, calls 9 and 10, are remembered together.
+@pytest.mark.parametrize(("killed_at", "kept"), [(1, 0), (5, 4), (9, 8), (10, 8), (12, 11), (20, 19), (31, 30)])
+def test_a_compile_that_is_killed_goes_on_where_it_was(tmp_path, killed_at, kept):
+    whole = Counting(better_with_guidance)
+    expected = resumable(whole, tmp_path / "whole")
+
+    def dies(instruction: str, question: str) -> str:
+        if task.calls == killed_at:
+            raise KeyboardInterrupt
+        return better_with_guidance(instruction, question)
+
+    task = Counting(dies)
+    with pytest.raises(KeyboardInterrupt):
+        resumable(task, tmp_path / "killed")
+    rest = Counting(better_with_guidance)
+    resumed = resumable(rest, tmp_path / "killed")
+    assert rest.calls == whole.calls - kept
+    assert without_costs(resumed.fipo_report) == without_costs(expected.fipo_report)
+    assert resumed.fipo_report["metric_calls_resumed"] == kept
+    again = Counting(better_with_guidance)
+    resumable(again, tmp_path / "killed")
+    assert again.calls == 0
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+import dspy
+from test_dspy import Zoo, better_with_guidance, exact, examples, fipo, task_lm
+from fipo_integrations.dspy import SearchSettings
+
+calls = []
+def metric(example, prediction, trace=None):
+    calls.append(1)
+    if len(calls) == 7:
+        os._exit(9)
+    return exact(example, prediction)
+
+dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+dspy.configure(lm=task_lm(better_with_guidance))
+search = SearchSettings(candidates=2, log_dir=sys.argv[1])
+fipo(metric=metric, num_threads=1, search=search).compile(Zoo(), valset=examples())
+"""
+
+
+def test_what_a_process_paid_for_survives_its_end_and_a_torn_line_is_repaired(tmp_path):
+    log = tmp_path / "log"
+    done = subprocess.run([sys.executable, "-c", KILLED, log, Path(__file__).parent], capture_output=True, text=True)
+    assert done.returncode == 9, done.stderr
+    file = log / "evaluations.jsonl"
+    whole = file.read_bytes()
+    assert len(whole.splitlines()) == 1 + 6 + 1  # the settings, the scores, the proposals
+    file.write_bytes(whole + b'{"key": "score torn')
+
+    def metric(example, prediction, trace=None):
+        return exact(example, prediction)
+
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using = fipo(metric=metric, num_threads=1, search=SearchSettings(candidates=2, log_dir=log))
+        compiled = using.compile(Zoo(), valset=examples())
+    assert compiled.fipo_report["metric_calls_resumed"] == 6
+    assert using.optimizer.generator.calls == []
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+    assert file.read_bytes().startswith(whole)
+    assert len({line.get("key") for line in lines}) == len(lines) == 2 + compiled.total_calls
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path):
+    task = Counting(better_with_guidance)
+    resumable(task, tmp_path)
+    with pytest.raises(InputError, match=r"other settings \(seed: 0 there, 1 now\)"):
+        resumable(task, tmp_path, seed=1)
+    with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"\(.*student: .*valset: "):
+        fipo(**search_options(log_dir=tmp_path)).compile(dspy.Predict(Answer), valset=examples())
+
+
+def test_a_larger_budget_goes_on_with_what_was_paid_for(tmp_path):
+    first, second = Counting(better_with_guidance), Counting(better_with_guidance)
+    short = resumable(first, tmp_path, max_metric_calls=18)
+    longer = resumable(second, tmp_path, max_metric_calls=100)
+    assert outcomes(short)["sort.predict"] == "out_of_budget"
+    assert outcomes(longer)["sort.predict"] == "not_preferred"
+    assert longer.fipo_report["metric_calls_resumed"] == first.calls
+
+
+def test_failed_examples_are_tried_again_when_a_compile_is_resumed(tmp_path):
+    down = [True]
+
+    def flaky(instruction: str, question: str) -> str:
+        if down[0] and question.count("number 3?"):
+            raise RuntimeError("the server is down")
+        return better_with_guidance(instruction, question)
+
+    assert resumable(Counting(flaky), tmp_path).fipo_report["scores"]["student"]["failed"] == 1
+    down[0] = False
+    assert resumable(Counting(flaky), tmp_path).fipo_report["scores"]["student"]["failed"] == 0
+
+
+@pytest.mark.parametrize("content", [b"not json\n", b'{"settings": \xff}\n'])
+def test_a_log_dir_that_holds_something_else_is_an_error(tmp_path, content):
+    (tmp_path / "evaluations.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match="Use another log_dir"):
+        resumable(Counting(better_with_guidance), tmp_path)
+
+
+def test_a_log_dir_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="log_dir"):
+        resumable(Counting(better_with_guidance), tmp_path / "file")
+    with pytest.raises(InputError, match="log_dir"):
+        fipo(search=SearchSettings(log_dir=tmp_path / "file")).compile(Zoo())
+
+
+# Input that cannot be used, or only in part
+
+
+@pytest.mark.parametrize("metric", [None, exact])
+def test_examples_that_do_not_name_their_inputs_are_an_error(metric):
+    bare = [*examples(), dspy.Example(question="A cat?", answer="right")]
+    with pytest.raises(InputError, match=r"example 3 of the trainset .* \.with_inputs"):
+        fipo(metric=metric).compile(Zoo(), trainset=bare)
+    if metric is not None:
+        with pytest.raises(InputError, match=r"example 3 of the valset"):
+            fipo(metric=metric).compile(Zoo(), trainset=examples(), valset=bare)
+
+
+@pytest.mark.parametrize("metric", [None, exact])
+def test_a_program_without_predictors_comes_back_with_a_warning(metric, caplog):
+    class Nothing(dspy.Module):
+        def forward(self, question):
+            return dspy.Prediction(answer="right")
+
+    compiled = fipo(metric=metric).compile(Nothing(), trainset=examples())
+    assert "no predictor that may be rewritten" in caplog.text
+    assert compiled.fipo_report["predictors"] == []
+    assert metric is None or compiled.score == 100.0
+
+
+def test_frozen_sub_modules_are_named_in_the_log(caplog):
+    student = Zoo()
+    student.sort._compiled = True
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"):
+        fipo().compile(student)
+    assert "sort is compiled already and stays as it is" in caplog.text
+
+
+def test_a_name_given_twice_and_two_predictors_of_one_name_are_errors():
+    with pytest.raises(InputError, match="more than once"):
+        fipo(predictors=["answer", "answer"])
+    student = dspy.Module()
+    student.steps = [dspy.Predict(Answer)]
+    setattr(student, "steps[0]", dspy.Predict(Answer))
+    with pytest.raises(InputError, match=r"two predictors called 'steps\[0\]'"):
+        fipo().compile(student)
+
+
+def test_a_teacher_is_not_used_and_that_is_said(caplog):
+    class Untouchable(dspy.Module):
+        def forward(self, question):
+            raise AssertionError("the teacher was called")
+
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(metric=exact).compile(Zoo(), trainset=examples(), teacher=Untouchable())
+    assert compiled.score == 100.0
+    assert "does not use the teacher" in caplog.text
+
+
+def test_a_student_without_a_language_model_is_an_error_and_the_rewriter_is_not_asked():
+    using = fipo(metric=exact)
+    with dspy.context(lm=None), pytest.raises(InputError, match="is a language model set"):
+        using.compile(Zoo(), trainset=examples())
+    assert using.optimizer.generator.calls == []
+
+
+def test_an_instruction_too_long_for_the_rewriter_stays_and_the_others_are_searched():
+    student = Zoo()
+    student.sort.predict.signature = student.sort.predict.signature.with_instructions("Sort the ticket. " * 99)
+    generator = ScriptedGenerator(careful, context_tokens=400)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using = FIPO(optimizer=PromptOptimizer(generator), metric=exact)
+        compiled = using.compile(student, trainset=examples())
+    assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "unusable"}
+    assert "tokens" in compiled.fipo_report["predictors"][1]["detail"]
+
+
+def test_responses_too_long_for_the_rewriter_cost_only_their_candidates():
+    long = [dspy.Example(question="A bird?", answer="right " * 400).with_inputs("question")]
+    generator = ScriptedGenerator(careful, context_tokens=400)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using = FIPO(optimizer=PromptOptimizer(generator), metric=exact, predictors=["answer"])
+        compiled = using.compile(Zoo(), trainset=long, valset=examples())
+    candidates = compiled.fipo_report["predictors"][0]["candidates"]
+    assert [row["outcome"] for row in candidates] == ["optimized", "unusable"]
+    assert outcomes(compiled) == {"answer": "optimized"}
+
+
+def test_an_example_that_is_there_twice_counts_twice():
+    twice = examples(["A cat?"]) * 2 + examples(["A bird?"])
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(**search_options(candidates=1)).compile(Zoo(), valset=twice)
+    assert compiled.fipo_report["scores"]["student"] == {"score": 66.67, "failed": 0, "examples": 3}
+
+
+# Language models are shared, not copied
+
+
+class Precious(dspy.LM):
+    """A model in this process: copying it would copy its weights, or fail on its locks."""
+
+    def __deepcopy__(self, memo: dict) -> "Precious":
+        raise AssertionError("the model was copied")
+
+
+@pytest.mark.parametrize("metric", [None, exact])
+def test_the_students_language_models_are_not_copied(metric, caplog):
+    lm = Precious("test/task", engine=TaskEngine(better_with_guidance), cache=False)
+    student = Zoo()
+    student.twin = student.answer
+    student.answer.lm = student.sort.predict.lm = lm
+    student.sort._compiled = True
+    compiled = fipo(metric=metric).compile(student, trainset=examples())
+    assert compiled.twin is compiled.answer
+    assert compiled.answer.lm is compiled.sort.predict.lm is lm
+    assert "cannot be copied" not in caplog.text
+    assert GUIDANCE in instructions(compiled)["answer"]
+
+
+def test_threads_may_search_with_the_same_optimizer():
+    using, found = fipo(**search_options(candidates=3)), []
+
+    def work() -> None:
+        with dspy.context(lm=task_lm(better_with_guidance)):
+            found.append(using.compile(Zoo(), trainset=examples()))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [program.score for program in found] == [100.0] * 3
+    assert len({json.dumps(program.fipo_report) for program in found}) == 1

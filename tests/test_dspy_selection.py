@@ -1,0 +1,196 @@
+"""Successive halving on a budget: what it may spend, what it may return, and that it finds what is better."""
+
+import itertools
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fipo_integrations.dspy.selection import (
+    Rung,
+    Score,
+    Scoreboard,
+    beats,
+    cost,
+    mean,
+    paired_interval,
+    schedule,
+    select,
+)
+
+# Bootstraps take a while on a busy machine.
+slow = settings(deadline=None, max_examples=40)
+
+SCORES = st.sampled_from([None, -1.0, 0.0, 0.25, 1.0])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, list[Score]]:
+    """What the incumbent "0" and a few challengers get on a few examples."""
+    examples = draw(st.integers(1, 24))
+    arms = draw(st.integers(1, 9))
+    row = st.lists(SCORES, min_size=examples, max_size=examples)
+    return {str(arm): draw(row) for arm in range(arms)}
+
+
+class Asked:
+    """Gives the scores of a table, and remembers what it was asked."""
+
+    def __init__(self, table: dict[str, list[Score]]) -> None:
+        self.table = table
+        self.pairs: list[tuple[str, int]] = []
+
+    def __call__(self, arm: str, examples: list[int]) -> list[Score]:
+        self.pairs += [(arm, example) for example in examples]
+        return [self.table[arm][example] for example in examples]
+
+
+def choose(table: dict[str, list[Score]], *, minibatch: int = 4, max_calls: int | None = None) -> tuple[str, Asked]:
+    asked = Asked(table)
+    board = Scoreboard(asked, max_calls=max_calls)
+    incumbent, *challengers = table
+    order = random.Random(0).sample(range(len(table[incumbent])), len(table[incumbent]))
+    return select(board, incumbent, challengers, order=order, minibatch=minibatch, calls=math.inf), asked
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 60), st.integers(1, 20), st.integers(0, 200) | st.just(math.inf))
+def test_a_schedule_costs_no_more_than_it_may_and_ends_on_all_examples(arms, examples, minibatch, calls):
+    rungs = schedule(arms, examples=examples, minibatch=minibatch, calls=calls)
+    assert cost(rungs) <= calls
+    assert bool(rungs) == (calls >= examples)
+    if rungs:
+        assert rungs[-1].examples == examples
+        assert rungs[0].arms <= arms
+        assert [r.arms for r in rungs] == sorted((r.arms for r in rungs), reverse=True)
+        assert all(a.examples < b.examples for a, b in itertools.pairwise(rungs))
+        # What an estimate says for all candidates holds for fewer, and within any budget.
+        assert cost(rungs) <= cost(schedule(12, examples=examples, minibatch=minibatch))
+
+
+def test_the_arms_are_halved_while_the_batches_double():
+    assert schedule(8, examples=50, minibatch=8) == (Rung(8, 8), Rung(4, 16), Rung(2, 50))
+    assert cost(schedule(8, examples=50, minibatch=8)) == 8 * 8 + 4 * 8 + 2 * 34
+    # With less to spend there is one finalist, then there are fewer arms.
+    assert schedule(8, examples=50, minibatch=8, calls=150) == (Rung(8, 8), Rung(4, 16), Rung(2, 32), Rung(1, 50))
+    assert schedule(8, examples=50, minibatch=8, calls=60) == (Rung(2, 8), Rung(1, 50))
+    assert schedule(4, examples=6, minibatch=8) == (Rung(4, 6),)
+
+
+@slow
+@given(tables(), st.integers(1, 8), st.integers(0, 120))
+def test_no_score_is_asked_for_twice_and_none_beyond_the_budget(table, minibatch, extra):
+    budget = len(table["0"]) + extra
+    _, asked = choose(table, minibatch=minibatch, max_calls=budget)
+    assert len(asked.pairs) == len(set(asked.pairs)) <= budget
+
+
+@slow
+@given(tables(), st.integers(1, 8), st.none() | st.integers(24, 120))
+def test_the_incumbent_only_leaves_for_what_is_better_on_all_examples(table, minibatch, budget):
+    chosen, asked = choose(table, minibatch=minibatch, max_calls=budget)
+    if chosen != "0":
+        assert mean(table[chosen]) > mean(table["0"])
+        assert table[chosen].count(None) <= table["0"].count(None)
+        assert {example for arm, example in asked.pairs if arm == chosen} == set(range(len(table["0"])))
+
+
+@slow
+@given(tables())
+def test_a_tie_keeps_the_incumbent(table):
+    assert choose(dict.fromkeys(table, table["0"]))[0] == "0"
+
+
+@slow
+@given(tables(), st.integers(1, 8))
+def test_the_same_scores_lead_to_the_same_choice(table, minibatch):
+    first, second = (choose(table, minibatch=minibatch) for _ in range(2))
+    assert (first[0], first[1].pairs) == (second[0], second[1].pairs)
+
+
+@slow
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=10, unique=True), st.integers(1, 40), st.integers(1, 8))
+def test_the_best_arm_is_found_where_there_is_no_noise(levels, examples, minibatch):
+    table: dict[str, list[Score]] = {str(arm): [level] * examples for arm, level in enumerate(levels)}
+    assert levels[int(choose(table, minibatch=minibatch)[0])] == pytest.approx(max(levels))
+
+
+def test_it_finds_a_better_arm_under_noise_more_cheaply_than_asking_for_everything():
+    found, spent = 0, 0
+    for seed in range(10):
+        draw = random.Random(seed)
+        chances = [0.4, *[0.4] * 6, 0.8, 0.3]
+        table: dict[str, list[Score]] = {
+            str(arm): [float(draw.random() < chance) for _ in range(80)] for arm, chance in enumerate(chances)
+        }
+        chosen, asked = choose(table, minibatch=16)
+        found += chosen == "7"
+        spent += len(asked.pairs)
+    assert found >= 8
+    assert spent < 0.6 * 10 * 9 * 80
+
+
+def test_a_hopeless_arm_goes_no_further():
+    table: dict[str, list[Score]] = {"0": [1.0] * 40, "1": [0.0] * 40, "2": [0.0] * 40, "3": [1.0] * 39 + [0.0]}
+    _, asked = choose(table, minibatch=8)
+    assert sum(arm == "1" for arm, _ in asked.pairs) == 8
+
+
+def test_failing_is_no_way_to_win():
+    penalties: dict[str, list[Score]] = {"0": [-1.0] * 10, "1": [None] * 10, "2": [-1.0] * 9 + [-0.5]}
+    assert choose(penalties)[0] == "2"
+    assert not beats([None, None], [-1.0, -1.0])
+    assert beats([None, 1.0], [None, 0.0])
+
+
+@pytest.mark.parametrize("limit", range(1, 12))
+def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_chosen(limit):
+    table: dict[str, list[Score]] = {"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}}
+    asked, now = Asked(table), [0.0]
+
+    def slowly(arm: str, examples: list[int]) -> list[Score]:
+        now[0] += 1
+        return asked(arm, examples)
+
+    board = Scoreboard(slowly, max_seconds=limit, clock=lambda: now[0])
+    chosen = select(board, "0", list("12345"), order=range(20), minibatch=4, calls=math.inf)
+    assert now[0] <= limit
+    assert chosen == "0" or board.has(chosen, range(20))
+    # The incumbent, five arms on a batch, three on the next, then the finalists one after the other.
+    assert chosen == ("0" if limit < 10 else "1")
+
+
+def test_calls_made_elsewhere_count():
+    board = Scoreboard(Asked({"0": [1.0] * 10}), max_calls=10)
+    board.charge(3)
+    assert board.calls_left == 7
+    assert not board.measure("0", range(10))
+    assert board.measure("0", range(7))
+    assert (board.calls, board.calls_left) == (10, 0)
+
+
+@slow
+@given(st.lists(st.tuples(SCORES, SCORES), min_size=2, max_size=30))
+def test_the_interval_holds_the_mean_difference_and_turns_with_the_sides(pairs):
+    ours, theirs = [list(side) for side in zip(*pairs, strict=True)]
+    found, turned = paired_interval(ours, theirs), paired_interval(theirs, ours)
+    assert found.low <= found.value <= found.high
+    assert found.value == pytest.approx(mean(ours) - mean(theirs))
+    assert turned.value == pytest.approx(-found.value)
+    assert found == paired_interval(ours, theirs)
+
+
+def test_of_one_example_no_interval_is_made_up():
+    assert paired_interval([1.0], [0.0]) is None
+
+
+def test_the_interval_covers_the_true_difference_about_as_often_as_it_says():
+    draw, covered = random.Random(1), 0
+    for _ in range(100):
+        ours: list[Score] = [float(draw.random() < 0.7) for _ in range(40)]
+        theirs: list[Score] = [float(draw.random() < 0.5) for _ in range(40)]
+        found = paired_interval(ours, theirs)
+        covered += found.low <= 0.2 <= found.high
+    assert 0.87 <= covered / 100 <= 1

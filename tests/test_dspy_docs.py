@@ -1,0 +1,54 @@
+"""The page for strangers: its code runs, in order, with scripted models."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import dspy
+import pytest
+from test_dspy import (
+    _no_cache,  # noqa: F401 a fixture
+    task_lm,
+)
+from test_dspy_proposer import optimizer
+
+import fipo_integrations.dspy as integration
+from fipo_model import PromptOptimizer
+
+PAGE = (Path(__file__).parents[1] / "docs" / "dspy.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+CODE = set(re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", PAGE, flags=re.DOTALL | re.MULTILINE)))
+
+
+def sort_ticket(instruction: str, ticket: str) -> str:
+    topic = "refund" if "money" in ticket and "carefully" in instruction else "delivery"
+    return f"[[ ## reasoning ## ]]\nIt says so.\n\n[[ ## topic ## ]]\n{topic}\n\n[[ ## completed ## ]]"
+
+
+@pytest.fixture
+def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr(PromptOptimizer, "from_pretrained", optimizer)
+    monkeypatch.chdir(tmp_path)
+    with dspy.context(lm=task_lm(sort_ticket)):
+        yield
+
+
+@pytest.mark.usefixtures("_scripted")
+def test_the_code_on_the_page_runs_and_does_what_the_page_says(capsys):
+    assert len(BLOCKS) == PAGE.count("```python") == 4
+    names: dict[str, object] = {}
+    for number, block in enumerate(BLOCKS):
+        exec(compile(block, f"block {number} of docs/dspy.md", "exec"), names)
+    shown = capsys.readouterr().out
+    assert "predict optimized Sort the ticket of a customer." in shown
+    assert "Estimate(metric_calls=" in shown
+    assert "\n100.0 {'value': 50.0" in shown
+    assert re.search(r"\n(\d+) of \1 were not paid for again", shown)
+    assert Path("runs/tickets/report.json").exists()
+    assert "carefully" in names["compiled"].predict.signature.instructions
+
+
+def test_the_names_on_the_page_exist():
+    named = {"candidates", "minibatch_size", "max_metric_calls", "max_seconds", "metric_threshold", "log_dir"}
+    assert named <= CODE & set(integration.SearchSettings.__dataclass_fields__)
+    assert {name for name in integration.__all__ if name in PAGE} == set(integration.__all__)

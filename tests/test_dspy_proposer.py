@@ -1,14 +1,15 @@
 """FIPO as GEPA's proposer, and agents whose protocol stays byte for byte while their task is rewritten."""
 
 import copy
+import functools
 import json
-import logging
 import re
 
 import dspy
 import gepa
 import pytest
-from dspy.teleprompt import GEPA, BetterTogether, BootstrapFewShot
+from dspy.teleprompt import GEPA, BetterTogether, BootstrapFewShot, Teleprompter
+from dspy.utils.callback import BaseCallback
 from gepa.core.adapter import EvaluationBatch, GEPAAdapter
 from test_dspy import (
     GUIDANCE,
@@ -27,7 +28,7 @@ from test_dspy import (
 )
 from test_dspy import optimizer as scripted
 
-from fipo_integrations.dspy import FIPOProposer, SearchSettings
+from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
 from fipo_integrations.dspy.proposer import quoted_answer
 from fipo_model import Message
 
@@ -287,11 +288,30 @@ def test_the_proposer_keeps_protocols_too():
     assert proposer({"generate_action": text}, {}, ["generate_action"]) == {"generate_action": text}
 
 
-def test_what_a_tracker_logs_of_a_compile_is_plain(caplog):
-    # What mlflow.dspy.autolog does: it wraps the compile of the direct subclasses, logs get_params() and the examples,
-    # and saves the program of every evaluation.
-    with caplog.at_level(logging.WARNING), dspy.context(lm=task_lm(better_with_guidance)):
-        using = fipo(metric=exact)
-        compiled = using.compile(Zoo(), trainset=examples())
-    assert all(isinstance(value, int | float | str | bool | dict | None) for value in using.get_params().values())
-    assert json.dumps(compiled.dump_state()) == json.dumps(compiled.candidate_programs[0]["program"].dump_state())
+def test_a_tracker_can_log_a_compile_and_every_evaluation_in_it(tmp_path, monkeypatch):
+    # What mlflow.dspy.autolog does, which is not among the test's dependencies: it wraps `compile` of the direct
+    # subclasses of Teleprompter, logs their get_params(), and saves the program of each evaluation and the result.
+    logged: list[str] = []
+
+    class Tracker(BaseCallback):
+        def on_evaluate_start(self, call_id, instance, inputs):
+            inputs["program"].save(tmp_path / f"{len(logged)}.json")
+            logged.append(inputs["callback_metadata"]["metric_key"])
+
+    (original,) = [one.compile for one in Teleprompter.__subclasses__() if one is FIPO]
+
+    @functools.wraps(original)
+    def tracked(self, *args, **kwargs):
+        logged.append(json.dumps(self.get_params()))
+        compiled = original(self, *args, **kwargs)
+        compiled.save(tmp_path / "best_model.json")
+        return compiled
+
+    monkeypatch.setattr(FIPO, "compile", tracked)
+    with dspy.context(lm=task_lm(better_with_guidance), callbacks=[Tracker()]):
+        compiled = fipo(metric=exact).compile(Zoo(), trainset=examples())
+    assert logged[0].startswith('{"optimizer": "scripted", "metric": "exact"')
+    assert logged[1] == "eval_full"
+    again = Zoo()
+    again.load(tmp_path / "best_model.json")
+    assert instructions(again) == instructions(compiled)

@@ -33,7 +33,7 @@ from test_dspy import (
 
 from fipo_integrations.dspy import FIPO, SearchSettings
 from fipo_integrations.dspy.selection import Scoreboard
-from fipo_model import Message, PromptOptimizer
+from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import InputError
 from fipo_model.testing import ScriptedGenerator
 
@@ -74,6 +74,13 @@ def in_a_row(instruction: str, question: str) -> str:
     return answering("right" if "good query" in question else "wrong")
 
 
+class Unnumbered(ScriptedGenerator):
+    """Samples are what the script says, and no more than that."""
+
+    def generate(self, conversations, sampling):
+        return super().generate(conversations, Sampling(max_new_tokens=sampling.max_new_tokens))
+
+
 def sent(using: FIPO, beginning: str) -> list[str]:
     """What the rewriter was told about one instruction."""
     calls = using.optimizer.generator.calls
@@ -92,9 +99,9 @@ def test_labels_are_golden_and_what_the_student_said_is_silver():
     using = fipo(**search_options(candidates=3))
     with dspy.context(lm=task_lm(in_a_row)):
         using.compile(Pipeline(), trainset=examples(["A bird?"]), valset=examples(["A cat?", "An ant?"]))
-    plain, first, second = sent(using, "Answer from")
+    plain, first, *others = sent(using, "Answer from")
     assert "response" not in plain.replace("the response should look like", "")
-    assert first == second
+    assert others == [first] * 3
     assert "Silver response (what the naive prompt got):\nwrong\n" in first
     assert "Golden response (what it should get, do not give it away):\nright\n" in first
 
@@ -171,12 +178,35 @@ def test_with_a_metric_the_student_need_not_be_run_for_responses():
     assert task.calls == 2 * 2
 
 
+def test_repeated_and_refused_rewrites_do_not_take_the_place_of_others():
+    def rewrite(conversation: list[Message]) -> str:
+        return next(replies)(naive_of(conversation))
+
+    def kept(naive: str) -> str:
+        return naive
+
+    def numbered(number: int) -> Callable[[str], str]:
+        return lambda naive: f"{naive} Take {number} steps."
+
+    # The greedy one leaves the instruction alone; of the samples, the first two are refused and the next is repeated.
+    replies = iter([kept, lambda naive: "", lambda naive: "Sure!", *[numbered(n) for n in (1, 1, 2, 3, 4, 5)]])
+    generator = Unnumbered(rewrite)
+    using = FIPO(optimizer=PromptOptimizer(generator), predictors=["answer"], **search_options(candidates=4))
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(Zoo(), valset=examples())
+    found = compiled.fipo_report["predictors"][0]["candidates"]
+    accepted = [row["text"].removeprefix("Answer the question. ") for row in found if row["outcome"] == "optimized"]
+    # Both conversations' first samples come before their second ones.
+    assert accepted == [f"Take {number} steps." for number in (2, 3, 1, 4)]
+    assert sorted({row["outcome"] for row in found}) == ["answered", "empty", "optimized", "unchanged"]
+
+
 def test_labels_that_two_predictors_could_put_out_belong_to_the_one_that_did_last():
     class Draft(dspy.Module):
         def __init__(self):
             super().__init__()
-            self.last = dspy.Predict(Answer.with_instructions("Answer at last."))
             self.first = dspy.Predict(Answer.with_instructions("Answer at first."))
+            self.last = dspy.Predict(Answer.with_instructions("Answer at last."))
 
         def forward(self, question):
             self.first(question=question)
@@ -220,7 +250,7 @@ def test_candidates_come_from_two_batches_and_the_best_of_them_wins():
     using = fipo(**search_options(candidates=4, seed=5, minibatch_size=2), predictors=["answer"])
     with dspy.context(lm=task_lm(only_sample("5.1"))):
         compiled = using.compile(Zoo(), valset=examples())
-    assert using.optimizer.generator.batch_sizes == [1, 4]
+    assert using.optimizer.generator.batch_sizes == [1, 8]
     assert [row["outcome"] for row in compiled.fipo_report["predictors"][0]["candidates"]] == ["optimized"] * 4
     assert instructions(compiled)["answer"] == f"Answer the question. {GUIDANCE} (sample 5.1)"
     assert compiled.score == 100.0
@@ -361,6 +391,30 @@ def test_predictors_the_budget_does_not_reach_are_named():
         compiled = using.compile(Zoo(), valset=examples())
     assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "out_of_budget"}
     assert compiled.fipo_report["stopped_by"] == "max_metric_calls"
+
+
+def test_predictors_share_what_is_left_of_the_budget():
+    search = search_options(candidates=5, minibatch_size=4, max_metric_calls=24 + 2 + 2 * 24)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(**search).compile(Zoo(), trainset=examples(), valset=examples(ANIMALS))
+    assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "not_preferred"}
+
+
+def test_batches_are_drawn_and_not_the_beginning_of_the_valset():
+    asked: list[str] = []
+
+    def noted(example, prediction, trace=None):
+        asked.append(example.question)
+        return exact(example, prediction)
+
+    def first_batch(seed: int) -> set[str]:
+        asked.clear()
+        search = SearchSettings(candidates=4, minibatch_size=6, seed=seed)
+        with dspy.context(lm=task_lm(better_with_guidance)):
+            fipo(metric=noted, num_threads=1, search=search).compile(Zoo(), valset=examples(ANIMALS))
+        return set(asked[24:30])
+
+    assert set(ANIMALS[:6]) != first_batch(0) != first_batch(1)
 
 
 def test_when_the_time_is_up_the_best_so_far_comes_back(monkeypatch):
@@ -617,6 +671,13 @@ def test_an_example_that_is_there_twice_counts_twice():
     with dspy.context(lm=task_lm(better_with_guidance)):
         compiled = fipo(**search_options(candidates=1)).compile(Zoo(), valset=twice)
     assert compiled.fipo_report["scores"]["student"] == {"score": 66.67, "failed": 0, "examples": 3}
+
+
+def test_a_metric_that_takes_other_arguments_is_an_error_before_anything_runs():
+    task, using = Counting(better_with_guidance), fipo(metric=lambda gold, pred, trace: True)
+    with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"must take \(example, prediction\): .*'trace'"):
+        using.compile(Zoo(), valset=examples())
+    assert task.calls == 0
 
 
 # Language models are shared, not copied

@@ -1,6 +1,7 @@
 """Scores of a program's variants, from dspy.Evaluate, with what that keeps to itself: what failed, and why."""
 
 import functools
+import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,10 @@ class Metric:
     """A user's metric as a function to a finite number. What it raises is remembered, because DSPy only logs it."""
 
     def __init__(self, metric: Callable[..., Any]) -> None:
+        try:
+            inspect.signature(metric).bind(None, None)
+        except TypeError as error:
+            raise InputError(f"the metric {metric_name(metric)} must take (example, prediction): {error}") from error
         self._metric = metric
         self.errors: list[Exception] = []
         self.misuse: InputError | None = None

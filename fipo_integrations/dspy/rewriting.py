@@ -10,8 +10,9 @@ from fipo_model import Candidate, LLMJudge, OptimizationRequest, PromptOptimizer
 from fipo_model.errors import InputError
 
 _LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
-# `PromptOptimizer` decodes greedily unless it is asked for at least two.
-_SAMPLES = 2
+# Of the samples for one example's responses, two are hoped for; others repeat each other, change nothing or fail.
+_SAMPLES = 4
+_USED = 2
 
 
 class Rewriter:
@@ -39,12 +40,12 @@ class Rewriter:
 
 
 def examples_needed(candidates: int) -> int:
-    """How many examples' responses it takes for so many candidates: two are sampled for each, one needs none."""
-    return math.ceil((candidates - 1) / _SAMPLES)
+    """How many examples' responses it takes for so many candidates: one needs none, the others come in pairs."""
+    return math.ceil((candidates - 1) / _USED)
 
 
 def requests_needed(candidates: int) -> int:
-    """How many replies the rewriter writes for so many candidates of one predictor."""
+    """How many replies the rewriter writes to have so many candidates for one predictor."""
     return 1 + _SAMPLES * examples_needed(candidates)
 
 
@@ -62,9 +63,8 @@ def decide(
             found[target.name] = [_unusable(target, result)]
             continue
         first = next(c for c in result.candidates if c.outcome == result.outcome)
-        others = [c for c in result.candidates if c is not first]
-        # Where the judge chose, those it passed over are not to be taken up again.
-        found[target.name] = [target.checked(first), *(target.checked(c) for c in others if c.outcome != "optimized")]
+        others = [candidate for candidate in result.candidates if candidate is not first]
+        found[target.name] = [target.checked(candidate) for candidate in (first, *others)]
     return found
 
 
@@ -76,7 +76,7 @@ def propose(
     candidates: int,
     seed: int,
 ) -> dict[str, list[dict[str, str]]]:
-    """Up to so many candidates for each target by its name, checked but not decided, from two batches in all.
+    """Up to so many candidates for each target by its name, and those the checks refused, from two batches in all.
 
     The first is the rewrite of the instruction alone. The others are sampled with `seed`, and what the rewriter sees
     beside the instruction varies: the responses on one of the examples of `seen` after another.
@@ -94,10 +94,16 @@ def propose(
         sampled = sampler(optimizer, candidates=_SAMPLES, seed=seed).propose_each([request for _, request in asked])
         for target in targets:
             own = [proposal for (one, _), proposal in zip(asked, sampled, strict=True) if one is target]
-            known = {row["text"] for row in found[target.name]}
-            new = {row["text"]: row for row in _rows(target, own) if row["text"] not in known}
-            found[target.name] += list(new.values())[: candidates - 1]
+            found[target.name] = _distinct([*found[target.name], *_rows(target, own)], accepted=candidates)
     return found
+
+
+def _distinct(rows: Sequence[dict[str, str]], *, accepted: int) -> list[dict[str, str]]:
+    """The rows with every text once, and no more than so many that passed the checks."""
+    once = {row["text"]: row for row in reversed(rows)}
+    kept = [row for row in rows if once.get(row["text"]) is row]
+    passed = [row for row in kept if row["outcome"] == "optimized"][:accepted]
+    return [row for row in kept if row["outcome"] != "optimized" or row in passed]
 
 
 def sampler(optimizer: PromptOptimizer, *, candidates: int, seed: int) -> PromptOptimizer:

@@ -432,7 +432,7 @@ def test_when_the_time_is_up_the_best_so_far_comes_back(monkeypatch):
         with dspy.context(lm=task_lm(better_with_guidance)):
             return fipo(metric=slow, num_threads=1, search=search).compile(Zoo(), valset=examples())
 
-    assert set(outcomes(compiled(3)).values()) == {"not_asked"}
+    assert set(outcomes(compiled(3)).values()) == {"out_of_budget"}
     assert outcomes(compiled(6)) == {"answer": "optimized", "sort.predict": "out_of_budget"}
     assert compiled(6).fipo_report["stopped_by"] == "max_seconds"
 
@@ -691,16 +691,21 @@ class Precious(dspy.LM):
 
 
 @pytest.mark.parametrize("metric", [None, exact])
-def test_the_students_language_models_are_not_copied(metric, caplog):
+def test_language_models_and_what_cannot_be_copied_are_shared_and_predictors_are_not_split(metric):
     lm = Precious("test/task", engine=TaskEngine(better_with_guidance), cache=False)
     student = Zoo()
     student.twin = student.answer
     student.answer.lm = student.sort.predict.lm = lm
     student.sort._compiled = True
+    student.clients = {"all": [threading.Lock(), student.answer]}
+    student.judge = lm
     compiled = fipo(metric=metric).compile(student, trainset=examples())
+    assert compiled.judge is lm
+    assert compiled.clients["all"][0] is student.clients["all"][0]
+    assert compiled.clients["all"][1] is compiled.answer is not student.answer
     assert compiled.twin is compiled.answer
     assert compiled.answer.lm is compiled.sort.predict.lm is lm
-    assert "cannot be copied" not in caplog.text
+    assert instructions(student)["answer"] == "Answer the question."
     assert GUIDANCE in instructions(compiled)["answer"]
 
 

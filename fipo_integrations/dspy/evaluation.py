@@ -26,6 +26,8 @@ class Metric:
             inspect.signature(metric).bind(None, None)
         except TypeError as error:
             raise InputError(f"the metric {metric_name(metric)} must take (example, prediction): {error}") from error
+        except ValueError:
+            logger.debug("the metric does not say what it takes; that will show")  # so do some written in C
         self._metric = metric
         self.errors: list[Exception] = []
         self.misuse: InputError | None = None
@@ -61,9 +63,7 @@ class Metric:
         """Why examples fail, as far as it is known."""
         if self.errors:
             return f"the metric raised {type(self.errors[0]).__name__}: {self.errors[0]}"
-        return (
-            "the program raised, see the log of dspy (is a language model set, do the examples have with_inputs(...)?)"
-        )
+        return "the program raised, see the log of dspy (is a language model set? do the inputs fit the program?)"
 
 
 def metric_name(metric: Callable[..., Any]) -> str:

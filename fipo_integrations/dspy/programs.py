@@ -36,16 +36,21 @@ def frozen_names(program: dspy.Module) -> list[str]:
 
 
 def copied(program: dspy.Module) -> dspy.Module:
-    """A deep copy that shares its language models with the original, without what an earlier optimizer attached."""
-    # A copy of a model that runs in this process would be a copy of its weights; and one that holds a lock cannot be
-    # copied at all, upon which DSPy would copy piece by piece and split predictors that are shared.
-    predictors: list[Any] = [one for _, one in program.named_sub_modules(type_=dspy.Predict)]
-    shared = {id(one.lm): one.lm for one in predictors if one.lm is not None}
+    """A deep copy that shares language models, and what cannot be copied, with the original.
+
+    It is without what an earlier optimizer attached.
+    """
+    # A copy of a model that runs in this process would be a copy of its weights. And where anything cannot be copied, a
+    # lock or a connection, DSPy's own deepcopy goes piece by piece and splits predictors that are shared.
+    parts = [part for _, part in program.named_sub_modules(type_=object)]
+    shared: dict[int, Any] = {id(part): part for part in parts if isinstance(part, dspy.BaseLM)}
     try:
-        twin: dspy.Module = copy.deepcopy(program, shared)
+        twin: dspy.Module = copy.deepcopy(program, dict(shared))
     except Exception:
-        logger.info("the program as a whole cannot be copied; DSPy copies it attribute by attribute", exc_info=True)
-        twin = program.deepcopy()
+        logger.debug("parts of the program cannot be copied", exc_info=True)
+        leaves = (part for part in parts if not isinstance(part, dspy.Module | list | tuple | dict))
+        shared |= {id(part): part for part in leaves if not _can_be_copied(part, shared)}
+        twin = copy.deepcopy(program, shared)
     own = vars(twin)
     # Numbers about other instructions; and candidates with candidates of their own would double at every compile.
     if isinstance(own.get("fipo_report"), dict) or _are_candidates(own.get("candidate_programs")):
@@ -53,6 +58,15 @@ def copied(program: dspy.Module) -> dspy.Module:
             if isinstance(own.get(name), int | float | list | dict):
                 del own[name]
     return twin
+
+
+def _can_be_copied(value: object, shared: dict[int, Any]) -> bool:
+    try:
+        copy.deepcopy(value, dict(shared))
+    except Exception:
+        logger.info("the copy of the program shares what cannot be copied: %s", type(value).__name__, exc_info=True)
+        return False
+    return True
 
 
 def _are_candidates(value: object) -> bool:

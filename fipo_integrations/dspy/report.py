@@ -17,7 +17,7 @@ def rows(targets: Sequence[Target | Protected], proposals: Mapping[str, Sequence
     found = []
     for target in targets:
         own = proposals.get(target.name, ())
-        first = own[0] if own else {"outcome": "protected" if isinstance(target, Protected) else "not_asked"}
+        first = own[0] if own else {"outcome": "protected" if isinstance(target, Protected) else "out_of_budget"}
         text = target.naive
         if isinstance(target, Target) and first["outcome"] == "optimized":
             text = target.instruction(first["text"])
@@ -44,7 +44,7 @@ def search_rows(search: Search, best: str) -> list[Row]:
         if row["text"] != row["naive"]:
             row["outcome"], row["detail"] = "optimized", ""
         elif row["name"] in search.skipped:
-            row["outcome"], row["detail"] = "out_of_budget", "no metric calls or time were left to compare a rewrite"
+            row["outcome"], row["detail"] = "out_of_budget", "no metric calls or time were left to compare its rewrites"
         elif accepted:
             row["outcome"], row["detail"] = "not_preferred", "no rewrite got a higher score without more failures"
     return found

@@ -24,7 +24,10 @@ logger = logging.getLogger("fipo.dspy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """How examples and a metric are used. Without either, only `log_dir` matters."""
+    """How examples and a metric are used. Without either, only `log_dir` matters.
+
+    Raises `InputError` for numbers that make no sense.
+    """
 
     candidates: int = 4
     """Rewrites proposed for each predictor when there is a metric; the instruction it has is always one more."""
@@ -39,6 +42,7 @@ class SearchSettings:
     student_responses: bool | None = None
     """Whether the student is run on training examples for silver responses: by default only with a metric."""
     seed: int = 0
+    """Decides which training examples are used, the rewriter's samples, and the order of the batches."""
     log_dir: str | Path | None = None
     """Where the report goes, and every score as it is measured, so that a compile that was killed can go on."""
 
@@ -82,7 +86,7 @@ class Search:
         self._measure_student()
         self._propose()
         best = self.start
-        usable = [target for target in self.targets if self._accepted(target)]
+        usable = [target for target in self.targets if isinstance(target, Target) and self._accepted(target)]
         for place, target in enumerate(usable):
             best = self._improve(best, target, predictors_left=len(usable) - place)
         return best
@@ -94,7 +98,8 @@ class Search:
             raise InputError(f"all {failed} examples failed; {self.metric.first_cause()}")
         if self.variants.gave_up:
             raise InputError(
-                f"too many examples failed for settings.max_errors={settings.max_errors}; {self.metric.first_cause()}"
+                f"too many examples failed for dspy.settings.max_errors={settings.max_errors}, which "
+                f"dspy.configure(max_errors=...) raises; {self.metric.first_cause()}"
             )
 
     def _propose(self) -> None:
@@ -138,14 +143,12 @@ class Search:
                 self.journal.put(f"run {number}", run)
         return [self.journal.get(f"run {number}") for number in chosen]
 
-    def _accepted(self, target: Target | Protected) -> list[str]:
+    def _accepted(self, target: Target) -> list[str]:
         """The candidates for a predictor that passed every check."""
         return [row["text"] for row in self.proposals.get(target.name, ()) if row["outcome"] == "optimized"]
 
-    def _improve(self, best: str, target: Target | Protected, *, predictors_left: int) -> str:
+    def _improve(self, best: str, target: Target, *, predictors_left: int) -> str:
         """The arm with the best of a predictor's candidates in it, all else as in the best arm so far."""
-        if isinstance(target, Protected):
-            return best
         texts = self.variants.texts(best)
         arms = [self.variants.add({**texts, target.name: target.instruction(text)}) for text in self._accepted(target)]
         left, count = self.board.calls_left, len(self.everything)

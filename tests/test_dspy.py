@@ -200,6 +200,14 @@ def test_compile_reports_its_start_and_end_to_dspys_callbacks():
     assert seen == ["compile", "eval_full", *["eval_minibatch"] * 6, "compiled"]
 
 
+def test_without_dspy_the_error_names_the_extra():
+    code = "import sys; sys.modules['dspy'] = None; import fipo_integrations.dspy"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert "MissingExtraError: this needs the package 'dspy', which is not installed: pip install 'fipo[dspy]'" in (
+        shown.stderr
+    )
+
+
 # What is rewritten
 
 

@@ -313,9 +313,9 @@ def test_no_compile_returns_a_program_below_the_student(seed):
         noise = random.Random(f"{seed} {instruction} {question}").random()
         return answering("right" if noise < chance else "wrong")
 
-    student, valset = Zoo(), examples(ANIMALS)
+    student, valset = Zoo(), examples(ANIMALS[:12])
     with dspy.context(lm=task_lm(noisy)):
-        options = search_options(seed=seed, candidates=6, minibatch_size=4, max_metric_calls=60 + 10 * seed)
+        options = search_options(seed=seed, candidates=6, minibatch_size=4, max_metric_calls=30 + 5 * seed)
         compiled = fipo(rewrite, **options).compile(student, trainset=examples(QUESTIONS), valset=valset)
         evaluate = dspy.Evaluate(devset=valset, metric=exact, num_threads=1)
         assert evaluate(compiled).score == compiled.score >= evaluate(student).score
@@ -644,6 +644,24 @@ def test_a_student_without_a_language_model_is_an_error_and_the_rewriter_is_not_
     assert using.optimizer.generator.calls == []
 
 
+def test_a_student_that_fails_too_often_is_an_error_that_says_what_to_do(tmp_path):
+    class Fragile(Zoo):
+        def forward(self, question):
+            if int(question.split()[-1].rstrip("?")) >= 10:
+                raise RuntimeError("too many animals")
+            return super().forward(question)
+
+    task, using = Counting(better_with_guidance), fipo(**search_options(log_dir=tmp_path))
+    with dspy.context(lm=task.lm):
+        with pytest.raises(InputError, match=r"max_errors=10, which dspy\.configure\(max_errors=\.\.\.\) raises"):
+            using.compile(Fragile(), valset=examples(ANIMALS))
+        assert using.optimizer.generator.calls == []
+        with dspy.context(max_errors=100):
+            compiled = using.compile(Fragile(), valset=examples(ANIMALS))
+    assert compiled.fipo_report["scores"]["compiled"] == {"score": 41.67, "failed": 14, "examples": 24}
+    assert compiled.fipo_report["metric_calls_resumed"] == 10
+
+
 def test_an_instruction_too_long_for_the_rewriter_stays_and_the_others_are_searched():
     student = Zoo()
     student.sort.predict.signature = student.sort.predict.signature.with_instructions("Sort the ticket. " * 99)
@@ -707,6 +725,16 @@ def test_language_models_and_what_cannot_be_copied_are_shared_and_predictors_are
     assert compiled.answer.lm is compiled.sort.predict.lm is lm
     assert instructions(student)["answer"] == "Answer the question."
     assert GUIDANCE in instructions(compiled)["answer"]
+
+
+def test_a_number_of_the_programs_own_called_score_survives_every_compile():
+    student = Zoo()
+    student.score = 0.7
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        first = fipo(metric=exact).compile(student, trainset=examples())
+        second = fipo(metric=exact).compile(first, trainset=examples())
+    assert (first.score, second.score) == (0.7, 0.7)
+    assert second.total_calls == second.fipo_report["metric_calls"]
 
 
 def test_threads_may_search_with_the_same_optimizer():

@@ -14,7 +14,7 @@ from fipo_model.errors import InputError
 
 logger = logging.getLogger("fipo.dspy")
 
-_STATISTICS = ("candidate_programs", "score", "trial_logs", "total_calls", "fipo_report")
+_STATISTICS = frozenset({"candidate_programs", "score", "trial_logs", "total_calls"})
 
 
 def named_predictors(program: dspy.Module) -> dict[str, Any]:
@@ -53,10 +53,13 @@ def copied(program: dspy.Module) -> dspy.Module:
         twin = copy.deepcopy(program, shared)
     own = vars(twin)
     # Numbers about other instructions; and candidates with candidates of their own would double at every compile.
-    if isinstance(own.get("fipo_report"), dict) or _are_candidates(own.get("candidate_programs")):
-        for name in _STATISTICS:
-            if isinstance(own.get(name), int | float | list | dict):
+    candidates: Any = own.get("candidate_programs")
+    if _are_candidates(candidates):
+        scores = {candidate.get("score") for candidate in candidates}
+        for name in _STATISTICS & own.keys():
+            if name != "score" or own[name] in scores:  # a program may well have a number of its own by that name
                 del own[name]
+    own.pop("fipo_report", None)
     return twin
 
 

@@ -94,6 +94,7 @@ def test_a_seed_reproduces_the_proposals(seed):
         ("The correct answer is 'it's done'. Well.", "it's done"),
         ("The correct answer is four legs. Be careful.", None),
         ("The correct answer is 'a' or maybe the correct answer is 'b'.", None),
+        ("The correct answer is not 'two legs'.", None),
         ("This trajectory got a score of 1.0.", None),
         ("You said 'four legs', which is wrong.", None),
         ("", None),

@@ -207,11 +207,7 @@ class FIPO(Teleprompter):
             num_threads=self.num_threads,
         )
         best = search.run()
-        written = {
-            "model": self._rewriter.name,
-            "predictors": report.search_rows(search, best),
-            **report.search_report(search, best),
-        }
+        written = {"model": self._rewriter.name, **report.search_report(search, best)}
         compiled = self._finished(variants.program(best), written)
         attach(compiled, **report.statistics(search, best, written))
         return compiled

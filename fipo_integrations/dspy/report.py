@@ -34,7 +34,7 @@ def rows(targets: Sequence[Target | Protected], proposals: Mapping[str, Sequence
     return found
 
 
-def search_rows(search: Search, best: str) -> list[Row]:
+def _search_rows(search: Search, best: str) -> list[Row]:
     """What became of each predictor when a metric decided."""
     texts = search.variants.texts(best)
     found = rows(search.targets, search.proposals)
@@ -55,6 +55,7 @@ def search_report(search: Search, best: str) -> dict[str, Any]:
     student, compiled = search.scores(search.start), search.scores(best)
     gain = paired_interval(compiled, student, seed=search.settings.seed)
     return {
+        "predictors": _search_rows(search, best),
         "seed": search.settings.seed,
         "scores": {"student": _summary(student), "compiled": _summary(compiled)},
         "gain": None if gain is None else {**{k: percent(v) for k, v in asdict(gain).items()}, "level": gain.level},

@@ -29,6 +29,8 @@ class GeneratorChatModel(BaseChatModel):
     """0: always the likeliest token."""
     top_p: float = 1.0
     seed: int = 0
+    stop: list[str] | None = None
+    """Words before which a reply ends, unless a call brings its own."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
 
@@ -39,7 +41,9 @@ class GeneratorChatModel(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         names = ("max_tokens", "temperature", "top_p", "seed")
-        return {"model_name": self.generator.name, **{name: getattr(self, name) for name in names}}
+        settings = {name: getattr(self, name) for name in names}
+        # Under another name: LangChain puts a call's own `stop` in the place of this one in its caches' keys.
+        return {"model_name": self.generator.name, **settings, "stop_words": self.stop}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
@@ -49,6 +53,7 @@ class GeneratorChatModel(BaseChatModel):
             ls_temperature=kwargs.get("temperature", self.temperature),
             ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
         )
+        stop = stop or self.stop
         return {**params, "ls_stop": stop} if stop else params
 
     def _generate(
@@ -65,7 +70,7 @@ class GeneratorChatModel(BaseChatModel):
             seed=self.seed,
         )
         (completion,) = self.generator.generate([_conversation(messages)], sampling)
-        return ChatResult(generations=[ChatGeneration(message=self._message(completion, stop or []))])
+        return ChatResult(generations=[ChatGeneration(message=self._message(completion, stop or self.stop or []))])
 
     def _message(self, completion: Completion, stop: list[str]) -> AIMessage:
         ends = [place for word in stop if (place := completion.text.find(word)) >= 0]
@@ -87,8 +92,9 @@ def _conversation(messages: list[BaseMessage]) -> list[Message]:
     conversation: list[Message] = []
     for turn in convert_to_openai_messages(messages, text_format="string"):
         role, content = turn["role"], turn["content"]
-        if role not in _ROLES or not isinstance(content, str):
-            what = f"a message of the role {role!r}" if role not in _ROLES else "content that is not text"
+        if role not in _ROLES or not isinstance(content, str) or "tool_calls" in turn:
+            what = "a call of a tool" if "tool_calls" in turn else "content that is not text"
+            what = what if role in _ROLES else f"a message of the role {role!r}"
             raise InputError(f"this model reads only text of system, user and assistant, not {what}")
         conversation.append({"role": role, "content": content})
     return conversation

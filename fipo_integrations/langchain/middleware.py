@@ -1,16 +1,19 @@
 """FIPO in LangChain's agents."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fipo_integrations.langchain.runnable import FIPORunnable
 from fipo_model import PromptOptimizer
-from fipo_model.errors import explain_missing
+from fipo_model.errors import InputError, explain_missing
 
 with explain_missing("agents", "langchain"):
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
     from langchain_core.messages import SystemMessage
+
+logger = logging.getLogger("fipo.langchain")
 
 _MEMO_SIZE = 1024  # an agent has one system prompt, or one for each user
 
@@ -20,7 +23,8 @@ class FIPOMiddleware(AgentMiddleware):
 
     Each prompt is rewritten once, however many steps the agent takes, and what came out is never rewritten again. Text
     blocks are rewritten and all other content stays, as in `FIPORunnable`, which shows in the agent's traces the one
-    time it runs. The messages of users and tools are never touched.
+    time it runs. A prompt that is too long for the rewriter stays as it is, with a warning in the log. The messages of
+    users and tools are never touched.
     """
 
     def __init__(self, *, optimizer: PromptOptimizer | None = None) -> None:
@@ -36,10 +40,12 @@ class FIPOMiddleware(AgentMiddleware):
         message = request.system_message
         if message is None:
             return handler(request)
-        new = self._known.get(_key(message))
-        if new is None:
-            new = self._remember(message, self._runnable.invoke([message]))
-        return handler(request.override(system_message=new))
+        if (known := self._known.get(_key(message))) is None:
+            try:
+                known = self._remember(message, self._runnable.invoke([message]))
+            except InputError as error:
+                known = self._keep(message, error)
+        return handler(request.override(system_message=known))
 
     async def awrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse[Any]]]
@@ -48,18 +54,25 @@ class FIPOMiddleware(AgentMiddleware):
         message = request.system_message
         if message is None:
             return await handler(request)
-        new = self._known.get(_key(message))
-        if new is None:
-            new = self._remember(message, await self._runnable.ainvoke([message]))
-        return await handler(request.override(system_message=new))
+        if (known := self._known.get(_key(message))) is None:
+            try:
+                known = self._remember(message, await self._runnable.ainvoke([message]))
+            except InputError as error:
+                known = self._keep(message, error)
+        return await handler(request.override(system_message=known))
 
     def _remember(self, message: SystemMessage, made: Any) -> SystemMessage:
-        new: SystemMessage = made[0]
-        for each in (message, new):
-            self._known[_key(each)] = new
+        # Of two first steps at the same moment, the first to be done counts for both.
+        new: SystemMessage = self._known.setdefault(_key(message), made[0])
+        self._known[_key(new)] = new
         while len(self._known) > _MEMO_SIZE:
             self._known.popitem(last=False)
         return new
+
+    def _keep(self, message: SystemMessage, error: InputError) -> SystemMessage:
+        """An agent does not stop because a prompt that works cannot be rewritten."""
+        logger.warning("the agent's system prompt stays as it is: %s", error)
+        return self._remember(message, [message])
 
 
 def _key(message: SystemMessage) -> str:

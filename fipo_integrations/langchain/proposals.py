@@ -111,10 +111,12 @@ def _best_for_all(
         if best is None:
             why = "it did not win on more examples than it lost"
             candidates = [replace(c, outcome="not_preferred", detail=why) if c.text in votes else c for c in candidates]
+    # As everywhere: a rewrite that got as far as the judge explains most.
+    lost = next((c.outcome for c in candidates if c.outcome == "not_preferred"), candidates[0].outcome)
     return OptimizedPrompt(
         text=best or requests[0].instruction,
         request=requests[0],
-        outcome="optimized" if best else candidates[0].outcome,
+        outcome="optimized" if best else lost,
         candidates=tuple(candidates),
         model=optimizer.generator.name,
         template=optimizer.template.name,

@@ -64,5 +64,6 @@ class Report:
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
             yield from (f"  {line}" for line in change.diff.splitlines())
-        for part in self.unreached:
-            yield f"\n{part.where or 'the whole'}: left out, {part.reason}"
+        for reason in dict.fromkeys(part.reason for part in self.unreached):
+            places = (part.where or "the whole" for part in self.unreached if part.reason == reason)
+            yield f"\n{', '.join(places)}: left out, {reason}"

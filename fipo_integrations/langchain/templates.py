@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from langchain_core.load import Serializable
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import (
     AIMessagePromptTemplate,
     BasePromptTemplate,
@@ -15,6 +15,7 @@ from langchain_core.prompts import (
     PromptTemplate,
     SystemMessagePromptTemplate,
 )
+from langchain_core.prompts.dict import DictPromptTemplate
 from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import proposals
@@ -132,12 +133,16 @@ def _mapped_message(message: Any, change: _Change, where: str) -> Any:
         return mapped_message(message, lambda text: change(Slot(_path(where, "content"), text, None)))
     prompt, path = message.prompt, _path(where, "prompt")
     if isinstance(prompt, list):
-        parts = [
-            _mapped(part, None, change, f"{path}[{place}]") if isinstance(part, PromptTemplate) else part
-            for place, part in enumerate(prompt)
-        ]
-        return _with(message, prompt=parts)
+        return _with(message, prompt=[_mapped_part(part, change, f"{path}[{n}]") for n, part in enumerate(prompt)])
     return _with(message, prompt=_mapped(prompt, None, change, path))
+
+
+def _mapped_part(part: Any, change: _Change, where: str) -> Any:
+    """A part of a multimodal message; texts with further entries, such as `cache_control`, are dictionaries."""
+    if isinstance(part, DictPromptTemplate) and part.template.get("type") == "text":
+        text = change(Slot(f"{where}.template['text']", str(part.template["text"]), part.template_format))
+        return _with(part, template={**part.template, "text": text})
+    return _mapped(part, None, change, where) if isinstance(part, PromptTemplate) else part
 
 
 def _messages(chat: Any, where: str) -> Iterator[tuple[str, Any]]:
@@ -167,7 +172,7 @@ def _chosen(leaves: list[tuple[str, Any]], roles: tuple[Role, ...] | None) -> se
 
 
 def _role(message: Any) -> str | None:
-    if isinstance(message, ChatMessagePromptTemplate):
+    if isinstance(message, ChatMessage | ChatMessagePromptTemplate):
         return {"system": "system", "user": "human", "human": "human"}.get(message.role.lower(), "ai")
     return next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
 

@@ -66,6 +66,9 @@ class TemplateText:
         new = f"{self.before}{text}{self.after}"
         if self.format is not None:
             _compare(_variables(new, self.format), _variables(self.original, self.format))
+        if self.format == "mustache" and new.count("{{") != self.original.count("{{"):
+            # A comment, or braces at the end that are never closed, would vanish with what follows them.
+            raise VariablesChangedError("the rewrite has double braces of its own")
         return new
 
 

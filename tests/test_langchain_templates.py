@@ -193,6 +193,19 @@ class TestPromptTemplate:
             new, _ = optimize_prompt(template, optimizer=optimizer)
             assert new.template == f"\n  {better(f'Explain {field}.')}\t\n\n"
 
+    @pytest.mark.parametrize(
+        ("head", "rest"),
+        [
+            ("Sort the message.\n\nUse one word.", "\n\n<message>\n{text}\n</message>"),
+            ("Answer the question below.", "\nQuestion:\n{text}"),
+            ("Answer only from these notes:", "\n{text}"),
+            ("Answer from the notes.", "\n\nHere are the notes that we found:\n{text}"),
+        ],
+    )
+    def test_what_leads_over_to_a_variable_stays_with_it(self, optimizer: PromptOptimizer, head: str, rest: str):
+        new, _ = optimize_prompt(PromptTemplate.from_template(head + rest), optimizer=optimizer)
+        assert new.template == better(head) + rest
+
     def test_leading_lines_are_rewritten_alone_and_the_rest_is_their_context(self, generator: ScriptedGenerator):
         for form, field in (("f-string", "{text}"), ("mustache", "{{{text}}}")):
             head, rest = "Summarize the text below.\nBe brief.", f"\n\nText: {field}\nDate: 7 May\n"

@@ -99,10 +99,18 @@ def take_apart(text: str, template_format: TemplateFormat | None) -> TemplateTex
 
 
 def _leading_lines(core: str, template_format: TemplateFormat | None) -> str:
-    """The lines before the first variable if they can be an instruction, else everything."""
+    """The lines before the first variable if they can be an instruction, else everything.
+
+    What leads over to the variable (its paragraph's beginning, a heading, an opening tag) stays with it.
+    """
     first = (_MUSTACHE_TAG if template_format == "mustache" else _FIRST_FIELD).search(core)
-    head = core[: first.start()] if first else core
-    head = head[: head.rfind("\n") + 1].rstrip() if first else core
+    lines = core[: first.start()].split("\n")[:-1] if first else []
+    if "" in map(str.strip, lines[1:]):
+        while lines[-1].strip():
+            lines.pop()
+    while lines and len(lines[-1].split()) < _FEWEST_WORDS and not lines[-1].rstrip().endswith((".", "!", "?")):
+        lines.pop()
+    head = "\n".join(lines).rstrip()
     return head if len(head.split()) >= _FEWEST_WORDS and _WORD.search(head) else core
 
 

@@ -1,11 +1,12 @@
 """FIPOMiddleware in real agents: what the model is told, how often FIPO is asked, and what stays as it was."""
 
 import asyncio
+import operator
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -16,14 +17,17 @@ from langchain_core.tools import tool
 from pydantic import Field
 from test_langchain_templates import TOO_LONG, asked, better, naive_in, rewrite
 
-from fipo_integrations.langchain import FIPOMiddleware
+from fipo_integrations.langchain import FIPOMiddleware, FIPORunnable
 from fipo_integrations.langchain import middleware as module
 from fipo_model import Message, PromptOptimizer
+from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.judge import LLMJudge
 from fipo_model.testing import ScriptedGenerator
 
 agents = pytest.importorskip("langchain.agents")
 from langchain.agents.middleware import ModelRequest, dynamic_prompt  # noqa: E402 - where it is installed
+from langgraph.graph import START, StateGraph  # noqa: E402
+from langgraph.types import Send  # noqa: E402
 
 PROMPT = "Answer as a sailor."
 
@@ -290,3 +294,31 @@ class TestImport:
 
         with pytest.raises(AttributeError, match="has no attribute 'FIPOMiddle'"):
             _ = package.FIPOMiddle
+
+
+class Prompts(TypedDict):
+    """What the nodes of a graph put together."""
+
+    prompts: Annotated[list[str], operator.add]
+
+
+class TestInAGraph:
+    @pytest.mark.parametrize("mode", ["sync", "async"])
+    async def test_nodes_that_run_side_by_side_share_model_calls(self, generator: ScriptedGenerator, mode: str):
+        rewriter = FIPORunnable(optimizer=PromptOptimizer(CoalescingGenerator(generator, gathering_seconds=0.1)))
+        topics = [f"topic {number}" for number in range(4)]
+
+        def one(state: dict[str, str]) -> dict[str, list[str]]:
+            return {"prompts": [rewriter.invoke(f"Explain {state['topic']}.")]}
+
+        async def aone(state: dict[str, str]) -> dict[str, list[str]]:
+            return {"prompts": [await rewriter.ainvoke(f"Explain {state['topic']}.")]}
+
+        graph = StateGraph(Prompts)
+        graph.add_node("one", one if mode == "sync" else aone)
+        graph.add_conditional_edges(START, lambda state: [Send("one", {"topic": topic}) for topic in topics])
+        app = graph.compile()
+        state = app.invoke({"prompts": []}) if mode == "sync" else await app.ainvoke({"prompts": []})
+        assert sorted(state["prompts"]) == [better(f"Explain {topic}.") for topic in topics]
+        assert len(generator.calls) <= 2
+        assert sum(map(len, generator.calls)) == 4

@@ -453,6 +453,23 @@ def test_a_model_from_a_directory_answers_every_benchmark(
 
 
 @pytest.mark.tiny
+def test_generated_answers_come_in_batches_and_likelihoods_do_not(
+    scoring: ModuleType, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm, sizes = scoring.test_model(tiny_model), []
+    generate, forward = lm._model_generate, lm._model_call
+    monkeypatch.setattr(
+        lm, "_model_generate", lambda context, **kw: sizes.append(len(context)) or generate(context, **kw)
+    )
+    monkeypatch.setattr(lm, "_model_call", lambda inps, **kw: sizes.append(len(inps)) or forward(inps, **kw))
+    three = [replace(GSM8K, id=str(place), question=f"{place} and 9?") for place in range(3)]
+    scoring.score(lm, three, texts=[q.question for q in three], examples=[], scoring="likelihood")
+    assert sizes == [3]
+    scoring.score(lm, [PIQA], texts=["Dry?"], examples=[], scoring="likelihood")
+    assert set(sizes[1:]) == {1}
+
+
+@pytest.mark.tiny
 def test_a_prompt_that_would_be_cut_is_refused(scoring: ModuleType, tiny_model: Path) -> None:
     lm = scoring.test_model(tiny_model)
     for question in (PIQA, GSM8K):

@@ -8,7 +8,7 @@ from fipo_integrations.langchain.default import default_optimizer
 from fipo_integrations.langchain.examples import Shown
 from fipo_integrations.langchain.report import PromptChange, Report, Unreached
 from fipo_integrations.langchain.variables import TemplateFormat, TemplateText, VariablesChangedError, take_apart
-from fipo_model import Candidate, Comparison, OptimizationRequest, OptimizedPrompt, PromptOptimizer
+from fipo_model import Candidate, Comparison, Judge, OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import InputError
 
 
@@ -107,7 +107,7 @@ def _best_for_all(
             del votes[text]
     best = max(votes, key=lambda text: votes[text], default=None)
     if best is not None and optimizer.judge is not None:
-        best = _preferred(list(votes), requests, optimizer)
+        best = _preferred(list(votes), requests, optimizer.judge)
         if best is None:
             why = "it did not win on more examples than it lost"
             candidates = [replace(c, outcome="not_preferred", detail=why) if c.text in votes else c for c in candidates]
@@ -123,17 +123,15 @@ def _best_for_all(
     )
 
 
-def _preferred(texts: list[str], requests: list[OptimizationRequest], optimizer: PromptOptimizer) -> str | None:
+def _preferred(texts: list[str], requests: list[OptimizationRequest], judge: Judge) -> str | None:
     """The rewrite with the most wins less losses against the naive prompt, if there are more wins."""
-    if optimizer.judge is None:
-        return None
     comparisons = [
         Comparison(request=request, incumbent=request.instruction, challenger=text)
         for text in texts
         for request in requests
     ]
     balance: Counter[str] = Counter()
-    for comparison, verdict in zip(comparisons, optimizer.judge.prefer(comparisons), strict=True):
+    for comparison, verdict in zip(comparisons, judge.prefer(comparisons), strict=True):
         balance[comparison.challenger] += {"challenger": 1, "incumbent": -1, "tie": 0}[verdict.winner]
     best, wins = balance.most_common(1)[0]
     return best if wins > 0 else None

@@ -38,8 +38,9 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     A string or `StringPromptValue` is rewritten as a whole. In a chat, `roles` says whose messages are; by default it
     is the first system message or, where there is none, the last human one. Every text block of such a message is
     rewritten by itself. Everything else stays as it is: other messages, images, ids and further attributes, and text
-    that is blank. A rewrite that does not pass FIPO's checks leaves its text as it was; the custom event
-    `fipo_optimized` tells which happened. A rewrite is checked as a whole, so a stream has one chunk.
+    that is blank. A rewrite that does not pass FIPO's checks leaves its text as it was; the list `fipo_outcomes` in the
+    run's metadata and the custom event `fipo_optimized` tell which happened. A rewrite is checked as a whole, so a
+    stream has one chunk.
 
     `batch` makes one model call of all its inputs, or of `max_concurrency` at a time. `RunnableParallel` and
     `RunnablePassthrough.assign` call their steps from threads, one input each; an optimizer from

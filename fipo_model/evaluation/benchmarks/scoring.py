@@ -40,6 +40,22 @@ _TASKS = Path(__file__).parents[1] / "tasks"
 # Logits are as wide as the vocabulary for every token of the prompt: on a CPU a batch buys no speed and costs memory.
 _CPU_BATCH = 1
 _GPU_BATCH = 8
+# Generating is another matter: a token for eight rows takes a CPU little longer than one for a single row.
+_GENERATED_BATCH = 8
+
+
+class _Model(HFLM):
+    """lm-eval's model, with its own batch size for answers that are generated."""
+
+    batch_size_per_gpu: int
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        own, self.batch_size_per_gpu = self.batch_size_per_gpu, _GENERATED_BATCH
+        try:
+            answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+        finally:
+            self.batch_size_per_gpu = own
+        return answers
 
 
 def test_model(spec: str | Path | TransformersGenerator | ServerSettings) -> LM:
@@ -58,7 +74,7 @@ def test_model(spec: str | Path | TransformersGenerator | ServerSettings) -> LM:
             mirror_linear_layers(model)
         batch_size = _CPU_BATCH if model.device.type == "cpu" else _GPU_BATCH
         # In bf16, log-probabilities have three digits, and choices would tie.
-        return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, softmax_dtype="float32")
+        return _Model(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, softmax_dtype="float32")
 
 
 def score(

@@ -12,8 +12,6 @@ from fipo_model import Generator, Sampling, weights
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.backends.hf import TransformersGenerator
 
-_ANSWER = Sampling(max_new_tokens=80)
-
 
 def base_model() -> Generator:
     """The default weights without FIPO's adapter: they answer what FIPO rewrites. Concurrent calls become batches."""
@@ -25,16 +23,18 @@ def langchain_model(generator: Generator, *, max_tokens: int = 80) -> GeneratorC
     return GeneratorChatModel(generator=generator, max_tokens=max_tokens)
 
 
-def dspy_model(generator: Generator) -> dspy.LM:
+def dspy_model(generator: Generator, *, max_tokens: int = 80) -> dspy.LM:
     """`dspy.context(lm=dspy_model(generator))`: the generator as the language model of DSPy programs."""
-    return dspy.LM(f"local/{generator.name}", engine=_Engine(generator), cache=False)
+    engine = _Engine(generator, Sampling(max_new_tokens=max_tokens))
+    return dspy.LM(f"local/{generator.name}", engine=engine, cache=False)
 
 
 class _Engine:
     """What DSPy asks of an engine: one request in, one response out."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, sampling: Sampling) -> None:
         self.generator = generator
+        self.sampling = sampling
 
     def complete(self, request: Request) -> Response:
         turns = [{"role": "system", "content": request.system}] if request.system else []
@@ -42,7 +42,7 @@ class _Engine:
             {"role": message.role, "content": "".join(part.text for part in message.parts)}
             for message in request.messages
         ]
-        completion = self.generator.generate([turns], _ANSWER)[0]
+        completion = self.generator.generate([turns], self.sampling)[0]
         return Response(
             id=None,
             model=request.model,

@@ -1,0 +1,179 @@
+"""The tasks of a comparison: programs with naive instructions, data, and how a reply is scored."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from fipo_model import Generator, Sampling
+from fipo_model.errors import InputError
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "classification"
+CHANCE_OR_PERFECT = (0.15, 0.85)
+"""A task is used if its naive program scores between these on rows of the train split."""
+
+CANDIDATES = {
+    "sst2": (
+        "sentiment?",
+        "positive or negative?",
+        "Classify the review.",
+        "Label the sentiment.",
+        "Is this review positive or negative?",
+        "What sentiment does this have?",
+        "What is the sentiment of this review?",
+    ),
+    "subj": (
+        "subjective or objective?",
+        "Is this subjective or objective?",
+        "Classify the sentence as subjective or objective.",
+    ),
+    "agnews": (
+        "World, Sports, Business or Tech?",
+        "What is this news about: World, Sports, Business or Tech?",
+        "Classify this news article as World, Sports, Business or Tech.",
+        "Is this article about World, Sports, Business or Tech? Answer with one word.",
+    ),
+    "trec": ("Answer type: Description, Entity, Expression, Human, Location or Number?",),
+    "sst-5": ("How good is the movie: terrible, bad, okay, good or great?",),
+}
+"""Naive instructions that were considered, by data set; `--survey` measures them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A program to optimize, and the data set it works on."""
+
+    name: str
+    dataset: str
+    student: Callable[[], dspy.Module]
+
+
+class Classify(dspy.Module):
+    """One predictor: a text's label."""
+
+    def __init__(self, instruction: str) -> None:
+        super().__init__()
+        self.classify = dspy.Predict(dspy.Signature("text -> label", instruction))
+
+    def forward(self, text: str) -> dspy.Prediction:
+        """The label, in whatever words."""
+        return self.classify(text=text)
+
+
+class NoteThenClassify(dspy.Module):
+    """Two predictors: a note on the text, and the label of the text with its note."""
+
+    def __init__(self, note: str, classify: str) -> None:
+        super().__init__()
+        self.note = dspy.Predict(dspy.Signature("text -> note", note))
+        self.classify = dspy.Predict(dspy.Signature("text, note -> label", classify))
+
+    def forward(self, text: str) -> dspy.Prediction:
+        """The label, in whatever words."""
+        return self.classify(text=text, note=self.note(text=text).note)
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(name="sst2", dataset="sst2", student=lambda: Classify("Label the sentiment.")),
+        Task(
+            name="sst2-note",
+            dataset="sst2",
+            student=lambda: NoteThenClassify("What does the reviewer feel?", "Is the review positive or negative?"),
+        ),
+        Task(
+            name="agnews",
+            dataset="agnews",
+            student=lambda: Classify("Is this article about World, Sports, Business or Tech? Answer with one word."),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """The examples of a task for one seed; the test examples are the same for every seed."""
+
+    trainset: list[dspy.Example]
+    valset: list[dspy.Example]
+    testset: list[dspy.Example]
+
+
+def read_data(folder: Path, task: Task, *, seed: int, train: int, val: int, test: int) -> Data:
+    """Examples drawn by the seed from the train split, and the first of a fixed order of the test split."""
+    split = {name: [row for row in _rows(folder, task.dataset) if row["split"] == name] for name in ("train", "test")}
+    if len(split["train"]) < train + val or len(split["test"]) < test:
+        raise InputError(
+            f"{task.dataset} has {len(split['train'])} rows to train on and {len(split['test'])} to test with; "
+            f"{train + val} and {test} are wanted"
+        )
+    drawn = random.Random(seed).sample(split["train"], train + val)
+    tested = random.Random(task.dataset).sample(split["test"], test)
+    return Data(trainset=_examples(drawn[:train]), valset=_examples(drawn[train:]), testset=_examples(tested))
+
+
+def first_named(text: str, labels: Sequence[str]) -> str | None:
+    """The label that a reply names first; None if it names none. At one place the longest counts."""
+    places = {label: text.lower().find(label.lower()) for label in labels}
+    named = [label for label in labels if places[label] >= 0]
+    return min(named, key=lambda label: (places[label], -len(label))) if named else None
+
+
+def is_right(example: dspy.Example, prediction: Any, trace: Any = None) -> bool:
+    """The metric: whether the label named first is the right one."""
+    return first_named(str(prediction.label), example.labels_known) == example.label
+
+
+def with_feedback(
+    gold: dspy.Example, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
+) -> dspy.Prediction:
+    """The metric as GEPA wants it."""
+    return dspy.Prediction(score=float(is_right(gold, pred)), feedback=f"The correct answer is '{gold.label}'.")
+
+
+def survey(folder: Path, generator: Generator, *, rows: int, max_tokens: int) -> list[dict[str, Any]]:
+    """How each naive instruction that was considered does on rows of the train split, and what may be used."""
+    found = []
+    for dataset, instructions in CANDIDATES.items():
+        train = [row for row in _rows(folder, dataset) if row["split"] == "train"]
+        sample = random.Random("survey").sample(train, min(rows, len(train)))
+        for instruction in instructions:
+            asked = [[{"role": "user", "content": f"{instruction}\n\ntext: {row['text']}"}] for row in sample]
+            replies = generator.generate(asked, Sampling(max_new_tokens=max_tokens))  # type: ignore[arg-type]
+            pairs = list(zip(replies, sample, strict=True))
+            score = sum(first_named(reply.text, row["labels"]) == row["label"] for reply, row in pairs) / len(sample)
+            low, high = CHANCE_OR_PERFECT
+            found.append(
+                {
+                    "dataset": dataset,
+                    "instruction": instruction,
+                    "rows": len(sample),
+                    "score": score,
+                    "named": sum(first_named(reply.text, row["labels"]) is not None for reply, row in pairs)
+                    / len(sample),
+                    "usable": low <= score <= high,
+                }
+            )
+    return found
+
+
+def _rows(folder: Path, dataset: str) -> list[dict[str, Any]]:
+    path = folder / f"{dataset}.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; --data names the folder of the data sets") from error
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def _examples(rows: Sequence[dict[str, Any]]) -> list[dspy.Example]:
+    # `labels` is a method of dspy.Example.
+    return [
+        dspy.Example(text=row["text"], label=row["label"], labels_known=row["labels"]).with_inputs("text")
+        for row in rows
+    ]

@@ -1,0 +1,342 @@
+"""benchmarks/compare_optimizers.py: its arithmetic, its records, and everybody who takes part, on a scripted model."""
+
+import json
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+from typer.testing import CliRunner
+
+from fipo_model import PromptOptimizer
+from fipo_model.errors import ServerError
+from fipo_model.generation import Message
+from fipo_model.testing import ScriptedGenerator
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.append(str(BENCHMARKS))  # it is a folder of programs, not a package
+
+import compare_optimizers  # noqa: E402
+from optimizers import contenders, counting, job, models, page, running, stopwatch, tasks, words  # noqa: E402
+
+GUIDANCE = "Name the label."
+GOOD, BAD = "a fine film", "a poor film"
+
+
+def reply(conversation: list[Message]) -> str:
+    """Labels a film where it is told to, or was shown how; to anything else it answers with the guidance."""
+    asked = conversation[-1]["content"]
+    last = asked.rsplit("text: ", 1)[-1]
+    if last.startswith((GOOD, BAD)) and "###" not in asked:
+        is_told = GUIDANCE in conversation[0]["content"] or len(conversation) > 1 or GOOD in last
+        return ("positive" if last.startswith(GOOD) else "negative") if is_told else "I liked it."
+    return GUIDANCE
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for dataset, labels in (("sst2", ["negative", "positive"]), ("agnews", ["World", "Sports"])):
+        with (folder / f"{dataset}.jsonl").open("w") as file:
+            for number in range(60):
+                text, label = ((GOOD, labels[1]), (BAD, labels[0]))[number % 2]
+                row = {"text": f"{text} {number}", "label": label, "labels": labels}
+                file.write(json.dumps(row | {"split": "train" if number < 30 else "test"}) + "\n")
+    return folder
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedGenerator:
+    generator = ScriptedGenerator(reply)
+    rewriter = PromptOptimizer(ScriptedGenerator(lambda conversation: f"{GUIDANCE} Label the sentiment."))
+    monkeypatch.setattr(compare_optimizers, "_generator", lambda *args: generator)
+    monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda *args, **kwargs: rewriter)
+    return generator
+
+
+def started(data: Path, output: Path, *options: str, code: int = 0) -> Any:
+    command = ["--data", str(data), "--output", str(output), "--effort", "least", "--train", "6", "--limit-val", "6"]
+    sizes = ["--limit-test", "8", "--seeds", "1", "--threads", "2"]
+    result = CliRunner().invoke(compare_optimizers.app, [*command, *sizes, *options])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+def records_of(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / job.RESULTS).read_text().splitlines()]
+
+
+def record(task: str, contender: str, seed: int, test: list[float], **fields: Any) -> dict[str, Any]:
+    calls, seconds = fields.pop("calls", 10), fields.pop("seconds", 1.0)
+    one = {"calls": calls, "batches": 1, "input_tokens": 5, "output_tokens": 1}
+    none = dict.fromkeys(one, 0)
+    costs = {
+        "seconds": seconds,
+        "processor_seconds": seconds,
+        "models": {"task": one, "proposer": none, "rewriter": none},
+    }
+    program = {"words": 3, "demos": 0, "digest": contender, "predictors": {}}
+    found = {"task": task, "contender": contender, "seed": seed, "error": None, "costs": costs, "program": program}
+    return found | {"test": test, "score": sum(test) / len(test), "protected": None} | fields
+
+
+def by_key(*found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {counting.key(one["task"], one["contender"], one["seed"]): one for one in found}
+
+
+def test_everybody_compiles_and_is_tested(data: Path, tmp_path: Path, scripted: ScriptedGenerator):
+    pytest.importorskip("optuna", reason="MIPROv2 needs dspy[optuna]")
+    result = started(data, tmp_path / "out", "--tasks", "sst2")
+    found = {one["contender"]: one for one in records_of(tmp_path / "out")}
+    assert list(found) == list(contenders.CONTENDERS)
+    assert {name: one["error"] for name, one in found.items()} == dict.fromkeys(contenders.CONTENDERS)
+    student = found["student"]["score"]  # good films alone are named unasked
+    assert 0 < student < 1
+    assert {name for name, one in found.items() if one["score"] == 1.0} >= {"fipo", "fipo-metric", "bootstrap", "copro"}
+    assert found["fipo"]["costs"]["models"]["task"]["calls"] == 0
+    assert found["fipo"]["costs"]["models"]["rewriter"]["batches"] == 1
+    assert found["fipo"]["costs"]["models"]["rewriter"]["calls"] == 1
+    assert found["fipo"]["proposals"]["classify"][0]["outcome"] == "optimized"
+    assert found["copro"]["costs"]["models"]["proposer"]["calls"] > 0
+    summary = json.loads(result.stdout.splitlines()[-1])
+    assert summary["tasks"]["sst2"]["fipo-metric"]["gain"]["value"] == pytest.approx(1 - student)
+    assert summary["page"] == str(tmp_path / "out" / job.PAGE)
+
+
+def test_a_program_of_two_predictors(data: Path, tmp_path: Path, scripted: ScriptedGenerator):
+    started(data, tmp_path / "out", "--tasks", "sst2-note", "--optimizers", "fipo,bootstrap")
+    found = {one["contender"]: one for one in records_of(tmp_path / "out")}
+    assert list(found["fipo"]["program"]["predictors"]) == ["note", "classify"]
+    assert found["fipo"]["costs"]["models"]["rewriter"]["batches"] == 1
+    assert found["bootstrap"]["error"] is None
+
+
+def test_a_finished_comparison_asks_nothing_again(data: Path, tmp_path: Path, scripted: ScriptedGenerator):
+    options = ("--tasks", "sst2", "--optimizers", "fipo,fipo-metric")
+    started(data, tmp_path / "out", *options)
+    asked = len(scripted.calls)
+    started(data, tmp_path / "out", *options)
+    assert len(scripted.calls) == asked
+    started(data, tmp_path / "out", *options, "--optimizers", "bootstrap")
+    assert [one["contender"] for one in records_of(tmp_path / "out")][-1] == "bootstrap"
+
+
+def test_a_kill_loses_only_what_was_going_on(
+    data: Path, tmp_path: Path, scripted: ScriptedGenerator, monkeypatch: pytest.MonkeyPatch
+):
+    def killed(bench: contenders.Bench, student: dspy.Module) -> dspy.Module:
+        raise KeyboardInterrupt
+
+    options = ("--tasks", "sst2", "--optimizers", "fipo,bootstrap")
+    with monkeypatch.context() as patch:
+        patch.setitem(contenders.CONTENDERS, "bootstrap", ("BootstrapFewShot", killed))
+        started(data, tmp_path / "out", *options, code=130)
+    assert len(records_of(tmp_path / "out")) == 2
+    with (tmp_path / "out" / job.RESULTS).open("a") as file:
+        file.write('{"key": "0/boots')  # and the machine went down while it wrote
+    started(data, tmp_path / "out", *options)
+    assert [one["contender"] for one in records_of(tmp_path / "out")] == ["student", "fipo", "bootstrap"]
+
+
+def test_other_settings_are_refused_with_the_difference(data: Path, tmp_path: Path, scripted: ScriptedGenerator):
+    options = ("--tasks", "sst2", "--optimizers", "fipo")
+    started(data, tmp_path / "out", *options)
+    refused = started(data, tmp_path / "out", *options, "--limit-val", "8", code=2)
+    assert "val is 8, was 6" in refused.stderr
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    assert "holds no comparison" in started(data, tmp_path / "other", code=2).stderr
+
+
+def test_options_that_name_nothing(data: Path, tmp_path: Path):
+    assert "there is no task 'nope'" in started(data, tmp_path / "out", "--tasks", "nope", code=2).stderr
+    assert "there is no optimizer" in started(data, tmp_path / "out", "--optimizers", "nope", code=2).stderr
+    assert "--effort takes" in started(data, tmp_path / "out", "--effort", "huge", code=2).stderr
+    assert "go together" in started(data, tmp_path / "out", "--server", "http://x", code=2).stderr
+
+
+def test_too_few_rows_are_an_error(data: Path, tmp_path: Path, scripted: ScriptedGenerator):
+    refused = started(data, tmp_path / "out", "--tasks", "sst2", "--train", "28", code=2)
+    assert "34 and 8 are wanted" in refused.stderr
+
+
+def test_an_optimizer_that_fails_is_a_row(
+    data: Path, tmp_path: Path, scripted: ScriptedGenerator, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(bench: contenders.Bench, student: dspy.Module) -> dspy.Module:
+        raise ValueError("no <proposal> could be parsed")
+
+    monkeypatch.setitem(contenders.CONTENDERS, "mipro", ("MIPROv2", broken))
+    result = started(data, tmp_path / "out", "--tasks", "sst2", "--optimizers", "fipo,mipro")
+    summary = json.loads(result.stdout.splitlines()[-1])
+    assert summary["failed"] == ["0/mipro/sst2"]
+    assert summary["tasks"]["sst2"]["mipro"]["first_error"] == "ValueError: no <proposal> could be parsed"
+    assert "1 compiles failed" in result.stdout
+    written = (tmp_path / "out" / job.PAGE).read_text()
+    assert "no &lt;proposal&gt; could be parsed" in written
+    assert "<proposal>" not in written
+
+
+def test_a_server_that_goes_down_stops_everything(
+    data: Path, tmp_path: Path, scripted: ScriptedGenerator, monkeypatch: pytest.MonkeyPatch
+):
+    options = ("--tasks", "sst2", "--optimizers", "fipo-metric")
+
+    def down(conversation: list[Message]) -> str:
+        raise ServerError("the server is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scripted, "script", down)
+        stopped = started(data, tmp_path / "out", *options, code=1)
+    assert "the server is down" in stopped.stderr
+    assert not (tmp_path / "out" / job.RESULTS).exists() or not records_of(tmp_path / "out")
+    started(data, tmp_path / "out", *options)
+    assert len(records_of(tmp_path / "out")) == 2
+
+
+def test_a_program_that_came_back_unchanged_is_not_tested_again(data: Path, scripted: ScriptedGenerator):
+    runner = running.Runner(
+        scripted,
+        PromptOptimizer(ScriptedGenerator(lambda conversation: "Label the sentiment.")),
+        max_tokens=12,
+        proposal_tokens=64,
+        num_threads=1,
+        effort="least",
+    )
+    examples = tasks.read_data(data, tasks.TASKS["sst2"], seed=0, train=6, val=6, test=8)
+    first = runner.record("sst2", "student", 0, examples, {})
+    asked = len(scripted.calls)
+    again = runner.record("sst2", "fipo", 0, examples, {"0/student/sst2": first})
+    assert len(scripted.calls) == asked
+    assert again["test"] == first["test"]
+
+
+def test_a_stop_of_the_whole_process_is_no_time_of_the_compile(monkeypatch: pytest.MonkeyPatch):
+    with stopwatch.Stopwatch(tick=0.01, pause=0.5) as watch:
+        now = stopwatch.time.perf_counter
+        monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: now() + 100)  # as after a stop of 100 seconds
+        time.sleep(0.2)
+    assert 0.1 < watch.seconds < 10
+    assert watch.as_fields()["paused_seconds"] == pytest.approx(100, abs=5)
+
+
+def test_greedy_calls_can_share_a_batch_and_samples_differ():
+    engine = models.Engine(ScriptedGenerator(reply), max_tokens=5, seed=2)
+    assert engine._sampling(None) == engine._sampling(0.0)
+    assert engine._sampling(1.0).seed != engine._sampling(1.0).seed
+
+
+def test_the_adapter_shows_demos_as_turns_and_leaves_out_those_without_an_answer():
+    signature = dspy.Signature("text, note -> label", "Say it.")
+    demos = [{"text": "a", "label": "positive"}, {"text": "b"}]
+    turns = models.PlainAdapter().format(signature, demos, {"text": "c", "note": "d"})
+    assert turns == [
+        {"role": "user", "content": "Say it.\n\ntext: a"},
+        {"role": "assistant", "content": "positive"},
+        {"role": "user", "content": "text: c\nnote: d"},
+    ]
+    assert models.PlainAdapter().parse(dspy.Signature("a -> b, c"), " x ") == {"b": "x", "c": ""}
+
+
+def test_the_label_named_first_counts():
+    labels = ["bad", "good", "goods"]
+    assert tasks.first_named("Goods, not bad", labels) == "goods"
+    assert tasks.first_named("nothing", labels) is None
+
+
+def test_the_test_rows_are_the_same_for_every_seed_and_apart_from_the_others(data: Path):
+    found = [tasks.read_data(data, tasks.TASKS["sst2"], seed=seed, train=6, val=6, test=8) for seed in (0, 1)]
+    texts = [[example.text for example in one.testset] for one in found]
+    assert texts[0] == texts[1]
+    assert [e.text for e in found[0].trainset] != [e.text for e in found[1].trainset]
+    own = [example.text for one in found for example in (*one.trainset, *one.valset)]
+    assert not set(own) & set(texts[0])
+
+
+def test_gains_are_paired_and_seeds_are_averaged_first():
+    rows = by_key(
+        *(record("sst2", "student", seed, [0, 0, 1, 1]) for seed in (0, 1)),
+        record("sst2", "fipo", 0, [1, 1, 1, 1]),
+        record("sst2", "fipo", 1, [0, 0, 1, 1]),
+    )
+    found = counting.summarize(rows, ["sst2"], seed=0)["tasks"]["sst2"]
+    assert found["fipo"]["score"]["value"] == 0.75
+    assert found["fipo"]["gain"]["value"] == 0.25
+    assert 0 <= found["fipo"]["gain"]["low"] <= found["fipo"]["gain"]["high"] <= 0.5
+    assert found["student"]["gain"] is None
+
+
+def test_targets_are_held_against_the_cheapest_and_the_best():
+    rows = by_key(
+        *(record("sst2", "student", seed, [0, 1]) for seed in range(3)),
+        *(record("sst2", "fipo-metric", seed, [1, 1], calls=20, seconds=1.0) for seed in range(3)),
+        *(record("sst2", "mipro", seed, [1, 1], calls=200, seconds=20.0) for seed in range(3)),
+        *(record("sst2", "copro", seed, [0, 1], calls=400, seconds=4.0) for seed in range(3)),
+        *(record("sst2", "gepa", seed, [0, 0], calls=900, seconds=90.0) for seed in range(3)),
+    )
+    found = counting.summarize(rows, ["sst2"], seed=0)["targets"]["fipo-metric"]
+    one = found["by_task"]["sst2"]
+    assert (one["calls"], one["seconds"], one["best_rival"]) == (0.1, 0.25, "mipro")
+    assert found["calls_met"]
+    assert not found["time_met"]
+    assert found["tasks_not_below"] == 1
+    assert found["tasks_above"] == 0
+    assert found["complete"]
+
+
+def test_a_compile_below_the_student_is_counted():
+    twice, refused = {"text": "a", "outcome": "optimized"}, {"text": "b", "outcome": "unchanged"}
+    worse = {"student": 60.0, "compiled": 50.0}
+    rows = by_key(
+        record("sst2", "student", 0, [0, 1]),
+        record("sst2", "fipo-metric", 0, [0, 0], protected=worse, proposals={"classify": [twice, twice, refused]}),
+    )
+    found = counting.summarize(rows, ["sst2"], seed=0)["protection"]["fipo-metric"]
+    assert found == {
+        "compiles": 1,
+        "measured_on_valset": 1,
+        "below_on_valset": 1,
+        "usable_rewrites": 1,
+        "mean_gain_on_test": -0.5,
+        "below_on_test": 1,
+    }
+
+
+def test_the_page_draws_scores_against_calls(data: Path, tmp_path: Path, scripted: ScriptedGenerator):
+    started(data, tmp_path / "out", "--tasks", "sst2", "--optimizers", "fipo,fipo-metric,copro")
+    written = (tmp_path / "out" / job.PAGE).read_text()
+    assert "COPRO: 100 % after" in written
+    assert "fipo 100 % after 1 calls" in written
+    assert "A program of five predictors without a metric took" in written
+    assert "http://" not in written
+    assert "https://" not in written
+
+
+def test_names_of_dots_that_are_close_do_not_cover_each_other():
+    taken: list[tuple[float, float]] = []
+    places = [page._free_height(taken, 20.0, height) for height in (30.0, 31.0, 32.0)]
+    assert all(after - before >= page._LABEL_GAP for before, after in pairwise(places))
+
+
+def test_an_unfinished_comparison_says_so():
+    rows = by_key(record("sst2", "student", 0, [0, 1]), record("sst2", "fipo", 0, [0, 1]))
+    costs = record("sst2", "fipo", 0, [0, 1])["costs"]
+    summary = counting.summarize(rows, ["sst2"], seed=0) | {"without_metric": {"error": None, "costs": costs}}
+    said = list(words.sentences(summary))
+    assert said[0].startswith("Not enough has run")
+    assert any("unfinished" in text for text in said)
+
+
+def test_the_survey_says_what_may_be_used(data: Path, scripted: ScriptedGenerator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tasks, "CANDIDATES", {"sst2": ("Label the sentiment.",)})
+    result = CliRunner().invoke(compare_optimizers.app, ["--data", str(data), "--survey"])
+    assert json.loads(result.stdout.splitlines()[-1])[0]["usable"]

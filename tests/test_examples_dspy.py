@@ -1,0 +1,61 @@
+"""Every DSPy example runs, on the default weights and offline, and ends as its page says it does.
+
+What the default weights make of an instruction changes with their training; what is checked here must not.
+"""
+
+import importlib.util
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytestmark = pytest.mark.real
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def examples_on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(EXAMPLES))  # they import `downstream`, as they do when they are run
+    before = logging.getLogger("dspy").level
+    yield
+    logging.getLogger("dspy").setLevel(before)
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_classifier_is_compiled_within_its_budget_and_never_below(capsys: pytest.CaptureFixture[str]):
+    example("dspy_classification").main()
+    printed = capsys.readouterr().out
+    assert "at most 40 runs of the program" in printed
+    runs, before, after = re.search(r"(\d+) runs; ([\d.]+) % before, ([\d.]+) % after", printed).groups()
+    assert int(runs) <= 40
+    assert float(after) >= float(before)
+    assert "95 % interval" in printed
+    assert "no proof of a gain" in printed
+
+
+def test_both_predictors_have_an_outcome_and_every_question_two_answers(capsys: pytest.CaptureFixture[str]):
+    example("dspy_rag").main()
+    printed = capsys.readouterr().out
+    assert re.search(r"^search: \w+", printed, re.MULTILINE)
+    assert re.search(r"^answer: \w+", printed, re.MULTILINE)
+    assert printed.count("  original: ") == printed.count("  compiled: ") == 3
+    assert "six euros" in printed
+
+
+def test_the_agents_protocol_is_untouched_and_it_still_uses_its_tool(capsys: pytest.CaptureFixture[str]):
+    example("dspy_agent").main()
+    printed = capsys.readouterr().out
+    assert "byte for byte the same: True" in printed
+    assert "opening_hours({'day': 'Saturday'})" in printed
+    assert "The opening hours on Sunday are: 9 to 11." in printed

@@ -14,16 +14,16 @@ for options and files that cannot be used.
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from exiting import exiting
 from rich.markup import escape
 
 from fipo_model.cli.notes import note
-from fipo_model.errors import FipoError, InputError
+from fipo_model.errors import InputError
 
 if TYPE_CHECKING:
     from comparing.job import Comparison, Settings
@@ -71,7 +71,7 @@ def compare(  # noqa: PLR0913 - one parameter for each option
     from comparing.rows import read_rows
 
     answerer = _answerer(model, server, name, chat_model)
-    with _exiting():
+    with exiting():
         chosen = find_metric(metric)
         rows, bad = read_rows(data, chosen.unfit, limit)
         settings = Settings(
@@ -195,19 +195,6 @@ def _show(summary: dict[str, Any], output: Path) -> None:
         console.print(table)
     typer.echo(output / PAGE)
     typer.echo(json.dumps(summary | {"page": str(output / PAGE)}))
-
-
-@contextmanager
-def _exiting() -> Iterator[None]:
-    """Our own errors become one line on stderr and an exit code, never a traceback."""
-    try:
-        yield
-    except FipoError as error:
-        note(f"error: {error}")
-        raise typer.Exit(2 if isinstance(error, InputError) else 1) from error
-    except KeyboardInterrupt as error:
-        note("stopped; the same command goes on")
-        raise typer.Exit(130) from error
 
 
 if __name__ == "__main__":

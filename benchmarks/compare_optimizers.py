@@ -15,16 +15,15 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from exiting import exiting
 
 from fipo_model import Generator
 from fipo_model.cli.notes import note
-from fipo_model.errors import FipoError, InputError
+from fipo_model.errors import InputError
 
 if TYPE_CHECKING:
     from optimizers.job import Settings
@@ -62,7 +61,7 @@ def compare(  # noqa: PLR0913 - one parameter for each option
     """Check what was asked for, compare, and show what was found."""
     if (server is None) != (name is None) or (server is not None and model is not None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together, and without --model")
-    with _exiting():
+    with exiting():
         from optimizers.contenders import CONTENDERS, EFFORTS
         from optimizers.job import Settings, claim, run
         from optimizers.tasks import TASKS
@@ -173,19 +172,6 @@ def _show(summary: dict[str, Any], output: Path) -> None:
         console.print(table)
     typer.echo(output / PAGE)
     typer.echo(json.dumps(summary | {"page": str(output / PAGE)}))
-
-
-@contextmanager
-def _exiting() -> Iterator[None]:
-    """Our own errors become one line on stderr and an exit code, never a traceback."""
-    try:
-        yield
-    except FipoError as error:
-        note(f"error: {error}")
-        raise typer.Exit(2 if isinstance(error, InputError) else 1) from error
-    except KeyboardInterrupt as error:
-        note("stopped; the same command goes on")
-        raise typer.Exit(130) from error
 
 
 if __name__ == "__main__":

@@ -454,6 +454,13 @@ class TestChats:
             assert new.messages[0].prompt[1] is chat.messages[0].prompt[1]
             assert chat.messages[0].prompt[2].template == cached
 
+    def test_a_part_that_calls_itself_text_and_has_none_stays_as_it_is(self, optimizer: PromptOptimizer):
+        odd = [{"type": "text", "text": {"de": "Hallo."}, "k": 1}, {"type": "text", "k": 1}]
+        chat = ChatPromptTemplate.from_messages([("system", [*odd, "Greet people well."])])
+        new, report = optimize_prompt(chat, optimizer=optimizer)
+        assert outcomes(report) == [("messages[0].prompt[2].template", "optimized")]
+        assert [part.template for part in new.messages[0].prompt[:2]] == odd
+
     def test_blocks_of_a_static_message_keep_what_is_not_text(self, optimizer: PromptOptimizer):
         cached = {"type": "text", "text": "Describe the picture.", "cache_control": {"type": "ephemeral"}}
         image = {"type": "image_url", "image_url": {"url": "data:,"}}

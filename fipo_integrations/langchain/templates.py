@@ -79,18 +79,23 @@ def slots_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where
     """The texts of a template that may be rewritten, in order, or why there are none."""
     if OUTCOMES in (template.metadata or {}):
         return [], ALREADY
+    if found := _seen(lambda look: _mapped(template, roles, look, where)):
+        return found, ""
+    if isinstance(template, ChatPromptTemplate):
+        return [], "none of its messages is of a role that is rewritten and has words of its own"
+    return [], f"FIPO does not know how a {type(template).__name__} keeps its text"
+
+
+def _seen(walk: Callable[[_Change], object]) -> list[Slot]:
+    """The texts that a walk comes upon, none of which is changed."""
     found: list[Slot] = []
 
     def look(slot: Slot) -> str:
         found.append(slot)
         return slot.text
 
-    _mapped(template, roles, look, where)
-    if found:
-        return found, ""
-    if isinstance(template, ChatPromptTemplate):
-        return [], "none of its messages is of a role that is rewritten and has words of its own"
-    return [], f"FIPO does not know how a {type(template).__name__} keeps its text"
+    walk(look)
+    return found
 
 
 def with_changes(template: _Template, roles: tuple[Role, ...] | None, report: Report, where: str = "") -> _Template:
@@ -139,9 +144,12 @@ def _mapped_message(message: Any, change: _Change, where: str) -> Any:
 
 def _mapped_part(part: Any, change: _Change, where: str) -> Any:
     """A part of a multimodal message; texts with further entries, such as `cache_control`, are dictionaries."""
-    if isinstance(part, DictPromptTemplate) and part.template.get("type") == "text":
-        text = change(Slot(f"{where}.template['text']", str(part.template["text"]), part.template_format))
-        return _with(part, template={**part.template, "text": text})
+    if isinstance(part, DictPromptTemplate):
+        fields = part.template
+        if fields.get("type") != "text" or not isinstance(fields.get("text"), str):
+            return part
+        text = change(Slot(f"{where}.template['text']", fields["text"], part.template_format))
+        return _with(part, template={**fields, "text": text})
     return _mapped(part, None, change, where) if isinstance(part, PromptTemplate) else part
 
 
@@ -178,14 +186,7 @@ def _role(message: Any) -> str | None:
 
 
 def _has_words(message: Any) -> bool:
-    found: list[Slot] = []
-
-    def look(slot: Slot) -> str:
-        found.append(slot)
-        return slot.text
-
-    _mapped_message(message, look, "")
-    return any(_slot_has_words(slot) for slot in found)
+    return any(_slot_has_words(slot) for slot in _seen(lambda look: _mapped_message(message, look, "")))
 
 
 def _slot_has_words(slot: Slot) -> bool:

@@ -44,6 +44,22 @@ def make(tiny_model, tmp_path):
     return settings
 
 
+@pytest.fixture
+def adapted(tiny_model):
+    """An adapter for the two-layer model: adapted(folder) is an untrained one, which changes nothing."""
+
+    def save(folder, **options):
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM
+
+        base = AutoModelForCausalLM.from_pretrained(tiny_model)
+        lora = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", **options)
+        get_peft_model(base, lora).save_pretrained(folder)
+        return folder
+
+    return save
+
+
 def run(settings):
     from fipo_model.evaluation.run import evaluate
 
@@ -122,6 +138,36 @@ def test_a_directory_with_other_settings_is_refused_with_the_difference(make, tm
         run(make(output=str(other)))
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft
+def test_figures_under_a_test_model_whose_adapter_was_trained_again_are_not_mixed(make, tmp_path, adapted):
+    adapter = adapted(tmp_path / "adapter")
+    wanted = make(test_models=[str(adapter)], timed_prompts=0)
+    assert run(wanted)["golden_gain"] == run(wanted)["golden_gain"]
+    adapted(adapter, init_lora_weights=False)
+    with pytest.raises(InputError, match=f"other settings: test_model_adapters is {{'{adapter}': '.*was {{'{adapter}'"):
+        run(wanted)
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelError, match="has no weights"):
+        run(wanted)
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft
+def test_a_directory_of_before_goes_on_if_no_test_model_has_an_adapter(make, tmp_path, adapted):
+    def run_in_one_of_before(**changes):
+        wanted = make(output=str(tmp_path / "before"), timed_prompts=0, **changes)
+        run(wanted)
+        noted = tmp_path / "before" / "settings.json"
+        fields = json.loads(noted.read_text())
+        del fields["test_model_adapters"]
+        noted.write_text(json.dumps(fields))
+        return run(wanted)
+
+    assert run_in_one_of_before()["golden_gain"]
+    shutil.rmtree(tmp_path / "before")
+    with pytest.raises(InputError, match=r"test_model_adapters is .*, was \{\}"):  # of which weights, nobody knows
+        run_in_one_of_before(test_models=[str(adapted(tmp_path / "adapter"))])
+
+
 def test_a_test_model_without_a_chat_template_is_refused_before_anything_is_measured(make, altered, tmp_path):
     model = altered()
     (model / "chat_template.jinja").unlink(missing_ok=True)
@@ -136,16 +182,12 @@ def test_a_test_model_without_a_chat_template_is_refused_before_anything_is_meas
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft
-def test_preference_accuracy_is_the_share_of_pairs_the_model_gets_right_against_its_base(make, tiny_model, tmp_path):
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
+def test_preference_accuracy_is_the_share_of_pairs_the_model_gets_right_against_its_base(
+    make, tiny_model, tmp_path, adapted
+):
     from fipo_model.evaluation.settings import SystemSettings
 
-    # An untrained adapter changes nothing, so no pair is told apart.
-    adapter = tmp_path / "adapter"
-    base = AutoModelForCausalLM.from_pretrained(tiny_model)
-    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")).save_pretrained(adapter)
+    adapter = adapted(tmp_path / "adapter")  # no pair is told apart
     systems = {"optimizer": SystemSettings(model=str(tiny_model), adapter=str(adapter), template="fipo-2")}
     results = run(make(systems=systems, timed_prompts=0))
     assert results["preference"][0]["rows"] == 1

@@ -22,7 +22,7 @@ from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likeli
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
-from fipo_model.errors import InputError, PromptTooLongError
+from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.evaluation import measures, statistics
 from fipo_model.evaluation.ledger import completed
 from fipo_model.evaluation.made import how_it_was_made
@@ -41,7 +41,7 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> d
     """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
 
     Gives the results as results.json has them. `say` is told of the progress. Raises `InputError` for data or settings
-    that cannot be used, and if the output directory belongs to other settings.
+    that cannot be used, and if the output directory belongs to other settings or other adapters.
     """
     output = _claim(settings)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -67,10 +67,16 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> d
 def _claim(settings: EvaluationSettings) -> Path:
     output = Path(settings.output)
     noted = output / _SETTINGS
-    adapters = {name: _fingerprint(system) for name, system in settings.systems.items()}
-    wanted = {**json.loads(json.dumps(asdict(settings))), "adapters": adapters}
+    answering = {name: found for name in settings.test_models if (found := _adapter_hash(name, None)) is not None}
+    adapters = {
+        "adapters": {name: _fingerprint(system) for name, system in settings.systems.items()},
+        "test_model_adapters": answering,
+    }
+    wanted = {**json.loads(json.dumps(asdict(settings))), **adapters}
     if noted.exists():
-        if changed := recipes.differences(json.loads(noted.read_text(encoding="utf-8")), wanted):
+        # Directories made before test models' adapters were noted go on where there are none.
+        before = {"test_model_adapters": {}, **json.loads(noted.read_text(encoding="utf-8"))}
+        if changed := recipes.differences(before, wanted):
             raise InputError(
                 f"{output} holds an evaluation with other settings: {'; '.join(changed)}. Choose another output."
             )
@@ -259,10 +265,17 @@ class _Job:
 
 def _fingerprint(system: SystemSettings) -> str | None:
     """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
-    if system.kind != "optimizer" or (adapter := resolve(system.model, system.adapter).adapter) is None:
+    return _adapter_hash(system.model, system.adapter) if system.kind == "optimizer" else None
+
+
+def _adapter_hash(model: str | None, adapter: str | None) -> str | None:
+    if (found := resolve(model, adapter).adapter) is None:
         return None
-    with (Path(adapter) / "adapter_model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
+        if (weights := Path(found) / name).is_file():
+            with weights.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    raise ModelError(f"the adapter {found} has no weights (no adapter_model.safetensors). Copy the checkpoint again.")
 
 
 def _short(source: str) -> str:

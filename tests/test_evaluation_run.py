@@ -168,6 +168,24 @@ def test_a_directory_of_before_goes_on_if_no_test_model_has_an_adapter(make, tmp
         run_in_one_of_before(test_models=[str(adapted(tmp_path / "adapter"))])
 
 
+@pytest.mark.parametrize(
+    ("test_models", "servers"),
+    [(["org/m"], ["org/m"]), (["one/m"], ["m"]), (["one/m", "two/m"], []), ([], ["m", "m"]), (["org/m", "org_m"], [])],
+)
+def test_test_models_of_one_name_are_refused_before_anything_is_measured(
+    make, tmp_path, monkeypatch, test_models, servers
+):
+    from fipo_model.evaluation.settings import BenchmarkSettings, ServerSettings
+
+    monkeypatch.chdir(tmp_path)
+    for folder in ("one/m", "two/m"):
+        (tmp_path / folder).mkdir(parents=True)
+    served = [ServerSettings(base_url=f"http://127.0.0.1:{port}/v1", name=m) for port, m in enumerate(servers, 1)]
+    with pytest.raises(InputError, match=r"go by the name '(org/)?m'.*Rename the directory, serve the model under"):
+        run(make(test_models=test_models, benchmarks=BenchmarkSettings(servers=served)))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_test_model_without_a_chat_template_is_refused_before_anything_is_measured(make, altered, tmp_path):
     model = altered()
     (model / "chat_template.jinja").unlink(missing_ok=True)

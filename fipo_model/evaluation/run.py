@@ -67,7 +67,8 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> d
 def _claim(settings: EvaluationSettings) -> Path:
     output = Path(settings.output)
     noted = output / _SETTINGS
-    answering = {name: found for name in settings.test_models if (found := _adapter_hash(name, None)) is not None}
+    test_models = _named(settings).values()
+    answering = {name: found for name in test_models if (found := _adapter_hash(name, None)) is not None}
     adapters = {
         "adapters": {name: _fingerprint(system) for name, system in settings.systems.items()},
         "test_model_adapters": answering,
@@ -102,7 +103,7 @@ class _Job:
         self.bad_rows: dict[str, list[str]] = {}
         self.data = {name: self._read(name, wanted) for name, wanted in settings.data.items()}
         self.systems = [System(name, wanted, settings.seed) for name, wanted in settings.systems.items()]
-        self.test_models = {_short(name): name for name in settings.test_models}
+        self.test_models = _named(settings)
         self._rewrites: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
         self._gains: dict[tuple[str, str, str], dict[str, float]] = {}
         for system in self.systems:  # a model that cannot be loaded is told now, not after hours
@@ -276,6 +277,20 @@ def _adapter_hash(model: str | None, adapter: str | None) -> str | None:
             with weights.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
     raise ModelError(f"the adapter {found} has no weights (no adapter_model.safetensors). Copy the checkpoint again.")
+
+
+def _named(settings: EvaluationSettings) -> dict[str, str]:
+    """The test models by the names that their figures and the files of these go by: no two may have the same."""
+    servers = settings.benchmarks.servers if settings.benchmarks is not None else []
+    names = [*map(_short, settings.test_models), *(server.name for server in servers)]
+    files = [name.replace("/", "_") for name in names]
+    if twice := [name for name, file in zip(names, files, strict=True) if files.count(file) > 1]:
+        raise InputError(
+            f"several test models go by the name {twice[0]!r}, and one's figures would be taken for another's. A "
+            "directory goes by its own name, a server by its model's, and / is as good as _. Rename the directory, "
+            "serve the model under another name (and set its tokenizer), or leave one of them out."
+        )
+    return {_short(source): source for source in settings.test_models}
 
 
 def _short(source: str) -> str:

@@ -62,6 +62,7 @@ class ServerSettings:
     base_url: str
     """Usually ends in /v1. A key is read from OPENAI_API_KEY."""
     name: str
+    """The model's name there. No other test model may have it."""
     tokenizer: str | None = None
     """Directory or hub id of its tokenizer, by default the hub id `name`."""
     context: int = 4096

@@ -79,7 +79,7 @@ def compare(  # noqa: PLR0913 - one parameter for each option
             val=limit_val,
             test=limit_test,
             model=f"{name} at {server}" if server else model or "default weights, before FIPO's training",
-            rewriter=optimizer_model or _default_weights(),
+            rewriter=optimizer_model or _own_weights(),
             max_tokens=max_tokens,
             proposal_tokens=proposal_tokens,
             num_threads=threads,
@@ -113,26 +113,29 @@ def _generator(model: str | None, server: str | None, name: str | None) -> Gener
     return CoalescingGenerator(load_generator(model))
 
 
-def _default_weights() -> str:
-    """The default weights with a digest of their adapter: a new training makes new records."""
+def _own_weights() -> str:
+    """FIPO's own weights with a digest of each adapter: a new training makes new records."""
     from fipo_model import weights
 
-    adapter = (weights.DEFAULT_ADAPTER / "adapter_model.safetensors").read_bytes()
-    return f"default weights ({hashlib.sha256(adapter).hexdigest()[:12]})"
+    return ", ".join(
+        f"{adapter.name} ({hashlib.sha256((adapter / 'adapter_model.safetensors').read_bytes()).hexdigest()[:12]})"
+        for adapter in (weights.DEFAULT_ADAPTER, weights.PROPOSER_ADAPTER)
+    )
 
 
 def _runner(settings: "Settings", generator: Generator, optimizer_model: str | None) -> "Runner":
     import dspy
     from optimizers.running import Runner
 
-    from fipo_model import PromptOptimizer
+    from fipo_model import PromptOptimizer, weights
 
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     dspy.disable_logging()
     logging.getLogger("dspy").setLevel(logging.ERROR)  # every reply that is cut off at max_tokens is a warning
     return Runner(
         generator,
-        PromptOptimizer.from_pretrained(optimizer_model),
+        rewriter=PromptOptimizer.from_pretrained(optimizer_model),
+        sampler=PromptOptimizer.from_pretrained(optimizer_model or weights.PROPOSER_ADAPTER),
         max_tokens=settings.max_tokens,
         proposal_tokens=settings.proposal_tokens,
         num_threads=settings.num_threads,

@@ -1,9 +1,10 @@
-"""Train the adapter that comes with FIPO, from the public data in a directory: about an hour on two CPU cores.
+"""Train the adapters that come with FIPO, from the public data in a directory: about an hour on two CPU cores.
 
     python examples/default_weights.py ../shared/data runs/default
 
-Stage 1 learns the form: reference rewrites as additions to the naive prompt. Stage 2 learns the decision: to say the
-task again, or to leave the prompt alone, by what that does to the golden response (`fipo data rank`). A run that is
+Stage 1 learns the form: reference rewrites as additions to the naive prompt. That is the adapter which proposes where
+a metric chooses. Stage 2 goes on from it and learns the decision: to say the task again, or to leave the prompt alone,
+by what that does to the golden response (`fipo data rank`). That is the default adapter. A run that is
 stopped goes on where it was. docs/training-log.md has the reasons and the runs that failed.
 """
 
@@ -169,6 +170,7 @@ def main() -> None:
     fipo("data", "rank", str(golden), str(ranked), *ranking)
     again = ("trainer.num_train_epochs=2", f"adapter={output / 'form'}")
     train(output / "decision", write(output / "decisions.jsonl", decisions(ranked)), *again)
+    export(output / "form", output / "proposer")
     export(output / "decision", output / "adapter")
 
 

@@ -50,7 +50,7 @@ def main() -> None:
     examples = [dspy.Example(review=text, sentiment=label).with_inputs("review") for text, label in REVIEWS]
     trainset, valset = examples[:TRAIN], examples[TRAIN:]
     program = dspy.Predict(Review)
-    fipo = FIPO(metric=names_the_sentiment, search=SearchSettings(max_metric_calls=40), num_threads=10)
+    fipo = FIPO(metric=names_the_sentiment, search=SearchSettings(max_metric_calls=60), num_threads=10)
     print(f"at most {fipo.estimate(program, trainset, valset).program_runs} runs of the program")
 
     with dspy.context(lm=dspy_model(base_model(), max_tokens=10), adapter=PlainAdapter()):

@@ -74,9 +74,9 @@ class PromptOptimizer:
         """An optimizer on a model in this process: a hub id, a local directory, or by default FIPO's own weights.
 
         `adapter` is a PEFT adapter for that model. A directory written by FIPO's training carries its template's name,
-        which is used unless `template` is given. `judge=True` lets the same model judge its rewrites. Calls from
-        several threads are batched together. For other settings (4-bit, several GPUs) build the parts:
-        `PromptOptimizer(TransformersGenerator.from_pretrained(...))`.
+        which is used unless `template` is given. `judge=True` lets the same model judge its rewrites, for which
+        FIPO's own weights are too small. Calls from several threads are batched together. For other settings (4-bit,
+        several GPUs) build the parts: `PromptOptimizer(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.

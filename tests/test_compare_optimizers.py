@@ -204,9 +204,11 @@ def test_a_server_that_goes_down_stops_everything(
 
 
 def test_a_program_that_came_back_unchanged_is_not_tested_again(data: Path, scripted: ScriptedGenerator):
+    repeating = PromptOptimizer(ScriptedGenerator(lambda conversation: "Label the sentiment."))
     runner = running.Runner(
         scripted,
-        PromptOptimizer(ScriptedGenerator(lambda conversation: "Label the sentiment.")),
+        rewriter=repeating,
+        sampler=repeating,
         max_tokens=12,
         proposal_tokens=64,
         num_threads=1,

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from dspy.teleprompt import BetterTogether, BootstrapFewShot, Teleprompter
 from dspy.utils.callback import BaseCallback
 
 from fipo_integrations.dspy import FIPO, SearchSettings
-from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict
+from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict, weights
 from fipo_model.errors import FipoError, InputError
 from fipo_model.testing import ScriptedGenerator
 
@@ -55,7 +55,12 @@ def optimizer(
 
 
 def fipo(script: Callable[[list[Message]], str] = careful, **options: object) -> FIPO:
-    return FIPO(optimizer=optimizer(script), **options)
+    return FIPO(optimizer=optimizer(script), **{"search": any_lead(), **options})
+
+
+def any_lead(**options: object) -> SearchSettings:
+    """Settings of a search that takes any lead for one: the examples of these tests are few."""
+    return SearchSettings(**{"significance": 1.0, **options})
 
 
 class TaskEngine:
@@ -195,7 +200,7 @@ def test_compile_reports_its_start_and_end_to_dspys_callbacks():
             seen.append(inputs["callback_metadata"]["metric_key"])
 
     with dspy.context(lm=task_lm(better_with_guidance), callbacks=[Log()]):
-        once = SearchSettings(candidates=4, minibatch_size=2)
+        once = any_lead(candidates=4, minibatch_size=2)
         fipo(metric=exact, search=once, predictors=["answer"]).compile(Zoo(), trainset=examples())
     assert seen == ["compile", "eval_full", *["eval_minibatch"] * 6, "compiled"]
 
@@ -487,7 +492,7 @@ def compile_measured(
     questions: Sequence[str] = QUESTIONS,
     script: Callable[[list[Message]], str] = careful,
 ) -> dspy.Module:
-    once = SearchSettings(candidates=1)
+    once = any_lead(candidates=1)
     with dspy.context(lm=lm):
         using = fipo(script, metric=metric, num_threads=1, predictors=["answer"], search=once)
         return using.compile(student, trainset=examples(questions))
@@ -769,14 +774,14 @@ def test_it_takes_part_in_better_together(metric):
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[PromptOptimizer]]:
-    """Stands in for the default weights: every load gives a scripted optimizer, and is remembered."""
-    loaded: list[PromptOptimizer] = []
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
+    """Stands in for FIPO's own weights: every load gives a scripted optimizer, and is remembered by what was asked."""
+    loaded: list[Path | None] = []
 
-    def from_pretrained() -> PromptOptimizer:
+    def from_pretrained(model: Path | None) -> PromptOptimizer:
         time.sleep(0.05)  # long enough for the other threads to arrive
-        loaded.append(optimizer())
-        return loaded[-1]
+        loaded.append(model)
+        return optimizer()
 
     monkeypatch.setattr(PromptOptimizer, "from_pretrained", from_pretrained)
     return loaded
@@ -791,9 +796,15 @@ def test_the_default_weights_are_loaded_once_and_only_when_needed(loads):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(loads) == 1
+    assert loads == [None]
     assert instructions(using.compile(Zoo()))["answer"] == f"Answer the question. {GUIDANCE}"
     assert using.get_params()["optimizer"] is None
+
+
+def test_where_a_metric_chooses_the_weights_that_propose_many_things_are_loaded(loads):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        FIPO(metric=exact).compile(Zoo(), valset=examples())
+    assert loads == [weights.PROPOSER_ADAPTER]
 
 
 def test_a_model_that_fails_is_not_hidden():

@@ -27,7 +27,7 @@ def sort_ticket(instruction: str, ticket: str) -> str:
 
 @pytest.fixture
 def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", optimizer)
+    monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda model: optimizer())
     monkeypatch.chdir(tmp_path)
     with dspy.context(lm=task_lm(sort_ticket)):
         yield
@@ -49,6 +49,14 @@ def test_the_code_on_the_page_runs_and_does_what_the_page_says(capsys):
 
 
 def test_the_names_on_the_page_exist():
-    named = {"candidates", "minibatch_size", "max_metric_calls", "max_seconds", "metric_threshold", "log_dir"}
+    named = {
+        "candidates",
+        "minibatch_size",
+        "significance",
+        "max_metric_calls",
+        "max_seconds",
+        "metric_threshold",
+        "log_dir",
+    }
     assert named <= CODE & set(integration.SearchSettings.__dataclass_fields__)
     assert {name for name in integration.__all__ if name in PAGE} == set(integration.__all__)

@@ -18,6 +18,7 @@ from test_dspy import (
     Zoo,
     _no_cache,  # noqa: F401 a fixture
     answering,
+    any_lead,
     better_with_guidance,
     exact,
     examples,
@@ -28,7 +29,7 @@ from test_dspy import (
 )
 from test_dspy import optimizer as scripted
 
-from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
+from fipo_integrations.dspy import FIPO, FIPOProposer
 from fipo_integrations.dspy.proposer import quoted_answer
 from fipo_model import Message
 
@@ -202,7 +203,7 @@ def test_it_goes_first_in_better_together(second):
         ),
         "boot": BootstrapFewShot(metric=exact),
     }
-    first = fipo(metric=exact, search=SearchSettings(candidates=2))
+    first = fipo(metric=exact, search=any_lead(candidates=2))
     together = BetterTogether(metric=exact, fipo=first, **{second: members[second]})
     data = {"trainset": examples(QUESTIONS * 2), "valset": examples()}
     compiled = together.compile(student, **data, strategy=f"fipo -> {second}")
@@ -254,7 +255,7 @@ def test_an_agent_still_runs_and_a_saved_one_loads(tmp_path):
         return "\n\n".join(f"[[ ## {field} ## ]]\n{value}" for field, value in fields.items())
 
     with dspy.context(lm=task_lm(act)):
-        compiled = fipo(metric=exact, search=SearchSettings(candidates=2)).compile(agent(), trainset=examples())
+        compiled = fipo(metric=exact, search=any_lead(candidates=2)).compile(agent(), trainset=examples())
         result = compiled(question="A cat?")
     assert result.trajectory["observation_0"] == "4"
     assert compiled.score == 100.0

@@ -20,6 +20,7 @@ from test_dspy import (
     Zoo,
     _no_cache,  # noqa: F401 a fixture
     answering,
+    any_lead,
     better_with_guidance,
     careful,
     exact,
@@ -89,7 +90,7 @@ def sent(using: FIPO, beginning: str) -> list[str]:
 
 
 def search_options(**options: object) -> dict[str, object]:
-    return {"metric": exact, "num_threads": 1, "search": SearchSettings(**options)}
+    return {"metric": exact, "num_threads": 1, "search": any_lead(**options)}
 
 
 # What the rewriter is shown
@@ -122,7 +123,7 @@ def test_success_is_what_the_threshold_says():
         return 0.5
 
     for threshold, kind in [(0.5, "Golden"), (0.6, "Silver")]:
-        using = fipo(metric=half, search=SearchSettings(candidates=3, metric_threshold=threshold))
+        using = fipo(metric=half, search=any_lead(candidates=3, metric_threshold=threshold))
         with dspy.context(lm=task_lm(in_a_row)):
             using.compile(Pipeline(), trainset=examples(["A bird?"]))
         assert f"{kind} response (" in sent(using, "Write a query")[1]
@@ -162,7 +163,7 @@ def test_without_a_metric_labels_are_golden_and_the_program_is_not_called():
 
 def test_without_a_metric_the_student_is_run_only_if_asked():
     task = Counting(in_a_row)
-    using = fipo(search=SearchSettings(student_responses=True))
+    using = fipo(search=any_lead(student_responses=True))
     with dspy.context(lm=task.lm):
         using.compile(Pipeline(), trainset=examples(["A bird?"]))
     assert task.calls == 2
@@ -337,7 +338,7 @@ def calls_of(metric_calls: list[int]) -> Callable[..., bool]:
 def test_the_metric_is_called_no_more_often_than_allowed_and_as_estimated(budget):
     calls: list[int] = []
     task = Counting(better_with_guidance)
-    search = SearchSettings(candidates=5, minibatch_size=4, max_metric_calls=budget)
+    search = any_lead(candidates=5, minibatch_size=4, max_metric_calls=budget)
     using = fipo(metric=calls_of(calls), num_threads=1, search=search)
     data = {"trainset": examples(), "valset": examples(ANIMALS)}
     with dspy.context(lm=task.lm):
@@ -367,7 +368,7 @@ def test_an_estimate_without_a_metric_is_one_rewrite_for_each_predictor_and_no_c
     found = fipo().estimate(Zoo(), trainset=examples())
     assert (found.metric_calls, found.program_runs, found.task_model_calls, found.rewriter_calls) == (0, 0, 0, 2)
     assert found.task_model_tokens == 0 < found.rewriter_tokens
-    assert fipo(search=SearchSettings(student_responses=True)).estimate(Zoo(), examples()).program_runs == 1
+    assert fipo(search=any_lead(student_responses=True)).estimate(Zoo(), examples()).program_runs == 1
     assert FIPO().estimate(Zoo()).rewriter_calls == 2
 
 
@@ -409,7 +410,7 @@ def test_batches_are_drawn_and_not_the_beginning_of_the_valset():
 
     def first_batch(seed: int) -> set[str]:
         asked.clear()
-        search = SearchSettings(candidates=4, minibatch_size=6, seed=seed)
+        search = any_lead(candidates=4, minibatch_size=6, seed=seed)
         with dspy.context(lm=task_lm(better_with_guidance)):
             fipo(metric=noted, num_threads=1, search=search).compile(Zoo(), valset=examples(ANIMALS))
         return set(asked[24:30])
@@ -428,7 +429,7 @@ def test_when_the_time_is_up_the_best_so_far_comes_back(monkeypatch):
 
     def compiled(seconds: float) -> dspy.Module:
         now[0] = 0.0
-        search = SearchSettings(candidates=1, max_seconds=seconds)
+        search = any_lead(candidates=1, max_seconds=seconds)
         with dspy.context(lm=task_lm(better_with_guidance)):
             return fipo(metric=slow, num_threads=1, search=search).compile(Zoo(), valset=examples())
 
@@ -438,7 +439,15 @@ def test_when_the_time_is_up_the_best_so_far_comes_back(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "options", [{"candidates": 0}, {"minibatch_size": 0}, {"max_metric_calls": 0}, {"max_seconds": -1.0}]
+    "options",
+    [
+        {"candidates": 0},
+        {"minibatch_size": 0},
+        {"significance": 0.0},
+        {"significance": 1.5},
+        {"max_metric_calls": 0},
+        {"max_seconds": -1.0},
+    ],
 )
 def test_settings_that_make_no_sense_are_errors(options):
     with pytest.raises(InputError, match=next(iter(options))):
@@ -448,6 +457,25 @@ def test_settings_that_make_no_sense_are_errors(options):
 # log_dir
 
 
+def test_a_lead_that_chance_may_give_is_not_used_and_the_report_says_so():
+    using = fipo(metric=exact, num_threads=1, search=SearchSettings())
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(Zoo(), valset=examples(["A bird?", "An ant?"]))
+        sure = using.compile(Zoo(), valset=examples(["A bird?", "An ant?", "A bee?"]))
+    row = compiled.fipo_report["predictors"][0]
+    assert (row["outcome"], row["text"]) == ("not_preferred", "Answer the question.")
+    assert "leads on the 2 examples, as chance alone would make one with probability 0.25" in row["detail"]
+    assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
+
+
+def test_a_resumed_compile_may_ask_for_more_certainty(tmp_path):
+    task = Counting(better_with_guidance)
+    sure, unsure = (resumable(task, tmp_path, significance=significance) for significance in (1.0, 0.001))
+    assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
+    assert unsure.fipo_report["predictors"][0]["outcome"] == "not_preferred"
+    assert unsure.fipo_report["metric_calls_resumed"] > 0
+
+
 def test_the_report_is_written(tmp_path):
     with dspy.context(lm=task_lm(better_with_guidance)):
         compiled = fipo(**search_options(log_dir=tmp_path / "new")).compile(Zoo(), valset=examples())
@@ -455,7 +483,7 @@ def test_the_report_is_written(tmp_path):
     assert report == compiled.fipo_report
     assert report["predictors"][0]["naive"] == "Answer the question."
     assert GUIDANCE in report["predictors"][0]["text"]
-    alone = fipo(search=SearchSettings(log_dir=tmp_path / "alone")).compile(Zoo())
+    alone = fipo(search=any_lead(log_dir=tmp_path / "alone")).compile(Zoo())
     assert json.loads((tmp_path / "alone" / "report.json").read_text()) == alone.fipo_report
 
 
@@ -498,8 +526,7 @@ KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
 import dspy
-from test_dspy import Zoo, better_with_guidance, exact, examples, fipo, task_lm
-from fipo_integrations.dspy import SearchSettings
+from test_dspy import Zoo, any_lead, better_with_guidance, exact, examples, fipo, task_lm
 
 calls = []
 def metric(example, prediction, trace=None):
@@ -510,7 +537,7 @@ def metric(example, prediction, trace=None):
 
 dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
 dspy.configure(lm=task_lm(better_with_guidance))
-search = SearchSettings(candidates=2, log_dir=sys.argv[1])
+search = any_lead(candidates=2, log_dir=sys.argv[1])
 fipo(metric=metric, num_threads=1, search=search).compile(Zoo(), valset=examples())
 """
 
@@ -528,7 +555,7 @@ def test_what_a_process_paid_for_survives_its_end_and_a_torn_line_is_repaired(tm
         return exact(example, prediction)
 
     with dspy.context(lm=task_lm(better_with_guidance)):
-        using = fipo(metric=metric, num_threads=1, search=SearchSettings(candidates=2, log_dir=log))
+        using = fipo(metric=metric, num_threads=1, search=any_lead(candidates=2, log_dir=log))
         compiled = using.compile(Zoo(), valset=examples())
     assert compiled.fipo_report["metric_calls_resumed"] == 6
     assert using.optimizer.generator.calls == []
@@ -580,7 +607,7 @@ def test_a_log_dir_that_cannot_be_made_is_an_error(tmp_path):
     with pytest.raises(InputError, match="log_dir"):
         resumable(Counting(better_with_guidance), tmp_path / "file")
     with pytest.raises(InputError, match="log_dir"):
-        fipo(search=SearchSettings(log_dir=tmp_path / "file")).compile(Zoo())
+        fipo(search=any_lead(log_dir=tmp_path / "file")).compile(Zoo())
 
 
 # Input that cannot be used, or only in part
@@ -667,7 +694,7 @@ def test_an_instruction_too_long_for_the_rewriter_stays_and_the_others_are_searc
     student.sort.predict.signature = student.sort.predict.signature.with_instructions("Sort the ticket. " * 99)
     generator = ScriptedGenerator(careful, context_tokens=400)
     with dspy.context(lm=task_lm(better_with_guidance)):
-        using = FIPO(optimizer=PromptOptimizer(generator), metric=exact)
+        using = FIPO(optimizer=PromptOptimizer(generator), metric=exact, search=any_lead())
         compiled = using.compile(student, trainset=examples())
     assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "unusable"}
     assert "tokens" in compiled.fipo_report["predictors"][1]["detail"]
@@ -677,7 +704,8 @@ def test_responses_too_long_for_the_rewriter_cost_only_their_candidates():
     long = [dspy.Example(question="A bird?", answer="right " * 400).with_inputs("question")]
     generator = ScriptedGenerator(careful, context_tokens=400)
     with dspy.context(lm=task_lm(better_with_guidance)):
-        using = FIPO(optimizer=PromptOptimizer(generator), metric=exact, predictors=["answer"])
+        rewriter = PromptOptimizer(generator)
+        using = FIPO(optimizer=rewriter, metric=exact, search=any_lead(candidates=3), predictors=["answer"])
         compiled = using.compile(Zoo(), trainset=long, valset=examples())
     candidates = compiled.fipo_report["predictors"][0]["candidates"]
     assert [row["outcome"] for row in candidates] == ["optimized", "unusable"]

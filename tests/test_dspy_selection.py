@@ -4,15 +4,18 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest, permutation_test
 
 from fipo_integrations.dspy.selection import (
     Rung,
     Score,
     Scoreboard,
     beats,
+    chance,
     cost,
     mean,
     paired_interval,
@@ -47,12 +50,15 @@ class Asked:
         return [self.table[arm][example] for example in examples]
 
 
-def choose(table: dict[str, list[Score]], *, minibatch: int = 4, max_calls: int | None = None) -> tuple[str, Asked]:
+def choose(
+    table: dict[str, list[Score]], *, minibatch: int = 4, max_calls: int | None = None, significance: float = 1.0
+) -> tuple[str, Asked]:
     asked = Asked(table)
     board = Scoreboard(asked, max_calls=max_calls)
     incumbent, *challengers = table
     order = random.Random(0).sample(range(len(table[incumbent])), len(table[incumbent]))
-    return select(board, incumbent, challengers, order=order, minibatch=minibatch, calls=math.inf), asked
+    chosen = select(board, incumbent, challengers, order=order, minibatch=minibatch, significance=significance)
+    return chosen, asked
 
 
 @settings(deadline=None)
@@ -141,8 +147,40 @@ def test_a_hopeless_arm_goes_no_further():
 def test_failing_is_no_way_to_win():
     penalties: dict[str, list[Score]] = {"0": [-1.0] * 10, "1": [None] * 10, "2": [-1.0] * 9 + [-0.5]}
     assert choose(penalties)[0] == "2"
-    assert not beats([None, None], [-1.0, -1.0])
-    assert beats([None, 1.0], [None, 0.0])
+    assert not beats([None, None], [-1.0, -1.0], significance=1)
+    assert beats([None, 1.0], [None, 0.0], significance=1)
+
+
+@pytest.mark.parametrize(("wins", "losses", "expected"), [(0, 0, 1), (3, 0, 1 / 8), (4, 1, 6 / 32), (1, 1, 3 / 4)])
+def test_chance_is_that_of_a_fair_coin_where_scores_are_right_or_wrong(wins, losses, expected):
+    ours, theirs = [1.0] * wins + [0.0] * losses + [1.0], [0.0] * wins + [1.0] * losses + [1.0]
+    assert chance(ours, theirs) == expected
+
+
+@slow
+@given(st.lists(st.tuples(SCORES, SCORES), min_size=2, max_size=9))
+def test_chance_is_that_of_scipy(pairs):
+    differences = [(one or 0.0) - (other or 0.0) for one, other in pairs]
+    expected = permutation_test(
+        (differences,), np.mean, permutation_type="samples", alternative="greater", n_resamples=np.inf
+    )
+    assert chance(*zip(*pairs, strict=True)) == pytest.approx(expected.pvalue)
+
+
+def test_chance_among_many_differences_is_close_to_the_binomial_one():
+    ours, theirs = [1.0] * 30 + [0.0] * 20, [0.0] * 30 + [1.0] * 20
+    assert chance(ours, theirs) == pytest.approx(binomtest(30, 50, alternative="greater").pvalue, abs=0.03)
+    assert 0 < chance([1.0] * 60, [0.0] * 60) < 0.001
+
+
+def test_a_lead_that_chance_may_give_keeps_the_incumbent():
+    table: dict[str, list[Score]] = {"0": [0.0] * 8, "1": [1.0] * 2 + [0.0] * 6, "2": [1.0] * 3 + [0.0] * 5}
+    assert choose(table, significance=0.2)[0] == "2"
+    assert choose(table, significance=0.1)[0] == "0"
+    # The leader's own losses make it less sure than one that never lost.
+    table = {"0": [0.0] * 10 + [1.0] * 3, "1": [1.0] * 7 + [0.0] * 6, "2": [1.0] * 3 + [0.0] * 7 + [1.0] * 3}
+    assert choose(table, significance=0.2)[0] == "1"
+    assert choose(table, significance=0.15)[0] == "2"
 
 
 @pytest.mark.parametrize("limit", range(1, 12))
@@ -155,7 +193,7 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
         return asked(arm, examples)
 
     board = Scoreboard(slowly, max_seconds=limit, clock=lambda: now[0])
-    chosen = select(board, "0", list("12345"), order=range(20), minibatch=4, calls=math.inf)
+    chosen = select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2)
     assert now[0] <= limit
     assert chosen == "0" or board.has(chosen, range(20))
     # The incumbent, five arms on a batch, three on the next, then the finalists one after the other.

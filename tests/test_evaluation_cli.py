@@ -68,20 +68,22 @@ def test_rank_with_nothing_to_rank_says_so(prompts, tmp_path):
     assert "ask for --candidates" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["DEFAULT_ADAPTER", "PROPOSER_ADAPTER"])
+def test_an_adapter_that_is_shipped_is_small_has_a_card_and_names_no_machine(name):
+    from fipo_model import weights
+
+    adapter = getattr(weights, name)
+    assert (adapter / "adapter_model.safetensors").stat().st_size < 16e6
+    note = json.loads((adapter / "fipo.json").read_text())
+    assert note["template"] == "fipo-2"
+    assert note["base_model"] == "SmolLM2-135M-Instruct"
+    assert "Known failures" in (adapter / "README.md").read_text()
+    for path in adapter.glob("*.json"):
+        assert '": "/' not in path.read_text()
+
+
 class TestDefaultAdapter:
     """What `PromptOptimizer.from_pretrained()` uses."""
-
-    def test_is_small_has_a_card_and_names_no_machine(self):
-        from fipo_model.weights import DEFAULT_ADAPTER
-
-        assert (DEFAULT_ADAPTER / "adapter_model.safetensors").stat().st_size < 16e6
-        note = json.loads((DEFAULT_ADAPTER / "fipo.json").read_text())
-        assert note["template"] == "fipo-2"
-        assert note["base_model"] == "SmolLM2-135M-Instruct"
-        card = (DEFAULT_ADAPTER / "README.md").read_text()
-        assert "Known failures" in card
-        for path in DEFAULT_ADAPTER.glob("*.json"):
-            assert '": "/' not in path.read_text()
 
     @pytest.mark.real
     def test_keeps_every_prompt_and_adds_to_some(self, default_weights):
@@ -100,6 +102,21 @@ class TestDefaultAdapter:
         results = optimizer.optimize_batch(prompts)
         assert all(result.text.startswith(prompt) for result, prompt in zip(results, prompts, strict=True))
         assert any(result.is_rewritten for result in results)
+
+    @pytest.mark.real
+    def test_the_proposing_one_proposes_more_than_one_thing(self, default_weights):
+        from fipo_integrations.dspy.rewriting import sampler
+        from fipo_model import OptimizationRequest, PromptOptimizer
+        from fipo_model.weights import PROPOSER_ADAPTER
+
+        request = OptimizationRequest("Label the sentiment.")
+        found = [
+            sampler(PromptOptimizer.from_pretrained(adapter), candidates=8, seed=0).propose_each([request])[0]
+            for adapter in (None, PROPOSER_ADAPTER)
+        ]
+        default, proposed = ({one.text for one in own if one.outcome == "optimized"} for own in found)
+        assert len(default) <= 1
+        assert len(proposed) >= 4
 
     @pytest.mark.real
     def test_the_untrained_weights_have_their_own_name(self, default_weights):

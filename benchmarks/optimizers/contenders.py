@@ -19,7 +19,9 @@ class Bench:
     proposer: dspy.LM
     """Writes and reflects for DSPy's optimizers."""
     rewriter: PromptOptimizer
-    """FIPO's own weights, or those it was told to use."""
+    """FIPO's default weights, or those it was told to use."""
+    sampler: PromptOptimizer
+    """FIPO's weights for where a metric chooses, or those it was told to use."""
     untrained: PromptOptimizer
     """The model that answers the tasks, asked with FIPO's template."""
     data: Data
@@ -61,7 +63,7 @@ def _fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
 
 
 def _fipo_with_metric(bench: Bench, student: dspy.Module) -> dspy.Module:
-    return _searched(bench, student, bench.rewriter)
+    return _searched(bench, student, bench.sampler)
 
 
 def _fipo_untrained(bench: Bench, student: dspy.Module) -> dspy.Module:
@@ -110,7 +112,7 @@ def _gepa(bench: Bench, student: dspy.Module) -> dspy.Module:
 
 
 def _gepa_with_fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
-    proposer = FIPOProposer(optimizer=bench.rewriter, program=student, seed=bench.seed)
+    proposer = FIPOProposer(optimizer=bench.sampler, program=student, seed=bench.seed)
     return _evolved(bench, student, instruction_proposer=proposer)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 from dspy.evaluate import Evaluate
 
-from fipo_model import Generator, PromptOptimizer
+from fipo_model import FIPO_1, Generator, PromptOptimizer, Template
 from fipo_model.errors import FipoError
 from fipo_model.types import count_words
 from optimizers.contenders import CONTENDERS, STUDENT, Bench
@@ -41,8 +41,9 @@ class Runner:
     def __init__(
         self,
         generator: Generator,
-        rewriter: PromptOptimizer,
         *,
+        rewriter: PromptOptimizer,
+        sampler: PromptOptimizer,
         max_tokens: int,
         proposal_tokens: int,
         num_threads: int,
@@ -51,6 +52,7 @@ class Runner:
         self.meter = Meter()
         self._generator = generator
         self._rewriter = rewriter
+        self._sampler = sampler
         self._max_tokens = max_tokens
         self._proposal_tokens = proposal_tokens
         self._num_threads = num_threads
@@ -93,14 +95,16 @@ class Runner:
         def model(role: Any, max_tokens: int) -> dspy.LM:
             return language_model(Metered(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
 
-        own = self._rewriter
-        # New optimizers for every compile: they remember what they were asked before.
-        trained = PromptOptimizer(Metered(own.generator, self.meter, "rewriter"), template=own.template)
+        def rewriter(generator: Generator, template: Template) -> PromptOptimizer:
+            # A new one for every compile: they remember what they were asked before.
+            return PromptOptimizer(Metered(generator, self.meter, "rewriter"), template=template)
+
         return Bench(
             task_model=model("task", self._max_tokens),
             proposer=model("proposer", self._proposal_tokens),
-            rewriter=trained,
-            untrained=PromptOptimizer(Metered(self._generator, self.meter, "rewriter")),
+            rewriter=rewriter(self._rewriter.generator, self._rewriter.template),
+            sampler=rewriter(self._sampler.generator, self._sampler.template),
+            untrained=rewriter(self._generator, FIPO_1),
             data=data,
             seed=seed,
             num_threads=self._num_threads,

@@ -40,9 +40,10 @@ class FIPO(Teleprompter):
     program is not called. Labels of a `trainset` serve as golden responses.
 
     With one, several candidates for each predictor are compared with the student on `valset`, or else on `trainset`,
-    under the language model in use: see `SearchSettings`. What is returned is never below the student there, a tie or
-    more failed examples keep the student's instructions, and the report says by how much it is above. (DSPy runs an
-    example that takes longer than two minutes a second time; `num_threads=1` avoids that.)
+    under the language model in use: see `SearchSettings`. What is returned is never below the student there. A tie,
+    more failed examples, or a lead that chance alone may give (`SearchSettings.significance`) keep the student's
+    instructions, and the report says by how much the program is above. (DSPy runs an example that takes longer than
+    two minutes a second time; `num_threads=1` avoids that.)
 
     The compiled program has `fipo_report`, plain data: "predictors" lists what became of each instruction. With a
     metric it also has `score`, `candidate_programs`, `trial_logs` and `total_calls`, as DSPy's own optimizers attach
@@ -59,7 +60,8 @@ class FIPO(Teleprompter):
         num_threads: int | None = None,
         display_progress: bool = False,
     ) -> None:
-        """Without `optimizer`, the first `compile` that needs one loads `PromptOptimizer.from_pretrained()`.
+        """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
+        metric those that propose more than one thing (`fipo_model.weights.PROPOSER_ADAPTER`).
 
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
         as `program.named_predictors()` does; by default all of them.
@@ -76,7 +78,7 @@ class FIPO(Teleprompter):
         self.num_threads = num_threads
         self.display_progress = display_progress
         self.callbacks: list[Any] = []
-        self._rewriter = Rewriter(optimizer)
+        self._rewriter = Rewriter(optimizer, is_proposing=metric is not None)
 
     def get_params(self) -> dict[str, Any]:
         """The constructor's arguments as data for a log, with names for the model and the metric."""
@@ -215,7 +217,7 @@ class FIPO(Teleprompter):
     def _settings(
         self, program: dspy.Module, metric: Metric, examples: dict[str, list[dspy.Example]]
     ) -> dict[str, Any]:
-        """What the scores in a log_dir depend on. The budget is not among it: a resumed compile may have a larger one.
+        """What the scores in a log_dir depend on. Budget and significance are not: a resumed compile may have others.
 
         A rewriter that is not loaded yet is known by its default alone.
         """

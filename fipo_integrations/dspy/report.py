@@ -46,7 +46,8 @@ def _search_rows(search: Search, best: str) -> list[Row]:
         elif row["name"] in search.skipped:
             row["outcome"], row["detail"] = "out_of_budget", "no metric calls or time were left to compare its rewrites"
         elif accepted:
-            row["outcome"], row["detail"] = "not_preferred", "no rewrite got a higher score without more failures"
+            no_lead = "no rewrite got a higher score without more failures"
+            row["outcome"], row["detail"] = "not_preferred", search.unsure.get(row["name"], no_lead)
     return found
 
 

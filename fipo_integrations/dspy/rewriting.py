@@ -16,10 +16,15 @@ _USED = 2
 
 
 class Rewriter:
-    """The optimizer that was given, or the default weights from the first time they are needed."""
+    """The optimizer that was given, or FIPO's own weights from the first time they are needed.
 
-    def __init__(self, optimizer: PromptOptimizer | None) -> None:
+    Where somebody else decides (`is_proposing`) these are the weights that propose many things, else the default ones,
+    which propose one that is safe.
+    """
+
+    def __init__(self, optimizer: PromptOptimizer | None, *, is_proposing: bool) -> None:
         self._optimizer = optimizer
+        self._is_proposing = is_proposing
 
     @property
     def name(self) -> str | None:
@@ -35,7 +40,10 @@ class Rewriter:
         """The optimizer, loaded now if it was not before."""
         with _LOADING:
             if self._optimizer is None:
-                self._optimizer = PromptOptimizer.from_pretrained()
+                from fipo_model import weights  # needs packages that a given optimizer may do without
+
+                own = weights.PROPOSER_ADAPTER if self._is_proposing else None
+                self._optimizer = PromptOptimizer.from_pretrained(own)
             return self._optimizer
 
 

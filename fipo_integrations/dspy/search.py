@@ -16,7 +16,7 @@ from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.journal import Journal
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import Rewriter, examples_needed, propose
-from fipo_integrations.dspy.selection import Score, Scoreboard, mean, select
+from fipo_integrations.dspy.selection import Score, Scoreboard, beats, chance, mean, select
 from fipo_model.errors import InputError
 
 logger = logging.getLogger("fipo.dspy")
@@ -29,10 +29,15 @@ class SearchSettings:
     Raises `InputError` for numbers that make no sense.
     """
 
-    candidates: int = 4
+    candidates: int = 6
     """Rewrites proposed for each predictor when there is a metric; the instruction it has is always one more."""
-    minibatch_size: int = 8
+    minibatch_size: int = 4
     """Examples in the first batch of the halving."""
+    significance: float = 0.2
+    """A rewrite is used if chance alone would give a lead like its with at most this probability. 1: any lead will do.
+
+    The best of several was chosen by the same scores, which this does not know of.
+    """
     max_metric_calls: int | None = None
     """Bound on the calls of the metric, each of which is a run of the program. At least twice the examples."""
     max_seconds: float | None = None
@@ -50,6 +55,8 @@ class SearchSettings:
         for name in ("candidates", "minibatch_size"):
             if (value := getattr(self, name)) < 1:
                 raise InputError(f"{name} must be at least 1, not {value}")
+        if not 0 < self.significance <= 1:
+            raise InputError(f"significance is a probability above 0 and at most 1, not {self.significance}")
         for name in ("max_metric_calls", "max_seconds"):
             if (bound := getattr(self, name)) is not None and bound <= 0:
                 raise InputError(f"{name} must be positive, or None for no bound, not {bound}")
@@ -71,6 +78,8 @@ class Search:
     proposals: dict[str, list[dict[str, str]]] = field(default_factory=dict, init=False)
     skipped: set[str] = field(default_factory=set, init=False)
     """The predictors for whose candidates the budget did not suffice."""
+    unsure: dict[str, str] = field(default_factory=dict, init=False)
+    """By the names of the predictors whose rewrites lead by what chance may give: how sure that is."""
 
     def __post_init__(self) -> None:
         self.board = Scoreboard(
@@ -158,9 +167,31 @@ class Search:
         order = random.Random(f"{self.settings.seed} {target.name}").sample(self.everything, count)
         # A fair share of what is left, but enough to compare one candidate.
         share = math.inf if left == math.inf else max(left // predictors_left, count)
-        chosen = select(self.board, best, arms, order=order, minibatch=self.settings.minibatch_size, calls=share)
+        chosen = select(
+            self.board,
+            best,
+            arms,
+            order=order,
+            minibatch=self.settings.minibatch_size,
+            significance=self.settings.significance,
+            calls=share,
+        )
+        if chosen == best and (doubt := self._doubt(best, arms)) is not None:
+            self.unsure[target.name] = doubt
         logger.info("%s: %s", target.name, "kept as it is" if chosen == best else "a rewrite is better")
         return chosen
+
+    def _doubt(self, best: str, arms: Sequence[str]) -> str | None:
+        """Why none of the arms was used although one leads; None if none does."""
+        standard = self.scores(best)
+        complete = [self.scores(arm) for arm in arms if self.board.has(arm, self.everything)]
+        chances = [chance(scores, standard) for scores in complete if beats(scores, standard, significance=1)]
+        if not chances:
+            return None
+        return (
+            f"a rewrite leads on the {len(standard)} examples, as chance alone would make one with probability "
+            f"{min(chances):.2f}; that must be at most significance={self.settings.significance:g}. More examples tell."
+        )
 
     def scores(self, arm: str) -> list[Score]:
         """What an arm got on all examples."""

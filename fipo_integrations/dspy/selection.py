@@ -3,10 +3,12 @@
 The variants are arms of a best-arm identification problem and go through successive halving (Jamieson & Talwalkar
 2016, arXiv 1502.07943): all are scored on a small batch of examples, the better half on one twice as large, and so on.
 Every comparison is paired, that is, made on the same examples. The incumbent is scored on all of them and is replaced
-only by a challenger that was, too.
+only by a challenger that was, too, and whose lead chance alone would hardly give.
 """
 
+import itertools
 import math
+import operator
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +20,7 @@ Score = float | None
 _FINALISTS = 2
 _LEVEL = 0.95
 _RESAMPLES = 2000
+_SIGNS = 2**11
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,14 @@ class Scoreboard:
 
 
 def select(
-    board: Scoreboard, incumbent: str, challengers: Sequence[str], *, order: Sequence[int], minibatch: int, calls: float
+    board: Scoreboard,
+    incumbent: str,
+    challengers: Sequence[str],
+    *,
+    order: Sequence[int],
+    minibatch: int,
+    significance: float,
+    calls: float = math.inf,
 ) -> str:
     """The arm to use: the best challenger that beats the incumbent on all examples of `order`, else the incumbent.
 
@@ -145,11 +155,10 @@ def select(
             break
         standard = board.scores(incumbent, batch)
         alive = _ranked(alive, {arm: board.scores(arm, batch) for arm in alive}, standard)
-    complete = [arm for arm in challengers if board.has(arm, order)]
-    final = {arm: board.scores(arm, order) for arm in complete}
     standard = board.scores(incumbent, order)
-    best = next(iter(_ranked(complete, final, standard)), incumbent)
-    return best if best != incumbent and beats(final[best], standard) else incumbent
+    final = {arm: board.scores(arm, order) for arm in challengers if board.has(arm, order)}
+    better = [arm for arm, scores in final.items() if beats(scores, standard, significance=significance)]
+    return max(better, key=lambda arm: mean(final[arm]), default=incumbent)
 
 
 def _ranked(arms: list[str], got: dict[str, list[Score]], standard: list[Score]) -> list[str]:
@@ -158,12 +167,38 @@ def _ranked(arms: list[str], got: dict[str, list[Score]], standard: list[Score])
     return sorted(hopeful, key=lambda arm: (_fails_more(got[arm], standard), -mean(got[arm])))
 
 
-def beats(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
-    """Whether a challenger may take the place of the incumbent: a higher mean, and no more failures.
+def beats(challenger: Sequence[Score], incumbent: Sequence[Score], *, significance: float) -> bool:
+    """Whether a challenger may take the incumbent's place: a higher mean, not by chance alone, and no more failures.
 
     A failure counts as 0, which is the best there is for a metric of penalties; so failing more is never a win.
     """
-    return mean(challenger) > mean(incumbent) and not _fails_more(challenger, incumbent)
+    is_higher = mean(challenger) > mean(incumbent) and not _fails_more(challenger, incumbent)
+    return is_higher and chance(challenger, incumbent) <= significance
+
+
+def chance(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> float:
+    """How probable a mean difference at least as large as that of `ours` minus `theirs` is if nothing but chance acts.
+
+    Fisher's randomization test of paired differences (Fisher 1935, The Design of Experiments, section 21), one-sided:
+    without any effect, each difference could as well have had the other sign. All combinations of signs are counted
+    where there are at most 2,048; else as many are drawn with `seed`, and the observed one is counted among them
+    (Phipson & Smyth 2010, doi 10.2202/1544-6115.1585).
+    """
+    differences = [difference for difference in _differences(ours, theirs) if difference]
+    observed = (1,) * len(differences)
+    signs: Iterable[Sequence[int]]
+    if 2 ** len(differences) <= _SIGNS:
+        signs = itertools.product((1, -1), repeat=len(differences))
+    else:
+        draw = random.Random(seed)
+        signs = (observed, *(draw.choices((1, -1), k=len(differences)) for _ in range(_SIGNS)))
+    sums = [math.fsum(map(operator.mul, one, differences)) for one in signs]
+    least = math.fsum(differences) - 1e-9  # the same sum may come out differently by rounding
+    return sum(one >= least for one in sums) / len(sums)
+
+
+def _differences(ours: Sequence[Score], theirs: Sequence[Score]) -> list[float]:
+    return [(one or 0.0) - (other or 0.0) for one, other in zip(ours, theirs, strict=True)]
 
 
 def _is_worse(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
@@ -200,7 +235,7 @@ def paired_interval(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int
     `seed` draws the resamples. It knows nothing of how an arm came to be compared: where the best of several was
     chosen by these same scores, the true difference is likely to be smaller.
     """
-    differences = [(one or 0.0) - (other or 0.0) for one, other in zip(ours, theirs, strict=True)]
+    differences = _differences(ours, theirs)
     if (count := len(differences)) < 2:
         return None
     value = math.fsum(differences) / count

@@ -27,9 +27,14 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     silver: Annotated[Path | None, typer.Option(help="File with the response the prompt got.")] = None,
     golden: Annotated[Path | None, typer.Option(help="File with the response it should get.")] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="Most words the rewrite may have.")] = None,
-    candidates: Annotated[int, typer.Option(min=1, help="Sample this many rewrites; the judge chooses.")] = 1,
+    candidates: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Sample this many rewrites; the model itself chooses, for which FIPO's own is too small."
+        ),
+    ] = 1,
     judge: Annotated[
-        bool, typer.Option("--judge", help="Keep the prompt unless the judge prefers the rewrite.")
+        bool, typer.Option("--judge", help="Keep the prompt unless the judge, the same model, prefers the rewrite.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
     model: Annotated[str | None, typer.Option(help="Directory or hub id instead of the default weights.")] = None,

@@ -12,7 +12,7 @@ from comparing import counting, words
 from comparing.metrics import text_of
 from comparing.running import SIDES
 from fipo_model.evaluation.page import sections
-from fipo_model.evaluation.page.examples import differences, outcome_in_words, script_json
+from fipo_model.evaluation.page.examples import changed_text, outcome_in_words, script_json
 from fipo_model.evaluation.page.figures import figure, interval_chart, legend, share_chart, span_of
 from fipo_model.evaluation.page.markup import content_policy, is_measured, level, percent, sentence, table
 
@@ -124,7 +124,8 @@ def _prompts(report: Mapping[str, Any]) -> str:
         detail = f" ({escape(change['detail'])})" if change["detail"] else ""
         parts.append(
             f'<h3><code dir="auto">{escape(change["where"] or "the prompt")}</code></h3>'
-            f'<p dir="auto">{escape(_outcome(change["outcome"]))}{detail}</p>{_diff(change["naive"], change["text"])}'
+            f'<p dir="auto">{escape(_outcome(change["outcome"]))}{detail}</p>'
+            f"{changed_text(change['naive'], change['text'])}"
         )
         proposed = change["candidates"][-1]["text"] if change["candidates"] else ""
         if change["outcome"] != "optimized" and proposed.strip() not in ("", change["naive"].strip()):
@@ -142,12 +143,6 @@ def _outcome(outcome: str) -> str:
     return (
         "turned down: a variable was lost or changed" if outcome == "variables_changed" else outcome_in_words(outcome)
     )
-
-
-def _diff(before: str, after: str) -> str:
-    tags = {"=": "{}", "-": "<del>{}</del>", "+": "<ins>{}</ins>"}
-    marked = "".join(tags[kind].format(escape(text)) for kind, text in differences(before, after))
-    return f'<div class="text" dir="auto" tabindex="0">{marked}</div>'
 
 
 def _made(results: Results) -> str:

@@ -7,7 +7,8 @@ with explain_missing("dspy", "dspy"):
 
 from fipo_integrations.dspy.estimate import Estimate
 from fipo_integrations.dspy.optimizer import FIPO
+from fipo_integrations.dspy.page import render_page
 from fipo_integrations.dspy.proposer import FIPOProposer
 from fipo_integrations.dspy.search import SearchSettings
 
-__all__ = ["FIPO", "Estimate", "FIPOProposer", "SearchSettings"]
+__all__ = ["FIPO", "Estimate", "FIPOProposer", "SearchSettings", "render_page"]

@@ -10,7 +10,6 @@ from typing import Any
 from fipo_model.errors import InputError
 
 _FILE = "evaluations.jsonl"
-_REPORT = "report.json"
 _SHOWN = 60
 
 
@@ -70,20 +69,6 @@ class Journal:
                 f"the log_dir {self._directory} belongs to a compile with other settings ({changes}). Use the same "
                 "ones to go on with it, or another log_dir."
             )
-
-
-def write_report(directory: str | Path | None, report: Mapping[str, Any]) -> None:
-    """Put the report into the directory, if there is one; it replaces an earlier one as a whole."""
-    if directory is None:
-        return
-    target = Path(directory) / _REPORT
-    part = target.with_name(f".{_REPORT}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        part.replace(target)
-    except OSError as error:
-        raise InputError(f"cannot write to the log_dir {directory}: {error.strerror}") from error
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from fipo_integrations.dspy import report
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.journal import Journal, write_report
+from fipo_integrations.dspy.journal import Journal
 from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.rewriting import Rewriter, decide
@@ -239,7 +239,7 @@ class FIPO(Teleprompter):
         """The program with its report on it, in the log, and in log_dir."""
         for row in written["predictors"]:
             logger.info("%s: %s%s", row["name"], row["outcome"], row["detail"] and f" ({row['detail']})")
-        write_report(self.search.log_dir, written)
+        report.write_report(self.search.log_dir, written)
         attach(compiled, fipo_report=written)
         return compiled
 

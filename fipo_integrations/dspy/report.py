@@ -1,15 +1,36 @@
-"""What became of a program's instructions, and what it cost: plain data on the program, and report.json in log_dir."""
+"""What became of a program's instructions, and what it cost: plain data, and in log_dir also a page."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fipo_integrations.dspy.instructions import Protected, Target
+from fipo_integrations.dspy.page import render_page
 from fipo_integrations.dspy.search import Search
 from fipo_integrations.dspy.selection import Score, mean, paired_interval
+from fipo_model import jsonl
+from fipo_model.errors import InputError
+
+REPORT, PAGE = "report.json", "report.html"
 
 Row = dict[str, Any]
 """An entry of `fipo_report["predictors"]`: name, naive, text, outcome, detail, candidates."""
+
+
+def write_report(directory: str | Path | None, report: Mapping[str, Any]) -> None:
+    """Put the report and its page into the directory, if there is one; they replace earlier ones as a whole."""
+    if directory is None:
+        return
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in ((REPORT, json.dumps(report, indent=2) + "\n"), (PAGE, render_page(report))):
+            with jsonl.replacing(folder / name) as file:
+                file.write(text.encode("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot write to the log_dir {directory}: {error.strerror}") from error
 
 
 def rows(targets: Sequence[Target | Protected], proposals: Mapping[str, Sequence[Mapping[str, str]]]) -> list[Row]:

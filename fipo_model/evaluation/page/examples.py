@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
+from html import escape
 from typing import Any
 
 Piece = tuple[str, str]
@@ -59,6 +60,13 @@ def differences(before: str, after: str) -> list[Piece]:
         else:
             pieces += [(sign, text) for sign, text in (("-", "".join(old[a:b])), ("+", "".join(new[c:d]))) if text]
     return pieces
+
+
+def changed_text(before: str, after: str) -> str:
+    """Both texts as one piece of HTML, with what was deleted and what was inserted."""
+    tags = {"=": "{}", "-": "<del>{}</del>", "+": "<ins>{}</ins>"}
+    marked = "".join(tags[kind].format(escape(text)) for kind, text in differences(before, after))
+    return f'<div class="text" dir="auto" tabindex="0">{marked}</div>'
 
 
 def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:

@@ -28,6 +28,19 @@ REVIEWS = [
     ("What a waste of a good cast.", "negative"),
 ]
 TRAIN = 4
+# These took no part in choosing.
+OTHER_REVIEWS = [
+    ("I could watch these two actors for hours.", "positive"),
+    ("The plot falls apart after ten minutes.", "negative"),
+    ("Fresh, honest and very moving.", "positive"),
+    ("Not one of the songs is any good.", "negative"),
+    ("A joy from start to finish.", "positive"),
+    ("I fell asleep twice.", "negative"),
+    ("The best thing she has ever directed.", "positive"),
+    ("It is as empty as it is expensive.", "negative"),
+    ("Every scene is a pleasure to look at.", "positive"),
+    ("A sad mess of borrowed ideas.", "negative"),
+]
 
 
 class Review(dspy.Signature):
@@ -44,29 +57,36 @@ def names_the_sentiment(example: dspy.Example, prediction: Any, trace: Any = Non
     return bool(named) and min(named, key=places.__getitem__) == example.sentiment
 
 
+def as_examples(reviews: list[tuple[str, str]]) -> list[dspy.Example]:
+    """The reviews with their labels."""
+    return [dspy.Example(review=text, sentiment=label).with_inputs("review") for text, label in reviews]
+
+
 def main() -> None:
-    """Compile the program, and say what was gained and what that proves."""
+    """Compile the program, and measure it on reviews that took no part."""
     logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns of every reply that is cut off, as ours all are
-    examples = [dspy.Example(review=text, sentiment=label).with_inputs("review") for text, label in REVIEWS]
-    trainset, valset = examples[:TRAIN], examples[TRAIN:]
+    trainset, valset = as_examples(REVIEWS[:TRAIN]), as_examples(REVIEWS[TRAIN:])
     program = dspy.Predict(Review)
     fipo = FIPO(metric=names_the_sentiment, search=SearchSettings(max_metric_calls=60), num_threads=10)
     print(f"at most {fipo.estimate(program, trainset, valset).program_runs} runs of the program")
 
     with dspy.context(lm=dspy_model(base_model(), max_tokens=10), adapter=PlainAdapter()):
         compiled = fipo.compile(program, trainset=trainset, valset=valset)
+        others = as_examples(OTHER_REVIEWS)
+        evaluate = dspy.Evaluate(devset=others, metric=names_the_sentiment, num_threads=10, display_progress=False)
+        before, after = (evaluate(each).score for each in (program, compiled))
 
     report = compiled.fipo_report
     for row in report["predictors"]:
-        print(f"{row['name']}: {row['outcome']}\n  before: {row['naive']}\n  after:  {row['text']}")
+        print(f"{row['name']}: {row['outcome']} {row['detail']}\n  before: {row['naive']}\n  after:  {row['text']}")
     scores, gain = report["scores"], report["gain"]
     print(
         f"{report['metric_calls']} runs; {scores['student']['score']} % before, {scores['compiled']['score']} % after"
     )
     print(f"gain: {gain['value']} points, 95 % interval {gain['low']} to {gain['high']}")
     print(
-        f"{len(valset)} reviews chose the instruction and measured it, so this is no proof of a gain on other reviews: "
-        "the interval does not know of the choice. Measure once on examples that took no part."
+        f"{len(valset)} reviews chose the instruction and measured it, so expect less of others. "
+        f"On {len(others)} others, which took no part: {before} % before, {after} % after"
     )
 
 

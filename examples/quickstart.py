@@ -1,4 +1,4 @@
-"""FIPO in three places: on its own, in a LangChain chain and in a DSPy program. Offline, on the default weights.
+"""FIPO on its own, in a LangChain chain and in DSPy programs, without and with a metric; on the default weights.
 
     python examples/quickstart.py
 
@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 import dspy
+import dspy_classification
 from downstream import PlainAdapter, dspy_model, langchain_model
 from langchain_core.prompts import ChatPromptTemplate
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.table import Table
 
 from fipo_integrations.dspy import FIPO
 from fipo_integrations.langchain import FIPORunnable
-from fipo_model import LLMJudge, OptimizationRequest, OptimizedPrompt, PromptOptimizer, weights
+from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer, weights
 from fipo_model.backends.hf import TransformersGenerator
 from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
 
@@ -89,15 +90,6 @@ def measured(results: list[OptimizedPrompt], model: TransformersGenerator) -> li
     return [after - before for before, after in zip(found[::2], found[1::2], strict=True)]
 
 
-def in_a_judged_search(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
-    """Several candidates for one prompt; only one that beats the naive prompt in both orders is used."""
-    judge = LLMJudge(model)
-    searching = PromptOptimizer(optimizer.generator, template=optimizer.template, judge=judge, candidates=4, seed=0)
-    result = searching.optimize(NAIVE_PROMPTS[0])
-    outcomes = ", ".join(candidate.outcome for candidate in result.candidates)
-    console.print(f"\n[bold]Four candidates and a judge:[/] {outcomes}\nprompt to use: {_plain(result.text)}\n")
-
-
 def in_langchain(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
     """`prompt | fipo | model`: the system prompt is rewritten on its way, the user's message is not touched."""
     prompt = ChatPromptTemplate.from_messages(
@@ -127,15 +119,25 @@ def in_dspy(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
         console.print(f"answer: {_plain(compiled(question='What is the capital of France?').answer)}\n")
 
 
+def where_a_metric_chooses() -> None:
+    """Compile a program with examples and a metric: many candidates, and one is used only where it is better."""
+    console.print(
+        "[bold]4. In a DSPy program with a metric:[/] FIPO(metric=...).compile(program, trainset=..., valset=...)"
+    )
+    dspy_classification.main()
+    console.print()
+
+
 def main() -> None:
-    """Run the three, and say how long it took."""
+    """Run them all, and say how long it took."""
     logging.getLogger("dspy").setLevel(logging.ERROR)
     started = time.perf_counter()
     with console.status("loading the default weights"):
         optimizer = PromptOptimizer.from_pretrained()
-        model = TransformersGenerator.from_pretrained(weights.ready())  # untrained: it answers, judges and measures
-    for show_it in (on_its_own, in_a_judged_search, in_langchain, in_dspy):
+        model = TransformersGenerator.from_pretrained(weights.ready())  # untrained: it answers and measures
+    for show_it in (on_its_own, in_langchain, in_dspy):
         show_it(optimizer, model)
+    where_a_metric_chooses()
     console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.generator.name}.")
 
 

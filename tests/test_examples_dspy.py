@@ -36,7 +36,7 @@ def example(name: str) -> ModuleType:
 def test_the_classifier_is_compiled_within_its_budget_and_never_below(capsys: pytest.CaptureFixture[str]):
     example("dspy_classification").main()
     printed = capsys.readouterr().out
-    assert "at most 60 runs of the program" in printed
+    assert re.search(r"at most \d+ runs of the program", printed)
     runs, before, after = re.search(r"(\d+) runs; ([\d.]+) % before, ([\d.]+) % after", printed).groups()
     assert int(runs) <= 60
     assert float(after) >= float(before)

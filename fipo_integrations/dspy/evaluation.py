@@ -92,8 +92,8 @@ class Variants:
         self.gave_up = False
         """Whether DSPy ever stopped because settings.max_errors examples failed; those it did not reach failed, too."""
         self._student = student
-        # Copies, so that an example that is there twice is told from itself.
-        self._examples = [example.copy() for example in examples]
+        # Copies, so that an example that is there twice is told from itself. `copy` forgets the inputs before DSPy 3.4.
+        self._examples = [example.with_inputs(*example.inputs().keys()) for example in examples]
         self._place = {id(example): number for number, example in enumerate(self._examples)}
         self._metric = metric
         self._journal = journal

@@ -1,14 +1,15 @@
-"""The model that answers the prompts in these examples: any FIPO Generator, as LangChain and DSPy want a model.
+"""The model that answers the prompts in these examples: any FIPO Generator, as LangChain wants a model.
+
+For DSPy it is in dspy_lm.py.
 
 In your own programs the downstream model is whatever you already use. Here it is the local model that also rewrites,
 so that the examples run on a laptop without a network.
 """
 
 import dspy
-from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from fipo_integrations.langchain import GeneratorChatModel
-from fipo_model import Generator, Sampling, weights
+from fipo_model import Generator, weights
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.backends.hf import TransformersGenerator
 
@@ -21,35 +22,6 @@ def base_model() -> Generator:
 def langchain_model(generator: Generator, *, max_tokens: int = 80) -> GeneratorChatModel:
     """`prompt | langchain_model(generator)`: the generator as the chat model of a chain."""
     return GeneratorChatModel(generator=generator, max_tokens=max_tokens)
-
-
-def dspy_model(generator: Generator, *, max_tokens: int = 80) -> dspy.LM:
-    """`dspy.context(lm=dspy_model(generator))`: the generator as the language model of DSPy programs."""
-    engine = _Engine(generator, Sampling(max_new_tokens=max_tokens))
-    return dspy.LM(f"local/{generator.name}", engine=engine, cache=False)
-
-
-class _Engine:
-    """What DSPy asks of an engine: one request in, one response out."""
-
-    def __init__(self, generator: Generator, sampling: Sampling) -> None:
-        self.generator = generator
-        self.sampling = sampling
-
-    def complete(self, request: Request) -> Response:
-        turns = [{"role": "system", "content": request.system}] if request.system else []
-        turns += [
-            {"role": message.role, "content": "".join(part.text for part in message.parts)}
-            for message in request.messages
-        ]
-        completion = self.generator.generate([turns], self.sampling)[0]
-        return Response(
-            id=None,
-            model=request.model,
-            message=Message(role="assistant", parts=(TextPart(completion.text),)),
-            finish_reason="length" if completion.is_truncated else "stop",
-            usage=Usage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens),
-        )
 
 
 class PlainAdapter(dspy.Adapter):

@@ -9,9 +9,11 @@ python examples/dspy_agent.py
 import re
 
 import dspy
-from dspy.lm15 import Message, Request, Response, TextPart, Usage
+from dspy_lm import dspy_model
 
 from fipo_integrations.dspy import FIPO
+from fipo_model import Message
+from fipo_model.testing import ScriptedGenerator
 
 HOURS = {"saturday": "8 to 13", "sunday": "9 to 11"}
 
@@ -28,29 +30,19 @@ def opening_hours(day: str) -> str:
     return f"The opening hours on {day} are: {HOURS.get(day.lower(), '7 to 18')}."
 
 
-class FixedRules:
+def fixed_rules(conversation: list[Message]) -> str:
     """A stand-in for a language model: it looks up the day that is asked for, then it is done."""
-
-    def complete(self, request: Request) -> Response:
-        """What a model that keeps to the protocol would say next."""
-        text = "".join(part.text for part in request.messages[-1].parts)
-        day = re.search(r"(\w+day)\?", text)
-        observed = re.search(r"The opening hours on .*?\.", text)
-        if "next_tool_name" not in str(request.system):
-            fields = {"reasoning": "The hours were looked up.", "answer": observed[0] if observed else "I cannot say."}
-        elif observed:
-            fields = {"next_thought": "I know enough.", "next_tool_name": "finish", "next_tool_args": "{}"}
-        else:
-            arguments = f'{{"day": "{day[1] if day else "Monday"}"}}'
-            fields = {"next_thought": "Look it up.", "next_tool_name": "opening_hours", "next_tool_args": arguments}
-        reply = "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in {**fields, "completed": ""}.items())
-        return Response(
-            id=None,
-            model=request.model,
-            message=Message(role="assistant", parts=(TextPart(reply),)),
-            finish_reason="stop",
-            usage=Usage(input_tokens=0, output_tokens=0),
-        )
+    instruction, asked = conversation[0]["content"], conversation[-1]["content"]
+    day = re.search(r"(\w+day)\?", asked)
+    observed = re.search(r"The opening hours on .*?\.", asked)
+    if "next_tool_name" not in instruction:
+        fields = {"reasoning": "The hours were looked up.", "answer": observed[0] if observed else "I cannot say."}
+    elif observed:
+        fields = {"next_thought": "I know enough.", "next_tool_name": "finish", "next_tool_args": "{}"}
+    else:
+        arguments = f'{{"day": "{day[1] if day else "Monday"}"}}'
+        fields = {"next_thought": "Look it up.", "next_tool_name": "opening_hours", "next_tool_args": arguments}
+    return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in {**fields, "completed": ""}.items())
 
 
 def main() -> None:
@@ -67,7 +59,7 @@ def main() -> None:
     print(f"\ntask before: {before.removesuffix(protocol)}\ntask after:  {task}")
     print(f"tools and protocol, {len(protocol)} characters, byte for byte the same: {after.endswith(protocol)}\n")
 
-    with dspy.context(lm=dspy.LM("local/fixed-rules", engine=FixedRules(), cache=False)):
+    with dspy.context(lm=dspy_model(ScriptedGenerator(fixed_rules))):
         for question in ("When are you open on Saturday?", "When are you open on Sunday?"):
             found = compiled(question=question)
             print(f"{question}\n  {found.trajectory['tool_name_0']}({found.trajectory['tool_args_0']})")

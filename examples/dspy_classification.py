@@ -7,7 +7,8 @@ import logging
 from typing import Any
 
 import dspy
-from downstream import PlainAdapter, base_model, dspy_model
+from downstream import PlainAdapter, base_model
+from dspy_lm import dspy_model
 
 from fipo_integrations.dspy import FIPO, SearchSettings
 

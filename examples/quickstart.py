@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import dspy
 import dspy_classification
-from downstream import PlainAdapter, dspy_model, langchain_model
+from downstream import PlainAdapter, langchain_model
+from dspy_lm import dspy_model
 from langchain_core.prompts import ChatPromptTemplate
 from rich.console import Console
 from rich.table import Table

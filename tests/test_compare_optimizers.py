@@ -16,6 +16,8 @@ from fipo_model.errors import ServerError
 from fipo_model.generation import Message
 from fipo_model.testing import ScriptedGenerator
 
+pytest.importorskip("dspy.lm15", reason="the comparison's models are engines, which DSPy has since 3.4")
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # it is a folder of programs, not a package
 

@@ -17,15 +17,17 @@ from typing import Literal
 import cloudpickle
 import dspy
 import pytest
-from dspy.lm15 import Message as LM15Message
-from dspy.lm15 import Response, TextPart, Usage
 from dspy.teleprompt import BetterTogether, BootstrapFewShot, Teleprompter
 from dspy.utils.callback import BaseCallback
 
 from fipo_integrations.dspy import FIPO, SearchSettings
 from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict, weights
 from fipo_model.errors import FipoError, InputError
-from fipo_model.testing import ScriptedGenerator
+from fipo_model.testing import Script, ScriptedGenerator
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))  # it is a folder of programs, not a package
+
+from dspy_lm import dspy_model
 
 GUIDANCE = "Consider every part of it carefully."
 QUESTIONS = ("How many legs has a cat?", "How many legs has a bird?", "How many legs has an ant?")
@@ -63,22 +65,6 @@ def any_lead(**options: object) -> SearchSettings:
     return SearchSettings(**{"significance": 1.0, **options})
 
 
-class TaskEngine:
-    """A task model: `answer` decides its reply to a question from the instruction it was given."""
-
-    def __init__(self, answer: Callable[[str, str], str]) -> None:
-        self.answer = answer
-
-    def complete(self, request: object) -> Response:
-        text = self.answer(str(request.system), request.messages[-1].text)
-        usage = Usage(input_tokens=1, output_tokens=1, total_tokens=2)
-        reply = LM15Message.assistant([TextPart(text)])
-        return Response(id=None, model="task", message=reply, finish_reason="stop", usage=usage)
-
-    def close(self) -> None:
-        pass
-
-
 def answering(answer: str) -> str:
     return f"[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]"
 
@@ -88,8 +74,12 @@ def better_with_guidance(instruction: str, question: str) -> str:
     return answering("right" if GUIDANCE in instruction or "cat" in question else "wrong")
 
 
-def task_lm(answer: Callable[[str, str], str]) -> dspy.LM:
-    return dspy.LM("test/task", engine=TaskEngine(answer), cache=False, num_retries=0)
+def task_lm(
+    answer: Callable[[str, str], str], make: Callable[[Script], ScriptedGenerator] = ScriptedGenerator
+) -> dspy.LM:
+    """A task model: `answer` decides its reply to a question from the instruction it was given."""
+    generator = make(lambda conversation: answer(conversation[0]["content"], conversation[-1]["content"]))
+    return dspy_model(generator, max_tokens=1000)
 
 
 def examples(questions: Sequence[str] = QUESTIONS) -> list[dspy.Example]:
@@ -186,6 +176,7 @@ def test_the_constructor_stores_its_arguments_and_get_params_gives_them_as_data(
     }
 
 
+@pytest.mark.skipif(not hasattr(BaseCallback, "on_compile_start"), reason="DSPy has compile callbacks since 3.3.1")
 def test_compile_reports_its_start_and_end_to_dspys_callbacks():
     seen = []
 
@@ -361,7 +352,12 @@ def _deprecated(kind: str) -> dspy.Module:
     ("make", "protected", "rewritten"),
     [
         (lambda: dspy.ReAct(Answer, tools=[_zoo_tool]), set(), {"react", "extract.predict"}),
-        (lambda: dspy.ReActV2(Answer, tools=[_zoo_tool]), {"react"}, set()),
+        pytest.param(
+            lambda: dspy.ReActV2(Answer, tools=[_zoo_tool]),
+            {"react"},
+            set(),
+            marks=pytest.mark.skipif(not hasattr(dspy, "ReActV2"), reason="DSPy has ReActV2 since 3.3"),
+        ),
         (lambda: dspy.RLM(Answer), {"generate_action"}, {"extract"}),
         (lambda: _deprecated("CodeAct"), {"codeact"}, {"extractor.predict"}),
         (

@@ -16,7 +16,6 @@ from test_dspy import (
     GUIDANCE,
     QUESTIONS,
     Answer,
-    TaskEngine,
     Zoo,
     _no_cache,  # noqa: F401 a fixture
     answering,
@@ -729,7 +728,7 @@ def test_a_metric_that_takes_other_arguments_is_an_error_before_anything_runs():
 # Language models are shared, not copied
 
 
-class Precious(dspy.LM):
+class Precious(ScriptedGenerator):
     """A model in this process: copying it would copy its weights, or fail on its locks."""
 
     def __deepcopy__(self, memo: dict) -> "Precious":
@@ -738,7 +737,7 @@ class Precious(dspy.LM):
 
 @pytest.mark.parametrize("metric", [None, exact])
 def test_language_models_and_what_cannot_be_copied_are_shared_and_predictors_are_not_split(metric):
-    lm = Precious("test/task", engine=TaskEngine(better_with_guidance), cache=False)
+    lm = task_lm(better_with_guidance, Precious)
     student = Zoo()
     student.twin = student.answer
     student.answer.lm = student.sort.predict.lm = lm

@@ -3,7 +3,8 @@
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the default weights on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
 # make weights     train FIPO's own adapter again from ../shared/data; about an hour on two cores
-# make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest
+# make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest, the DSPy tests
+#                  on the oldest DSPy
 # make gpu     tests and benchmarks marked for a GPU; says so where there is none
 PYTHON ?= python3
 BIN := .venv/bin
@@ -45,15 +46,20 @@ weights: .venv/installed
 	$(BIN)/fipo weights pull
 	$(BIN)/python examples/default_weights.py ../shared/data runs/default
 
-# Each pair is laid over the installed environment. No dependencies are installed: those of the newest cannot be met
-# everywhere, and the oldest has fewer.
+# Each set is laid over the installed environment. No dependencies are installed but those named: those of the newest
+# langchain-core cannot be met everywhere, and the oldest has fewer. gepa is the one that DSPy 3.2.1 asks for; this DSPy
+# is slow (it lists the whole stack for every call of a module), and litellm shall not ask the network for prices.
+CORE := tests/test_*langchain*.py
+DSPY := tests/test_dspy*.py tests/test_examples_dspy.py
 versions: .venv/installed
-	set -e; for core in "1.3.3 1.2.18" "1.8.1 1.5.0"; do set -- $$core; over=.venv/core-$$1; \
-	$(BIN)/python -m venv $$over; \
+	set -e; export LITELLM_LOCAL_MODEL_COST_MAP=True; \
 	under=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	lay() { over=.venv/$$1; tests=$$2; shift 2; $(BIN)/python -m venv $$over; \
 	echo $$under > $$($$over/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/under.pth; \
-	$$over/bin/pip install --quiet --no-deps langchain-core==$$1 langchain==$$2; \
-	$$over/bin/python -m pytest -q tests/test_*langchain*.py; done
+	$$over/bin/pip install --quiet --no-deps $$@; $$over/bin/python -m pytest -q $$tests; }; \
+	lay core-1.3.3 "$(CORE)" langchain-core==1.3.3 langchain==1.2.18; \
+	lay core-1.8.1 "$(CORE)" langchain-core==1.8.1 langchain==1.5.0; \
+	lay dspy-3.2.1 "$(DSPY)" dspy==3.2.1 gepa==0.0.27 asyncer==0.0.8 typeguard==4.4.3
 
 gpu: .venv/installed
 	@$(BIN)/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())" \

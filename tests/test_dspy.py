@@ -23,7 +23,7 @@ from dspy.utils.callback import BaseCallback
 from fipo_integrations.dspy import FIPO, SearchSettings
 from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict, weights
 from fipo_model.errors import FipoError, InputError
-from fipo_model.testing import Script, ScriptedGenerator
+from fipo_model.testing import ScriptedGenerator
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))  # it is a folder of programs, not a package
 
@@ -74,11 +74,9 @@ def better_with_guidance(instruction: str, question: str) -> str:
     return answering("right" if GUIDANCE in instruction or "cat" in question else "wrong")
 
 
-def task_lm(
-    answer: Callable[[str, str], str], make: Callable[[Script], ScriptedGenerator] = ScriptedGenerator
-) -> dspy.LM:
+def task_lm(answer: Callable[[str, str], str]) -> dspy.LM:
     """A task model: `answer` decides its reply to a question from the instruction it was given."""
-    generator = make(lambda conversation: answer(conversation[0]["content"], conversation[-1]["content"]))
+    generator = ScriptedGenerator(lambda asked: answer(asked[0]["content"], asked[-1]["content"]))
     return dspy_model(generator, max_tokens=1000)
 
 

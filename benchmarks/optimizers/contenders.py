@@ -22,8 +22,6 @@ class Bench:
     """FIPO's default weights, or those it was told to use."""
     sampler: PromptOptimizer
     """FIPO's weights for where a metric chooses, or those it was told to use."""
-    untrained: PromptOptimizer
-    """The model that answers the tasks, asked with FIPO's template."""
     data: Data
     seed: int
     num_threads: int
@@ -63,16 +61,8 @@ def _fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
 
 
 def _fipo_with_metric(bench: Bench, student: dspy.Module) -> dspy.Module:
-    return _searched(bench, student, bench.sampler)
-
-
-def _fipo_untrained(bench: Bench, student: dspy.Module) -> dspy.Module:
-    return _searched(bench, student, bench.untrained)
-
-
-def _searched(bench: Bench, student: dspy.Module, rewriter: PromptOptimizer) -> dspy.Module:
     search = SearchSettings(seed=bench.seed)
-    fipo = FIPO(optimizer=rewriter, metric=is_right, search=search, num_threads=bench.num_threads)
+    fipo = FIPO(optimizer=bench.sampler, metric=is_right, search=search, num_threads=bench.num_threads)
     return fipo.compile(student, trainset=bench.data.trainset, valset=bench.data.valset)
 
 
@@ -130,14 +120,13 @@ def _evolved(bench: Bench, student: dspy.Module, **proposing: Any) -> dspy.Modul
 
 
 STUDENT = "student"
-FIPO_ROWS = ("fipo", "fipo-metric", "fipo-untrained")
+FIPO_ROWS = ("fipo", "fipo-metric")
 RIVALS = ("mipro", "copro", "gepa")
 """Those that FIPO's calls, time and score are held against."""
 CONTENDERS: dict[str, tuple[str, Compile]] = {
     STUDENT: ("the program as it was", _student),
     "fipo": ("FIPO without a metric", _fipo),
     "fipo-metric": ("FIPO with the metric", _fipo_with_metric),
-    "fipo-untrained": ("FIPO with the metric, the task model rewriting", _fipo_untrained),
     "bootstrap": ("BootstrapFewShot", _bootstrap),
     "mipro": ("MIPROv2", _mipro),
     "copro": ("COPRO", _copro),

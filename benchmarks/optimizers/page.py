@@ -118,7 +118,7 @@ def _made(results: Results) -> str:
         name: {
             "what": what,
             "model": settings["rewriter"] if name in ("fipo", "fipo-metric", "gepa-fipo") else settings["model"],
-            "template": "fipo-1" if "fipo" in name else "none",
+            "template": "its weights' own" if "fipo" in name else "none",
         }
         for name, (what, _) in CONTENDERS.items()
     }

@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 from dspy.evaluate import Evaluate
 
-from fipo_model import FIPO_1, Generator, PromptOptimizer, Template
+from fipo_model import Generator, PromptOptimizer
 from fipo_model.errors import FipoError
 from fipo_model.types import count_words
 from optimizers.contenders import CONTENDERS, STUDENT, Bench
@@ -95,16 +95,15 @@ class Runner:
         def model(role: Any, max_tokens: int) -> dspy.LM:
             return language_model(Metered(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
 
-        def rewriter(generator: Generator, template: Template) -> PromptOptimizer:
+        def rewriter(own: PromptOptimizer) -> PromptOptimizer:
             # A new one for every compile: they remember what they were asked before.
-            return PromptOptimizer(Metered(generator, self.meter, "rewriter"), template=template)
+            return PromptOptimizer(Metered(own.generator, self.meter, "rewriter"), template=own.template)
 
         return Bench(
             task_model=model("task", self._max_tokens),
             proposer=model("proposer", self._proposal_tokens),
-            rewriter=rewriter(self._rewriter.generator, self._rewriter.template),
-            sampler=rewriter(self._sampler.generator, self._sampler.template),
-            untrained=rewriter(self._generator, FIPO_1),
+            rewriter=rewriter(self._rewriter),
+            sampler=rewriter(self._sampler),
             data=data,
             seed=seed,
             num_threads=self._num_threads,

@@ -34,7 +34,7 @@ def main() -> None:
     """Answer the questions with both chains."""
     prompt = ChatPromptTemplate.from_messages(
         [
-            ("system", "You are the assistant of a library. Answer questions about it from the notes."),
+            ("system", "You answer questions of the visitors of a library."),
             ("human", "Notes:\n{notes}\n\nQuestion: {question}"),
         ]
     )

@@ -19,7 +19,8 @@ HOMES_OF_HEAVY = (
     "fipo_model.data.hub",
 )
 HOSTS = {"langchain": "fipo_integrations.langchain", "dspy": "fipo_integrations.dspy"}
-PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.testing"}
+PAGES = {f"fipo_model.evaluation.page.{part}" for part in ("examples", "figures", "markup")}  # what pages are made of
+PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.testing", "fipo_model.weights", *PAGES}
 # What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
 # sides; each hands the other nothing but a checkpoint directory.
 INFERENCE = (

@@ -10,7 +10,6 @@ from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.page import render_page
 from fipo_integrations.dspy.search import Search
 from fipo_integrations.dspy.selection import Score, mean, paired_interval
-from fipo_model import jsonl
 from fipo_model.errors import InputError
 
 REPORT, PAGE = "report.json", "report.html"
@@ -27,8 +26,9 @@ def write_report(directory: str | Path | None, report: Mapping[str, Any]) -> Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in ((REPORT, json.dumps(report, indent=2) + "\n"), (PAGE, render_page(report))):
-            with jsonl.replacing(folder / name) as file:
-                file.write(text.encode("utf-8"))
+            part = folder / f".{name}.part"
+            part.write_text(text, encoding="utf-8")
+            part.replace(folder / name)
     except OSError as error:
         raise InputError(f"cannot write to the log_dir {directory}: {error.strerror}") from error
 

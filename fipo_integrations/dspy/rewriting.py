@@ -40,9 +40,9 @@ class Rewriter:
         """The optimizer, loaded now if it was not before."""
         with _LOADING:
             if self._optimizer is None:
-                from fipo_model import weights  # needs packages that a given optimizer may do without
+                from fipo_model.weights import PROPOSER_ADAPTER  # needs packages a given optimizer may do without
 
-                own = weights.PROPOSER_ADAPTER if self._is_proposing else None
+                own = PROPOSER_ADAPTER if self._is_proposing else None
                 self._optimizer = PromptOptimizer.from_pretrained(own)
             return self._optimizer
 

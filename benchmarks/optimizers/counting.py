@@ -114,7 +114,7 @@ def _targets(
         difference = paired(_of(own[task], name), _of(own[task], best), seed)
         found[task] = {
             "rivals": sorted(rivals),
-            "seeds": min(row["seeds"] for row in (rows[name], *rivals.values())),
+            "seeds": min(rows[name]["seeds"], rivals[best]["seeds"]),
             **{cost: _share(rows[name], rivals, cost) for cost in ("calls", "seconds", "processor_seconds")},
             "best_rival": best,
             "difference": difference,

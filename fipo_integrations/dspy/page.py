@@ -8,7 +8,7 @@ from typing import Any
 
 from fipo_model.evaluation.page.examples import changed_text, outcome_in_words
 from fipo_model.evaluation.page.figures import figure, interval_chart, say_interval, span_of
-from fipo_model.evaluation.page.markup import content_policy, is_measured, level, points, sentence, table
+from fipo_model.evaluation.page.markup import content_policy, level, points, sentence, table
 
 Report = Mapping[str, Any]
 
@@ -68,8 +68,6 @@ def _gain(report: Report) -> str:
     if gain is None or all(row["text"] == row["naive"] for row in report["predictors"]):
         return ""
     shares = {**gain, **{side: gain[side] / 100 for side in ("value", "low", "high")}}
-    if not is_measured(shares):
-        return ""
     caption = (
         f"The compiled program's score less the student's, in percentage points, with its {level(gain)} interval "
         "over the examples. The interval does not know that the rewrite was chosen on the same examples: expect less "

@@ -12,7 +12,7 @@ from fipo_integrations.dspy.search import Search
 from fipo_integrations.dspy.selection import Score, mean, paired_interval
 from fipo_model.errors import InputError
 
-REPORT, PAGE = "report.json", "report.html"
+_REPORT, _PAGE = "report.json", "report.html"
 
 Row = dict[str, Any]
 """An entry of `fipo_report["predictors"]`: name, naive, text, outcome, detail, candidates."""
@@ -25,7 +25,7 @@ def write_report(directory: str | Path | None, report: Mapping[str, Any]) -> Non
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in ((REPORT, json.dumps(report, indent=2) + "\n"), (PAGE, render_page(report))):
+        for name, text in ((_REPORT, json.dumps(report, indent=2) + "\n"), (_PAGE, render_page(report))):
             part = folder / f".{name}.part"
             part.write_text(text, encoding="utf-8")
             part.replace(folder / name)

@@ -399,14 +399,16 @@ def test_frozen_sub_modules_stay_as_they_are():
     [
         ("Look at `animal` first.", "field_invented"),
         ("Look at `ticket` first.", "optimized"),
-        ("Say `refund` when money is wanted.", "optimized"),
+        ("Say `refund` when money is wanted, or `delivery`.", "optimized"),
+        ("Say that it is a REFUND.", "golden_leaked"),
+        ("Money is refunded.", "optimized"),
         ("Be brief.", "optimized"),
     ],
 )
-def test_a_rewrite_may_name_only_the_signatures_fields_and_choices(addition, outcome):
+def test_a_rewrite_names_only_the_signatures_fields_and_all_choices_or_none(addition, outcome):
     compiled = fipo(lambda conversation: f"{naive_of(conversation)} {addition}").compile(dspy.Predict(Ticket))
     assert outcomes(compiled) == {"self": outcome}
-    text = Ticket.instructions if outcome == "field_invented" else f"{Ticket.instructions} {addition}"
+    text = f"{Ticket.instructions} {addition}" if outcome == "optimized" else Ticket.instructions
     assert instructions(compiled) == {"self": text}
 
 
@@ -599,7 +601,8 @@ def test_a_rewrite_that_breaks_the_program_is_not_used(count):
     assert instructions(compiled) == instructions(student)
     row = compiled.fipo_report["predictors"][0]
     assert row["outcome"] == "not_preferred"
-    assert compiled.fipo_report["trials"][1]["failed"] == count
+    (trial,) = compiled.fipo_report["trials"][1:]  # that of the first batch, behind which it goes no further
+    assert trial["failed"] == trial["examples"] == min(count, 4)
     assert compiled.score == 100.0
 
 
@@ -607,8 +610,9 @@ def test_failed_examples_are_counted_and_logged(caplog):
     student = FailsOn("cat")
     compiled = compile_measured(student, task_lm(better_with_guidance), questions=[*QUESTIONS, "A bird?", "An ant?"])
     assert compiled.fipo_report["scores"]["student"] == {"score": 20.0, "failed": 0, "examples": 5}
-    assert (compiled.trial_logs[1]["score"], compiled.trial_logs[1]["failed"]) == (80.0, 1)
-    assert "1 of 5 examples failed and count as 0" in caplog.text
+    last = compiled.trial_logs[len(compiled.trial_logs) - 1]
+    assert (last["score"], last["failed"], last["examples"]) == (80.0, 1, 5)
+    assert "1 of 1 examples failed and count as 0" in caplog.text
 
 
 def test_failing_is_no_way_to_a_better_score():

@@ -77,11 +77,11 @@ def test_a_schedule_costs_no_more_than_it_may_and_ends_on_all_examples(arms, exa
 
 
 def test_the_arms_are_halved_while_the_batches_double():
-    assert schedule(8, examples=50, minibatch=8) == (Rung(8, 8), Rung(4, 16), Rung(2, 50))
+    assert schedule(8, examples=50, minibatch=8) == (Rung(8, 8), Rung(4, 16), Rung(2, 32), Rung(2, 50))
     assert cost(schedule(8, examples=50, minibatch=8)) == 8 * 8 + 4 * 8 + 2 * 34
     # With less to spend there is one finalist, then there are fewer arms.
     assert schedule(8, examples=50, minibatch=8, calls=150) == (Rung(8, 8), Rung(4, 16), Rung(2, 32), Rung(1, 50))
-    assert schedule(8, examples=50, minibatch=8, calls=60) == (Rung(2, 8), Rung(1, 50))
+    assert schedule(8, examples=50, minibatch=8, calls=60) == (Rung(2, 8), Rung(1, 16), Rung(1, 32), Rung(1, 50))
     assert schedule(4, examples=6, minibatch=8) == (Rung(4, 6),)
 
 
@@ -183,7 +183,19 @@ def test_a_lead_that_chance_may_give_keeps_the_incumbent():
     assert choose(table, significance=0.15)[0] == "2"
 
 
-@pytest.mark.parametrize("limit", range(1, 12))
+def test_who_is_behind_after_the_first_batch_or_does_not_lead_after_a_later_one_goes_no_further():
+    zeros, ones = [0.0] * 16, [1.0] * 16
+    assert asked_for({"0": ones, "1": zeros, "2": zeros}) == {"0": 16, "1": 4, "2": 4}
+    assert asked_for({"0": ones, "1": ones, "2": ones, "3": ones}) == {"0": 16, "1": 8, "2": 8, "3": 4}
+    assert asked_for({"0": zeros, "1": zeros, "2": zeros, "3": ones}) == {"0": 16, "1": 8, "2": 4, "3": 16}
+
+
+def asked_for(table: dict[str, list[Score]]) -> dict[str, int]:
+    pairs = choose(table)[1].pairs
+    return {arm: sum(one == arm for one, _ in pairs) for arm in table}
+
+
+@pytest.mark.parametrize("limit", range(1, 15))
 def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_chosen(limit):
     table: dict[str, list[Score]] = {"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}}
     asked, now = Asked(table), [0.0]
@@ -196,8 +208,8 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
     chosen = select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2)
     assert now[0] <= limit
     assert chosen == "0" or board.has(chosen, range(20))
-    # The incumbent, five arms on a batch, three on the next, then the finalists one after the other.
-    assert chosen == ("0" if limit < 10 else "1")
+    # The incumbent, five arms on a batch, three on the next, then twice the finalists one after the other.
+    assert chosen == ("0" if limit < 12 else "1")
 
 
 def test_calls_made_elsewhere_count():

@@ -117,7 +117,7 @@ def _made(results: Results) -> str:
     systems = {
         name: {
             "what": what,
-            "model": settings["rewriter"] if name in ("fipo", "fipo-metric", "gepa-fipo") else settings["model"],
+            "model": settings["rewriter"] if "fipo" in name else settings["model"],
             "template": "its weights' own" if "fipo" in name else "none",
         }
         for name, (what, _) in CONTENDERS.items()

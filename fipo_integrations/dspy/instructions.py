@@ -42,13 +42,27 @@ class Target:
     context: str | None = None
     known: frozenset[str] = frozenset()
     """The names a rewrite may put in backticks."""
+    choices: tuple[tuple[str, ...], ...] = ()
+    """For each output field of a `Literal` type, its values. The context names them."""
 
     @classmethod
-    def of(cls, name: str, text: str, *, context: str | None = None, known: Collection[str] = ()) -> "Target":
+    def of(
+        cls,
+        name: str,
+        text: str,
+        *,
+        context: str | None = None,
+        known: Collection[str] = (),
+        choices: Collection[tuple[str, ...]] = (),
+    ) -> "Target":
         """An instruction to rewrite; of a dspy.ReAct's, only the task. The names it has itself are known, too."""
         task, protocol = split_protocol(text) or (text, "")
         names = frozenset({*known, *_NAME_IN_BACKTICKS.findall(text)})
-        return cls(name=name, task=task, protocol=protocol, context=context, known=names)
+        return cls(name=name, task=task, protocol=protocol, context=context, known=names, choices=tuple(choices))
+
+    def with_text(self, text: str) -> "Target":
+        """The same predictor with another instruction."""
+        return Target.of(self.name, text, context=self.context, known=self.known, choices=self.choices)
 
     @property
     def naive(self) -> str:
@@ -64,12 +78,27 @@ class Target:
         return inspect.cleandoc(rewrite) + self.protocol
 
     def checked(self, candidate: Candidate) -> dict[str, str]:
-        """A rewriter's candidate as plain data, with the outcome "field_invented" where it names what is no field."""
+        """A rewriter's candidate as plain data.
+
+        It has the outcome "field_invented" where it names what is no field, and "golden_leaked" where it names some of
+        the values that an output may take and not all of them: those lean towards one answer.
+        """
+        outcome: str = candidate.outcome
+        detail = candidate.detail
         invented = [name for name in _NAME_IN_BACKTICKS.findall(candidate.text) if name not in self.known]
-        if candidate.outcome == "optimized" and invented:
-            detail = f"names {invented[0]!r}, which is not a field"
-            return {"text": candidate.text, "outcome": "field_invented", "detail": detail}
-        return {"text": candidate.text, "outcome": candidate.outcome, "detail": candidate.detail}
+        if outcome == "optimized" and invented:
+            outcome, detail = "field_invented", f"names {invented[0]!r}, which is not a field"
+        elif outcome == "optimized" and (favoured := self._favoured(candidate.text)):
+            outcome, detail = "golden_leaked", f"names {favoured!r}, and not the other values there are"
+        return {"text": candidate.text, "outcome": outcome, "detail": detail}
+
+    def _favoured(self, rewrite: str) -> str | None:
+        """A value that the rewrite names and the task does not, while other values of the same field are left out."""
+        for values in self.choices:
+            named = [value for value in values if _says(rewrite, value)]
+            if len(named) < len(values) and (new := [value for value in named if not _says(self.task, value)]):
+                return new[0]
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +107,10 @@ class Protected:
 
     name: str
     naive: str
+
+
+def _says(text: str, value: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def targets(program: dspy.Module, names: Collection[str] | None = None) -> list[Target | Protected]:
@@ -101,9 +134,11 @@ def _target(name: str, predictor: Any, agents: dict[int, Any]) -> Target | Prote
 
 def _described(name: str, text: str, signature: type[dspy.Signature]) -> Target:
     """An instruction about the fields of `signature`."""
-    types = [field.annotation for field in signature.fields.values()]
-    choices = {value for literal in types if get_origin(literal) is Literal for value in get_args(literal)}
-    return Target.of(name, text, context=_describe_fields(signature), known={*signature.fields, *choices})
+    types = {field: info.annotation for field, info in signature.fields.items()}
+    literals = {field: get_args(one) for field, one in types.items() if get_origin(one) is Literal}
+    known = {*signature.fields, *(value for values in literals.values() for value in values)}
+    choices = [tuple(map(str, values)) for field, values in literals.items() if field in signature.output_fields]
+    return Target.of(name, text, context=_describe_fields(signature), known=known, choices=choices)
 
 
 def has_unknown_protocol(text: str) -> bool:

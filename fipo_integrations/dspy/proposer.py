@@ -93,7 +93,7 @@ class FIPOProposer:
             target = Target.of(name, text, context="\n".join(lines) or None, known=known)
             return None if has_unknown_protocol(text) else target
         own = self._known.get(name)
-        return Target.of(name, text, context=own.context, known=own.known) if isinstance(own, Target) else None
+        return own.with_text(text) if isinstance(own, Target) else None
 
 
 def _best(target: Target, rows: Sequence[Mapping[str, str]]) -> str:

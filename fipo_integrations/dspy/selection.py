@@ -52,7 +52,7 @@ def schedule(arms: int, *, examples: int, minibatch: int, calls: float = math.in
 
 def _rungs(arms: int, finalists: int, examples: int, minibatch: int) -> tuple[Rung, ...]:
     rungs = []
-    while arms > finalists and minibatch < examples:
+    while minibatch < examples:  # also the finalists go from batch to batch: who does not lead costs no more calls
         rungs.append(Rung(arms, minibatch))
         arms, minibatch = max(finalists, math.ceil(arms / 2)), 2 * minibatch
     return (*rungs, Rung(arms, examples))
@@ -143,27 +143,28 @@ def select(
     """The arm to use: the best challenger that beats the incumbent on all examples of `order`, else the incumbent.
 
     Batches are the beginnings of `order`. At most `calls` scores are asked for, those for the incumbent not counted.
-    A challenger that a batch shows to be worse, by the interval of the paired differences, goes no further.
+    A challenger that is behind after the first batch, or does not lead after a later one, goes no further.
     """
     if not board.measure(incumbent, order):
         return incumbent
     rungs = schedule(len(challengers), examples=len(order), minibatch=minibatch, calls=min(calls, board.calls_left))
     alive = list(challengers)
-    for rung in rungs:
+    for number, rung in enumerate(rungs):
         batch, alive = order[: rung.examples], alive[: rung.arms]
         if not all(board.measure(arm, batch) for arm in alive):
             break
         standard = board.scores(incumbent, batch)
-        alive = _ranked(alive, {arm: board.scores(arm, batch) for arm in alive}, standard)
+        alive = _ranked(alive, {arm: board.scores(arm, batch) for arm in alive}, standard, may_tie=number == 0)
     standard = board.scores(incumbent, order)
     final = {arm: board.scores(arm, order) for arm in challengers if board.has(arm, order)}
     better = [arm for arm, scores in final.items() if beats(scores, standard, significance=significance)]
     return max(better, key=lambda arm: mean(final[arm]), default=incumbent)
 
 
-def _ranked(arms: list[str], got: dict[str, list[Score]], standard: list[Score]) -> list[str]:
-    """The arms that may still win, best first; at equal scores they keep their order."""
-    hopeful = [arm for arm in arms if not _is_worse(got[arm], standard)]
+def _ranked(arms: list[str], got: dict[str, list[Score]], standard: list[Score], *, may_tie: bool) -> list[str]:
+    """The arms that go on, best first; at equal scores they keep their order."""
+    level = mean(standard)
+    hopeful = [arm for arm in arms if mean(got[arm]) > level or (may_tie and mean(got[arm]) == level)]
     return sorted(hopeful, key=lambda arm: (_fails_more(got[arm], standard), -mean(got[arm])))
 
 
@@ -199,14 +200,6 @@ def chance(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> 
 
 def _differences(ours: Sequence[Score], theirs: Sequence[Score]) -> list[float]:
     return [(one or 0.0) - (other or 0.0) for one, other in zip(ours, theirs, strict=True)]
-
-
-def _is_worse(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
-    """Whether the whole interval of the paired differences lies below 0."""
-    if mean(challenger) >= mean(incumbent):  # no need to draw resamples
-        return False
-    found = paired_interval(challenger, incumbent)
-    return found is not None and found.high < 0
 
 
 def _fails_more(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:

@@ -190,8 +190,12 @@ def test_compile_reports_its_start_and_end_to_dspys_callbacks():
 
     with dspy.context(lm=task_lm(better_with_guidance), callbacks=[Log()]):
         once = any_lead(candidates=4, minibatch_size=2)
-        fipo(metric=exact, search=once, predictors=["answer"]).compile(Zoo(), trainset=examples())
-    assert seen == ["compile", "eval_full", *["eval_minibatch"] * 6, "compiled"]
+        for threads in (1, 8):
+            using = fipo(metric=exact, search=once, predictors=["answer"], num_threads=threads)
+            using.compile(Zoo(), trainset=examples())
+    # One after the other, four candidates and then two; with more threads those of a batch are one evaluation.
+    alone, together = (["compile", "eval_full", *["eval_minibatch"] * batches, "compiled"] for batches in (6, 2))
+    assert seen == alone + together
 
 
 def test_without_dspy_the_error_names_the_extra():

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -255,6 +256,77 @@ def test_candidates_come_from_two_batches_and_the_best_of_them_wins():
     assert [row["outcome"] for row in compiled.fipo_report["predictors"][0]["candidates"]] == ["optimized"] * 4
     assert instructions(compiled)["answer"] == f"Answer the question. {GUIDANCE} (sample 5.1)"
     assert compiled.score == 100.0
+
+
+class Busy:
+    """A metric that takes its time and remembers how many runs were scored at one time."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, example, prediction, trace=None):
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(0.1)
+        with self._lock:
+            self._now -= 1
+        return exact(example, prediction)
+
+
+def test_candidates_run_side_by_side_on_no_more_threads_than_there_may_be():
+    metric = Busy()
+    search = any_lead(candidates=4, minibatch_size=2, seed=5)
+    using = fipo(metric=metric, num_threads=6, search=search, predictors=["answer"])
+    with dspy.context(lm=task_lm(only_sample("5.1"))):
+        compiled = using.compile(Zoo(), valset=examples(["A cat?", "A bird?", "An ant?", "A bear?"]))
+    assert 4 < metric.most <= 6
+    assert compiled.score == 100.0
+
+
+def test_a_metric_that_returns_no_number_for_one_of_several_candidates_is_said():
+    def sometimes(example, prediction, trace=None):
+        return None if prediction.answer == "right" else 0.0
+
+    using = fipo(metric=sometimes, num_threads=8, search=any_lead(candidates=4, minibatch_size=2, seed=5))
+    with (
+        dspy.context(lm=task_lm(only_sample("5.1"))),
+        pytest.raises(InputError, match=r"sometimes must return a number \(is a return missing\?\)"),
+    ):
+        using.compile(Zoo(), valset=examples())
+
+
+def test_one_candidate_that_always_fails_takes_nothing_from_those_beside_it():
+    def picky(example, prediction, trace=None):
+        if prediction.answer == "right":
+            raise ValueError("cannot say")
+        return 0.5 if prediction.answer == "fine" else 0.0
+
+    def reply(instruction: str, question: str) -> str:
+        return answering({"(sample 5.0)": "right", "(sample 5.1)": "fine"}.get(instruction[-12:], "wrong"))
+
+    search = any_lead(candidates=4, minibatch_size=4, seed=5)
+    using = fipo(metric=picky, num_threads=16, search=search, predictors=["answer"])
+    with dspy.context(lm=task_lm(reply), max_errors=3):
+        compiled = using.compile(Zoo(), valset=examples([f"Question {n}?" for n in range(8)]))
+    assert instructions(compiled)["answer"].endswith("(sample 5.1)")
+    assert compiled.score == 50.0
+
+
+def test_the_metric_sees_the_users_own_examples():
+    seen = []
+
+    def metric(example, prediction, trace=None):
+        seen.append((example.toDict(), set(example.inputs().keys())))
+        return exact(example, prediction)
+
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        fipo(metric=metric, num_threads=16, search=any_lead(candidates=4)).compile(Zoo(), trainset=examples())
+    own = [(example.toDict(), {"question"}) for example in examples()]
+    assert len(seen) > len(own)
+    assert all(one in own for one in seen)
 
 
 def test_predictors_are_improved_one_after_another():

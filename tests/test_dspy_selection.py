@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, permutation_test
 
 from fipo_integrations.dspy.selection import (
+    Question,
     Rung,
     Score,
     Scoreboard,
@@ -44,10 +45,12 @@ class Asked:
     def __init__(self, table: dict[str, list[Score]]) -> None:
         self.table = table
         self.pairs: list[tuple[str, int]] = []
+        self.groups: list[int] = []
 
-    def __call__(self, arm: str, examples: list[int]) -> list[Score]:
-        self.pairs += [(arm, example) for example in examples]
-        return [self.table[arm][example] for example in examples]
+    def __call__(self, questions: list[Question]) -> list[list[Score]]:
+        self.groups.append(len(questions))
+        self.pairs += [(arm, example) for arm, examples in questions for example in examples]
+        return [[self.table[arm][example] for example in examples] for arm, examples in questions]
 
 
 def choose(
@@ -200,9 +203,9 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
     table: dict[str, list[Score]] = {"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}}
     asked, now = Asked(table), [0.0]
 
-    def slowly(arm: str, examples: list[int]) -> list[Score]:
+    def slowly(questions: list[Question]) -> list[list[Score]]:
         now[0] += 1
-        return asked(arm, examples)
+        return asked(questions)
 
     board = Scoreboard(slowly, max_seconds=limit, clock=lambda: now[0])
     chosen = select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2)
@@ -212,12 +215,24 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
     assert chosen == ("0" if limit < 12 else "1")
 
 
+@pytest.mark.parametrize(
+    ("runs_at_once", "groups"),
+    [(1, [1] * 13), (4, [1] * 13), (8, [1, 2, 2, 1, 2, 1, 1, 1, 2]), (24, [1, 5, 3, 2, 2]), (1000, [1, 5, 3, 2, 2])],
+)
+def test_as_many_arms_are_asked_for_together_as_may_run_at_once(runs_at_once, groups):
+    asked = Asked({"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}})
+    board = Scoreboard(asked, runs_at_once=runs_at_once)
+    assert select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2) == "1"
+    assert asked.groups == groups
+    assert len(asked.pairs) == len(set(asked.pairs)) == board.calls == 20 + 5 * 4 + 3 * 4 + 2 * 12
+
+
 def test_calls_made_elsewhere_count():
     board = Scoreboard(Asked({"0": [1.0] * 10}), max_calls=10)
     board.charge(3)
     assert board.calls_left == 7
-    assert not board.measure("0", range(10))
-    assert board.measure("0", range(7))
+    assert not board.measure(["0"], range(10))
+    assert board.measure(["0"], range(7))
     assert (board.calls, board.calls_left) == (10, 0)
 
 

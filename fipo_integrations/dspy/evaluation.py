@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dspy
+from dspy.dsp.utils.settings import settings
 from dspy.evaluate import Evaluate
 
 from fipo_integrations.dspy.journal import Journal
 from fipo_integrations.dspy.programs import digest, with_texts
-from fipo_integrations.dspy.selection import Score
+from fipo_integrations.dspy.selection import Question, Score
 from fipo_model.errors import InputError
 
 logger = logging.getLogger("fipo.dspy")
+
+Pair = tuple[str, int]
+"""An arm, and an example by its number."""
 
 
 class Metric:
@@ -71,6 +75,26 @@ def metric_name(metric: Callable[..., Any]) -> str:
     return getattr(metric, "__name__", type(metric).__name__)
 
 
+class _SideBySide(dspy.Module):
+    """Several programs as one, so that DSPy runs all of them in one evaluation: an input more says whose turn it is."""
+
+    _WHOSE = "fipo_arm"
+
+    def __init__(self, programs: Mapping[str, dspy.Module]) -> None:
+        super().__init__()
+        self.programs = dict(programs)
+
+    @classmethod
+    def example(cls, example: dspy.Example, arm: str) -> dspy.Example:
+        """A copy of the example for one of the programs."""
+        twin: dspy.Example = example.copy(**{cls._WHOSE: arm}).with_inputs(*example.inputs().keys(), cls._WHOSE)
+        return twin
+
+    def forward(self, **inputs: Any) -> Any:
+        """What that program says."""
+        return self.programs[inputs.pop(self._WHOSE)](**inputs)
+
+
 class Variants:
     """Programs that differ in their instructions, by a digest of those, and what they score on the examples.
 
@@ -94,10 +118,10 @@ class Variants:
         self._student = student
         # Copies, so that an example that is there twice is told from itself. `copy` forgets the inputs before DSPy 3.4.
         self._examples = [example.with_inputs(*example.inputs().keys()) for example in examples]
-        self._place = {id(example): number for number, example in enumerate(self._examples)}
         self._metric = metric
         self._journal = journal
-        self._evaluate = Evaluate(devset=self._examples, num_threads=num_threads, display_progress=display_progress)
+        self._num_threads = num_threads
+        self._display_progress = display_progress
         self._texts: dict[str, dict[str, str]] = {}
 
     def __len__(self) -> int:
@@ -118,38 +142,53 @@ class Variants:
         """The student with the instructions of an arm."""
         return with_texts(self._student, self._texts[arm])
 
-    def scores(self, arm: str, numbers: Sequence[int]) -> list[Score]:
-        """One score for each of the examples, None where the program or the metric failed.
+    def scores(self, questions: Sequence[Question]) -> list[list[Score]]:
+        """For each arm and its examples the scores, None where the program or the metric failed; all in one evaluation.
 
         Raises `InputError` where the metric returns no number.
         """
-        missing = [number for number in numbers if self._key(arm, number) not in self._journal]
-        self.resumed += len(numbers) - len(missing)
+        runs = [(arm, number) for arm, numbers in questions for number in numbers]
+        missing = [run for run in runs if self._key(*run) not in self._journal]
+        self.resumed += len(runs) - len(missing)
         if missing:
-            self._measure(arm, missing)
-        scores = [self._journal.get(self._key(arm, number)) for number in numbers]
-        if failed := scores.count(None):
+            self._measure(missing)
+        scores = [[self._journal.get(self._key(arm, number)) for number in numbers] for arm, numbers in questions]
+        if failed := sum(own.count(None) for own in scores):
             cause = self._metric.first_cause()
-            logger.warning("%d of %d examples failed and count as 0; %s", failed, len(scores), cause)
+            logger.warning("%d of %d examples failed and count as 0; %s", failed, len(runs), cause)
         return scores
 
-    def _measure(self, arm: str, numbers: Sequence[int]) -> None:
-        devset = [self._examples[number] for number in numbers]
-        kind = "eval_full" if len(devset) == len(self._examples) else "eval_minibatch"
+    def _measure(self, runs: Sequence[Pair]) -> None:
+        programs = {arm: self.program(arm) for arm, _ in runs}
+        devset = [self._examples[number] for _, number in runs]
+        if len(programs) == 1:
+            (program,) = programs.values()
+            kind = "eval_full" if len(runs) == len(self._examples) else "eval_minibatch"
+        else:
+            program, kind = _SideBySide(programs), "eval_minibatch"
+            devset = [_SideBySide.example(example, arm) for example, (arm, _) in zip(devset, runs, strict=True)]
+        # Bound to these runs: DSPy may leave a slow example running, which then ends during the next evaluation.
+        metric = functools.partial(self._scored, {id(one): run for one, run in zip(devset, runs, strict=True)})
+        evaluate = Evaluate(
+            devset=devset,
+            metric=metric,
+            num_threads=self._num_threads,
+            display_progress=self._display_progress,
+            max_errors=settings.max_errors * len(programs),  # one that always fails must not end it for the others
+        )
         try:
-            # Bound to the arm: DSPy may leave a slow example running, which then ends during the next evaluation.
-            metric = functools.partial(self._scored, arm)
-            self._evaluate(self.program(arm), metric=metric, devset=devset, callback_metadata={"metric_key": kind})
+            evaluate(program, callback_metadata={"metric_key": kind})
         except Exception as error:
-            if type(error) is not Exception:  # the bare class is how DSPy says that settings.max_errors was reached
+            if type(error) is not Exception:  # the bare class is how DSPy says that max_errors was reached
                 raise
             self.gave_up = True
         if self._metric.misuse is not None:
             raise self._metric.misuse
 
-    def _scored(self, arm: str, example: dspy.Example, prediction: Any) -> float:
-        score = self._metric(example, prediction)
-        self._journal.put(self._key(arm, self._place[id(example)]), score)
+    def _scored(self, runs: Mapping[int, Pair], example: dspy.Example, prediction: Any) -> float:
+        arm, number = runs[id(example)]
+        score = self._metric(self._examples[number], prediction)
+        self._journal.put(self._key(arm, number), score)
         return score
 
     @staticmethod

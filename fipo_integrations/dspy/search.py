@@ -84,6 +84,7 @@ class Search:
     def __post_init__(self) -> None:
         self.board = Scoreboard(
             self.variants.scores,
+            runs_at_once=self.num_threads or settings.num_threads,
             max_calls=self.settings.max_metric_calls,
             max_seconds=self.settings.max_seconds,
         )
@@ -101,7 +102,7 @@ class Search:
         return best
 
     def _measure_student(self) -> None:
-        self.board.measure(self.start, self.everything)
+        self.board.measure([self.start], self.everything)
         failed = self.board.scores(self.start, self.everything).count(None)
         if failed == len(self.everything):
             raise InputError(f"all {failed} examples failed; {self.metric.first_cause()}")

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 Score = float | None
 """What an arm got on an example, higher is better; None if it failed there, which counts as 0, as in DSPy."""
+Question = tuple[str, list[int]]
+"""An arm, and the examples, by their numbers, that it is to be scored on."""
 
 _FINALISTS = 2
 _LEVEL = 0.95
@@ -71,15 +73,16 @@ class Trial:
 class Scoreboard:
     """Who got what on which example: each asked for once, and no more of them than the budget allows.
 
-    `evaluate(arm, examples)` gives one score for each of the examples, which are known by their numbers. `max_calls`
-    bounds how many scores it is asked for in all. When `max_seconds` of the clock have passed, nothing new is begun;
-    what has begun is finished.
+    `evaluate(questions)` gives for each question the scores of its arm on its examples. It is asked at one time for as
+    many arms as together take `runs_at_once` scores, but for one at least. `max_calls` bounds how many scores it is
+    asked for in all. When `max_seconds` of the clock have passed, nothing new is begun; what has begun is finished.
     """
 
     def __init__(
         self,
-        evaluate: Callable[[str, list[int]], Sequence[Score]],
+        evaluate: Callable[[list[Question]], Sequence[Sequence[Score]]],
         *,
+        runs_at_once: int = 1,
         max_calls: int | None = None,
         max_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -87,6 +90,7 @@ class Scoreboard:
         self.trials: list[Trial] = []
         self.calls = 0
         self._evaluate = evaluate
+        self._runs_at_once = runs_at_once
         self._max_calls = math.inf if max_calls is None else max_calls
         self._clock = clock
         self._deadline = math.inf if max_seconds is None else clock() + max_seconds
@@ -106,19 +110,21 @@ class Scoreboard:
         """Count calls that were made elsewhere against the budget."""
         self.calls += calls
 
-    def measure(self, arm: str, examples: Iterable[int]) -> bool:
-        """Have the arm scored on the examples it has no score for yet; False if the budget does not allow it."""
-        examples = list(examples)
-        new = [example for example in examples if (arm, example) not in self._scores]
-        if not new:
-            return True
-        if len(new) > self.calls_left or self.is_out_of_time:
-            return False
-        self.calls += len(new)
-        for example, score in zip(new, self._evaluate(arm, new), strict=True):
-            self._scores[arm, example] = score
-        got = self.scores(arm, examples)
-        self.trials.append(Trial(arm=arm, mean=mean(got), failed=got.count(None), examples=len(got)))
+    def measure(self, arms: Sequence[str], examples: Sequence[int]) -> bool:
+        """Have the arms scored on the examples they have no score for yet; False if the budget does not allow it."""
+        missing = {arm: [one for one in examples if (arm, one) not in self._scores] for arm in arms}
+        questions = [(arm, new) for arm, new in missing.items() if new]
+        size = max(1, self._runs_at_once // max((len(new) for _, new in questions), default=1))
+        for start in range(0, len(questions), size):
+            group = questions[start : start + size]
+            calls = sum(len(new) for _, new in group)
+            if calls > self.calls_left or self.is_out_of_time:
+                return False
+            self.calls += calls
+            for (arm, new), scores in zip(group, self._evaluate(group), strict=True):
+                self._scores |= {(arm, one): score for one, score in zip(new, scores, strict=True)}
+                got = self.scores(arm, examples)
+                self.trials.append(Trial(arm=arm, mean=mean(got), failed=got.count(None), examples=len(got)))
         return True
 
     def has(self, arm: str, examples: Iterable[int]) -> bool:
@@ -145,13 +151,13 @@ def select(
     Batches are the beginnings of `order`. At most `calls` scores are asked for, those for the incumbent not counted.
     A challenger that is behind after the first batch, or does not lead after a later one, goes no further.
     """
-    if not board.measure(incumbent, order):
+    if not board.measure([incumbent], order):
         return incumbent
     rungs = schedule(len(challengers), examples=len(order), minibatch=minibatch, calls=min(calls, board.calls_left))
     alive = list(challengers)
     for number, rung in enumerate(rungs):
         batch, alive = order[: rung.examples], alive[: rung.arms]
-        if not all(board.measure(arm, batch) for arm in alive):
+        if not board.measure(alive, batch):
             break
         standard = board.scores(incumbent, batch)
         alive = _ranked(alive, {arm: board.scores(arm, batch) for arm in alive}, standard, may_tie=number == 0)

@@ -416,6 +416,11 @@ def test_a_rewrite_names_only_the_signatures_fields_and_all_choices_or_none(addi
     assert instructions(compiled) == {"self": text}
 
 
+def test_a_choice_that_the_instruction_names_itself_may_stay():
+    student = dspy.Predict(Ticket.with_instructions("Is it a refund?"))
+    assert outcomes(fipo().compile(student)) == {"self": "optimized"}
+
+
 def test_code_in_the_students_own_instruction_may_stay():
     naive = "Translate the text, but leave `foo_bar` alone."
     compiled = fipo().compile(dspy.Predict(dspy.Signature("text -> translation", naive)))
@@ -616,7 +621,7 @@ def test_failed_examples_are_counted_and_logged(caplog):
     assert compiled.fipo_report["scores"]["student"] == {"score": 20.0, "failed": 0, "examples": 5}
     last = compiled.trial_logs[len(compiled.trial_logs) - 1]
     assert (last["score"], last["failed"], last["examples"]) == (80.0, 1, 5)
-    assert "1 of 1 examples failed and count as 0" in caplog.text
+    assert "1 of 1 runs failed and count as 0" in caplog.text
 
 
 def test_failing_is_no_way_to_a_better_score():

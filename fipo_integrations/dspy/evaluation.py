@@ -155,7 +155,7 @@ class Variants:
         scores = [[self._journal.get(self._key(arm, number)) for number in numbers] for arm, numbers in questions]
         if failed := sum(own.count(None) for own in scores):
             cause = self._metric.first_cause()
-            logger.warning("%d of %d examples failed and count as 0; %s", failed, len(runs), cause)
+            logger.warning("%d of %d runs failed and count as 0; %s", failed, len(runs), cause)
         return scores
 
     def _measure(self, runs: Sequence[Pair]) -> None:

@@ -159,6 +159,8 @@ class TestControls:
         ('output = "x"\ndata.d.path = "f"\nsystems.s.kind = "idle"', "systems.s.kind"),
         ('output = "x"\ndata.d = {path = "f", held_out = 2.0}\nsystems.s = {}', "held_out"),
         ('output = "x"\ndata.d.path = "f"\nsystems.s = {kind = "repeat", model = "m"}', "has no model"),
+        ('output = "x"\ndata.d.path = "f"\nsystems.naive.kind = "identity"', "cannot be called 'naive'"),
+        ('output = "x"\ndata."a/b".path = "f"\nsystems.s = {}', "cannot be called 'a/b'"),
         ('output = "x"\nspeed = 3\ndata.d.path = "f"\nsystems.s = {}', "speed: there is no such setting"),
     ],
 )

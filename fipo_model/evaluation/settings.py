@@ -112,6 +112,11 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if not self.data or not self.systems:
             raise ValueError("an evaluation needs at least one data set and one system")
+        # Results are filed under these names, and those of the prompts as they were under "naive".
+        if unusable := [name for name in (*self.data, *self.systems) if not name or "/" in name]:
+            raise ValueError(f"a data set or system cannot be called {unusable[0]!r}: use a name without /")
+        if "naive" in self.systems:
+            raise ValueError("a system cannot be called 'naive': the prompts as they were go by that name")
         named = [*([self.preference] if self.preference else []), *(self.benchmarks.systems if self.benchmarks else [])]
         if unknown := [name for name in named if name not in self.systems]:
             raise ValueError(f"there is no system {unknown[0]!r}; the systems are {', '.join(self.systems)}")

@@ -49,12 +49,12 @@ class Drawn(random.Random):
         return self.value
 
 
-def choose(scores, sources):
+def choose(scores, sources, **settings):
     import torch
 
     from fipo_model.backends.decoding import SeededChoice
 
-    chosen = SeededChoice(sources)(torch.zeros(len(sources), 1, dtype=torch.long), torch.tensor(scores))
+    chosen = SeededChoice(sources, **settings)(torch.zeros(len(sources), 1, dtype=torch.long), torch.tensor(scores))
     assert torch.isfinite(chosen).sum(dim=-1).tolist() == [1] * len(sources)
     return chosen.argmax(dim=-1).tolist()
 
@@ -81,6 +81,28 @@ def test_a_rows_choice_does_not_depend_on_its_neighbours():
     scores = [[0.1 * (row + token) % 1.7 for token in range(50)] for row in range(6)]
     together = choose(scores, [random.Random(row) for row in range(6)])
     assert together == [choose([scores[row]], [random.Random(row)])[0] for row in range(6)]
+
+
+@pytest.mark.parametrize("spread", [0.1, 2.0, 8.0])  # nuclei larger than what is looked at first, about it, and small
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.95])
+def test_the_nucleus_is_that_of_transformers(spread, top_p):
+    import torch
+    from transformers import TopPLogitsWarper
+
+    scores = spread * torch.randn(3, 3000, generator=torch.Generator().manual_seed(0))
+    inside = torch.isfinite(TopPLogitsWarper(top_p)(None, scores))
+    for drawn in (0.0, 0.1, 0.37, 0.62, 0.9, 1 - 2**-53):
+        weights = scores.double().softmax(-1).where(inside, 0).cumsum(-1)
+        expected = torch.searchsorted(weights, drawn * weights[:, -1:], right=True).flatten().tolist()
+        assert choose(scores.tolist(), [Drawn(drawn)] * 3, top_p=top_p) == expected
+
+
+def test_tokens_as_likely_as_the_last_of_the_nucleus_are_in_it_whatever_the_neighbours():
+    even = [0.0] * 3000
+    assert choose([even, even], [Drawn(0.0), Drawn(1 - 2**-53)], top_p=0.1) == [0, 2999]
+    peaked = [9.0, 5.0, 5.0] + [0.0] * 2997
+    alone = choose([peaked], [Drawn(1 - 2**-53)], top_p=0.9)
+    assert choose([peaked, even], [Drawn(1 - 2**-53), Drawn(0.5)], top_p=0.9)[:1] == alone
 
 
 def test_decoding_is_interrupted_when_an_eighth_of_the_rows_has_ended():

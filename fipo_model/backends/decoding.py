@@ -18,6 +18,8 @@ _LONGEST_TO_SHORTEST = 2.0
 _ALWAYS_TOGETHER = 64
 # Rows that are done are computed on until the batch is rebuilt without them, which costs about one step.
 _DONE_SHARE = 0.125
+# Tokens among which a nucleus is looked for before the whole vocabulary is sorted.
+_USUAL_NUCLEUS = 1024
 
 
 def plan_batches(lengths: Sequence[int], *, new_tokens: int, token_budget: int) -> list[list[int]]:
@@ -44,19 +46,35 @@ class SeededChoice(LogitsProcessor):
     It is the last processor: scores in, scores out that leave one token possible (inverse transform sampling), after
     which greedy decoding is sampling. torch's generator is shared by a batch and would tie a row's sample to its
     neighbours; transformers has no per-row seed.
+
+    Only the nucleus is drawn from (Holtzman et al. 2020, arXiv 1904.09751): the likeliest tokens that hold `top_p` of
+    the probability, and those as likely as the last of them. transformers' TopPLogitsWarper sorts the whole vocabulary
+    for it; on a CPU 48 samples of the default weights then take 1.26 times as long.
     """
 
-    def __init__(self, sources: Sequence[random.Random]) -> None:
+    def __init__(self, sources: Sequence[random.Random], *, top_p: float = 1.0) -> None:
         self._sources = sources
+        self._top_p = top_p
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Scores of shape (rows, vocabulary)."""
-        cumulative = scores.double().softmax(dim=-1).cumsum(dim=-1)
+        probabilities = scores.softmax(dim=-1)
+        if self._top_p < 1:
+            probabilities = probabilities.where(probabilities >= self._least(probabilities), 0)
+        cumulative = probabilities.double().cumsum(dim=-1)
         draws = torch.tensor([[source.random()] for source in self._sources], dtype=torch.double, device=scores.device)
         # right=True skips tokens of probability zero in front of the drawn one.
         chosen = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
         chosen = chosen.clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)  # type: ignore[return-value]
+
+    def _least(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """The probability of each row's least likely token in the nucleus, of shape (rows, 1)."""
+        likeliest = probabilities.topk(min(_USUAL_NUCLEUS, probabilities.shape[-1])).values
+        if (likeliest.sum(dim=-1) < self._top_p).any():
+            likeliest = probabilities.sort(descending=True).values
+        before = likeliest.cumsum(dim=-1) - likeliest
+        return likeliest.where(before < self._top_p, 1).amin(dim=-1, keepdim=True)
 
 
 class EnoughAreDone(StoppingCriteria):

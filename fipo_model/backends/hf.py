@@ -26,7 +26,6 @@ with explain_missing("local", "torch", "transformers", "peft", "accelerate", "sa
         PreTrainedTokenizerBase,
         StoppingCriteriaList,
         TemperatureLogitsWarper,
-        TopPLogitsWarper,
     )
 
 # Tokens in a batch, padding and reply included. On a CPU more rows than this buys no speed, and the key-value cache of
@@ -294,5 +293,5 @@ def _processors(sampling: Sampling, sources: list[random.Random]) -> LogitsProce
     if sampling.is_greedy:
         return LogitsProcessorList()
     return LogitsProcessorList(
-        [TemperatureLogitsWarper(sampling.temperature), TopPLogitsWarper(sampling.top_p), SeededChoice(sources)]
+        [TemperatureLogitsWarper(sampling.temperature), SeededChoice(sources, top_p=sampling.top_p)]
     )

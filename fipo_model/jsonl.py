@@ -101,6 +101,17 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def is_vacant(directory: Path, *, apart_from: str = "") -> bool:
+    """Whether a job may take a directory: it is not there, or holds nothing, `apart_from` one file, if there is that.
+
+    What a job that was killed while `replacing` its first file has left does not count.
+    """
+    if not directory.is_dir():
+        return not directory.exists()
+    names = {file.name for file in directory.iterdir()} - {apart_from}
+    return all(name.startswith(".") and name.endswith(".part") for name in names)
+
+
 def opened(path: Path, mode: str = "rb") -> BinaryIO:
     """`open` in a binary mode, with our own error."""
     try:

@@ -583,6 +583,9 @@ def test_files_that_are_not_the_jobs_are_left_alone(tmp_path: Path) -> None:
         run(source, target)
     with pytest.raises(InputError, match=r"cannot write to .*nowhere"):
         run(source, tmp_path / "nowhere" / "out.jsonl")
+    (tmp_path / "out.jsonl.work" / "notes").rename(tmp_path / "out.jsonl.work" / ".settings.json.part")
+    run(source, target)  # a job that was killed as it began
+    assert target.exists()
 
 
 def test_a_damaged_work_file_is_named_with_its_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from fipo_model import PromptOptimizer
 from fipo_model.bulk import Row, Tally, optimize_file, read_rows
 from fipo_model.errors import InputError, ServerError
 from fipo_model.generation import Message
-from fipo_model.jsonl import BadRow, count_lines
+from fipo_model.jsonl import BadRow, count_lines, is_vacant, replacing
 from fipo_model.testing import ScriptedGenerator
 
 
@@ -167,3 +167,16 @@ def test_reading_streams(tmp_path: Path) -> None:
     first = next(rows)
     assert isinstance(first, Row)
     assert (first.line, first.id) == (1, "r0")
+
+
+def test_a_directory_is_vacant_until_a_first_file_is_whole(tmp_path: Path):
+    directory = tmp_path / "run"
+    assert is_vacant(directory)
+    directory.mkdir()
+    with replacing(directory / "settings.json"):
+        (killed,) = directory.iterdir()
+        assert is_vacant(directory)  # as a kill at this moment would leave it
+    assert not killed.exists()
+    assert not is_vacant(directory)
+    assert is_vacant(directory, apart_from="settings.json")
+    assert not is_vacant(directory / "settings.json")

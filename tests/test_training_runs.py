@@ -243,6 +243,8 @@ class TestKilled:
         undisturbed = weights_of(train(settings(kind, "undisturbed", trainer=epochs)))
         wanted = settings(kind, "killed", trainer=epochs)
         output = Path(wanted.output)
+        output.mkdir()
+        (output / ".settings.json.part").touch()  # killed while it noted its settings
         # In the first epoch, in the second, and while nothing is there yet.
         self.kill(train, wanted, lambda: (output / "settings.json").exists())
         self.kill(train, wanted, lambda: (output / "checkpoints" / "checkpoint-2").exists())  # half saved

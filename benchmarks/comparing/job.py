@@ -83,7 +83,7 @@ class Comparison:
         if (self.folder / _SETTINGS).exists():
             _refuse_other(self.folder, _SETTINGS, json.loads(json.dumps(wanted)))
             return
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if not jsonl.is_vacant(self.folder):
             raise InputError(f"{self.folder} is not empty and holds no comparison; choose another --output")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,7 @@ def claim(settings: Settings) -> None:
                 f"{folder} holds a comparison with other settings: {'; '.join(changed)}. Choose another --output."
             )
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not jsonl.is_vacant(folder):
         raise InputError(f"{folder} is not empty and holds no comparison; choose another --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)

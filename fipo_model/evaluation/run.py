@@ -82,7 +82,7 @@ def _claim(settings: EvaluationSettings) -> Path:
                 f"{output} holds an evaluation with other settings: {'; '.join(changed)}. Choose another output."
             )
         return output
-    if output.exists() and any(output.iterdir()):
+    if not jsonl.is_vacant(output):
         raise InputError(f"{output} is not empty and holds no evaluation. Choose another output.")
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fipo_model import recipes, weights
+from fipo_model import jsonl, recipes, weights
 from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
@@ -72,7 +72,7 @@ def claim(settings: SFTSettings, *, resume: bool) -> Path:
             raise InputError(
                 f"{output} holds a run with other settings: {'; '.join(changed)}. Choose another output for these."
             )
-    elif output.exists() and any(output.iterdir()):
+    elif not jsonl.is_vacant(output):
         raise InputError(f"{output} is not empty and holds no run. Choose another output.")
     with explained(settings):
         output.mkdir(parents=True, exist_ok=True)

@@ -110,7 +110,7 @@ def opened_workplace(target: Path) -> Iterator[Workplace]:
     if not settings.exists():
         if target.exists():
             raise InputError(f"{target} already exists and is not the output of such a job. Choose another output.")
-        if directory.exists() and not _is_unused(directory):
+        if not jsonl.is_vacant(directory, apart_from="lock"):
             raise InputError(f"{directory} already exists and is not FIPO's. Choose another output.")
     try:
         directory.mkdir(exist_ok=True)
@@ -127,11 +127,6 @@ def opened_workplace(target: Path) -> Iterator[Workplace]:
         lock.release()
         if not settings.exists():
             shutil.rmtree(directory)
-
-
-def _is_unused(directory: Path) -> bool:
-    """Whether a directory holds nothing but what a job that never began can leave."""
-    return directory.is_dir() and {file.name for file in directory.iterdir()} <= {"lock", ".settings.json.making"}
 
 
 def sha256_of(path: Path) -> str:

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import dspy
 import pytest
+from dspy.evaluate import Evaluate
+from dspy.utils.parallelizer import ParallelExecutor
 from test_dspy import (
     GUIDANCE,
     QUESTIONS,
@@ -843,3 +846,29 @@ def test_threads_may_search_with_the_same_optimizer():
         thread.join()
     assert [program.score for program in found] == [100.0] * 3
     assert len({json.dumps(program.fipo_report) for program in found}) == 1
+
+
+@pytest.mark.parametrize(("runner", "name"), [(Evaluate, "__call__"), (ParallelExecutor, "execute")])
+def test_what_another_thread_broke_as_it_began_is_begun_anew(monkeypatch: pytest.MonkeyPatch, runner: type, name: str):
+    genuine, broken, bars = getattr(runner, name), [], weakref.WeakSet([Zoo])
+
+    def breaking(self, *args, **kwargs):
+        broken.append(self)
+        if len(broken) == 1:
+            bars.remove(self)  # the KeyError of one who is not in it
+        if len(broken) == 2:
+            for _ in bars:  # the RuntimeError of a set that changes
+                bars.data.clear()
+        return genuine(self, *args, **kwargs)
+
+    monkeypatch.setattr(runner, name, breaking)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(**search_options(candidates=3)).compile(Zoo(), trainset=examples())
+    assert compiled.score == 100.0
+    assert len(broken) > 2
+
+
+def test_any_other_key_error_is_raised(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Evaluate, "__call__", lambda *_, **__: {}["missing"])
+    with dspy.context(lm=task_lm(better_with_guidance)), pytest.raises(KeyError, match="missing"):
+        fipo(**search_options(candidates=3)).compile(Zoo(), trainset=examples())

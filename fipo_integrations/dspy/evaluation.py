@@ -12,7 +12,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.evaluate import Evaluate
 
 from fipo_integrations.dspy.journal import Journal
-from fipo_integrations.dspy.programs import digest, with_texts
+from fipo_integrations.dspy.programs import digest, executed, with_texts
 from fipo_integrations.dspy.selection import Question, Score
 from fipo_model.errors import InputError
 
@@ -177,7 +177,7 @@ class Variants:
             max_errors=settings.max_errors * len(programs),  # one that always fails must not end it for the others
         )
         try:
-            evaluate(program, callback_metadata={"metric_key": kind})
+            executed(lambda: evaluate(program, callback_metadata={"metric_key": kind}))
         except Exception as error:
             if type(error) is not Exception:  # the bare class is how DSPy says that max_errors was reached
                 raise

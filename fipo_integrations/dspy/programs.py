@@ -4,8 +4,9 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import dspy
 from dspy.dsp.utils.settings import settings
@@ -13,6 +14,8 @@ from dspy.dsp.utils.settings import settings
 from fipo_model.errors import InputError
 
 logger = logging.getLogger("fipo.dspy")
+
+_Result = TypeVar("_Result")
 
 _STATISTICS = frozenset({"candidate_programs", "score", "trial_logs", "total_calls"})
 
@@ -84,6 +87,22 @@ def with_texts(program: dspy.Module, texts: Mapping[str, str]) -> dspy.Module:
             # A new class: assigning to `signature.instructions` would change every program that shares it.
             predictor.signature = predictor.signature.with_instructions(texts[name])
     return twin
+
+
+def executed(run: Callable[[], _Result]) -> _Result:
+    """What `run`, which has DSPy go through examples, returns; it is begun anew where another thread broke its start.
+
+    DSPy (3.4.1) clears tqdm's registry of bars, a WeakSet, whenever it begins. Where another thread is making a bar in
+    that instant, the set raises: what was in it is gone, or it changed its size.
+    """
+    while True:
+        try:
+            return run()
+        except (KeyError, RuntimeError) as error:
+            *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+            if frame.f_globals["__name__"] != "_weakrefset":
+                raise
+            logger.debug("another thread's evaluation began in the same instant; beginning anew", exc_info=True)
 
 
 def attach(program: dspy.Module, **statistics: object) -> None:

@@ -9,7 +9,7 @@ import dspy
 from dspy.dsp.utils.settings import settings
 from dspy.utils.parallelizer import ParallelExecutor
 
-from fipo_integrations.dspy.programs import named_predictors
+from fipo_integrations.dspy.programs import executed, named_predictors
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -53,7 +53,7 @@ def traced_runs(
     executor = ParallelExecutor(
         num_threads=num_threads, max_errors=len(examples) + 1, disable_progress_bar=True, timeout=0
     )
-    runs: list[Run | None] = executor.execute(run, list(examples)) if examples else []
+    runs: list[Run | None] = executed(lambda: executor.execute(run, list(examples))) if examples else []
     if errors := list(executor.exceptions_map.values()):
         first = f"{type(errors[0]).__name__}: {errors[0]}"
         logger.warning("%d of %d training examples failed and give no responses; %s", len(errors), len(runs), first)

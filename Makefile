@@ -1,5 +1,5 @@
 # make demo    install, fetch the default weights, run examples/quickstart.py
-# make test    install what is missing; lint, types, tests
+# make test    install what is missing; lint, types, tests (two workers, one thread each: most tests are Python's work)
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the default weights on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
 # make weights     train FIPO's own adapter again from ../shared/data; about an hour on two cores
@@ -25,7 +25,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/fipo weights pull
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: .venv/installed
 	$(BIN)/fipo weights pull

@@ -93,14 +93,15 @@ def executed(run: Callable[[], _Result]) -> _Result:
     """What `run`, which has DSPy go through examples, returns; it is begun anew where another thread broke its start.
 
     DSPy (3.4.1) clears tqdm's registry of bars, a WeakSet, whenever it begins. Where another thread is making a bar in
-    that instant, the set raises: what was in it is gone, or it changed its size.
+    that instant, the set raises: what was in it is gone, or it changed its size. With several threads of its own DSPy
+    has sent off examples by then, and they are run a second time.
     """
     while True:
         try:
             return run()
         except (KeyError, RuntimeError) as error:
             *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-            if frame.f_globals["__name__"] != "_weakrefset":
+            if frame.f_globals.get("__name__") != "_weakrefset":
                 raise
             logger.debug("another thread's evaluation began in the same instant; beginning anew", exc_info=True)
 

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import dspy
 import pytest
@@ -36,7 +37,7 @@ from test_dspy import (
     task_lm,
 )
 
-from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy import FIPO, SearchSettings, evaluation, responses
 from fipo_integrations.dspy.selection import Scoreboard
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import InputError
@@ -848,9 +849,14 @@ def test_threads_may_search_with_the_same_optimizer():
     assert len({json.dumps(program.fipo_report) for program in found}) == 1
 
 
-@pytest.mark.parametrize(("runner", "name"), [(Evaluate, "__call__"), (ParallelExecutor, "execute")])
-def test_what_another_thread_broke_as_it_began_is_begun_anew(monkeypatch: pytest.MonkeyPatch, runner: type, name: str):
-    genuine, broken, bars = getattr(runner, name), [], weakref.WeakSet([Zoo])
+@pytest.mark.parametrize(
+    ("module", "runner", "name"),
+    [(evaluation, Evaluate, "__call__"), (responses, ParallelExecutor, "execute")],
+)
+def test_what_another_thread_broke_as_it_began_is_begun_anew(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, runner: type, name: str
+):
+    broken, bars = [], weakref.WeakSet([Zoo])
 
     def breaking(self, *args, **kwargs):
         broken.append(self)
@@ -859,9 +865,9 @@ def test_what_another_thread_broke_as_it_began_is_begun_anew(monkeypatch: pytest
         if len(broken) == 2:
             for _ in bars:  # the RuntimeError of a set that changes
                 bars.data.clear()
-        return genuine(self, *args, **kwargs)
+        return getattr(runner, name)(self, *args, **kwargs)
 
-    monkeypatch.setattr(runner, name, breaking)
+    monkeypatch.setattr(module, runner.__name__, type(runner.__name__, (runner,), {name: breaking}))
     with dspy.context(lm=task_lm(better_with_guidance)):
         compiled = fipo(**search_options(candidates=3)).compile(Zoo(), trainset=examples())
     assert compiled.score == 100.0

@@ -82,10 +82,10 @@ def test_the_worst_come_first_and_buttons_and_the_filter_change_the_list(page: A
     assert ids(page)[:3] == ["r1", "r3", "r5"]
     find(page, "[data-order=file]").click()
     assert ids(page)[:2] == ["s0", "s1"]
-    find(page, "#change option[value=better]").click()
+    find(page, "#change option[value='=better']").click()
     assert (count(page), ids(page)) == ("3 of 25 rows", ["r1", "r3", "r5"])
     assert "better (+100.0 points)" in find(page, "#list h3").text
-    find(page, "#change option[value=failed]").click()
+    find(page, "#change option[value='=failed']").click()
     assert ids(page) == ["broken"]
     assert find(page, "#list .failed").text.startswith("ValueError: </script>")
 

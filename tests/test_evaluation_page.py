@@ -11,10 +11,10 @@ from typing import Any, get_args
 import pytest
 
 from fipo_model.evaluation.page import render_page
-from fipo_model.evaluation.page.examples import OUTCOME_WORDS, differences
-from fipo_model.evaluation.page.figures import interval_chart, share_chart, span_of, ticks
-from fipo_model.evaluation.page.markup import percent, points, signed
 from fipo_model.evaluation.page.summary import summarize
+from fipo_model.pages.changes import OUTCOME_WORDS, differences
+from fipo_model.pages.figures import interval_chart, share_chart, span_of, ticks
+from fipo_model.pages.markup import percent, points, signed
 from fipo_model.types import Outcome
 
 MODEL = "small-model"
@@ -121,7 +121,7 @@ class Page(HTMLParser):
 
 
 def embedded(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="example-data">(.*?)</script>', page, re.DOTALL)
+    found = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     data: dict[str, Any] = json.loads(found[1])
     return data
@@ -246,7 +246,8 @@ def test_the_page_names_nothing_outside_itself_and_lets_only_its_own_script_run(
     policy = next(given["content"] for given in page.tags("meta") if "http-equiv" in given)
     script = text.rpartition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'"
+    allowed = f"style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+    assert policy == f"default-src 'none'; {allowed}; form-action 'none'"
 
 
 def test_the_same_results_give_the_same_page() -> None:

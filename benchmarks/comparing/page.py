@@ -3,18 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from comparing import counting, words
 from comparing.metrics import text_of
 from comparing.running import SIDES
 from fipo_model.evaluation.page import sections
-from fipo_model.evaluation.page.examples import changed_text, outcome_in_words, script_json
-from fipo_model.evaluation.page.figures import figure, interval_chart, legend, share_chart, span_of
-from fipo_model.evaluation.page.markup import content_policy, is_measured, level, percent, sentence, table
+from fipo_model.pages.changes import LEGEND, changed_text, outcome_in_words
+from fipo_model.pages.document import Section, document, listing
+from fipo_model.pages.figures import figure, interval_chart, legend, share_chart, span_of
+from fipo_model.pages.markup import is_measured, level, percent, table
 
 _SHARES = {"better": "good", "equal": "open", "worse": "bad"}
 _LONGEST_ERROR = 300
@@ -24,23 +23,29 @@ Results = Mapping[str, Any]
 
 def render_page(results: Results) -> str:
     """The page for the results of a comparison. Whatever they contain is shown, never interpreted."""
-    script = _part("page.js")
-    headline, *more = words.sentences(results["summary"])
-    page = Template(_part("page.html")).substitute(
-        title=escape(results["title"]),
-        style=files("fipo_model.evaluation.page").joinpath("page.css").read_text(encoding="utf-8") + _part("page.css"),
-        policy=content_policy(script),
-        headline=sentence(headline),
-        more="".join(f"<li>{sentence(text)}</li>" for text in more),
-        scores=_scores(results),
-        costs=_costs(results),
-        prompts=_prompts(results["report"]),
-        made=_made(results),
-        count=f"{len(results['rows']):,}",
-        data=script_json({"rows": [_row(record, results["summary"]) for record in results["rows"]]}),
-        script=script,
+    summary, rows = results["summary"], results["rows"]
+    listed = listing(
+        "rows",
+        len(rows),
+        search="Search inputs, references, outputs and errors",
+        none="No row was run.",
+        filters={"change": "Became"},
     )
-    return page.encode("utf-8", "replace").decode("utf-8")
+    parts = [
+        Section("scores", "How both chains scored", _scores(results)),
+        Section("prompts", "What became of the prompts", _prompts(results["report"])),
+        Section("costs", "Time and tokens", _costs(results)),
+        Section("rows", "Row by row", listed),
+        Section("made", "How it was made", _made(results)),
+    ]
+    return document(
+        results["title"],
+        words.sentences(summary),
+        parts,
+        style=_part("page.css"),
+        script=_part("page.js"),
+        data={"rows": [_row(record, summary) for record in rows]},
+    )
 
 
 def _part(name: str) -> str:
@@ -119,7 +124,7 @@ def _costs(results: Results) -> str:
 
 
 def _prompts(report: Mapping[str, Any]) -> str:
-    parts = []
+    parts = [f'<p class="note">{LEGEND}</p>']
     for change in report["changes"]:
         detail = f" ({escape(change['detail'])})" if change["detail"] else ""
         parts.append(

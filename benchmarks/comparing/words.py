@@ -5,8 +5,8 @@ from typing import Any
 
 from comparing.counting import FEWEST_DIFFERING
 from comparing.running import SIDES
-from fipo_model.evaluation.page.figures import say_interval
-from fipo_model.evaluation.page.markup import NOT_MEASURED, is_measured, level, percent, points, signed
+from fipo_model.pages.figures import say_interval
+from fipo_model.pages.markup import NOT_MEASURED, is_measured, level, percent, points, signed
 
 NOT_REPORTED = "not reported"
 Summary = Mapping[str, Any]

@@ -3,20 +3,26 @@
 import math
 from collections.abc import Iterator, Mapping
 from html import escape
-from importlib.resources import files
-from pathlib import Path
-from string import Template
 from typing import Any
 
 from fipo_model.evaluation.page import sections
-from fipo_model.evaluation.page.figures import figure, ticks
-from fipo_model.evaluation.page.markup import content_policy, is_measured, percent, sentence, table
+from fipo_model.pages.document import Section, document
+from fipo_model.pages.figures import figure, ticks
+from fipo_model.pages.markup import is_measured, percent, table
 from optimizers.contenders import CONTENDERS, FIPO_ROWS
 from optimizers.words import HEADER, sentences, table_rows
 
 Results = Mapping[str, Any]
 Records = Mapping[str, Mapping[str, Any]]
 
+_STYLE = """
+.plot svg { width: 100%; height: 20rem; overflow: visible; font-size: .8rem; }
+.plot line { stroke: currentColor; opacity: .45; }
+.plot line.axis { opacity: .8; }
+.plot text { fill: currentColor; }
+.plot circle { fill: none; stroke: currentColor; stroke-width: 2; }
+.plot .own circle { fill: currentColor; }
+"""
 _LEFT, _FIRST, _RIGHT, _TOP, _BOTTOM = 8.0, 12.0, 84.0, 6.0, 88.0
 """Per cent of a picture that the plot takes; the first dots stand clear of the axis, and the names of the last ones to
 the right of the plot."""
@@ -26,19 +32,15 @@ _LABEL_GAP = 5.5
 
 def render_page(results: Results, records: Records) -> str:
     """The page for a comparison. Whatever the records contain is shown, never interpreted."""
-    headline, *more = sentences(results["summary"])
     tasks = results["summary"]["tasks"]
-    page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8")).substitute(
-        style=files("fipo_model.evaluation.page").joinpath("page.css").read_text(encoding="utf-8"),
-        policy=content_policy(""),
-        headline=sentence(headline),
-        more="".join(f"<li>{sentence(text)}</li>" for text in more),
-        pictures="".join(_picture(task, rows) for task, rows in tasks.items()),
-        tables="".join(table(task, HEADER, table_rows(rows)) for task, rows in tasks.items()),
-        programs="".join(_programs(task, records) for task in tasks),
-        made=_made(results),
-    )
-    return page.encode("utf-8", "replace").decode("utf-8")
+    tables = (table(task, HEADER, table_rows(rows)) for task, rows in tasks.items())
+    parts = [
+        Section("pictures", "Score against calls", "".join(_picture(task, rows) for task, rows in tasks.items())),
+        Section("tables", "Task by task", "".join(tables)),
+        Section("programs", "What came out", "".join(_programs(task, records) for task in tasks)),
+        Section("made", "How it was made", _made(results)),
+    ]
+    return document("FIPO and DSPy's optimizers", sentences(results["summary"]), parts, style=_STYLE)
 
 
 def _picture(task: str, rows: Mapping[str, Any]) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fipo_model.evaluation.page.figures import say_interval
-from fipo_model.evaluation.page.markup import is_measured, percent, points
+from fipo_model.pages.figures import say_interval
+from fipo_model.pages.markup import is_measured, percent, points
 from optimizers.contenders import CONTENDERS
 from optimizers.counting import MOST_CALLS, MOST_TIME
 

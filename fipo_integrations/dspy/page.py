@@ -1,14 +1,13 @@
 """The report of a compile as one page that needs nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
-from fipo_model.evaluation.page.examples import changed_text, outcome_in_words
-from fipo_model.evaluation.page.figures import figure, interval_chart, say_interval, span_of
-from fipo_model.evaluation.page.markup import content_policy, level, points, sentence, table
+from fipo_model.pages.changes import LEGEND, changed_text, outcome_in_words
+from fipo_model.pages.document import Section, document
+from fipo_model.pages.figures import figure, interval_chart, say_interval, span_of
+from fipo_model.pages.markup import level, points, table
 
 Report = Mapping[str, Any]
 
@@ -23,23 +22,8 @@ _OUTCOMES = {
 
 def render_page(report: Report) -> str:
     """The page for the `fipo_report` of a compiled program. Whatever its texts contain is shown, never interpreted."""
-    headline, *more = _sentences(report)
-    page = Template(_part(__package__, "page.html")).substitute(
-        style=_part("fipo_model.evaluation.page", "page.css"),
-        policy=content_policy(""),
-        headline=sentence(headline),
-        more="".join(f"<li>{sentence(text)}</li>" for text in more),
-        gain=_gain(report),
-        predictors="".join(map(_predictor, report["predictors"]))
-        or "<p>The program has none that may be rewritten.</p>",
-        trials=_trials(report),
-    )
-    # Half of a surrogate pair, which a model's reply may hold, could not be written to a file.
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-def _part(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")
+    parts = [*_gain(report), _predictors(report["predictors"]), *_trials(report.get("trials"))]
+    return document("FIPO compiled a program", _sentences(report), parts)
 
 
 def _sentences(report: Report) -> Iterator[str]:
@@ -63,10 +47,10 @@ def _sentences(report: Report) -> Iterator[str]:
         yield f"The rewrites are by {report['model']}."
 
 
-def _gain(report: Report) -> str:
+def _gain(report: Report) -> Iterator[Section]:
     gain = report.get("gain")
     if gain is None or all(row["text"] == row["naive"] for row in report["predictors"]):
-        return ""
+        return
     shares = {**gain, **{side: gain[side] / 100 for side in ("value", "low", "high")}}
     caption = (
         f"The compiled program's score less the student's, in percentage points, with its {level(gain)} interval "
@@ -74,8 +58,12 @@ def _gain(report: Report) -> str:
         "on others."
     )
     chart = interval_chart([("gain", shares)], span_of([shares], reference=0.0), reference=0.0, say=points)
-    title = f'<h2 id="gain">What was gained: {escape(say_interval(shares, points))}</h2>'
-    return f'<section aria-labelledby="gain">{title}{figure(chart, caption)}</section>'
+    yield Section("gain", f"What was gained: {say_interval(shares, points)}", figure(chart, caption))
+
+
+def _predictors(rows: Sequence[Mapping[str, Any]]) -> Section:
+    shown = "".join(map(_predictor, rows)) or "<p>The program has none that may be rewritten.</p>"
+    return Section("predictors", "What became of the instructions", f'<p class="note">{LEGEND}</p>{shown}')
 
 
 def _predictor(row: Mapping[str, Any]) -> str:
@@ -93,18 +81,15 @@ def _outcome(outcome: str) -> str:
     return _OUTCOMES.get(outcome) or outcome_in_words(outcome)
 
 
-def _trials(report: Report) -> str:
-    trials = report.get("trials")
+def _trials(trials: Sequence[Mapping[str, Any]] | None) -> Iterator[Section]:
     if not trials:
-        return ""
+        return
     rows = [
         (number, _changes(trial["changed"]), f"{trial['score']:g} %", trial["examples"], trial["failed"])
         for number, trial in enumerate(trials, 1)
     ]
-    shown = table(
-        "In their order", ("trial", "instructions that are not the student's", "score", "examples", "failed"), rows
-    )
-    return f'<section aria-labelledby="trials"><h2 id="trials">What was tried</h2>{shown}</section>'
+    header = ("trial", "instructions that are not the student's", "score", "examples", "failed")
+    yield Section("trials", "What was tried", table("In their order", header, rows))
 
 
 def _changes(changed: Mapping[str, str]) -> str:

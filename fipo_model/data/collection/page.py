@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: what became of the records, in plots, numbers and examples."""
+"""The report as one page: what became of the records, in plots, numbers and examples."""
 
 import base64
 import io
@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import islice
-from string import Template
 from typing import Any
 
 from fipo_model.data.collection.cases import Case
 from fipo_model.data.collection.report import lengths_of
 from fipo_model.errors import explain_missing
+from fipo_model.pages.document import Section, document
+from fipo_model.pages.markup import table
 
 with explain_missing("train", "matplotlib"):
     import matplotlib
@@ -22,45 +23,27 @@ _PAIRS_SHOWN = 5
 _LONGEST_TEXT = 1200
 _GOOD, _OPEN, _BAD = "#2a7f62", "#8d99ae", "#c8553d"
 
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2430; background: #fff; max-width: 56rem; margin: 2rem auto; \
-padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; } h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #566; font-size: .9rem; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem 1.2rem .2rem 0; vertical-align: top; }
-tr { border-bottom: 1px solid #e3e6ea; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
-dl { margin: 0 0 1.2rem; } dt { color: #566; font-size: .85rem; margin-top: .4rem; }
-dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f6f8; padding: .4rem .6rem; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p>$summary</p>
-$body
-</body>
-</html>
-""")
+_STYLE = """
+img { max-width: 100%; height: auto; }
+dl { margin: 0 0 1.2rem; } dt { color: var(--soft); font-size: .85rem; margin-top: .4rem; }
+dd { margin: 0; white-space: pre-wrap; background: var(--sheet); padding: .4rem .6rem; }
+"""
 
 
 def render_page(report: Mapping[str, Any], cases: Sequence[Case], title: str) -> str:
     """The page for a report and the records it is about. Whatever they contain is shown, never interpreted."""
-    body = [
-        *("<h2>What became of the records</h2>", _outcomes_figure(report)),
-        *("<h2>What the judge said</h2>", _judge_figure(report["judge"])),
-        *("<h2>How long the texts are</h2>", _lengths_figure(lengths_of(cases))),
-        *("<h2>What it took</h2>", _calls_table(report["calls"])),
-        *("<h2>Pairs</h2>", *_pairs(cases)),
-        *("<h2>Failures, one for each reason</h2>", *_failures(cases)),
-        *("<h2>Every reason to fail</h2>", _table(("reason", "records"), report["failed"].items())),
-        *("<h2>Settings</h2>", _table(("setting", "value"), (report["settings"] or {}).items())),
+    reasons = table("Every reason to fail", ("reason", "records"), report["failed"].items())
+    settings = table("Settings", ("setting", "value"), (report["settings"] or {}).items())
+    parts = [
+        Section("outcomes", "What became of the records", _outcomes_figure(report)),
+        Section("judge", "What the judge said", _judge_figure(report["judge"])),
+        Section("lengths", "How long the texts are", _lengths_figure(lengths_of(cases))),
+        Section("calls", "What it took", _calls_table(report["calls"])),
+        Section("pairs", "Pairs", "".join(_pairs(cases))),
+        Section("failures", "Failures, one for each reason", "".join(_failures(cases)) + reasons),
+        Section("settings", "Settings", settings),
     ]
-    return _PAGE.substitute(title=escape(title), summary=escape(_summary(report)), body="\n".join(body))
+    return document(title, [_summary(report)], parts, style=_STYLE)
 
 
 def _summary(report: Mapping[str, Any]) -> str:
@@ -143,19 +126,7 @@ def _calls_table(calls: Mapping[str, Any]) -> str:
         for stage, spent in calls["by_stage"].items()
     ]
     rows.append(("together", *(sum(row[column] for row in rows) for column in (1, 2, 3))))
-    return _table(("stage", "calls", "tokens of prompts", "tokens of replies"), rows)
-
-
-def _table(header: Sequence[str], rows: Any) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: object) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return f'<td class="number">{text}</td>' if is_number else f"<td>{escape(text)}</td>"
+    return table("Calls of models", ("stage", "calls", "tokens of prompts", "tokens of replies"), rows)
 
 
 def _pairs(cases: Sequence[Case]) -> Iterator[str]:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from fipo_model.evaluation.page.examples import outcome_in_words
-from fipo_model.evaluation.page.figures import figure, interval_chart, legend, say_interval, share_chart, span_of
-from fipo_model.evaluation.page.markup import NOT_MEASURED, is_measured, level, percent, points, signed, table
+from fipo_model.pages.changes import outcome_in_words
+from fipo_model.pages.figures import figure, interval_chart, legend, say_interval, share_chart, span_of
+from fipo_model.pages.markup import NOT_MEASURED, is_measured, level, percent, points, signed, table
 
 _SHARES = {"better": "good", "left alone": "open", "worse": "bad"}
 _DOTS = "a filled dot: the interval leaves {line} out; a hollow dot: it includes {line}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fipo_model.evaluation.page.markup import is_measured, level, percent, points, signed
+from fipo_model.pages.markup import is_measured, level, percent, points, signed
 
 CONTROLS = ("identity", "repeat", "untrained", "reference")
 """Systems that are there to be compared with: what is summed up is another one, if there is one."""

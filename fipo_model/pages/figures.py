@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from fipo_model.evaluation.page.markup import NOT_MEASURED, Interval, is_measured, level, percent
+from fipo_model.pages.markup import NOT_MEASURED, Interval, is_measured, level, percent
 
 _MARGIN = 3.0
 """Per cent left free at both ends, so that caps, dots and the texts of ticks are not cut."""

@@ -1,0 +1,78 @@
+"""What became of a prompt, in words, and what of its words."""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from html import escape
+
+LEGEND = "<ins>inserted</ins> and <del>deleted</del> words."
+"""How to read changed texts, as HTML."""
+
+Piece = tuple[str, str]
+"""A part of a text and what became of it: "=" kept, "-" deleted, "+" inserted."""
+
+OUTCOME_WORDS: Mapping[str, str] = {
+    "optimized": "rewritten",
+    "unchanged": "left alone: proposed as it is",
+    "empty": "turned down: nothing came",
+    "truncated": "turned down: cut off",
+    "template_echoed": "turned down: repeats the template",
+    "answered": "turned down: replies to the prompt",
+    "placeholder_lost": "turned down: a placeholder was lost",
+    "placeholder_invented": "turned down: a placeholder was invented",
+    "literal_lost": "turned down: a text to keep was lost",
+    "url_lost": "turned down: a URL was lost",
+    "email_lost": "turned down: an e-mail address was lost",
+    "code_lost": "turned down: code was lost",
+    "quotation_lost": "turned down: a quotation was lost",
+    "number_lost": "turned down: a number was lost",
+    "golden_leaked": "turned down: gives the golden response away",
+    "context_copied": "turned down: repeats the context",
+    "off_topic": "turned down: off the topic",
+    "too_long": "turned down: too long",
+    "repetitive": "turned down: goes round in circles",
+    "not_preferred": "turned down: not preferred to the prompt",
+}
+
+# A script written without spaces would be one word a sentence, so words of other letters than these are single signs.
+_TOKEN = re.compile(r"\s+|[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|.", re.S)
+_MOST_COMPARED = 1_000_000
+
+
+def outcome_in_words(outcome: str) -> str:
+    """What a reader is told about an outcome; a name of one's own as it is."""
+    return OUTCOME_WORDS.get(outcome, outcome.replace("_", " "))
+
+
+def differences(before: str, after: str) -> list[Piece]:
+    """What became of the words of `before`; the kept and deleted pieces are `before`, the kept and inserted `after`."""
+    if before == after:
+        return [("=", before)] if before else []
+    old, new = _TOKEN.findall(before), _TOKEN.findall(after)
+    pieces: list[Piece] = []
+    for kind, a, b, c, d in _opcodes(old, new):
+        if kind == "equal":
+            pieces.append(("=", "".join(old[a:b])))
+        else:
+            pieces += [(sign, text) for sign, text in (("-", "".join(old[a:b])), ("+", "".join(new[c:d]))) if text]
+    return pieces
+
+
+def changed_text(before: str, after: str) -> str:
+    """Both texts as one piece of HTML, with what was deleted and what was inserted."""
+    tags = {"=": "{}", "-": "<del>{}</del>", "+": "<ins>{}</ins>"}
+    marked = "".join(tags[kind].format(escape(text)) for kind, text in differences(before, after))
+    return f'<div class="text" dir="auto" tabindex="0">{marked}</div>'
+
+
+def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    if len(old) * len(new) <= _MOST_COMPARED:
+        # Spaces are junk in difflib's sense: two texts have nothing in common because both have spaces.
+        return SequenceMatcher(str.isspace, old, new, autojunk=False).get_opcodes()
+    # Comparing every word with every other takes minutes on a book; its beginning and end are compared all the same.
+    shorter = min(len(old), len(new))
+    head = next((i for i in range(shorter) if old[i] != new[i]), shorter)
+    tail = next((i for i in range(shorter - head) if old[-1 - i] != new[-1 - i]), shorter - head)
+    a, b = len(old) - tail, len(new) - tail
+    parts = [("equal", 0, head, 0, head), ("replace", head, a, head, b), ("equal", a, len(old), b, len(new))]
+    return [part for part in parts if part[1] < part[2] or part[3] < part[4]]

@@ -473,7 +473,10 @@ def test_predictors_share_what_is_left_of_the_budget():
     search = search_options(candidates=5, minibatch_size=4, max_metric_calls=24 + 2 + 2 * 24)
     with dspy.context(lm=task_lm(better_with_guidance)):
         compiled = fipo(**search).compile(Zoo(), trainset=examples(), valset=examples(ANIMALS))
-    assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "not_preferred"}
+    assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "out_of_budget"}
+    detail = compiled.fipo_report["predictors"][1]["detail"]
+    assert detail == "max_metric_calls ended the search before all its rewrites were compared"
+    assert compiled.fipo_report["stopped_by"] == "max_metric_calls"
 
 
 def test_batches_are_drawn_and_not_the_beginning_of_the_valset():

@@ -60,7 +60,7 @@ def choose(
     board = Scoreboard(asked, max_calls=max_calls)
     incumbent, *challengers = table
     order = random.Random(0).sample(range(len(table[incumbent])), len(table[incumbent]))
-    chosen = select(board, incumbent, challengers, order=order, minibatch=minibatch, significance=significance)
+    chosen, _ = select(board, incumbent, challengers, order=order, minibatch=minibatch, significance=significance)
     return chosen, asked
 
 
@@ -208,8 +208,9 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
         return asked(questions)
 
     board = Scoreboard(slowly, max_seconds=limit, clock=lambda: now[0])
-    chosen = select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2)
+    chosen, ended_by = select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2)
     assert now[0] <= limit
+    assert ended_by == ("max_seconds" if limit < 13 else None)
     assert chosen == "0" or board.has(chosen, range(20))
     # The incumbent, five arms on a batch, three on the next, then twice the finalists one after the other.
     assert chosen == ("0" if limit < 12 else "1")
@@ -222,7 +223,7 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
 def test_as_many_arms_are_asked_for_together_as_may_run_at_once(runs_at_once, groups):
     asked = Asked({"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}})
     board = Scoreboard(asked, runs_at_once=runs_at_once)
-    assert select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2) == "1"
+    assert select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2) == ("1", None)
     assert asked.groups == groups
     assert len(asked.pairs) == len(set(asked.pairs)) == board.calls == 20 + 5 * 4 + 3 * 4 + 2 * 12
 
@@ -231,8 +232,8 @@ def test_calls_made_elsewhere_count():
     board = Scoreboard(Asked({"0": [1.0] * 10}), max_calls=10)
     board.charge(3)
     assert board.calls_left == 7
-    assert not board.measure(["0"], range(10))
-    assert board.measure(["0"], range(7))
+    assert board.measure(["0"], range(10)) == "max_calls"
+    assert board.measure(["0"], range(7)) is None
     assert (board.calls, board.calls_left) == (10, 0)
 
 

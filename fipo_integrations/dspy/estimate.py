@@ -1,13 +1,13 @@
 """What a compile will cost, before anything runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dspy
 
 from fipo_integrations.dspy.instructions import Protected, Target
-from fipo_integrations.dspy.programs import named_predictors
+from fipo_integrations.dspy.programs import all_predictors, copied
 from fipo_integrations.dspy.rewriting import examples_needed, requests_needed
 from fipo_integrations.dspy.search import SearchSettings
 from fipo_integrations.dspy.selection import cost, schedule
@@ -55,7 +55,7 @@ def estimate(
     else:
         metric_calls = _metric_calls(settings, len(usable), len(trainset), len(devset))
     runs = metric_calls + traced
-    predictors = named_predictors(student)
+    predictors = all_predictors(copied(student))
     replies = requests_needed(settings.candidates) if devset is not None else optimizer.candidates if optimizer else 1
     judged = devset is None and optimizer is not None and optimizer.judge is not None
     return Estimate(
@@ -77,8 +77,8 @@ def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devs
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
 
 
-def _tokens_per_run(predictors: Mapping[str, Any], examples: Sequence[dspy.Example]) -> int:
-    signatures = [predictor.signature for predictor in predictors.values()]
+def _tokens_per_run(predictors: Sequence[Any], examples: Sequence[dspy.Example]) -> int:
+    signatures = [predictor.signature for predictor in predictors]
     texts = [signature.instructions + str(signature.fields) for signature in signatures]
     shown = sum(len(str(value)) for example in examples for value in example.values()) // max(1, len(examples))
     return sum(len(text) + shown for text in texts) // _CHARACTERS_PER_TOKEN

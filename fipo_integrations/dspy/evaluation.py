@@ -50,7 +50,7 @@ class Metric:
             self.errors.append(error)
             raise
         try:
-            score = float(value)
+            score = float("" if isinstance(value, str | bytes) else value)  # the text "0.5" is none, either
         except (TypeError, ValueError) as error:
             self.misuse = InputError(f"{self._returned(value)}, not {type(value).__name__}")
             raise self.misuse from error

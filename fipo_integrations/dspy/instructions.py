@@ -1,12 +1,15 @@
 """What of a program's instructions may be rewritten, what the rewriter is shown beside it, and what it may not say."""
 
 import inspect
+import itertools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
 import dspy
+from dspy.adapters.types.tool import ToolCalls
 from dspy.adapters.utils import get_annotation_name
 
 from fipo_integrations.dspy.programs import named_predictors
@@ -43,7 +46,7 @@ class Target:
     known: frozenset[str] = frozenset()
     """The names a rewrite may put in backticks."""
     choices: tuple[tuple[str, ...], ...] = ()
-    """For each output field of a `Literal` type, its values. The context names them."""
+    """For each output field with a `Literal` or an Enum in its type, the values. The context names them."""
 
     @classmethod
     def of(
@@ -134,11 +137,34 @@ def _target(name: str, predictor: Any, agents: dict[int, Any]) -> Target | Prote
 
 def _described(name: str, text: str, signature: type[dspy.Signature]) -> Target:
     """An instruction about the fields of `signature`."""
-    types = {field: info.annotation for field, info in signature.fields.items()}
-    literals = {field: get_args(one) for field, one in types.items() if get_origin(one) is Literal}
-    known = {*signature.fields, *(value for values in literals.values() for value in values)}
-    choices = [tuple(map(str, values)) for field, values in literals.items() if field in signature.output_fields]
+    values = {field: tuple(_values(info.annotation)) for field, info in signature.fields.items()}
+    known = {*signature.fields, *itertools.chain.from_iterable(values.values())}
+    choices = [values[field] for field in signature.output_fields if values[field]]
     return Target.of(name, text, context=_describe_fields(signature), known=known, choices=choices)
+
+
+def _values(annotation: Any) -> Iterator[str]:
+    """The values that a field's type names, itself or what it is made of: those of a Literal or an Enum."""
+    if get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    elif isinstance(annotation, type) and issubclass(annotation, Enum):
+        yield from (str(member.value) for member in annotation)
+    else:
+        for part in get_args(annotation):
+            yield from _values(part)
+
+
+def _mentions(annotation: Any, wanted: type) -> bool:
+    return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
+
+
+def _calls_tools(signature: type[dspy.Signature]) -> bool:
+    """Whether it is about tools, by the names of its outputs or by the types of its fields."""
+    return (
+        not _PROTOCOL_OUTPUTS.isdisjoint(signature.output_fields)
+        or any(_mentions(field.annotation, ToolCalls) for field in signature.output_fields.values())
+        or any(_mentions(field.annotation, dspy.Tool) for field in signature.input_fields.values())
+    )
 
 
 def has_unknown_protocol(text: str) -> bool:
@@ -170,7 +196,7 @@ def _describe_fields(signature: type[dspy.Signature]) -> str:
 def _protocol_predictors(program: dspy.Module) -> dict[int, Any]:
     """The predictors whose instructions are an agent's protocol, by id: each with the signature of its task."""
     own = program.predictors()
-    agents = {id(p): p.signature for p in own if not _PROTOCOL_OUTPUTS.isdisjoint(p.signature.output_fields)}
+    agents = {id(p): p.signature for p in own if _calls_tools(p.signature)}
     modules: Any = program.named_sub_modules(type_=dspy.Module)
     for _, module in modules:
         parts = {part for owner in type(module).__mro__ for part in _PROTOCOLS.get(owner.__name__, ())}

@@ -1,9 +1,10 @@
 """What a compile has paid for, on disk as it comes, so that one that is killed goes on where it was."""
 
+import itertools
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,18 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     if whole < len(content):
         os.truncate(path, whole)
     try:
-        return [json.loads(line) for line in content[:whole].splitlines()]
+        lines = [json.loads(line) for line in content[:whole].splitlines()]
     except ValueError as error:
         raise InputError(f"{path} is not a file of one JSON object a line: {error}. Use another log_dir.") from error
+    if not all(isinstance(line, dict) and line.keys() == keys for line, keys in zip(lines, _keys(), strict=False)):
+        raise InputError(f"{path} is not the journal of a compile. Use another log_dir.")
+    return lines
+
+
+def _keys() -> Iterator[set[str]]:
+    """What the first line has, and what all the others have."""
+    yield {"settings"}
+    yield from itertools.repeat({"key", "value"})
 
 
 def _short(value: object) -> str:

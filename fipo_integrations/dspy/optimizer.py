@@ -71,10 +71,12 @@ class FIPO(Teleprompter):
             raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
         if predictors is not None and len(set(predictors)) < len(predictors):
             raise InputError(f"predictors names one more than once: {list(predictors)}")
+        if num_threads is not None and num_threads < 1:
+            raise InputError(f"num_threads must be at least 1, or None for dspy's own setting, not {num_threads}")
         self.optimizer = optimizer
         self.metric = metric
         self.search = search or SearchSettings()
-        self.predictors = None if predictors is None else list(predictors)
+        self.predictors = None if predictors is None else sorted(predictors)
         self.num_threads = num_threads
         self.display_progress = display_progress
         self.callbacks: list[Any] = []
@@ -109,6 +111,8 @@ class FIPO(Teleprompter):
         """
         if teacher is not None:
             logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
+        if not isinstance(student, dspy.Module):
+            raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r}")
         chosen = targets(student, self.predictors)
         for name in frozen_names(student):
             logger.info("%s is compiled already and stays as it is", name)
@@ -209,10 +213,9 @@ class FIPO(Teleprompter):
             num_threads=self.num_threads,
         )
         best = search.run()
-        written = {"model": self._rewriter.name, **report.search_report(search, best)}
-        compiled = self._finished(variants.program(best), written)
-        attach(compiled, **report.statistics(search, best, written))
-        return compiled
+        written, compiled = report.search_report(search, best), variants.program(best)
+        written["attached"] = attach(compiled, **report.statistics(search, best, written))
+        return self._finished(compiled, written)
 
     def _settings(
         self, program: dspy.Module, metric: Metric, examples: dict[str, list[dspy.Example]]
@@ -224,7 +227,7 @@ class FIPO(Teleprompter):
         optimizer, search = self.optimizer, self.search
         return {
             **identity(program),
-            **{name: digest([example.toDict() for example in own]) for name, own in examples.items()},
+            **{name: digest([[one, sorted(one.inputs().keys())] for one in own]) for name, own in examples.items()},
             "metric": metric.name,
             "predictors": self.predictors,
             "rewriter": None if optimizer is None else f"{optimizer.generator.name} with {optimizer.template.name}",
@@ -245,9 +248,11 @@ class FIPO(Teleprompter):
 
 
 def _checked(examples: Examples, name: str) -> list[dspy.Example]:
-    """The examples as a list. Raises `InputError` for one that does not say which of its fields are inputs."""
+    """The examples as a list. Raises `InputError` for one that is none, or does not say which fields are inputs."""
     found = list(examples or ())
     for number, example in enumerate(found):
+        if not isinstance(example, dspy.Example):
+            raise InputError(f"example {number} of the {name} is a {type(example).__name__}, not a dspy.Example")
         try:
             example.inputs()
         except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import dspy
 from dspy.dsp.utils.settings import settings
+from pydantic import BaseModel
 
 from fipo_model.errors import InputError
 
@@ -21,15 +22,22 @@ _STATISTICS = frozenset({"candidate_programs", "score", "trial_logs", "total_cal
 
 
 def named_predictors(program: dspy.Module) -> dict[str, Any]:
-    """The predictors that may be changed, by their names; those of a compiled sub-module are hidden by DSPy.
+    """The predictors that may be changed, by their names: those of a compiled sub-module, and such ones, may not.
 
     Raises `InputError` where two of them go by one name: DSPy could not save such a program either.
     """
-    named = program.named_predictors()
+    # DSPy hides the predictors of a compiled module, and does not hide a compiled predictor.
+    named = [(name, one) for name, one in program.named_predictors() if one is program or not one._compiled]
     names = [name for name, _ in named]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"the program has two predictors called {twice[0]!r}: rename one of the attributes")
     return dict(named)
+
+
+def all_predictors(program: dspy.Module) -> list[Any]:
+    """The predictors of the program and of its sub-modules, compiled or not."""
+    found: Any = program.named_sub_modules(type_=dspy.Predict)
+    return [predictor for _, predictor in found]
 
 
 def frozen_names(program: dspy.Module) -> list[str]:
@@ -41,7 +49,7 @@ def frozen_names(program: dspy.Module) -> list[str]:
 def copied(program: dspy.Module) -> dspy.Module:
     """A deep copy that shares language models, and what cannot be copied, with the original.
 
-    It is without what an earlier optimizer attached.
+    It is without what an earlier optimizer attached. Raises `InputError` for a program that gives no copy of itself.
     """
     # A copy of a model that runs in this process would be a copy of its weights. And where anything cannot be copied, a
     # lock or a connection, DSPy's own deepcopy goes piece by piece and splits predictors that are shared.
@@ -53,17 +61,32 @@ def copied(program: dspy.Module) -> dspy.Module:
         logger.debug("parts of the program cannot be copied", exc_info=True)
         leaves = (part for part in parts if not isinstance(part, dspy.Module | list | tuple | dict))
         shared |= {id(part): part for part in leaves if not _can_be_copied(part, shared)}
-        twin = copy.deepcopy(program, shared)
-    own = vars(twin)
-    # Numbers about other instructions; and candidates with candidates of their own would double at every compile.
-    candidates: Any = own.get("candidate_programs")
-    if _are_candidates(candidates):
-        scores = {candidate.get("score") for candidate in candidates}
-        for name in _STATISTICS & own.keys():
-            if name != "score" or own[name] in scores:  # a program may well have a number of its own by that name
-                del own[name]
-    own.pop("fipo_report", None)
+        try:
+            twin = copy.deepcopy(program, shared)
+        except Exception as error:
+            raise InputError(f"the program cannot be copied: {type(error).__name__}: {error}") from error
+    originals = {id(predictor) for predictor in program.predictors()}
+    if own := [name for name, predictor in twin.named_predictors() if id(predictor) in originals]:
+        raise InputError(
+            f"a copy of the program shares the predictor {own[0]!r} with it, so that other instructions could not be "
+            "tried without changing yours: does a module define __deepcopy__?"
+        )
+    _forget_statistics(vars(twin))
     return twin
+
+
+def _forget_statistics(own: dict[str, Any]) -> None:
+    """Remove what an optimizer attached: numbers about other instructions, and candidates, which have their own."""
+    report = own.pop("fipo_report", None)
+    candidates = own.get("candidate_programs")
+    if not isinstance(candidates, list) or not all(isinstance(one, dict) and "program" in one for one in candidates):
+        return
+    # What FIPO did not attach is the program's own. DSPy's optimizers do not tell, and replace what there was.
+    attached = report.get("attached") if isinstance(report, dict) else None
+    scores = [one.get("score") for one in candidates]
+    for name in attached or (_STATISTICS & own.keys()):
+        if name != "score" or own.get(name) in scores:  # COPRO attaches none
+            own.pop(name, None)
 
 
 def _can_be_copied(value: object, shared: dict[int, Any]) -> bool:
@@ -73,10 +96,6 @@ def _can_be_copied(value: object, shared: dict[int, Any]) -> bool:
         logger.info("the copy of the program shares what cannot be copied: %s", type(value).__name__, exc_info=True)
         return False
     return True
-
-
-def _are_candidates(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) and "program" in one for one in value)
 
 
 def with_texts(program: dspy.Module, texts: Mapping[str, str]) -> dspy.Module:
@@ -106,32 +125,63 @@ def executed(run: Callable[[], _Result]) -> _Result:
             logger.debug("another thread's evaluation began in the same instant; beginning anew", exc_info=True)
 
 
-def attach(program: dspy.Module, **statistics: object) -> None:
-    """Set attributes, unless the program has one of its own by that name: a predictor may well be called `score`."""
-    for name, value in statistics.items():
-        if name in vars(program) or hasattr(type(program), name):
-            logger.warning("the program has a %r of its own, which stays; see its fipo_report instead", name)
-        else:
-            setattr(program, name, value)
+def attach(program: dspy.Module, **statistics: object) -> list[str]:
+    """Set attributes, unless the program has one of its own by that name: a predictor may well be called `score`.
+
+    The names of those that were set.
+    """
+    taken = [name for name in statistics if name in vars(program) or hasattr(type(program), name)]
+    for name in taken:
+        logger.warning("the program has a %r of its own, which stays; see its fipo_report instead", name)
+    free = [name for name in statistics if name not in taken]
+    for name in free:
+        setattr(program, name, statistics[name])
+    return free
 
 
 def digest(value: object) -> str:
-    """A short name for plain data that is the same in every process. Other things count by their type alone."""
-    text = json.dumps(value, sort_keys=True, default=_plain)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    """A short name for data that is the same in every process.
+
+    What has no other text than its place in memory counts by its type alone.
+    """
+    return hashlib.sha256(json.dumps(_plain(value)).encode("utf-8")).hexdigest()[:16]
 
 
 def _plain(value: Any) -> object:
+    """The value as what JSON can say, whatever its keys are."""
     if isinstance(value, dspy.Example):
-        return value.toDict()
-    if isinstance(value, set | frozenset | tuple):
-        return sorted(map(str, value))
-    return str(value) if isinstance(value, bytes) else type(value).__qualname__
+        return _plain(value.toDict())
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump())
+    if isinstance(value, Mapping):
+        return sorted([repr(key), _plain(own)] for key, own in value.items())
+    if isinstance(value, set | frozenset):
+        return sorted(json.dumps(_plain(own)) for own in value)
+    if isinstance(value, list | tuple):
+        return [_plain(own) for own in value]
+    text = repr(value)
+    return type(value).__qualname__ if " at 0x" in text else text
 
 
 def identity(program: dspy.Module) -> dict[str, str]:
-    """What tells one student from another when a compile is resumed, in digests, and its models by name."""
-    named = named_predictors(program)
-    state = {name: [one.signature.dump_state(), one.demos, one.config] for name, one in named.items()}
-    models = sorted({getattr(one.lm or settings.lm, "model", "none") for one in named.values()})
-    return {"student": digest([type(program).__qualname__, state]), "task_models": ", ".join(models)}
+    """What tells one student from another when a compile is resumed, in digests, and its models by name.
+
+    Of the program that is its predictors, those of compiled sub-modules too; not its code or its other attributes.
+    """
+    predictors = all_predictors(program)
+    state = [[one.signature.dump_state(), _types(one.signature), one.demos, one.config] for one in predictors]
+    lms = [one.lm or settings.lm for one in predictors]
+    return {
+        "student": digest([type(program).__qualname__, sorted(named_predictors(program)), state]),
+        "task_models": ", ".join(sorted({getattr(lm, "model", "none") for lm in lms})),
+        "task_settings": digest([type(settings.adapter).__qualname__, *map(_generation, lms)]),
+    }
+
+
+def _types(signature: type[dspy.Signature]) -> dict[str, str]:
+    return {name: repr(field.annotation) for name, field in signature.fields.items()}
+
+
+def _generation(lm: Any) -> dict[str, Any]:
+    """How a model is asked, without who asks: a key may change while a compile is stopped."""
+    return {name: own for name, own in getattr(lm, "kwargs", {}).items() if name != "api_key"}

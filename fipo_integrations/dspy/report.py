@@ -1,6 +1,7 @@
 """What became of a program's instructions, and what it cost: plain data, and in log_dir also a page."""
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,8 @@ from fipo_model.errors import InputError
 
 _REPORT, _PAGE = "report.json", "report.html"
 
+_LIMITS = {"max_calls": "max_metric_calls", "max_seconds": "max_seconds"}
+
 Row = dict[str, Any]
 """An entry of `fipo_report["predictors"]`: name, naive, text, outcome, detail, candidates."""
 
@@ -26,7 +29,7 @@ def write_report(directory: str | Path | None, report: Mapping[str, Any]) -> Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in ((_REPORT, json.dumps(report, indent=2) + "\n"), (_PAGE, render_page(report))):
-            part = folder / f".{name}.part"
+            part = folder / f".{name}.{threading.get_native_id()}.part"
             part.write_text(text, encoding="utf-8")
             part.replace(folder / name)
     except OSError as error:
@@ -64,8 +67,10 @@ def _search_rows(search: Search, best: str) -> list[Row]:
         row["text"] = texts[row["name"]]
         if row["text"] != row["naive"]:
             row["outcome"], row["detail"] = "optimized", ""
-        elif row["name"] in search.skipped:
-            row["outcome"], row["detail"] = "out_of_budget", "no metric calls or time were left to compare its rewrites"
+        elif row["name"] in search.limits:
+            limit = _LIMITS[search.limits[row["name"]]]
+            row["outcome"] = "out_of_budget"
+            row["detail"] = f"{limit} ended the search before all its rewrites were compared"
         elif accepted:
             no_lead = "no rewrite got a higher score without more failures"
             row["outcome"], row["detail"] = "not_preferred", search.unsure.get(row["name"], no_lead)
@@ -77,6 +82,7 @@ def search_report(search: Search, best: str) -> dict[str, Any]:
     student, compiled = search.scores(search.start), search.scores(best)
     gain = paired_interval(compiled, student, seed=search.settings.seed)
     return {
+        "model": search.model,
         "predictors": _search_rows(search, best),
         "seed": search.settings.seed,
         "scores": {"student": _summary(student), "compiled": _summary(compiled)},
@@ -93,7 +99,7 @@ def search_report(search: Search, best: str) -> dict[str, Any]:
         ],
         "metric_calls": search.board.calls,
         "metric_calls_resumed": search.variants.resumed,
-        "stopped_by": "max_seconds" if search.board.is_out_of_time else "max_metric_calls" if search.skipped else None,
+        "stopped_by": next((_LIMITS[limit] for limit in search.limits.values()), None),
     }
 
 

@@ -1,6 +1,7 @@
 """What predictors said on training examples, and what they should have said: silver and golden responses."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -37,15 +38,22 @@ def traced_runs(
     num_threads: int | None,
 ) -> list[Run | None]:
     """Run the program on each example under its own language model; None where it, or the metric, failed."""
-    names = {id(predictor): name for name, predictor in named_predictors(program).items()}
+    named = named_predictors(program)
+    names = {id(predictor): name for name, predictor in named.items()}
+    # BestOfN and Refine run copies of a module, whose predictors have the same signatures.
+    signatures = Counter(id(predictor.signature) for predictor in named.values())
+    by_signature = {id(one.signature): name for name, one in named.items() if signatures[id(one.signature)] == 1}
+
+    def name_of(predictor: Any) -> str | None:
+        return names.get(id(predictor)) or by_signature.get(id(predictor.signature))
 
     def run(example: dspy.Example) -> Run:
         with dspy.context(trace=[]):
             prediction = program(**example.inputs())
             steps = [
-                (names[id(predictor)], {field: str(value) for field, value in outputs.items()})
+                (name, {field: str(value) for field, value in outputs.items()})
                 for predictor, _, outputs in settings.trace
-                if id(predictor) in names
+                if (name := name_of(predictor)) is not None
             ]
         return Run(score=None if score is None else score(example, prediction), steps=steps)
 
@@ -74,7 +82,7 @@ def responses(
     found = {
         name: Responses(golden=text) if succeeded else Responses(silver=text) for name, text in said.items() if text
     }
-    labels = dict(example.labels().items())
+    labels = {field: value for field, value in example.labels().items() if value is not None}
     fields = {name: set(one.signature.output_fields) for name, one in named_predictors(program).items()}
     able = [name for name, outputs in fields.items() if outputs & labels.keys()]
     called = [name for name, _ in run["steps"] if name in able] if run else []

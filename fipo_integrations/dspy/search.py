@@ -1,5 +1,6 @@
 """Compiling with a metric: candidates for each predictor, chosen by successive halving, one predictor after another."""
 
+import itertools
 import logging
 import math
 import random
@@ -14,9 +15,10 @@ from dspy.dsp.utils.settings import settings
 from fipo_integrations.dspy.evaluation import Metric, Variants
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.journal import Journal
+from fipo_integrations.dspy.programs import copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import Rewriter, examples_needed, propose
-from fipo_integrations.dspy.selection import Score, Scoreboard, beats, chance, mean, select
+from fipo_integrations.dspy.selection import Limit, Score, Scoreboard, beats, chance, mean, select
 from fipo_model.errors import InputError
 
 logger = logging.getLogger("fipo.dspy")
@@ -76,8 +78,10 @@ class Search:
     settings: SearchSettings
     num_threads: int | None
     proposals: dict[str, list[dict[str, str]]] = field(default_factory=dict, init=False)
-    skipped: set[str] = field(default_factory=set, init=False)
-    """The predictors for whose candidates the budget did not suffice."""
+    limits: dict[str, Limit] = field(default_factory=dict, init=False)
+    """By the names of the predictors whose candidates were not all compared: what ended it."""
+    model: str | None = field(default=None, init=False)
+    """The name of the model that proposed."""
     unsure: dict[str, str] = field(default_factory=dict, init=False)
     """By the names of the predictors whose rewrites lead by what chance may give: how sure that is."""
 
@@ -115,26 +119,30 @@ class Search:
     def _propose(self) -> None:
         """Ask the rewriter, unless the journal has its answers."""
         targets = [target for target in self.targets if isinstance(target, Target)]
-        if not targets or self.board.is_out_of_time:
-            return
-        seen = self._responses()
-        if "proposals" not in self.journal:
+        if self.board.is_out_of_time:
+            self.limits |= dict.fromkeys((target.name for target in targets), "max_seconds")
+        elif "proposals" in self.journal:
+            self.board.charge(self.journal["proposals"]["runs"])
+            self.variants.resumed += self.journal["proposals"]["runs"]
+        elif targets:
+            calls = self.board.calls
+            seen = self._responses()
             found = propose(
                 self.rewriter.ready(), targets, seen, candidates=self.settings.candidates, seed=self.settings.seed
             )
-            self.journal.put("proposals", found)
-        self.proposals = self.journal["proposals"]
+            runs = self.board.calls - calls
+            self.journal.put("proposals", {"model": self.rewriter.name, "by_predictor": found, "runs": runs})
+        if targets and not self.limits:
+            self.model, self.proposals = (self.journal["proposals"][key] for key in ("model", "by_predictor"))
 
     def _responses(self) -> list[dict[str, Responses]]:
         """What the student said on a few training examples, where it may be run, and their labels."""
-        room = self.board.calls_left - len(self.everything)  # at least one candidate is to be measured on all examples
         chosen = drawn(self.trainset, examples_needed(self.settings.candidates), seed=self.settings.seed)
-        if self.settings.student_responses is False:
-            runs: list[Run | None] = [None] * len(chosen)
-        else:
-            chosen = chosen[: math.floor(max(0, min(room, len(chosen))))]
-            self.board.charge(len(chosen))
-            runs = self._remembered_runs(chosen)
+        room = self.board.calls_left - len(self.everything)  # at least one candidate is to be measured on all examples
+        affordable = 0 if self.settings.student_responses is False else min(room, len(chosen))
+        paid = chosen[: math.floor(max(0, affordable))]
+        self.board.charge(len(paid))
+        runs = [*self._remembered_runs(paid), *itertools.repeat(None, len(chosen) - len(paid))]
         threshold = self.settings.metric_threshold
         return [
             responses(self.student, self.trainset[number], run, threshold=threshold)
@@ -144,7 +152,8 @@ class Search:
     def _remembered_runs(self, chosen: Sequence[int]) -> list[Run | None]:
         new = [number for number in chosen if f"run {number}" not in self.journal]
         examples = [self.trainset[number] for number in new]
-        found = traced_runs(self.student, examples, self.metric, num_threads=self.num_threads)
+        # On a copy: a program may change as it runs, and all candidates are copies of the student.
+        found = traced_runs(copied(self.student), examples, self.metric, num_threads=self.num_threads)
         if self.metric.misuse is not None:
             raise self.metric.misuse
         self.variants.resumed += len(chosen) - len(new)
@@ -163,12 +172,12 @@ class Search:
         arms = [self.variants.add({**texts, target.name: target.instruction(text)}) for text in self._accepted(target)]
         left, count = self.board.calls_left, len(self.everything)
         if left < count or self.board.is_out_of_time:
-            self.skipped.add(target.name)
+            self.limits[target.name] = "max_calls" if left < count else "max_seconds"
             return best
         order = random.Random(f"{self.settings.seed} {target.name}").sample(self.everything, count)
         # A fair share of what is left, but enough to compare one candidate.
         share = math.inf if left == math.inf else max(left // predictors_left, count)
-        chosen = select(
+        chosen, limit = select(
             self.board,
             best,
             arms,
@@ -177,6 +186,8 @@ class Search:
             significance=self.settings.significance,
             calls=share,
         )
+        if limit:
+            self.limits[target.name] = limit
         if chosen == best and (doubt := self._doubt(best, arms)) is not None:
             self.unsure[target.name] = doubt
         logger.info("%s: %s", target.name, "kept as it is" if chosen == best else "a rewrite is better")

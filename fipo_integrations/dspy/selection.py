@@ -13,7 +13,9 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
+Limit = Literal["max_calls", "max_seconds"]
 Score = float | None
 """What an arm got on an example, higher is better; None if it failed there, which counts as 0, as in DSPy."""
 Question = tuple[str, list[int]]
@@ -110,22 +112,24 @@ class Scoreboard:
         """Count calls that were made elsewhere against the budget."""
         self.calls += calls
 
-    def measure(self, arms: Sequence[str], examples: Sequence[int]) -> bool:
-        """Have the arms scored on the examples they have no score for yet; False if the budget does not allow it."""
+    def measure(self, arms: Sequence[str], examples: Sequence[int]) -> Limit | None:
+        """Have the arms scored on the examples they have no score for yet; if the budget does not allow it, why not."""
         missing = {arm: [one for one in examples if (arm, one) not in self._scores] for arm in arms}
         questions = [(arm, new) for arm, new in missing.items() if new]
         size = max(1, self._runs_at_once // max((len(new) for _, new in questions), default=1))
         for start in range(0, len(questions), size):
             group = questions[start : start + size]
             calls = sum(len(new) for _, new in group)
-            if calls > self.calls_left or self.is_out_of_time:
-                return False
+            if calls > self.calls_left:
+                return "max_calls"
+            if self.is_out_of_time:
+                return "max_seconds"
             self.calls += calls
             for (arm, new), scores in zip(group, self._evaluate(group), strict=True):
                 self._scores |= {(arm, one): score for one, score in zip(new, scores, strict=True)}
                 got = self.scores(arm, examples)
                 self.trials.append(Trial(arm=arm, mean=mean(got), failed=got.count(None), examples=len(got)))
-        return True
+        return None
 
     def has(self, arm: str, examples: Iterable[int]) -> bool:
         """Whether the arm has been scored on all these examples."""
@@ -134,6 +138,13 @@ class Scoreboard:
     def scores(self, arm: str, examples: Iterable[int]) -> list[Score]:
         """What the arm got on these examples, all of which it must have been scored on."""
         return [self._scores[arm, example] for example in examples]
+
+
+class Choice(NamedTuple):
+    """The arm to use, and what ended the comparison before all challengers were in it, if anything did."""
+
+    arm: str
+    limit: Limit | None
 
 
 def select(
@@ -145,26 +156,29 @@ def select(
     minibatch: int,
     significance: float,
     calls: float = math.inf,
-) -> str:
-    """The arm to use: the best challenger that beats the incumbent on all examples of `order`, else the incumbent.
+) -> Choice:
+    """The best challenger that beats the incumbent on all examples of `order`, else the incumbent.
 
     Batches are the beginnings of `order`. At most `calls` scores are asked for, those for the incumbent not counted.
     A challenger that is behind after the first batch, or does not lead after a later one, goes no further.
     """
-    if not board.measure([incumbent], order):
-        return incumbent
+    if limit := board.measure([incumbent], order):
+        return Choice(incumbent, limit)
     rungs = schedule(len(challengers), examples=len(order), minibatch=minibatch, calls=min(calls, board.calls_left))
+    if sum(rung.arms for rung in rungs[:1]) < len(challengers):
+        limit = "max_calls"
     alive = list(challengers)
     for number, rung in enumerate(rungs):
         batch, alive = order[: rung.examples], alive[: rung.arms]
-        if not board.measure(alive, batch):
+        if reached := board.measure(alive, batch):
+            limit = reached
             break
         standard = board.scores(incumbent, batch)
         alive = _ranked(alive, {arm: board.scores(arm, batch) for arm in alive}, standard, may_tie=number == 0)
     standard = board.scores(incumbent, order)
     final = {arm: board.scores(arm, order) for arm in challengers if board.has(arm, order)}
     better = [arm for arm, scores in final.items() if beats(scores, standard, significance=significance)]
-    return max(better, key=lambda arm: mean(final[arm]), default=incumbent)
+    return Choice(max(better, key=lambda arm: mean(final[arm]), default=incumbent), limit)
 
 
 def _ranked(arms: list[str], got: dict[str, list[Score]], standard: list[Score], *, may_tie: bool) -> list[str]:

@@ -1,10 +1,10 @@
 """Many prompts from one JSONL file to another: streaming, and going on where an earlier run stopped.
 
 The output is the record of what is done. A run that is started again on the same files repairs a half-written last
-line, skips every id that is there, and appends: nothing is lost and nothing is done twice.
+line, skips every id that is there, and appends: nothing is lost and nothing is done twice. An id that stands for
+another prompt than before is an error: the rows there would be somebody else's.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from fipo_model import jsonl
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
 from fipo_model.optimizer import PromptOptimizer
-from fipo_model.types import OptimizationRequest, OptimizedPrompt
+from fipo_model.types import OptimizationRequest, OptimizedPrompt, check_text
 
 RowId = str | int
 
@@ -98,7 +98,7 @@ def optimize_file(
 
 
 def _waiting(
-    source: Path, done: set[RowId], tally: Tally, report: Callable[[Tally, BadRow | None], None]
+    source: Path, done: dict[RowId, int], tally: Tally, report: Callable[[Tally, BadRow | None], None]
 ) -> Iterator[Row]:
     for row in read_rows(source):
         if isinstance(row, BadRow):
@@ -106,20 +106,32 @@ def _waiting(
             report(tally, row)
         elif row.id not in done:
             yield row
+        elif done[row.id] != hash(row.request.instruction):
+            raise InputError(
+                f"the output was made from another input: there, the row with the id {row.id!r} has another prompt "
+                f"than on line {row.line} of {source}. Choose another output, or give the rows ids of their own."
+            )
 
 
 def _parse(line: int, fields: dict[str, Any]) -> Row:
     if "instruction" not in fields:
         raise InputError(f"no field 'instruction' (it has {', '.join(map(repr, fields)) or 'none'})")
-    if not isinstance(number := fields.get("id", line), str | int):
+    number = line if fields.get("id") is None else fields["id"]
+    if not isinstance(number, str | int) or isinstance(number, bool):
         raise InputError("the id must be a text or a whole number")
+    check_text("id", str(number))
     request = OptimizationRequest(
         fields["instruction"],
-        context=fields.get("context") or None,
-        silver_response=fields.get("silver_response") or None,
-        golden_response=fields.get("golden_response") or None,
+        context=_part(fields, "context"),
+        silver_response=_part(fields, "silver_response"),
+        golden_response=_part(fields, "golden_response"),
     )
     return Row(line=line, id=number, request=request)
+
+
+def _part(fields: dict[str, Any], name: str) -> Any:
+    # Data sets write "" for what is not there.
+    return None if fields.get(name) == "" else fields.get(name)
 
 
 def _encode(row: Row, result: OptimizedPrompt, seconds: float) -> bytes:
@@ -135,20 +147,19 @@ def _encode(row: Row, result: OptimizedPrompt, seconds: float) -> bytes:
     return jsonl.encode_object(fields)
 
 
-def _resume(target: Path, optimizer: PromptOptimizer) -> set[RowId]:
-    """The ids an earlier run finished, after cutting off a last line it did not finish writing."""
-    return {_finished(target, line, content, optimizer) for line, content in jsonl.finished_lines(target)}
+def _resume(target: Path, optimizer: PromptOptimizer) -> dict[RowId, int]:
+    """The ids an earlier run finished, after cutting off a last line it did not finish writing.
 
-
-def _finished(target: Path, line: int, content: bytes, optimizer: PromptOptimizer) -> RowId:
-    other = f"{target} already exists and is not this job's output"
-    try:
-        fields: dict[str, Any] = json.loads(content)
-        number: RowId = fields["id"]
-        made_with = (fields["model"], fields["template"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{other}: its line {line} is not a row written by FIPO. Choose another output.") from error
+    With each goes the hash of its naive prompt; the texts themselves would fill the memory.
+    """
     wanted = (optimizer.generator.name, optimizer.template.name)
-    if made_with != wanted:
-        raise InputError(f"{other}: it was made with {made_with}, not {wanted}. Choose another output.")
-    return number
+    done: dict[RowId, int] = {}
+    for fields in jsonl.finished_rows(target, "naive_instruction", "model", "template"):
+        made_with = (fields["model"], fields["template"])
+        if made_with != wanted:
+            raise InputError(
+                f"{target} already exists and is not this job's output: it was made with {made_with}, not {wanted}. "
+                "Choose another output."
+            )
+        done[fields["id"]] = hash(str(fields["naive_instruction"]))
+    return done

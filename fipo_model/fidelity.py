@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from fipo_model import literals
 from fipo_model.asking import asks
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
@@ -27,16 +28,6 @@ _LEAST_DISTINCT_TRIGRAMS = 0.6
 _SHORTEST_REPETITION = 30
 _SAME_LINES = 3
 
-PLACEHOLDER = re.compile(
-    r"\{\{\s*[#/^&>]?\s*[A-Za-z_][\w.]*\s*\}\}"  # {{name}}, {{#section}}
-    r"|(?<!\{)\{[A-Za-z_]\w*(?:![rsa])?(?::[^{}\n]*)?\}(?!\})"  # {name}, {name!r}, {name:>3}
-)
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'`]+")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_FENCED = re.compile(r"```[\w+-]*\n?(.*?)```", re.DOTALL)
-_INLINE_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_QUOTATION = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|«([^»\n]+)»|(?<![\w'])'([^'\n]+)'(?![\w'])")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOPIC_WORD = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u052f]{4,}")  # alphabets with spaces between words
 _WORDS = re.compile(r"\w+")
 _COMMON_WORDS = frozenset(
@@ -49,10 +40,15 @@ _REPLY_OPENING = re.compile(
     r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b"
 )
 _META_TALK = (
-    *("naive prompt", "silver response", "golden response", "original prompt", "rewritten prompt", "rewritten version"),
-    *("this prompt", "the prompt is"),
+    *("naive prompt", "silver response", "golden response"),
+    *("original prompt", "rewritten prompt", "rewritten version"),
 )
-_STATED_ANSWER = re.compile(r"(?i)\b(?:the|final|correct|right) (?:final |correct |right )?answer (?:is|:)")
+_PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where the naive one is about prompts
+# At the beginning of a sentence: "make sure the answer is a number" states none.
+_STATED_ANSWER = re.compile(
+    r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
+    r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is|:))"
+)
 
 Rule = Callable[[str, OptimizationRequest], str | None]
 
@@ -75,11 +71,11 @@ def answered(rewrite: str, request: OptimizationRequest) -> str | None:
     rewrite = _added(rewrite, request)
     if (opening := _REPLY_OPENING.match(rewrite)) and opening[0].lower() not in request.instruction.lower():
         return f"begins like a reply: {opening[0]!r}"
-    if (stated := _STATED_ANSWER.search(rewrite)) and stated[0].lower() not in known.lower():
-        return f"states an answer: {stated[0]!r}"
+    if (stated := _STATED_ANSWER.search(rewrite)) and stated[1].lower() not in known.lower():
+        return f"states an answer: {stated[1]!r}"
     if asks(request.instruction) and not asks(rewrite):
         return "asks for nothing, though the prompt does"
-    if "```" in rewrite and "```" not in request.instruction:
+    if "```" in rewrite and not re.search("```|~~~", request.instruction):
         return "brings a code block the prompt does not have"
     if request.silver_response and (copied := _copied(rewrite, request.silver_response, known, _COPIED_WORDS)):
         return f"repeats the silver response: {copied!r}"
@@ -88,12 +84,12 @@ def answered(rewrite: str, request: OptimizationRequest) -> str | None:
 
 def placeholder_lost(rewrite: str, request: OptimizationRequest) -> str | None:
     """A template variable of the instruction is missing."""
-    return _missing(PLACEHOLDER.findall(request.instruction), set(PLACEHOLDER.findall(rewrite)))
+    return _missing(literals.placeholders(request.instruction), set(literals.placeholders(rewrite)))
 
 
 def placeholder_invented(rewrite: str, request: OptimizationRequest) -> str | None:
     """A template variable appeared that nobody will fill."""
-    invented = set(PLACEHOLDER.findall(rewrite)) - set(PLACEHOLDER.findall(request.instruction))
+    invented = set(literals.placeholders(rewrite)) - set(literals.placeholders(request.instruction))
     return f"invented {_listed(invented)}" if invented else None
 
 
@@ -104,30 +100,27 @@ def literal_lost(rewrite: str, request: OptimizationRequest) -> str | None:
 
 def url_lost(rewrite: str, request: OptimizationRequest) -> str | None:
     """A web address is missing or changed."""
-    return _missing((url.rstrip(".,;:!?)]}") for url in _URL.findall(request.instruction)), rewrite)
+    return _missing(literals.urls(request.instruction), set(literals.urls(rewrite)))
 
 
 def email_lost(rewrite: str, request: OptimizationRequest) -> str | None:
     """An e-mail address is missing or changed."""
-    return _missing(_EMAIL.findall(request.instruction), rewrite)
+    return _missing(literals.emails(request.instruction), set(literals.emails(rewrite)))
 
 
 def code_lost(rewrite: str, request: OptimizationRequest) -> str | None:
     """A code block or inline code is missing or changed."""
-    fenced = [block.strip() for block in _FENCED.findall(request.instruction)]
-    inline = _INLINE_CODE.findall(_FENCED.sub(" ", request.instruction))
-    return _missing([*fenced, *inline], rewrite)
+    return _missing_words(literals.code(request.instruction), rewrite)
 
 
 def quotation_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A quoted string is missing or changed; the kind of quotation mark may change."""
-    quoted = _QUOTATION.findall(_FENCED.sub(" ", request.instruction))
-    return _missing((next(filter(None, groups)).strip() for groups in quoted), rewrite)
+    """A quoted string is missing or changed; the kind of quotation mark and the final punctuation may change."""
+    return _missing_words(literals.quotations(request.instruction), rewrite)
 
 
 def number_lost(rewrite: str, request: OptimizationRequest) -> str | None:
     """A number is missing or changed; separators of thousands may come and go."""
-    return _missing(_numbers(request.instruction), set(_numbers(rewrite)))
+    return _missing(literals.numbers(request.instruction), set(literals.numbers(rewrite)))
 
 
 def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
@@ -231,7 +224,8 @@ def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers
     if (header := next(found, None)) is not None:
         return header
     # Talk about the rewriting has no business in a rewrite, unless the prompt itself is about prompts.
-    return next((phrase for phrase in _META_TALK if phrase in lowered and phrase not in naive), None)
+    phrases = _META_TALK if re.search(r"\bprompts?\b", naive) else (*_META_TALK, *_PROMPT_TALK)
+    return next((phrase for phrase in phrases if phrase in lowered and phrase not in naive), None)
 
 
 def _added(rewrite: str, request: OptimizationRequest) -> str:
@@ -248,19 +242,19 @@ def _missing(expected: Iterable[str], found: str | set[str]) -> str | None:
     return f"lost {_listed(lost)}" if lost else None
 
 
+def _missing_words(expected: list[str], text: str) -> str | None:
+    return _missing(expected, {item for item in expected if literals.holds(text, item)})
+
+
 def _listed(items: Iterable[str]) -> str:
     shown = [item if len(item) <= 60 else f"{item[:57]}..." for item in items]
     return ", ".join(map(repr, shown[:5])) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
 
 
-def _numbers(text: str) -> list[str]:
-    return [re.sub(r",(?=\d{3}(?!\d))", "", number) for number in _NUMBER.findall(text)]
-
-
 def topic(text: str) -> set[str]:
     """The content words of a text, by their first five letters."""
     # Five letters stand for a word, so that "classify" and "classification" count as one.
-    words = (word.lower() for word in _TOPIC_WORD.findall(PLACEHOLDER.sub(" ", text)))
+    words = (word.lower() for word in _TOPIC_WORD.findall(literals.PLACEHOLDER.sub(" ", text)))
     return {word[:5] for word in words if word not in _COMMON_WORDS}
 
 

@@ -37,7 +37,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
 def parse_object(content: bytes) -> dict[str, Any]:
     """One line's object. Raises `InputError` that says what is wrong with it."""
     try:
-        fields = json.loads(content.decode("utf-8"))
+        fields = json.loads(content.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:  # the latter for brackets nested thousands deep
@@ -52,32 +52,59 @@ def encode_object(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
 
 
-def finished_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def finished_lines(path: Path, *, begin: bytes = b"") -> Iterator[tuple[int, bytes]]:
     """The lines an earlier run wrote to the end, with their numbers; a last one it did not finish is then cut off.
 
-    Nothing where there is no such file.
+    One that lacks only its end of line gets it. Nothing where there is no such file. Raises `InputError` where what
+    would be cut off does not `begin` as the job's lines do: it is somebody else's.
     """
+    _check_file(path)  # a pipe would be waited for
     if not path.exists():
         return
-    complete = 0
+    complete, rest = 0, b""
     with opened(path) as file:
         for line, content in enumerate(file, start=1):
             if not content.endswith(b"\n"):
+                rest = content
                 break
             yield line, content
             complete += len(content)
-    if complete < path.stat().st_size:
+    if _is_whole(rest):
+        yield line, rest
+        with opened(path, "ab") as file:
+            file.write(b"\n")
+    elif rest and not (rest.startswith(begin) or begin.startswith(rest)):
+        raise _foreign(path, line)
+    elif rest:
         os.truncate(path, complete)
 
 
-def count_lines(path: Path) -> int:
-    """How many lines that are not blank a file has."""
+def finished_rows(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
+    """The objects on the `finished_lines` of a job whose rows begin with their id and have the `needed` fields.
+
+    Raises `InputError` at a line that is no such row.
+    """
+    for line, content in finished_lines(path, begin=b'{"id": '):
+        try:
+            fields = parse_object(content)
+        except InputError as error:
+            raise _foreign(path, line) from error
+        if not isinstance(fields.get("id"), str | int) or not all(name in fields for name in needed):
+            raise _foreign(path, line)
+        yield fields
+
+
+def count_lines(path: Path) -> int | None:
+    """How many lines that are not blank a file has; None for a pipe or a terminal, which can be read only once."""
+    if path.is_fifo() or path.is_char_device():
+        return None
     with opened(path) as file:
         return sum(1 for content in file if content.strip())
 
 
 def check_writable(path: Path) -> None:
-    """Raise `InputError` now rather than after hours of work, if `path` cannot be written."""
+    """Raise `InputError` now rather than after hours of work, if `path` cannot be written or is no file."""
+    _check_file(path)
     opened(path, "ab").close()
 
 
@@ -87,8 +114,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
     Raises `InputError` where `target` cannot be written, or is no file: a device must not be replaced by one.
     """
-    if target.exists() and not target.is_file():
-        raise InputError(f"cannot write to {target}: not a file")
+    _check_file(target)
     target = target.resolve()
     part = target.with_name(f".{target.name}.part")  # what a kill leaves, the next attempt takes over
     try:
@@ -119,3 +145,23 @@ def opened(path: Path, mode: str = "rb") -> BinaryIO:
     except OSError as error:
         doing = "read" if mode == "rb" else "write to"
         raise InputError(f"cannot {doing} {path}: {error.strerror}") from error
+
+
+def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write to {path}: not a file")
+
+
+def _is_whole(content: bytes) -> bool:
+    try:
+        parse_object(content)
+    except InputError:
+        return False
+    return True
+
+
+def _foreign(path: Path, line: int) -> InputError:
+    return InputError(
+        f"{path} already exists and is not this job's output: its line {line} is not a row written by FIPO. "
+        "Choose another output."
+    )

@@ -33,8 +33,8 @@ Outcome = Literal[
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 # Scripts written without spaces are counted by character: one "word" a sentence would make the limit meaningless.
-_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 _SMALLEST_WORD_LIMIT = 60
 
 
@@ -65,9 +65,11 @@ class OptimizationRequest:
 
     def __post_init__(self) -> None:
         for name in ("instruction", "context", "silver_response", "golden_response"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if not self.instruction.strip():
             raise InputError("the prompt is empty: there is nothing to rewrite. Pass the instruction as text.")
+        if not isinstance(self.max_words, int | None):
+            raise InputError(f"max_words must be a whole number, not {self.max_words!r}")
         if self.max_words is not None and self.max_words < 1:
             raise InputError(f"max_words must be at least 1, not {self.max_words}")
         # A bare string would be taken letter by letter; a list would make the request impossible to remember.
@@ -91,7 +93,8 @@ class OptimizationRequest:
         return limit
 
 
-def _check_text(name: str, value: object) -> None:
+def check_text(name: str, value: object) -> None:
+    """Raise `InputError` for what is not text that can be written; only the instruction may not be None."""
     if value is None and name != "instruction":
         return
     if not isinstance(value, str):

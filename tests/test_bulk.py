@@ -1,6 +1,7 @@
 """Bulk files: streaming, row errors, and going on after any kind of stop."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from fipo_model import PromptOptimizer
 from fipo_model.bulk import Row, Tally, optimize_file, read_rows
 from fipo_model.errors import InputError, ServerError
 from fipo_model.generation import Message
-from fipo_model.jsonl import BadRow, count_lines, is_vacant, replacing
+from fipo_model.jsonl import BadRow, check_writable, count_lines, is_vacant, replacing
 from fipo_model.testing import ScriptedGenerator
 
 
@@ -144,6 +145,107 @@ def test_output_of_another_model_or_of_somebody_else_is_refused(tmp_path: Path) 
     with pytest.raises(InputError, match="not a row written by FIPO"):
         run(source, target)
     assert target.read_text() == '{"my": "data"}\n'
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        '{"my": "precious", "config": [1, 2, 3]}',
+        '{"instruction": "The only copy of my prompt."}',
+        '{"id": "a", "instruction": "The only copy of my prompt."}',
+        '{"id": [1], "naive_instruction": "x", "model": "scripted", "template": "fipo-1"}\n',
+        "my notes",
+    ],
+)
+def test_somebody_elses_file_is_not_wiped_if_it_is_one_line_without_an_end(tmp_path: Path, foreign: str) -> None:
+    # It was once taken for a line that an earlier run did not finish, and cut off.
+    source, target = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"
+    target.write_text(foreign)
+    with pytest.raises(InputError, match="not this job's output"):
+        run(source, target)
+    assert target.read_text() == foreign
+
+
+@pytest.mark.parametrize("kept", [1, 7, 8, 20])
+def test_a_job_killed_in_its_first_row_goes_on(tmp_path: Path, kept: int) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 1), tmp_path / "out.jsonl"
+    run(source, target)
+    target.write_bytes(target.read_bytes()[:kept])
+    run(source, target)
+    assert [row["id"] for row in read(target)] == ["r0"]
+
+
+def test_a_row_that_lacks_only_its_end_of_line_is_not_made_again(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
+    run(source, target)
+    whole, again = target.read_bytes(), make_optimizer()
+    target.write_bytes(whole[:-1])
+    run(source, target, optimizer=again)
+    assert target.read_bytes() == whole
+    assert isinstance(again.generator, ScriptedGenerator)
+    assert sum(again.generator.batch_sizes) == 0
+
+
+def test_an_output_of_other_prompts_under_the_same_ids_is_refused(tmp_path: Path) -> None:
+    # An edited input: its rows were once taken for done, and their old results left to stand for them.
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"instruction": "Explain rain."}\n{"instruction": "Explain snow."}\n')
+    run(source, target)
+    before = target.read_bytes()
+    source.write_text('{"instruction": "Explain rain."}\n{"instruction": "Explain hail."}\n')
+    with pytest.raises(InputError, match=r"another input.*the id 2 .* line 2"):
+        run(source, target)
+    assert target.read_bytes() == before
+
+
+def test_a_pipe_is_read_and_never_written_to(tmp_path: Path) -> None:
+    source, pipe = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert count_lines(pipe) is None  # counting would have used it up
+    for refuse in (lambda: check_writable(pipe), lambda: run(source, pipe)):
+        with pytest.raises(InputError, match=r"cannot write to .*pipe: not a file"):
+            refuse()
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as file:
+        file.write(source.read_bytes())
+    run(Path(f"/dev/fd/{reading}"), tmp_path / "out.jsonl")
+    os.close(reading)
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["r0", "r1"]
+
+
+def test_what_is_no_id_and_what_is_no_text_is_told_from_what_is_not_there(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    rows = [
+        {"id": None, "instruction": "Explain rain.", "context": "", "golden_response": None},
+        {"id": True, "instruction": "Explain snow."},
+        {"id": "a", "instruction": "Explain hail.", "context": 0},
+        {"id": "b", "instruction": "Explain fog.", "silver_response": []},
+    ]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [str(row) for row in run(source, tmp_path / "out.jsonl")] == [
+        "line 2: the id must be a text or a whole number",
+        "line 3: context must be text, not int",
+        "line 4: silver_response must be text, not list",
+    ]
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [1]
+
+
+def test_an_id_that_cannot_be_written_costs_only_its_row(tmp_path: Path) -> None:
+    # It once ended the job when the row was written, and again each time the job was started anew.
+    source = tmp_path / "in.jsonl"
+    source.write_text(
+        '{"id": "a\\ud83d", "instruction": "Explain rain."}\n{"id": "b", "instruction": "Explain fog."}\n'
+    )
+    (bad,) = run(source, tmp_path / "out.jsonl")
+    assert str(bad).startswith("line 1: id is not valid UTF-8 text")
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["b"]
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_row(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": "a", "instruction": "Explain rain."}\n', encoding="utf-8-sig")
+    assert run(source, tmp_path / "out.jsonl") == []
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["a"]
 
 
 def test_input_and_output_may_not_be_the_same_file(tmp_path: Path) -> None:

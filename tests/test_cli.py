@@ -70,6 +70,15 @@ def test_a_dash_reads_stdin(server: list[str]) -> None:
     assert done.stdout.decode() == "Explain rain to a child in Köln. Give one example.\n"
 
 
+def test_a_byte_order_mark_is_not_part_of_a_text(server: list[str], tmp_path: Path) -> None:
+    (tmp_path / "context").write_text("A sunny day.", encoding="utf-8-sig")
+    arguments = ["--context", str(tmp_path / "context"), "--json"]
+    request = json.loads(fipo("optimize", "-", *arguments, *server, stdin="Köln?".encode("utf-8-sig")).stdout)[
+        "request"
+    ]
+    assert (request["instruction"], request["context"]) == ("Köln?", "A sunny day.")
+
+
 def test_a_judge_that_cannot_decide_keeps_the_prompt_and_says_so(server: list[str]) -> None:
     done = fipo("optimize", "Explain rain to a child.", "--judge", *server)
     assert (done.returncode, done.stdout) == (0, b"Explain rain to a child.\n")
@@ -112,6 +121,17 @@ def test_bulk_goes_on_where_it_stopped_and_reports_bad_lines(server: list[str], 
     second = fipo("optimize", "--input", str(source), "--output", str(target), *server)
     assert target.read_bytes() == written
     assert b"1 were there before" in second.stderr
+
+
+def test_rows_come_from_a_pipe_but_go_to_a_file(server: list[str], tmp_path: Path) -> None:
+    # The rows were once gone when they had been counted; an output to a pipe was waited for without end.
+    rows, target = b'{"id": 1, "instruction": "Explain rain to a child."}\n', tmp_path / "out.jsonl"
+    done = fipo("optimize", "--input", "/dev/stdin", "--output", str(target), *server, stdin=rows)
+    assert done.returncode == 0
+    assert json.loads(target.read_bytes())["instruction"] == "Explain rain to a child. Give one example."
+    done = fipo("optimize", "--input", str(target), "--output", "/dev/stdout", *server)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"cannot write to /dev/stdout: not a file" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,35 @@ def test_the_output_may_not_be_the_input_nor_a_pipe_nor_nowhere(
     assert (tmp_path / "pipe").is_fifo()
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        b'{"a": 1}\n',
+        b'{"id": "1", "instruction": "Somebody else\'s."}\n',
+        b'{"id": "1", "instruction": "The only copy of my prompt."}',
+        b"my notes",
+    ],
+)
+def test_rank_neither_adds_to_nor_cuts_what_it_did_not_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], foreign: bytes
+) -> None:
+    source, target = write(tmp_path / "in", ROW), tmp_path / "out"
+    target.write_bytes(foreign)
+    assert in_process("rank", source, target, "--candidates", "0", "--repeat") == 1
+    assert "not this job's output: its line 1" in capsys.readouterr().err
+    assert target.read_bytes() == foreign
+
+
+def test_rank_does_not_write_to_its_input_or_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(before := encode_object(ROW) + encode_object(ROW)[:-1])
+    os.mkfifo(tmp_path / "pipe")
+    for target, words in ((source, "same file"), (tmp_path / "pipe", "not a file")):
+        assert in_process("rank", source, target, "--candidates", "0", "--repeat") == 1
+        assert words in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
 def test_an_input_that_is_not_there_is_clear(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert in_process("diversify", tmp_path / "absent.jsonl", tmp_path / "out") == 1
     assert "there is no file" in capsys.readouterr().err

@@ -16,7 +16,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.load import dumps
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import (
     ChatPromptValue,
@@ -164,6 +164,12 @@ class TestWhatComesOut:
     def test_of_two_system_messages_only_the_first_is_rewritten(self, runnable: FIPORunnable):
         chat = [SystemMessage("Explain tides."), SystemMessage("Speak French."), HumanMessage("Why?")]
         assert [m.content for m in runnable.invoke(chat)] == [better("Explain tides."), "Speak French.", "Why?"]
+
+    def test_a_message_that_names_its_role_itself_is_of_that_role(self, runnable: FIPORunnable):
+        chat = [ChatMessage("Act kindly.", role="system"), HumanMessage("Why?")]
+        assert [m.content for m in runnable.invoke(chat)] == [better("Act kindly."), "Why?"]
+        chat = [ChatMessage("Explain tides.", role="User"), ChatMessage("Well,", role="critic")]
+        assert [m.content for m in runnable.invoke(chat)] == [better("Explain tides."), "Well,"]
 
     @pytest.mark.parametrize(
         ("roles", "rewritten"),

@@ -376,6 +376,19 @@ class TestWhatCannotBeReached:
         assert places(report) == ["steps__['good'].template"]
         assert [new.steps__[key] is chain.steps__[key] for key in chain.steps__] == [True, True, True, True, False]
 
+    def test_a_template_of_an_own_class_does_not_keep_others_from_it(self, optimizer: PromptOptimizer):
+        class Bakery(ChatPromptTemplate):
+            def __init__(self, topic: str) -> None:
+                super().__init__([("system", f"Talk about {topic}.")])
+
+        chain = RunnableParallel(own=Bakery("bread"), good=P)
+        new, report = optimize_chain(chain, optimizer=optimizer)
+        ((where, reason),) = left_out(report)
+        assert where == "steps__['own']"
+        assert reason.startswith("a Bakery cannot be made anew with another text: ")
+        assert places(report) == ["steps__['good'].template"]
+        assert new.steps__["own"] is chain.steps__["own"]
+
     @pytest.mark.parametrize("chain", ["Explain tides.", None, {"a": P}, [P], echo])
     def test_what_is_no_runnable_is_refused(self, chain: Any):
         with pytest.raises(InputError, match=r"a chain is a runnable, such as prompt \| model, not"):

@@ -27,8 +27,9 @@ from langchain_core.prompts import (
 )
 from langchain_core.prompts.structured import StructuredPrompt
 from langchain_core.runnables import RunnableLambda
+from pydantic import PrivateAttr
 
-from fipo_integrations.langchain import OUTCOMES, Report, default, optimize_prompt
+from fipo_integrations.langchain import OUTCOMES, Report, default, optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
 from fipo_model import Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
@@ -198,13 +199,46 @@ class TestPromptTemplate:
         [
             ("Sort the message.\n\nUse one word.", "\n\n<message>\n{text}\n</message>"),
             ("Answer the question below.", "\nQuestion:\n{text}"),
-            ("Answer only from these notes:", "\n{text}"),
+            ("Answer from the notes.", "\nThe notes that we found:\n{text}"),
             ("Answer from the notes.", "\n\nHere are the notes that we found:\n{text}"),
+            ("Answer from the notes.", "\n\n# Notes\n\nThese are all we found:\n\n{text}"),
+            ("Give the class of the text:\n- good\n- bad", "\n\nText: {text}"),
+            ("Task: Shorten the text.", "\n\nText: {text}"),
         ],
     )
     def test_what_leads_over_to_a_variable_stays_with_it(self, optimizer: PromptOptimizer, head: str, rest: str):
         new, _ = optimize_prompt(PromptTemplate.from_template(head + rest), optimizer=optimizer)
         assert new.template == better(head) + rest
+
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            "\n\nReview: a great film\nMood: good\n\nReview: {text}\nMood:",
+            "\n\nReview: a great film\n\nMood: good\n\nReview: {text}\n\nMood:",
+            "\nReview: a film to see again\nMood: good\nReview: {text}\nMood:",
+            "\n\nText:\nA great film.\nMood:\nGood.\n\nText:\n{text}\nMood:\n",
+            "\n\nHere are examples of what to write:\n\nReview: a great film\nMood: good\n\nReview: {text}",
+            "\n\nExample input: a great film\nExample output: good\n\nNow it is your turn.\n\nReview: {text}",
+        ],
+    )
+    def test_examples_stay_whole_and_with_what_announces_them(self, optimizer: PromptOptimizer, rest: str):
+        # The last example was once cut in half: its short answer was taken for what leads over to the variable.
+        new, _ = optimize_prompt(PromptTemplate.from_template(f"Say the mood of a review.{rest}"), optimizer=optimizer)
+        assert new.template == better("Say the mood of a review.") + rest
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Answer only from these notes:\n{text}",
+            'Reply with JSON, for example:\n\n{{"names": ["Ann"]}}\n\nText: {text}',
+            "Question: What is the capital of Peru?\nAnswer: Lima\nQuestion: {text}\nAnswer:",
+        ],
+    )
+    def test_where_nothing_stands_by_itself_the_text_is_rewritten_as_a_whole(
+        self, generator: ScriptedGenerator, text: str
+    ):
+        optimize_prompt(PromptTemplate.from_template(text), optimizer=PromptOptimizer(generator))
+        assert asked(generator) == [text.replace("{{", "{").replace("}}", "}")]
 
     def test_leading_lines_are_rewritten_alone_and_the_rest_is_their_context(self, generator: ScriptedGenerator):
         for form, field in (("f-string", "{text}"), ("mustache", "{{{text}}}")):
@@ -639,6 +673,70 @@ class TestFewShot:
             assert left_out(report) == [("", reason)]
             assert report.changes == ()
         assert generator.calls == []
+
+
+class Bakery(ChatPromptTemplate):
+    """A class that takes something else than its fields."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__([("system", f"Talk about {topic}."), ("human", "{q}")])
+
+
+class Stubborn(PromptTemplate):
+    """A class that takes its fields and does not heed them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "template": "Talk about {q}.", "input_variables": ["q"]})
+
+
+class Versioned(ChatPromptTemplate):
+    """A class that knows more than its fields say."""
+
+    _version: int = PrivateAttr(1)
+
+
+class TestClassesOfOnesOwn:
+    @pytest.mark.parametrize("make", [lambda: Bakery("bread"), Stubborn], ids=["arguments", "stubborn"])
+    def test_one_that_cannot_be_given_another_text_is_left_out(
+        self, optimizer: PromptOptimizer, generator: ScriptedGenerator, make: Callable[[], BasePromptTemplate]
+    ):
+        template = make()
+        new, report = optimize_prompt(template, optimizer=optimizer)
+        assert new is template
+        ((where, reason),) = left_out(report)
+        assert (where, generator.calls) == ("", [])
+        assert reason.startswith(f"a {type(template).__name__} ")
+
+    def test_private_attributes_are_not_lost(self, optimizer: PromptOptimizer):
+        template = Versioned([("system", "Talk about bread."), ("human", "{q}")])
+        assert type(optimize_prompt(template, optimizer=optimizer)[0]) is Versioned
+        template._version = 7
+        new, report = optimize_prompt(template, optimizer=optimizer)
+        assert new is template
+        assert left_out(report) == [("", "a Versioned that is made anew loses its private attributes")]
+
+
+class TestWhatIsRefused:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "Explain {x}.",
+            [("human", "Explain {x}.")],
+            MessagesPlaceholder("m"),
+            PromptTemplate.from_template("x") | str,
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_what_is_no_template_with_the_way_out(self, optimizer: PromptOptimizer, value: Any):
+        with pytest.raises(InputError, match=f"not {type(value).__name__}; for the prompts of a chain use optimize_ch"):
+            optimize_prompt(value, optimizer=optimizer)
+
+    @pytest.mark.parametrize("roles", [("user",), ("system", "ai"), "system"])
+    @pytest.mark.parametrize("rewrite", [optimize_prompt, optimize_chain])
+    def test_roles_that_are_none(self, optimizer: PromptOptimizer, rewrite: Any, roles: Any):
+        chat = ChatPromptTemplate.from_messages([("system", "Talk about bread.")])
+        with pytest.raises(InputError, match="roles are a tuple of 'system' and 'human', not"):
+            rewrite(chat, optimizer=optimizer, roles=roles)
 
 
 class TestTheReport:

@@ -279,6 +279,12 @@ def test_a_completion_without_counts_or_with_nothing_said_is_one():
     assert (found.text, found.prompt_tokens, found.completion_tokens) == ("", 0, 0)
 
 
+def test_half_a_surrogate_pair_in_a_completion_becomes_a_question_mark():
+    # JSON can hold one, but neither a file nor a terminal takes it: it ended the job that was to write it.
+    with serving(lambda _request, _number: completion("Done \ud83d. \ud83d\ude00")) as (address, _):
+        assert OpenAIGenerator(address, name="m").generate([ask("Hi.")], Sampling())[0].text == "Done ?. \U0001f600"
+
+
 def test_a_copy_is_the_same_generator_and_a_pickle_has_the_same_settings():
     generator = OpenAIGenerator("http://127.0.0.1:1/v1", name="m", concurrency=2, timeout_seconds=3, max_retries=1)
     assert copy.deepcopy(generator) is generator

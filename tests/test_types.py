@@ -106,6 +106,12 @@ def test_a_word_limit_below_one_is_refused(max_words: int) -> None:
         OptimizationRequest("Name a colour.", max_words=max_words)
 
 
+@pytest.mark.parametrize("max_words", ["40", 2.5])
+def test_a_word_limit_is_a_whole_number(max_words: object) -> None:
+    with pytest.raises(InputError, match=f"max_words must be a whole number, not {max_words!r}"):
+        OptimizationRequest("Name a colour.", max_words=max_words)
+
+
 def test_a_literal_to_keep_must_be_in_the_prompt() -> None:
     with pytest.raises(InputError, match="keep names '<b>', which the prompt does not contain"):
         OptimizationRequest("Name <a>.", keep=("<a>", "<b>"))

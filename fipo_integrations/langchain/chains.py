@@ -18,7 +18,7 @@ from langchain_core.runnables.configurable import RunnableConfigurableAlternativ
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from fipo_integrations.langchain import proposals
-from fipo_integrations.langchain.prompts import Role
+from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.proposals import Slot
 from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.runnable import FIPORunnable
@@ -54,6 +54,7 @@ def optimize_chain(
     """
     if not isinstance(chain, Runnable):
         raise InputError(f"a chain is a runnable, such as prompt | model, not {type(chain).__name__}")
+    check_roles(roles)
     slots: list[Slot] = []
     unreached: list[Unreached] = []
 

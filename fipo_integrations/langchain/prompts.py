@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from langchain_core import messages
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPromptValue
+from langchain_core.prompts import (
+    AIMessagePromptTemplate,
+    ChatMessagePromptTemplate,
+    HumanMessagePromptTemplate,
+    SystemMessagePromptTemplate,
+)
 
 from fipo_model import OptimizedPrompt
 from fipo_model.errors import InputError
@@ -16,6 +22,14 @@ PromptInput = str | PromptValue | Sequence[messages.MessageLikeRepresentation]
 PromptOutput = str | PromptValue | list[BaseMessage]
 
 _Prompt = str | StringPromptValue | ChatPromptValue | list[BaseMessage]
+_ROLES = {
+    SystemMessage: "system",
+    SystemMessagePromptTemplate: "system",
+    HumanMessage: "human",
+    HumanMessagePromptTemplate: "human",
+    AIMessage: "ai",
+    AIMessagePromptTemplate: "ai",
+}
 _DICT_HINT = (
     '. Pick the prompt with `itemgetter("prompt") | runnable`, or keep the other keys with '
     '`RunnablePassthrough.assign(prompt=itemgetter("prompt") | runnable)`.'
@@ -47,6 +61,19 @@ class Reading:
         done = [result for result in results if isinstance(result, OptimizedPrompt)]
         rewrites = {result.request.instruction: result.text for result in done}
         return Settled(_mapped(self.prompt, self.roles, lambda text: rewrites.get(text, text)), done)
+
+
+def role_of(message: object) -> str | None:
+    """Whose a message or its template is: "system", "human" or "ai", also where it names its role itself."""
+    if isinstance(message, ChatMessage | ChatMessagePromptTemplate):
+        return {"system": "system", "user": "human", "human": "human"}.get(message.role.lower(), "ai")
+    return next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
+
+
+def check_roles(roles: tuple[Role, ...] | None) -> None:
+    """Raise `InputError` for what are no roles whose messages can be rewritten."""
+    if roles is not None and (isinstance(roles, str) or not set(roles) <= set(get_args(Role))):
+        raise InputError(f"roles are a tuple of 'system' and 'human', not {roles!r}")
 
 
 def read(value: object, roles: tuple[Role, ...] | None) -> Reading:
@@ -104,8 +131,8 @@ def mapped_message(message: BaseMessage, change: Callable[[str], str]) -> BaseMe
 
 def _chosen(chat: Sequence[BaseMessage], roles: tuple[Role, ...] | None) -> set[int]:
     """The places of the messages that may be rewritten."""
-    system = [place for place, message in enumerate(chat) if isinstance(message, SystemMessage)]
-    human = [place for place, message in enumerate(chat) if isinstance(message, HumanMessage)]
+    system = [place for place, message in enumerate(chat) if role_of(message) == "system"]
+    human = [place for place, message in enumerate(chat) if role_of(message) == "human"]
     if roles is None:
         return set(system[:1] or human[-1:])
     return {*(system if "system" in roles else ()), *(human if "human" in roles else ())}

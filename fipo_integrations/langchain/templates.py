@@ -4,23 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from langchain_core.load import Serializable
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
-from langchain_core.prompts import (
-    AIMessagePromptTemplate,
-    BasePromptTemplate,
-    ChatMessagePromptTemplate,
-    ChatPromptTemplate,
-    FewShotPromptTemplate,
-    HumanMessagePromptTemplate,
-    PromptTemplate,
-    SystemMessagePromptTemplate,
-)
+from langchain_core.messages import BaseMessage
+from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, FewShotPromptTemplate, PromptTemplate
 from langchain_core.prompts.dict import DictPromptTemplate
 from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import proposals
 from fipo_integrations.langchain.examples import Example, prepare
-from fipo_integrations.langchain.prompts import Role, mapped_message
+from fipo_integrations.langchain.prompts import Role, check_roles, mapped_message, role_of
 from fipo_integrations.langchain.proposals import Slot
 from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.runnable import OUTCOMES
@@ -33,14 +24,10 @@ _Part = TypeVar("_Part", bound=Serializable)
 _Change = Callable[[Slot], str]
 
 ALREADY = "FIPO has rewritten it already"
-_ROLES = {
-    SystemMessage: "system",
-    SystemMessagePromptTemplate: "system",
-    HumanMessage: "human",
-    HumanMessagePromptTemplate: "human",
-    AIMessage: "ai",
-    AIMessagePromptTemplate: "ai",
-}
+
+
+class NotRebuiltError(InputError):
+    """A template of a class that cannot be given other texts, and why."""
 
 
 def optimize_prompt(
@@ -62,8 +49,13 @@ def optimize_prompt(
     `examples` are pairs of the template's input and the golden response. With `downstream`, what follows the template
     in its chain, they are run once for the silver responses, and the rewriter sees both.
 
-    Raises `InputError` for a jinja2 template.
+    Raises `InputError` for a jinja2 template and for what is no template; for a chain there is `optimize_chain`.
     """
+    if not isinstance(template, BasePromptTemplate):
+        raise InputError(
+            f"a prompt template is needed, not {type(template).__name__}; for the prompts of a chain use optimize_chain"
+        )
+    check_roles(roles)
     slots, reason = slots_of(template, roles)
     for slot in slots:
         if slot.format == "jinja2":
@@ -80,6 +72,10 @@ def slots_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where
     if OUTCOMES in (template.metadata or {}):
         return [], ALREADY
     if found := _seen(lambda look: _mapped(template, roles, look, where)):
+        try:
+            _mapped(template, roles, lambda slot: f"{slot.text} ", where)
+        except NotRebuiltError as error:
+            return [], str(error)
         return found, ""
     if isinstance(template, ChatPromptTemplate):
         return [], "none of its messages is of a role that is rewritten and has words of its own"
@@ -168,7 +164,7 @@ def _leaves(chat: ChatPromptTemplate, where: str) -> Iterator[tuple[str, Any]]:
 
 def _chosen(leaves: list[tuple[str, Any]], roles: tuple[Role, ...] | None) -> set[str]:
     """The places of the messages that may be rewritten."""
-    by_role: list[tuple[str, str | None, Any]] = [(path, _role(message), message) for path, message in leaves]
+    by_role: list[tuple[str, str | None, Any]] = [(path, role_of(message), message) for path, message in leaves]
     if roles is not None:
         return {path for path, role, _ in by_role if role in roles}
     if system := [path for path, role, _ in by_role if role == "system"]:
@@ -177,12 +173,6 @@ def _chosen(leaves: list[tuple[str, Any]], roles: tuple[Role, ...] | None) -> se
     last_answer = max((place for place, (_, role, _) in enumerate(by_role) if role == "ai"), default=-1)
     asked = [path for path, role, message in by_role[last_answer + 1 :] if role == "human" and _has_words(message)]
     return set(asked[-1:])
-
-
-def _role(message: Any) -> str | None:
-    if isinstance(message, ChatMessage | ChatMessagePromptTemplate):
-        return {"system": "system", "user": "human", "human": "human"}.get(message.role.lower(), "ai")
-    return next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
 
 
 def _has_words(message: Any) -> bool:
@@ -199,12 +189,21 @@ def _slot_has_words(slot: Slot) -> bool:
 def _with(part: _Part, **changes: Any) -> _Part:
     """A part of a template with other fields; the very same one if nothing differs.
 
-    Built from its fields: a copy would keep what LangChain computed from the old ones, such as what traces show.
+    Built from its fields: a copy would keep what LangChain computed from the old ones, such as what traces show. Raises
+    `NotRebuiltError` where a class of the user's own does not allow that.
     """
     if all(getattr(part, name) == value for name, value in changes.items()):
         return part
     fields = {name: getattr(part, name) for name in type(part).model_fields}
-    return type(part)(**{**fields, **changes})
+    try:
+        made = type(part)(**{**fields, **changes})
+    except Exception as error:  # a stranger's `__init__` may want anything
+        raise NotRebuiltError(f"a {type(part).__name__} cannot be made anew with another text: {error}") from error
+    if any(getattr(made, name) != value for name, value in changes.items()):
+        raise NotRebuiltError(f"a {type(part).__name__} that is made anew with another text does not take it")
+    if made.__pydantic_private__ != part.__pydantic_private__:
+        raise NotRebuiltError(f"a {type(part).__name__} that is made anew loses its private attributes")
+    return made
 
 
 def _path(where: str, name: str) -> str:

@@ -7,6 +7,7 @@ mustache's sections nest. Whatever else a model writes, braces included, becomes
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import takewhile
 from string import Formatter
 from typing import Literal
 
@@ -18,6 +19,9 @@ TemplateFormat = Literal["f-string", "mustache", "jinja2"]
 
 _WORD = re.compile(r"[^\W\d_]{2}")
 _FEWEST_WORDS = 3  # of leading lines that are an instruction by themselves
+_BLANK_LINES = re.compile(r"(\n\s*\n)")
+# A line that begins with up to three words and a colon; the second group is empty where nothing stands behind it.
+_LABEL = re.compile(r"^[^\w\n]*(\w+(?: \w+){0,2})(?::(?!\S)|\uff1a)[ \t]*(\S?)", re.MULTILINE)
 _MUSTACHE_TAG = re.compile(r"\{\{.*?\}\}\}?", re.DOTALL)
 _FIRST_FIELD = re.compile(r"(?<!\{)(?:\{\{)*\{(?!\{)")  # an odd number of braces: the last one is not a literal
 
@@ -101,17 +105,40 @@ def take_apart(text: str, template_format: TemplateFormat | None) -> TemplateTex
 def _leading_lines(core: str, template_format: TemplateFormat | None) -> str:
     """The lines before the first variable if they can be an instruction, else everything.
 
-    What leads over to the variable (its paragraph's beginning, a heading, an opening tag) stays with it.
+    Whole paragraphs where there are several, up to the first with an example (`Review: ...`). What leads over to the
+    variable or the example (its paragraph's beginning, a heading, an opening tag, a line that ends in a colon) stays
+    with it.
     """
     first = (_MUSTACHE_TAG if template_format == "mustache" else _FIRST_FIELD).search(core)
-    lines = core[: first.start()].split("\n")[:-1] if first else []
-    if "" in map(str.strip, lines[1:]):
-        while lines[-1].strip():
-            lines.pop()
-    while lines and len(lines[-1].split()) < _FEWEST_WORDS and not lines[-1].rstrip().endswith((".", "!", "?")):
-        lines.pop()
-    head = "\n".join(lines).rstrip()
+    if first is None:
+        return core
+    labels = list(_LABEL.finditer(core))
+    used = Counter(label[1] for label in labels)
+    # A label that comes again is that of an example, or of what the examples are for.
+    end = min([first.start(), *(label.start() for label in labels if used[label[1]] > 1)])
+    head = core[: core.rfind("\n", 0, end) + 1]
+    parts = _BLANK_LINES.split(head)
+    paragraphs = [text + gap for text, gap in zip(parts[::2], parts[1::2], strict=False)]
+    start, *others = paragraphs or head.splitlines(keepends=True) or [""]
+    head = _without_lead_in([start, *takewhile(lambda part: not _has_labelled_value(part), others)])
     return head if len(head.split()) >= _FEWEST_WORDS and _WORD.search(head) else core
+
+
+def _has_labelled_value(text: str) -> bool:
+    return any(label[2] for label in _LABEL.finditer(text))
+
+
+def _without_lead_in(parts: list[str]) -> str:
+    """Parts of a text, put together without those at the end that only lead over to what follows."""
+    while parts:
+        text = parts[-1].rstrip()
+        if text.endswith((":", "\uff1a")):
+            parts[-1] = text[: text.rfind("\n") + 1]
+        elif len(text.split()) < _FEWEST_WORDS and not text.endswith((".", "!", "?")):
+            parts.pop()
+        else:
+            break
+    return "".join(parts).rstrip()
 
 
 # How mustache writes what its tokenizer calls these; an ampersand stands for three braces as well.

@@ -105,7 +105,8 @@ class OpenAIGenerator:
                 "address end in /v1?"
             )
         return Completion(
-            text=content or "",
+            # JSON can hold half of a surrogate pair, which no file or terminal takes.
+            text=(content or "").encode("utf-8", "replace").decode(),
             is_truncated=getattr(choice, "finish_reason", None) == "length",
             prompt_tokens=getattr(response.usage, "prompt_tokens", None) or 0,
             completion_tokens=getattr(response.usage, "completion_tokens", None) or 0,

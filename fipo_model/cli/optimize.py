@@ -150,7 +150,7 @@ def _read_optional(file: Path | None) -> str | None:
 
 def _decoded(content: bytes, origin: str) -> str:
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(
             f"{origin} is not UTF-8 (byte {error.start}); convert it first, for example with iconv"

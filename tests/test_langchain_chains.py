@@ -428,6 +428,13 @@ class TestAlternatives:
             assert "".join(chosen.stream(TIDES)) == expected
         assert new.alternatives["original"] is chain
 
+    def test_a_text_that_is_a_configurable_field_cannot_have_both(self, optimizer: PromptOptimizer):
+        chain = P.configurable_fields(template=ConfigurableField(id="text")) | ECHO
+        with pytest.raises(InputError, match="Keep the two chains apart"):
+            optimize_chain(chain, optimizer=optimizer, alternatives=True)
+        new, _ = optimize_chain(chain, optimizer=optimizer)
+        assert new.config_specs[0].default != chain.config_specs[0].default
+
     def test_a_second_time_it_is_left_alone(self, optimizer: PromptOptimizer, generator: ScriptedGenerator):
         new, _ = optimize_chain(P | ECHO, optimizer=optimizer, alternatives=True)
         again, report = optimize_chain(new, optimizer=optimizer)

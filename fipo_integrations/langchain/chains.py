@@ -80,7 +80,19 @@ def optimize_chain(
     if alternatives and made is not chain:
         which = ConfigurableField(id=SWITCH)
         made = made.configurable_alternatives(which, default_key="optimized", original=chain)
+        _check_fields(made)
     return made, Report(changes=report.changes, unreached=(*report.unreached, *unreached))
+
+
+def _check_fields(chain: Runnable[Any, Any]) -> None:
+    """Raise `InputError` for a configurable prompt text: the field would have two defaults."""
+    try:
+        _ = chain.config_specs
+    except ValueError as error:
+        raise InputError(
+            "alternatives=True cannot hold both chains: a text that was rewritten is a configurable field, which has one "
+            f"default ({error}). Keep the two chains apart."
+        ) from error
 
 
 def _rebuilt(part: Any, where: str, visit: _Visit, above: tuple[int, ...] = ()) -> Any:

@@ -90,7 +90,10 @@ def test_the_prompt_said_twice_and_the_records_own_rewrite_can_be_ranked_too():
 
 
 def test_what_is_proposed_twice_is_ranked_once():
-    (first, _) = rank(RECORDS, [repeated, repeated], [measure])
+    def with_a_blank_behind(records):
+        return [tuple(replace(one, text=f"{one.text} ") for one in some) for some in repeated(records)]
+
+    (first, _) = rank(RECORDS, [repeated, repeated, with_a_blank_behind], [measure])
     assert len(first.gains) == 1
 
 
@@ -109,6 +112,7 @@ def ranked(*gains, failed=()):
         (ranked(), "Explain rain.", None),
         (ranked(0.2, failed=((" ", "empty"), ("Rain rain", "repetitive"))), "Explain rain. 0.2", "Rain rain"),
         (ranked(failed=(("Rain rain", "repetitive"),)), "Explain rain.", "Rain rain"),
+        (ranked(failed=(("Explain rain. ", "repetitive"),)), "Explain rain.", None),  # white space is no difference
     ],
 )
 def test_the_pair_is_the_best_and_the_worst_with_the_naive_prompt_among_them(item, chosen, rejected):

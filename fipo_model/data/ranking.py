@@ -47,7 +47,8 @@ class Ranked:
         chosen, reached = (best, gain) if gain > margin else (naive, 0.0)
         worst, least = self.gains[-1] if self.gains else (naive, 0.0)
         rejected = worst if least < reached - margin else next((text for text, _ in self.failed if text.strip()), None)
-        return replace(self.record, chosen=chosen, rejected=None if rejected == chosen else rejected)
+        is_same = rejected is not None and rejected.strip() == chosen.strip()
+        return replace(self.record, chosen=chosen, rejected=None if is_same else rejected)
 
     def to_fields(self, margin: float) -> dict[str, Any]:
         """The pair as a line of a file of records, with all that was measured beside it."""
@@ -115,7 +116,7 @@ def _together(record: Record, proposed: Sequence[tuple[Candidate, ...] | InputEr
         if isinstance(some, InputError):
             return some
         candidates += some
-    return list({candidate.text: candidate for candidate in candidates}.values())
+    return list({candidate.text.strip(): candidate for candidate in candidates}.values())
 
 
 def _ranked(record: Record, candidates: Sequence[Candidate], gains: Sequence[float]) -> Ranked:

@@ -2,10 +2,12 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fipo_model import jsonl
 from fipo_model.errors import InputError, explain_missing
 
 with explain_missing("train", "pydantic"):
@@ -50,6 +52,17 @@ def read(
 def differences(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """What `wanted` settings change, in words, one entry for each."""
     return [f"{key} is {wanted[key]!r}, was {before.get(key)!r}" for key in wanted if wanted[key] != before.get(key)]
+
+
+@contextmanager
+def freeing(noted: Path) -> Iterator[None]:
+    """Around a job that has `noted` its settings: if it fails before it wrote anything else, its directory is free."""
+    try:
+        yield
+    except BaseException:
+        if jsonl.is_vacant(noted.parent, apart_from=noted.name):
+            noted.unlink(missing_ok=True)
+        raise
 
 
 def _set(table: dict[str, Any], override: str) -> None:

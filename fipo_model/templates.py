@@ -63,6 +63,12 @@ class Template:
         )
         return _conversation(self.optimizer_system, text)
 
+    def may_have_rendered(self, conversation: list[Message]) -> bool:
+        """Whether a conversation begins as those do that ask for a rewrite, up to where a request fills a slot."""
+        beginning = self.optimizer.partition("$")[0]
+        *before, last = _conversation(self.optimizer_system, beginning)
+        return conversation[:-1] == before and conversation[-1]["content"].startswith(last["content"])
+
     def render_comparison(self, request: OptimizationRequest, prompt_a: str, prompt_b: str) -> list[Message]:
         """The conversation that asks which of two prompts serves `request` better, to be answered with A or B."""
         text = _Slots(self.discriminator).substitute(
@@ -103,8 +109,10 @@ class Template:
         """
         if not self.is_addition:
             return rewrite
-        added = rewrite.removeprefix(instruction).strip()
-        return added or f"{NOTHING}."
+        added = rewrite.removeprefix(instruction)
+        if added and not added[0].isspace():  # it goes on with the same word: "rain" in "rainbows"
+            added = rewrite
+        return added.strip() or f"{NOTHING}."
 
     def _optional_parts(self, request: OptimizationRequest) -> str:
         parts = (

@@ -597,11 +597,13 @@ class TestCounting:
         assert found["score"]["original"]["value"] == 0.25
         assert found["score"]["optimized"]["value"] == pytest.approx((0.75 + 0.125) / 2)
         assert found["difference"]["value"] == pytest.approx((0.5 - 0.125) / 2)
-        assert [counting.change_of(record) for record in records] == [("better", 0.5), ("failed", -0.125)]
+        changes = [counting.change_of(record, found["scale"]) for record in records]
+        assert changes == [("better", 0.5), ("failed", -0.125)]
 
     def test_on_a_free_scale_rows_with_failures_have_no_score(self) -> None:
         found = counting.comparison([a_record((-3, -1)), a_record((2, None)), a_record((5, 4))], seed=0)
         assert (found["scale"], found["left_out"], found["difference"]["value"]) == ("free", 1, 0.5)
+        assert counting.change_of(a_record((-5, None)), "free") == ("failed", None)  # and no gain of 5
         alone = counting.comparison([a_record((-3, -1)), a_record((2, None))], seed=0)
         assert (alone["difference"], alone["verdict"]) == (None, "no difference shown")
 

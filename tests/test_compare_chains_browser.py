@@ -90,6 +90,19 @@ def test_the_worst_come_first_and_buttons_and_the_filter_change_the_list(page: A
     assert find(page, "#list .failed").text.startswith("ValueError: </script>")
 
 
+def test_a_failure_on_a_scale_of_its_own_is_no_gain_and_comes_last(browser: Any, tmp_path: Path) -> None:
+    measured = results()
+    rows = [a_row("failed", -5, None), a_row("better", -5, -4), a_row("worse", -5, -6)]
+    measured |= {"rows": rows, "summary": measured["summary"] | counting.comparison(rows, seed=0)}
+    (tmp_path / "page.html").write_text(render_page(measured), encoding="utf-8")
+    browser.get((tmp_path / "page.html").as_uri())
+    assert ids(browser) == ["worse", "better", "failed"]
+    find(browser, "[data-order=best]").click()
+    assert ids(browser) == ["better", "worse", "failed"]
+    titles = browser.execute_script("return [...document.querySelectorAll('#list h3')].map(e => e.textContent)")
+    assert titles[-1].endswith("line 3 \u00b7 failed")
+
+
 def test_more_rows_are_shown_when_asked_for(page: Any) -> None:
     find(page, "#more").send_keys("\ue007")  # Enter: the keyboard is enough
     assert len(ids(page)) == 25

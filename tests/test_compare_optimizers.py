@@ -159,6 +159,46 @@ def test_other_settings_are_refused_with_the_difference(data: Path, tmp_path: Pa
     assert "holds no comparison" in started(data, tmp_path / "other", code=2).stderr
 
 
+def test_other_data_are_refused_but_not_the_same_in_another_folder(
+    data: Path, tmp_path: Path, scripted: ScriptedGenerator
+):
+    options = ("--tasks", "sst2", "--optimizers", "student")
+    started(data, tmp_path / "out", *options)
+    moved = data.rename(tmp_path / "moved")
+    started(moved, tmp_path / "out", *options)
+    started(moved, tmp_path / "out", *options, "--tasks", "agnews")
+    for dataset in ("sst2", "agnews"):
+        file = moved / f"{dataset}.jsonl"
+        before = file.read_text()
+        file.write_text(before.replace(GOOD, "a film of another domain"))
+        refused = started(moved, tmp_path / "out", *options, "--tasks", dataset, code=2)
+        assert "other settings: data is {" in refused.stderr
+        file.write_text(before)
+    # A directory of before the data were noted goes on, and notes them.
+    noted = tmp_path / "out" / job.SETTINGS
+    fields = json.loads(noted.read_text())
+    data_before = fields.pop("data")
+    noted.write_text(json.dumps(fields))
+    started(moved, tmp_path / "out", *options)
+    assert json.loads(noted.read_text())["data"] == {"sst2": data_before["sst2"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"), [('{"split": "test"', "not JSON"), ("[]", "not a JSON object"), ('{"split": "test"}', "no label")]
+)
+def test_a_broken_line_of_the_data_is_named_and_can_be_mended(
+    data: Path, tmp_path: Path, scripted: ScriptedGenerator, line: str, told: str
+):
+    options = ("--tasks", "sst2", "--optimizers", "student")
+    before = (data / "sst2.jsonl").read_text()
+    (data / "sst2.jsonl").write_text(f"{before}{line}\n")
+    refused = started(data, tmp_path / "out", *options, code=2)
+    assert "sst2.jsonl, line 61: " in refused.stderr
+    assert told in refused.stderr
+    (data / "sst2.jsonl").write_text(before)
+    started(data, tmp_path / "out", *options)
+
+
 def test_options_that_name_nothing(data: Path, tmp_path: Path):
     assert "there is no task 'nope'" in started(data, tmp_path / "out", "--tasks", "nope", code=2).stderr
     assert "there is no optimizer" in started(data, tmp_path / "out", "--optimizers", "nope", code=2).stderr

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,9 @@ from fipo_model.evaluation.ledger import completed
 from fipo_model.evaluation.settings import EvaluationSettings, SystemSettings
 from fipo_model.evaluation.summary import summary, verdict
 from fipo_model.evaluation.systems import System
+from fipo_model.optimizer import PromptOptimizer
 from fipo_model.recipes import read
+from fipo_model.testing import ScriptedGenerator
 
 
 class TestIntervals:
@@ -40,6 +43,11 @@ class TestIntervals:
         assert statistics.mean([0.5, 0.5, 0.5]) == statistics.Interval(value=0.5, low=0.5, high=0.5)
         with pytest.raises(InputError, match="at least two"):
             statistics.mean([0.5])
+
+    @pytest.mark.parametrize("values", [[1 - 2 / 3, 2 / 3 - 1 / 3] * 5, [0.5 - 0.4] * 9 + [0.3 - 0.2], [0, 1e-120, 0]])
+    def test_of_values_that_differ_by_rounding_has_no_width(self, values):
+        found = statistics.mean(values)
+        assert found.low == found.value == found.high == pytest.approx(values[0])
 
     def test_of_a_share_has_a_width_where_nothing_happened(self):
         # Wilson's interval for 0 of 10, as in the literature: [0, 0.2775].
@@ -136,6 +144,21 @@ class TestCounts:
             {"no rejected rewrite": 1, "no chosen rewrite": 1},
         )
 
+    def test_a_pair_that_is_too_long_is_left_out_of_the_preference_accuracy(self):
+        found = {"a": {"margin": 0.5}, "b": {"error": "too long"}, "c": {"margin": -0.5}}
+        counted = measures.preference_accuracy(found, {"no chosen rewrite": 2})
+        assert (counted["rows"], counted["accuracy"]["value"]) == (2, 0.5)
+        assert counted["left_out"] == {"no chosen rewrite": 2, "too long": 1}
+        assert measures.preference_accuracy({"b": found["b"]}, {}) is None
+
+
+def test_the_95th_percentile_of_times_is_never_longer_than_the_longest(monkeypatch):
+    system = System("ours", SystemSettings(), 0)
+    monkeypatch.setattr(system, "_optimizer", PromptOptimizer(ScriptedGenerator(lambda _: "Rewritten.")))
+    clock = iter([0, 1, 10, 12, 20, 23])  # one, two and three seconds
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    assert system.time([RECORDS["numbers"]] * 3) == {"p50": 2, "p95": pytest.approx(2.9)}
+
 
 class TestControls:
     def test_say_what_they_are_and_leave_or_repeat_or_take_the_reference(self):
@@ -159,6 +182,8 @@ class TestControls:
         ('output = "x"\ndata.d.path = "f"\nsystems.s.kind = "idle"', "systems.s.kind"),
         ('output = "x"\ndata.d = {path = "f", held_out = 2.0}\nsystems.s = {}', "held_out"),
         ('output = "x"\ndata.d.path = "f"\nsystems.s = {kind = "repeat", model = "m"}', "has no model"),
+        ('output = "x"\ndata.d.path = "f"\nsystems.s = {kind = "repeat", candidates = 8}', "and so no candidates"),
+        ('output = "x"\ndata.d.path = "f"\nsystems.s = {}\nbenchmarks.limit = 0', "limit must be at least 1"),
         ('output = "x"\ndata.d.path = "f"\nsystems.naive.kind = "identity"', "cannot be called 'naive'"),
         ('output = "x"\ndata."a/b".path = "f"\nsystems.s = {}', "cannot be called 'a/b'"),
         ('output = "x"\nspeed = 3\ndata.d.path = "f"\nsystems.s = {}', "speed: there is no such setting"),

@@ -60,7 +60,7 @@ def some_results(**parts: Any) -> dict[str, Any]:
         "hardware": {"cpu": "a processor", "cores": 2, "gpu": None},
         "settings": {"data": {"rows": 102, "files": ["a.jsonl", "b.jsonl"]}, "judge": None, "strict": True},
     }
-    what = {"what": "A sentence.", "model": "a-model", "template": "fipo-2"}
+    what = {"kind": "optimizer", "what": "A sentence.", "model": "a-model", "template": "fipo-2"}
     measured = {
         "rewriting": [a_rewriting()],
         "golden_gain": [a_gain(), a_gain("repeat", 0.0, 0.0, 0.0)],
@@ -69,7 +69,7 @@ def some_results(**parts: Any) -> dict[str, Any]:
         ],
         "benchmarks": [a_benchmark(interval(-0.1, -0.15, -0.05))],
     }
-    systems = {"repeat": what, "optimizer": what}
+    systems = {"repeat": what | {"kind": "repeat"}, "optimizer": what}
     return {"format": 1, "title": "An evaluation", "made": made, "systems": systems, **measured, **parts}
 
 
@@ -129,9 +129,35 @@ def embedded(page: str) -> dict[str, Any]:
 
 def test_a_shown_gain_is_said_with_its_interval_and_what_became_of_the_prompts() -> None:
     assert summarize(some_results(golden_gain=[a_gain()])) == [
-        f"Over 102 prompts (bpo, test model {MODEL}) the rewrites changed the golden response's log-likelihood by "
-        "+0.031 nats per token (95 % interval +0.012 to +0.050); 45 % became better, 20 % worse, 35 % were left alone."
+        f"Over 102 prompts (bpo, test model {MODEL}) the rewrites of “optimizer” changed the golden response's "
+        "log-likelihood by +0.031 nats per token (95 % interval +0.012 to +0.050); 45 % became better, 20 % worse, "
+        "35 % were left alone."
     ]
+
+
+def test_the_summary_is_about_the_first_system_that_is_no_control_whatever_its_name() -> None:
+    what = {"what": "A sentence.", "model": "a-model", "template": "fipo-2"}
+    systems = {name: {"kind": kind, **what} for name, kind in (("twice", "repeat"), ("repeat", "optimizer"))}
+    gains = [a_gain("twice", 0.04, 0.01, 0.07), a_gain("repeat")]
+    sentence, other = summarize(some_results(systems=systems, golden_gain=gains))
+    assert "the rewrites of “repeat” changed" in sentence
+    assert "“twice” changed it by +0.040" in other
+    del systems["twice"]
+    (alone,) = summarize(some_results(systems=systems, golden_gain=gains[1:]))
+    assert "the rewrites changed" in alone
+
+
+def test_measurements_of_one_benchmark_are_told_apart() -> None:
+    ways = [
+        {"level": level, "scoring": scoring} for level in ("instance", "task") for scoring in ("likelihood", "letter")
+    ]
+    rows = [a_benchmark(interval(0.01, -0.1, 0.1)) | way for way in ways]
+    results = some_results(golden_gain=[], benchmarks=rows)
+    _, *sentences = summarize(results)
+    assert len(set(sentences)) == 4
+    assert f"100 prompts of piqa (task, letter, test model {MODEL}) the rewrites" in sentences[-1]
+    named = re.findall(r'class="name" dir="auto">(optimizer: [^<]*)<', render_page(results, []))
+    assert named == [f"optimizer: piqa, {way['level']}, {way['scoring']}, {MODEL} (100)" for way in ways]
 
 
 @pytest.mark.parametrize("bounds", [(-0.01, 0.05), (0.0, 0.05), (-0.05, 0.0)])
@@ -143,7 +169,7 @@ def test_an_interval_that_includes_nothing_shows_no_difference(bounds: tuple[flo
 
 def test_a_loss_is_said_plainly() -> None:
     (sentence,) = summarize(some_results(golden_gain=[a_gain("optimizer", -0.03, -0.05, -0.01)]))
-    assert sentence.startswith("The rewrites made prompts worse: over 102 prompts")
+    assert sentence.startswith("The rewrites of “optimizer” made prompts worse: over 102 prompts")
     assert "−0.030 nats per token (95 % interval −0.050 to −0.010)" in sentence
 
 
@@ -163,11 +189,12 @@ def test_a_control_that_gains_no_less_is_named() -> None:
 def test_without_a_gain_the_summary_says_what_was_not_measured() -> None:
     assert summarize(some_results(**NOTHING)) == ["Nothing was measured."]
     (rewritten,) = summarize(some_results(**NOTHING | {"rewriting": [a_rewriting()]}))
-    assert rewritten.startswith("Of 102 prompts (bpo), 70 were rewritten and 32 left alone; whether")
+    assert rewritten.startswith("Of 102 prompts (bpo), 70 were rewritten by “optimizer” and 32 left alone; whether")
     (worse,) = summarize(some_results(golden_gain=[]))
-    assert worse.startswith("The rewrites made prompts worse: over 100 prompts of piqa")
+    assert worse.startswith("The rewrites of “optimizer” made prompts worse: over 100 prompts of piqa")
     assert "by −10.0 percentage points" in worse
     (preferred,) = summarize(some_results(golden_gain=[], benchmarks=[]))
+    assert "“optimizer” found the better of two prompts in 60 %" in preferred
     assert "no more than chance would explain" in preferred
     assert preferred.endswith("whether rewrites help was not measured.")
 
@@ -213,7 +240,8 @@ def test_every_control_has_a_label_and_every_link_a_target() -> None:
 def test_no_text_breaks_out_of_its_place() -> None:
     example = an_example(HOSTILE, system=HOSTILE, naive=HOSTILE, text=f"{HOSTILE} more", gain=0.1)
     example |= {"detail": HOSTILE, "context": HOSTILE, "golden_response": HOSTILE, "outcome": HOSTILE}
-    results = some_results(title=HOSTILE, systems={HOSTILE: {"what": HOSTILE, "model": HOSTILE, "template": HOSTILE}})
+    system = {"kind": "optimizer", "what": HOSTILE, "model": HOSTILE, "template": HOSTILE}
+    results = some_results(title=HOSTILE, systems={HOSTILE: system})
     results["golden_gain"] = [{**a_gain(HOSTILE), "data": HOSTILE, "left_out": {HOSTILE: 1}, "test_model": HOSTILE}]
     results["rewriting"] = [
         {**a_rewriting(HOSTILE), "outcomes": {HOSTILE: 1}, "kept": {HOSTILE: {"of": 1, "proposed": 1, "final": 1}}}
@@ -320,6 +348,20 @@ def test_ticks_are_round_few_and_within_the_span() -> None:
         assert 0.0 in marks
         assert 2 <= len(marks) <= 8
         assert all(-width / 3 <= mark <= width * (1 + 1e-9) for mark in marks)
+
+
+@pytest.mark.parametrize(
+    ("span", "say", "labels"),
+    [
+        ((-0.0007, 0.0013), signed, ["0", "+0.001"]),
+        ((0.38, 0.5), percent, ["40 %", "45 %"]),
+        ((-0.001, 0.011), points, ["0", "+0.5", "+1.0"]),
+        ((-0.02, 0.05), signed, ["0", "+0.020", "+0.040"]),
+    ],
+)
+def test_a_tick_without_a_text_that_stands_for_it_is_not_drawn(span: Any, say: Any, labels: list[str]) -> None:
+    drawn = interval_chart([("a", None)], span, reference=0.0, say=say)
+    assert re.findall(r'text-anchor="middle">([^<]*)<', drawn) == labels
 
 
 def test_a_span_holds_every_interval_and_the_line_of_reference() -> None:

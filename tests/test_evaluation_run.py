@@ -212,6 +212,39 @@ def test_preference_accuracy_is_the_share_of_pairs_the_model_gets_right_against_
     assert results["preference"][0]["accuracy"]["value"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft
+def test_a_pair_that_does_not_fit_is_left_out_and_the_evaluation_goes_on(make, tiny_model, tmp_path, adapted):
+    from fipo_model.evaluation.settings import DataSettings, SystemSettings
+
+    long = {
+        "id": "long",
+        "instruction": "Name a town.",
+        "optimized": "Tell a long story. " * 200,
+        "rejected": "Name it.",
+    }
+    data = tmp_path / "long.jsonl"
+    data.write_text("\n".join(map(json.dumps, [long, *ROWS])))
+    adapter = adapted(tmp_path / "adapter", init_lora_weights=False)
+    systems = {"optimizer": SystemSettings(model=str(tiny_model), adapter=str(adapter))}
+    found = [
+        run(make(output=str(tmp_path / name), data={"own": DataSettings(path=path)}, systems=systems, timed_prompts=0))
+        for name, path in (("with", str(data)), ("without", make().data["own"].path))
+    ]
+    (counted,), (expected,) = (results["preference"] for results in found)
+    assert counted == expected | {"left_out": expected["left_out"] | {"too long for the model": 1}}
+
+
+def test_benchmarks_that_cannot_be_read_are_told_before_anything_is_measured_and_the_place_stays_free(make, tmp_path):
+    from fipo_model.evaluation.settings import BenchmarkSettings, SystemSettings
+
+    only = {"systems": {"repeat": SystemSettings(kind="repeat")}, "timed_prompts": 0}
+    mistyped = BenchmarkSettings(path=str(tmp_path / "benchmark"), names=["piqa"])
+    with pytest.raises(InputError, match=r"cannot read .*benchmark/piqa\.jsonl"):
+        run(make(benchmarks=mistyped, **only))
+    assert list((tmp_path / "out").iterdir()) == []
+    assert run(make(**only))["golden_gain"]
+
+
 def test_benchmarks_compare_naive_and_rewritten_questions_row_by_row(make, tmp_path):
     from fipo_model.evaluation.settings import BenchmarkSettings
 

@@ -359,6 +359,20 @@ class TestAdditions:
         assert FIPO_2.reply_for("Explain rain.", "Explain rain.") == "Nothing."
         assert FIPO_2.reply_for("Say why it rains.", "Explain rain.") == "Say why it rains."
         assert FIPO_1.reply_for("Say why it rains.", "Explain rain.") == "Say why it rains."
+        # A prompt that goes on with the instruction's last word or sentence does not have it before an addition.
+        for longer in ("Explain rainbows to a child.", "Explain rain, and be brief."):
+            assert FIPO_2.reply_for(longer, "Explain rain") == longer
+        assert FIPO_2.reply_for("Explain rain\tto a child.", "Explain rain") == "to a child."
+
+    def test_a_conversation_is_told_from_those_of_other_templates(self, tmp_path: Path) -> None:
+        texts = {"s_r": "S_R", "g_r": "G_R", "discriminator": "R_P P_A P_B G_R"}
+        file = tmp_path / "prompts.json"
+        file.write_text(json.dumps({"optimizer": "For $5, better (G_N words): S_P O_C", **texts}))
+        templates = (FIPO_1, FIPO_2, find_template(file))
+        request = OptimizationRequest("Explain rain.", context="In $Spain.", golden_response="It falls.")
+        for template in templates:
+            conversation = template.render(request)
+            assert [other for other in templates if other.may_have_rendered(conversation)] == [template]
 
     def test_it_is_found_by_its_name_and_a_file_by_its_path(self, tmp_path):
         assert find_template("fipo-2") is FIPO_2

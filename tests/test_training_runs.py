@@ -17,8 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from fipo_model.backends.loading import load_base, with_adapter
+from fipo_model.data.diversify import diversify
+from fipo_model.data.records import Record
 from fipo_model.errors import InputError, ModelError, TrainingError
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.templates import FIPO_1, FIPO_2
+from fipo_model.training import rows
 from fipo_model.training.iterative import train_iterative
 from fipo_model.training.preference import train_preference
 from fipo_model.training.settings import DataSettings, IterativeSettings, LoraSettings, PreferenceSettings, SFTSettings
@@ -123,6 +127,17 @@ def test_all_weights_can_be_trained(settings: Callable[..., Any], tiny_model: Pa
     assert PromptOptimizer.from_pretrained(output).optimize("Name a colour.").text
 
 
+@pytest.mark.parametrize("loss", ["ipo", "sigmoid"])
+def test_all_weights_can_be_trained_on_preferences(settings: Callable[..., Any], loss: str) -> None:
+    # The reference is a model of its own then, and was computed through the layers of the one in training.
+    wanted = settings(PreferenceSettings, method="full", loss=loss, beta=0.1, trainer=TRAINER | {"max_steps": 2})
+    output = train_preference(wanted)
+    log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    assert log[0]["eval_rewards/margins"] == 0  # at the start it is its own reference
+    assert [entry["eval_rewards/margins"] for entry in log if "eval_rewards/margins" in entry][-1] != 0
+    assert "lora" not in json.loads((output / "fipo.json").read_text())["training"]
+
+
 @pytest.mark.parametrize(
     ("loss", "log_ratios"), [("sigmoid", "sum"), ("ipo", "sum"), ("ipo", "mean"), ("hinge", "sum")]
 )
@@ -155,6 +170,10 @@ def test_the_template_a_model_was_trained_with_goes_with_it(settings: Callable[.
     output = train_sft(settings(template=str(file)))
     file.unlink()
     assert PromptOptimizer.from_pretrained(output).template.name == "prompts"
+    # It also stays with what is trained on from there, where nobody names it again.
+    further = train_preference(settings(PreferenceSettings, "further", model=None, adapter=str(output)))
+    assert json.loads((further / "prompts.json").read_text()) == texts
+    assert PromptOptimizer.from_pretrained(further).template.name == "prompts"
 
 
 def test_nothing_is_sent_and_nothing_is_said_on_stdout(
@@ -192,6 +211,26 @@ class TestIterative:
             assert (row["chosen"], row["rejected"]) == (before[i]["chosen"], before[i]["rejected"])
             assert row["instruction"] == (rewrites[i]["text"] if i in won else before[i]["instruction"])
         assert PromptOptimizer.from_pretrained(output).optimize("Name a colour.").text
+
+    def test_a_round_goes_on_with_all_the_weights_of_the_one_before(self, settings: Callable[..., Any]) -> None:
+        shape = {"rounds": 2, "judge": "likelihood", "max_new_tokens": 5, "trainer": TRAINER | {"max_steps": 1}}
+        output = train_iterative(settings(IterativeSettings, method="full", **shape))
+        second = json.loads((output / "round-2" / "checkpoint" / "settings.json").read_text())
+        assert (second["model"], second["adapter"]) == (str(output / "round-1" / "checkpoint"), None)
+        assert PromptOptimizer.from_pretrained(output).optimize("Name a colour.").text
+
+    def test_a_judge_that_cannot_be_loaded_is_told_before_anything_is_trained(
+        self, settings: Callable[..., Any], tiny_model: Path
+    ) -> None:
+        for told in ({"judge": "likelyhood"}, {"judge": "likelihood", "test_models": ["likelyhood"]}):
+            with pytest.raises(ModelError, match="cannot load the model 'likelyhood'"):
+                train_iterative(settings(IterativeSettings, rounds=2, **told))
+        with pytest.raises(InputError, match="cosin"):  # what the first round's training is told
+            train_iterative(settings(IterativeSettings, trainer=TRAINER | {"lr_scheduler_type": "cosin"}))
+        assert list(Path(settings().output).iterdir()) == []
+        # So the same place can be used.
+        one_round = {"rounds": 1, "judge": str(tiny_model), "trainer": TRAINER | {"max_steps": 1}}
+        assert (train_iterative(settings(IterativeSettings, **one_round)) / "summary.json").exists()
 
     def test_a_replaced_record_has_the_rewrite_and_its_answer(
         self, settings: Callable[..., Any], monkeypatch: Any
@@ -290,6 +329,11 @@ class TestRefused:
         with pytest.raises(InputError, match="not empty"):
             train_sft(settings())
 
+    def test_a_run_that_could_not_begin_leaves_its_place_free(self, settings: Callable[..., Any]) -> None:
+        with pytest.raises(InputError, match=r"there is no file pair\.jsonl"):
+            train_sft(settings(data=DataSettings(train="pair.jsonl")))
+        assert (train_sft(settings(trainer=TRAINER | {"max_steps": 1})) / "summary.json").exists()
+
     def test_rows_that_cannot_be_used_are_counted_and_named(self, settings: Callable[..., Any], tmp_path: Path) -> None:
         file = tmp_path / "odd.jsonl"
         good = {"instruction": "Name a town.", "chosen": "Name a small town.", "rejected": "A town."}
@@ -318,6 +362,44 @@ class TestRefused:
         file.write_text(json.dumps({"id": "a", "instruction": "Name a town.", "chosen": "Name a small town."}) + "\n")
         with pytest.raises(TrainingError, match=r"nothing to train on: no rejected reply \(rewriting\): 1 \(a\)"):
             train_preference(settings(PreferenceSettings, data=DataSettings(train=str(file))))
+        with pytest.raises(TrainingError, match=r"nothing to train on: all 1 usable rows are held out"):
+            train_sft(settings(data=DataSettings(train=str(file), held_out=0.999)))
+
+    def test_settings_that_ready_made_rows_would_ignore(self, settings: Callable[..., Any], tmp_path: Path) -> None:
+        file = tmp_path / "rows.jsonl"
+        record = Record(id="a", instruction="Name a town.", chosen="Name a small town.")
+        file.write_text("".join(json.dumps(row.to_fields()) + "\n" for row in diversify([record], template=FIPO_2)))
+        ready = {"train": str(file), "held_out": 0.0}
+        with pytest.raises(InputError, match=r"data\.parts and data\.iterative would have no effect"):
+            train_sft(settings(data=DataSettings(**ready, parts="none", iterative=True)))
+        with pytest.raises(InputError, match=r"row a of .* was not made with the template 'fipo-1'"):
+            train_sft(settings(data=DataSettings(**ready)))
+        output = train_sft(settings(data=DataSettings(**ready), template="fipo-2"))
+        assert json.loads((output / "fipo.json").read_text())["template"] == "fipo-2"
+
+    def test_another_form_than_the_adapters_own(self, settings: Callable[..., Any]) -> None:
+        small, short = LoraSettings(r=4, alpha=8, target_modules=["v_proj", "q_proj"]), TRAINER | {"max_steps": 1}
+        first = train_sft(settings(name="first", lora=small, trainer=short))
+        with pytest.raises(InputError, match=r"lora\.r is 8, but the adapter .* was made with 4"):
+            train_sft(settings(adapter=str(first), lora=LoraSettings(r=8)))
+        for name, lora in (("same", small), ("unsaid", LoraSettings())):
+            second = train_sft(settings(name=name, adapter=str(first), lora=lora, trainer=short))
+            assert json.loads((second / "adapter_config.json").read_text())["r"] == 4
+            assert "lora" not in json.loads((second / "fipo.json").read_text())["training"]
+
+    def test_a_token_of_white_space_is_no_chat_markup(
+        self, settings: Callable[..., Any], altered: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        from transformers import AutoTokenizer
+
+        model = altered()
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        tokenizer.add_tokens(["\n", "  "])  # as Gemma's has them
+        tokenizer.save_pretrained(model)
+        file = tmp_path / "lines.jsonl"
+        file.write_text(json.dumps({"instruction": "Name\na  town.", "chosen": "Name\na small  town."}) + "\n")
+        loaded = rows.load(DataSettings(train=str(file), held_out=0.0), tokenizer, FIPO_1, seed=0, pairs=False)
+        assert (len(loaded.train), loaded.left_out) == (1, {})
 
     def test_an_adapter_of_another_base(self, settings: Callable[..., Any], altered: Callable[..., Path]) -> None:
         first = train_sft(settings(name="first"))

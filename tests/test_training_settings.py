@@ -104,6 +104,48 @@ def test_a_recipe_that_cannot_be_used(recipe: Path, text: str, told: str) -> Non
         load_recipe(recipe, SFTSettings)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("beta = 0.0\n", "beta must be a number above 0, but is 0.0"),
+        ('loss = "sigmoid"\nlog_ratios = "mean"\n', "log_ratios = 'mean' is about the loss 'ipo'"),
+        ("trainer.ld_alpha = 0.5\n", "trainer.ld_alpha changes TRL's own IPO, which is on means"),
+        ("trainer.use_weighting = true\n", "trainer.use_weighting changes TRL's own IPO"),
+        ('trainer.f_divergence_type = "js_divergence"\n', "trainer.f_divergence_type changes TRL's own IPO"),
+        ('trainer.num_train_epochs = "3"\n', "trainer.num_train_epochs: input should be a valid number, not '3'"),
+        ("margin = -0.1\n", "margin must be at least 0"),
+        ("max_new_tokens = 0\n", "max_new_tokens at least 1"),
+        ('test_models = ["m"]\n', "test_models and margin are for the judge 'likelihood', not 'self'"),
+        ("margin = 0.1\n", "test_models and margin are for the judge 'likelihood', not 'self'"),
+        ('method = "full"\nlora.r = 4\n', "there is no adapter that [lora] could be about"),
+    ],
+)
+def test_what_would_be_ignored_or_fail_in_training_is_refused_at_once(recipe: Path, text: str, told: str) -> None:
+    recipe.write_text(text + SMALL)
+    with pytest.raises(InputError, match=re.escape(told)):
+        load_recipe(recipe, IterativeSettings)
+
+
+def test_ipo_on_means_and_other_losses_take_what_ipo_on_sums_cannot(recipe: Path) -> None:
+    recipe.write_text("trainer.ld_alpha = 0.5\n" + SMALL)
+    for change in ('log_ratios="mean"', 'loss="sigmoid"'):
+        assert load_recipe(recipe, PreferenceSettings, (change,)).trainer == {"ld_alpha": 0.5}
+    harmless = ("trainer.ld_alpha=0.5", 'loss="sigmoid"', "trainer.use_weighting=false", "trainer.eval_steps=1")
+    assert load_recipe(recipe, PreferenceSettings, harmless).trainer["eval_steps"] == 1
+
+
+def test_supervised_training_is_not_sent_to_settings_it_does_not_have(recipe: Path) -> None:
+    recipe.write_text('trainer = {loss_type = "dft", beta = 0.1, packing = true}\n' + SMALL)
+    with pytest.raises(InputError) as caught:
+        load_recipe(recipe, SFTSettings)
+    for part in (
+        "trainer.loss_type: set this through nothing: the likelihood of the chosen rewrite is what is learnt",
+        "trainer.packing: set this through nothing: every row stands alone",
+        "trainer.beta: SFTConfig has no such setting",
+    ):
+        assert part in str(caught.value)
+
+
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the recipe"):
         load_recipe(tmp_path / "absent.toml", SFTSettings)

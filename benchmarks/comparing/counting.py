@@ -44,8 +44,7 @@ def comparison(records: Sequence[Record], *, seed: int) -> dict[str, Any]:
     row is left out of the scores.
     """
     scale = scale_of(records)
-    worst = None if scale == "free" else 0.0
-    scores = {side: [_score(record, side, worst) for record in records] for side in SIDES}
+    scores = {side: [_score(record, side, scale) for record in records] for side in SIDES}
     pairs = [(before, after) for before, after in zip(*scores.values(), strict=True) if None not in (before, after)]
     sides = zip(SIDES, zip(*pairs, strict=True) if pairs else ((), ()), strict=True)
     gains = [after - before for before, after in pairs]
@@ -89,11 +88,14 @@ def verdict(difference: Mapping[str, Any] | None, counts: Mapping[str, int]) -> 
     return "worse" if difference["high"] < 0 else "no difference shown"
 
 
-def change_of(record: Record) -> tuple[str, float | None]:
-    """What became of one row: "better", "worse", "equal" or "failed" in either chain, and by how much it changed."""
-    scores = [_score(record, side, 0.0) for side in SIDES]
-    gain = scores[1] - scores[0]  # type: ignore[operator]
-    if any(run[side]["error"] is not None for run in record["runs"] for side in SIDES):
+def change_of(record: Record, scale: Scale) -> tuple[str, float | None]:
+    """What became of one row: "better", "worse", "equal" or "failed" in either chain, and by how much it changed.
+
+    By nothing that could be said where it failed on a scale on which nothing stands for a failure.
+    """
+    before, after = (_score(record, side, scale) for side in SIDES)
+    gain = None if before is None or after is None else after - before
+    if gain is None or any(run[side]["error"] is not None for run in record["runs"] for side in SIDES):
         return "failed", gain
     return ("better" if gain > 0 else "worse" if gain < 0 else "equal"), gain
 
@@ -102,7 +104,8 @@ def _runs(records: Sequence[Record]) -> list[Mapping[str, Any]]:
     return [run for record in records for run in record["runs"]]
 
 
-def _score(record: Record, side: str, worst: float | None) -> float | None:
+def _score(record: Record, side: str, scale: Scale) -> float | None:
+    worst = None if scale == "free" else 0.0
     found = [worst if run[side]["error"] is not None else run[side]["score"] for run in record["runs"]]
     return None if None in found else plain.fmean(found)
 

@@ -31,7 +31,8 @@
     const title = make("h3");
     title.append(make("bdi", row.id));
     if (row.id !== `line ${row.line}`) title.append(` \u00b7 line ${row.line}`);
-    title.append(` \u00b7 ${row.change === "equal" ? "equal" : `${row.change} (${row.said})`}`);
+    const said = row.change === "equal" || row.said === null ? "" : ` (${row.said})`;
+    title.append(` \u00b7 ${row.change}${said}`);
     const both = make("div", undefined, "both");
     both.append(...SIDES.map((side) => answers(row, side)));
     const reference = row.reference === null ? [] : [block("reference", row.reference)];

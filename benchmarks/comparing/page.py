@@ -164,7 +164,7 @@ def _made(results: Results) -> str:
 
 
 def _row(record: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
-    change, gain = counting.change_of(record)
+    change, gain = counting.change_of(record, summary["scale"])
     say = words.say_gain(summary)
     return {
         "id": record["id"],
@@ -172,7 +172,7 @@ def _row(record: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any
         "change": change,
         "gain": gain,
         "score": sum(run["optimized"]["score"] or 0 for run in record["runs"]),
-        "said": say(gain) + (" points" if summary["scale"] == "binary" and gain else ""),
+        "said": None if gain is None else say(gain) + (" points" if summary["scale"] == "binary" and gain else ""),
         "input": _readable(record["input"]),
         "reference": None if record["reference"] is None else _readable(record["reference"]),
         "outputs": {side: [_output(run[side]) for run in record["runs"]] for side in SIDES},

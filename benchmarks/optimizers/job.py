@@ -19,7 +19,7 @@ from optimizers.contenders import CONTENDERS
 from optimizers.counting import key, summarize
 from optimizers.page import render_page
 from optimizers.running import STUDENT, Runner
-from optimizers.tasks import TASKS, Data, read_data
+from optimizers.tasks import TASKS, Data, fingerprint, read_data
 
 SETTINGS, RESULTS, SPEED, SUMMARY, PAGE = (
     "settings.json",
@@ -29,7 +29,7 @@ SETTINGS, RESULTS, SPEED, SUMMARY, PAGE = (
     "report.html",
 )
 _FREE = ("output", "tasks", "contenders", "seeds", "seed", "data")
-"""Settings that change no record: a comparison can be gone on with others of these."""
+"""Settings that change no record: a comparison can be gone on with others of these. Of the data, the content counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +63,19 @@ class Settings:
 def claim(settings: Settings) -> None:
     """Take the output directory, or go on in it. Raises `InputError` if it belongs to another comparison."""
     folder = Path(settings.output)
+    data = {TASKS[name].dataset: fingerprint(Path(settings.data), TASKS[name].dataset) for name in settings.tasks}
     kept = {name: value for name, value in asdict(settings).items() if name not in _FREE}
-    wanted = json.loads(json.dumps(kept | {"dspy": version("dspy"), "students": _students()}))
+    wanted = json.loads(json.dumps(kept | {"dspy": version("dspy"), "students": _students(), "data": data}))
     if (folder / SETTINGS).exists():
         before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        # Tasks may be added, and a directory of before the data was noted goes on with what it is given.
+        noted = before.get("data", {})
+        before["data"], wanted["data"] = data | noted, noted | data
         if changed := recipes.differences(before, wanted | dict.fromkeys(before.keys() - wanted.keys())):
             raise InputError(
                 f"{folder} holds a comparison with other settings: {'; '.join(changed)}. Choose another --output."
             )
+        _write(folder / SETTINGS, wanted)
         return
     if not jsonl.is_vacant(folder):
         raise InputError(f"{folder} is not empty and holds no comparison; choose another --output")

@@ -7,7 +7,7 @@ from typing import Any
 
 from fipo_model.evaluation.page import sections
 from fipo_model.pages.document import Section, document
-from fipo_model.pages.figures import figure, ticks
+from fipo_model.pages.figures import figure, is_said, ticks
 from fipo_model.pages.markup import is_measured, percent, table
 from optimizers.contenders import CONTENDERS, FIPO_ROWS
 from optimizers.words import HEADER, sentences, table_rows
@@ -84,7 +84,7 @@ def _axes(low: float, high: float, powers: int) -> Iterator[str]:
     for power in range(powers + 1):
         x = _FIRST + (_RIGHT - _FIRST) * power / powers
         yield f'<text x="{x:.2f}%" y="{_BOTTOM}%" dy="18" text-anchor="middle">{10**power:,}</text>'
-    for tick in ticks((low, high)):
+    for tick in (tick for tick in ticks((low, high)) if is_said(tick, percent)):
         y = _height(tick, low, high)
         yield f'<text x="{_LEFT}%" y="{y:.2f}%" dx="-6" dy="4" text-anchor="end">{escape(percent(tick))}</text>'
 

@@ -1,5 +1,6 @@
 """The tasks of a comparison: programs with naive instructions, data, and how a reply is scored."""
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import dspy
 
 from fipo_model import Generator, Sampling
 from fipo_model.errors import InputError
+from fipo_model.jsonl import BadRow, read_objects
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "classification"
 CHANCE_OR_PERFECT = (0.15, 0.85)
@@ -162,13 +164,24 @@ def survey(folder: Path, generator: Generator, *, rows: int, max_tokens: int) ->
     return found
 
 
+def fingerprint(folder: Path, dataset: str) -> str:
+    """Tells a data set's rows apart from others, wherever they lie. Raises `InputError` for rows that are none."""
+    return hashlib.sha256(json.dumps(_rows(folder, dataset)).encode()).hexdigest()[:12]
+
+
 def _rows(folder: Path, dataset: str) -> list[dict[str, Any]]:
     path = folder / f"{dataset}.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; --data names the folder of the data sets") from error
-    return [json.loads(line) for line in lines if line.strip()]
+    if not path.is_file():
+        raise InputError(f"there is no {path}; --data names the folder of the data sets")
+    rows = []
+    for row in read_objects(path):
+        if isinstance(row, BadRow):
+            raise InputError(f"{path}, {row}")
+        line, fields = row
+        if missing := {"split", "text", "label", "labels"} - fields.keys():
+            raise InputError(f"{path}, line {line}: there is no {min(missing)}")
+        rows.append(fields)
+    return rows
 
 
 def _examples(rows: Sequence[dict[str, Any]]) -> list[dspy.Example]:

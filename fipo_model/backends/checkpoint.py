@@ -48,12 +48,18 @@ def resolve(model: str | Path | None, adapter: str | Path | None) -> Checkpoint:
     )
 
 
-def _template_of(source: Path) -> Template:
+def template_file(source: Path) -> Path | None:
+    """The file of the template that a checkpoint was trained with; None where that is one of FIPO's own."""
     name = _noted(source / "fipo.json", "template")
-    if name is None:
-        return FIPO_1
-    file = source / name
-    return load_template(file) if file.name == name and file.is_file() else template_named(name)
+    file = source / (name or "")
+    return file if file.name == name and file.is_file() else None
+
+
+def _template_of(source: Path) -> Template:
+    if (file := template_file(source)) is not None:
+        return load_template(file)
+    name = _noted(source / "fipo.json", "template")
+    return FIPO_1 if name is None else template_named(name)
 
 
 def _base_of(adapter: str | Path | None) -> str:

@@ -120,3 +120,13 @@ def preference_pairs(
         else:
             pairs[key] = (record.chosen, rejected)
     return pairs, dict(left_out)
+
+
+def preference_accuracy(found: Mapping[str, Mapping[str, Any]], left_out: Mapping[str, int]) -> dict[str, Any] | None:
+    """In how many pairs the chosen rewrite has a `margin` above 0; those with an `error` are left out."""
+    margins = [fields["margin"] for fields in found.values() if "margin" in fields]
+    if not margins:
+        return None
+    errors = Counter(fields["error"] for fields in found.values() if "error" in fields)
+    accuracy = statistics.share(sum(margin > 0 for margin in margins), len(margins))
+    return {"rows": len(margins), "accuracy": asdict(accuracy), "left_out": {**left_out, **errors}}

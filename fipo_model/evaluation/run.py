@@ -7,29 +7,33 @@ item, and results.json and report.html are made of these.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fipo_model import jsonl, recipes
 from fipo_model.backends.checkpoint import resolve
-from fipo_model.backends.hf import TransformersGenerator, load_generator
+from fipo_model.backends.hf import load_generator
 from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
-from fipo_model.evaluation import measures, statistics
+from fipo_model.evaluation import measures
 from fipo_model.evaluation.ledger import completed
 from fipo_model.evaluation.made import how_it_was_made
 from fipo_model.evaluation.page import render_page
+from fipo_model.evaluation.preference import margins
 from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
-from fipo_model.evaluation.systems import System, judged_request_of, request_of
+from fipo_model.evaluation.systems import System, judged_request_of
 from fipo_model.types import OptimizationRequest
+
+if TYPE_CHECKING:
+    from fipo_model.evaluation.accuracy import Benchmarks
 
 RESULTS, PAGE = "results.json", "report.html"
 _SETTINGS = "settings.json"
@@ -45,7 +49,8 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> d
     """
     output = _claim(settings)
     started, clock = datetime.now(UTC), time.perf_counter()
-    job = _Job(settings, output / "measured", say)
+    with recipes.freeing(output / _SETTINGS):
+        job = _Job(settings, output / "measured", say)
     results = {
         "format": 1,
         "title": settings.title,
@@ -110,6 +115,7 @@ class _Job:
             system.describe()
         for name in self.test_models.values():
             load_generator(name)
+        self._benchmarks = self._read_benchmarks()
 
     def _read(self, name: str, wanted: DataSettings) -> dict[str, Record]:
         records: dict[str, Record] = {}
@@ -182,52 +188,24 @@ class _Job:
                 if not pairs or _fingerprint(system.settings) is None:
                     continue
                 self.say(f"{system.name}: preference accuracy on {data} ({len(pairs)} pairs)")
-                compute = partial(self._prefers, system, records, pairs)
+                compute = partial(margins, system, records, pairs)
                 ledger = completed(self._file("preference", system.name, data), {key: key for key in pairs}, compute)
-                right = sum(fields["margin"] > 0 for fields in ledger.values())
-                accuracy = asdict(statistics.share(right, len(ledger)))
-                found.append(
-                    {
-                        "system": system.name,
-                        "data": data,
-                        "rows": len(ledger),
-                        "accuracy": accuracy,
-                        "left_out": left_out,
-                    }
-                )
+                if (entry := measures.preference_accuracy(ledger, left_out)) is not None:
+                    found.append({"system": system.name, "data": data, **entry})
         return found
 
-    def _prefers(
-        self, system: System, records: Mapping[str, Record], pairs: Mapping[str, tuple[str, str]], keys: Sequence[str]
-    ) -> list[dict[str, Any]]:
-        """By how much the chosen rewrite's implicit reward exceeds the rejected one's, in nats.
+    def _read_benchmarks(self) -> "Benchmarks | None":
+        if self.settings.benchmarks is None:
+            return None
+        from fipo_model.evaluation.accuracy import Benchmarks  # brings lm-eval, which takes seconds to import
 
-        That is the log-ratio of model and base (DPO, arXiv 2305.18290, section 4).
-        """
-        template = system.optimizer().template
-        replies = [
-            (template.render(request_of(records[key])), template.reply_for(text, records[key].instruction))
-            for key in keys
-            for text in pairs[key]
-        ]
-        checkpoint = resolve(system.settings.model, system.settings.adapter)
-        model = TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
-        base = TransformersGenerator.from_pretrained(checkpoint.model)
-        ratios = [
-            after - before
-            for after, before in zip(
-                ResponseLikelihood(model).sums(replies), ResponseLikelihood(base).sums(replies), strict=True
-            )
-        ]
-        return [{"margin": chosen - rejected} for chosen, rejected in zip(ratios[::2], ratios[1::2], strict=True)]
+        return Benchmarks(self.settings.benchmarks, self.folder, self.settings.seed)
 
     def benchmarks(self) -> list[dict[str, Any]]:
         """Task accuracy, naive against optimized."""
-        if (wanted := self.settings.benchmarks) is None:
+        wanted, measured = self.settings.benchmarks, self._benchmarks
+        if wanted is None or measured is None:
             return []
-        from fipo_model.evaluation.accuracy import Benchmarks  # brings lm-eval, which takes seconds to import
-
-        measured = Benchmarks(wanted, self.folder, self.settings.seed)
         found: list[dict[str, Any]] = []
         for system in self.systems:
             if system.name in wanted.systems or (not wanted.systems and system.is_optimizer):

@@ -51,8 +51,9 @@ class SystemSettings:
     def __post_init__(self) -> None:
         if self.candidates < 1:
             raise ValueError("candidates must be at least 1")
-        if self.kind != "optimizer" and (self.model or self.adapter or self.template or self.judge):
-            raise ValueError(f"a control of the kind {self.kind} has no model")
+        asks = self.model or self.adapter or self.template or self.judge or self.candidates > 1
+        if self.kind != "optimizer" and asks:
+            raise ValueError(f"a control of the kind {self.kind} has no model, and so no candidates")
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
@@ -86,6 +87,10 @@ class BenchmarkSettings:
     """Rows of each benchmark, drawn by the seed."""
     servers: list[ServerSettings] = field(default_factory=list)
     """More test models, for the benchmarks only."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit must be at least 1")
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)

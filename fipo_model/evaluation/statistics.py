@@ -13,6 +13,7 @@ with explain_missing("eval", "numpy", "scipy"):
 
 LEVEL = 0.95
 _RESAMPLES = 9999
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +29,15 @@ class Interval:
 def mean(values: Sequence[float], *, seed: int = 0) -> Interval:
     """The mean of paired differences or of anything else measured once an item, from a bootstrap over the items.
 
-    Bias-corrected and accelerated (Efron 1987, doi 10.1080/01621459.1987.10478410), `seed` draws the resamples.
-    Raises `InputError` for fewer than two values, of which nothing can be said.
+    Bias-corrected and accelerated (Efron 1987, doi 10.1080/01621459.1987.10478410), `seed` draws the resamples. Values
+    that differ by no more than rounding count as equal: their interval has no width. Raises `InputError` for fewer than
+    two values, of which nothing can be said.
     """
     if len(values) < 2:
         raise InputError(f"an interval needs at least two measured items, and there are {len(values)}")
     array = np.asarray(values, dtype=np.float64)
     value = float(array.mean())
-    if np.ptp(array) == 0:  # every resample is the same
+    if np.allclose(array, array[0], rtol=_ROUNDING, atol=_ROUNDING):  # every resample is the same
         return Interval(value=value, low=value, high=value)
     found = bootstrap(
         (array,), np.mean, confidence_level=LEVEL, n_resamples=_RESAMPLES, batch=1000, rng=np.random.default_rng(seed)

@@ -4,6 +4,7 @@ Positions are percentages, so that a figure fits any width while lines, dots and
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
@@ -44,6 +45,13 @@ def ticks(span: Span) -> list[float]:
     step = next(factor * power for factor in _STEPS if factor * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{number * step:.10g}") for number in range(first, last + 1)]
+
+
+def is_said(tick: float, say: Say) -> bool:
+    """Whether a tick's text stands for its value, as a number or in per cent, and not for one it was rounded to."""
+    number = re.search(r"\d[\d.]*", say(tick))
+    size = abs(tick)
+    return number is not None and any(math.isclose(float(number[0]), said, rel_tol=1e-9) for said in (size, 100 * size))
 
 
 def share_chart(rows: Sequence[tuple[str, Mapping[str, float], str]], kinds: Mapping[str, str]) -> str:
@@ -107,7 +115,7 @@ def _against(interval: Interval, reference: float) -> tuple[str, str]:
 def _axis(span: Span, say: Say) -> str:
     marks = "".join(
         f'<line x1="{x}" x2="{x}" y1="0" y2="5"/><text x="{x}" y="19" text-anchor="middle">{escape(say(tick))}</text>'
-        for tick, x in ((tick, _place(tick, span)) for tick in _spread(ticks(span), span))
+        for tick, x in ((tick, _place(tick, span)) for tick in _spread(ticks(span), span) if is_said(tick, say))
     )
     line = f'<line x1="{_MARGIN}%" x2="{100 - _MARGIN}%" y1="0" y2="0"/>'
     return f'<div class="row axis" aria-hidden="true"><svg class="strip">{line}{marks}</svg></div>'

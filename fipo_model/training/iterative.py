@@ -6,31 +6,31 @@ and the rejected rewrite stay. Every stage writes its file as it goes, so a stop
 """
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl
+from fipo_model import jsonl, recipes
 from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.hf import TransformersGenerator, load_generator
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record, read_records
 from fipo_model.data.split import is_held_out
-from fipo_model.errors import InputError, PromptTooLongError, TrainingError
+from fipo_model.errors import FipoError, InputError, PromptTooLongError, TrainingError
 from fipo_model.generation import Generator, Message, Sampling, generate_each
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import Template, find_template
-from fipo_model.training.outcome import hand_over, is_first_process, say, write_json
+from fipo_model.training.outcome import SETTINGS, hand_over, is_first_process, say, write_json
 from fipo_model.training.preference import train_preference
 from fipo_model.training.rows import in_words
 from fipo_model.training.run import claim, is_finished
 from fipo_model.training.settings import IterativeSettings, PreferenceSettings
 from fipo_model.types import OptimizationRequest
-from fipo_model.weights import DEFAULT_MODEL
 
 _AT_ONCE = 32
 # Paper, appendix: answers are sampled with temperature 0.8 and top-p 0.95.
@@ -50,11 +50,19 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
     output = claim(settings, resume=resume)
     if is_finished(output):
         return output
+    with recipes.freeing(output / SETTINGS):
+        return _train_rounds(settings, output)
+
+
+def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
     rounds: list[dict[str, Any]] = []
-    adapter = settings.adapter
+    current = settings
+    if settings.judge == "likelihood" and not settings.test_models:
+        current = replace(settings, test_models=[resolve(settings.model, settings.adapter).model])
+    _load_judging_models(current)
+    trained = output
     for number in range(1, settings.rounds + 1):
         folder = output / f"round-{number}"
-        folder.mkdir(parents=True, exist_ok=True)
         records = folder / "records.jsonl"
         report: dict[str, Any] = {"round": number}
         if not is_first_process():
@@ -63,15 +71,35 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
             _write_once(records, _first_records(settings))
         else:
             before = output / f"round-{number - 1}" / "records.jsonl"
-            report |= _Round(settings, folder, adapter).improve(before, records)
-        adapter = str(train_preference(_of_one_round(settings, folder, adapter), resume=True))
+            report |= _Round(current, folder).improve(before, records)
+        trained = _train_on(records, current)
+        is_full = settings.method == "full"
+        current = replace(current, model=str(trained)) if is_full else replace(current, adapter=str(trained))
         rounds.append(report)
         if is_first_process():
             with jsonl.replacing(output / "rounds.jsonl") as file:
                 file.writelines(map(jsonl.encode_object, rounds))
     if is_first_process():
-        hand_over(Path(adapter or ""), output, settings, {"rounds": rounds})
+        hand_over(trained, output, settings, {"rounds": rounds})
     return output
+
+
+def _load_judging_models(settings: IterativeSettings) -> None:
+    """A model that cannot be loaded is told now, not when a round was trained."""
+    if settings.rounds > 1 and settings.judge != "self" and is_first_process():
+        for name in settings.test_models if settings.judge == "likelihood" else [settings.judge]:
+            load_generator(name)
+
+
+def _train_on(records: Path, settings: IterativeSettings) -> Path:
+    """Train one round; if the first one cannot begin, its records, which are quickly made, are not in the way."""
+    try:
+        return train_preference(_of_one_round(settings, records), resume=True)
+    except FipoError:
+        is_first_round = records.parent.name == "round-1"
+        if is_first_process() and is_first_round and jsonl.is_vacant(records.parent / "checkpoint"):
+            shutil.rmtree(records.parent)
+        raise
 
 
 def _wait_for(file: Path) -> None:
@@ -99,26 +127,26 @@ def _first_records(settings: IterativeSettings) -> Iterator[Record]:
         say(f"records left out: {in_words(left_out)}")
 
 
-def _of_one_round(settings: IterativeSettings, folder: Path, adapter: str | None) -> PreferenceSettings:
+def _of_one_round(settings: IterativeSettings, records: Path) -> PreferenceSettings:
     common = {field.name: getattr(settings, field.name) for field in fields(PreferenceSettings)}
-    data = replace(settings.data, train=str(folder / "records.jsonl"), format="own", iterative=True, limit=None)
-    common |= {"output": str(folder / "checkpoint"), "data": data, "adapter": adapter}
+    data = replace(settings.data, train=str(records), format="own", iterative=True, limit=None)
+    common |= {"output": str(records.with_name("checkpoint")), "data": data}
     return PreferenceSettings(**common)
 
 
 class _Round:
     """What happens between two rounds of training, with the model that the last one left."""
 
-    def __init__(self, settings: IterativeSettings, folder: Path, adapter: str | None) -> None:
+    def __init__(self, settings: IterativeSettings, folder: Path) -> None:
         self.settings = settings
         self.folder = folder
-        self.adapter = adapter
 
     def improve(self, before: Path, after: Path) -> dict[str, Any]:
         """Write the records that the next round trains on; gives what is worth knowing of the round."""
         noted = self.folder / "report.json"
         if not noted.exists():
-            model = resolve(self.settings.model, self.adapter)
+            self.folder.mkdir(exist_ok=True)
+            model = resolve(self.settings.model, self.settings.adapter)
             generator = TransformersGenerator.from_pretrained(model.model, adapter=model.adapter)
             template = find_template(self.settings.template) if self.settings.template else model.template
             judge = self._judge(generator, template)
@@ -150,8 +178,8 @@ class _Round:
             return LLMJudge(judging, template=other.template)
         from fipo_model.backends.likelihood import LikelihoodJudge
 
-        names = self.settings.test_models or [self.settings.model or DEFAULT_MODEL]
-        return LikelihoodJudge([load_generator(name) for name in names], margin=self.settings.margin)
+        models = [load_generator(name) for name in self.settings.test_models]
+        return LikelihoodJudge(models, margin=self.settings.margin)
 
     def _stage(
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]
@@ -238,5 +266,6 @@ def _write_once(target: Path, records: Iterable[Record]) -> None:
     lines = [jsonl.encode_object(record.to_fields()) for record in records]
     if not lines:
         raise TrainingError("there are no records to train on")
+    target.parent.mkdir(parents=True, exist_ok=True)
     with jsonl.replacing(target) as file:
         file.writelines(lines)

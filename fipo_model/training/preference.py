@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from fipo_model.errors import InputError, explain_missing
+from fipo_model import recipes
+from fipo_model.errors import explain_missing
+from fipo_model.training.outcome import SETTINGS
 from fipo_model.training.run import arguments, claim, execute, is_finished, make_config, prepare
 from fipo_model.training.settings import PreferenceSettings
 from fipo_model.training.trainers import PreferenceTrainer
@@ -22,28 +24,27 @@ def train_preference(settings: PreferenceSettings, *, resume: bool = False) -> P
     trained on. `resume` goes on from the last checkpoint of a run that was stopped, or returns at once if it was
     finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
     """
-    if settings.log_ratios == "mean" and settings.loss != "ipo":
-        raise InputError(f"log_ratios = 'mean' is about the loss 'ipo'; {settings.loss!r} always takes sums")
     output = claim(settings, resume=resume)
     if is_finished(output):
         return output
-    # Kept for several epochs, computed once; in a single one the base under the adapter is as quick.
-    precomputes = settings.trainer.get("num_train_epochs", 1) > 1
-    defaults = {"learning_rate": _LEARNING_RATE[settings.method], "precompute_ref_log_probs": precomputes}
-    method = {"loss_type": settings.loss, "beta": settings.beta}
-    config = make_config(DPOConfig, arguments(settings, output, defaults) | method)
-    run = prepare(settings, output, config, pairs=True)
+    with recipes.freeing(output / SETTINGS):
+        # Kept for several epochs, computed once; in a single one the base under the adapter is as quick.
+        precomputes = settings.trainer.get("num_train_epochs", 1) > 1
+        defaults = {"learning_rate": _LEARNING_RATE[settings.method], "precompute_ref_log_probs": precomputes}
+        method = {"loss_type": settings.loss, "beta": settings.beta}
+        config = make_config(DPOConfig, arguments(settings, output, defaults) | method)
+        run = prepare(settings, output, config, pairs=True)
 
-    def make_trainer() -> PreferenceTrainer:
-        trainer = PreferenceTrainer(
-            model=run.model,
-            args=config,
-            train_dataset=run.data.train,
-            eval_dataset=run.data.held_out,
-            processing_class=run.tokenizer,
-            peft_config=run.peft_config,
-        )
-        trainer.sums_log_ratios = settings.loss == "ipo" and settings.log_ratios == "sum"
-        return trainer
+        def make_trainer() -> PreferenceTrainer:
+            trainer = PreferenceTrainer(
+                model=run.model,
+                args=config,
+                train_dataset=run.data.train,
+                eval_dataset=run.data.held_out,
+                processing_class=run.tokenizer,
+                peft_config=run.peft_config,
+            )
+            trainer.sums_log_ratios = settings.loss == "ipo" and settings.log_ratios == "sum"
+            return trainer
 
-    return execute(make_trainer, run, settings, resume=resume)
+        return execute(make_trainer, run, settings, resume=resume)

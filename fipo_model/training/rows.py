@@ -54,7 +54,9 @@ def load(
                 continue
             parts[is_held_out(_record_of(row), settings.held_out, seed)].append(fields)
     if not parts[False]:
-        raise TrainingError(f"{settings.train} leaves nothing to train on: {in_words(left_out) or 'it has no rows'}")
+        kept = f"all {len(parts[True])} usable rows are held out (data.held_out)" if parts[True] else ""
+        why = "; ".join(filter(None, (kept, in_words(left_out)))) or "it has no rows"
+        raise TrainingError(f"{settings.train} leaves nothing to train on: {why}")
     train, held_out = (sorted(part, key=lambda fields: -fields[LENGTH]) for part in parts.values())
     return TrainingSet(
         train=Dataset.from_list(train),
@@ -74,12 +76,29 @@ def in_words(left_out: Mapping[str, list[str]]) -> str:
 def _rows(settings: DataSettings, template: Template, seed: int, left_out: LeftOut) -> Iterator[TrainingRow]:
     """Training rows as the file has them, or made from its records."""
     if _holds_training_rows(settings.train):
-        yield from islice(_ready_made(read_objects(Path(settings.train)), left_out), settings.limit)
+        _refuse_what_has_no_effect(settings)
+        for row in islice(_ready_made(read_objects(Path(settings.train)), left_out), settings.limit):
+            if row.kind == "rewriting" and not template.may_have_rendered(row.prompt):
+                raise InputError(
+                    f"row {row.id} of {settings.train} was not made with the template {template.name!r}, by which the "
+                    "model would be asked. Name the template it was made with (template), or train on the records."
+                )
+            yield row
         return
     choice = Diversification(parts=settings.parts, iterative=settings.iterative, seed=seed)
     parsed = open_records(settings.train, format=settings.format)
     records = (item for item in parsed if not isinstance(item, BadRow) or _note(item, left_out))
     yield from diversify(cast(Iterator[Record], islice(records, settings.limit)), choice, template=template)
+
+
+def _refuse_what_has_no_effect(settings: DataSettings) -> None:
+    usual = DataSettings(train=settings.train)
+    names = ("format", "parts", "iterative")
+    if changed := [f"data.{name}" for name in names if getattr(settings, name) != getattr(usual, name)]:
+        raise InputError(
+            f"{settings.train} holds training rows, which are trained on as they are: {' and '.join(changed)} would "
+            "have no effect. Leave it out, or train on the records the rows were made of."
+        )
 
 
 def _holds_training_rows(source: str) -> bool:
@@ -109,7 +128,8 @@ def _usable(
     rows: Iterable[TrainingRow], tokenizer: PreTrainedTokenizerBase, pairs: bool, left_out: LeftOut
 ) -> Iterator[TrainingRow]:
     # TRL encodes a conversation with its chat markup as one text, so markup inside a message would change its turns.
-    markup = tuple(token for token in tokenizer.get_added_vocab() if token)
+    # White space is none, though some tokenizers add tokens for it.
+    markup = tuple(token for token in tokenizer.get_added_vocab() if token.strip())
     for row in rows:
         said = "".join((*(message["content"] for message in row.prompt), row.chosen, row.rejected or ""))
         if not row.chosen.strip():

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fipo_model import jsonl, recipes, weights
-from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.checkpoint import Checkpoint, resolve, template_file
 from fipo_model.backends.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.templates import Template, find_template
 from fipo_model.training import rows
 from fipo_model.training.outcome import SETTINGS, SUMMARY, finish, is_first_process, write_json
 from fipo_model.training.report import LogToFile
-from fipo_model.training.settings import SFTSettings, trainer_problems
+from fipo_model.training.settings import LoraSettings, SFTSettings, trainer_problems
 from fipo_model.training.trainers import last_checkpoint
 
 with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets", "safetensors"):
@@ -136,11 +136,7 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     The trainer's config must exist before the model is loaded (ZeRO-3 loads it in parts); it loses its evaluation where
     no row was held out.
     """
-    # Without a name: the bare default weights, not FIPO's own adapter on them, unless that is named.
-    start = settings.model or (weights.DEFAULT_MODEL if settings.adapter is None else None)
-    checkpoint = resolve(start, settings.adapter)
-    if settings.method == "full" and checkpoint.adapter is not None:
-        raise InputError("method 'full' cannot train an adapter; merge it first with: fipo weights merge")
+    checkpoint = _starting_point(settings)
     is_full = settings.method == "full"
     model, tokenizer = load_base(
         checkpoint.model,
@@ -154,7 +150,6 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     if checkpoint.adapter is not None:
         model = with_adapter(model, Path(checkpoint.adapter), base_model, is_trainable=True)
     template = checkpoint.template if settings.template is None else find_template(settings.template)
-    template_file = Path(settings.template) if settings.template and Path(settings.template).is_file() else None
     data = rows.load(settings.data, tokenizer, template, seed=settings.seed, pairs=pairs)
     if data.held_out is None:
         config.eval_strategy, config.eval_on_start = IntervalStrategy.NO, False
@@ -162,12 +157,44 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
         output=output,
         base_model=base_model,
         template=template,
-        template_file=template_file,
+        template_file=_template_file(settings, checkpoint),
         model=model,
         tokenizer=tokenizer,
         peft_config=None if is_full or checkpoint.adapter is not None else _lora(settings, model),
         data=data,
     )
+
+
+def _starting_point(settings: SFTSettings) -> Checkpoint:
+    # Without a name: the bare default weights, not FIPO's own adapter on them, unless that is named.
+    start = settings.model or (weights.DEFAULT_MODEL if settings.adapter is None else None)
+    checkpoint = resolve(start, settings.adapter)
+    if checkpoint.adapter is not None:
+        if settings.method == "full":
+            raise InputError("method 'full' cannot train an adapter; merge it first with: fipo weights merge")
+        _refuse_other_form(settings.lora, Path(checkpoint.adapter))
+    return checkpoint
+
+
+def _refuse_other_form(wanted: LoraSettings, adapter: Path) -> None:
+    own = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    names = {"r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "target_modules": "target_modules"}
+    for name, name_there in names.items():
+        value, before, default = getattr(wanted, name), own.get(name_there), getattr(LoraSettings(), name)
+        is_same = sorted(value) == sorted(before) if isinstance(value, list) and before else value == before
+        if value != default and not is_same:
+            raise InputError(
+                f"lora.{name} is {value!r}, but the adapter {adapter} was made with {before!r} and is trained on as it "
+                "is. Leave it out, or train a new adapter (on the model it was merged into: fipo weights merge)."
+            )
+
+
+def _template_file(settings: SFTSettings, checkpoint: Checkpoint) -> Path | None:
+    """Where the template is from, if it is not one of FIPO's own: the file goes with what is trained on it."""
+    if settings.template is None:
+        return template_file(Path(checkpoint.adapter or checkpoint.model))
+    file = Path(settings.template)
+    return file if file.is_file() else None
 
 
 def _lora(settings: SFTSettings, model: Any) -> LoraConfig:
@@ -202,7 +229,10 @@ def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         trainer.save_model(str(run.output / "saving"))
         if trainer.is_world_process_zero():
-            note = {"template": run.template.name, "base_model": run.base_model, "training": asdict(settings)}
+            told = asdict(settings)
+            if run.peft_config is None:  # all weights, or an adapter that has its own form
+                del told["lora"]
+            note = {"template": run.template.name, "base_model": run.base_model, "training": told}
             if run.template_file is not None:
                 note["template"] = run.template_file.name
                 shutil.copyfile(run.template_file, run.output / run.template_file.name)

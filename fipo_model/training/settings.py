@@ -1,8 +1,9 @@
 """What a training run is told: one frozen dataclass for each method, and recipes in TOML that fill them."""
 
+import math
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from fipo_model import recipes
 from fipo_model.data.diversify import Parts
@@ -11,6 +12,7 @@ from fipo_model.errors import explain_missing
 from fipo_model.recipes import STRICT
 
 with explain_missing("train", "pydantic"):
+    from pydantic import TypeAdapter, ValidationError
     from pydantic.dataclasses import dataclass as checked
 
 
@@ -76,6 +78,10 @@ class SFTSettings:
     trainer: dict[str, Any] = field(default_factory=dict)
     """Handed to TRL's own config untouched."""
 
+    def __post_init__(self) -> None:
+        if self.method == "full" and self.lora != LoraSettings():
+            raise ValueError("method 'full' trains all weights: there is no adapter that [lora] could be about")
+
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class PreferenceSettings(SFTSettings):
@@ -89,6 +95,19 @@ class PreferenceSettings(SFTSettings):
     """What IPO compares. `sum`, as in the paper and the original project: log-ratios of whole replies; beta 0.01 asks
     for a margin of 50 nats over a reply. `mean`, TRL's convention: log-ratios per token; beta 0.01 would ask for 50
     nats per token, and 0.5 to 1 is about what 0.01 is for `sum`."""
+
+    def __post_init__(self) -> None:
+        SFTSettings.__post_init__(self)  # slots: there is no super() here
+        if not 0 < self.beta < math.inf:
+            raise ValueError(f"beta must be a number above 0, but is {self.beta}")
+        if self.log_ratios == "mean" and self.loss != "ipo":
+            raise ValueError(f"log_ratios = 'mean' is about the loss 'ipo'; {self.loss!r} always takes sums")
+        changed = [name for name, value in _ON_MEANS.items() if self.trainer.get(name, value) != value]
+        if changed and self.log_ratios == "sum" and self.loss == "ipo":
+            raise ValueError(
+                f"trainer.{changed[0]} changes TRL's own IPO, which is on means. Set log_ratios = 'mean' (and a beta "
+                "that fits it), take another loss, or leave it out."
+            )
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
@@ -108,11 +127,19 @@ class IterativeSettings(PreferenceSettings):
     """Most tokens of an answer to a rewritten prompt."""
 
     def __post_init__(self) -> None:
+        PreferenceSettings.__post_init__(self)
         if self.rounds < 1:
             raise ValueError(f"rounds must be at least 1, not {self.rounds}")
+        if not 0 <= self.margin < math.inf or self.max_new_tokens < 1:
+            raise ValueError("margin must be at least 0, and max_new_tokens at least 1")
+        if self.judge != "likelihood" and (self.test_models or self.margin):
+            raise ValueError(f"test_models and margin are for the judge 'likelihood', not {self.judge!r}")
 
 
 Settings = TypeVar("Settings", bound=SFTSettings)
+
+# What TRL's IPO heeds and FIPO's, on summed log-ratios, does not; with TRL's defaults.
+_ON_MEANS = {"ld_alpha": None, "use_weighting": False, "f_divergence_type": "reverse_kl"}
 
 # What FIPO sets itself in TRL's config, and the setting to use instead.
 _OURS = {
@@ -120,12 +147,16 @@ _OURS = {
     "seed": "seed",
     "max_length": "data.max_length",
     "gradient_checkpointing": "gradient_checkpointing",
-    "loss_type": "loss",
-    "beta": "beta",
     "train_sampling_strategy": "nothing: batches are always grouped by length",
     "length_column_name": "nothing: batches are always grouped by length",
     "push_to_hub": "nothing: FIPO uploads nothing",
 }
+_OURS_IN_SFT = _OURS | {
+    "loss_type": "nothing: the likelihood of the chosen rewrite is what is learnt",
+    "packing": "nothing: every row stands alone, in batches of similar length",
+}
+_OURS_IN_PREFERENCE = _OURS | {"loss_type": "loss", "beta": "beta"}
+_PLAIN = {int, float, bool, str, type(None)}
 
 
 def load_recipe(path: str | Path, kind: type[Settings], overrides: tuple[str, ...] = ()) -> Settings:
@@ -140,10 +171,26 @@ def trainer_problems(kind: type[SFTSettings], table: object) -> list[str]:
     with explain_missing("train", "trl"):
         from trl import DPOConfig, SFTConfig
 
-    known = DPOConfig if issubclass(kind, PreferenceSettings) else SFTConfig
-    problems = [f"trainer.{key}: set this through {_OURS[key]}" for key in table if key in _OURS]
-    unknown = [key for key in table if key not in known.__dataclass_fields__ and key not in _OURS]
-    return problems + [f"trainer.{key}: {known.__name__} has no such setting{_similar(key, known)}" for key in unknown]
+    is_preference = issubclass(kind, PreferenceSettings)
+    known, ours = (DPOConfig, _OURS_IN_PREFERENCE) if is_preference else (SFTConfig, _OURS_IN_SFT)
+    problems = [f"trainer.{key}: set this through {ours[key]}" for key in table if key in ours]
+    unknown = [key for key in table if key not in known.__dataclass_fields__ and key not in ours]
+    problems += [f"trainer.{key}: {known.__name__} has no such setting{_similar(key, known)}" for key in unknown]
+    types = get_type_hints(known)
+    set_here = {key: value for key, value in table.items() if key in types and key not in ours}
+    return problems + [problem for key, value in set_here.items() for problem in _wrong_type(key, value, types[key])]
+
+
+def _wrong_type(key: str, value: object, wanted: Any) -> list[str]:
+    """What is wrong with a value where plain ones are expected; others than these, TRL checks itself."""
+    if not set(get_args(wanted) or (wanted,)) <= _PLAIN:
+        return []
+    try:
+        TypeAdapter(wanted).validate_python(value, strict=True)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        return [f"trainer.{key}: {message[0].lower()}{message[1:]}, not {value!r}"]
+    return []
 
 
 def _similar(key: str, known: Any) -> str:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from fipo_model import recipes
 from fipo_model.errors import explain_missing
+from fipo_model.training.outcome import SETTINGS
 from fipo_model.training.run import arguments, claim, execute, is_finished, make_config, prepare
 from fipo_model.training.settings import SFTSettings
 from fipo_model.training.trainers import RewritingTrainer
@@ -24,18 +26,19 @@ def train_sft(settings: SFTSettings, *, resume: bool = False) -> Path:
     output = claim(settings, resume=resume)
     if is_finished(output):
         return output
-    values = arguments(settings, output, {"learning_rate": _LEARNING_RATE[settings.method]})
-    config = make_config(SFTConfig, values)
-    run = prepare(settings, output, config, pairs=False)
+    with recipes.freeing(output / SETTINGS):
+        values = arguments(settings, output, {"learning_rate": _LEARNING_RATE[settings.method]})
+        config = make_config(SFTConfig, values)
+        run = prepare(settings, output, config, pairs=False)
 
-    def make_trainer() -> RewritingTrainer:
-        return RewritingTrainer(
-            model=run.model,
-            args=config,
-            train_dataset=run.data.train,
-            eval_dataset=run.data.held_out,
-            processing_class=run.tokenizer,
-            peft_config=run.peft_config,
-        )
+        def make_trainer() -> RewritingTrainer:
+            return RewritingTrainer(
+                model=run.model,
+                args=config,
+                train_dataset=run.data.train,
+                eval_dataset=run.data.held_out,
+                processing_class=run.tokenizer,
+                peft_config=run.peft_config,
+            )
 
-    return execute(make_trainer, run, settings, resume=resume)
+        return execute(make_trainer, run, settings, resume=resume)

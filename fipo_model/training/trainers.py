@@ -92,9 +92,9 @@ class _Mixin(Trainer):
             "it to that run as its adapter (as its model, where all weights are trained)."
         )
 
-    def _backbone(self) -> torch.nn.Module:
-        """What computes hidden states, under the adapter if there is one."""
-        model = self.accelerator.unwrap_model(self.model)
+    def _backbone(self, model: Any) -> torch.nn.Module:
+        """What computes a model's hidden states, under the adapter if there is one."""
+        model = self.accelerator.unwrap_model(model)
         causal = model.get_base_model() if is_peft_model(model) else model
         return causal.base_model  # type: ignore[no-any-return]
 
@@ -109,7 +109,7 @@ class RewritingTrainer(_Mixin, SFTTrainer):
     """Supervised: the reply alone is learnt, and the head computed for the reply alone."""
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().compute_loss(LabelledOnly(model, self._backbone()), inputs, *args, **kwargs)
+        return super().compute_loss(LabelledOnly(model, self._backbone(model)), inputs, *args, **kwargs)
 
 
 class PreferenceTrainer(_Mixin, DPOTrainer):
@@ -147,5 +147,6 @@ class PreferenceTrainer(_Mixin, DPOTrainer):
         return ((difference - 1 / (2 * self.beta)) ** 2).mean()
 
     def _sharing(self, model: Any) -> Any:
-        can_share = can_share_prompts(self.accelerator.unwrap_model(self.model))
-        return SharedPrompts(model, self._backbone()) if can_share else model
+        # The reference may be a model of its own, with layers of its own.
+        can_share = can_share_prompts(self.accelerator.unwrap_model(model))
+        return SharedPrompts(model, self._backbone(model)) if can_share else model

@@ -156,7 +156,8 @@ def _name(row: _Row) -> str:
 
 
 def _task(row: _Row) -> str:
-    return f"{row['system']}: {row['benchmark']}, {row['level']}, {row['test_model']} ({row['rows']:,})"
+    how = f"{row['level']}, {row['scoring']}, {row['test_model']}"
+    return f"{row['system']}: {row['benchmark']}, {how} ({row['rows']:,})"
 
 
 def _reading(rows: Sequence[_Row], key: str, line: str = "") -> str:

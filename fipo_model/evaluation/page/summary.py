@@ -5,32 +5,28 @@ from typing import Any
 
 from fipo_model.pages.markup import is_measured, level, percent, points, signed
 
-CONTROLS = ("identity", "repeat", "untrained", "reference")
-"""Systems that are there to be compared with: what is summed up is another one, if there is one."""
-
 _Row = Mapping[str, Any]
 
 
 def summarize(results: Mapping[str, Any]) -> list[str]:
     """The sentence at the top, and those that go with it: one a measurement where there are several."""
     system = main_system(results)
+    name = f"“{system}”" if len(results["systems"]) > 1 else ""
     for part, say in (("golden_gain", _say_gain), ("benchmarks", _say_benchmark), ("preference", _say_preference)):
         rows = [row for row in results[part] if row["system"] == system]
         if rows:
-            sentences = [say(row) for row in rows]
+            sentences = [say(row, name) for row in rows]
             verdicts = [_verdict(row) for row in rows if part != "preference"]
             headline = [_headline(system, verdicts)] if len(verdicts) > 1 else []
             return [*headline, *sentences, *(_others(results, rows) if part == "golden_gain" else ())]
     rows = [row for row in results["rewriting"] if row["system"] == system]
-    return [_say_rewriting(row) for row in rows] or ["Nothing was measured."]
+    return [_say_rewriting(row, name) for row in rows] or ["Nothing was measured."]
 
 
 def main_system(results: Mapping[str, Any]) -> str:
-    """The system that the evaluation is about."""
-    names = list(results["systems"])
-    if "optimizer" in names:
-        return "optimizer"
-    return next((name for name in names if name not in CONTROLS), names[0] if names else "")
+    """The system that the evaluation is about: the first that is no control, if there is one."""
+    systems = results["systems"]
+    return next((name for name, system in systems.items() if system["kind"] == "optimizer"), next(iter(systems), ""))
 
 
 def _verdict(row: _Row) -> str:
@@ -51,7 +47,7 @@ def _headline(system: str, verdicts: Sequence[str]) -> str:
     )
 
 
-def _say_gain(row: _Row) -> str:
+def _say_gain(row: _Row, name: str) -> str:
     where = f"{_prompts(row['rows'])} ({row['data']}, test model {row['test_model']})"
     gain = row["gain"]
     if not is_measured(gain):
@@ -61,25 +57,26 @@ def _say_gain(row: _Row) -> str:
         f"{percent(row['unchanged'])} were left alone"
     )
     change = f"changed the golden response's log-likelihood by {_amount(gain, signed, ' nats per token')}; {shares}."
-    return _judged(_verdict(row), where, change)
+    return _judged(_verdict(row), where, name, change)
 
 
-def _say_benchmark(row: _Row) -> str:
-    where = f"{_prompts(row['rows'])} of {row['benchmark']} (test model {row['test_model']})"
+def _say_benchmark(row: _Row, name: str) -> str:
+    how = f"{row['level']}, {row['scoring']}, test model {row['test_model']}"
+    where = f"{_prompts(row['rows'])} of {row['benchmark']} ({how})"
     difference = row["difference"]
     if not is_measured(difference):
         return f"The accuracy could not be compared over {where}."
-    return _judged(
-        _verdict(row), where, f"changed the accuracy by {_amount(difference, points, ' percentage points')}."
-    )
+    change = f"changed the accuracy by {_amount(difference, points, ' percentage points')}."
+    return _judged(_verdict(row), where, name, change)
 
 
-def _judged(verdict: str, where: str, change: str) -> str:
+def _judged(verdict: str, where: str, name: str, change: str) -> str:
+    rewrites = f"rewrites of {name}" if name else "rewrites"
     if verdict == "better":
-        return f"Over {where} the rewrites {change}"
+        return f"Over {where} the {rewrites} {change}"
     if verdict == "worse":
-        return f"The rewrites made prompts worse: over {where} they {change}"
-    return f"No difference was shown: over {where} the rewrites {change}"
+        return f"The {rewrites} made prompts worse: over {where} they {change}"
+    return f"No difference was shown: over {where} the {rewrites} {change}"
 
 
 def _amount(interval: Mapping[str, Any], say: Any, unit: str = "") -> str:
@@ -88,23 +85,23 @@ def _amount(interval: Mapping[str, Any], say: Any, unit: str = "") -> str:
     return f"{say(interval['value'])}{unit} ({bounds})"
 
 
-def _say_preference(row: _Row) -> str:
+def _say_preference(row: _Row, name: str) -> str:
     accuracy = row["accuracy"]
     if not is_measured(accuracy):
         return f"Over {row['rows']} pairs ({row['data']}) the preference accuracy could not be measured."
     bounds = f"{level(accuracy)} interval {percent(accuracy['low'])} to {percent(accuracy['high'])}"
     chance = "; this is no more than chance would explain" if accuracy["low"] <= 0.5 <= accuracy["high"] else ""
     return (
-        f"Over {row['rows']} pairs ({row['data']}) the better of two prompts was found in {percent(accuracy['value'])} "
-        f"({bounds}){chance}; whether rewrites help was not measured."
+        f"Over {row['rows']} pairs ({row['data']}) {name or 'the model'} found the better of two prompts in "
+        f"{percent(accuracy['value'])} ({bounds}){chance}; whether rewrites help was not measured."
     )
 
 
-def _say_rewriting(row: _Row) -> str:
+def _say_rewriting(row: _Row, name: str) -> str:
     rewritten = row["outcomes"].get("optimized", 0)
     return (
-        f"Of {_prompts(row['rows'])} ({row['data']}), {rewritten} were rewritten and {row['rows'] - rewritten} left "
-        "alone; whether that made them better was not measured."
+        f"Of {_prompts(row['rows'])} ({row['data']}), {rewritten} were rewritten{f' by {name}' if name else ''} and "
+        f"{row['rows'] - rewritten} left alone; whether that made them better was not measured."
     )
 
 

@@ -1,0 +1,43 @@
+"""Preference accuracy: which of two rewrites an optimizer's adapter made likelier, against its base."""
+
+from collections.abc import Mapping, Sequence
+
+from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.hf import TransformersGenerator
+from fipo_model.backends.likelihood import ResponseLikelihood
+from fipo_model.data.records import Record
+from fipo_model.errors import PromptTooLongError
+from fipo_model.evaluation.systems import System, request_of
+
+
+def margins(
+    system: System, records: Mapping[str, Record], pairs: Mapping[str, tuple[str, str]], keys: Sequence[str]
+) -> list[dict[str, float] | dict[str, str]]:
+    """By how much the chosen rewrite's implicit reward exceeds the rejected one's, in nats (`margin`).
+
+    That is the log-ratio of model and base (DPO, arXiv 2305.18290, section 4). A pair that does not fit into the
+    model's context has a reason instead (`error`).
+    """
+    template = system.optimizer().template
+    replies = {
+        key: [
+            (template.render(request_of(records[key])), template.reply_for(text, records[key].instruction))
+            for text in pairs[key]
+        ]
+        for key in keys
+    }
+    checkpoint = resolve(system.settings.model, system.settings.adapter)
+    model = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter))
+    base = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.model))
+    while True:
+        asked = [reply for pair in replies.values() for reply in pair]
+        try:
+            ratios = [after - before for after, before in zip(model.sums(asked), base.sums(asked), strict=True)]
+            break
+        except PromptTooLongError as error:  # told before anything is computed
+            del replies[list(replies)[error.index // 2]]
+    found = dict(zip(replies, zip(ratios[::2], ratios[1::2], strict=True), strict=True))
+    return [
+        {"margin": found[key][0] - found[key][1]} if key in found else {"error": "too long for the model"}
+        for key in keys
+    ]

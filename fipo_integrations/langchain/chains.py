@@ -90,8 +90,8 @@ def _check_fields(chain: Runnable[Any, Any]) -> None:
         _ = chain.config_specs
     except ValueError as error:
         raise InputError(
-            "alternatives=True cannot hold both chains: a text that was rewritten is a configurable field, which has one "
-            f"default ({error}). Keep the two chains apart."
+            "alternatives=True cannot hold both chains: a text that was rewritten is a configurable field, and one can "
+            f"have one default ({error}). Keep the two chains apart."
         ) from error
 
 

@@ -159,7 +159,7 @@ def _survey(data: Path, generator: Generator, max_tokens: int) -> None:
 
 def _show(summary: dict[str, Any], output: Path) -> None:
     from optimizers.job import PAGE
-    from optimizers.words import HEADER, sentences, table_rows
+    from optimizers.words import AGAINST, HEADER, against_rivals, sentences, table_rows
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
@@ -168,9 +168,10 @@ def _show(summary: dict[str, Any], output: Path) -> None:
     console = Console()
     for text in sentences(summary):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    for task, rows in summary["tasks"].items():
-        table = Table(*HEADER, box=SIMPLE, title=task, title_justify="left")
-        for row in table_rows(rows):
+    tables = [(task, HEADER, table_rows(rows)) for task, rows in summary["tasks"].items()]
+    for title, header, rows in [("FIPO against its rivals", AGAINST, against_rivals(summary)), *tables]:
+        table = Table(*header, box=SIMPLE, title=title, title_justify="left")
+        for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)
     typer.echo(output / PAGE)

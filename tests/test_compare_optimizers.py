@@ -371,6 +371,27 @@ def test_names_of_dots_that_are_close_do_not_cover_each_other():
     assert all(after - before >= page._LABEL_GAP for before, after in pairwise(places))
 
 
+def test_the_first_sentence_is_about_the_metric_and_the_table_has_every_task():
+    costs = {"calls": 10, "seconds": 1.0}
+    rows = by_key(
+        record("sst2", "student", 0, [0, 1]),
+        record("sst2", "fipo", 0, [0, 1]),
+        record("sst2", "fipo-metric", 0, [1, 1], **costs),
+        record("sst2", "mipro", 0, [1, 0], calls=40, seconds=4.0),
+    )
+    speed = {"error": None, "costs": record("sst2", "fipo", 0, [0, 1])["costs"]}
+    summary = counting.summarize(rows, ["sst2"], seed=0) | {"without_metric": speed}
+    first = next(words.sentences(summary))
+    assert first.startswith(
+        "FIPO with the metric is not shown to be below the best rival on 1 of 1 tasks, and scores above"
+    )
+    assert "0.25 times the calls of the cheapest rival (target 0.1: missed)" in first
+    metric, plain = words.against_rivals(summary)
+    assert metric[:4] == ("fipo-metric", "sst2", "mipro", "mipro")
+    assert plain[0] == "fipo"
+    assert len(metric) == len(words.AGAINST)
+
+
 def test_an_unfinished_comparison_says_so():
     rows = by_key(record("sst2", "student", 0, [0, 1]), record("sst2", "fipo", 0, [0, 1]))
     costs = record("sst2", "fipo", 0, [0, 1])["costs"]

@@ -139,7 +139,7 @@ def _evolved(bench: Bench, student: dspy.Module, **proposing: Any) -> dspy.Modul
 
 
 STUDENT = "student"
-FIPO_ROWS = ("fipo", "fipo-metric", "fipo-bootstrap")
+FIPO_ROWS = ("fipo-metric", "fipo", "fipo-bootstrap")
 RIVALS = ("mipro", "copro", "gepa")
 """Those that FIPO's calls, time and score are held against."""
 CONTENDERS: dict[str, tuple[str, Compile]] = {

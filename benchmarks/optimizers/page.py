@@ -9,8 +9,8 @@ from fipo_model.evaluation.page import sections
 from fipo_model.pages.document import Section, document
 from fipo_model.pages.figures import figure, is_said, ticks
 from fipo_model.pages.markup import is_measured, percent, table
-from optimizers.contenders import CONTENDERS, FIPO_ROWS
-from optimizers.words import HEADER, sentences, table_rows
+from optimizers.contenders import CONTENDERS, FIPO_ROWS, RIVALS
+from optimizers.words import AGAINST, HEADER, against_rivals, sentences, table_rows
 
 Results = Mapping[str, Any]
 Records = Mapping[str, Mapping[str, Any]]
@@ -33,7 +33,10 @@ _LABEL_GAP = 5.5
 def render_page(results: Results, records: Records) -> str:
     """The page for a comparison. Whatever the records contain is shown, never interpreted."""
     tasks = results["summary"]["tasks"]
-    tables = (table(task, HEADER, table_rows(rows)) for task, rows in tasks.items())
+    standings = list(against_rivals(results["summary"]))
+    tables = [table(task, HEADER, table_rows(rows)) for task, rows in tasks.items()]
+    if standings:
+        tables.insert(0, table(f"FIPO against {', '.join(RIVALS)}", AGAINST, standings))
     parts = [
         Section("pictures", "Score against calls", "".join(_picture(task, rows) for task, rows in tasks.items())),
         Section("tables", "Task by task", "".join(tables)),

@@ -1,6 +1,6 @@
 """The summary in words: what was found, and the rows of the table in the terminal and on the page."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fipo_model.pages.figures import say_interval
@@ -20,11 +20,12 @@ HEADER = (
     "seconds (of the processor)",
     "words of the prompts",
 )
+AGAINST = ("FIPO's", "task", "rivals", "best", "points above it", "seeds", "times the calls", "the time", "processor's")
 
 
 def sentences(summary: Summary) -> Iterator[str]:
     """What was found about FIPO, first of all how it stands to its rivals, and what must be known to read it."""
-    found = [text for name in summary["targets"] for text in _standing(name, summary["targets"][name])]
+    found = [_standing(name, targets) for name, targets in summary["targets"].items() if targets["by_task"]]
     yield from found or ["Not enough has run to hold FIPO against another optimizer yet."]
     if not all(one["complete"] for one in summary["targets"].values()):
         yield "This is unfinished: not every optimizer has three seeds on every task."
@@ -64,22 +65,26 @@ def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _standing(name: str, targets: Mapping[str, Any]) -> Iterator[str]:
-    tasks = targets["by_task"]
-    if not tasks:
-        return
-    each = "; ".join(
-        f"{task}: {_times(one['calls'])} the calls, {_times(one['seconds'])} the time and "
-        f"{_times(one['processor_seconds'])} the processor's time of the cheapest of "
-        f"{', '.join(one['rivals'])}, {say_interval(one['difference'], points)} points against {one['best_rival']} "
-        f"({one['seeds']} {'seed' if one['seeds'] == 1 else 'seeds'})"
-        for task, one in tasks.items()
+def against_rivals(summary: Summary) -> Iterator[tuple[str, ...]]:
+    """One row for each of FIPO's and each task: its score against the best rival's and its costs as shares."""
+    for name, targets in summary["targets"].items():
+        for task, one in targets["by_task"].items():
+            costs = (f"{one[cost]:.2g}" for cost in ("calls", "seconds", "processor_seconds"))
+            score = say_interval(one["difference"], points)
+            yield (name, task, ", ".join(one["rivals"]), one["best_rival"], score, str(one["seeds"]), *costs)
+
+
+def _standing(name: str, targets: Mapping[str, Any]) -> str:
+    tasks = targets["by_task"].values()
+    calls, time, processor = (
+        _range([one[cost] for one in tasks]) for cost in ("calls", "seconds", "processor_seconds")
     )
-    calls, time = (_met(targets[key]) for key in ("calls_met", "time_met"))
-    yield (
-        f"{CONTENDERS[name][0]} ({name}): at most {MOST_CALLS:g} times the calls {calls}, at most {MOST_TIME:g} times "
-        f"the time {time}, not below the best rival on {targets['tasks_not_below']} of {len(tasks)} tasks, above it "
-        f"on {targets['tasks_above']}. {each}."
+    below, above = targets["tasks_not_below"], targets["tasks_above"]
+    return (
+        f"{CONTENDERS[name][0]} is not shown to be below the best rival on {below} of {len(tasks)} tasks, and scores "
+        f"above it on {above}. It takes {calls} times the calls of the cheapest rival (target {MOST_CALLS:g}: "
+        f"{_met(targets['calls_met'])}) and {time} times its time (target {MOST_TIME:g}: {_met(targets['time_met'])}; "
+        f"{processor} times the processor's)."
     )
 
 
@@ -87,8 +92,9 @@ def _met(is_met: bool) -> str:
     return "met" if is_met else "missed"
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.2g} times"
+def _range(ratios: Sequence[float]) -> str:
+    low, high = f"{min(ratios):.2g}", f"{max(ratios):.2g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _protection(name: str, one: Mapping[str, Any]) -> str:

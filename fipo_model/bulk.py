@@ -74,9 +74,11 @@ def optimize_file(
     hold id, instruction (to use: the rewrite, or the naive one), naive_instruction, outcome, seconds (the row's share
     of its batch), model and template. Raises `InputError` for files that cannot be used.
     """
-    if source.exists() and target.exists() and source.samefile(target):
-        raise InputError(f"the input and the output are the same file, {source}")
+    jsonl.check_apart(source, target)
     done = _resume(target, optimizer)
+    if done and source.is_file():  # before anything is added to rows that are somebody else's
+        for row in read_rows(source):
+            _check_prompt(row, done, source)
     tally = Tally(already_done=len(done))
     with jsonl.opened(target, "ab") as output:
         waiting = _waiting(source, done, tally, report)
@@ -106,11 +108,16 @@ def _waiting(
             report(tally, row)
         elif row.id not in done:
             yield row
-        elif done[row.id] != hash(row.request.instruction):
-            raise InputError(
-                f"the output was made from another input: there, the row with the id {row.id!r} has another prompt "
-                f"than on line {row.line} of {source}. Choose another output, or give the rows ids of their own."
-            )
+        else:
+            _check_prompt(row, done, source)
+
+
+def _check_prompt(row: Row | BadRow, done: dict[RowId, int], source: Path) -> None:
+    if isinstance(row, Row) and done.get(row.id, hash(row.request.instruction)) != hash(row.request.instruction):
+        raise InputError(
+            f"the output was made from another input: there, the row with the id {row.id!r} has another prompt than on "
+            f"line {row.line} of {source}. Choose another output, or give the rows ids of their own."
+        )
 
 
 def _parse(line: int, fields: dict[str, Any]) -> Row:

@@ -102,6 +102,12 @@ def count_lines(path: Path) -> int | None:
         return sum(1 for content in file if content.strip())
 
 
+def check_apart(source: Path, target: Path) -> None:
+    """Raise `InputError` where the input is the output, too."""
+    if source.exists() and target.exists() and source.samefile(target):
+        raise InputError(f"the input and the output are the same file, {target}")
+
+
 def check_writable(path: Path) -> None:
     """Raise `InputError` now rather than after hours of work, if `path` cannot be written or is no file."""
     _check_file(path)

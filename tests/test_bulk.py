@@ -192,10 +192,12 @@ def test_an_output_of_other_prompts_under_the_same_ids_is_refused(tmp_path: Path
     source.write_text('{"instruction": "Explain rain."}\n{"instruction": "Explain snow."}\n')
     run(source, target)
     before = target.read_bytes()
-    source.write_text('{"instruction": "Explain rain."}\n{"instruction": "Explain hail."}\n')
-    with pytest.raises(InputError, match=r"another input.*the id 2 .* line 2"):
-        run(source, target)
-    assert target.read_bytes() == before
+    new = '{"id": "new", "instruction": "Explain wind."}\n'
+    for first in ('{"instruction": "Explain rain."}\n', new):  # nor is a new row before it written
+        source.write_text(f'{first}{{"instruction": "Explain hail."}}\n')
+        with pytest.raises(InputError, match=r"another input.*the id 2 .* line 2"):
+            run(source, target, batch_size=1)
+        assert target.read_bytes() == before
 
 
 def test_a_pipe_is_read_and_never_written_to(tmp_path: Path) -> None:

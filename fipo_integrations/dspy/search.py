@@ -119,12 +119,15 @@ class Search:
     def _propose(self) -> None:
         """Ask the rewriter, unless the journal has its answers."""
         targets = [target for target in self.targets if isinstance(target, Target)]
+        if not targets:
+            return
         if self.board.is_out_of_time:
             self.limits |= dict.fromkeys((target.name for target in targets), "max_seconds")
-        elif "proposals" in self.journal:
+            return
+        if "proposals" in self.journal:
             self.board.charge(self.journal["proposals"]["runs"])
             self.variants.resumed += self.journal["proposals"]["runs"]
-        elif targets:
+        else:
             calls = self.board.calls
             seen = self._responses()
             found = propose(
@@ -132,8 +135,7 @@ class Search:
             )
             runs = self.board.calls - calls
             self.journal.put("proposals", {"model": self.rewriter.name, "by_predictor": found, "runs": runs})
-        if targets and not self.limits:
-            self.model, self.proposals = (self.journal["proposals"][key] for key in ("model", "by_predictor"))
+        self.model, self.proposals = (self.journal["proposals"][key] for key in ("model", "by_predictor"))
 
     def _responses(self) -> list[dict[str, Responses]]:
         """What the student said on a few training examples, where it may be run, and their labels."""

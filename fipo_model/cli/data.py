@@ -73,8 +73,7 @@ def diversify(
     """Make training rows of records. Exits with 1, after writing the rest, if lines could not be used."""
     settings = Diversification(parts=parts, iterative=iterative, seed=seed)
     asked_with = load_template(template) if template else FIPO_1
-    if target.exists() and Path(source).exists() and target.samefile(source):
-        raise InputError(f"the input and the output are the same file, {target}")
+    jsonl.check_apart(Path(source), target)
     tally: Counter[str] = Counter()
     with jsonl.replacing(target) as output:
         records = _usable(open_records(source, format=format_), tally)

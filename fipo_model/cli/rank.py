@@ -43,8 +43,7 @@ def rank(  # noqa: PLR0913 - one parameter for each option
 
     if not (candidates or repeat or reference):
         raise InputError("there is nothing to rank: ask for --candidates, --repeat or --reference")
-    if target.exists() and Path(source).exists() and target.samefile(source):
-        raise InputError(f"the input and the output are the same file, {target}")
+    jsonl.check_apart(Path(source), target)
     done = {row["id"] for row in jsonl.finished_rows(target, "ranked")}
     tally: Counter[str] = Counter()
     records = list(_to_do(open_records(source), done, tally))

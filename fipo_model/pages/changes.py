@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from html import escape
 
+from fipo_model.types import UNSPACED
+
 LEGEND = "<ins>inserted</ins> and <del>deleted</del> words."
 """How to read changed texts, as HTML."""
 
@@ -35,7 +37,7 @@ OUTCOME_WORDS: Mapping[str, str] = {
 }
 
 # A script written without spaces would be one word a sentence, so words of other letters than these are single signs.
-_TOKEN = re.compile(r"\s+|[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|.", re.S)
+_TOKEN = re.compile(rf"\s+|[^\W{UNSPACED}]+|.", re.S)
 _MOST_COMPARED = 1_000_000
 
 

@@ -20,7 +20,6 @@ from fipo_model.data.collection.report import make_report
 from fipo_model.data.collection.settings import BuildSettings
 from fipo_model.data.collection.workplace import Workplace, opened_workplace, replace_file, sha256_of
 from fipo_model.data.records import Record, read_records
-from fipo_model.errors import InputError
 from fipo_model.generation import Generator
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Judge, LLMJudge
@@ -63,8 +62,7 @@ def prepare(source: Path, target: Path, settings: BuildSettings | None = None) -
     """
     settings = settings or BuildSettings()
     target = target.resolve()
-    if source.exists() and target.exists() and source.samefile(target):
-        raise InputError(f"the input and the output are the same file, {source}")
+    jsonl.check_apart(source, target)
     digest = sha256_of(source)
     with opened_workplace(target) as workplace:
         workplace.agree({"input_sha256": digest, **settings.deciding()})

@@ -55,7 +55,17 @@ def _one_thread_for_tiny_models(request: pytest.FixtureRequest) -> Iterator[None
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fp32() -> Iterator[None]:
+    """Every CPU computes in fp32, also one that could in bf16, where rounding alone makes tests of equality fail."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "get_capabilities", dict)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(fp32: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a two-layer Llama with random weights, always the same ones, and a ChatML tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -101,7 +111,7 @@ def altered(tiny_model: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def default_weights() -> Path:
+def default_weights(fp32: None) -> Path:
     """The directory of the default weights; the first session on a machine fetches them."""
     from fipo_model import weights
 

@@ -1,5 +1,6 @@
 """What a model's name stands for, and that nothing but a whole, fitting, harmless model is ever loaded."""
 
+import itertools
 import json
 import os
 import shutil
@@ -135,21 +136,44 @@ def test_an_adapter_changes_what_the_model_says_and_keeps_to_itself(tiny_model, 
 
 
 @pytest.mark.tiny
+@pytest.mark.filterwarnings("ignore:Model with .tie_word_embeddings=True. and the:UserWarning")
+@pytest.mark.parametrize("is_tied", [False, True])
 @pytest.mark.parametrize(
     "options",
     [
         {"target_modules": "all-linear"},
         {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["q_proj", "lm_head"]},
         {"modules_to_save": ["lm_head"]},
         {"use_dora": True},
+        {"alora_invocation_tokens": [5]},
     ],
+    ids=lambda options: "-".join(options),
 )
-def test_adapters_of_many_kinds_load_without_a_look_at_the_hub(tiny_model, make_adapter, options, recwarn):
-    adapter = make_adapter(tiny_model, **options)
+def test_adapters_of_many_kinds_compute_what_peft_computes(altered, make_adapter, options, is_tied, recwarn):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    def logits(model):
+        with torch.no_grad():
+            return model(torch.arange(3, 67).reshape(1, 64)).logits.float()
+
+    base = altered(config={"tie_word_embeddings": is_tied})
+    adapter = make_adapter(base, **options)
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "a-name-of-ours"}))
-    load(tiny_model, adapter=adapter).generate(ASKED, Sampling(max_new_tokens=2))
+    loaded = load(base, adapter=adapter)
+    # No look at the hub for the base.
     assert not [warning for warning in recwarn if "Could not find a config file" in str(warning.message)]
+    loaded.generate(ASKED, Sampling(max_new_tokens=2))
+
+    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    unadapted = logits(plain)
+    expected = logits(PeftModel.from_pretrained(plain, adapter).eval())
+    effect = (expected - unadapted).std()
+    assert effect > 0.1 or "alora_invocation_tokens" in options or "modules_to_save" in options
+    assert (logits(loaded.model) - expected).std() < max(0.1 * effect, 0.05 * expected.std())
 
 
 @pytest.mark.tiny
@@ -261,14 +285,42 @@ def test_the_name_is_the_directorys_also_from_inside_it(tiny_model, monkeypatch)
 
 
 @pytest.mark.tiny
-def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(tiny_model):
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({}, "float32"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "float32"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"bf16": True}, "bfloat16"),  # Arm's
+    ],
+)
+def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(
+    tiny_model, monkeypatch, capabilities, expected
+):
     import torch
 
-    expected = {torch.float32, torch.bfloat16}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    budgets = itertools.count(1000)  # no two alike, or the generator that is loaded already would be given
     devices = ["cpu"] if torch.accelerator.is_available() else ["cpu", "auto", None]
-    dtypes = {load(tiny_model, device_map=device).model.dtype for device in devices}
-    assert len(dtypes) == 1
-    assert dtypes < expected
+    for device in devices:
+        generator = load(tiny_model, device_map=device, token_budget=next(budgets))
+        assert generator.model.dtype == getattr(torch, expected)
+        assert generator.generate(ASKED, Sampling(max_new_tokens=4))[0].completion_tokens > 0
+
+
+@pytest.mark.tiny
+def test_in_bf16_an_adapter_is_merged_into_weights_that_are_rounded_once(tiny_model, tiny_adapter, monkeypatch):
+    import torch
+
+    exact = dict(load(tiny_model, adapter=tiny_adapter).model.named_parameters())
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    rounded = dict(load(tiny_model, adapter=tiny_adapter, token_budget=1000).model.named_parameters())
+    assert exact.keys() == rounded.keys()
+    for name, weight in exact.items():
+        assert rounded[name].dtype == torch.bfloat16
+        # The product is rounded, and then the sum.
+        torch.testing.assert_close(rounded[name].float(), weight, rtol=2**-7, atol=2**-9)
 
 
 @pytest.mark.gpu

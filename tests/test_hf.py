@@ -175,6 +175,22 @@ def test_rows_that_are_done_are_not_computed_any_more(tiny):
 
 
 @pytest.mark.tiny
+def test_the_head_is_one_product_for_the_whole_batch_where_its_weights_are_frozen(tiny_model):
+    """torch (2.13) copied them for every row: the slice of last tokens is not contiguous."""
+    from torch.profiler import ProfilerActivity, profile
+
+    generator = load(tiny_model, token_budget=9000)  # one of its own
+    generator.model.requires_grad_(False)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
+        generator.generate(MIXED, Sampling(max_new_tokens=1))
+    vocabulary, width = generator.model.get_output_embeddings().weight.shape
+    products = {tuple(event.input_shapes[1]) for event in profiled.events() if event.name in ("aten::mm", "aten::bmm")}
+    heads = {shape for shape in products if vocabulary in shape}
+    assert (width, vocabulary) in heads
+    assert not [copies for copies, *rest in heads if rest == [width, vocabulary] and copies > 1]
+
+
+@pytest.mark.tiny
 def test_a_small_token_budget_changes_the_batches_and_nothing_else(tiny_model, tiny):
     small = load(tiny_model, token_budget=200)
     for sampling in (Sampling(max_new_tokens=12), Sampling(max_new_tokens=12, temperature=0.9, seed=5)):

@@ -10,9 +10,9 @@ from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from fipo_model.backends.checkpoint import resolve
-from fipo_model.backends.cpu import mirror_linear_layers
+from fipo_model.backends.cpu import compute_head_once, mirror_linear_layers
 from fipo_model.backends.decoding import EnoughAreDone, SeededChoice, SharedPrefix, can_drop_rows, plan_batches
-from fipo_model.backends.loading import best_device, load_base, with_adapter
+from fipo_model.backends.loading import best_device, load_base, merged_if_possible, with_adapter
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Message, Sampling
@@ -75,6 +75,7 @@ class TransformersGenerator:
         model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=self._end_token_ids or None, pad_token_id=self._pad_token_id
         )
+        compute_head_once(model)
         self._drops_rows = can_drop_rows(model)
         self._prefix = SharedPrefix(model)
         self._lock = threading.Lock()
@@ -109,9 +110,8 @@ class TransformersGenerator:
                 name = Path(model).resolve().name if Path(model).is_dir() else str(model)
                 if adapter is not None:
                     base = with_adapter(base, Path(adapter), name)
-                    if base.dtype == torch.float32:
-                        # Nothing is lost in fp32, and a CPU is spared fourteen small products a layer for every token.
-                        base = cast(Any, base).merge_and_unload()
+                    if base.device.type == "cpu":
+                        base = merged_if_possible(base)
                     name = f"{name}+{Path(adapter).resolve().name}"
                 mirror_linear_layers(base)
                 generator = cls(base, tokenizer, name=name, token_budget=token_budget)

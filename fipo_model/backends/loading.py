@@ -71,6 +71,27 @@ def with_adapter(
     return adapted  # type: ignore[return-value]
 
 
+def merged_if_possible(adapted: PreTrainedModel) -> PreTrainedModel:
+    """The model with the adapter added to its weights, which spares a CPU many small products for every token.
+
+    In bf16, texts and likelihoods are as close to those of fp32 then as they are with the adapter apart. An adapter
+    that cannot be merged, or on embeddings that input and output share, stays apart.
+    """
+    from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+    from peft.utils import AuxiliaryTrainingWrapper
+
+    tuner = cast(Any, adapted).base_model
+    embeddings = adapted.get_input_embeddings(), adapted.get_output_embeddings()  # type: ignore[no-untyped-call]
+    is_shared = adapted.config.get_text_config().tie_word_embeddings
+    is_adapted = any(isinstance(one, BaseTunerLayer | AuxiliaryTrainingWrapper) for one in embeddings)
+    if not isinstance(tuner, BaseTuner) or (is_shared and is_adapted):
+        return adapted
+    try:
+        return cast(PreTrainedModel, tuner.merge_and_unload())
+    except (NotImplementedError, ValueError):  # how peft says, before it changes anything, that a kind cannot be merged
+        return adapted
+
+
 def best_dtype(device_map: str) -> torch.dtype:
     """bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU, which emulate it slowly."""
     if device_map != "cpu" and torch.accelerator.is_available():

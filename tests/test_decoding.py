@@ -28,7 +28,8 @@ def test_batches_hold_every_row_once_and_respect_the_budget(lengths, new_tokens,
     for batch in batches:
         longest = max(lengths[index] for index in batch)
         assert len(batch) == 1 or len(batch) * (longest + new_tokens) <= token_budget
-        assert longest <= max(64, 2 * min(lengths[index] for index in batch))
+        own = [lengths[index] for index in batch]
+        assert longest <= 2 * min(own) or len(own) * longest - sum(own) <= 64 * 17
 
 
 def test_rows_of_one_length_share_batches_that_are_as_large_as_the_budget_allows():
@@ -36,6 +37,18 @@ def test_rows_of_one_length_share_batches_that_are_as_large_as_the_budget_allows
 
     batches = plan_batches([60] * 10, new_tokens=40, token_budget=400)
     assert [len(batch) for batch in batches] == [4, 4, 2]
+
+
+def test_rows_of_unlike_length_share_a_batch_where_their_padding_costs_less_than_another():
+    from fipo_model.backends.decoding import plan_batches
+
+    def sizes(lengths, new_tokens):
+        return [len(batch) for batch in plan_batches(lengths, new_tokens=new_tokens, token_budget=8192)]
+
+    assert sizes([77] * 10 + [160], new_tokens=12) == [11]  # 830 tokens of padding, against twelve steps for one row
+    assert sizes([77] * 10 + [160], new_tokens=1) == [10, 1]
+    assert sizes([77] * 10 + [400], new_tokens=12) == [10, 1]
+    assert sizes([77] * 10 + [150], new_tokens=1) == [11]  # not even twice as long
 
 
 class Drawn(random.Random):

@@ -15,8 +15,10 @@ from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Generator, Message, Sampling
 
-# Long enough for threads that were started together to arrive, and a hundredth of the shortest real completion.
+# Long enough for the next of the threads that were started together to arrive, and a hundredth of the shortest real
+# completion. Where they never stop arriving, so many of these moments are the most.
 _GATHERING_SECONDS = 0.005
+_MOST_MOMENTS = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -67,13 +69,19 @@ class CoalescingGenerator:
                 if not call.is_done:
                     self._leader = call
             if self._leader is call:
-                time.sleep(self.gathering_seconds)
+                self._gather()
                 self._serve(self._companions(call))
         finally:
             self._leave(call)
         if call.error is not None:
             raise call.error
         return call.completions or []
+
+    def _gather(self) -> None:
+        """Wait until nobody came for a moment: threads take their time to start, the more so the more there are."""
+        seen, last = 0, time.monotonic() + _MOST_MOMENTS * self.gathering_seconds
+        while seen < (seen := len(self._waiting)) and time.monotonic() <= last:
+            time.sleep(self.gathering_seconds)
 
     def _leave(self, call: _Call) -> None:
         """However a call ends, it is off the list, and if it led, the next one can."""

@@ -4,14 +4,23 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.computing import CPU
 from fipo_model.backends.cpu import compute_head_once, mirror_linear_layers
-from fipo_model.backends.decoding import EnoughAreDone, SeededChoice, SharedPrefix, can_drop_rows, plan_batches
+from fipo_model.backends.decoding import (
+    EnoughAreDone,
+    Interruptible,
+    SeededChoice,
+    SharedPrefix,
+    can_drop_rows,
+    plan_batches,
+)
 from fipo_model.backends.loading import best_device, load_base, merged_if_possible, with_adapter
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.forking import survive_forks
@@ -35,6 +44,8 @@ _GPU_TOKEN_BUDGET = 131072
 
 # A plane of Unicode without assigned characters.
 _PRIVATE_USE = range(0xF0000, 0xFFFFE)
+
+_Result = TypeVar("_Result")
 
 _loaded: "WeakValueDictionary[tuple[Any, ...], TransformersGenerator]" = WeakValueDictionary()
 _loading = threading.Lock()
@@ -106,14 +117,9 @@ class TransformersGenerator:
         with _loading:
             generator = _loaded.get(source)
             if generator is None:
-                base, tokenizer = load_base(str(model), device_map or best_device(), load_in_4bit)
-                name = Path(model).resolve().name if Path(model).is_dir() else str(model)
-                if adapter is not None:
-                    base = with_adapter(base, Path(adapter), name)
-                    if base.device.type == "cpu":
-                        base = merged_if_possible(base)
-                    name = f"{name}+{Path(adapter).resolve().name}"
-                mirror_linear_layers(base)
+                place = device_map or best_device()
+                load = partial(_load, model, None if adapter is None else Path(adapter), place, load_in_4bit)
+                base, tokenizer, name = CPU.run(load) if place == "cpu" else load()
                 generator = cls(base, tokenizer, name=name, token_budget=token_budget)
                 generator._source = source
                 _loaded[source] = generator
@@ -121,18 +127,29 @@ class TransformersGenerator:
 
     def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
         """Continue each conversation. Raises `PromptTooLongError` before anything is generated."""
-        with self._lock, torch.inference_mode():
-            rows = [self._encode(conversation) for conversation in conversations]
-            self._refuse_too_long(rows, sampling)
-            seeds = _row_seeds(rows, sampling.seed)
-            completions: dict[int, Completion] = {}
-            batches = plan_batches(
-                [len(row) for row in rows], new_tokens=sampling.max_new_tokens, token_budget=self.token_budget
-            )
-            for batch in batches:
-                done = self._generate_batch([rows[i] for i in batch], sampling, [seeds[i] for i in batch])
-                completions.update(zip(batch, done, strict=True))
-            return [completions[index] for index in range(len(rows))]
+        return self.computed(partial(self._generate, conversations, sampling))
+
+    def computed(self, work: Callable[[], _Result]) -> _Result:
+        """What `work` returns, which uses the model: one at a time, on a CPU in the thread that is there for it."""
+
+        def alone() -> _Result:
+            with self._lock, torch.inference_mode():
+                return work()
+
+        return CPU.run(alone) if self.model.device.type == "cpu" else alone()
+
+    def _generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+        rows = [self._encode(conversation) for conversation in conversations]
+        self._refuse_too_long(rows, sampling)
+        seeds = _row_seeds(rows, sampling.seed)
+        completions: dict[int, Completion] = {}
+        batches = plan_batches(
+            [len(row) for row in rows], new_tokens=sampling.max_new_tokens, token_budget=self.token_budget
+        )
+        for batch in batches:
+            done = self._generate_batch([rows[i] for i in batch], sampling, [seeds[i] for i in batch])
+            completions.update(zip(batch, done, strict=True))
+        return [completions[index] for index in range(len(rows))]
 
     def _generate_batch(self, rows: list[list[int]], sampling: Sampling, seeds: list[str]) -> list[Completion]:
         try:
@@ -170,7 +187,7 @@ class TransformersGenerator:
                 generation_config=self._config(longest + sampling.max_new_tokens - ids.shape[1]),
                 logits_processor=_processors(sampling, [sources[row] for row in going]),
                 stopping_criteria=StoppingCriteriaList(
-                    [EnoughAreDone(self._end_token_ids)] if self._drops_rows else []
+                    [Interruptible(CPU.go_on), *([EnoughAreDone(self._end_token_ids)] if self._drops_rows else [])]
                 ),
             )
             ids, cache = output.sequences, output.past_key_values
@@ -257,6 +274,21 @@ class TransformersGenerator:
                 "TransformersGenerator.from_pretrained gives one that can"
             )
         return (_reload, self._source)
+
+
+def _load(
+    model: str | Path, adapter: Path | None, device_map: str, load_in_4bit: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
+    """The model ready for use, with its adapter, its tokenizer, and what it is called."""
+    base, tokenizer = load_base(str(model), device_map, load_in_4bit)
+    name = Path(model).resolve().name if Path(model).is_dir() else str(model)
+    if adapter is not None:
+        base = with_adapter(base, adapter, name)
+        if base.device.type == "cpu":
+            base = merged_if_possible(base)
+        name = f"{name}+{adapter.resolve().name}"
+    mirror_linear_layers(base)
+    return base, tokenizer, name
 
 
 def load_generator(model: str | Path | None) -> TransformersGenerator:

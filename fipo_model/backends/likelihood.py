@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fipo_model.backends.computing import CPU
 from fipo_model.backends.decoding import plan_batches
 from fipo_model.backends.hf import TransformersGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError, explain_missing
@@ -66,8 +67,7 @@ class ResponseLikelihood:
 
     def log_likelihoods_each(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float | PromptTooLongError]:
         """Like `log_likelihoods`, with the error in its place for a pair that is too long."""
-        with self.generator._lock:
-            return self._measure(self._encode(pairs))
+        return self.generator.computed(lambda: self._measure(self._encode(pairs)))
 
     def sums(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
         """Like `log_likelihoods`, in nats for the whole response instead of per token.
@@ -77,14 +77,16 @@ class ResponseLikelihood:
         return [value * (len(row.ids) - row.start) for row, value in self._measured(pairs)]
 
     def _measured(self, pairs: Sequence[tuple[list[Message], str]]) -> list[tuple[_Row, float]]:
-        with self.generator._lock:
+        def measured() -> list[tuple[_Row, float]]:
             rows: list[_Row] = []
             for row in self._encode(pairs):
                 if isinstance(row, PromptTooLongError):
                     raise row
                 rows.append(row)
             found = self._measure(rows)
-        return [(row, value) for row, value in zip(rows, found, strict=True) if isinstance(value, float)]
+            return [(row, value) for row, value in zip(rows, found, strict=True) if isinstance(value, float)]
+
+        return self.generator.computed(measured)
 
     def _encode(self, pairs: Sequence[tuple[list[Message], str]]) -> list[_Row | PromptTooLongError]:
         config = self.generator.model.config.get_text_config()
@@ -107,10 +109,10 @@ class ResponseLikelihood:
         distinct = list(dict.fromkeys(row for row in rows if isinstance(row, _Row)))
         known: dict[_Row, float] = {}
         lengths = [len(row.ids) for row in distinct]
-        with torch.inference_mode():
-            for batch in plan_batches(lengths, new_tokens=0, token_budget=self._token_budget):
-                chosen = [distinct[index] for index in batch]
-                known.update(zip(chosen, self._measure_batch(chosen), strict=True))
+        for batch in plan_batches(lengths, new_tokens=0, token_budget=self._token_budget):
+            CPU.go_on()
+            chosen = [distinct[index] for index in batch]
+            known.update(zip(chosen, self._measure_batch(chosen), strict=True))
         return [row if isinstance(row, PromptTooLongError) else known[row] for row in rows]
 
     def _measure_batch(self, rows: list[_Row]) -> list[float]:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fipo_model import Completion, FipoError, Generator, Message, Sampling
+from fipo_model.backends import coalesce
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.testing import GeneratorContract, ScriptedGenerator
@@ -107,6 +109,28 @@ class TestCoalescingGenerator(GeneratorContract):
 
 def test_it_goes_by_the_name_of_what_it_wraps() -> None:
     assert CoalescingGenerator(ScriptedGenerator(echo, name="inner")).name == "inner"
+
+
+@pytest.mark.parametrize(("late", "first_batch"), [(4, 5), (30, 11)], ids=["a few", "no end of them"])
+def test_a_leader_waits_until_nobody_came_for_a_moment_but_not_for_ever(monkeypatch, late, first_batch) -> None:
+    inner = ScriptedGenerator(echo)
+    generator = CoalescingGenerator(inner, gathering_seconds=1.0)
+    futures: list[Future[list[Completion]]] = []
+    now = 0.0
+
+    def moment(seconds: float) -> None:
+        """Another caller comes, as long as there are any."""
+        nonlocal now
+        now += seconds
+        if len(futures) < late:
+            known = len(generator._waiting)
+            futures.append(start(generator, f"late {len(futures)}"))
+            until(lambda: len(generator._waiting) > known)
+
+    monkeypatch.setattr(coalesce, "time", SimpleNamespace(sleep=moment, monotonic=lambda: now))
+    assert texts(start(generator, "first")) == ["Re: first"]
+    assert [texts(future) for future in futures] == [[f"Re: late {number}"] for number in range(len(futures))]
+    assert inner.batch_sizes[0] == first_batch
 
 
 def test_threads_started_together_share_few_batches_and_each_gets_its_own_answer() -> None:

@@ -80,7 +80,7 @@ class CoalescingGenerator:
     def _gather(self) -> None:
         """Wait until nobody came for a moment: threads take their time to start, the more so the more there are."""
         seen, last = 0, time.monotonic() + _MOST_MOMENTS * self.gathering_seconds
-        while seen < (seen := len(self._waiting)) and time.monotonic() <= last:
+        while seen < (seen := len(self._waiting)) and time.monotonic() < last:
             time.sleep(self.gathering_seconds)
 
     def _leave(self, call: _Call) -> None:

@@ -166,6 +166,8 @@ def _show(summary: dict[str, Any], output: Path) -> None:
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:  # a file has room for the tables, and rich takes 80 columns for it
+        console.width = 160
     for text in sentences(summary):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     tables = [(task, HEADER, table_rows(rows)) for task, rows in summary["tasks"].items()]

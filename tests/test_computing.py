@@ -56,6 +56,18 @@ def test_what_it_returns_and_raises_gets_to_the_caller(thread):
     assert thread.run(lambda: "goes on") == "goes on"
 
 
+def test_a_job_may_have_its_own_thread_compute(thread):
+    @thread.here()
+    def job():
+        with thread.here():
+            pass
+        thread.go_on()
+        return thread.run(threading.current_thread)
+
+    assert job() is threading.current_thread()
+    assert thread.run(threading.current_thread) is not threading.current_thread()
+
+
 def test_it_computes_with_as_many_threads_as_its_caller(thread):
     import torch
 

@@ -8,9 +8,9 @@ weights then takes 1.5 times as long.
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from functools import cached_property
+from contextlib import contextmanager
 from typing import TypeVar
 
 from fipo_model.errors import explain_missing
@@ -32,8 +32,12 @@ class ComputingThread:
     """Runs one piece of work after another, each for a caller who waits for it."""
 
     def __init__(self) -> None:
-        self._own = threading.local()
+        self._after_fork()
         survive_forks(self)
+
+    def _after_fork(self) -> None:
+        self._own = threading.local()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="fipo-computing")  # starts its thread when needed
 
     def run(self, work: Callable[[], _Result]) -> _Result:
         """What `work` returns or raises, with the caller's context variables and number of torch threads.
@@ -51,6 +55,15 @@ class ComputingThread:
             job.is_wanted = False
             raise
 
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Has the caller's own thread compute, for a job that trains, or scores, with the same models itself."""
+        before, self._own.job = self._job, self._job or _Job()
+        try:
+            yield
+        finally:
+            self._own.job = before
+
     def go_on(self) -> None:
         """Called by long work now and then: ends it by an exception where nobody waits for it any more."""
         if self._job is not None and not self._job.is_wanted:
@@ -62,10 +75,6 @@ class ComputingThread:
         job: _Job | None = getattr(self._own, "job", None)
         return job
 
-    @cached_property
-    def _executor(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1, thread_name_prefix="fipo-computing")
-
     def _work(self, job: _Job, threads: int, work: Callable[[], _Result]) -> _Result:
         if torch.get_num_threads() != threads:  # OpenMP's setting belongs to a thread
             torch.set_num_threads(threads)
@@ -74,10 +83,6 @@ class ComputingThread:
             return work()
         finally:
             self._own.job = None
-
-    def _after_fork(self) -> None:
-        self.__dict__.pop("_executor", None)  # its thread is not there
-        self._own = threading.local()
 
 
 CPU = ComputingThread()

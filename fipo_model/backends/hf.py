@@ -119,7 +119,8 @@ class TransformersGenerator:
             if generator is None:
                 place = device_map or best_device()
                 load = partial(_load, model, None if adapter is None else Path(adapter), place, load_in_4bit)
-                base, tokenizer, name = CPU.run(load) if place == "cpu" else load()
+                is_on_cpu = "cpu" in (place, best_device())
+                base, tokenizer, name = CPU.run(load) if is_on_cpu else load()
                 generator = cls(base, tokenizer, name=name, token_budget=token_budget)
                 generator._source = source
                 _loaded[source] = generator

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fipo_model import jsonl, recipes
 from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.computing import CPU
 from fipo_model.backends.hf import load_generator
 from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
 from fipo_model.data.hub import open_records
@@ -41,6 +42,7 @@ _SETTINGS = "settings.json"
 Say = Callable[[str], None]
 
 
+@CPU.here()
 def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> dict[str, Any]:
     """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from fipo_model import jsonl, recipes
 from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.computing import CPU
 from fipo_model.backends.hf import TransformersGenerator, load_generator
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record, read_records
@@ -40,6 +41,7 @@ _TOP_P = 0.95
 _MOST_TRIED = 200
 
 
+@CPU.here()
 def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Path:
     """Train in rounds; gives the directory that `PromptOptimizer.from_pretrained` loads.
 

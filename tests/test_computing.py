@@ -30,12 +30,12 @@ def generator(tiny_model):
 
 
 def test_a_model_is_loaded_used_and_measured_with_in_one_thread_whoever_asks(generator, tiny_model, monkeypatch):
-    from fipo_model.backends import hf
+    from fipo_model.backends import hf, loading
     from fipo_model.backends.likelihood import ResponseLikelihood
 
     seen = []
-    load = hf.load_base
-    monkeypatch.setattr(hf, "load_base", lambda *args: (seen.append(threading.current_thread()), load(*args))[1])
+    load = loading.load_base
+    monkeypatch.setattr(loading, "load_base", lambda *args: (seen.append(threading.current_thread()), load(*args))[1])
     hf.TransformersGenerator.from_pretrained(tiny_model, token_budget=4001)
     generator.model.register_forward_pre_hook(lambda *_: seen.append(threading.current_thread()))
     with ThreadPoolExecutor(4) as pool:
@@ -80,7 +80,15 @@ def test_it_computes_with_as_many_threads_as_its_caller(thread):
         torch.set_num_threads(before)
 
 
-def test_an_interrupted_caller_does_not_wait_and_the_work_ends_early(generator):
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler: a process that was started in the background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_caller_does_not_wait_and_the_work_ends_early(generator, ctrl_c):
     """As Ctrl-C does: the main thread is interrupted while another one decodes."""
     steps, began = [], threading.Event()
 

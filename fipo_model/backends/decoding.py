@@ -2,13 +2,22 @@
 
 import copy
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from fipo_model.errors import explain_missing
+from fipo_model.generation import Sampling
 
 with explain_missing("local", "torch", "transformers"):
     import torch
-    from transformers import DynamicCache, LogitsProcessor, PreTrainedModel, StoppingCriteria
+    from transformers import (
+        DynamicCache,
+        LogitsProcessor,
+        LogitsProcessorList,
+        PreTrainedModel,
+        StoppingCriteria,
+        TemperatureLogitsWarper,
+    )
     from transformers.cache_utils import DynamicLayer
 
 # Below this, computing the shared beginning apart costs more than it saves.
@@ -81,6 +90,25 @@ class SeededChoice(LogitsProcessor):
             likeliest = probabilities.sort(descending=True).values
         before = likeliest.cumsum(dim=-1) - likeliest
         return likeliest.where(before < self._top_p, 1).amin(dim=-1, keepdim=True)
+
+
+def row_seeds(rows: list[list[int]], seed: int) -> list[str]:
+    """One seed for each row, from the seed, the row's text and how often it occurred before: never from its batch."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    seeds = []
+    for row in map(tuple, rows):
+        seeds.append(f"{seed} {seen[row]} {row}")
+        seen[row] += 1
+    return seeds
+
+
+def processors(sampling: Sampling, sources: Sequence[random.Random]) -> LogitsProcessorList:
+    """What picks the next tokens: nothing where decoding is greedy."""
+    if sampling.is_greedy:
+        return LogitsProcessorList()
+    return LogitsProcessorList(
+        [TemperatureLogitsWarper(sampling.temperature), SeededChoice(sources, top_p=sampling.top_p)]
+    )
 
 
 class EnoughAreDone(StoppingCriteria):

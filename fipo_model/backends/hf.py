@@ -3,7 +3,6 @@
 import random
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,16 +11,17 @@ from weakref import WeakValueDictionary
 
 from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.computing import CPU
-from fipo_model.backends.cpu import compute_head_once, mirror_linear_layers
+from fipo_model.backends.cpu import compute_head_once
 from fipo_model.backends.decoding import (
     EnoughAreDone,
     Interruptible,
-    SeededChoice,
     SharedPrefix,
     can_drop_rows,
     plan_batches,
+    processors,
+    row_seeds,
 )
-from fipo_model.backends.loading import best_device, load_base, merged_if_possible, with_adapter
+from fipo_model.backends.loading import best_device, load_model
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Message, Sampling
@@ -30,11 +30,9 @@ with explain_missing("local", "torch", "transformers", "peft", "accelerate", "sa
     import torch
     from transformers import (
         GenerationConfig,
-        LogitsProcessorList,
         PreTrainedModel,
         PreTrainedTokenizerBase,
         StoppingCriteriaList,
-        TemperatureLogitsWarper,
     )
 
 # Tokens in a batch, padding and reply included. On a CPU more rows than this buys no speed, and the key-value cache of
@@ -118,7 +116,7 @@ class TransformersGenerator:
             generator = _loaded.get(source)
             if generator is None:
                 place = device_map or best_device()
-                load = partial(_load, model, None if adapter is None else Path(adapter), place, load_in_4bit)
+                load = partial(load_model, str(model), None if adapter is None else Path(adapter), place, load_in_4bit)
                 is_on_cpu = "cpu" in (place, best_device())
                 base, tokenizer, name = CPU.run(load) if is_on_cpu else load()
                 generator = cls(base, tokenizer, name=name, token_budget=token_budget)
@@ -142,7 +140,7 @@ class TransformersGenerator:
     def _generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
         rows = [self._encode(conversation) for conversation in conversations]
         self._refuse_too_long(rows, sampling)
-        seeds = _row_seeds(rows, sampling.seed)
+        seeds = row_seeds(rows, sampling.seed)
         completions: dict[int, Completion] = {}
         batches = plan_batches(
             [len(row) for row in rows], new_tokens=sampling.max_new_tokens, token_budget=self.token_budget
@@ -186,7 +184,7 @@ class TransformersGenerator:
                 attention_mask=mask,
                 past_key_values=cache,
                 generation_config=self._config(longest + sampling.max_new_tokens - ids.shape[1]),
-                logits_processor=_processors(sampling, [sources[row] for row in going]),
+                logits_processor=processors(sampling, [sources[row] for row in going]),
                 stopping_criteria=StoppingCriteriaList(
                     [Interruptible(CPU.go_on), *([EnoughAreDone(self._end_token_ids)] if self._drops_rows else [])]
                 ),
@@ -277,21 +275,6 @@ class TransformersGenerator:
         return (_reload, self._source)
 
 
-def _load(
-    model: str | Path, adapter: Path | None, device_map: str, load_in_4bit: bool
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
-    """The model ready for use, with its adapter, its tokenizer, and what it is called."""
-    base, tokenizer = load_base(str(model), device_map, load_in_4bit)
-    name = Path(model).resolve().name if Path(model).is_dir() else str(model)
-    if adapter is not None:
-        base = with_adapter(base, adapter, name)
-        if base.device.type == "cpu":
-            base = merged_if_possible(base)
-        name = f"{name}+{adapter.resolve().name}"
-    mirror_linear_layers(base)
-    return base, tokenizer, name
-
-
 def load_generator(model: str | Path | None) -> TransformersGenerator:
     """The generator that a model's name stands for, see `checkpoint.resolve`: base and, if there is one, adapter."""
     found = resolve(model, None)
@@ -310,21 +293,3 @@ def _end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     configured = model.generation_config.eos_token_id if model.generation_config else None
     found = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
     return sorted({token for token in found if token is not None})
-
-
-def _row_seeds(rows: list[list[int]], seed: int) -> list[str]:
-    """One seed for each row, from the seed, the row's text and how often it occurred before: never from its batch."""
-    seen: Counter[tuple[int, ...]] = Counter()
-    seeds = []
-    for row in map(tuple, rows):
-        seeds.append(f"{seed} {seen[row]} {row}")
-        seen[row] += 1
-    return seeds
-
-
-def _processors(sampling: Sampling, sources: list[random.Random]) -> LogitsProcessorList:
-    if sampling.is_greedy:
-        return LogitsProcessorList()
-    return LogitsProcessorList(
-        [TemperatureLogitsWarper(sampling.temperature), SeededChoice(sources, top_p=sampling.top_p)]
-    )

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+from fipo_model.backends.cpu import mirror_linear_layers
 from fipo_model.errors import ModelError, explain_missing
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors"):
@@ -14,6 +15,24 @@ with explain_missing("local", "torch", "transformers", "peft", "accelerate", "sa
 def best_device() -> str:
     """Where a model goes that nobody placed."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_model(
+    model: str, adapter: Path | None, device_map: str, load_in_4bit: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
+    """The model ready for use, with its adapter if there is one, its tokenizer, and what it is called.
+
+    Raises `ModelError` for what cannot be loaded, and for an adapter of another base.
+    """
+    base, tokenizer = load_base(model, device_map, load_in_4bit)
+    name = Path(model).resolve().name if Path(model).is_dir() else model
+    if adapter is not None:
+        base = with_adapter(base, adapter, name)
+        if base.device.type == "cpu":
+            base = _merged_if_possible(base)
+        name = f"{name}+{adapter.resolve().name}"
+    mirror_linear_layers(base)
+    return base, tokenizer, name
 
 
 def load_base(
@@ -71,7 +90,7 @@ def with_adapter(
     return adapted  # type: ignore[return-value]
 
 
-def merged_if_possible(adapted: PreTrainedModel) -> PreTrainedModel:
+def _merged_if_possible(adapted: PreTrainedModel) -> PreTrainedModel:
     """The model with the adapter added to its weights, which spares a CPU many small products for every token.
 
     In bf16, texts and likelihoods are as close to those of fp32 then as they are with the adapter apart. An adapter

@@ -315,7 +315,7 @@ def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(
 
 
 @pytest.mark.tiny
-def test_in_bf16_an_adapter_is_merged_into_weights_that_are_rounded_once(tiny_model, tiny_adapter, monkeypatch):
+def test_in_bf16_a_merged_adapter_is_the_exact_sum_but_for_rounding(tiny_model, tiny_adapter, monkeypatch):
     import torch
 
     exact = dict(load(tiny_model, adapter=tiny_adapter).model.named_parameters())

@@ -96,7 +96,6 @@ def test_an_interrupted_caller_does_not_wait_and_the_work_ends_early(generator, 
         steps.append(threading.current_thread())
         if len(steps) == 3:
             began.set()
-        if len(steps) == 3:
             released.wait(PATIENCE)  # so that the interrupt comes before the end, however quick the model is
 
     released = threading.Event()

@@ -54,6 +54,8 @@ class ComputingThread:
             future.cancel()
             job.is_wanted = False
             raise
+        finally:
+            del future  # it holds the exception, whose traceback holds this frame and so the model
 
     @contextmanager
     def here(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """From a name to a model in memory: the base in a fitting number format, the adapter that belongs to it, no code."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,8 @@ from fipo_model.errors import ModelError, explain_missing
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors"):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger("fipo.loading")
 
 
 def best_device() -> str:
@@ -108,6 +111,7 @@ def _merged_if_possible(adapted: PreTrainedModel) -> PreTrainedModel:
     try:
         return cast(PreTrainedModel, tuner.merge_and_unload())
     except (NotImplementedError, ValueError):  # how peft says, before it changes anything, that a kind cannot be merged
+        logger.debug("the adapter stays apart from the weights", exc_info=True)
         return adapted
 
 

@@ -6,7 +6,7 @@ libraries come in with `PromptOptimizer.from_pretrained` and with the modules un
 
 from fipo_model.errors import FipoError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Message, Sampling
+from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer
 from fipo_model.judge import Comparison, Judge, LLMJudge, Verdict
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import FIPO_1, FIPO_2, Template, load_template
@@ -31,6 +31,7 @@ __all__ = [
     "Outcome",
     "PromptOptimizer",
     "Sampling",
+    "Scorer",
     "Template",
     "Verdict",
     "load_template",

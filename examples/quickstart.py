@@ -139,7 +139,7 @@ def main() -> None:
     for show_it in (on_its_own, in_langchain, in_dspy):
         show_it(optimizer, model)
     where_a_metric_chooses()
-    console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.generator.name}.")
+    console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.rewriter.name}.")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def _resume(target: Path, optimizer: PromptOptimizer) -> dict[RowId, int]:
 
     With each goes the hash of its naive prompt; the texts themselves would fill the memory.
     """
-    wanted = (optimizer.generator.name, optimizer.template.name)
+    wanted = (optimizer.rewriter.name, optimizer.rewriter.template.name)
     done: dict[RowId, int] = {}
     for fields in jsonl.finished_rows(target, "naive_instruction", "model", "template"):
         made_with = (fields["model"], fields["template"])

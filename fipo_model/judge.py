@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from fipo_model.errors import PromptTooLongError
-from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.generation import Completion, Generator, Sampling, complete_each
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import OptimizationRequest
 
@@ -63,7 +63,7 @@ class LLMJudge:
                 (comparison.challenger, comparison.incumbent),
             )
         ]
-        replies = generate_each(self.generator, orders, Sampling(max_new_tokens=_VERDICT_TOKENS))
+        replies = complete_each(self.generator, orders, Sampling(max_new_tokens=_VERDICT_TOKENS))
         return [
             _decide(incumbent_first, challenger_first)
             for incumbent_first, challenger_first in zip(replies[::2], replies[1::2], strict=True)

@@ -16,7 +16,8 @@ class ScriptedGenerator:
     """A Generator whose replies a function of the conversation decides; it keeps the contract and records its calls.
 
     `script` sees one conversation and returns the reply. Sampling appends the seed and the sample's number, so that
-    samples differ and a seed reproduces them. Words count as tokens: `max_new_tokens` truncates, `context_tokens` limits.
+    samples differ and a seed reproduces them. Words count as tokens: `max_new_tokens` cuts a reply off, and
+    `context_tokens` limits prompt and reply together.
     """
 
     def __init__(self, script: Script, *, name: str = "scripted", context_tokens: int | None = None) -> None:

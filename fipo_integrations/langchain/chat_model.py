@@ -69,7 +69,7 @@ class GeneratorChatModel(BaseChatModel):
             top_p=self.top_p,
             seed=self.seed,
         )
-        (completion,) = self.generator.generate([_conversation(messages)], sampling)
+        ((completion,),) = self.generator.generate([_conversation(messages)], sampling)
         return ChatResult(generations=[ChatGeneration(message=self._message(completion, stop or self.stop or []))])
 
     def _message(self, completion: Completion, stop: list[str]) -> AIMessage:

@@ -84,7 +84,7 @@ def _optimized(
     flat = [request for group in groups for request in group]
     if not has_examples:
         return optimizer.optimize_each(flat)
-    proposals = iter(optimizer.propose_each(flat))
+    proposals = iter(optimizer.rewriter.propose(flat))
     return [_best_for_all(group, [next(proposals) for _ in group], optimizer) for group in groups]
 
 
@@ -100,7 +100,7 @@ def _best_for_all(
     candidates = [c for proposal in proposals if not isinstance(proposal, InputError) for c in proposal]
     votes = Counter(candidate.text for candidate in candidates if candidate.outcome == "optimized")
     # What is fine for the example it was written for may give away another one's golden response.
-    checked = {text: [optimizer.check(text, request) for request in requests] for text in votes}
+    checked = {text: [optimizer.rewriter.check(text, request) for request in requests] for text in votes}
     for text, checks in checked.items():
         if objection := next((check for check in checks if check.outcome != "optimized"), None):
             candidates = [objection if candidate.text == text else candidate for candidate in candidates]
@@ -118,8 +118,8 @@ def _best_for_all(
         request=requests[0],
         outcome="optimized" if best else lost,
         candidates=tuple(candidates),
-        model=optimizer.generator.name,
-        template=optimizer.template.name,
+        model=optimizer.rewriter.name,
+        template=optimizer.rewriter.template.name,
     )
 
 

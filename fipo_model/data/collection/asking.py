@@ -9,7 +9,7 @@ from fipo_model.data.collection.prompts import ask_naively, request_of, rewrite_
 from fipo_model.data.collection.settings import BuildSettings
 from fipo_model.data.collection.workplace import Workplace
 from fipo_model.errors import PromptTooLongError
-from fipo_model.generation import Completion, Generator, Message, Sampling
+from fipo_model.generation import Completion, Generator, Message, Sampling, complete
 from fipo_model.judge import Comparison, Judge
 
 
@@ -37,7 +37,7 @@ def _replies(
     """What came back for conversations and the ids of those who asked, as soon as something did."""
     while group:
         try:
-            completions = generator.generate([conversation for conversation, _ in group], sampling)
+            completions = complete(generator, [conversation for conversation, _ in group], sampling)
         except PromptTooLongError as error:
             # Told at once: should the run end here, the next one need not find it out again.
             _, ids = group.pop(error.index)
@@ -114,11 +114,13 @@ class Metered:
         self._generator = generator
         self._meter = meter
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         """Continue each conversation, or raise `BoundReached`."""
         if not conversations:
             return []
-        self._meter.send(len(conversations))
-        completions = self._generator.generate(conversations, sampling)
-        self._meter.receive(completions)
+        self._meter.send(len(conversations) * samples)
+        completions = self._generator.generate(conversations, sampling, samples=samples)
+        self._meter.receive([sample for own in completions for sample in own])
         return completions

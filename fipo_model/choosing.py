@@ -80,11 +80,10 @@ def _hold_tournaments(
     judge: Judge, requests: Sequence[OptimizationRequest], proposals: Sequence[Proposal]
 ) -> list[Choice | InputError]:
     """One batch of comparisons for each turn, over all requests."""
-    held: dict[int, _Tournament] = {
-        place: _Tournament(request, proposal)
-        for place, (request, proposal) in enumerate(zip(requests, proposals, strict=True))
-        if not isinstance(proposal, InputError)
-    }
+    held: dict[int, _Tournament] = {}
+    for place, proposal in enumerate(proposals):
+        if not isinstance(proposal, InputError):
+            held[place] = _Tournament(requests[place], proposal)
     while going := [tournament for tournament in held.values() if tournament.waiting]:
         verdicts = judge.prefer([tournament.next_comparison() for tournament in going])
         for tournament, verdict in zip(going, verdicts, strict=True):

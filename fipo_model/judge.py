@@ -55,14 +55,11 @@ class LLMJudge:
 
     def prefer(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One batched call of two conversations for each comparison."""
-        orders = [
-            self.template.render_comparison(comparison.request, first, second)
-            for comparison in comparisons
-            for first, second in (
-                (comparison.incumbent, comparison.challenger),
-                (comparison.challenger, comparison.incumbent),
-            )
-        ]
+        orders = []
+        for comparison in comparisons:
+            request, incumbent, challenger = comparison.request, comparison.incumbent, comparison.challenger
+            orders.append(self.template.render_comparison(request, incumbent, challenger))
+            orders.append(self.template.render_comparison(request, challenger, incumbent))
         replies = complete_each(self.generator, orders, Sampling(max_new_tokens=_VERDICT_TOKENS))
         return [
             _decide(incumbent_first, challenger_first)

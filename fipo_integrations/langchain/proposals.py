@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from fipo_integrations.langchain.default import default_optimizer
 from fipo_integrations.langchain.examples import Shown
@@ -49,15 +50,17 @@ def rewrite(slots: Sequence[Slot], optimizer: PromptOptimizer | None, examples: 
 
 def _requests(text: TemplateText, examples: Sequence[Shown]) -> list[OptimizationRequest]:
     plain = OptimizationRequest(text.instruction, context=text.context, keep=text.fields)
-    return [
-        replace(
-            plain,
-            context="\n\n".join(part for part in (text.context, example.inputs) if part) or None,
-            silver_response=example.silver_response,
-            golden_response=example.golden_response,
-        )
-        for example in examples
-    ] or [plain]
+    return [_with_example(plain, example) for example in examples] or [plain]
+
+
+def _with_example(plain: OptimizationRequest, example: Shown) -> OptimizationRequest:
+    contexts = [part for part in (plain.context, example.inputs) if part]
+    return replace(
+        plain,
+        context="\n\n".join(contexts) or None,
+        silver_response=example.silver_response,
+        golden_response=example.golden_response,
+    )
 
 
 def _change(slot: Slot, text: TemplateText, result: OptimizedPrompt) -> PromptChange:
@@ -125,11 +128,9 @@ def _best_for_all(
 
 def _preferred(texts: list[str], requests: list[OptimizationRequest], judge: Judge) -> str | None:
     """The rewrite with the most wins less losses against the naive prompt, if there are more wins."""
-    comparisons = [
-        Comparison(request=request, incumbent=request.instruction, challenger=text)
-        for text in texts
-        for request in requests
-    ]
+    comparisons = []
+    for text, request in product(texts, requests):
+        comparisons.append(Comparison(request=request, incumbent=request.instruction, challenger=text))
     balance: Counter[str] = Counter()
     for comparison, verdict in zip(comparisons, judge.prefer(comparisons), strict=True):
         balance[comparison.challenger] += {"challenger": 1, "incumbent": -1, "tie": 0}[verdict.winner]

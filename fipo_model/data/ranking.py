@@ -85,25 +85,23 @@ def rank(
 def _rank_batch(
     records: Sequence[Record], proposing: Sequence[Propose], measures: Sequence[Measure]
 ) -> Iterator[Ranked | tuple[Record, InputError]]:
-    rows = [_together(record, row) for record, *row in zip(records, *(p(records) for p in proposing), strict=True)]
-    prompts = [
-        (_request(record), text)
-        for record, row in zip(records, rows, strict=True)
-        if not isinstance(row, InputError)
-        for text in (record.instruction, *_passed(row))
-    ]
-    found = zip(*(measure(prompts) for measure in measures), strict=True)
+    proposals = zip(*(propose(records) for propose in proposing), strict=True)
+    rows = [_together(record, own) for record, own in zip(records, proposals, strict=True)]
+    prompts: list[tuple[OptimizationRequest, str]] = []
+    for record, row in zip(records, rows, strict=True):
+        if not isinstance(row, InputError):
+            prompts += [(_request(record), text) for text in (record.instruction, *_passed(row))]
+    measured = zip(*(measure(prompts) for measure in measures), strict=True)
     for record, row in zip(records, rows, strict=True):
         if isinstance(row, InputError):
             yield record, row
             continue
-        naive, *others = islice(found, 1 + len(_passed(row)))
-        if (
-            error := next((v for values in (naive, *others) for v in values if isinstance(v, InputError)), None)
-        ) is None:
-            yield _ranked(record, row, [_least_gain(values, naive) for values in others])
+        naive, *others = islice(measured, 1 + len(_passed(row)))
+        errors = [value for values in (naive, *others) for value in values if isinstance(value, InputError)]
+        if errors:
+            yield record, errors[0]
         else:
-            yield record, error
+            yield _ranked(record, row, [_least_gain(values, naive) for values in others])
 
 
 def _together(record: Record, proposed: Sequence[Proposal]) -> list[Candidate] | InputError:

@@ -8,6 +8,7 @@ from fipo_model.data.collection.cases import STAGES, Case, Reply, Stage
 from fipo_model.data.collection.prompts import ask_naively, request_of, rewrite_tokens
 from fipo_model.data.collection.settings import BuildSettings
 from fipo_model.data.collection.workplace import Workplace
+from fipo_model.data.records import Record
 from fipo_model.errors import PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling, complete
 from fipo_model.judge import Comparison, Judge
@@ -43,27 +44,25 @@ def _replies(
             _, ids = group.pop(error.index)
             yield [(number, Reply(too_long=str(error))) for number in ids]
             continue
-        yield [
-            (number, Reply(text=_valid(completion.text), is_truncated=completion.is_truncated))
-            for completion, (_, ids) in zip(completions, group, strict=True)
-            for number in ids
-        ]
+        replies: list[tuple[str, Reply]] = []
+        for completion, (_, ids) in zip(completions, group, strict=True):
+            reply = Reply(text=_valid(completion.text), is_truncated=completion.is_truncated)
+            replies += [(number, reply) for number in ids]
+        yield replies
         return
 
 
 def ask_judge(cases: Sequence[Case], judge: Judge, workplace: Workplace, settings: BuildSettings) -> None:
     """Have the two rewrites of each record compared, and keep the verdicts."""
-    comparisons = [
-        Comparison(
-            request=request_of(case.record, settings.max_words),
-            incumbent=case.record.rejected or "",
-            challenger=case.record.chosen or "",
-        )
-        for case in cases
-    ]
+    comparisons = [_comparison(case.record, settings.max_words) for case in cases]
     if comparisons:
         verdicts = judge.prefer(comparisons)
         workplace.keep("judge", [(c.record.id, v) for c, v in zip(cases, verdicts, strict=True)])
+
+
+def _comparison(record: Record, max_words: int | None) -> Comparison:
+    request = request_of(record, max_words)
+    return Comparison(request=request, incumbent=record.rejected or "", challenger=record.chosen or "")
 
 
 def _valid(text: str) -> str:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import jsonl, recipes
+from fipo_model.comparing.optimizers.contenders import CONTENDERS
+from fipo_model.comparing.optimizers.counting import key, summarize
+from fipo_model.comparing.optimizers.page import render_page
+from fipo_model.comparing.optimizers.running import STUDENT, Runner
+from fipo_model.comparing.optimizers.tasks import TASKS, Data, fingerprint, read_data
 from fipo_model.errors import InputError
 from fipo_model.evaluation.ledger import completed
-from optimizers.contenders import CONTENDERS
-from optimizers.counting import key, summarize
-from optimizers.page import render_page
-from optimizers.running import STUDENT, Runner
-from optimizers.tasks import TASKS, Data, fingerprint, read_data
 
 SETTINGS, RESULTS, SPEED, SUMMARY, PAGE = (
     "settings.json",

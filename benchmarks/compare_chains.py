@@ -162,11 +162,10 @@ def _model(settings: "Settings") -> Any:
 
         generator = OpenAIGenerator(options["server"], name=options["name"])
     else:
-        from fipo_model import weights
         from fipo_model.backends.coalesce import CoalescingGenerator
         from fipo_model.backends.hf import load_generator
 
-        generator = CoalescingGenerator(load_generator(options.get("model", weights.DEFAULT_MODEL)))
+        generator = CoalescingGenerator(load_generator(options.get("model")))
     return GeneratorChatModel(generator=generator, max_tokens=settings.max_tokens or _MAX_TOKENS, seed=settings.seed)
 
 

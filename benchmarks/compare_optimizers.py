@@ -104,22 +104,19 @@ def _generator(model: str | None, server: str | None, name: str | None) -> Gener
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(server, name=name)
-    from fipo_model import weights
     from fipo_model.backends.coalesce import CoalescingGenerator
-    from fipo_model.backends.hf import TransformersGenerator, load_generator
+    from fipo_model.backends.hf import load_generator
 
-    if model is None:
-        return CoalescingGenerator(TransformersGenerator.from_pretrained(weights.ready()))
     return CoalescingGenerator(load_generator(model))
 
 
 def _own_weights() -> str:
     """FIPO's own weights with a digest of each adapter: a new training makes new records."""
-    from fipo_model import weights
+    from fipo_model.models.registry import DEFAULT
 
     return ", ".join(
         f"{adapter.name} ({hashlib.sha256((adapter / 'adapter_model.safetensors').read_bytes()).hexdigest()[:12]})"
-        for adapter in (weights.DEFAULT_ADAPTER, weights.PROPOSER_ADAPTER)
+        for adapter in DEFAULT.adapters.values()
     )
 
 
@@ -127,7 +124,8 @@ def _runner(settings: "Settings", generator: Generator, optimizer_model: str | N
     import dspy
     from optimizers.running import Runner
 
-    from fipo_model import PromptOptimizer, weights
+    from fipo_model import PromptOptimizer
+    from fipo_model.models.registry import DEFAULT
 
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     dspy.disable_logging()
@@ -135,7 +133,7 @@ def _runner(settings: "Settings", generator: Generator, optimizer_model: str | N
     return Runner(
         generator,
         rewriter=PromptOptimizer.from_pretrained(optimizer_model),
-        sampler=PromptOptimizer.from_pretrained(optimizer_model or weights.PROPOSER_ADAPTER),
+        sampler=PromptOptimizer.from_pretrained(optimizer_model or DEFAULT.adapters["proposing"]),
         max_tokens=settings.max_tokens,
         proposal_tokens=settings.proposal_tokens,
         num_threads=settings.num_threads,

@@ -71,22 +71,23 @@ class PromptOptimizer:
         candidates: int = 1,
         seed: int = 0,
     ) -> "PromptOptimizer":
-        """An optimizer on a model in this process: a hub id, a local directory, or by default FIPO's own weights.
+        """An optimizer on a model in this process, by a name that `models.names` knows; by default FIPO's own weights.
 
-        `adapter` is a PEFT adapter for that model. A directory written by FIPO's training carries its template's name,
-        which is used unless `template` is given. `judge=True` lets the same model judge its rewrites, for which
+        `adapter` is a PEFT adapter for that model, or "none" for a base without FIPO's own. A directory written by
+        FIPO's training carries its template's name, which is used unless `template` is given. `judge=True` lets the
+        same model judge its rewrites, for which
         FIPO's own weights are too small. Calls from several threads are batched together. For other settings (4-bit,
         several GPUs) build the parts: `PromptOptimizer(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.checkpoint import resolve
         from fipo_model.backends.coalesce import CoalescingGenerator
         from fipo_model.backends.hf import TransformersGenerator
+        from fipo_model.models.names import resolve_local
 
-        checkpoint = resolve(model, adapter)
-        generator = TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
+        checkpoint = resolve_local(model, adapter)
+        generator = TransformersGenerator.from_pretrained(checkpoint.base, adapter=checkpoint.adapter)
         return cls._judging_itself(
             CoalescingGenerator(generator),
             template or checkpoint.template,

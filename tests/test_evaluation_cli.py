@@ -105,9 +105,10 @@ class TestDefaultAdapter:
 
     @pytest.mark.real
     def test_the_proposing_one_proposes_more_than_one_thing(self, default_weights):
+        from fipo_model.weights import PROPOSER_ADAPTER
+
         from fipo_integrations.dspy.rewriting import sampler
         from fipo_model import OptimizationRequest, PromptOptimizer
-        from fipo_model.weights import PROPOSER_ADAPTER
 
         request = OptimizationRequest("Label the sentiment.")
         found = [

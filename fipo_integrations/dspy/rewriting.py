@@ -8,6 +8,7 @@ from fipo_integrations.dspy.instructions import Target
 from fipo_integrations.dspy.responses import Responses
 from fipo_model import Candidate, LLMJudge, OptimizationRequest, PromptOptimizer
 from fipo_model.errors import InputError
+from fipo_model.models.registry import DEFAULT
 
 _LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
 # Of the samples for one example's responses, two are hoped for; others repeat each other, change nothing or fail.
@@ -40,9 +41,7 @@ class Rewriter:
         """The optimizer, loaded now if it was not before."""
         with _LOADING:
             if self._optimizer is None:
-                from fipo_model.weights import PROPOSER_ADAPTER  # needs packages a given optimizer may do without
-
-                own = PROPOSER_ADAPTER if self._is_proposing else None
+                own = DEFAULT.adapters["proposing"] if self._is_proposing else None
                 self._optimizer = PromptOptimizer.from_pretrained(own)
             return self._optimizer
 

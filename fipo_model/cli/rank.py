@@ -68,14 +68,14 @@ def rank(  # noqa: PLR0913 - one parameter for each option
 
 
 def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
-    from fipo_model.backends.checkpoint import resolve
     from fipo_model.backends.hf import TransformersGenerator
     from fipo_model.data.ranking import sampled
     from fipo_model.judge import LLMJudge
+    from fipo_model.models.names import resolve_local
     from fipo_model.optimizer import PromptOptimizer
 
-    found = resolve(model, None)
-    generator = TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)
+    found = resolve_local(model)
+    generator = TransformersGenerator.from_pretrained(found.base, adapter=found.adapter)
     # Sampling needs somebody to choose among the samples; here that is the ranking, and the judge is never asked.
     judge = LLMJudge(generator)
     return sampled(PromptOptimizer(generator, template=found.template, judge=judge, candidates=candidates, seed=seed))
@@ -84,9 +84,9 @@ def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
 def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure]":
     from fipo_model.backends.hf import load_generator
     from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
-    from fipo_model.weights import DEFAULT_MODEL
+    from fipo_model.models.registry import DEFAULT
 
-    models = map(load_generator, test_models or [DEFAULT_MODEL])
+    models = map(load_generator, test_models or [DEFAULT.name])
     return [
         partial(golden_log_likelihoods, ResponseLikelihood(model, max_response_tokens=max_response_tokens))
         for model in models

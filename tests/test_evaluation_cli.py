@@ -106,11 +106,12 @@ class TestDefaultAdapter:
     @pytest.mark.real
     def test_the_proposing_one_proposes_more_than_one_thing(self, default_weights):
         from fipo_model import OptimizationRequest, Rewriter
-        from fipo_model.weights import PROPOSER_ADAPTER
+        from fipo_model.models.registry import DEFAULT
 
         request = OptimizationRequest("Label the sentiment.")
         found = [
-            Rewriter.from_pretrained(adapter, samples=8).propose([request])[0] for adapter in (None, PROPOSER_ADAPTER)
+            Rewriter.from_pretrained(adapter, samples=8).propose([request])[0]
+            for adapter in (None, DEFAULT.adapters["proposing"])
         ]
         default, proposed = ({one.text for one in own if one.outcome == "optimized"} for own in found)
         assert len(default) <= 1

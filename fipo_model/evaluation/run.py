@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fipo_model import jsonl, recipes
-from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.computing import CPU
 from fipo_model.backends.hf import load_generator
 from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
@@ -31,6 +30,8 @@ from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.preference import margins
 from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
 from fipo_model.evaluation.systems import System, judged_request_of
+from fipo_model.models.names import resolve_local
+from fipo_model.models.registry import Role
 from fipo_model.types import OptimizationRequest
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _claim(settings: EvaluationSettings) -> Path:
     output = Path(settings.output)
     noted = output / _SETTINGS
     test_models = _named(settings).values()
-    answering = {name: found for name in test_models if (found := _adapter_hash(name, None)) is not None}
+    answering = {name: found for name in test_models if (found := _adapter_hash(name, None, None)) is not None}
     adapters = {
         "adapters": {name: _fingerprint(system) for name, system in settings.systems.items()},
         "test_model_adapters": answering,
@@ -246,11 +247,11 @@ class _Job:
 
 def _fingerprint(system: SystemSettings) -> str | None:
     """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
-    return _adapter_hash(system.model, system.adapter) if system.kind == "optimizer" else None
+    return _adapter_hash(system.model, system.adapter, "rewriting") if system.kind == "optimizer" else None
 
 
-def _adapter_hash(model: str | None, adapter: str | None) -> str | None:
-    if (found := resolve(model, adapter).adapter) is None:
+def _adapter_hash(model: str | None, adapter: str | None, role: Role | None) -> str | None:
+    if (found := resolve_local(model, adapter, role).adapter) is None:
         return None
     for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
         if (weights := Path(found) / name).is_file():

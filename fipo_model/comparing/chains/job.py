@@ -191,7 +191,7 @@ def compare(
         "title": f"{settings.chain} and its optimized twin",
         "summary": summary,
         "report": report.as_dict(),
-        "optimizer": {"model": optimizer.generator.name, "template": optimizer.template.name},
+        "optimizer": {"model": optimizer.rewriter.name, "template": optimizer.rewriter.template.name},
         "bad_rows": list(comparison.bad_rows),
         "made": _made(settings, started),
         "rows": records,

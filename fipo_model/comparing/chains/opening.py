@@ -8,7 +8,7 @@ from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import GeneratorChatModel
 from fipo_model.comparing.chains.job import Comparison, Settings
-from fipo_model.comparing.chains.loading import answered_by, load_chain, load_object, needs_model
+from fipo_model.comparing.chains.loading import add_model, load_chain, load_object, needs_model
 from fipo_model.comparing.chains.metrics import find_metric
 from fipo_model.comparing.chains.rows import read_rows
 from fipo_model.comparing.opening import open_answerer
@@ -33,7 +33,7 @@ def open_comparison(
         comparison.claim()
         return comparison, chain
     comparison.claim()
-    return comparison, answered_by(chain, _open_model(settings, max_tokens))
+    return comparison, add_model(chain, _open_model(settings, max_tokens))
 
 
 def _refuse_answerer(settings: Settings) -> None:

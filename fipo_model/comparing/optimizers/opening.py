@@ -4,6 +4,7 @@ import logging
 from hashlib import sha256
 
 import dspy
+from dspy.utils.logging_utils import disable_logging
 
 from fipo_model import Generator, PromptOptimizer, Rewriter
 from fipo_model.comparing.optimizers.job import Settings
@@ -23,7 +24,7 @@ def describe_own_weights() -> str:
 def open_runner(settings: Settings, generator: Generator, optimizer_model: str | None) -> Runner:
     """Open what rewrites, and turn off DSPy's caches, and its log but for errors, in this whole process."""
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
-    dspy.disable_logging()
+    disable_logging()
     logging.getLogger("dspy").setLevel(logging.ERROR)  # every reply that is cut off at max_tokens is a warning
     return Runner(
         generator,

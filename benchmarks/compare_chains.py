@@ -124,19 +124,16 @@ def _compared(comparison: "Comparison", chain: "Runnable[Any, Any]") -> dict[str
     from fipo_model import PromptOptimizer
 
     settings = comparison.settings
-    if not needs_model(chain):
-        if settings.answerer is not None or settings.max_tokens is not None:
-            raise InputError(
-                f"{settings.chain} has a model of its own; --model, --server, --chat-model and --max-tokens are for a "
-                "chain that is only a prompt"
-            )
-        comparison.claim()
-    else:
-        comparison.claim()
-        chain = answered_by(chain, _model(comparison.settings))
-    optimizer = PromptOptimizer.from_pretrained(settings.optimizer_model, seed=settings.seed)
+    if not needs_model(chain) and (settings.answerer is not None or settings.max_tokens is not None):
+        raise InputError(
+            f"{settings.chain} has a model of its own; --model, --server, --chat-model and --max-tokens are for a "
+            "chain that is only a prompt"
+        )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with comparison.claimed(), Progress(*columns, console=Console(stderr=True)) as progress:
+        if needs_model(chain):
+            chain = answered_by(chain, _model(comparison.settings))
+        optimizer = PromptOptimizer.from_pretrained(settings.optimizer_model, seed=settings.seed)
 
         def begin(what: str, steps: int) -> Callable[[int], None]:
             task = progress.add_task(what, total=steps)

@@ -63,7 +63,7 @@ def compare(  # noqa: PLR0913 - one parameter for each option
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together, and without --model")
     with exiting():
         from optimizers.contenders import CONTENDERS, EFFORTS
-        from optimizers.job import Settings, claim, run
+        from optimizers.job import Settings, claimed, run
         from optimizers.tasks import TASKS
 
         if effort not in EFFORTS:
@@ -88,9 +88,9 @@ def compare(  # noqa: PLR0913 - one parameter for each option
         if survey:
             _survey(data, _generator(model, server, name), max_tokens)
             return
-        claim(settings)
-        runner = _runner(settings, _generator(model, server, name), optimizer_model)
-        results = run(settings, runner, say=note)
+        with claimed(settings):
+            runner = _runner(settings, _generator(model, server, name), optimizer_model)
+            results = run(settings, runner, say=note)
     _show(results["summary"], output)
 
 

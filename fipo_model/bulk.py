@@ -120,15 +120,15 @@ def _optimize_batch(optimizer: PromptOptimizer, batch: list[Row], tally: Tally, 
 
 def _settings(optimizer: PromptOptimizer) -> dict[str, Any]:
     """What the rewrites depend on. A single candidate is greedy: no seed changes it."""
-    judge = optimizer.judge
+    rewriter, judge = optimizer.rewriter, optimizer.judge
     judge_name = None if judge is None else type(judge).__qualname__
     return {
-        "model": optimizer.generator.name,
-        "template": optimizer.template.name,
-        "fidelity": sorted(optimizer.settings.enforced),
+        "model": rewriter.name,
+        "template": rewriter.template.name,
+        "fidelity": sorted(rewriter.settings.enforced),
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
-        "candidates": optimizer.candidates,
-        "seed": optimizer.seed if optimizer.candidates > 1 else None,
+        "candidates": rewriter.samples,
+        "seed": rewriter.seed if rewriter.samples > 1 else None,
     }
 
 
@@ -189,7 +189,7 @@ def _resume(target: Path, optimizer: PromptOptimizer) -> dict[RowId, int]:
 
     With each goes the hash of its naive prompt; the texts themselves would fill the memory.
     """
-    wanted = {"model": optimizer.generator.name, "template": optimizer.template.name}
+    wanted = {"model": optimizer.rewriter.name, "template": optimizer.rewriter.template.name}
     done: dict[RowId, int] = {}
     for fields in jobs.finished_rows(target, "id", "naive_instruction", *wanted):
         if changed := jobs.differences({name: fields[name] for name in wanted}, wanted):

@@ -380,11 +380,13 @@ class Dying:
         self.countdown = countdown
         self.death = death
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         self.countdown[0] -= 1
         if self.countdown[0] < 0:
             self.death()
-        return self.inner.generate(conversations, sampling)
+        return self.inner.generate(conversations, sampling, samples=samples)
 
 
 def fall() -> None:

@@ -58,8 +58,8 @@ def test_every_row_gets_one_output_row_with_all_fields_in_order(tmp_path: Path) 
 def test_rows_go_to_the_model_in_batches(tmp_path: Path) -> None:
     optimizer = make_optimizer()
     run(write_rows(tmp_path / "in.jsonl", 5), tmp_path / "out.jsonl", batch_size=2, optimizer=optimizer)
-    assert isinstance(optimizer.generator, ScriptedGenerator)
-    assert optimizer.generator.batch_sizes == [2, 2, 1]
+    assert isinstance(optimizer.rewriter.generator, ScriptedGenerator)
+    assert optimizer.rewriter.generator.batch_sizes == [2, 2, 1]
 
 
 def test_a_second_run_does_nothing_twice(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_a_second_run_does_nothing_twice(tmp_path: Path) -> None:
     before, again = target.read_bytes(), make_optimizer()
     run(source, target, optimizer=again)
     assert target.read_bytes() == before
-    assert isinstance(again.generator, ScriptedGenerator)
-    assert sum(again.generator.batch_sizes) == 0
+    assert isinstance(again.rewriter.generator, ScriptedGenerator)
+    assert sum(again.rewriter.generator.batch_sizes) == 0
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60, 400])
@@ -182,8 +182,8 @@ def test_a_row_that_lacks_only_its_end_of_line_is_not_made_again(tmp_path: Path)
     target.write_bytes(whole[:-1])
     run(source, target, optimizer=again)
     assert target.read_bytes() == whole
-    assert isinstance(again.generator, ScriptedGenerator)
-    assert sum(again.generator.batch_sizes) == 0
+    assert isinstance(again.rewriter.generator, ScriptedGenerator)
+    assert sum(again.rewriter.generator.batch_sizes) == 0
 
 
 def test_an_output_of_other_prompts_under_the_same_ids_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""benchmarks/compare_chains.py: a chain and its optimized twin, from the command line to the page."""
+"""`fipo compare chain`: a chain and its optimized twin, from the command line to the page."""
 
 import json
 import subprocess
@@ -17,16 +17,12 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from fipo_model import PromptOptimizer
+from fipo_model.cli import app
+from fipo_model.comparing.chains import counting, loading, metrics, running
+from fipo_model.comparing.chains.rows import Row, read_rows
 from fipo_model.errors import InputError
 from fipo_model.evaluation.statistics import share_difference
 from fipo_model.testing import ScriptedGenerator
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path.append(str(BENCHMARKS))  # it is a folder of programs, not a package
-
-import compare_chains  # noqa: E402
-from comparing import counting, loading, metrics, running  # noqa: E402
-from comparing.rows import Row, read_rows  # noqa: E402
 
 GUIDANCE = " Answer with the name alone."
 CAPITALS = {
@@ -109,7 +105,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def compare(*options: object, chain: str = "capital_chains.py:chain", data: str = "rows.jsonl") -> Any:
     arguments = [chain, "--data", data, "--output", "out", "--timed", 2, *options]
-    return CliRunner().invoke(compare_chains.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, ["compare", "chain", *map(str, arguments)])
 
 
 def summary_of(done: Any) -> dict[str, Any]:
@@ -192,7 +188,7 @@ class TestTheWholeCommand:
         (project / "kill").touch()
         killed = compare("--batch-size", 2, "--timed", 0)
         assert killed.exit_code == 130
-        assert "the same command goes on" in killed.stderr
+        assert "run the same command again to resume" in killed.stderr
         # The second line of the second batch was cut off while it was written.
         ledger = project / "out" / "measured" / "runs.jsonl"
         ledger.write_bytes(ledger.read_bytes()[:-7])
@@ -649,8 +645,8 @@ def test_the_difference_of_two_shares_holds_its_value_within_one() -> None:
 
 @pytest.mark.tiny
 def test_as_a_program_it_tells_errors_in_one_line(tmp_path: Path) -> None:
-    program = [sys.executable, str(BENCHMARKS / "compare_chains.py")]
-    done = subprocess.run([*program, "x:y", "--data", "no"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    command = [sys.executable, "-m", "fipo_model.cli", "compare", "chain", "x:y", "--data", "no"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "fipo: error: cannot read no: No such file or directory\n"
 
@@ -667,7 +663,7 @@ def test_the_default_weights_answer_and_rewrite(default_weights: Path, tmp_path:
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     arguments = [f"{tmp_path}/sentiment.py:prompt", "--data", f"{tmp_path}/rows.jsonl", "--output", f"{tmp_path}/out"]
     options = ["--metric", "contains", "--max-tokens", "4", "--timed", "0"]
-    summary = summary_of(CliRunner().invoke(compare_chains.app, [*arguments, *options]))
+    summary = summary_of(CliRunner().invoke(app, ["compare", "chain", *arguments, *options]))
     assert summary["prompts"]["texts"] == 1
     if summary["prompts"]["rewritten"]:  # what these weights make of a prompt may change with them
         assert summary["rows"] == 4

@@ -1,19 +1,16 @@
 """The page of a comparison in a real browser: it finds, sorts and filters, and runs nothing that it shows."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_compare_chains import BENCHMARKS, a_run
+from test_compare_chains import a_run
 from test_evaluation_browser import browser, count, find, ids, pytestmark, search
 from test_evaluation_page import HOSTILE
 
-sys.path.append(str(BENCHMARKS))
-
-from comparing import counting
-from comparing.page import render_page
+from fipo_model.comparing.chains import counting
+from fipo_model.comparing.chains.page import render_page
 
 __all__ = ["browser", "pytestmark"]  # which pytest finds here by their names
 

@@ -278,7 +278,7 @@ def test_the_report_of_a_resumed_compile_names_the_model_that_proposed(tmp_path,
         with dspy.context(lm=task_lm(better_with_guidance)):
             compiled = FIPO(**search_options(log_dir=tmp_path)).compile(Zoo(), valset=examples())
         models.append(compiled.fipo_report["model"])
-    assert models == [proposer.generator.name] * 2
+    assert models == [proposer.rewriter.name] * 2
 
 
 # What the rewriter may say, and sees

@@ -101,7 +101,7 @@ def test_a_run_leaves_a_checkpoint_that_the_optimizer_loads(settings: Callable[.
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
     assert losses[-1] < losses[0]
     optimizer = PromptOptimizer.from_pretrained(output)
-    assert optimizer.generator.name == "tiny+run"
+    assert optimizer.rewriter.generator.name == "tiny+run"
     assert optimizer.optimize("Name a colour.").text
 
 

@@ -80,17 +80,10 @@ def rank(  # noqa: PLR0913 - one parameter for each option
 
 
 def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
-    from fipo_model.backends.checkpoint import resolve
-    from fipo_model.backends.hf import TransformersGenerator
     from fipo_model.data.ranking import sampled
-    from fipo_model.judge import LLMJudge
-    from fipo_model.optimizer import PromptOptimizer
+    from fipo_model.rewriter import Rewriter
 
-    found = resolve(model, None)
-    generator = TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)
-    # Sampling needs somebody to choose among the samples; here that is the ranking, and the judge is never asked.
-    judge = LLMJudge(generator)
-    return sampled(PromptOptimizer(generator, template=found.template, judge=judge, candidates=candidates, seed=seed))
+    return sampled(Rewriter.from_pretrained(model, samples=candidates, seed=seed))
 
 
 def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure]":

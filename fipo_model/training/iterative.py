@@ -21,7 +21,7 @@ from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record, read_records
 from fipo_model.data.split import is_held_out
 from fipo_model.errors import FipoError, InputError, PromptTooLongError, TrainingError
-from fipo_model.generation import Generator, Message, Sampling, generate_each
+from fipo_model.generation import Generator, Message, Sampling, complete_each
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.optimizer import PromptOptimizer
@@ -204,7 +204,7 @@ class _Round:
             top_p=_TOP_P,
             seed=self.settings.seed,
         )
-        for answer in generate_each(generator, conversations, sampling):
+        for answer in complete_each(generator, conversations, sampling):
             yield {"text": None if isinstance(answer, PromptTooLongError) else answer.text.strip() or None}
 
     def _accuracy(self, judge: Judge, held_out: list[Record]) -> dict[str, Any]:

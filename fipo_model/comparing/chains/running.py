@@ -13,8 +13,8 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel
 
-from comparing.rows import Row
-from fipo_model.errors import FipoError
+from fipo_model.comparing.chains.rows import Row
+from fipo_model.comparing.failures import OutageError, describe_failure
 
 Chains = Mapping[str, Runnable[Any, Any]]
 """The two chains by the names of their sides."""
@@ -22,10 +22,6 @@ Progress = Callable[[int], None]
 
 SIDES = ("original", "optimized")
 _LONGEST_ERROR = 2000
-
-
-class OutageError(FipoError):
-    """Nothing works at all, so that going on would measure nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +137,7 @@ def _seconds(chain: Runnable[Any, Any], row: Row) -> float | None:
 
 def _outcome(output: Any) -> dict[str, Any]:
     if isinstance(output, Exception):
-        text = f"{type(output).__name__}: {output}".encode("utf-8", "replace").decode()
-        return {"output": None, "error": text[:_LONGEST_ERROR]}
+        return {"output": None, "error": describe_failure(output, most=_LONGEST_ERROR)}
     return {"output": as_data(output), "error": None}
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from langchain_core.utils.json import parse_json_markdown
 
-from comparing.loading import fingerprint, load_object
-from comparing.rows import Row
+from fipo_model.comparing.chains.loading import fingerprint, load_object
+from fipo_model.comparing.chains.rows import Row
 from fipo_model.errors import FipoError, InputError
 
 Function = Callable[[Any, Any, Any], Any]

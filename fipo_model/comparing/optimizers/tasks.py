@@ -10,39 +10,8 @@ from typing import Any
 
 import dspy
 
-from fipo_model import Generator, Sampling
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow, read_objects
-
-DATA = Path(__file__).parents[3] / "shared" / "data" / "classification"
-CHANCE_OR_PERFECT = (0.15, 0.85)
-"""A task is used if its naive program scores between these on rows of the train split."""
-
-CANDIDATES = {
-    "sst2": (
-        "sentiment?",
-        "positive or negative?",
-        "Classify the review.",
-        "Label the sentiment.",
-        "Is this review positive or negative?",
-        "What sentiment does this have?",
-        "What is the sentiment of this review?",
-    ),
-    "subj": (
-        "subjective or objective?",
-        "Is this subjective or objective?",
-        "Classify the sentence as subjective or objective.",
-    ),
-    "agnews": (
-        "World, Sports, Business or Tech?",
-        "What is this news about: World, Sports, Business or Tech?",
-        "Classify this news article as World, Sports, Business or Tech.",
-        "Is this article about World, Sports, Business or Tech? Answer with one word.",
-    ),
-    "trec": ("Answer type: Description, Entity, Expression, Human, Location or Number?",),
-    "sst-5": ("How good is the movie: terrible, bad, okay, good or great?",),
-}
-"""Naive instructions that were considered, by data set; `--survey` measures them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +77,9 @@ class Data:
 
 def read_data(folder: Path, task: Task, *, seed: int, train: int, val: int, test: int) -> Data:
     """Examples drawn by the seed from the train split, and the first of a fixed order of the test split."""
-    split = {name: [row for row in _rows(folder, task.dataset) if row["split"] == name] for name in ("train", "test")}
+    split = {
+        name: [row for row in read_set(folder, task.dataset) if row["split"] == name] for name in ("train", "test")
+    }
     if len(split["train"]) < train + val or len(split["test"]) < test:
         raise InputError(
             f"{task.dataset} has {len(split['train'])} rows to train on and {len(split['test'])} to test with; "
@@ -138,38 +109,12 @@ def with_feedback(
     return dspy.Prediction(score=float(is_right(gold, pred)), feedback=f"The correct answer is '{gold.label}'.")
 
 
-def survey(folder: Path, generator: Generator, *, rows: int, max_tokens: int) -> list[dict[str, Any]]:
-    """How each naive instruction that was considered does on rows of the train split, and what may be used."""
-    found = []
-    for dataset, instructions in CANDIDATES.items():
-        train = [row for row in _rows(folder, dataset) if row["split"] == "train"]
-        sample = random.Random("survey").sample(train, min(rows, len(train)))
-        for instruction in instructions:
-            asked = [[{"role": "user", "content": f"{instruction}\n\ntext: {row['text']}"}] for row in sample]
-            replies = generator.generate(asked, Sampling(max_new_tokens=max_tokens))  # type: ignore[arg-type]
-            pairs = list(zip(replies, sample, strict=True))
-            score = sum(first_named(reply.text, row["labels"]) == row["label"] for reply, row in pairs) / len(sample)
-            low, high = CHANCE_OR_PERFECT
-            found.append(
-                {
-                    "dataset": dataset,
-                    "instruction": instruction,
-                    "rows": len(sample),
-                    "score": score,
-                    "named": sum(first_named(reply.text, row["labels"]) is not None for reply, row in pairs)
-                    / len(sample),
-                    "usable": low <= score <= high,
-                }
-            )
-    return found
-
-
 def fingerprint(folder: Path, dataset: str) -> str:
     """Tells a data set's rows apart from others, wherever they lie. Raises `InputError` for rows that are none."""
-    return hashlib.sha256(json.dumps(_rows(folder, dataset)).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(read_set(folder, dataset)).encode()).hexdigest()[:12]
 
 
-def _rows(folder: Path, dataset: str) -> list[dict[str, Any]]:
+def read_set(folder: Path, dataset: str) -> list[dict[str, Any]]:
     path = folder / f"{dataset}.jsonl"
     if not path.is_file():
         raise InputError(f"there is no {path}; --data names the folder of the data sets")

@@ -11,12 +11,12 @@ import dspy
 from dspy.evaluate import Evaluate
 
 from fipo_model import Generator, PromptOptimizer
-from fipo_model.errors import FipoError
+from fipo_model.comparing.failures import OutageError, describe_failure
+from fipo_model.comparing.optimizers.contenders import CONTENDERS, STUDENT, Bench
+from fipo_model.comparing.optimizers.models import Meter, Metered, PlainAdapter, language_model
+from fipo_model.comparing.optimizers.stopwatch import Stopwatch
+from fipo_model.comparing.optimizers.tasks import TASKS, Data, is_right
 from fipo_model.types import count_words
-from optimizers.contenders import CONTENDERS, STUDENT, Bench
-from optimizers.models import Meter, Metered, PlainAdapter, language_model
-from optimizers.stopwatch import Stopwatch
-from optimizers.tasks import TASKS, Data, is_right
 
 _LONGEST_ERROR = 1000
 _FIVE = {
@@ -29,10 +29,6 @@ _FIVE = {
 _SILENT = 10**9  # errors that DSPy counts before it gives up: here every failed row is counted instead
 
 Known = Mapping[str, Mapping[str, Any]]
-
-
-class OutageError(FipoError):
-    """A model or its server failed, so that going on would measure nothing."""
 
 
 class Runner:
@@ -119,7 +115,7 @@ class Runner:
             try:
                 compiled = make(bench, student)
             except Exception as problem:  # noqa: BLE001 - a stranger's failure is what is to be recorded
-                error = f"{type(problem).__name__}: {problem}"[:_LONGEST_ERROR]
+                error = describe_failure(problem, most=_LONGEST_ERROR)
         costs = {**watch.as_fields(), "models": self.meter.as_fields()}
         self._raise_outage()
         return compiled, costs, error

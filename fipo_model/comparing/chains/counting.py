@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from comparing.running import SIDES
 from fipo_integrations.langchain import Report
+from fipo_model.comparing.chains.running import SIDES
 from fipo_model.evaluation import statistics
 from fipo_model.types import count_words
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import jobs, jsonl
+from fipo_model.comparing.optimizers.contenders import CONTENDERS
+from fipo_model.comparing.optimizers.counting import key, summarize
+from fipo_model.comparing.optimizers.page import render_page
+from fipo_model.comparing.optimizers.running import STUDENT, Runner
+from fipo_model.comparing.optimizers.tasks import TASKS, Data, fingerprint, read_data
 from fipo_model.errors import InputError
 from fipo_model.jobs import completed
-from optimizers.contenders import CONTENDERS
-from optimizers.counting import key, summarize
-from optimizers.page import render_page
-from optimizers.running import STUDENT, Runner
-from optimizers.tasks import TASKS, Data, fingerprint, read_data
 
 RESULTS, SPEED, SUMMARY, PAGE = (
     "results.jsonl",

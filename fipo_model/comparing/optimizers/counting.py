@@ -5,9 +5,9 @@ from dataclasses import asdict
 from statistics import fmean, median
 from typing import Any
 
+from fipo_model.comparing.optimizers.contenders import CONTENDERS, FIPO_ROWS, RIVALS, STUDENT
+from fipo_model.comparing.optimizers.models import ROLES
 from fipo_model.evaluation import statistics
-from optimizers.contenders import CONTENDERS, FIPO_ROWS, RIVALS, STUDENT
-from optimizers.models import ROLES
 
 MOST_CALLS, MOST_TIME = 0.1, 0.2
 """Targets: FIPO's share of the calls, and of the time, of the cheapest rival."""

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from comparing.counting import FEWEST_DIFFERING
-from comparing.running import SIDES
+from fipo_model.comparing.chains.counting import FEWEST_DIFFERING
+from fipo_model.comparing.chains.running import SIDES
 from fipo_model.pages.figures import say_interval
 from fipo_model.pages.markup import NOT_MEASURED, is_measured, level, percent, points, signed
 
+HEADER = ("a row", *SIDES, "difference")
 NOT_REPORTED = "not reported"
 Summary = Mapping[str, Any]
 Say = Callable[[float], str]

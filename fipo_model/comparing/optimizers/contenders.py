@@ -8,7 +8,7 @@ import dspy
 
 from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
 from fipo_model import PromptOptimizer
-from optimizers.tasks import Data, is_right, with_feedback
+from fipo_model.comparing.optimizers.tasks import Data, is_right, with_feedback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

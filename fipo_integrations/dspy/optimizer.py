@@ -13,7 +13,7 @@ from fipo_integrations.dspy import report
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.journal import Journal
+from fipo_integrations.dspy.journal import Journal, opened_journal
 from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
@@ -192,7 +192,20 @@ class FIPO(Teleprompter):
         """With a metric: candidates, compared with the student."""
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
-        journal = Journal(self.search.log_dir, self._settings(program, metric, examples))
+        with opened_journal(self.search.log_dir, self._settings(program, metric, examples)) as journal:
+            return self._compile_with(program, chosen, journal, metric=metric, trainset=trainset, devset=devset)
+
+    def _compile_with(
+        self,
+        program: dspy.Module,
+        chosen: Sequence[Target | Protected],
+        journal: Journal,
+        *,
+        metric: Metric,
+        trainset: list[dspy.Example],
+        devset: list[dspy.Example],
+    ) -> dspy.Module:
+        """The best of the student and its candidates, with what the journal already has."""
         variants = Variants(
             program,
             devset,

@@ -12,6 +12,7 @@ from fipo_model.errors import InputError, ServerError
 from fipo_model.generation import Message
 from fipo_model.jsonl import BadRow, check_writable, count_lines
 from fipo_model.testing import ScriptedGenerator
+from support.files import read
 
 
 def improve(conversation: list[Message]) -> str:
@@ -38,10 +39,6 @@ def run(source: Path, target: Path, *, batch_size: int = 2, optimizer: PromptOpt
 
     optimize_file(optimizer or make_optimizer(), source, target, batch_size=batch_size, report=report)
     return bad
-
-
-def read(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_every_row_gets_one_output_row_with_all_fields_in_order(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from fipo_model.data import Diversification, Record, TrainingRow, diversify, parse_training_row, read_records
 from fipo_model.jsonl import encode_object
 from fipo_model.templates import load_template
+from support.files import SHARED_DATA, write
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 ROW = {
     "instruction": "Tell me about rain.",
     "silver_response": "Rain is wet.",
@@ -22,11 +22,6 @@ ROW = {
     "rejected": "Say more about rain.",
     "source": "made up",
 }
-
-
-def write(path: Path, *lines: dict[str, Any] | bytes) -> Path:
-    path.write_bytes(b"".join(line + b"\n" if isinstance(line, bytes) else encode_object(line) for line in lines))
-    return path
 
 
 def rows_in(path: Path) -> list[TrainingRow]:
@@ -229,7 +224,7 @@ def test_a_named_format_is_kept_to(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["train", "bpo"])
 def test_the_shared_pairs_become_training_rows(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    source, target = SHARED / "prompt_pairs" / f"{name}.jsonl", tmp_path / "out"
+    source, target = SHARED_DATA / "prompt_pairs" / f"{name}.jsonl", tmp_path / "out"
     assert in_process("diversify", source, target, "--iterative") == 0
     assert rows_in(target) == expected_rows(source, Diversification(iterative=True))
     assert in_process("stats", target, "--json") == 0

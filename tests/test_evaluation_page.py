@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,12 +15,9 @@ from fipo_model.pages.changes import OUTCOME_WORDS, differences
 from fipo_model.pages.figures import interval_chart, share_chart, span_of, ticks
 from fipo_model.pages.markup import percent, points, signed
 from fipo_model.types import Outcome
+from support.pages import HOSTILE, Page
 
 MODEL = "small-model"
-HOSTILE = (
-    "</script><script>window.injected = 1</script><!-- <img src=x onerror='window.injected = 2'> \"quoted\" &amp; "
-    "<!--<script> \u2028\u2029 🦜 مرحبا \u202e {x} ${title} $title \\u003c </textarea></style></noscript>"
-)
 
 
 def interval(value: float, low: float, high: float) -> dict[str, float]:
@@ -89,35 +85,6 @@ def an_example(
         **{"outcome": "optimized", "detail": "", "context": None, "golden_response": None},
         "gains": {} if gain is None else {MODEL: gain},
     }
-
-
-class Page(HTMLParser):
-    """What a browser without scripts makes of a page."""
-
-    VOID = ("meta", "input", "img", "br")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def tags(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.elements if tag == name]
 
 
 def embedded(page: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.models.registry import Role
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import Candidate, OptimizationRequest
 
@@ -50,24 +51,27 @@ class Rewriter:
         *,
         adapter: str | Path | None = None,
         template: Template | None = None,
+        role: Role = "rewriting",
         samples: int = 1,
         seed: int = 0,
     ) -> "Rewriter":
         """The rewriter that a model's name stands for, by default FIPO's own weights.
 
-        `model` is a directory or a hub id. `adapter` is a PEFT adapter for it. A directory written by FIPO's training
-        carries its template's name, which is used unless `template` is given. For other settings (4-bit, several GPUs)
-        build the parts: `Rewriter(TransformersGenerator.from_pretrained(...))`.
+        `model` is any name that `fipo_model.models.names` knows: a registered name, a directory, a hub id, a server's
+        address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's own; of FIPO's own adapters,
+        the one for `role` is used. A directory written by FIPO's training carries its template's name, which is used
+        unless `template` is given. For other settings (4-bit, several GPUs) build the parts:
+        `Rewriter(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.checkpoint import resolve
         from fipo_model.backends.coalesce import CoalescingGenerator
         from fipo_model.backends.hf import TransformersGenerator
+        from fipo_model.models.names import resolve_local
 
-        checkpoint = resolve(model, adapter)
-        generator = TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
+        checkpoint = resolve_local(model, adapter, role)
+        generator = TransformersGenerator.from_pretrained(checkpoint.base, adapter=checkpoint.adapter)
         template = template or checkpoint.template
         return cls(CoalescingGenerator(generator), template=template, samples=samples, seed=seed)
 

@@ -106,12 +106,10 @@ class TestDefaultAdapter:
     @pytest.mark.real
     def test_the_proposing_one_proposes_more_than_one_thing(self, default_weights):
         from fipo_model import OptimizationRequest, Rewriter
-        from fipo_model.weights import PROPOSER_ADAPTER
 
         request = OptimizationRequest("Label the sentiment.")
-        found = [
-            Rewriter.from_pretrained(adapter, samples=8).propose([request])[0] for adapter in (None, PROPOSER_ADAPTER)
-        ]
+        rewriters = (Rewriter.from_pretrained(role=role, samples=8) for role in ("rewriting", "proposing"))
+        found = [rewriter.propose([request])[0] for rewriter in rewriters]
         default, proposed = ({one.text for one in own if one.outcome == "optimized"} for own in found)
         assert len(default) <= 1
         assert len(proposed) >= 4

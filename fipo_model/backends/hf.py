@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.computing import CPU
 from fipo_model.backends.cpu import compute_head_once
 from fipo_model.backends.decoding import (
@@ -25,6 +24,7 @@ from fipo_model.backends.loading import best_device, load_model
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Message, Sampling, check_samples
+from fipo_model.models.names import resolve_local
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors", "jinja2"):
     import torch
@@ -106,7 +106,9 @@ class TransformersGenerator:
         load_in_4bit: bool = False,
         token_budget: int | None = None,
     ) -> "TransformersGenerator":
-        """Load a model from a hub id or a directory; safetensors or torch's weights-only format, never remote code.
+        """Load a model: a registered base, a directory, a hub id, or gguf:FILE.
+
+        Directories hold safetensors or torch's weights-only format; remote code is never run.
 
         `device_map` is accelerate's ("auto" spreads a large model over several GPUs); by default a GPU if there is
         one, else the CPU. bf16 where the hardware computes in it, else fp32. `load_in_4bit` needs bitsandbytes.
@@ -285,9 +287,9 @@ class TransformersGenerator:
 
 
 def load_generator(model: str | Path | None) -> TransformersGenerator:
-    """The generator that a model's name stands for, see `checkpoint.resolve`: base and, if there is one, adapter."""
-    found = resolve(model, None)
-    return TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)
+    """The generator that a model's name stands for, see `names.resolve`: a bare base, or what training left."""
+    found = resolve_local(model, role=None)
+    return TransformersGenerator.from_pretrained(found.base, adapter=found.adapter)
 
 
 def _reload(

@@ -89,9 +89,9 @@ def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
 def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure]":
     from fipo_model.backends.hf import load_generator
     from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
-    from fipo_model.weights import DEFAULT_MODEL
+    from fipo_model.models.registry import DEFAULT
 
-    models = map(load_generator, test_models or [DEFAULT_MODEL])
+    models = map(load_generator, test_models or [DEFAULT.name])
     return [
         partial(golden_log_likelihoods, ResponseLikelihood(model, max_response_tokens=max_response_tokens))
         for model in models

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fipo_model import jsonl
-from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.computing import CPU
 from fipo_model.backends.hf import load_generator
 from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
@@ -30,6 +29,8 @@ from fipo_model.evaluation.preference import margins
 from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
 from fipo_model.evaluation.systems import System, judged_request_of
 from fipo_model.jobs import claimed_directory, completed
+from fipo_model.models.names import resolve_local
+from fipo_model.models.registry import Role
 from fipo_model.types import OptimizationRequest
 
 if TYPE_CHECKING:
@@ -76,12 +77,11 @@ def _evaluate(settings: EvaluationSettings, output: Path, say: Say) -> dict[str,
 def _told(settings: EvaluationSettings) -> dict[str, Any]:
     """What the figures depend on: the settings, and the adapters that are under the names in them."""
     test_models = _named(settings).values()
+    answering = {name: _adapter_hash(name, None, None) for name in test_models}
     return {
         **asdict(settings),
         "adapters": {name: _fingerprint(system) for name, system in settings.systems.items()},
-        "test_model_adapters": {
-            name: found for name in test_models if (found := _adapter_hash(name, None)) is not None
-        },
+        "test_model_adapters": {name: adapter for name, adapter in answering.items() if adapter is not None},
     }
 
 
@@ -231,11 +231,11 @@ class _Job:
 
 def _fingerprint(system: SystemSettings) -> str | None:
     """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
-    return _adapter_hash(system.model, system.adapter) if system.kind == "optimizer" else None
+    return _adapter_hash(system.model, system.adapter, "rewriting") if system.kind == "optimizer" else None
 
 
-def _adapter_hash(model: str | None, adapter: str | None) -> str | None:
-    if (found := resolve(model, adapter).adapter) is None:
+def _adapter_hash(model: str | None, adapter: str | None, role: Role | None) -> str | None:
+    if (found := resolve_local(model, adapter, role).adapter) is None:
         return None
     for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
         if (weights := Path(found) / name).is_file():

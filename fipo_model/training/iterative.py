@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import jobs, jsonl
-from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.computing import CPU
 from fipo_model.backends.hf import TransformersGenerator, load_generator
 from fipo_model.data.hub import open_records
@@ -24,6 +23,7 @@ from fipo_model.errors import FipoError, InputError, PromptTooLongError, Trainin
 from fipo_model.generation import Generator, Message, Sampling, complete_each
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
+from fipo_model.models.names import resolve_local
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import Template, find_template
 from fipo_model.training.finishing import hand_over, is_finished
@@ -57,7 +57,7 @@ def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
     rounds: list[dict[str, Any]] = []
     current = settings
     if settings.judge == "likelihood" and not settings.test_models:
-        current = replace(settings, test_models=[resolve(settings.model, settings.adapter).model])
+        current = replace(settings, test_models=[resolve_local(settings.model, settings.adapter, role=None).base])
     _load_judging_models(current)
     trained = output
     for number in range(1, settings.rounds + 1):
@@ -145,8 +145,8 @@ class _Round:
         noted = self.folder / "report.json"
         if not noted.exists():
             self.folder.mkdir(exist_ok=True)
-            model = resolve(self.settings.model, self.settings.adapter)
-            generator = TransformersGenerator.from_pretrained(model.model, adapter=model.adapter)
+            model = resolve_local(self.settings.model, self.settings.adapter, role=None)
+            generator = TransformersGenerator.from_pretrained(model.base, adapter=model.adapter)
             template = find_template(self.settings.template) if self.settings.template else model.template
             judge = self._judge(generator, template)
             records = [record for record in read_records(before) if isinstance(record, Record)]
@@ -172,8 +172,8 @@ class _Round:
         if self.settings.judge == "self":
             return LLMJudge(generator, template=template)
         if self.settings.judge != "likelihood":
-            other = resolve(self.settings.judge, None)
-            judging = TransformersGenerator.from_pretrained(other.model, adapter=other.adapter)
+            other = resolve_local(self.settings.judge, role=None)
+            judging = TransformersGenerator.from_pretrained(other.base, adapter=other.adapter)
             return LLMJudge(judging, template=other.template)
         from fipo_model.backends.likelihood import LikelihoodJudge
 

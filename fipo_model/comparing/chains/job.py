@@ -177,11 +177,11 @@ def compare(
             "LangChain's cache is on (set_llm_cache): times may be those of answers from it, and a repeated run is none"
         )
     settings = comparison.settings
-    summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.prompts(report)}
+    summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.count_prompts(report)}
     records: list[dict[str, Any]] = []
     if report.is_rewritten:
         records = comparison.measure(chains, begin)
-        summary |= counting.comparison(records, seed=settings.seed)
+        summary |= counting.summarize(records, seed=settings.seed)
     else:
         summary["verdict"] = "nothing rewritten"
     results = {
@@ -189,14 +189,14 @@ def compare(
         "title": f"{settings.chain} and its optimized twin",
         "summary": summary,
         "report": report.as_dict(),
-        "optimizer": {"model": optimizer.generator.name, "template": optimizer.template.name},
+        "optimizer": {"model": optimizer.rewriter.name, "template": optimizer.rewriter.template.name},
         "bad_rows": list(comparison.bad_rows),
         "made": _made(settings, started),
         "rows": records,
     }
-    results = json.loads(json.dumps(results).encode("utf-8", "replace"))
-    comparison.write(results)
-    return results
+    written: dict[str, Any] = json.loads(json.dumps(results).encode("utf-8", "replace"))
+    comparison.write(written)
+    return written
 
 
 def _made(settings: Settings, started: datetime) -> dict[str, Any]:

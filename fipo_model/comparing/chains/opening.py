@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import GeneratorChatModel
 from fipo_model.comparing.chains.job import Comparison, Settings
-from fipo_model.comparing.chains.loading import answered_by, load_chain, load_object, needs_model
+from fipo_model.comparing.chains.loading import add_model, load_chain, load_object, needs_model
 from fipo_model.comparing.chains.metrics import find_metric
 from fipo_model.comparing.chains.rows import read_rows
 from fipo_model.comparing.opening import open_answerer
@@ -34,7 +34,7 @@ def opened_comparison(
         _refuse_answerer(settings)
     with comparison.claimed():
         if needs_model(chain):
-            chain = answered_by(chain, _open_model(settings, max_tokens))
+            chain = add_model(chain, _open_model(settings, max_tokens))
         yield comparison, chain
 
 

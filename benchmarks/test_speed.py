@@ -155,7 +155,7 @@ def test_help_is_quick(benchmark: Any) -> None:
 _FIRST_TOKEN = """
 from fipo_model import FIPO_1, OptimizationRequest, PromptOptimizer, Sampling
 optimizer = PromptOptimizer.from_pretrained()
-optimizer.generator.generate([FIPO_1.render(OptimizationRequest("Explain rain."))], Sampling(max_new_tokens=1))
+optimizer.rewriter.generator.generate([FIPO_1.render(OptimizationRequest("Explain rain."))], Sampling(max_new_tokens=1))
 """
 
 

@@ -83,11 +83,10 @@ def on_its_own(optimizer: PromptOptimizer, model: TransformersGenerator) -> None
 
 def measured(results: list[OptimizedPrompt], model: TransformersGenerator) -> list[float]:
     """What each rewrite changes in the log-likelihood of a good response."""
-    prompts = [
-        (replace(result.request, golden_response=RESPONSES[result.request]), text)
-        for result in results
-        for text in (result.request.instruction, result.text)
-    ]
+    prompts = []
+    for result in results:
+        request = replace(result.request, golden_response=RESPONSES[result.request])
+        prompts += [(request, result.request.instruction), (request, result.text)]
     found = [float(value) for value in golden_log_likelihoods(ResponseLikelihood(model), prompts)]
     return [after - before for before, after in zip(found[::2], found[1::2], strict=True)]
 
@@ -140,7 +139,7 @@ def main() -> None:
     for show_it in (on_its_own, in_langchain, in_dspy):
         show_it(optimizer, model)
     where_a_metric_chooses()
-    console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.generator.name}.")
+    console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.rewriter.name}.")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def _build(job: "Job", weak: _Place, strong: _Place) -> dict[str, Any]:
 
             return build_data(job, weak=generators[0], strong=generators[1], report=report)
     except (FipoError, KeyboardInterrupt):
-        if job.workplace.settings is not None:
+        if job.workplace.calls:
             note(f"what came back is kept in {job.workplace.directory}; the same command goes on from there")
         raise
 

@@ -18,7 +18,7 @@ def margins(
     That is the log-ratio of model and base (DPO, arXiv 2305.18290, section 4). A pair that does not fit into the
     model's context has a reason instead (`error`).
     """
-    template = system.optimizer().template
+    template = system.optimizer().rewriter.template
     replies = {
         key: [
             (template.render(request_of(records[key])), template.reply_for(text, records[key].instruction))

@@ -15,14 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fipo_model import jsonl, recipes
 from fipo_model.backends.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
+from fipo_model.jobs import claimed_directory
 from fipo_model.models.names import Checkpoint, resolve_local, template_file
 from fipo_model.models.registry import DEFAULT
 from fipo_model.templates import Template, find_template
 from fipo_model.training import rows
-from fipo_model.training.outcome import SETTINGS, SUMMARY, finish, is_first_process, write_json
+from fipo_model.training.finishing import finish
+from fipo_model.training.processes import is_first_process
 from fipo_model.training.report import LogToFile
 from fipo_model.training.settings import LoraSettings, SFTSettings, trainer_problems
 from fipo_model.training.trainers import last_checkpoint
@@ -52,7 +53,8 @@ class Run:
     data: rows.TrainingSet
 
 
-def claim(settings: SFTSettings, *, resume: bool) -> Path:
+@contextmanager
+def claimed(settings: SFTSettings, *, resume: bool) -> Iterator[Path]:
     """The run's directory, with its settings noted. Raises `InputError` if it holds another run, or is not to go on.
 
     Of several processes, the first one claims it for all.
@@ -61,29 +63,13 @@ def claim(settings: SFTSettings, *, resume: bool) -> Path:
         raise InputError("; ".join(problems))
     output = Path(settings.output)
     if not is_first_process():
-        return output
-    noted = output / SETTINGS
-    # As JSON has it, for comparing with what was noted.
-    wanted = json.loads(json.dumps(asdict(settings)))
-    if noted.exists():
-        before = json.loads(noted.read_text(encoding="utf-8"))
-        if not resume:
-            raise InputError(f"{output} already holds a run. Go on with it (--resume), or choose another output.")
-        if changed := recipes.differences(before, wanted):
-            raise InputError(
-                f"{output} holds a run with other settings: {'; '.join(changed)}. Choose another output for these."
-            )
-    elif not jsonl.is_vacant(output):
-        raise InputError(f"{output} is not empty and holds no run. Choose another output.")
-    with explained(settings):
-        output.mkdir(parents=True, exist_ok=True)
-        write_json(noted, wanted)
-    return output
-
-
-def is_finished(output: Path) -> bool:
-    """Whether a run has come to its end there."""
-    return (output / SUMMARY).exists()
+        yield output
+        return
+    with claimed_directory(output, kind="a training run") as job:
+        if job.settings is not None and not resume:
+            raise InputError(f"{output} already holds a run. Resume it (--resume), or choose another output.")
+        job.begin(asdict(settings))
+        yield output
 
 
 def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +241,7 @@ def explained(settings: SFTSettings) -> Iterator[None]:
         is_full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
         what = "the disk is full" if is_full else f"{error}"
         raise TrainingError(
-            f"cannot write to {settings.output}: {what}. What was saved before is complete; go on with --resume."
+            f"cannot write to {settings.output}: {what}. What was saved before is complete; continue with --resume."
         ) from error
 
 

@@ -1,0 +1,215 @@
+"""A comparison from its settings to its results: everything measured is kept as it comes, so that it can go on.
+
+OUTPUT/settings.json says what was compared, OUTPUT/prompts.json what became of the prompts, OUTPUT/measured/ has every
+run and score; results.json and report.html are made of these.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from langchain_core.globals import get_llm_cache
+from langchain_core.runnables import Runnable
+
+from fipo_integrations.langchain import Report, optimize_chain
+from fipo_model import PromptOptimizer, jobs, jsonl
+from fipo_model.comparing.chains import counting
+from fipo_model.comparing.chains.loading import fingerprint
+from fipo_model.comparing.chains.metrics import Metric
+from fipo_model.comparing.chains.page import render_page
+from fipo_model.comparing.chains.rows import Row
+from fipo_model.comparing.chains.running import SIDES, Chains, Progress, Run, run_batch, time_alone
+from fipo_model.errors import InputError
+from fipo_model.jobs import completed
+
+RESULTS, PAGE = "results.json", "report.html"
+_PROMPTS, _MEASURED = "prompts.json", "measured"
+_FREE = ("output", "metric", "seed", "timed")
+"""Settings that change no answer of a chain: an output made with others of these can be gone on with."""
+
+Begin = Callable[[str, int], Progress]
+"""Told what begins and in how many steps; gives back what to call after some of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a comparison is told."""
+
+    chain: str
+    data: str
+    output: str
+    metric: str
+    answerer: Mapping[str, str] | None
+    """Who answers a chain that is only a prompt: the options that name it."""
+    optimizer_model: str | None
+    roles: tuple[str, ...] | None
+    limit: int | None
+    max_tokens: int | None
+    batch_size: int
+    repeat: int
+    timed: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One comparison: its settings, the rows, and the metric."""
+
+    settings: Settings
+    rows: Sequence[Row]
+    bad_rows: Sequence[str]
+    metric: Metric
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes."""
+        return Path(self.settings.output)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """The output directory for this process alone. Raises `InputError` if it belongs to another comparison."""
+        asked = json.dumps([[row.id, row.input] for row in self.rows], sort_keys=True).encode("utf-8", "replace")
+        wanted = {
+            **{name: value for name, value in asdict(self.settings).items() if name not in _FREE},
+            "rows": f"{len(self.rows)} ({sha256(asked).hexdigest()[:12]})",
+            "version of the chain's file": fingerprint(self.settings.chain),
+        }
+        with jobs.claimed_directory(self.folder, kind="a comparison", option="--output") as job:
+            job.begin(wanted)
+            yield
+
+    def twin(self, chain: Runnable[Any, Any], optimizer: PromptOptimizer) -> tuple[Chains, Report]:
+        """Both chains, and what became of the prompts. Raises `InputError` if earlier runs had other prompts."""
+        made, report = optimize_chain(chain, optimizer=optimizer, roles=self.settings.roles)  # type: ignore[arg-type]
+        found = {change.where: {"original": change.naive, "optimized": change.text} for change in report.changes}
+        noted = self.folder / _PROMPTS
+        if not noted.exists():
+            jsonl.write_json(noted, found)
+        elif changed := jobs.differences(json.loads(noted.read_text(encoding="utf-8")), found):
+            raise InputError(
+                f"{self.folder} holds a comparison with other prompts: {changed}. Choose another --output."
+            )
+        return dict(zip(SIDES, (chain, made), strict=True)), report
+
+    def measure(self, chains: Chains, begin: Begin) -> list[dict[str, Any]]:
+        """Every row with what both chains made of it, how it scores, and how long the first rows took alone."""
+        repeat, size = self.settings.repeat, self.settings.batch_size
+        runs = {
+            f"{number}:{row.id}": Run(row, number * len(self.rows) + place)
+            for number in range(repeat)
+            for place, row in enumerate(self.rows)
+        }
+        progress = begin(f"both chains on {len(self.rows)} rows" + (f", {repeat} times" * (repeat > 1)), len(runs))
+        ask = partial(run_batch, chains, size, len(runs), progress)
+        answers: dict[str, dict[str, Any]] = {}
+        scores: dict[str, dict[str, Any]] = {}
+        # A metric that does not work is found with the first batch, not when everything was paid for.
+        for part in (dict(islice(runs.items(), size)), runs):
+            answers = completed(self._file("runs"), part, ask, at_once=size)
+            scored = {key: (run.row, answers[key]) for key, run in part.items()}
+            scores = completed(self._file(f"scores-{self._scores_version()}"), scored, self._scores, at_once=size)
+        alone = self._alone(chains, begin)
+        return [
+            {
+                **asdict(row),
+                "runs": [_merged(answers[key], scores[key]) for key in _keys(row, repeat)],
+                "seconds_alone": alone.get(row.id),
+            }
+            for row in self.rows
+        ]
+
+    def write(self, results: Mapping[str, Any]) -> None:
+        """The results, and the page made of them."""
+        jsonl.write_json(self.folder / RESULTS, results)
+        with jsonl.replacing(self.folder / PAGE) as file:
+            file.write(render_page(results).encode())
+
+    def _alone(self, chains: Chains, begin: Begin) -> dict[str, dict[str, Any]]:
+        timed = {row.id: Run(row, place) for place, row in enumerate(self.rows[: self.settings.timed])}
+        if not timed:
+            return {}
+        compute = partial(time_alone, chains, begin("rows one by one, for the time", len(timed)))
+        return completed(self._file("alone"), timed, compute, at_once=1)
+
+    def _scores(self, answered: Sequence[tuple[Row, Mapping[str, Any]]]) -> list[dict[str, float | None]]:
+        return [
+            {
+                side: None if answer[side]["error"] is not None else self.metric.score(row, answer[side]["output"])
+                for side in SIDES
+            }
+            for row, answer in answered
+        ]
+
+    def _scores_version(self) -> str:
+        """Tells scores apart that were made with another metric or other references."""
+        made_with = [self.metric.name, self.metric.version, [row.reference for row in self.rows]]
+        return sha256(json.dumps(made_with, sort_keys=True).encode("utf-8", "replace")).hexdigest()[:12]
+
+    def _file(self, name: str) -> Path:
+        return self.folder / _MEASURED / f"{name}.jsonl"
+
+
+def compare(
+    comparison: Comparison,
+    chain: Runnable[Any, Any],
+    optimizer: PromptOptimizer,
+    *,
+    begin: Begin,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run a comparison whose output is claimed, or what an earlier start left to do; write its results and its page.
+
+    Where no prompt was rewritten, both chains are the same: neither is run.
+    """
+    started = datetime.now(UTC)
+    chains, report = comparison.twin(chain, optimizer)
+    say(str(report))
+    if get_llm_cache() is not None:
+        say(
+            "LangChain's cache is on (set_llm_cache): times may be those of answers from it, and a repeated run is none"
+        )
+    settings = comparison.settings
+    summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.count_prompts(report)}
+    records: list[dict[str, Any]] = []
+    if report.is_rewritten:
+        records = comparison.measure(chains, begin)
+        summary |= counting.summarize(records, seed=settings.seed)
+    else:
+        summary["verdict"] = "nothing rewritten"
+    results = {
+        "format": 1,
+        "title": f"{settings.chain} and its optimized twin",
+        "summary": summary,
+        "report": report.as_dict(),
+        "optimizer": {"model": optimizer.rewriter.name, "template": optimizer.rewriter.template.name},
+        "bad_rows": list(comparison.bad_rows),
+        "made": _made(settings, started),
+        "rows": records,
+    }
+    written: dict[str, Any] = json.loads(json.dumps(results).encode("utf-8", "replace"))
+    comparison.write(written)
+    return written
+
+
+def _made(settings: Settings, started: datetime) -> dict[str, Any]:
+    from fipo_model.evaluation.made import how_it_was_made  # loads torch, which the first mistakes need not wait for
+
+    made = how_it_was_made(settings, started, (datetime.now(UTC) - started).total_seconds())  # type: ignore[arg-type]
+    made["versions"] |= {"langchain-core": version("langchain-core")}
+    return made
+
+
+def _keys(row: Row, repeat: int) -> list[str]:
+    return [f"{number}:{row.id}" for number in range(repeat)]
+
+
+def _merged(answers: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {side: {**answers[side], "score": scores[side]} for side in SIDES}

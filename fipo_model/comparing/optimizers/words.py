@@ -1,0 +1,131 @@
+"""The summary in words: what was found, and the rows of the table in the terminal and on the page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fipo_model.comparing.optimizers.contenders import CONTENDERS
+from fipo_model.comparing.optimizers.counting import MOST_CALLS, MOST_TIME
+from fipo_model.pages.figures import say_interval
+from fipo_model.pages.markup import is_measured, percent, points
+
+Summary = Mapping[str, Any]
+
+HEADER = (
+    "optimizer",
+    "score, %",
+    "gain, points",
+    "seeds",
+    "calls: task + proposer + rewriter",
+    "tokens",
+    "seconds (of the processor)",
+    "words of the prompts",
+)
+AGAINST = ("FIPO's", "task", "rivals", "best", "points above it", "seeds", "times the calls", "the time", "processor's")
+
+
+def sentences(summary: Summary) -> Iterator[str]:
+    """What was found about FIPO, first of all how it stands to its rivals, and what must be known to read it."""
+    found = [_standing(name, targets) for name, targets in summary["targets"].items() if targets["by_task"]]
+    yield from found or ["Not enough has run to hold FIPO against another optimizer yet."]
+    if not all(one["complete"] for one in summary["targets"].values()):
+        yield "This is unfinished: not every optimizer has three seeds on every task."
+    for name, one in summary["protection"].items():
+        if one["compiles"]:
+            yield _protection(name, one)
+    if summary["failed"]:
+        yield f"{len(summary['failed'])} compiles failed, and say so in the tables: {', '.join(summary['failed'])}."
+    yield _without_metric(summary["without_metric"])
+    yield (
+        "Gains are over the student on the same test rows, averaged over the seeds first; the intervals (95 %) are "
+        "over rows and do not know of other seeds. Calls, tokens and seconds are those of the compile alone, as "
+        "medians over the seeds. Time is the wall's without stops of the whole process, so what else the machine did "
+        "is in it; the processor's time is this process's alone, and a server's is not in it."
+    )
+
+
+def tables(summary: Summary) -> Iterator[tuple[str, Sequence[str], Iterator[tuple[str, ...]]]]:
+    """The titles, headers and rows of the tables: FIPO against its rivals, then each task."""
+    yield "FIPO against its rivals", AGAINST, against_rivals(summary)
+    for task, rows in summary["tasks"].items():
+        yield task, HEADER, table_rows(rows)
+
+
+def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """One row for each optimizer of a task."""
+    for name, row in rows.items():
+        if not row["seeds"]:
+            yield (name, f"failed: {row['first_error']}", "", f"0 of {row['failed']}", "", "", "", "")
+            continue
+        by_role = " + ".join(f"{calls:,.0f}" for calls in row["calls_by_role"].values())
+        failed = f", {row['failed']} failed" if row["failed"] else ""
+        same = f", {row['unchanged']} unchanged" if row["unchanged"] and name != "student" else ""
+        demos = f" ({row['demos']:.0f} demos)" if row["demos"] else ""
+        yield (
+            name,
+            say_interval(row["score"], lambda share: percent(share).removesuffix(" %")),
+            say_interval(row["gain"], points) if is_measured(row["gain"]) else "",
+            f"{row['seeds']}{failed}{same}",
+            f"{row['calls']:,.0f}: {by_role}" if row["calls"] else "0",
+            f"{row['tokens']:,.0f}",
+            f"{row['seconds']:,.0f} ({row['processor_seconds']:,.0f})",
+            f"{row['words']:.0f}{demos}",
+        )
+
+
+def against_rivals(summary: Summary) -> Iterator[tuple[str, ...]]:
+    """One row for each of FIPO's and each task: its score against the best rival's and its costs as shares."""
+    for name, targets in summary["targets"].items():
+        for task, one in targets["by_task"].items():
+            costs = (f"{one[cost]:.2g}" for cost in ("calls", "seconds", "processor_seconds"))
+            score = say_interval(one["difference"], points)
+            yield (name, task, ", ".join(one["rivals"]), one["best_rival"], score, str(one["seeds"]), *costs)
+
+
+def _standing(name: str, targets: Mapping[str, Any]) -> str:
+    tasks = targets["by_task"].values()
+    calls, time, processor = (
+        _range([one[cost] for one in tasks]) for cost in ("calls", "seconds", "processor_seconds")
+    )
+    below, above = targets["tasks_not_below"], targets["tasks_above"]
+    return (
+        f"{CONTENDERS[name][0]} is not shown to be below the best rival on {below} of {len(tasks)} tasks, and scores "
+        f"above it on {above}. It takes {calls} times the calls of the cheapest rival (target {MOST_CALLS:g}: "
+        f"{_met(targets['calls_met'])}) and {time} times its time (target {MOST_TIME:g}: {_met(targets['time_met'])}; "
+        f"{processor} times the processor's)."
+    )
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "missed"
+
+
+def _range(ratios: Sequence[float]) -> str:
+    low, high = f"{min(ratios):.2g}", f"{max(ratios):.2g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _protection(name: str, one: Mapping[str, Any]) -> str:
+    gain = points(one["mean_gain_on_test"])
+    valset = (
+        f"{one['below_on_valset']} of {one['measured_on_valset']} below the student on the valset"
+        if one["measured_on_valset"]
+        else "not measured on the valset"
+    )
+    return (
+        f"{name}: {one['compiles']} compiles, {valset}, on the test rows {gain} points on average and "
+        f"{one['below_on_test']} below the student.{_choice(one['usable_rewrites'])}"
+    )
+
+
+def _choice(rewrites: float | None) -> str:
+    return "" if rewrites is None else f" A predictor had {rewrites:.1f} different usable rewrites on average."
+
+
+def _without_metric(speed: Mapping[str, Any]) -> str:
+    if speed["error"] is not None:
+        return f"A program of five predictors without a metric could not be compiled: {speed['error']}"
+    models, seconds = speed["costs"]["models"], speed["costs"]["seconds"]
+    return (
+        f"A program of five predictors without a metric took {seconds:.1f} s, {models['task']['calls']} calls of the "
+        f"task model and {models['rewriter']['batches']} batch of {models['rewriter']['calls']} rewrites."
+    )

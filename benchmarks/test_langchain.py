@@ -18,6 +18,7 @@ from fipo_integrations.langchain import FIPORunnable
 from fipo_model import FIPO_2, Completion, Message, PromptOptimizer, Sampling
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.backends.hf import TransformersGenerator, load_generator
+from fipo_model.models.registry import DEFAULT
 from fipo_model.testing import ScriptedGenerator
 
 _TOPICS = (
@@ -50,7 +51,7 @@ class Short:
 
 @pytest.fixture(scope="module")
 def generator() -> Short:
-    generator = Short(load_generator(None))
+    generator = Short(load_generator(DEFAULT.adapters["rewriting"]))
     PromptOptimizer(generator, template=FIPO_2).optimize("Say hello.")
     return generator
 

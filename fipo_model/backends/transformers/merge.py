@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from fipo_model import weights
 from fipo_model.backends.checkpoint import Checkpoint, resolve
-from fipo_model.backends.loading import load_base, with_adapter
+from fipo_model.backends.transformers.loading import load_base, with_adapter
 from fipo_model.errors import InputError, ModelError, explain_missing
 
 with explain_missing("local", "torch", "transformers", "peft", "safetensors"):

@@ -10,13 +10,12 @@ import dspy
 
 from fipo_integrations.langchain import GeneratorChatModel
 from fipo_model import Generator, weights
-from fipo_model.backends.coalesce import CoalescingGenerator
-from fipo_model.backends.hf import TransformersGenerator
+from fipo_model.backends.transformers.generator import TransformersGenerator
 
 
 def base_model() -> Generator:
     """The default weights without FIPO's adapter: they answer what FIPO rewrites. Concurrent calls become batches."""
-    return CoalescingGenerator(TransformersGenerator.from_pretrained(weights.ready()))
+    return TransformersGenerator.from_pretrained(weights.ready())
 
 
 def langchain_model(generator: Generator, *, max_tokens: int = 80) -> GeneratorChatModel:

@@ -62,14 +62,11 @@ class Rewriter:
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.checkpoint import resolve
-        from fipo_model.backends.coalesce import CoalescingGenerator
-        from fipo_model.backends.hf import TransformersGenerator
+        from fipo_model.backends.opening import open_generator, template_of
 
-        checkpoint = resolve(model, adapter)
-        generator = TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
-        template = template or checkpoint.template
-        return cls(CoalescingGenerator(generator), template=template, samples=samples, seed=seed)
+        generator = open_generator(model, adapter=adapter)
+        template = template or template_of(model, adapter=adapter)
+        return cls(generator, template=template, samples=samples, seed=seed)
 
     @property
     def name(self) -> str:

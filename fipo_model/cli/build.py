@@ -128,11 +128,11 @@ def _generator(place: _Place) -> Generator:
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(server, name=name)
-    from fipo_model.backends.hf import load_generator
+    from fipo_model.backends.opening import open_generator
     from fipo_model.weights import DEFAULT_MODEL
 
     # Not FIPO's own adapter on them: it has learnt to rewrite, and the weaker model has to answer, too.
-    return load_generator(model or DEFAULT_MODEL)
+    return open_generator(model or DEFAULT_MODEL)
 
 
 def _say_what_is_to_be_done(job: "Job") -> None:

@@ -13,7 +13,6 @@ def open_answerer(*, model: str | None, server: str | None, name: str | None) ->
 
         return OpenAIGenerator(server, name=name)
     from fipo_model import weights
-    from fipo_model.backends.coalesce import CoalescingGenerator
-    from fipo_model.backends.hf import load_generator
+    from fipo_model.backends.opening import open_generator
 
-    return CoalescingGenerator(load_generator(model or weights.DEFAULT_MODEL))
+    return open_generator(model or weights.DEFAULT_MODEL)

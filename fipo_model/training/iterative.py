@@ -15,8 +15,8 @@ from typing import Any
 
 from fipo_model import jsonl, recipes
 from fipo_model.backends.checkpoint import resolve
-from fipo_model.backends.computing import CPU
-from fipo_model.backends.hf import TransformersGenerator, load_generator
+from fipo_model.backends.engine import here
+from fipo_model.backends.opening import open_generator, open_scorer
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record, read_records
 from fipo_model.data.split import is_held_out
@@ -24,6 +24,7 @@ from fipo_model.errors import FipoError, InputError, PromptTooLongError, Trainin
 from fipo_model.generation import Generator, Message, Sampling, complete_each
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
+from fipo_model.likelihood import LikelihoodJudge
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import Template, find_template
 from fipo_model.training.outcome import SETTINGS, hand_over, is_first_process, say, write_json
@@ -41,7 +42,7 @@ _TOP_P = 0.95
 _MOST_TRIED = 200
 
 
-@CPU.here()
+@here()
 def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Path:
     """Train in rounds; gives the directory that `PromptOptimizer.from_pretrained` loads.
 
@@ -90,7 +91,7 @@ def _load_judging_models(settings: IterativeSettings) -> None:
     """A model that cannot be loaded is told now, not when a round was trained."""
     if settings.rounds > 1 and settings.judge != "self" and is_first_process():
         for name in settings.test_models if settings.judge == "likelihood" else [settings.judge]:
-            load_generator(name)
+            open_generator(name)
 
 
 def _train_on(records: Path, settings: IterativeSettings) -> Path:
@@ -149,7 +150,7 @@ class _Round:
         if not noted.exists():
             self.folder.mkdir(exist_ok=True)
             model = resolve(self.settings.model, self.settings.adapter)
-            generator = TransformersGenerator.from_pretrained(model.model, adapter=model.adapter)
+            generator = open_generator(model.model, adapter=model.adapter)
             template = find_template(self.settings.template) if self.settings.template else model.template
             judge = self._judge(generator, template)
             records = [record for record in read_records(before) if isinstance(record, Record)]
@@ -171,17 +172,15 @@ class _Round:
         say(f"{self.folder.name}: {found['replaced']} of {found['records']} naive prompts were replaced")
         return found
 
-    def _judge(self, generator: TransformersGenerator, template: Template) -> Judge:
+    def _judge(self, generator: Generator, template: Template) -> Judge:
         if self.settings.judge == "self":
             return LLMJudge(generator, template=template)
         if self.settings.judge != "likelihood":
             other = resolve(self.settings.judge, None)
-            judging = TransformersGenerator.from_pretrained(other.model, adapter=other.adapter)
+            judging = open_generator(other.model, adapter=other.adapter)
             return LLMJudge(judging, template=other.template)
-        from fipo_model.backends.likelihood import LikelihoodJudge
-
-        models = [load_generator(name) for name in self.settings.test_models]
-        return LikelihoodJudge(models, margin=self.settings.margin)
+        scorers = [open_scorer(name) for name in self.settings.test_models]
+        return LikelihoodJudge(scorers, margin=self.settings.margin)
 
     def _stage(
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from fipo_model import jsonl, recipes, weights
 from fipo_model.backends.checkpoint import Checkpoint, resolve, template_file
-from fipo_model.backends.loading import best_device, best_dtype, load_base, with_adapter
+from fipo_model.backends.transformers.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.templates import Template, find_template
 from fipo_model.training import rows

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fipo_integrations.langchain import FIPORunnable, GeneratorChatModel, optimize_chain
 from fipo_model import Message, PromptOptimizer, Sampling
-from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
@@ -208,7 +208,7 @@ class TestReplies:
 
 class TestManyAtOnce:
     async def test_a_batch_makes_few_calls_of_a_coalescing_generator(self, generator: Keeping):
-        model = GeneratorChatModel(generator=CoalescingGenerator(generator, gathering_seconds=0.2))
+        model = GeneratorChatModel(generator=BatchingGenerator(generator, gathering_seconds=0.2))
         asked = [f"Hi {number}." for number in range(6)]
         expected = [f"You said: {text}" for text in asked]
         assert [reply.content for reply in model.batch(asked)] == expected

@@ -19,7 +19,7 @@ HOMES_OF_HEAVY = (
     "fipo_model.data.hub",
 )
 HOSTS = {"langchain": "fipo_integrations.langchain", "dspy": "fipo_integrations.dspy"}
-PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "markup")}
+PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
 PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.testing", "fipo_model.weights", *PAGES}
 # What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
 # sides; each hands the other nothing but a checkpoint directory.

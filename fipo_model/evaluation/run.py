@@ -7,11 +7,11 @@ item, and results.json and report.html are made of these.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,18 @@ from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.evaluation import measures
 from fipo_model.evaluation.ledger import completed
-from fipo_model.evaluation.made import how_it_was_made
+from fipo_model.evaluation.made import describe_run
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.preference import margins
+from fipo_model.evaluation.results import (
+    BenchmarkAccuracy,
+    Example,
+    GoldenGain,
+    PreferenceAccuracy,
+    Results,
+    Rewriting,
+    Seconds,
+)
 from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
 from fipo_model.evaluation.systems import System, judged_request_of
 from fipo_model.types import OptimizationRequest
@@ -43,31 +52,30 @@ Say = Callable[[str], None]
 
 
 @CPU.here()
-def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> dict[str, Any]:
+def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> Results:
     """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
 
-    Gives the results as results.json has them. `say` is told of the progress. Raises `InputError` for data or settings
+    `say` is told of the progress. Raises `InputError` for data or settings
     that cannot be used, and if the output directory belongs to other settings or other adapters.
     """
     output = _claim(settings)
     started, clock = datetime.now(UTC), time.perf_counter()
     with recipes.freeing(output / _SETTINGS):
         job = _Job(settings, output / "measured", say)
-    results = {
-        "format": 1,
-        "title": settings.title,
-        "systems": {system.name: system.describe() for system in job.systems},
-        "rewriting": job.rewriting(),
-        "golden_gain": job.golden_gain(),
-        "preference": job.preference(),
-        "benchmarks": job.benchmarks(),
-        "bad_rows": job.bad_rows,
-    }
-    results["made"] = how_it_was_made(settings, started, time.perf_counter() - clock)
+    results = Results(
+        title=settings.title,
+        systems={system.name: system.describe() for system in job.systems},
+        rewriting=job.rewriting(),
+        golden_gain=job.golden_gain(),
+        preference=job.preference(),
+        benchmarks=job.benchmarks(),
+        bad_rows=job.bad_rows,
+        made=describe_run(asdict(settings), seed=settings.seed, started=started, seconds=time.perf_counter() - clock),
+    )
     with jsonl.replacing(output / RESULTS) as file:
-        file.write(json.dumps(results, indent=2, ensure_ascii=False).encode())
+        file.write(json.dumps(results.to_fields(), indent=2, ensure_ascii=False).encode())
     with jsonl.replacing(output / PAGE) as file:
-        file.write(render_page(results, job.examples()).encode())
+        file.write(render_page(results, list(job.examples())).encode())
     return results
 
 
@@ -132,9 +140,9 @@ class _Job:
             raise InputError(f"{wanted.path} has no records to evaluate on")
         return dict(islice(records.items(), wanted.limit))
 
-    def rewriting(self) -> list[dict[str, Any]]:
+    def rewriting(self) -> list[Rewriting]:
         """Every system's rewrites of every data set, counted."""
-        found = []
+        found: list[Rewriting] = []
         for system in self.systems:
             for data, records in self.data.items():
                 self.say(f"{system.name}: rewriting {data} ({len(records)} prompts)")
@@ -142,22 +150,39 @@ class _Job:
                 self._rewrites[system.name, data] = rewrites
                 timed = list(records.values())[: self.settings.timed_prompts]
                 latency = completed(self._file("seconds", system.name, data), {"all": timed}, partial(_timed, system))
-                counted = measures.rewriting(records, rewrites, seed=self.settings.seed)
-                found.append({"system": system.name, "data": data, **counted, "seconds": latency["all"]["seconds"]})
+                seconds = latency["all"]["seconds"]
+                found.append(
+                    measures.count_rewriting(
+                        records,
+                        rewrites,
+                        system=system.name,
+                        data=data,
+                        seconds=None if seconds is None else Seconds(**seconds),
+                        seed=self.settings.seed,
+                    )
+                )
         return found
 
-    def golden_gain(self) -> list[dict[str, Any]]:
+    def golden_gain(self) -> list[GoldenGain]:
         """What the rewrites do to the golden responses under every test model."""
-        found = []
+        found: list[GoldenGain] = []
         for test_model, source in self.test_models.items():
             for data, records in self.data.items():
                 self.say(f"{test_model}: measuring golden responses of {data}")
                 measured = self._likelihoods(test_model, source, data)
                 for system in self.systems:
-                    gains, left_out = measures.gains(records, self._rewrites[system.name, data], measured)
+                    gains, left_out = measures.find_gains(records, self._rewrites[system.name, data], measured)
                     self._gains[system.name, data, test_model] = gains
-                    if (entry := measures.golden_gain(gains, left_out, seed=self.settings.seed)) is not None:
-                        found.append({"system": system.name, "data": data, "test_model": test_model, **entry})
+                    counted = measures.count_gains(
+                        gains,
+                        left_out,
+                        system=system.name,
+                        data=data,
+                        test_model=test_model,
+                        seed=self.settings.seed,
+                    )
+                    if counted is not None:
+                        found.append(counted)
         return found
 
     def _likelihoods(self, test_model: str, source: str, data: str) -> dict[str, dict[str, Any]]:
@@ -179,21 +204,22 @@ class _Job:
 
         return completed(self._file("golden", test_model, data), prompts, compute)
 
-    def preference(self) -> list[dict[str, Any]]:
+    def preference(self) -> list[PreferenceAccuracy]:
         """How often each optimizer's adapter made the chosen of two rewrites likelier, against its base."""
-        found = []
+        found: list[PreferenceAccuracy] = []
         for system in self.systems:
             for data, records in self.data.items():
                 rejecting = self._rewrites.get((self.settings.preference or "", data))
-                pairs, left_out = measures.preference_pairs(records, rejecting)
+                pairs, left_out = measures.find_pairs(records, rejecting)
                 # A model without an adapter is its own base, and prefers nothing to it.
                 if not pairs or _fingerprint(system.settings) is None:
                     continue
                 self.say(f"{system.name}: preference accuracy on {data} ({len(pairs)} pairs)")
                 compute = partial(margins, system, records, pairs)
                 ledger = completed(self._file("preference", system.name, data), {key: key for key in pairs}, compute)
-                if (entry := measures.preference_accuracy(ledger, left_out)) is not None:
-                    found.append({"system": system.name, "data": data, **entry})
+                counted = measures.count_preferred(ledger, left_out, system=system.name, data=data)
+                if counted is not None:
+                    found.append(counted)
         return found
 
     def _read_benchmarks(self) -> "Benchmarks | None":
@@ -203,41 +229,41 @@ class _Job:
 
         return Benchmarks(self.settings.benchmarks, self.folder, self.settings.seed)
 
-    def benchmarks(self) -> list[dict[str, Any]]:
+    def benchmarks(self) -> list[BenchmarkAccuracy]:
         """Task accuracy, naive against optimized."""
         wanted, measured = self.settings.benchmarks, self._benchmarks
         if wanted is None or measured is None:
             return []
-        found: list[dict[str, Any]] = []
+        found: list[BenchmarkAccuracy] = []
         for system in self.systems:
             if system.name in wanted.systems or (not wanted.systems and system.is_optimizer):
                 self.say(f"{system.name}: the benchmarks {', '.join(wanted.names)}")
                 found += measured.accuracies(system, self.test_models)
         return found
 
-    def examples(self) -> list[dict[str, Any]]:
+    def examples(self) -> Iterator[Example]:
         """Every prompt of every system that changes prompts by a model, before and after, for the page."""
-        return [
-            {
-                "id": key,
-                "system": system.name,
-                "data": data,
-                "naive": record.instruction,
-                **{name: self._rewrites[system.name, data][key][name] for name in ("text", "proposed", "outcome")},
-                "detail": self._rewrites[system.name, data][key]["detail"],
-                "context": record.context,
-                "golden_response": record.golden_response,
-                "gains": {
-                    test_model: gains[key]
-                    for test_model in self.test_models
-                    if key in (gains := self._gains[system.name, data, test_model])
-                },
-            }
-            for system in self.systems
-            if system.settings.kind != "identity"
-            for data, records in self.data.items()
-            for key, record in records.items()
-        ]
+        changing = [system for system in self.systems if system.settings.kind != "identity"]
+        for system, (data, records) in product(changing, self.data.items()):
+            for record in records.values():
+                yield self._example(system.name, data, record)
+
+    def _example(self, system: str, data: str, record: Record) -> Example:
+        rewrite = self._rewrites[system, data][record.id]
+        gains = {test_model: self._gains[system, data, test_model] for test_model in self.test_models}
+        return Example(
+            id=record.id,
+            system=system,
+            data=data,
+            naive=record.instruction,
+            text=rewrite["text"],
+            proposed=rewrite["proposed"],
+            outcome=rewrite["outcome"],
+            detail=rewrite["detail"],
+            context=record.context,
+            golden_response=record.golden_response,
+            gains={test_model: found[record.id] for test_model, found in gains.items() if record.id in found},
+        )
 
     def _file(self, *parts: str) -> Path:
         *folders, last = (part.replace("/", "_") for part in parts)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError
+from fipo_model.evaluation.results import SystemDescription
 from fipo_model.evaluation.settings import SystemSettings
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import find_template
@@ -47,15 +48,16 @@ class System:
             )
         return self._optimizer
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> SystemDescription:
         """What a reader of the results has to know of it."""
         if not self.is_optimizer:
-            return {"kind": self.settings.kind, "what": _WHAT[self.settings.kind], "model": "none", "template": "none"}
+            what = _WHAT[self.settings.kind]
+            return SystemDescription(kind=self.settings.kind, what=what, model="none", template="none")
         optimizer = self.optimizer()
         sampled = f", the best of {optimizer.candidates} samples" if optimizer.candidates > 1 else ""
         what = f"rewrites by {optimizer.generator.name}{sampled}"
         by = {"model": optimizer.generator.name, "template": optimizer.template.name}
-        return {"kind": self.settings.kind, "what": what, **by}
+        return SystemDescription(kind=self.settings.kind, what=what, **by)
 
     def rewrite(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         """For each record the prompt to use (`text`), what was proposed, and what became of that."""

@@ -16,7 +16,7 @@ from fipo_model.data.collection.asking import BoundReached, Meter, Metered, ask_
 from fipo_model.data.collection.cases import STAGES, Case, Failure, Stage, take
 from fipo_model.data.collection.estimate import JUDGE_CALLS, Estimate, calls_left, estimate
 from fipo_model.data.collection.prompts import naive_prompt
-from fipo_model.data.collection.report import make_report
+from fipo_model.data.collection.report import Report, make_report
 from fipo_model.data.collection.settings import BuildSettings
 from fipo_model.data.collection.workplace import Workplace, opened_workplace, replace_file, sha256_of
 from fipo_model.data.records import Record, read_records
@@ -113,11 +113,14 @@ def build(
     with suppress(BoundReached):
         _run(job, weak, strong, judge, report)
     made = make_report(job.cases, job.bad_rows, job.workplace, job.settings)
+    fields = made.to_fields()
     if render is not None:
         replace_file(_beside(job.target, ".report.html"), [render(made, job.cases, job.target.name).encode()])
-    replace_file(_beside(job.target, ".report.json"), [json.dumps(made, indent=2, ensure_ascii=False).encode(), b"\n"])
+    replace_file(
+        _beside(job.target, ".report.json"), [json.dumps(fields, indent=2, ensure_ascii=False).encode(), b"\n"]
+    )
     replace_file(job.target, _rows(job.cases, job.settings.keep_failed))
-    return made
+    return fields
 
 
 def _run(job: Job, weak: Generator, strong: Generator, judge: Judge | None, report: Callable[[Progress], None]) -> None:
@@ -206,7 +209,7 @@ def _beside(target: Path, ending: str) -> Path:
     return target.parent / f"{target.name}{ending}"
 
 
-def _page_renderer() -> Callable[[dict[str, Any], Sequence[Case], str], str]:
+def _page_renderer() -> Callable[[Report, Sequence[Case], str], str]:
     from fipo_model.data.collection.page import render_page
 
     return render_page

@@ -70,7 +70,7 @@ def main() -> None:
         right = sum(isinstance(t, Ticket) and t.topic == topic for t, (_, topic) in zip(tickets, MESSAGES, strict=True))
         failed = sum(isinstance(ticket, Exception) for ticket in tickets)
         print(f"{name}: {right} of {len(MESSAGES)} right, {failed} without a topic")
-    print("Eight messages prove nothing: benchmarks/compare_chains.py gives both chains scores with intervals.")
+    print("Eight messages prove nothing: `fipo compare chain` gives both chains scores with intervals.")
 
 
 if __name__ == "__main__":

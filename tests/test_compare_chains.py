@@ -1,4 +1,4 @@
-"""benchmarks/compare_chains.py: a chain and its optimized twin, from the command line to the page."""
+"""`fipo compare chain`: a chain and its optimized twin, from the command line to the page."""
 
 import json
 import subprocess
@@ -17,16 +17,12 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from fipo_model import PromptOptimizer
+from fipo_model.cli import app
+from fipo_model.comparing.chains import counting, loading, metrics, running
+from fipo_model.comparing.chains.rows import Row, read_rows
 from fipo_model.errors import InputError
 from fipo_model.evaluation.statistics import share_difference
 from fipo_model.testing import ScriptedGenerator
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path.append(str(BENCHMARKS))  # it is a folder of programs, not a package
-
-import compare_chains  # noqa: E402
-from comparing import counting, loading, metrics, running  # noqa: E402
-from comparing.rows import Row, read_rows  # noqa: E402
 
 GUIDANCE = " Answer with the name alone."
 CAPITALS = {
@@ -109,7 +105,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def compare(*options: object, chain: str = "capital_chains.py:chain", data: str = "rows.jsonl") -> Any:
     arguments = [chain, "--data", data, "--output", "out", "--timed", 2, *options]
-    return CliRunner().invoke(compare_chains.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, ["compare", "chain", *map(str, arguments)])
 
 
 def summary_of(done: Any) -> dict[str, Any]:
@@ -192,7 +188,7 @@ class TestTheWholeCommand:
         (project / "kill").touch()
         killed = compare("--batch-size", 2, "--timed", 0)
         assert killed.exit_code == 130
-        assert "the same command goes on" in killed.stderr
+        assert "run the same command again to resume" in killed.stderr
         # The second line of the second batch was cut off while it was written.
         ledger = project / "out" / "measured" / "runs.jsonl"
         ledger.write_bytes(ledger.read_bytes()[:-7])
@@ -525,7 +521,7 @@ class TestRunning:
 
         rows = [Row(id=given, line=1, input=given) for given in ("a", "bad", "c")]
         for kind in (RunnableLambda, Fragile):
-            found = running._asked(kind(picky), rows)
+            found = running._ask(kind(picky), rows)
             assert [one["output"] for one in found] == ["A", None, "C"]
             assert [one["error"] for one in found] == [None, "ValueError: not bad", None]
 
@@ -577,7 +573,7 @@ class TestRunning:
 class TestCounting:
     def test_right_and_wrong_rows_have_the_intervals_of_shares(self) -> None:
         records = [a_record((0, 1))] * 6 + [a_record((1, 1))] * 3 + [a_record((1, 0))] + [a_record((0, None))] * 2
-        found = counting.comparison(records, seed=0)
+        found = counting.summarize(records, seed=0)
         assert found["scale"] == "binary"
         assert found["score"]["original"]["value"] == 4 / 12
         assert found["score"]["optimized"]["value"] == 9 / 12
@@ -592,7 +588,7 @@ class TestCounting:
 
     def test_partial_scores_are_averaged_and_paired(self) -> None:
         records = [a_record((0.5, 1.0), (0.0, 0.5)), a_record((0.25, 0.25), (0.25, None))]
-        found = counting.comparison(records, seed=0)
+        found = counting.summarize(records, seed=0)
         assert (found["scale"], found["rows"], found["runs"]) == ("unit", 2, 4)
         assert found["score"]["original"]["value"] == 0.25
         assert found["score"]["optimized"]["value"] == pytest.approx((0.75 + 0.125) / 2)
@@ -601,19 +597,19 @@ class TestCounting:
         assert changes == [("better", 0.5), ("failed", -0.125)]
 
     def test_on_a_free_scale_rows_with_failures_have_no_score(self) -> None:
-        found = counting.comparison([a_record((-3, -1)), a_record((2, None)), a_record((5, 4))], seed=0)
+        found = counting.summarize([a_record((-3, -1)), a_record((2, None)), a_record((5, 4))], seed=0)
         assert (found["scale"], found["left_out"], found["difference"]["value"]) == ("free", 1, 0.5)
         assert counting.change_of(a_record((-5, None)), "free") == ("failed", None)  # and no gain of 5
-        alone = counting.comparison([a_record((-3, -1)), a_record((2, None))], seed=0)
+        alone = counting.summarize([a_record((-3, -1)), a_record((2, None))], seed=0)
         assert (alone["difference"], alone["verdict"]) == (None, "no difference shown")
 
     def test_too_few_differing_rows_prove_nothing(self) -> None:
         for better, expected in ((5, "no difference shown"), (6, "better")):
             records = [a_record((0.1, 0.9))] * better + [a_record((0.5, 0.5))] * 4
-            found = counting.comparison(records, seed=0)
+            found = counting.summarize(records, seed=0)
             assert found["difference"]["low"] > 0
             assert found["verdict"] == expected
-        worse = counting.comparison([a_record((1, 0))] * 9 + [a_record((1, 1))], seed=0)
+        worse = counting.summarize([a_record((1, 0))] * 9 + [a_record((1, 1))], seed=0)
         assert worse["verdict"] == "worse"
 
     def test_costs_are_paired_and_the_unreported_are_counted_as_such(self) -> None:
@@ -621,7 +617,7 @@ class TestCounting:
         records[0]["runs"][0]["optimized"] = a_run(1, input_tokens=16)
         records[1]["runs"][0]["optimized"] = a_run(1, input_tokens=12)
         records[2]["runs"][0]["original"] = a_run(1, input_tokens=None)
-        found = counting.comparison(records, seed=0)
+        found = counting.summarize(records, seed=0)
         tokens = found["input_tokens"]
         assert (tokens["rows"], tokens["original"], tokens["optimized"]) == (2, 10, 14)
         assert tokens["difference"]["value"] == 4
@@ -630,11 +626,11 @@ class TestCounting:
     def test_the_times_are_those_of_rows_timed_in_both(self) -> None:
         times = [{"original": 1.0, "optimized": 2.0}, {"original": 3.0, "optimized": 5.0}]
         timed = [a_record((1, 1), seconds_alone=one) for one in (*times, {"original": 9.0, "optimized": None}, None)]
-        alone = counting.comparison(timed, seed=0)["seconds_alone"]
+        alone = counting.summarize(timed, seed=0)["seconds_alone"]
         assert alone["rows"] == 2
         assert alone["original"] == {"p50": 2.0, "p95": pytest.approx(2.9)}
         assert alone["difference"]["value"] == 1.5
-        assert counting.comparison([timed[0], timed[3]], seed=0)["seconds_alone"] is None
+        assert counting.summarize([timed[0], timed[3]], seed=0)["seconds_alone"] is None
 
 
 def test_the_difference_of_two_shares_holds_its_value_within_one() -> None:
@@ -649,8 +645,8 @@ def test_the_difference_of_two_shares_holds_its_value_within_one() -> None:
 
 @pytest.mark.tiny
 def test_as_a_program_it_tells_errors_in_one_line(tmp_path: Path) -> None:
-    program = [sys.executable, str(BENCHMARKS / "compare_chains.py")]
-    done = subprocess.run([*program, "x:y", "--data", "no"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    command = [sys.executable, "-m", "fipo_model.cli", "compare", "chain", "x:y", "--data", "no"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "fipo: error: cannot read no: No such file or directory\n"
 
@@ -667,7 +663,7 @@ def test_the_default_weights_answer_and_rewrite(default_weights: Path, tmp_path:
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     arguments = [f"{tmp_path}/sentiment.py:prompt", "--data", f"{tmp_path}/rows.jsonl", "--output", f"{tmp_path}/out"]
     options = ["--metric", "contains", "--max-tokens", "4", "--timed", "0"]
-    summary = summary_of(CliRunner().invoke(compare_chains.app, [*arguments, *options]))
+    summary = summary_of(CliRunner().invoke(app, ["compare", "chain", *arguments, *options]))
     assert summary["prompts"]["texts"] == 1
     if summary["prompts"]["rewritten"]:  # what these weights make of a prompt may change with them
         assert summary["rows"] == 4

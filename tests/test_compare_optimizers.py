@@ -1,7 +1,6 @@
-"""benchmarks/compare_optimizers.py: its arithmetic, its records, and everybody who takes part, on a scripted model."""
+"""`fipo compare optimizers`: its arithmetic, its records, and everybody who takes part, on a scripted model."""
 
 import json
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -12,17 +11,26 @@ import pytest
 from typer.testing import CliRunner
 
 from fipo_model import PromptOptimizer
+from fipo_model.cli import app
+from fipo_model.comparing import opening
 from fipo_model.errors import ServerError
 from fipo_model.generation import Message
 from fipo_model.testing import ScriptedGenerator
 
 pytest.importorskip("dspy.lm15", reason="the comparison's models are engines, which DSPy has since 3.4")
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path.append(str(BENCHMARKS))  # it is a folder of programs, not a package
-
-import compare_optimizers  # noqa: E402
-from optimizers import contenders, counting, job, models, page, running, stopwatch, tasks, words  # noqa: E402
+from fipo_model.comparing.optimizers import (
+    contenders,
+    counting,
+    job,
+    models,
+    page,
+    running,
+    stopwatch,
+    survey,
+    tasks,
+    words,
+)
 
 GUIDANCE = "Name the label."
 GOOD, BAD = "a fine film", "a poor film"
@@ -60,7 +68,7 @@ def data(tmp_path: Path) -> Path:
 def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedGenerator:
     generator = ScriptedGenerator(reply)
     rewriter = PromptOptimizer(ScriptedGenerator(lambda conversation: f"{GUIDANCE} Label the sentiment."))
-    monkeypatch.setattr(compare_optimizers, "_generator", lambda *args: generator)
+    monkeypatch.setattr(opening, "open_answerer", lambda **options: generator)
     monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda *args, **kwargs: rewriter)
     return generator
 
@@ -68,7 +76,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedGenerator:
 def started(data: Path, output: Path, *options: str, code: int = 0) -> Any:
     command = ["--data", str(data), "--output", str(output), "--effort", "least", "--train", "6", "--limit-val", "6"]
     sizes = ["--limit-test", "8", "--seeds", "1", "--threads", "2"]
-    result = CliRunner().invoke(compare_optimizers.app, [*command, *sizes, *options])
+    result = CliRunner().invoke(app, ["compare", "optimizers", *command, *sizes, *options])
     assert result.exit_code == code, (result.output, result.exception)
     return result
 
@@ -202,7 +210,7 @@ def test_a_broken_line_of_the_data_is_named_and_can_be_mended(
 def test_options_that_name_nothing(data: Path, tmp_path: Path):
     assert "there is no task 'nope'" in started(data, tmp_path / "out", "--tasks", "nope", code=2).stderr
     assert "there is no optimizer" in started(data, tmp_path / "out", "--optimizers", "nope", code=2).stderr
-    assert "--effort takes" in started(data, tmp_path / "out", "--effort", "huge", code=2).stderr
+    assert "'huge' is not one of" in started(data, tmp_path / "out", "--effort", "huge", code=2).stderr
     assert "go together" in started(data, tmp_path / "out", "--server", "http://x", code=2).stderr
 
 
@@ -402,6 +410,6 @@ def test_an_unfinished_comparison_says_so():
 
 
 def test_the_survey_says_what_may_be_used(data: Path, scripted: ScriptedGenerator, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tasks, "CANDIDATES", {"sst2": ("Label the sentiment.",)})
-    result = CliRunner().invoke(compare_optimizers.app, ["--data", str(data), "--survey"])
+    monkeypatch.setattr(survey, "CANDIDATES", {"sst2": ("Label the sentiment.",)})
+    result = CliRunner().invoke(app, ["compare", "optimizers", "--data", str(data), "--survey"])
     assert json.loads(result.stdout.splitlines()[-1])[0]["usable"]

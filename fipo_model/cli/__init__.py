@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from fipo_model.cli import data, train, weights
+from fipo_model.cli import compare, data, train, weights
 from fipo_model.cli.evaluate import evaluate
 from fipo_model.cli.notes import note
 from fipo_model.cli.optimize import optimize
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(optimize)
 app.command("eval")(evaluate)
+app.add_typer(compare.app, name="compare")
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(weights.app, name="weights")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import jsonl, recipes
+from fipo_model.comparing.optimizers.contenders import CONTENDERS, STUDENT
+from fipo_model.comparing.optimizers.counting import key, summarize
+from fipo_model.comparing.optimizers.page import render_page
+from fipo_model.comparing.optimizers.running import Runner
+from fipo_model.comparing.optimizers.tasks import TASKS, Data, fingerprint, read_data
 from fipo_model.errors import InputError
 from fipo_model.evaluation.ledger import completed
-from optimizers.contenders import CONTENDERS
-from optimizers.counting import key, summarize
-from optimizers.page import render_page
-from optimizers.running import STUDENT, Runner
-from optimizers.tasks import TASKS, Data, fingerprint, read_data
 
 SETTINGS, RESULTS, SPEED, SUMMARY, PAGE = (
     "settings.json",
@@ -150,7 +150,7 @@ def _finish(
     made = how_it_was_made(settings, started, (datetime.now(UTC) - started).total_seconds())  # type: ignore[arg-type]
     made["versions"] |= {name: _version(name) for name in ("dspy", "gepa", "optuna")}
     made["settings"] |= {"records": len(known)}
-    results = json.loads(json.dumps({"summary": summary, "made": made}).encode("utf-8", "replace"))
+    results: dict[str, Any] = json.loads(json.dumps({"summary": summary, "made": made}).encode("utf-8", "replace"))
     _write(folder / SUMMARY, results)
     with jsonl.replacing(folder / PAGE) as file:
         file.write(render_page(results, known).encode("utf-8", "replace"))

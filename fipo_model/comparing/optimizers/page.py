@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from fipo_model.comparing.optimizers.contenders import CONTENDERS, FIPO_ROWS, RIVALS
+from fipo_model.comparing.optimizers.words import AGAINST, HEADER, against_rivals, sentences, table_rows
 from fipo_model.evaluation.page import sections
 from fipo_model.pages.document import Section, document
 from fipo_model.pages.figures import figure, is_said, ticks
 from fipo_model.pages.markup import is_measured, percent, table
-from optimizers.contenders import CONTENDERS, FIPO_ROWS, RIVALS
-from optimizers.words import AGAINST, HEADER, against_rivals, sentences, table_rows
 
 Results = Mapping[str, Any]
 Records = Mapping[str, Mapping[str, Any]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import dspy
+from dspy.adapters import Adapter
 from dspy.lm15 import Message as Turn
 from dspy.lm15 import Request, Response, TextPart, Usage
 
@@ -93,12 +94,7 @@ class Engine:
 
     def complete(self, request: Request) -> Response:
         """One request in, one response out."""
-        turns: list[Message] = [{"role": "system", "content": str(request.system)}] if request.system else []
-        turns += [
-            {"role": message.role, "content": "".join(part.text for part in message.parts)}  # type: ignore[typeddict-item]
-            for message in request.messages
-        ]
-        completion = self._generator.generate([turns], self._sampling(request.config.temperature))[0]
+        completion = self._generator.generate([_turns_of(request)], self._sampling(request.config.temperature))[0]
         # DSPy takes an empty reply for a failure of the call; here it is an answer like any other.
         parts = (TextPart(completion.text.strip() or "(nothing)"),)
         return Response(
@@ -121,13 +117,26 @@ class Engine:
         return self
 
 
-def language_model(generator: Generator, *, max_tokens: int, seed: int) -> dspy.LM:
-    """The generator as a language model of DSPy's, without any cache."""
+def _turns_of(request: Request) -> list[Message]:
+    """Write a request as a conversation. Raises `TypeError` for anything but text, which no adapter here makes."""
+    turns: list[Message] = []
+    if request.system:
+        turns.append({"role": "system", "content": str(request.system)})
+    for message in request.messages:
+        texts = [str(part.text) for part in message.parts if isinstance(part, TextPart)]
+        if len(texts) < len(message.parts):
+            raise TypeError("the models of a comparison take text alone")
+        turns.append({"role": message.role, "content": "".join(texts)})  # type: ignore[typeddict-item]
+    return turns
+
+
+def make_language_model(generator: Generator, *, max_tokens: int, seed: int) -> dspy.LM:
+    """Make the generator a language model of DSPy's, without any cache."""
     engine = Engine(generator, max_tokens=max_tokens, seed=seed)
     return dspy.LM(f"local/{generator.name}", engine=engine, cache=False, num_retries=0)
 
 
-class PlainAdapter(dspy.Adapter):
+class PlainAdapter(Adapter):
     """Instruction, demos and inputs as plain text; the whole reply is the first output field, others stay empty.
 
     DSPy's own adapters want replies in sections or in JSON, which a model of 135 million parameters cannot write: no

@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from comparing import counting, words
-from comparing.metrics import text_of
-from comparing.running import SIDES
+from fipo_model.comparing.chains import counting, words
+from fipo_model.comparing.chains.metrics import text_of
+from fipo_model.comparing.chains.running import SIDES
 from fipo_model.evaluation.page import sections
 from fipo_model.pages.changes import LEGEND, changed_text, outcome_in_words
 from fipo_model.pages.document import Section, document, listing

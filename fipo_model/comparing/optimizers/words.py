@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fipo_model.comparing.optimizers.contenders import CONTENDERS
+from fipo_model.comparing.optimizers.counting import MOST_CALLS, MOST_TIME
 from fipo_model.pages.figures import say_interval
 from fipo_model.pages.markup import is_measured, percent, points
-from optimizers.contenders import CONTENDERS
-from optimizers.counting import MOST_CALLS, MOST_TIME
 
 Summary = Mapping[str, Any]
 
@@ -41,6 +41,13 @@ def sentences(summary: Summary) -> Iterator[str]:
         "medians over the seeds. Time is the wall's without stops of the whole process, so what else the machine did "
         "is in it; the processor's time is this process's alone, and a server's is not in it."
     )
+
+
+def tables(summary: Summary) -> Iterator[tuple[str, Sequence[str], Iterator[tuple[str, ...]]]]:
+    """The titles, headers and rows of the tables: FIPO against its rivals, then each task."""
+    yield "FIPO against its rivals", AGAINST, against_rivals(summary)
+    for task, rows in summary["tasks"].items():
+        yield task, HEADER, table_rows(rows)
 
 
 def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

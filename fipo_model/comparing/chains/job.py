@@ -18,14 +18,14 @@ from typing import Any
 from langchain_core.globals import get_llm_cache
 from langchain_core.runnables import Runnable
 
-from comparing import counting
-from comparing.loading import fingerprint
-from comparing.metrics import Metric
-from comparing.page import render_page
-from comparing.rows import Row
-from comparing.running import SIDES, Chains, Progress, Run, run_batch, time_alone
 from fipo_integrations.langchain import Report, optimize_chain
 from fipo_model import PromptOptimizer, jsonl, recipes
+from fipo_model.comparing.chains import counting
+from fipo_model.comparing.chains.loading import fingerprint
+from fipo_model.comparing.chains.metrics import Metric
+from fipo_model.comparing.chains.page import render_page
+from fipo_model.comparing.chains.rows import Row
+from fipo_model.comparing.chains.running import SIDES, Chains, Progress, Run, run_batch, time_alone
 from fipo_model.errors import InputError
 from fipo_model.evaluation.ledger import completed
 
@@ -179,11 +179,11 @@ def compare(
             "LangChain's cache is on (set_llm_cache): times may be those of answers from it, and a repeated run is none"
         )
     settings = comparison.settings
-    summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.prompts(report)}
+    summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.count_prompts(report)}
     records: list[dict[str, Any]] = []
     if report.is_rewritten:
         records = comparison.measure(chains, begin)
-        summary |= counting.comparison(records, seed=settings.seed)
+        summary |= counting.summarize(records, seed=settings.seed)
     else:
         summary["verdict"] = "nothing rewritten"
     results = {
@@ -196,9 +196,9 @@ def compare(
         "made": _made(settings, started),
         "rows": records,
     }
-    results = json.loads(json.dumps(results).encode("utf-8", "replace"))
-    comparison.write(results)
-    return results
+    written: dict[str, Any] = json.loads(json.dumps(results).encode("utf-8", "replace"))
+    comparison.write(written)
+    return written
 
 
 def _made(settings: Settings, started: datetime) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""A comparison made ready: everything that can be refused is, then its model is loaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import Runnable
+
+from fipo_integrations.langchain import GeneratorChatModel
+from fipo_model.comparing.chains.job import Comparison, Settings
+from fipo_model.comparing.chains.loading import add_model, load_chain, load_object, needs_model
+from fipo_model.comparing.chains.metrics import find_metric
+from fipo_model.comparing.chains.rows import read_rows
+from fipo_model.comparing.opening import open_answerer
+from fipo_model.errors import InputError
+
+
+def open_comparison(
+    settings: Settings, *, max_tokens: int, say: Callable[[str], None]
+) -> tuple[Comparison, Runnable[Any, Any]]:
+    """Read the rows, find metric and chain, claim the output, and give a chain that is only a prompt its model.
+
+    `max_tokens` of an answer hold where the settings say nothing. Raises `InputError`.
+    """
+    metric = find_metric(settings.metric)
+    rows, bad = read_rows(Path(settings.data), metric.unfit, settings.limit)
+    comparison = Comparison(settings=settings, rows=rows, bad_rows=bad, metric=metric)
+    chain = load_chain(settings.chain)
+    for reason in bad:
+        say(f"left out, {reason}")
+    if not needs_model(chain):
+        _refuse_answerer(settings)
+        comparison.claim()
+        return comparison, chain
+    comparison.claim()
+    return comparison, add_model(chain, _open_model(settings, max_tokens))
+
+
+def _refuse_answerer(settings: Settings) -> None:
+    if settings.answerer is not None or settings.max_tokens is not None:
+        raise InputError(
+            f"{settings.chain} has a model of its own; --model, --server, --chat-model and --max-tokens are for a "
+            "chain that is only a prompt"
+        )
+
+
+def _open_model(settings: Settings, max_tokens: int) -> Any:
+    """Open what the settings name: a LangChain model, or a generator as one."""
+    options = settings.answerer or {}
+    if "chat_model" in options:
+        if settings.max_tokens is not None:
+            raise InputError("--chat-model brings its own settings; leave --max-tokens out")
+        return load_object(options["chat_model"], "a chat model")
+    generator = open_answerer(model=options.get("model"), server=options.get("server"), name=options.get("name"))
+    return GeneratorChatModel(generator=generator, max_tokens=settings.max_tokens or max_tokens, seed=settings.seed)

@@ -1,0 +1,13 @@
+"""What may go wrong while others' code runs, and how it is recorded."""
+
+from fipo_model.errors import FipoError
+
+
+class OutageError(FipoError):
+    """A model, its server or every row failed, so that going on would measure nothing."""
+
+
+def describe_failure(error: Exception, *, most: int) -> str:
+    """Say the error's kind and message in at most so many characters, all of which UTF-8 can hold."""
+    text = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
+    return text[:most]

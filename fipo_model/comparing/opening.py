@@ -1,0 +1,19 @@
+"""The model that answers: one in this process, or a server's."""
+
+from fipo_model import Generator
+
+
+def open_answerer(*, model: str | None, server: str | None, name: str | None) -> Generator:
+    """Open the model of a directory or hub id, the one a server calls `name`, or by default the untrained weights.
+
+    Threads that ask a model in this process at the same time share a batch.
+    """
+    if server is not None and name is not None:
+        from fipo_model.backends.openai import OpenAIGenerator
+
+        return OpenAIGenerator(server, name=name)
+    from fipo_model import weights
+    from fipo_model.backends.coalesce import CoalescingGenerator
+    from fipo_model.backends.hf import load_generator
+
+    return CoalescingGenerator(load_generator(model or weights.DEFAULT_MODEL))

@@ -131,6 +131,11 @@ class Made:
     seed: int
     settings: Mapping[str, Any]
 
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "Made":
+        """What was written, read again."""
+        return cls(**{**fields, "hardware": Hardware(**fields["hardware"])})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:

@@ -6,11 +6,11 @@ from typing import Any
 from fipo_model.comparing.chains.counting import FEWEST_DIFFERING
 from fipo_model.comparing.chains.running import SIDES
 from fipo_model.comparing.intervals import read_interval
+from fipo_model.comparing.words import Summary, say_percent_alone
 from fipo_model.pages.numbers import NOT_MEASURED, Say, is_measured, level, percent, points, say_interval, signed
 
 HEADER = ("a row", *SIDES, "difference")
 NOT_REPORTED = "not reported"
-Summary = Mapping[str, Any]
 
 
 def say_score(summary: Summary) -> Say:
@@ -20,10 +20,6 @@ def say_score(summary: Summary) -> Say:
 
 def _say_decimal(score: float) -> str:
     return f"{score:.3f}"
-
-
-def _say_percent_alone(share: float) -> str:
-    return percent(share).removesuffix(" %")
 
 
 def say_gain(summary: Summary) -> Say:
@@ -51,7 +47,7 @@ def sentences(summary: Summary) -> Iterator[str]:
 def table_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
     """Write each figure as a row under the `HEADER`: its name, both chains', and the mean difference."""
     is_binary = summary["scale"] == "binary"
-    score = _say_percent_alone if is_binary else say_score(summary)
+    score = say_percent_alone if is_binary else say_score(summary)
     yield (
         f"{summary['metric']}{', %' if is_binary else ''}",
         *(say_interval(read_interval(summary["score"][side]), score) for side in SIDES),

@@ -133,12 +133,11 @@ def show_outcomes(rows: Sequence[Rewriting]) -> Charted | None:
 
 def tabulate_kept(rows: Sequence[Rewriting]) -> Table | None:
     """What the rewrites kept of the prompts; None if the prompts held nothing to be counted."""
-    cells = [
-        (row.system, row.data, kind.replace("_", " "), counts.of, counts.proposed, counts.final)
-        for row in rows
-        for kind, counts in row.kept.items()
-        if counts.of
-    ]
+    cells = []
+    for row in rows:
+        for kind, counts in row.kept.items():
+            if counts.of:
+                cells.append((row.system, row.data, kind, counts.of, counts.proposed, counts.final))
     header = ("system", "data set", "what", "in the naive prompts", "kept as proposed", "kept in the prompt to use")
     return Table(caption="What was kept", header=header, rows=cells) if cells else None
 

@@ -42,8 +42,10 @@ class Short:
     def __init__(self, generator: TransformersGenerator) -> None:
         self.generator, self.name = generator, generator.name
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
-        return self.generator.generate(conversations, replace(sampling, max_new_tokens=12))
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
+        return self.generator.generate(conversations, replace(sampling, max_new_tokens=12), samples=samples)
 
 
 @pytest.fixture(scope="module")

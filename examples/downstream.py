@@ -9,14 +9,15 @@ so that the examples run on a laptop without a network.
 import dspy
 
 from fipo_integrations.langchain import GeneratorChatModel
-from fipo_model import Generator, weights
+from fipo_model import Generator
 from fipo_model.backends.coalesce import CoalescingGenerator
 from fipo_model.backends.hf import TransformersGenerator
+from fipo_model.models.registry import DEFAULT
 
 
 def base_model() -> Generator:
     """The default weights without FIPO's adapter: they answer what FIPO rewrites. Concurrent calls become batches."""
-    return CoalescingGenerator(TransformersGenerator.from_pretrained(weights.ready()))
+    return CoalescingGenerator(TransformersGenerator.from_pretrained(DEFAULT.name))
 
 
 def langchain_model(generator: Generator, *, max_tokens: int = 80) -> GeneratorChatModel:

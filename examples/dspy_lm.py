@@ -35,7 +35,7 @@ class _Engine:
             {"role": message.role, "content": "".join(part.text for part in message.parts)}
             for message in request.messages
         ]
-        completion = self.generator.generate([turns], self.sampling)[0]
+        ((completion,),) = self.generator.generate([turns], self.sampling)
         return lm15.Response(
             id=None,
             model=request.model,
@@ -55,7 +55,7 @@ class _Subclass(dspy.LM):
 
     def forward(self, prompt: str | None = None, messages: list[Message] | None = None, **kwargs: Any) -> Any:
         turns = messages or [{"role": "user", "content": prompt}]
-        completion = self.generator.generate([turns], self.sampling)[0]
+        ((completion,),) = self.generator.generate([turns], self.sampling)
         usage = {"prompt_tokens": completion.prompt_tokens, "completion_tokens": completion.completion_tokens}
         if dspy.settings.usage_tracker:  # DSPy leaves it to `forward`
             dspy.settings.usage_tracker.add_usage(self.model, usage)

@@ -20,9 +20,10 @@ from rich.table import Table
 
 from fipo_integrations.dspy import FIPO
 from fipo_integrations.langchain import FIPORunnable
-from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer, weights
+from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.backends.hf import TransformersGenerator
 from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
+from fipo_model.models.registry import DEFAULT
 
 console = Console()
 
@@ -82,11 +83,10 @@ def on_its_own(optimizer: PromptOptimizer, model: TransformersGenerator) -> None
 
 def measured(results: list[OptimizedPrompt], model: TransformersGenerator) -> list[float]:
     """What each rewrite changes in the log-likelihood of a good response."""
-    prompts = [
-        (replace(result.request, golden_response=RESPONSES[result.request]), text)
-        for result in results
-        for text in (result.request.instruction, result.text)
-    ]
+    prompts = []
+    for result in results:
+        request = replace(result.request, golden_response=RESPONSES[result.request])
+        prompts += [(request, result.request.instruction), (request, result.text)]
     found = [float(value) for value in golden_log_likelihoods(ResponseLikelihood(model), prompts)]
     return [after - before for before, after in zip(found[::2], found[1::2], strict=True)]
 
@@ -135,11 +135,11 @@ def main() -> None:
     started = time.perf_counter()
     with console.status("loading the default weights"):
         optimizer = PromptOptimizer.from_pretrained()
-        model = TransformersGenerator.from_pretrained(weights.ready())  # untrained: it answers and measures
+        model = TransformersGenerator.from_pretrained(DEFAULT.name)  # untrained: it answers and measures
     for show_it in (on_its_own, in_langchain, in_dspy):
         show_it(optimizer, model)
     where_a_metric_chooses()
-    console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.generator.name}.")
+    console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.rewriter.name}.")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ libraries come in with `PromptOptimizer.from_pretrained` and with the modules un
 
 from fipo_model.errors import FipoError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Message, Sampling
+from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer
 from fipo_model.judge import Comparison, Judge, LLMJudge, Verdict
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.templates import FIPO_1, FIPO_2, Template, load_template
 from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
 
@@ -30,7 +31,10 @@ __all__ = [
     "OptimizedPrompt",
     "Outcome",
     "PromptOptimizer",
+    "Proposal",
+    "Rewriter",
     "Sampling",
+    "Scorer",
     "Template",
     "Verdict",
     "load_template",

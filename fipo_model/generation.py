@@ -1,10 +1,16 @@
-"""The seam every language model is used through: messages in, completions out, a batch at a time."""
+"""The two seams every language model is used through, a batch at a time.
 
-from collections.abc import Sequence
+A `Generator` continues conversations; a `Scorer` says how likely a given reply is.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict, TypeVar
 
 from fipo_model.errors import InputError, PromptTooLongError
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
 
 class Message(TypedDict):
@@ -50,11 +56,11 @@ class Completion:
 class Generator(Protocol):
     """A language model as FIPO uses one. `fipo_model.testing.GeneratorContract` is this docstring as tests.
 
-    One completion for each conversation, in the same order; an empty list gives an empty list. Greedy completions do
-    not depend on what else is in the batch, beyond rounding. Sampling one conversation several times in a call gives
-    independent samples, and the same call with the same seed the same ones. Any text is just text. A conversation that
-    does not fit raises `PromptTooLongError` with its index before anything is generated; a failure raises a
-    `FipoError`. No placeholder is ever returned for either. Safe to call from several threads.
+    For each conversation its samples, in the same order; an empty list gives an empty list. Greedy completions do not
+    depend on what else is in the batch, beyond rounding. The samples of a conversation are independent of each other,
+    and follow from it, the sampling settings and their number alone, never from the rest of the batch. Any text is just
+    text. A conversation that does not fit raises `PromptTooLongError` with its index before anything is generated; a
+    failure raises a `FipoError`. No placeholder is ever returned for either. Safe to call from several threads.
     """
 
     @property
@@ -62,24 +68,84 @@ class Generator(Protocol):
         """Which model this is, for reports: a hub id, a directory's name, a served model's name."""
         ...
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
-        """Continue each conversation with the assistant's next message."""
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
+        """Continue each conversation with the assistant's next message, `samples` times.
+
+        Raises `InputError` for more than one sample of greedy decoding, which has only one.
+        """
         ...
 
 
+class Scorer(Protocol):
+    """A language model as FIPO measures with one. `fipo_model.testing.ScorerContract` is this docstring as tests.
+
+    What is measured is a response as the assistant's next message after a conversation: the mean log-probability of its
+    tokens, in nats per token, at most 0. It compares one response after several conversations, not one response with
+    another. The end of the turn is not counted: it says when the model would stop, not what it would say. What else is
+    in the batch makes no difference beyond rounding. Safe to call from several threads.
+    """
+
+    @property
+    def name(self) -> str:
+        """Which model this is, for reports."""
+        ...
+
+    def log_likelihoods(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
+        """Nats per token for each (conversation, response), in order.
+
+        Raises `PromptTooLongError` with the index of a pair that does not fit into the model's context, and
+        `InputError` for an empty response, before anything is computed.
+        """
+        ...
+
+
+def check_samples(sampling: Sampling, samples: int) -> None:
+    """Raise `InputError` for a number of samples that `sampling` cannot give."""
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, not {samples}")
+    if samples > 1 and sampling.is_greedy:
+        raise InputError(f"greedy decoding has one completion, not {samples}: give the sampling a temperature")
+
+
+def complete(generator: Generator, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    """One completion for each conversation, in order."""
+    return [completion for (completion,) in generator.generate(conversations, sampling)]
+
+
 def generate_each(
+    generator: Generator, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+) -> list[list[Completion] | PromptTooLongError]:
+    """The samples of each conversation, with the error in its place for a conversation that is too long."""
+    return _each_that_fits(conversations, lambda fitting: generator.generate(fitting, sampling, samples=samples))
+
+
+def complete_each(
     generator: Generator, conversations: Sequence[list[Message]], sampling: Sampling
 ) -> list[Completion | PromptTooLongError]:
-    """`generator.generate`, with the error in its place for a conversation that is too long."""
+    """One completion for each conversation, with the error in its place for a conversation that is too long."""
+    return _each_that_fits(conversations, lambda fitting: complete(generator, fitting, sampling))
+
+
+def score_each(scorer: Scorer, pairs: Sequence[tuple[list[Message], str]]) -> list[float | PromptTooLongError]:
+    """`scorer.log_likelihoods`, with the error in its place for a pair that is too long."""
+    return _each_that_fits(pairs, scorer.log_likelihoods)
+
+
+def _each_that_fits(
+    items: Sequence[_Item], ask: Callable[[list[_Item]], Sequence[_Answer]]
+) -> list[_Answer | PromptTooLongError]:
+    """What `ask` answers to each item, asked again without those that it says are too long."""
     too_long: dict[int, PromptTooLongError] = {}
     while True:
-        fitting = [index for index in range(len(conversations)) if index not in too_long]
+        fitting = [index for index in range(len(items)) if index not in too_long]
         try:
-            completions = generator.generate([conversations[index] for index in fitting], sampling)
+            answers = ask([items[index] for index in fitting])
         except PromptTooLongError as error:
             index = fitting[error.index]
             too_long[index] = error.at(index)
             continue
-        results: dict[int, Completion | PromptTooLongError] = dict(zip(fitting, completions, strict=True))
-        results.update(too_long)
-        return [results[index] for index in range(len(conversations))]
+        found: dict[int, _Answer | PromptTooLongError] = dict(zip(fitting, answers, strict=True))
+        found.update(too_long)
+        return [found[index] for index in range(len(items))]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from fipo_model.errors import PromptTooLongError
-from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.generation import Completion, Generator, Sampling, complete_each
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import OptimizationRequest
 
@@ -55,15 +55,12 @@ class LLMJudge:
 
     def prefer(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One batched call of two conversations for each comparison."""
-        orders = [
-            self.template.render_comparison(comparison.request, first, second)
-            for comparison in comparisons
-            for first, second in (
-                (comparison.incumbent, comparison.challenger),
-                (comparison.challenger, comparison.incumbent),
-            )
-        ]
-        replies = generate_each(self.generator, orders, Sampling(max_new_tokens=_VERDICT_TOKENS))
+        orders = []
+        for comparison in comparisons:
+            request, incumbent, challenger = comparison.request, comparison.incumbent, comparison.challenger
+            orders.append(self.template.render_comparison(request, incumbent, challenger))
+            orders.append(self.template.render_comparison(request, challenger, incumbent))
+        replies = complete_each(self.generator, orders, Sampling(max_new_tokens=_VERDICT_TOKENS))
         return [
             _decide(incumbent_first, challenger_first)
             for incumbent_first, challenger_first in zip(replies[::2], replies[1::2], strict=True)

@@ -1,28 +1,22 @@
 """The product: naive prompts in, prompts to use out. Never worse without saying so."""
 
 import threading
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fipo_model import fidelity
 from fipo_model.callers import Callers
+from fipo_model.choosing import Choice, choose
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.forking import survive_forks
-from fipo_model.generation import Completion, Generator, Sampling, generate_each
-from fipo_model.judge import Comparison, Judge, LLMJudge
+from fipo_model.generation import Generator
+from fipo_model.judge import Judge, LLMJudge
+from fipo_model.rewriter import Rewriter
 from fipo_model.templates import FIPO_1, Template
-from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
+from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
-# Paper, appendix: candidates are sampled with temperature 0.8 and top-p 0.95.
-_TEMPERATURE = 0.8
-_TOP_P = 0.95
-# English takes about 1.4 tokens a word with today's vocabularies; 2 leaves room for code and other scripts. A rewrite
-# that needs more is over the word limit anyway.
-_TOKENS_PER_WORD = 2
 _MEMO_SIZE = 4096
 
 
@@ -49,16 +43,23 @@ class PromptOptimizer:
             raise InputError(f"candidates must be at least 1, not {candidates}")
         if candidates > 1 and judge is None:
             raise InputError("choosing among several candidates needs a judge, for example judge=LLMJudge(generator)")
-        self.generator = generator
-        self.template = template
+        settings = settings or FidelitySettings()
+        self.rewriter = Rewriter(generator, template=template, settings=settings, samples=candidates, seed=seed)
         self.judge = judge
-        self.settings = settings or FidelitySettings()
-        self.candidates = candidates
-        self.seed = seed
-        self._memo: OrderedDict[OptimizationRequest, OptimizedPrompt] = OrderedDict()
-        self._memo_lock = threading.Lock()
+        self._memo = _Memo()
         self._callers = Callers()
-        survive_forks(self)
+
+    @classmethod
+    def from_rewriter(cls, rewriter: Rewriter, *, judge: Judge | None = None) -> "PromptOptimizer":
+        """An optimizer that chooses among what `rewriter` proposes."""
+        return cls(
+            rewriter.generator,
+            template=rewriter.template,
+            judge=judge,
+            settings=rewriter.settings,
+            candidates=rewriter.samples,
+            seed=rewriter.seed,
+        )
 
     @classmethod
     def from_pretrained(
@@ -71,29 +72,13 @@ class PromptOptimizer:
         candidates: int = 1,
         seed: int = 0,
     ) -> "PromptOptimizer":
-        """An optimizer on a model in this process: a hub id, a local directory, or by default FIPO's own weights.
+        """An optimizer on the model that a name stands for, by default FIPO's own weights.
 
-        `adapter` is a PEFT adapter for that model. A directory written by FIPO's training carries its template's name,
-        which is used unless `template` is given. `judge=True` lets the same model judge its rewrites, for which
-        FIPO's own weights are too small. Calls from several threads are batched together. For other settings (4-bit,
-        several GPUs) build the parts: `PromptOptimizer(TransformersGenerator.from_pretrained(...))`.
-
-        Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
-        and `MissingExtraError` without the extra `local`.
+        For `model`, `adapter` and `template` see `Rewriter.from_pretrained`. `judge=True`, and more than one candidate,
+        let the same model judge its rewrites, for which FIPO's own weights are too small.
         """
-        from fipo_model.backends.checkpoint import resolve
-        from fipo_model.backends.coalesce import CoalescingGenerator
-        from fipo_model.backends.hf import TransformersGenerator
-
-        checkpoint = resolve(model, adapter)
-        generator = TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter)
-        return cls._judging_itself(
-            CoalescingGenerator(generator),
-            template or checkpoint.template,
-            judge=judge,
-            candidates=candidates,
-            seed=seed,
-        )
+        rewriter = Rewriter.from_pretrained(model, adapter=adapter, template=template, samples=candidates, seed=seed)
+        return cls._judging_itself(rewriter, judge=judge)
 
     @classmethod
     def from_server(
@@ -114,14 +99,14 @@ class PromptOptimizer:
         from fipo_model.backends.openai import OpenAIGenerator
 
         generator = OpenAIGenerator(base_url, name=name)
-        return cls._judging_itself(generator, template or FIPO_1, judge=judge, candidates=candidates, seed=seed)
+        rewriter = Rewriter(generator, template=template or FIPO_1, samples=candidates, seed=seed)
+        return cls._judging_itself(rewriter, judge=judge)
 
     @classmethod
-    def _judging_itself(
-        cls, generator: Generator, template: Template, *, judge: bool, candidates: int, seed: int
-    ) -> "PromptOptimizer":
-        own = LLMJudge(generator, template=template) if judge or candidates > 1 else None
-        return cls(generator, template=template, judge=own, candidates=candidates, seed=seed)
+    def _judging_itself(cls, rewriter: Rewriter, *, judge: bool) -> "PromptOptimizer":
+        is_judged = judge or rewriter.samples > 1
+        own = LLMJudge(rewriter.generator, template=rewriter.template) if is_judged else None
+        return cls.from_rewriter(rewriter, judge=own)
 
     def optimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """Rewrite one prompt; a plain string is an instruction without context or responses."""
@@ -146,18 +131,21 @@ class PromptOptimizer:
         """
         if isinstance(prompts, str):
             raise InputError("this takes a list of prompts; for a single one there is optimize")
-        requests = [_as_request(prompt) for prompt in prompts]
+        asked = [_as_request(prompt) for prompt in prompts]
         known: dict[OptimizationRequest, OptimizedPrompt | InputError] = {}
-        for request in requests:
-            if isinstance(request, OptimizationRequest) and (remembered := self._recall(request)) is not None:
+        new: list[OptimizationRequest] = []
+        for request in dict.fromkeys(each for each in asked if isinstance(each, OptimizationRequest)):
+            if (remembered := self._memo.recall(request)) is not None:
                 known[request] = remembered
-        new = [r for r in dict.fromkeys(requests) if isinstance(r, OptimizationRequest) and r not in known]
-        known.update(zip(new, self._decide(new, self.propose_each(new)), strict=True))
-        for request in new:
-            if isinstance(result := known[request], OptimizedPrompt):
-                self._remember(request, result)
-        results = [known[r] if isinstance(r, OptimizationRequest) else r for r in requests]
-        return [r.at(place) if isinstance(r, PromptTooLongError) else r for place, r in enumerate(results)]
+            else:
+                new.append(request)
+        for request, result in zip(new, self._decide(new), strict=True):
+            known[request] = result
+            # Samples are not kept: whoever asks again wants others.
+            if isinstance(result, OptimizedPrompt) and self.rewriter.samples == 1:
+                self._memo.keep(result)
+        results = [known[each] if isinstance(each, OptimizationRequest) else each for each in asked]
+        return [each.at(place) if isinstance(each, PromptTooLongError) else each for place, each in enumerate(results)]
 
     async def aoptimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """`optimize` for asyncio: never blocks the event loop; concurrent calls share model batches."""
@@ -171,127 +159,55 @@ class PromptOptimizer:
         """`optimize_batch` for asyncio."""
         return await self._callers.run(lambda: self.optimize_batch(prompts))
 
-    def propose_each(self, requests: Sequence[OptimizationRequest]) -> list[tuple[Candidate, ...] | InputError]:
-        """What the model proposes for each request, checked but not decided, with the error in its place.
-
-        Equal proposals come once. Requests of one length class go out as one call.
-        """
-        by_limit: defaultdict[int, list[int]] = defaultdict(list)
-        for index, request in enumerate(requests):
-            by_limit[request.word_limit].append(index)
-        proposals: dict[int, tuple[Candidate, ...] | InputError] = {}
-        for limit, indices in by_limit.items():
-            conversations = [self.template.render(requests[i]) for i in indices for _ in range(self.candidates)]
-            replies = generate_each(self.generator, conversations, self._sampling(limit))
-            for place, index in enumerate(indices):
-                own = replies[place * self.candidates : (place + 1) * self.candidates]
-                proposals[index] = self._check(own, requests[index])
-        return [proposals[index] for index in range(len(requests))]
-
-    def check(self, text: str, request: OptimizationRequest) -> Candidate:
-        """A rewrite from elsewhere by the rules that this optimizer's own go by."""
-        return fidelity.check(text, request, self.settings, self.template)
-
-    def _sampling(self, word_limit: int) -> Sampling:
-        greedy = Sampling(max_new_tokens=_TOKENS_PER_WORD * word_limit + 16, seed=self.seed)
-        return greedy if self.candidates == 1 else replace(greedy, temperature=_TEMPERATURE, top_p=_TOP_P)
-
-    def _check(
-        self, replies: Sequence[Completion | PromptTooLongError], request: OptimizationRequest
-    ) -> tuple[Candidate, ...] | InputError:
-        checked: dict[Candidate, None] = {}
-        for reply in replies:
-            if isinstance(reply, PromptTooLongError):
-                return reply
-            text = self.template.rewrite(reply.text, request.instruction)
-            if reply.is_truncated:
-                cut = f"the model was cut off after {reply.completion_tokens} tokens"
-                checked[Candidate(text=text, outcome="truncated", detail=cut)] = None
-            else:
-                checked[self.check(text, request)] = None
-        return tuple(checked)
-
-    def _decide(
-        self,
-        requests: Sequence[OptimizationRequest],
-        proposals: Sequence[tuple[Candidate, ...] | InputError],
-    ) -> list[OptimizedPrompt | InputError]:
-        """The naive prompt holds its place until a rewrite that passed every check, and then the judge, takes it."""
-        decided: list[list[Candidate]] = [[] if isinstance(p, InputError) else list(p) for p in proposals]
-        best = [next((c for c in row if c.outcome == "optimized"), None) for row in decided]
-        if self.judge is not None:
-            best = self._tournament(self.judge, requests, decided)
+    def _decide(self, requests: Sequence[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
+        choices = choose(self.judge, requests, self.rewriter.propose(requests))
         return [
-            proposal if isinstance(proposal, InputError) else self._result(request, row, winner)
-            for request, proposal, row, winner in zip(requests, proposals, decided, best, strict=True)
+            choice if isinstance(choice, InputError) else self._result(request, choice)
+            for request, choice in zip(requests, choices, strict=True)
         ]
 
-    def _tournament(
-        self, judge: Judge, requests: Sequence[OptimizationRequest], decided: list[list[Candidate]]
-    ) -> list[Candidate | None]:
-        """Each acceptable rewrite in turn against the best so far, the naive prompt first; one batch for each turn."""
-        best: list[int | None] = [None] * len(requests)
-        for turn in range(max(map(len, decided), default=0)):
-            rows = [i for i, row in enumerate(decided) if turn < len(row) and row[turn].outcome == "optimized"]
-            comparisons = [
-                Comparison(
-                    request=requests[row],
-                    incumbent=requests[row].instruction if (held := best[row]) is None else decided[row][held].text,
-                    challenger=decided[row][turn].text,
-                )
-                for row in rows
-            ]
-            for row, verdict in zip(rows, judge.prefer(comparisons) if rows else [], strict=True):
-                loser = best[row] if verdict.winner == "challenger" else turn
-                best[row] = turn if verdict.winner == "challenger" else best[row]
-                if loser is not None:
-                    reason = verdict.reason if loser == turn else f"a later rewrite won: {verdict.reason}"
-                    decided[row][loser] = replace(decided[row][loser], outcome="not_preferred", detail=reason)
-        return [None if held is None else row[held] for row, held in zip(decided, best, strict=True)]
-
-    def _result(
-        self, request: OptimizationRequest, candidates: list[Candidate], winner: Candidate | None
-    ) -> OptimizedPrompt:
-        outcome: Outcome = "optimized"
-        if winner is None:
-            # A rewrite that got as far as the judge explains most; otherwise the first one speaks for all.
-            outcome = next((c.outcome for c in candidates if c.outcome == "not_preferred"), candidates[0].outcome)
+    def _result(self, request: OptimizationRequest, choice: Choice) -> OptimizedPrompt:
         return OptimizedPrompt(
-            text=request.instruction if winner is None else winner.text,
+            text=request.instruction if choice.winner is None else choice.winner.text,
             request=request,
-            outcome=outcome,
-            candidates=tuple(candidates),
-            model=self.generator.name,
-            template=self.template.name,
+            outcome=choice.outcome,
+            candidates=choice.candidates,
+            model=self.rewriter.name,
+            template=self.rewriter.template.name,
         )
 
-    def _recall(self, request: OptimizationRequest) -> OptimizedPrompt | None:
-        with self._memo_lock:
-            if request in self._memo:
-                self._memo.move_to_end(request)
-            return self._memo.get(request)
-
-    def _remember(self, request: OptimizationRequest, result: OptimizedPrompt) -> None:
-        if self.candidates > 1:
-            return
-        with self._memo_lock:
-            self._memo[request] = result
-            if len(self._memo) > _MEMO_SIZE:
-                self._memo.popitem(last=False)
-
     def __getstate__(self) -> dict[str, Any]:
-        private = ("_memo", "_memo_lock", "_callers")
-        return {name: value for name, value in self.__dict__.items() if name not in private}
+        return {"rewriter": self.rewriter, "judge": self.judge}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._memo = OrderedDict()
-        self._memo_lock = threading.Lock()
-        self._callers = Callers()
+        self.__dict__.update(state, _memo=_Memo(), _callers=Callers())
+
+
+class _Memo:
+    """The last few thousand results, by their requests. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._results: OrderedDict[OptimizationRequest, OptimizedPrompt] = OrderedDict()
+        self._lock = threading.Lock()
         survive_forks(self)
 
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def recall(self, request: OptimizationRequest) -> OptimizedPrompt | None:
+        with self._lock:
+            if request in self._results:
+                self._results.move_to_end(request)
+            return self._results.get(request)
+
+    def keep(self, result: OptimizedPrompt) -> None:
+        with self._lock:
+            self._results[result.request] = result
+            if len(self._results) > _MEMO_SIZE:
+                self._results.popitem(last=False)
+
     def _after_fork(self) -> None:
-        self._memo_lock = threading.Lock()
+        self._lock = threading.Lock()
 
 
 def _as_request(prompt: str | OptimizationRequest) -> OptimizationRequest | InputError:

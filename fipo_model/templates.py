@@ -6,6 +6,7 @@ dollar signs, slot names, another template) arrives as it is.
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template as _Slots
@@ -206,11 +207,10 @@ def load_template(path: str | Path) -> Template:
         raise TemplateError(f"the template file {path} is not JSON in UTF-8: {error}") from error
     if not isinstance(texts, dict):
         raise TemplateError(f"the template file {path} must hold a JSON object with {', '.join(_ORIGINAL_SLOTS)}")
-    problems = [
-        f"'{key}' must be a text that contains {' and '.join(slots)}"
-        for key, slots in _ORIGINAL_SLOTS.items()
-        if not isinstance(text := texts.get(key), str) or not all(re.search(rf"\b{s}\b", text) for s in slots)
-    ]
+    problems = []
+    for key, slots in _ORIGINAL_SLOTS.items():
+        if not _has_slots(texts.get(key), slots):
+            problems.append(f"'{key}' must be a text that contains {' and '.join(slots)}")
     if problems:
         raise TemplateError(f"the template file {path} does not have the expected layout: {'; '.join(problems)}")
     return Template(
@@ -221,6 +221,10 @@ def load_template(path: str | Path) -> Template:
         golden_part=_with_named_slots("g_r", texts),
         discriminator=_with_named_slots("discriminator", texts),
     )
+
+
+def _has_slots(text: object, slots: Iterable[str]) -> bool:
+    return isinstance(text, str) and all(re.search(rf"\b{slot}\b", text) for slot in slots)
 
 
 def _with_named_slots(key: str, texts: dict[str, str]) -> str:

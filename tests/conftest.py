@@ -113,9 +113,10 @@ def altered(tiny_model: Path, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def default_weights(fp32: None) -> Path:
     """The directory of the default weights; the first session on a machine fetches them."""
-    from fipo_model import weights
+    from fipo_model.models.registry import DEFAULT
+    from fipo_model.models.weights import fetch
 
-    return weights.ready()
+    return fetch(DEFAULT)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
 from types import SimpleNamespace
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 from fipo_model import Completion, FipoError, Generator, Message, Sampling
 from fipo_model.backends import coalesce
 from fipo_model.backends.coalesce import CoalescingGenerator
-from fipo_model.errors import ModelError, PromptTooLongError
+from fipo_model.errors import InputError, ModelError, PromptTooLongError
+from fipo_model.generation import complete
 from fipo_model.testing import GeneratorContract, ScriptedGenerator
 
 GREEDY = Sampling(max_new_tokens=9)
+Asked: TypeAlias = "Future[list[list[Completion]]]"
 PATIENCE = 10  # seconds after which a caller counts as left waiting for ever
 
 
@@ -40,19 +43,19 @@ class Gate(ScriptedGenerator):
         self.entered = threading.Semaphore(0)
         self.leave = threading.Semaphore(0)
 
-    def generate(self, conversations, sampling):
+    def generate(self, conversations, sampling, *, samples=1):
         self.entered.release()
         assert self.leave.acquire(timeout=PATIENCE)
-        return super().generate(conversations, sampling)
+        return super().generate(conversations, sampling, samples=samples)
 
 
-def start(generator: Generator, *texts: str, sampling: Sampling = GREEDY) -> "Future[list[Completion]]":
+def start(generator: Generator, *texts: str, sampling: Sampling = GREEDY, samples: int = 1) -> Asked:
     """Call the generator in a thread that does not keep a failed test from ending."""
-    future: Future[list[Completion]] = Future()
+    future: Asked = Future()
 
     def run() -> None:
         try:
-            future.set_result(generator.generate([ask(text) for text in texts], sampling))
+            future.set_result(generator.generate([ask(text) for text in texts], sampling, samples=samples))
         except BaseException as error:  # noqa: BLE001 - the future tells the test
             future.set_exception(error)
 
@@ -66,10 +69,10 @@ class Callers:
     def __init__(self, generator: CoalescingGenerator) -> None:
         self.generator = generator
 
-    def call(self, *texts: str, sampling: Sampling = GREEDY) -> "Future[list[Completion]]":
+    def call(self, *texts: str, sampling: Sampling = GREEDY, samples: int = 1) -> Asked:
         """Start a call, and return when it waits for its turn or leads."""
         known = len(self.generator._waiting)
-        future = start(self.generator, *texts, sampling=sampling)
+        future = start(self.generator, *texts, sampling=sampling, samples=samples)
         until(lambda: len(self.generator._waiting) > known)
         return future
 
@@ -92,8 +95,8 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.0005)
 
 
-def texts(future: "Future[list[Completion]]") -> list[str]:
-    return [completion.text for completion in future.result(PATIENCE)]
+def texts(future: Asked) -> list[str]:
+    return [completion.text for samples in future.result(PATIENCE) for completion in samples]
 
 
 def enter(gate: Gate) -> None:
@@ -115,7 +118,7 @@ def test_it_goes_by_the_name_of_what_it_wraps() -> None:
 def test_a_leader_waits_until_nobody_came_for_a_moment_but_not_for_ever(monkeypatch, late, first_batch) -> None:
     inner = ScriptedGenerator(echo)
     generator = CoalescingGenerator(inner, gathering_seconds=1.0)
-    futures: list[Future[list[Completion]]] = []
+    futures: list[Asked] = []
     now = 0.0
 
     def moment(seconds: float) -> None:
@@ -140,7 +143,7 @@ def test_threads_started_together_share_few_batches_and_each_gets_its_own_answer
 
     def work(number: int) -> list[str]:
         together.wait(PATIENCE)
-        return [c.text for c in generator.generate([ask(f"{number}a"), ask(f"{number}b")], GREEDY)]
+        return [c.text for c in complete(generator, [ask(f"{number}a"), ask(f"{number}b")], GREEDY)]
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(work, range(16)))
@@ -156,7 +159,7 @@ def test_under_a_crowd_every_call_is_answered_and_nothing_is_generated_twice() -
     sys.setswitchinterval(1e-5)
     try:
         with ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(lambda number: generator.generate([ask(f"{number}")], GREEDY), range(600)))
+            answers = list(pool.map(lambda number: complete(generator, [ask(f"{number}")], GREEDY), range(600)))
     finally:
         sys.setswitchinterval(interval)
     assert [answer[0].text for answer in answers] == [f"Re: {number}" for number in range(600)]
@@ -182,7 +185,7 @@ def test_calls_one_after_the_other_are_batches_of_their_own() -> None:
     inner = ScriptedGenerator(echo)
     generator = CoalescingGenerator(inner, gathering_seconds=0)
     for text in ("one", "two"):
-        assert generator.generate([ask(text)], GREEDY)[0].text == f"Re: {text}"
+        assert complete(generator, [ask(text)], GREEDY)[0].text == f"Re: {text}"
     assert inner.batch_sizes == [1, 1]
 
 
@@ -210,27 +213,42 @@ def test_calls_that_decode_differently_are_not_merged(gate: Gate, callers: Calle
     assert together == {frozenset(names.split()) for names in ("zero", "one five", "two", "three", "four")}
 
 
-@pytest.mark.parametrize("calls", [[["x"], ["x"]], [["x", "x"], ["x"]], [["x", "y"], ["y", "x"], ["z"]], [["x"]] * 4])
-def test_samples_are_those_a_call_would_get_alone(gate: Gate, callers: Callers, calls: list[list[str]]) -> None:
-    sampling = Sampling(max_new_tokens=9, temperature=1.0, seed=7)
-    alone = [
-        [c.text for c in ScriptedGenerator(echo).generate([ask(text) for text in call], sampling)] for call in calls
-    ]
-    callers.call("zero")
-    enter(gate)
-    together = [callers.call(*call, sampling=sampling) for call in calls]
-    gate.leave.release(1 + len(calls))
-    assert [texts(future) for future in together] == alone
-
-
-def test_sampling_calls_that_share_no_conversation_are_merged(gate: Gate, callers: Callers) -> None:
+def test_calls_that_want_another_number_of_samples_are_not_merged(gate: Gate, callers: Callers) -> None:
     sampling = Sampling(max_new_tokens=9, temperature=1.0)
     first = callers.call("zero", sampling=sampling)
     enter(gate)
-    others = [callers.call(text, sampling=sampling) for text in ("x", "y", "x", "z")]
+    others = [
+        callers.call(text, sampling=sampling, samples=samples) for text, samples in (("x", 1), ("y", 2), ("z", 2))
+    ]
     gate.leave.release(3)
-    wait_for_all([first, *others], PATIENCE)
-    assert gate.batch_sizes == [1, 3, 1]
+    assert texts(first) == ["Re: zero (sample 0.0)"]
+    assert [texts(future) for future in others] == [
+        ["Re: x (sample 0.0)"],
+        ["Re: y (sample 0.0)", "Re: y (sample 0.1)"],
+        ["Re: z (sample 0.0)", "Re: z (sample 0.1)"],
+    ]
+    assert sorted(gate.batch_sizes) == [1, 1, 2]
+
+
+def test_sampling_calls_that_share_a_conversation_are_merged_and_get_equal_samples(
+    gate: Gate, callers: Callers
+) -> None:
+    sampling = Sampling(max_new_tokens=9, temperature=1.0, seed=7)
+    first = callers.call("zero", sampling=sampling)
+    enter(gate)
+    others = [callers.call(*call, sampling=sampling) for call in (["x"], ["x", "y"], ["y", "x"])]
+    gate.leave.release(2)
+    x, y = "Re: x (sample 7.0)", "Re: y (sample 7.0)"
+    assert texts(first) == ["Re: zero (sample 7.0)"]
+    assert [texts(future) for future in others] == [[x], [x, y], [y, x]]
+    assert gate.batch_sizes == [1, 5]
+
+
+def test_a_number_of_samples_that_cannot_be_fails_only_the_call_that_asks_for_it(gate: Gate, callers: Callers) -> None:
+    for samples, sampling in ((2, GREEDY), (0, Sampling(temperature=1.0))):
+        with pytest.raises(InputError):
+            callers.generator.generate([ask("x")], sampling, samples=samples)
+    assert gate.calls == []
 
 
 def test_equal_greedy_calls_are_merged(gate: Gate, callers: Callers) -> None:
@@ -279,11 +297,11 @@ def test_a_prompt_that_is_too_long_fails_only_its_own_call_with_its_place_there(
 def test_a_model_that_miscounts_is_found_out_before_answers_are_mixed_up(surplus: int) -> None:
     # A missing completion once ended the leader with StopIteration; one too many went unnoticed.
     class Miscounting(ScriptedGenerator):
-        def generate(self, conversations, sampling):
-            done = super().generate(conversations, sampling)
+        def generate(self, conversations, sampling, *, samples=1):
+            done = super().generate(conversations, sampling, samples=samples)
             return done[:surplus] if surplus < 0 else done + done[:surplus]
 
-    with pytest.raises(FipoError, match=f"gave {2 + surplus} completions for 2 conversations"):
+    with pytest.raises(FipoError, match=f"answered {2 + surplus} times to 2 conversations"):
         CoalescingGenerator(Miscounting(echo)).generate([ask("one"), ask("two")], GREEDY)
 
 
@@ -356,8 +374,8 @@ def test_an_interrupted_follower_is_not_asked_for(gate: Gate, callers: Callers, 
 def test_whatever_is_asked_at_once_every_call_gets_what_it_would_get_alone(calls: list[tuple[list[str], int]]) -> None:
     generator = CoalescingGenerator(ScriptedGenerator(echo), gathering_seconds=0.001)
 
-    def answer(by: Generator, call: tuple[list[str], int]) -> list[Completion]:
-        return by.generate([ask(text) for text in call[0]], Sampling(temperature=call[1]))
+    def answer(by: Generator, call: tuple[list[str], int]) -> list[list[Completion]]:
+        return by.generate([ask(text) for text in call[0]], Sampling(temperature=call[1]), samples=1 + call[1])
 
     with ThreadPoolExecutor(len(calls)) as pool:
         together = list(pool.map(lambda call: answer(generator, call), calls))
@@ -374,4 +392,4 @@ def test_a_pickle_is_a_generator_of_its_own_with_the_same_settings() -> None:
     twin = pickle.loads(pickle.dumps(generator))
     assert twin is not generator
     assert (twin.name, twin.gathering_seconds) == ("inner", 0.02)
-    assert twin.generate([ask("one")], GREEDY)[0].text == "Re: one"
+    assert complete(twin, [ask("one")], GREEDY)[0].text == "Re: one"

@@ -213,15 +213,15 @@ class TestTheWholeCommand:
         summary_of(compare("--limit", 3))
         refused = compare("--limit", 3, "--batch-size", 4)
         assert refused.exit_code == 2
-        assert "batch_size is 4, was 8" in refused.stderr
+        assert "batch_size was 8, is now 4" in refused.stderr
         rows = (project / "rows.jsonl").read_text().replace("France", "Francia")
         (project / "rows.jsonl").write_text(rows)
-        assert "rows is '3 (" in compare("--limit", 3).stderr
+        assert 'rows was "3 (' in compare("--limit", 3).stderr
         (project / "rows.jsonl").write_text(rows.replace("Francia", "France"))
         (project / "out" / "prompts.json").write_text('{"first": "another"}')
         assert "holds a comparison with other prompts" in compare("--limit", 3).stderr
         (project / "out" / "settings.json").unlink()
-        assert "holds no comparison" in compare("--limit", 3).stderr
+        assert "does not hold a comparison" in compare("--limit", 3).stderr
 
     def test_where_nothing_is_rewritten_nothing_is_run(self, project: Path) -> None:
         done = compare(chain="capital_chains.py:only_variables")

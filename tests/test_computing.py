@@ -107,7 +107,7 @@ def test_an_interrupted_caller_does_not_wait_and_the_work_ends_early(generator, 
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        generator.generate(ASKED * 4, Sampling(max_new_tokens=300, temperature=1.0))
+        generator.generate(ASKED, Sampling(max_new_tokens=300, temperature=1.0), samples=4)
     released.set()
     hook.remove()
     # The next caller's turn comes when the work has ended, and it is served as ever.

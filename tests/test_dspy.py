@@ -139,7 +139,7 @@ def outcomes(program: dspy.Module) -> dict[str, str]:
 
 def sent(using: FIPO) -> list[str]:
     """Every instruction the rewriter has been asked about."""
-    return [naive_of(conversation) for call in using.optimizer.generator.calls for conversation in call]
+    return [naive_of(conversation) for call in using.optimizer.rewriter.generator.calls for conversation in call]
 
 
 # What DSPy expects of an optimizer
@@ -245,13 +245,13 @@ def test_a_signature_shared_with_other_programs_is_not_touched():
 def test_all_instructions_go_out_in_one_batch():
     using = fipo()
     using.compile(Zoo())
-    assert using.optimizer.generator.batch_sizes == [2]
+    assert using.optimizer.rewriter.generator.batch_sizes == [2]
 
 
 def test_the_rewriter_is_shown_the_fields_but_the_result_is_the_instruction_alone():
     using = fipo()
     compiled = using.compile(Zoo())
-    answer, sort = (conversation[-1]["content"] for conversation in using.optimizer.generator.calls[0])
+    answer, sort = (conversation[-1]["content"] for conversation in using.optimizer.rewriter.generator.calls[0])
     assert "- `question` (str): what a visitor of the zoo wants to know\nOutput fields:\n- `answer` (str)\n" in answer
     assert "- `topic` (Literal['refund', 'delivery'])\n" in sort
     assert "- `urgency` (float): how soon somebody must look at it: greater than or equal to: 0" in sort
@@ -263,7 +263,7 @@ def test_a_default_instruction_is_rewritten_with_its_fields_as_context():
     using = fipo()
     compiled = using.compile(dspy.ChainOfThought("question -> answer"))
     assert "- `question` (str)\nOutput fields:\n- `reasoning` (str)\n- `answer` (str)" in str(
-        using.optimizer.generator.calls[0][0][-1]["content"]
+        using.optimizer.rewriter.generator.calls[0][0][-1]["content"]
     )
     naive = "Given the fields `question`, produce the fields `answer`."
     assert instructions(compiled) == {"predict": f"{naive} {GUIDANCE}"}
@@ -446,7 +446,7 @@ def test_a_program_without_predictors_is_copied():
     using = fipo()
     compiled = using.compile(dspy.Module())
     assert compiled.fipo_report["predictors"] == []
-    assert using.optimizer.generator.calls == []
+    assert using.optimizer.rewriter.generator.calls == []
 
 
 # The report
@@ -562,7 +562,7 @@ def test_a_metric_without_examples_is_an_error_before_anything_is_sent(data):
     using = fipo(metric=exact)
     with pytest.raises(InputError, match=r"valset=\[...\] or trainset=\[...\]"):
         using.compile(Zoo(), **data)
-    assert using.optimizer.generator.calls == []
+    assert using.optimizer.rewriter.generator.calls == []
 
 
 def test_when_nothing_was_rewritten_only_the_student_is_measured():

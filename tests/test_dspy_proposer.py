@@ -54,7 +54,9 @@ def optimizer(script=None):
 
 
 def told(proposer_optimizer) -> list[str]:
-    return [conversation[-1]["content"] for call in proposer_optimizer.generator.calls for conversation in call]
+    return [
+        conversation[-1]["content"] for call in proposer_optimizer.rewriter.generator.calls for conversation in call
+    ]
 
 
 def test_it_proposes_a_text_for_each_component_it_is_asked_about():

@@ -83,13 +83,15 @@ def in_a_row(instruction: str, question: str) -> str:
 class Unnumbered(ScriptedGenerator):
     """Samples are what the script says, and no more than that."""
 
-    def generate(self, conversations, sampling):
-        return super().generate(conversations, Sampling(max_new_tokens=sampling.max_new_tokens))
+    def generate(self, conversations, sampling, *, samples=1):
+        greedy = Sampling(max_new_tokens=sampling.max_new_tokens)
+        turns = [super(Unnumbered, self).generate(conversations, greedy) for _ in range(samples)]
+        return [[sample for (sample,) in own] for own in zip(*turns, strict=True)]
 
 
 def sent(using: FIPO, beginning: str) -> list[str]:
     """What the rewriter was told about one instruction."""
-    calls = using.optimizer.generator.calls
+    calls = using.optimizer.rewriter.generator.calls
     texts = [conversation[-1]["content"] for call in calls for conversation in call]
     return [text for text in texts if text.startswith(f"Naive prompt:\n{beginning}")]
 
@@ -107,7 +109,7 @@ def test_labels_are_golden_and_what_the_student_said_is_silver():
         using.compile(Pipeline(), trainset=examples(["A bird?"]), valset=examples(["A cat?", "An ant?"]))
     plain, first, *others = sent(using, "Answer from")
     assert "response" not in plain.replace("the response should look like", "")
-    assert others == [first] * 3
+    assert others == []  # four samples of one conversation
     assert "Silver response (what the naive prompt got):\nwrong\n" in first
     assert "Golden response (what it should get, do not give it away):\nright\n" in first
 
@@ -160,7 +162,7 @@ def test_without_a_metric_labels_are_golden_and_the_program_is_not_called():
     with dspy.context(lm=task.lm):
         compiled = using.compile(Pipeline(), trainset=examples(["A bird?"]))
     assert task.calls == 0
-    assert using.optimizer.generator.batch_sizes == [2]
+    assert using.optimizer.rewriter.generator.batch_sizes == [2]
     assert "give it away):\nright\n" in sent(using, "Answer from")[0]
     assert "response (" not in sent(using, "Write a query")[0]
     assert set(outcomes(compiled).values()) == {"optimized"}
@@ -202,8 +204,7 @@ def test_repeated_and_refused_rewrites_do_not_take_the_place_of_others():
         compiled = using.compile(Zoo(), valset=examples())
     found = compiled.fipo_report["predictors"][0]["candidates"]
     accepted = [row["text"].removeprefix("Answer the question. ") for row in found if row["outcome"] == "optimized"]
-    # Both conversations' first samples come before their second ones.
-    assert accepted == [f"Take {number} steps." for number in (2, 3, 1, 4)]
+    assert accepted == [f"Take {number} steps." for number in (1, 2, 3, 4)]
     assert sorted({row["outcome"] for row in found}) == ["answered", "empty", "optimized", "unchanged"]
 
 
@@ -256,7 +257,7 @@ def test_candidates_come_from_two_batches_and_the_best_of_them_wins():
     using = fipo(**search_options(candidates=4, seed=5, minibatch_size=2), predictors=["answer"])
     with dspy.context(lm=task_lm(only_sample("5.1"))):
         compiled = using.compile(Zoo(), valset=examples())
-    assert using.optimizer.generator.batch_sizes == [1, 8]
+    assert using.optimizer.rewriter.generator.batch_sizes == [1, 1]
     assert [row["outcome"] for row in compiled.fipo_report["predictors"][0]["candidates"]] == ["optimized"] * 4
     assert instructions(compiled)["answer"] == f"Answer the question. {GUIDANCE} (sample 5.1)"
     assert compiled.score == 100.0
@@ -420,11 +421,11 @@ def test_the_metric_is_called_no_more_often_than_allowed_and_as_estimated(budget
     data = {"trainset": examples(), "valset": examples(ANIMALS)}
     with dspy.context(lm=task.lm):
         expected = using.estimate(Zoo(), **data)
-        assert (calls, task.calls, using.optimizer.generator.calls) == ([], 0, [])
+        assert (calls, task.calls, using.optimizer.rewriter.generator.calls) == ([], 0, [])
         compiled = using.compile(Zoo(), **data)
     assert len(calls) == compiled.total_calls <= expected.metric_calls
     assert task.calls <= expected.program_runs <= expected.task_model_calls
-    assert sum(using.optimizer.generator.batch_sizes) <= expected.rewriter_calls
+    assert sum(using.optimizer.rewriter.generator.batch_sizes) <= expected.rewriter_calls
     assert budget is None or expected.metric_calls <= budget
     assert outcomes(compiled)["answer"] == "optimized"
 
@@ -458,7 +459,7 @@ def test_a_budget_that_allows_no_comparison_is_an_error_before_anything_runs():
     task, using = Counting(better_with_guidance), fipo(**search_options(max_metric_calls=5))
     with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"at least 6\. Raise it, or pass fewer examples"):
         using.compile(Zoo(), valset=examples())
-    assert (task.calls, using.optimizer.generator.calls) == (0, [])
+    assert (task.calls, using.optimizer.rewriter.generator.calls) == (0, [])
 
 
 def test_predictors_the_budget_does_not_reach_are_named():
@@ -636,7 +637,7 @@ def test_what_a_process_paid_for_survives_its_end_and_a_torn_line_is_repaired(tm
         using = fipo(metric=metric, num_threads=1, search=any_lead(candidates=2, log_dir=log))
         compiled = using.compile(Zoo(), valset=examples())
     assert compiled.fipo_report["metric_calls_resumed"] == 6
-    assert using.optimizer.generator.calls == []
+    assert using.optimizer.rewriter.generator.calls == []
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     assert file.read_bytes().startswith(whole)
     assert len({line.get("key") for line in lines}) == len(lines) == 2 + compiled.total_calls
@@ -645,7 +646,7 @@ def test_what_a_process_paid_for_survives_its_end_and_a_torn_line_is_repaired(tm
 def test_other_settings_are_refused_with_the_difference(tmp_path):
     task = Counting(better_with_guidance)
     resumable(task, tmp_path)
-    with pytest.raises(InputError, match=r"other settings \(seed: 0 there, 1 now\)"):
+    with pytest.raises(InputError, match=r"other settings: seed was 0, is now 1\."):
         resumable(task, tmp_path, seed=1)
     with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"\(.*student: .*valset: "):
         fipo(**search_options(log_dir=tmp_path)).compile(dspy.Predict(Answer), valset=examples())
@@ -676,7 +677,7 @@ def test_failed_examples_are_tried_again_when_a_compile_is_resumed(tmp_path):
 @pytest.mark.parametrize("content", [b"not json\n", b'{"settings": \xff}\n'])
 def test_a_log_dir_that_holds_something_else_is_an_error(tmp_path, content):
     (tmp_path / "evaluations.jsonl").write_bytes(content)
-    with pytest.raises(InputError, match="Use another log_dir"):
+    with pytest.raises(InputError, match="Choose another log_dir"):
         resumable(Counting(better_with_guidance), tmp_path)
 
 
@@ -746,7 +747,7 @@ def test_a_student_without_a_language_model_is_an_error_and_the_rewriter_is_not_
     using = fipo(metric=exact)
     with dspy.context(lm=None), pytest.raises(InputError, match="is a language model set"):
         using.compile(Zoo(), trainset=examples())
-    assert using.optimizer.generator.calls == []
+    assert using.optimizer.rewriter.generator.calls == []
 
 
 def test_a_student_that_fails_too_often_is_an_error_that_says_what_to_do(tmp_path):
@@ -760,7 +761,7 @@ def test_a_student_that_fails_too_often_is_an_error_that_says_what_to_do(tmp_pat
     with dspy.context(lm=task.lm):
         with pytest.raises(InputError, match=r"max_errors=10, which dspy\.configure\(max_errors=\.\.\.\) raises"):
             using.compile(Fragile(), valset=examples(ANIMALS))
-        assert using.optimizer.generator.calls == []
+        assert using.optimizer.rewriter.generator.calls == []
         with dspy.context(max_errors=100):
             compiled = using.compile(Fragile(), valset=examples(ANIMALS))
     assert compiled.fipo_report["scores"]["compiled"] == {"score": 41.67, "failed": 14, "examples": 24}

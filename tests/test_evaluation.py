@@ -12,7 +12,6 @@ from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError
 from fipo_model.evaluation import measures, statistics
-from fipo_model.evaluation.ledger import completed
 from fipo_model.evaluation.results import (
     BenchmarkAccuracy,
     GoldenGain,
@@ -26,6 +25,7 @@ from fipo_model.evaluation.results import (
 from fipo_model.evaluation.settings import EvaluationSettings, SystemSettings
 from fipo_model.evaluation.summary import summary, verdict
 from fipo_model.evaluation.systems import System
+from fipo_model.jobs import completed
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.recipes import read
 from fipo_model.testing import ScriptedGenerator

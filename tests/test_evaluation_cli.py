@@ -90,7 +90,7 @@ class TestDefaultAdapter:
         from fipo_model import PromptOptimizer
 
         optimizer = PromptOptimizer.from_pretrained()
-        assert optimizer.template.name == "fipo-2"
+        assert optimizer.rewriter.template.name == "fipo-2"
         prompts = [
             "What is intermittent fasting?",
             "Explain the logic behind the {theorem} in 3 sentences.",
@@ -105,15 +105,11 @@ class TestDefaultAdapter:
 
     @pytest.mark.real
     def test_the_proposing_one_proposes_more_than_one_thing(self, default_weights):
-        from fipo_integrations.dspy.rewriting import sampler
-        from fipo_model import OptimizationRequest, PromptOptimizer
-        from fipo_model.weights import PROPOSER_ADAPTER
+        from fipo_model import OptimizationRequest, Rewriter
 
         request = OptimizationRequest("Label the sentiment.")
-        found = [
-            sampler(PromptOptimizer.from_pretrained(adapter), candidates=8, seed=0).propose_each([request])[0]
-            for adapter in (None, PROPOSER_ADAPTER)
-        ]
+        rewriters = (Rewriter.from_pretrained(role=role, samples=8) for role in ("rewriting", "proposing"))
+        found = [rewriter.propose([request])[0] for rewriter in rewriters]
         default, proposed = ({one.text for one in own if one.outcome == "optimized"} for own in found)
         assert len(default) <= 1
         assert len(proposed) >= 4

@@ -135,12 +135,12 @@ def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(make, tmp_path,
 
 def test_a_directory_with_other_settings_is_refused_with_the_difference(make, tmp_path):
     run(make(timed_prompts=0))
-    with pytest.raises(InputError, match="seed is 1, was 0"):
+    with pytest.raises(InputError, match="seed was 0, is now 1"):
         run(make(timed_prompts=0, seed=1))
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds no evaluation"):
+    with pytest.raises(InputError, match="does not hold an evaluation"):
         run(make(output=str(other)))
 
 
@@ -150,7 +150,7 @@ def test_figures_under_a_test_model_whose_adapter_was_trained_again_are_not_mixe
     wanted = make(test_models=[str(adapter)], timed_prompts=0)
     assert run(wanted).golden_gain == run(wanted).golden_gain
     adapted(adapter, init_lora_weights=False)
-    with pytest.raises(InputError, match=f"other settings: test_model_adapters is {{'{adapter}': '.*was {{'{adapter}'"):
+    with pytest.raises(InputError, match=f'other settings: test_model_adapters.{adapter} was "[0-9a-f]+", is now "'):
         run(wanted)
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="has no weights"):
@@ -170,7 +170,9 @@ def test_a_directory_of_before_goes_on_if_no_test_model_has_an_adapter(make, tmp
 
     assert run_in_one_of_before().golden_gain
     shutil.rmtree(tmp_path / "before")
-    with pytest.raises(InputError, match=r"test_model_adapters is .*, was \{\}"):  # of which weights, nobody knows
+    with pytest.raises(
+        InputError, match=r"test_model_adapters\..* was not set, is now "
+    ):  # of which weights, nobody knows
         run_in_one_of_before(test_models=[str(adapted(tmp_path / "adapter"))])
 
 

@@ -93,7 +93,7 @@ class TestInTheChild:
             waiting = [threading.Thread(target=optimizer.optimize, args=(f"Wait {n} days.",)) for n in range(3)]
             for thread in waiting:
                 thread.start()
-            while len(optimizer.generator._waiting) < 4:
+            while len(optimizer.rewriter.generator._waiting) < 4:
                 time.sleep(0.001)
             assert in_child(check) == 0
             leave.set()
@@ -106,7 +106,7 @@ class TestInTheChild:
         """
         assert outcome_of(script) == "done"
 
-    @pytest.mark.parametrize("lock", ["optimizer._memo_lock", "optimizer.generator._turn"])
+    @pytest.mark.parametrize("lock", ["optimizer._memo_lock", "optimizer.rewriter.generator._turn"])
     def test_it_does_so_though_another_thread_held_a_lock(self, lock: str):
         script = f"""
             check()
@@ -134,7 +134,7 @@ class TestInTheChild:
             entered.clear()
 
             def hold():
-                with copies[0]._memo_lock, copies[1]._memo_lock, optimizer.generator._turn:
+                with copies[0]._memo_lock, copies[1]._memo_lock, optimizer.rewriter.generator._turn:
                     entered.set()
                     leave.wait(20)
 
@@ -206,12 +206,12 @@ class TestInTheParent:
         generator = ScriptedGenerator(lambda conversation: "Explain the tides in plain sentences.")
         optimizer = PromptOptimizer(CoalescingGenerator(generator))
         optimizer.optimize("Explain the tides.")
-        before = (optimizer._memo_lock, optimizer.generator._turn, optimizer._callers._pool)
+        before = (optimizer._memo_lock, optimizer.rewriter.generator._turn, optimizer._callers._pool)
         child = os.fork()
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-        assert (optimizer._memo_lock, optimizer.generator._turn, optimizer._callers._pool) == before
+        assert (optimizer._memo_lock, optimizer.rewriter.generator._turn, optimizer._callers._pool) == before
         optimizer.optimize("Explain the tides.")
         assert len(generator.calls) == 1
 

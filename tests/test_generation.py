@@ -6,8 +6,8 @@ import pytest
 
 from fipo_model import Completion, Message, Sampling
 from fipo_model.errors import InputError, PromptTooLongError
-from fipo_model.generation import generate_each
-from fipo_model.testing import ScriptedGenerator
+from fipo_model.generation import check_samples, complete_each, generate_each, score_each
+from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 
 def ask(text: str) -> list[Message]:
@@ -47,7 +47,7 @@ def test_settings_are_frozen_and_equal_by_value() -> None:
 def test_each_conversation_gets_its_completion_or_its_error_in_its_place() -> None:
     generator = ScriptedGenerator(echo, context_tokens=20)
     conversations = [ask(text) for text in ("a", "long " * 20, "b", "longer " * 30, "c")]
-    results = generate_each(generator, conversations, Sampling(max_new_tokens=5))
+    results = complete_each(generator, conversations, Sampling(max_new_tokens=5))
     said = [result.text if isinstance(result, Completion) else result.index for result in results]
     assert said == ["Re: a", 1, "Re: b", 3, "Re: c"]
     assert all(isinstance(results[place], PromptTooLongError) for place in (1, 3))
@@ -55,18 +55,47 @@ def test_each_conversation_gets_its_completion_or_its_error_in_its_place() -> No
 
 
 def test_nothing_to_ask_gives_nothing() -> None:
-    assert generate_each(ScriptedGenerator(echo), [], Sampling()) == []
+    assert complete_each(ScriptedGenerator(echo), [], Sampling()) == []
 
 
 def test_if_nothing_fits_every_place_has_its_error() -> None:
-    results = generate_each(ScriptedGenerator(echo, context_tokens=1), [ask("a"), ask("b")], Sampling())
+    results = complete_each(ScriptedGenerator(echo, context_tokens=1), [ask("a"), ask("b")], Sampling())
     assert [result.index for result in results] == [0, 1]
 
 
 def test_a_model_that_miscounts_is_found_out() -> None:
     class LosesOne(ScriptedGenerator):
-        def generate(self, conversations, sampling):
-            return super().generate(conversations, sampling)[1:]
+        def generate(self, conversations, sampling, *, samples=1):
+            return super().generate(conversations, sampling, samples=samples)[1:]
 
     with pytest.raises(ValueError, match="shorter"):
-        generate_each(LosesOne(echo), [ask("a"), ask("b")], Sampling())
+        complete_each(LosesOne(echo), [ask("a"), ask("b")], Sampling())
+
+
+def test_the_samples_of_a_conversation_come_together() -> None:
+    generator = ScriptedGenerator(echo, context_tokens=20)
+    asked = [ask("a"), ask("long " * 20), ask("a")]
+    first, too_long, second = generate_each(generator, asked, Sampling(max_new_tokens=9, temperature=1.0), samples=2)
+    assert [sample.text for sample in first] == ["Re: a (sample 0.0)", "Re: a (sample 0.1)"]
+    assert second == first
+    assert too_long.index == 1
+
+
+@pytest.mark.parametrize(
+    ("sampling", "samples", "complaint"),
+    [
+        (Sampling(), 2, "greedy decoding has one completion, not 2: give the sampling a temperature"),
+        (Sampling(temperature=1.0), 0, "samples must be at least 1, not 0"),
+    ],
+)
+def test_samples_that_decoding_cannot_give_are_refused(sampling: Sampling, samples: int, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        check_samples(sampling, samples)
+
+
+def test_each_pair_gets_its_figure_or_its_error_in_its_place() -> None:
+    scorer = ScriptedScorer(lambda conversation, response: -float(len(response)), context_tokens=9)
+    pairs = [(ask("a"), "yes"), (ask("long " * 9), "yes"), (ask("a"), "no")]
+    first, too_long, second = score_each(scorer, pairs)
+    assert (first, second, too_long.index) == (-3.0, -2.0, 1)
+    assert len(scorer.calls) == 1

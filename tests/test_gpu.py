@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fipo_model import Generator, PromptOptimizer, Sampling
+from fipo_model.generation import complete
 from fipo_model.testing import GeneratorContract
 
 pytestmark = pytest.mark.gpu
@@ -35,7 +36,7 @@ def test_the_default_weights_run_on_the_gpu_in_its_own_number_format(default_wei
     generator = TransformersGenerator.from_pretrained(default_weights)
     assert generator.model.device.type == "cuda"
     assert generator.model.dtype == (torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16)
-    assert generator.generate([[{"role": "user", "content": "Name a colour."}]], Sampling(max_new_tokens=8))[0].text
+    assert complete(generator, [[{"role": "user", "content": "Name a colour."}]], Sampling(max_new_tokens=8))[0].text
     assert len(PromptOptimizer(generator).optimize_batch([f"Tell me about {n} rivers." for n in range(64)])) == 64
 
 
@@ -44,12 +45,12 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tiny_model: Path) -> 
 
     generator = _load(tiny_model)
     asked = [[{"role": "user", "content": f"Name {n} colours."}] for n in range(64)]
-    expected = [c.text for c in generator.generate(asked, Sampling(max_new_tokens=8))]  # type: ignore[arg-type]
+    expected = [c.text for c in complete(generator, asked, Sampling(max_new_tokens=8))]  # type: ignore[arg-type]
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 24 * 2**20) / total)
     try:
-        found = [c.text for c in generator.generate(asked, Sampling(max_new_tokens=8))]  # type: ignore[arg-type]
+        found = [c.text for c in complete(generator, asked, Sampling(max_new_tokens=8))]  # type: ignore[arg-type]
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert found == expected

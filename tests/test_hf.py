@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fipo_model.errors import PromptTooLongError
-from fipo_model.generation import Sampling
+from fipo_model.generation import Sampling, complete
 from fipo_model.testing import GeneratorContract
 
 SYSTEM = "You rewrite prompts so that a language model answers them better. Keep every name and number."
@@ -120,11 +120,11 @@ def test_batches_say_what_transformers_says_to_each_conversation_alone(tiny_mode
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     greedy = Sampling(max_new_tokens=24)
     expected = decoded(tiny.tokenizer, plain_replies(model, tiny.tokenizer, [*MIXED, *MANY], 24))
-    assert texts(tiny.generate([*MIXED, *MANY], greedy)) == expected
+    assert texts(complete(tiny, [*MIXED, *MANY], greedy)) == expected
     # In pieces, after another prompt and alone, a different prefix is reused each time.
-    assert texts(tiny.generate(MIXED, greedy)) == expected[: len(MIXED)]
+    assert texts(complete(tiny, MIXED, greedy)) == expected[: len(MIXED)]
     tiny.generate([ask("Hello there.", system="Another beginning altogether, and a long one too.")] * 2, greedy)
-    assert [tiny.generate([c], greedy)[0].text for c in MIXED] == expected[: len(MIXED)]
+    assert [complete(tiny, [c], greedy)[0].text for c in MIXED] == expected[: len(MIXED)]
 
 
 @pytest.mark.real
@@ -134,7 +134,7 @@ def test_batches_of_the_default_weights_say_what_transformers_says_alone(default
     model = AutoModelForCausalLM.from_pretrained(default_weights, dtype=real.model.dtype)
     conversations = [ask("Tell me about dogs."), ask("Write a poem on the sea, please."), ask("What is 2 + 2?")]
     expected = decoded(real.tokenizer, plain_replies(model, real.tokenizer, conversations, 8))
-    assert texts(real.generate(conversations, Sampling(max_new_tokens=8))) == expected
+    assert texts(complete(real, conversations, Sampling(max_new_tokens=8))) == expected
 
 
 @pytest.mark.tiny
@@ -160,7 +160,7 @@ def test_models_with_other_kinds_of_cache_say_the_same_in_a_batch(tiny, architec
     ends = [replies[0][4], replies[1][9]]  # tokens that come early in some of the replies and late in others
     model.generation_config.eos_token_id = ends
     generator = wrap(model, tiny.tokenizer, architecture)
-    completions = generator.generate(MANY, Sampling(max_new_tokens=16))
+    completions = complete(generator, MANY, Sampling(max_new_tokens=16))
     assert len({completion.completion_tokens for completion in completions}) > 1
     assert texts(completions) == decoded(tiny.tokenizer, replies, ends)
 
@@ -168,7 +168,7 @@ def test_models_with_other_kinds_of_cache_say_the_same_in_a_batch(tiny, architec
 @pytest.mark.tiny
 def test_rows_that_are_done_are_not_computed_any_more(tiny):
     with forward_passes(tiny) as shapes:
-        completions = tiny.generate(MANY, Sampling(max_new_tokens=60))
+        completions = complete(tiny, MANY, Sampling(max_new_tokens=60))
     lengths = [completion.completion_tokens for completion in completions]
     assert sum(lengths) < 0.6 * len(lengths) * max(lengths)  # else there was nothing to save
     assert sum(rows for rows, tokens in shapes if tokens == 1) < 1.1 * sum(lengths)
@@ -202,9 +202,9 @@ def test_a_small_token_budget_changes_the_batches_and_nothing_else(tiny_model, t
     small = load(tiny_model, token_budget=200)
     for sampling in (Sampling(max_new_tokens=12), Sampling(max_new_tokens=12, temperature=0.9, seed=5)):
         with forward_passes(small) as shapes:
-            found = texts(small.generate(MIXED, sampling))
+            found = texts(complete(small, MIXED, sampling))
         assert max(rows for rows, _ in shapes) == 2
-        assert found == texts(tiny.generate(MIXED, sampling))
+        assert found == texts(complete(tiny, MIXED, sampling))
 
 
 @pytest.mark.tiny
@@ -221,11 +221,50 @@ def test_a_prompt_that_is_too_long_is_refused_before_anything_is_computed(tiny):
 @pytest.mark.tiny
 def test_a_prompt_that_just_fits_is_answered(tiny):
     long = [ask("word " * 400)]
-    tokens = tiny.generate(long, Sampling(max_new_tokens=1))[0].prompt_tokens
+    tokens = complete(tiny, long, Sampling(max_new_tokens=1))[0].prompt_tokens
     assert tokens > 400
     tiny.generate(long, Sampling(max_new_tokens=512 - tokens))
     with pytest.raises(PromptTooLongError):
         tiny.generate(long, Sampling(max_new_tokens=513 - tokens))
+
+
+@contextmanager
+def renderings(tokenizer, monkeypatch):
+    """Every conversation that the chat template was applied to inside."""
+    rendered, apply = [], tokenizer.apply_chat_template
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            tokenizer, "apply_chat_template", lambda *args, **kw: (rendered.append(args), apply(*args, **kw))[1]
+        )
+        yield rendered
+
+
+@pytest.mark.tiny
+def test_samples_of_a_prompt_share_its_encoding_and_its_tokens(tiny_model, monkeypatch):
+    generator, asked = load(tiny_model, token_budget=5000), [ask("Invent a word for a very small, quiet town.")]
+    with renderings(generator.tokenizer, monkeypatch) as rendered, forward_passes(generator) as shapes:
+        (samples,) = generator.generate(asked, Sampling(max_new_tokens=5, temperature=1.0), samples=12)
+    assert (len(samples), len(rendered)) == (12, 1)
+    length = samples[0].prompt_tokens
+    assert shapes[:2] == [(1, length - 1), (12, 1)]  # all but the last token once, then a row for each sample
+
+
+@pytest.mark.tiny
+def test_samples_come_with_their_prompt_however_the_batches_are_cut(tiny_model, tiny):
+    small, sampling = load(tiny_model, token_budget=200), Sampling(max_new_tokens=12, temperature=0.9, seed=5)
+    expected = [tiny.generate([conversation], sampling, samples=3)[0] for conversation in MIXED]
+    assert tiny.generate(MIXED, sampling, samples=3) == expected
+    assert small.generate(MIXED, sampling, samples=3) == expected
+    assert [samples[:1] for samples in expected] == tiny.generate(MIXED, sampling)
+
+
+@pytest.mark.tiny
+def test_equal_conversations_are_computed_once(tiny):
+    sampling = Sampling(max_new_tokens=6, temperature=1.0)
+    with forward_passes(tiny) as shapes:
+        found = tiny.generate([MIXED[0], MIXED[1], MIXED[0]], sampling, samples=2)
+    assert found[0] == found[2] != found[1]
+    assert max(rows for rows, _ in shapes) == 4
 
 
 _PIECES = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|im_", "end|>", "\U000f0000", "\U000f0001", "\n", "é"]
@@ -248,16 +287,17 @@ def test_generation_defaults_of_the_model_neither_disturb_nor_make_noise(tiny, a
     limits = {"max_length": 30, "min_new_tokens": 11, "use_cache": False, "max_time": 0.001}
     generator = load(altered(generation_config=sampling | limits))
     capfd.readouterr()
-    assert generator.generate(MANY, Sampling(max_new_tokens=30)) == tiny.generate(MANY, Sampling(max_new_tokens=30))
+    greedy = Sampling(max_new_tokens=30)
+    assert generator.generate(MANY, greedy) == tiny.generate(MANY, greedy)
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.tiny
 def test_every_end_token_of_the_model_ends_a_reply(tiny, altered):
-    said = tiny.generate([MANY[0]], Sampling(max_new_tokens=20))[0]
+    said = complete(tiny, [MANY[0]], Sampling(max_new_tokens=20))[0]
     ids = tiny.tokenizer.encode(said.text, add_special_tokens=False)
     generator = load(altered(generation_config={"eos_token_id": [2, ids[3]]}))
-    cut = generator.generate([MANY[0]], Sampling(max_new_tokens=20))[0]
+    cut = complete(generator, [MANY[0]], Sampling(max_new_tokens=20))[0]
     assert said.text.startswith(cut.text)
     assert (cut.is_truncated, cut.completion_tokens) == (False, ids.index(ids[3]) + 1)
 
@@ -265,7 +305,7 @@ def test_every_end_token_of_the_model_ends_a_reply(tiny, altered):
 @pytest.mark.tiny
 def test_a_model_without_an_end_token_goes_on_to_the_limit(tiny, altered):
     generator = load(altered(generation_config={"eos_token_id": None}, tokenizer_config={"eos_token": None}))
-    completions = generator.generate(MANY, Sampling(max_new_tokens=30))
+    completions = complete(generator, MANY, Sampling(max_new_tokens=30))
     assert all(completion.is_truncated and completion.completion_tokens == 30 for completion in completions)
 
 
@@ -294,11 +334,11 @@ def test_a_pickle_opens_in_another_process(tiny, tmp_path):
     script = (
         "import pickle, sys\n"
         "generator, conversations, sampling = pickle.load(open(sys.argv[1], 'rb'))\n"
-        "sys.stdout.buffer.write(generator.generate(conversations, sampling)[0].text.encode())\n"
+        "sys.stdout.buffer.write(generator.generate(conversations, sampling)[0][0].text.encode())\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "generator.pickle")]
     said = subprocess.run(command, capture_output=True, check=True).stdout.decode()
-    assert said == tiny.generate(MIXED[:1], Sampling(max_new_tokens=8))[0].text
+    assert said == complete(tiny, MIXED[:1], Sampling(max_new_tokens=8))[0].text
 
 
 @pytest.mark.tiny

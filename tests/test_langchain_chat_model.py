@@ -34,9 +34,9 @@ class Keeping(ScriptedGenerator):
         super().__init__(*args, **options)
         self.samplings: list[Sampling] = []
 
-    def generate(self, conversations: Any, sampling: Sampling) -> Any:
+    def generate(self, conversations: Any, sampling: Sampling, *, samples: int = 1) -> Any:
         self.samplings.append(sampling)
-        return super().generate(conversations, sampling)
+        return super().generate(conversations, sampling, samples=samples)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.generation import Sampling
 from fipo_model.judge import Comparison
+from fipo_model.testing import ScorerContract
 from fipo_model.types import OptimizationRequest
 
 GOLDEN = "A small, quiet town."
@@ -50,6 +51,23 @@ def judge(*models, **options):
 @pytest.fixture(scope="module")
 def tiny(tiny_model):
     return load(tiny_model)
+
+
+@pytest.mark.tiny
+class TestContract(ScorerContract):
+    oversized_words = 600
+
+    @pytest.fixture(autouse=True)
+    def _scorer(self, exact):
+        from fipo_model.backends.likelihood import ResponseLikelihood
+
+        self.scorer = ResponseLikelihood(exact)
+
+    def make(self):
+        return self.scorer
+
+    def test_it_goes_by_the_name_of_its_model(self):
+        assert self.scorer.name == "exact"
 
 
 @pytest.fixture(scope="module")
@@ -202,12 +220,6 @@ def test_what_does_not_fit_is_named_and_never_cut(exact):
     assert (caught.value.index, caught.value.limit) == (1, 512)
     assert caught.value.tokens == len(prompt) + len(response)
 
-    from fipo_model.backends.likelihood import ResponseLikelihood
-
-    first, second, third = ResponseLikelihood(exact).log_likelihoods_each(pairs)
-    assert isinstance(second, PromptTooLongError)
-    assert second.index == 1
-    assert [first, third] == pytest.approx(measure(exact, [PAIRS[0], PAIRS[1]]), abs=1e-5)
     # To the last token, it fits.
     fitting = len(response) - (caught.value.tokens - 512)
     assert measure(exact, [pairs[1]], max_response_tokens=fitting)[0] < 0

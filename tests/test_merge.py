@@ -170,8 +170,8 @@ def test_a_template_in_a_file_of_its_own_comes_along(tiny_model, damaged, tmp_pa
     (damaged / "fipo.json").write_text(json.dumps({"template": "mine.json", "base_model": str(tiny_model)}))
     merge(damaged, tmp_path / "merged")
     optimizer = PromptOptimizer.from_pretrained(tmp_path / "merged")
-    assert optimizer.template == PromptOptimizer.from_pretrained(damaged).template
-    assert optimizer.template.name == "mine"
+    assert optimizer.rewriter.template == PromptOptimizer.from_pretrained(damaged).template
+    assert optimizer.rewriter.template.name == "mine"
 
 
 @pytest.mark.tiny

@@ -14,12 +14,16 @@ import pytest
 
 from fipo_model.backends.openai import OpenAIGenerator
 from fipo_model.errors import InputError, PromptTooLongError, ServerError
-from fipo_model.generation import Sampling
+from fipo_model.generation import Sampling, complete
 from fipo_model.testing import GeneratorContract
 
 
 def ask(text):
     return [{"role": "user", "content": text}]
+
+
+def numbered(count):
+    return [ask(f"Name {number} rivers.") for number in range(count)]
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +129,7 @@ def test_a_request_says_what_was_asked_and_nothing_else_goes_out(monkeypatch):
     sampling = Sampling(max_new_tokens=7, temperature=0.5, top_p=0.9, seed=11)
     with serving(lambda _request, _number: completion()) as (address, requests):
         generator = OpenAIGenerator(address, name="m")
-        found = generator.generate([[{"role": "system", "content": "Be brief."}, *ask("Hi.")]] * 2, sampling)
+        (found,) = generator.generate([[{"role": "system", "content": "Be brief."}, *ask("Hi.")]], sampling, samples=2)
     assert [(c.text, c.is_truncated, c.prompt_tokens, c.completion_tokens) for c in found] == [
         ("Done.", False, 3, 2)
     ] * 2
@@ -149,13 +153,29 @@ def test_a_request_says_what_was_asked_and_nothing_else_goes_out(monkeypatch):
     )
 
 
+def test_a_samples_seed_follows_from_its_number_and_equal_conversations_are_asked_once():
+    def said(request, number):
+        time.sleep(0.01 * (8 - number))
+        return completion(f"{request['messages'][0]['content']} {request['seed']}")
+
+    sampling = Sampling(temperature=1.0, seed=3)
+    with serving(said) as (address, requests):
+        generator = OpenAIGenerator(address, name="m")
+        found = generator.generate([ask("a"), ask("b"), ask("a")], sampling, samples=3)
+        first = generator.generate([ask("b")], sampling)
+    assert len(requests) == 6 + 1
+    assert found[0] == found[2]
+    assert [c.text for c in found[1]] == ["b 3", "b 1000006", "b 2000009"]
+    assert first == [found[1][:1]]
+
+
 def test_the_order_is_kept_however_late_an_answer_comes():
     def answer(request, number):
         time.sleep(0.01 * (8 - number))
         return completion(request["messages"][0]["content"])
 
     with serving(answer) as (address, _):
-        found = OpenAIGenerator(address, name="m").generate([ask(str(i)) for i in range(8)], Sampling())
+        found = complete(OpenAIGenerator(address, name="m"), [ask(str(i)) for i in range(8)], Sampling())
     assert [c.text for c in found] == [str(i) for i in range(8)]
 
 
@@ -174,7 +194,7 @@ def test_no_more_requests_are_under_way_than_allowed_over_all_threads():
 
     with serving(answer) as (address, requests):
         generator = OpenAIGenerator(address, name="m", concurrency=3)
-        work = [threading.Thread(target=generator.generate, args=([ask("Hi.")] * 8, Sampling())) for _ in range(2)]
+        work = [threading.Thread(target=generator.generate, args=(numbered(8), Sampling())) for _ in range(2)]
         for thread in work:
             thread.start()
         for thread in work:
@@ -184,7 +204,7 @@ def test_no_more_requests_are_under_way_than_allowed_over_all_threads():
 
 def test_what_passes_is_tried_again():
     with serving(lambda _r, number: (error("busy"), 500) if number < 3 else completion("At last.")) as (address, _):
-        assert OpenAIGenerator(address, name="m").generate([ask("Hi.")], Sampling())[0].text == "At last."
+        assert complete(OpenAIGenerator(address, name="m"), [ask("Hi.")], Sampling())[0].text == "At last."
 
 
 def test_after_a_failure_nothing_more_is_sent():
@@ -193,7 +213,7 @@ def test_after_a_failure_nothing_more_is_sent():
         sent,
     ):
         with pytest.raises(ServerError):
-            OpenAIGenerator(address, name="m", concurrency=2).generate([ask("Hi.")] * 50, Sampling())
+            OpenAIGenerator(address, name="m", concurrency=2).generate(numbered(50), Sampling())
         assert len(sent) < 6
 
 
@@ -269,20 +289,20 @@ def test_a_prompt_the_server_finds_too_long_is_named_by_its_place(message, numbe
         return completion() if len(request["messages"][0]["content"]) < 99 else (error(message), 400)
 
     with serving(answer) as (address, _), pytest.raises(PromptTooLongError) as caught:
-        OpenAIGenerator(address, name="m").generate([ask("Hi."), ask("Hi."), ask("long" * 99)], Sampling())
+        OpenAIGenerator(address, name="m").generate([ask("Hi."), ask("Ho."), ask("long" * 99)], Sampling())
     assert (caught.value.index, caught.value.tokens, caught.value.limit) == (2, *numbers)
 
 
 def test_a_completion_without_counts_or_with_nothing_said_is_one():
     with serving(lambda _request, _number: completion(None, usage=None)) as (address, _):
-        found = OpenAIGenerator(address, name="m").generate([ask("Hi.")], Sampling())[0]
+        found = complete(OpenAIGenerator(address, name="m"), [ask("Hi.")], Sampling())[0]
     assert (found.text, found.prompt_tokens, found.completion_tokens) == ("", 0, 0)
 
 
 def test_half_a_surrogate_pair_in_a_completion_becomes_a_question_mark():
     # JSON can hold one, but neither a file nor a terminal takes it: it ended the job that was to write it.
     with serving(lambda _request, _number: completion("Done \ud83d. \ud83d\ude00")) as (address, _):
-        assert OpenAIGenerator(address, name="m").generate([ask("Hi.")], Sampling())[0].text == "Done ?. \U0001f600"
+        assert complete(OpenAIGenerator(address, name="m"), [ask("Hi.")], Sampling())[0].text == "Done ?. \U0001f600"
 
 
 def test_a_copy_is_the_same_generator_and_a_pickle_has_the_same_settings():

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import copy
+import itertools
 import pickle
 import sys
 import threading
@@ -43,18 +44,22 @@ def saying(reply: str, **options) -> PromptOptimizer:
 
 
 class Samples(ScriptedGenerator):
-    """Gives the replies in turn, and records how it was asked to decode."""
+    """Gives the replies in turn, and records how it was asked to decode and how often."""
 
     def __init__(self, *replies: str) -> None:
         super().__init__(improve)
         self.replies = replies
         self.samplings: list[Sampling] = []
+        self.samples: list[int] = []
 
-    def generate(self, conversations, sampling):
+    def generate(self, conversations, sampling, *, samples=1):
         self.samplings.append(sampling)
+        self.samples.append(samples)
         done = super().generate(conversations, replace(sampling, temperature=0.0))
-        turns = (self.replies[place % len(self.replies)] for place in range(len(done))) if self.replies else None
-        return done if turns is None else [replace(reply, text=next(turns)) for reply in done]
+        if not self.replies:
+            return [own * samples for own in done]
+        texts = itertools.islice(itertools.cycle(self.replies), samples)
+        return [[replace(own[0], text=text) for text in texts] for own in done]
 
 
 def judge_by(score) -> LLMJudge:
@@ -81,7 +86,7 @@ def test_a_prompt_comes_back_rewritten() -> None:
     assert result.request == OptimizationRequest("Name a colour.")
     assert (result.model, result.template) == ("scripted", "fipo-1")
     assert [(c.text, c.outcome) for c in result.candidates] == [(result.text, "optimized")]
-    assert made.generator.batch_sizes == [1]
+    assert made.rewriter.generator.batch_sizes == [1]
 
 
 def test_a_single_rewrite_is_decoded_greedily_with_room_for_its_word_limit() -> None:
@@ -181,7 +186,8 @@ def test_all_candidates_of_all_prompts_are_sampled_in_one_batch() -> None:
     generator = Samples()
     made = PromptOptimizer(generator, candidates=3, judge=judge_by(len), seed=4)
     made.optimize_batch(["Name a colour.", "Name a fruit."])
-    assert [naive_prompt(c) for c in generator.calls[0]] == ["Name a colour."] * 3 + ["Name a fruit."] * 3
+    assert [naive_prompt(c) for c in generator.calls[0]] == ["Name a colour.", "Name a fruit."]
+    assert generator.samples == [3]
     assert generator.samplings == [Sampling(max_new_tokens=136, temperature=0.8, top_p=0.95, seed=4)]
 
 
@@ -265,7 +271,7 @@ def test_a_prompt_that_comes_again_costs_nothing() -> None:
     first = made.optimize("Name a colour.")
     assert made.optimize("Name a colour.") == first
     assert made.optimize_batch(["Name a colour.", OptimizationRequest("Name a colour.")]) == [first, first]
-    assert made.generator.batch_sizes == [1]
+    assert made.rewriter.generator.batch_sizes == [1]
     assert made.judge.generator.batch_sizes == [2]
 
 
@@ -273,7 +279,7 @@ def test_only_the_new_prompts_of_a_batch_are_asked() -> None:
     made = improving()
     made.optimize("Name a colour.")
     results = made.optimize_batch(["Name a fruit.", "Name a colour.", "Name a town."])
-    assert made.generator.batch_sizes == [1, 2]
+    assert made.rewriter.generator.batch_sizes == [1, 2]
     assert [r.request.instruction for r in results] == ["Name a fruit.", "Name a colour.", "Name a town."]
 
 
@@ -282,7 +288,7 @@ def test_a_request_that_differs_in_anything_is_asked_anew() -> None:
     made.optimize("Name a colour.")
     made.optimize(OptimizationRequest("Name a colour.", context="Paint."))
     made.optimize(OptimizationRequest("Name a colour.", max_words=50))
-    assert made.generator.batch_sizes == [1, 1, 1]
+    assert made.rewriter.generator.batch_sizes == [1, 1, 1]
 
 
 def test_the_memo_is_bounded_and_forgets_what_was_not_asked_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,9 +298,9 @@ def test_the_memo_is_bounded_and_forgets_what_was_not_asked_for_longest(monkeypa
     made.optimize("Name a colour.")
     made.optimize("Name a town.")  # takes the place of the fruit
     made.optimize_batch(["Name a colour.", "Name a town."])
-    assert made.generator.batch_sizes == [2, 1]
+    assert made.rewriter.generator.batch_sizes == [2, 1]
     made.optimize("Name a fruit.")
-    assert made.generator.batch_sizes == [2, 1, 1]
+    assert made.rewriter.generator.batch_sizes == [2, 1, 1]
     assert len(made._memo) == 2
 
 
@@ -308,7 +314,7 @@ def test_samples_are_not_remembered() -> None:
     made = improving(candidates=2, judge=judge_by(len))
     made.optimize("Name a colour.")
     made.optimize("Name a colour.")
-    assert made.generator.batch_sizes == [2, 2]
+    assert made.rewriter.generator.batch_sizes == [1, 1]
 
 
 def test_a_failure_of_the_model_is_raised_and_not_remembered() -> None:
@@ -331,7 +337,7 @@ def test_a_failure_of_the_model_is_raised_and_not_remembered() -> None:
 def test_no_prompts_cost_no_call() -> None:
     made = improving()
     assert made.optimize_batch([]) == []
-    assert made.generator.calls == []
+    assert made.rewriter.generator.calls == []
 
 
 def test_one_result_for_each_in_order_and_duplicates_cost_one() -> None:
@@ -339,7 +345,7 @@ def test_one_result_for_each_in_order_and_duplicates_cost_one() -> None:
     prompts = ["Name a colour.", "Name a fruit.", OptimizationRequest("Name a colour."), "Name a fruit."]
     results = made.optimize_batch(prompts)
     assert [r.text for r in results] == [f"Name a {thing}. {MORE}" for thing in ("colour", "fruit", "colour", "fruit")]
-    assert made.generator.batch_sizes == [2]
+    assert made.rewriter.generator.batch_sizes == [2]
 
 
 def test_each_length_class_is_one_call_and_the_order_stays() -> None:
@@ -368,7 +374,7 @@ def test_a_batch_needs_a_list_of_prompts() -> None:
     for call in (made.optimize_batch, made.optimize_each):
         with pytest.raises(InputError, match="a list of prompts; for a single one there is optimize"):
             call("Name a colour.")
-    assert made.generator.calls == []
+    assert made.rewriter.generator.calls == []
 
 
 TOO_LONG = "Name " + "very " * 25 + "many colours."
@@ -416,13 +422,13 @@ class NeedsTheLoop(ScriptedGenerator):
         self.loop = loop
         self.stood_still = False
 
-    def generate(self, conversations, sampling):
+    def generate(self, conversations, sampling, *, samples=1):
         came_round = threading.Event()
         self.loop.call_soon_threadsafe(came_round.set)
         self.stood_still = self.stood_still or not came_round.wait(timeout=PATIENCE)
         if self.stood_still:
             raise ModelError("the event loop stood still while the model was at work")
-        return super().generate(conversations, sampling)
+        return super().generate(conversations, sampling, samples=samples)
 
 
 async def test_concurrent_calls_share_batches_and_leave_the_event_loop_alone() -> None:
@@ -446,7 +452,7 @@ async def test_aoptimize_batch_is_optimize_batch() -> None:
     made = improving()
     prompts = ["Name a colour.", OptimizationRequest("Name a fruit.")]
     assert await made.aoptimize_batch(prompts) == made.optimize_batch(prompts)
-    assert made.generator.batch_sizes == [2]
+    assert made.rewriter.generator.batch_sizes == [2]
 
 
 async def test_aoptimize_each_is_optimize_each() -> None:
@@ -468,10 +474,11 @@ async def test_a_copy_or_pickle_of_a_used_optimizer_works_and_remembers_nothing(
     expected = await made.aoptimize("Name a colour.")
     for twin in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), copy.copy(made)):
         assert not twin._memo
-        assert (twin.seed, twin.candidates, twin.template, twin.settings) == (3, 1, made.template, made.settings)
+        assert twin.rewriter.seed == 3
+        assert (twin.rewriter.template, twin.rewriter.settings) == (made.rewriter.template, made.rewriter.settings)
         assert await twin.aoptimize("Name a colour.") == expected
         assert twin.optimize("Name a fruit.").request.instruction == "Name a fruit."
-    assert copy.deepcopy(made).generator is generator
+    assert copy.deepcopy(made).rewriter.generator is generator
     assert len(made._memo) == 1
 
 

@@ -8,22 +8,14 @@ import pytest
 from fipo_model.data.ranking import Ranked, added_reference, rank, repeated, sampled
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError, PromptTooLongError
-from fipo_model.judge import Verdict
-from fipo_model.optimizer import PromptOptimizer
+from fipo_model.rewriter import Rewriter
 from fipo_model.templates import FIPO_2
 from fipo_model.testing import ScriptedGenerator
 
 
-class Undecided:
-    def prefer(self, comparisons):
-        return [Verdict(winner="tie", reason="") for _ in comparisons]
-
-
-def optimizer(replies, candidates=3):
+def rewriter(replies, candidates=3):
     """Samples that end in "(sample 0.N)" as ScriptedGenerator makes them."""
-    return PromptOptimizer(
-        ScriptedGenerator(lambda conversation: replies), template=FIPO_2, judge=Undecided(), candidates=candidates
-    )
+    return Rewriter(ScriptedGenerator(lambda conversation: replies), template=FIPO_2, samples=candidates)
 
 
 def measure(prompts):
@@ -38,14 +30,14 @@ RECORDS = [
 
 
 def test_rewrites_come_from_the_best_to_the_worst_with_what_they_gain():
-    first, second = rank(RECORDS, [sampled(optimizer("Explain it with examples."))], [measure])
+    first, second = rank(RECORDS, [sampled(rewriter("Explain it with examples."))], [measure])
     assert first.record is RECORDS[0]
     assert [gain for _, gain in second.gains] == [2.0, 1.0, 0.0]
     assert second.gains[0][0] == "Explain snow.\n\nExplain it with examples. (sample 0.2)"
 
 
 def test_of_several_test_models_the_least_gain_counts():
-    (ranked, _) = rank(RECORDS, [sampled(optimizer("Explain it."))], [measure, lambda p: [-v for v in measure(p)]])
+    (ranked, _) = rank(RECORDS, [sampled(rewriter("Explain it."))], [measure, lambda p: [-v for v in measure(p)]])
     assert [gain for _, gain in ranked.gains] == [0.0, -1.0, -2.0]
 
 
@@ -56,7 +48,7 @@ def test_a_measure_is_asked_once_for_a_batch_and_sees_what_the_request_is():
         asked.append(prompts)
         return [0.0] * len(prompts)
 
-    list(rank(RECORDS, [sampled(optimizer("Explain it.")), repeated], [noting]))
+    list(rank(RECORDS, [sampled(rewriter("Explain it.")), repeated], [noting]))
     assert len(asked) == 1
     assert {(request.golden_response, request.context) for request, _ in asked[0]} == {
         ("Water falls.", None),
@@ -73,7 +65,7 @@ def test_records_that_cannot_be_ranked_come_with_their_error():
             for request, _ in prompts
         ]
 
-    found = list(rank(records, [sampled(optimizer("Explain it."))], [too_long]))
+    found = list(rank(records, [sampled(rewriter("Explain it."))], [too_long]))
     assert [isinstance(item, Ranked) for item in found] == [False, False, True]
     assert "golden response" in str(found[0][1])
     assert isinstance(found[1][1], PromptTooLongError)
@@ -126,6 +118,6 @@ def test_a_failing_optimizer_is_an_error_in_its_place():
     generator = ScriptedGenerator(lambda conversation: "Explain it.", context_tokens=200)
     short = Record(id="s", instruction="Explain rain.", golden_response="x")
     long = Record(id="l", instruction="Explain " + "rain " * 60, golden_response="x")
-    found = list(rank([long, short], [sampled(PromptOptimizer(generator, template=FIPO_2))], [measure]))
+    found = list(rank([long, short], [sampled(Rewriter(generator, template=FIPO_2))], [measure]))
     assert isinstance(found[0][1], InputError)
     assert isinstance(found[1], Ranked)

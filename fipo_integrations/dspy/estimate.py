@@ -56,7 +56,9 @@ def estimate(
         metric_calls = _metric_calls(settings, len(usable), len(trainset), len(devset))
     runs = metric_calls + traced
     predictors = all_predictors(copied(student))
-    replies = requests_needed(settings.candidates) if devset is not None else optimizer.candidates if optimizer else 1
+    replies = 1 if optimizer is None else optimizer.rewriter.samples
+    if devset is not None:
+        replies = requests_needed(settings.candidates)
     judged = devset is None and optimizer is not None and optimizer.judge is not None
     return Estimate(
         metric_calls=metric_calls,
@@ -85,7 +87,7 @@ def _tokens_per_run(predictors: Sequence[Any], examples: Sequence[dspy.Example])
 
 
 def _tokens_per_rewrite(target: Target, optimizer: PromptOptimizer | None) -> int:
-    template = FIPO_1 if optimizer is None else optimizer.template
+    template = FIPO_1 if optimizer is None else optimizer.rewriter.template
     try:
         request = target.request()
     except InputError:  # it will not be sent

@@ -13,11 +13,11 @@ from fipo_integrations.dspy import report
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.journal import Journal
+from fipo_integrations.dspy.journal import Journal, opened_journal
 from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
-from fipo_integrations.dspy.rewriting import Rewriter, decide
+from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
 from fipo_integrations.dspy.search import Search, SearchSettings, drawn
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
@@ -62,7 +62,7 @@ class FIPO(Teleprompter):
         display_progress: bool = False,
     ) -> None:
         """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
-        metric those that propose more than one thing (`fipo_model.weights.PROPOSER_ADAPTER`).
+        metric those that propose more than one thing (`fipo_model.models.registry.DEFAULT.adapters["proposing"]`).
 
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
         as `program.named_predictors()` does; by default all of them.
@@ -81,13 +81,13 @@ class FIPO(Teleprompter):
         self.num_threads = num_threads
         self.display_progress = display_progress
         self.callbacks: list[Any] = []
-        self._rewriter = Rewriter(optimizer, is_proposing=metric is not None)
+        self._optimizer = LazyOptimizer(optimizer, is_proposing=metric is not None)
 
     def get_params(self) -> dict[str, Any]:
         """The constructor's arguments as data for a log, with names for the model and the metric."""
         directory = self.search.log_dir
         return {
-            "optimizer": None if self.optimizer is None else self.optimizer.generator.name,
+            "optimizer": None if self.optimizer is None else self.optimizer.rewriter.name,
             "metric": None if self.metric is None else metric_name(self.metric),
             "search": {**asdict(self.search), "log_dir": None if directory is None else str(directory)},
             "predictors": self.predictors,
@@ -139,7 +139,7 @@ class FIPO(Teleprompter):
         """
         chosen, examples = targets(student, self.predictors), _checked(trainset, "trainset")
         devset = None if self.metric is None else self._devset(examples, _checked(valset, "valset"))
-        optimizer = self._rewriter.loaded
+        optimizer = self._optimizer.loaded
         found = estimate(student, chosen, self.search, optimizer=optimizer, trainset=examples, devset=devset)
         if seconds_per_run is None:
             return found
@@ -166,8 +166,8 @@ class FIPO(Teleprompter):
         """Without a metric: one batch, and the optimizer decides."""
         usable = [target for target in chosen if isinstance(target, Target)]
         seen = self._responses(student, trainset) if usable else {}
-        found = decide(self._rewriter.ready(), usable, seen) if usable else {}
-        decided = report.report_decided(self._rewriter.name, chosen, found)
+        found = decide(self._optimizer.ready(), usable, seen) if usable else {}
+        decided = report.report_decided(self._optimizer.name, chosen, found)
         compiled = with_texts(student, {row.name: row.text for row in decided.predictors})
         return self._finished(compiled, decided)
 
@@ -193,7 +193,20 @@ class FIPO(Teleprompter):
         """With a metric: candidates, compared with the student."""
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
-        journal = Journal(self.search.log_dir, self._settings(program, metric, examples))
+        with opened_journal(self.search.log_dir, self._settings(program, metric, examples)) as journal:
+            return self._compile_with(program, chosen, journal, metric=metric, trainset=trainset, devset=devset)
+
+    def _compile_with(
+        self,
+        program: dspy.Module,
+        chosen: Sequence[Target | Protected],
+        journal: Journal,
+        *,
+        metric: Metric,
+        trainset: list[dspy.Example],
+        devset: list[dspy.Example],
+    ) -> dspy.Module:
+        """The best of the student and its candidates, with what the journal already has."""
         variants = Variants(
             program,
             devset,
@@ -209,7 +222,7 @@ class FIPO(Teleprompter):
             variants=variants,
             metric=metric,
             journal=journal,
-            rewriter=self._rewriter,
+            optimizer=self._optimizer,
             settings=self.search,
             num_threads=self.num_threads,
         )
@@ -225,13 +238,14 @@ class FIPO(Teleprompter):
 
         A rewriter that is not loaded yet is known by its default alone.
         """
-        optimizer, search = self.optimizer, self.search
+        search = self.search
+        rewriter = None if self.optimizer is None else self.optimizer.rewriter
         return {
             **identity(program),
             **{name: digest([[one, sorted(one.inputs().keys())] for one in own]) for name, own in examples.items()},
             "metric": metric.name,
             "predictors": self.predictors,
-            "rewriter": None if optimizer is None else f"{optimizer.generator.name} with {optimizer.template.name}",
+            "rewriter": None if rewriter is None else f"{rewriter.name} with {rewriter.template.name}",
             "candidates": search.candidates,
             "minibatch_size": search.minibatch_size,
             "metric_threshold": search.metric_threshold,

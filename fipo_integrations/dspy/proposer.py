@@ -10,7 +10,7 @@ import dspy
 
 from fipo_integrations.dspy.instructions import Target, has_unknown_protocol, targets
 from fipo_integrations.dspy.responses import Responses, as_text
-from fipo_integrations.dspy.rewriting import Rewriter, propose
+from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_model import PromptOptimizer
 
 _COUNTING = threading.Lock()  # one for all, because what holds a lock could not be copied
@@ -53,8 +53,8 @@ class FIPOProposer:
         golden: Callable[[Record], str | None] = quoted_answer,
         seed: int = 0,
     ) -> None:
-        """Without `optimizer`, the first call loads FIPO's own weights for proposing (`PROPOSER_ADAPTER`)."""
-        self._rewriter = Rewriter(optimizer, is_proposing=True)
+        """Without `optimizer`, the first call loads FIPO's own weights for proposing (`fipo_model/adapters`)."""
+        self._optimizer = LazyOptimizer(optimizer, is_proposing=True)
         self._known = {} if program is None else {target.name: target for target in targets(program)}
         self._has_program = program is not None
         self._golden = golden
@@ -80,7 +80,7 @@ class FIPOProposer:
                 seen[name] = Responses(silver=_text(record.get("Generated Outputs")), golden=self._golden(record))
         if usable:
             seed = random.Random(f"{self._seed} {number}").getrandbits(31)
-            found = propose(self._rewriter.ready(), usable, [seen], candidates=_CANDIDATES, seed=seed)
+            found = propose(self._optimizer.ready().rewriter, usable, [seen], candidates=_CANDIDATES, seed=seed)
             texts |= {target.name: _best(target, found[target.name]) for target in usable}
         return texts
 

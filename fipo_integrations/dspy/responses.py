@@ -50,11 +50,11 @@ def traced_runs(
     def run(example: dspy.Example) -> Run:
         with dspy.context(trace=[]):
             prediction = program(**example.inputs())
-            steps = [
-                (name, {field: str(value) for field, value in outputs.items()})
-                for predictor, _, outputs in settings.trace
-                if (name := name_of(predictor)) is not None
-            ]
+            steps = []
+            for predictor, _, outputs in settings.trace:
+                name = name_of(predictor)
+                if name is not None:
+                    steps.append((name, {field: str(value) for field, value in outputs.items()}))
         return Run(score=None if score is None else score(example, prediction), steps=steps)
 
     # A time limit would run the slow ones twice.

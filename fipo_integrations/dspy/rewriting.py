@@ -1,12 +1,14 @@
-"""Asking the rewriter, which is loaded when first needed; its rewrites of one instruction differ by what it sees."""
+"""Asks the rewriter, which is loaded when first needed; its rewrites of one instruction differ by what it sees."""
 
 import math
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fipo_integrations.dspy.instructions import Target
 from fipo_integrations.dspy.responses import Responses
-from fipo_model import Candidate, LLMJudge, OptimizationRequest, PromptOptimizer
+from fipo_model import OptimizationRequest, PromptOptimizer, Proposal, Rewriter
 from fipo_model.errors import InputError
 
 _LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
@@ -15,7 +17,7 @@ _SAMPLES = 4
 _USED = 2
 
 
-class Rewriter:
+class LazyOptimizer:
     """The optimizer that was given, or FIPO's own weights from the first time they are needed.
 
     Where somebody else decides (`is_proposing`) these are the weights that propose many things, else the default ones,
@@ -29,7 +31,7 @@ class Rewriter:
     @property
     def name(self) -> str | None:
         """The name of its model; None while there is none."""
-        return None if self._optimizer is None else self._optimizer.generator.name
+        return None if self._optimizer is None else self._optimizer.rewriter.name
 
     @property
     def loaded(self) -> PromptOptimizer | None:
@@ -40,10 +42,8 @@ class Rewriter:
         """The optimizer, loaded now if it was not before."""
         with _LOADING:
             if self._optimizer is None:
-                from fipo_model.weights import PROPOSER_ADAPTER  # needs packages a given optimizer may do without
-
-                own = PROPOSER_ADAPTER if self._is_proposing else None
-                self._optimizer = PromptOptimizer.from_pretrained(own)
+                own = Rewriter.from_pretrained(role="proposing" if self._is_proposing else "rewriting")
+                self._optimizer = PromptOptimizer.from_rewriter(own)
             return self._optimizer
 
 
@@ -77,7 +77,7 @@ def decide(
 
 
 def propose(
-    optimizer: PromptOptimizer,
+    rewriter: Rewriter,
     targets: Sequence[Target],
     seen: Sequence[Mapping[str, Responses]],
     *,
@@ -90,20 +90,40 @@ def propose(
     beside the instruction varies: the responses on one of the examples of `seen` after another.
     """
     found, requests = _requests([(target, Responses()) for target in targets])
-    greedy = sampler(optimizer, candidates=1, seed=seed).propose_each([request for _, request in requests])
-    varied = []
+    greedy = replace(rewriter, samples=1, seed=seed).propose([request for _, request in requests])
+    usable = []
     for (target, _), proposal in zip(requests, greedy, strict=True):
         found[target.name] = _rows(target, [proposal])
         if not isinstance(proposal, InputError):
-            variants = [one[target.name] for one in seen if target.name in one] or [Responses()]
-            varied += [(target, variants[i % len(variants)]) for i in range(examples_needed(candidates))]
-    _, asked = _requests(varied)
-    if asked:
-        sampled = sampler(optimizer, candidates=_SAMPLES, seed=seed).propose_each([request for _, request in asked])
-        for target in targets:
-            own = [proposal for (one, _), proposal in zip(asked, sampled, strict=True) if one is target]
-            found[target.name] = _distinct([*found[target.name], *_rows(target, own)], accepted=candidates)
+            usable.append(target)
+    if (needed := examples_needed(candidates)) > 0:
+        sampled = _sample(replace(rewriter, seed=seed), usable, seen, needed)
+        for target in usable:
+            rows = [*found[target.name], *_rows(target, sampled[target.name])]
+            found[target.name] = _distinct(rows, accepted=candidates)
     return found
+
+
+def _sample(
+    rewriter: Rewriter, targets: Sequence[Target], seen: Sequence[Mapping[str, Responses]], needed: int
+) -> dict[str, list[Proposal]]:
+    """Samples of each target from what was seen of it on so many examples, by its name.
+
+    One that was seen on fewer gets as many more from each of these as make up for it.
+    """
+    wanted: defaultdict[int, list[tuple[Target, Responses]]] = defaultdict(list)
+    for target in targets:
+        variants = [one[target.name] for one in seen if target.name in one] or [Responses()]
+        variants = list(dict.fromkeys(variants))[:needed]
+        samples = _SAMPLES * needed // len(variants)
+        wanted[samples] += [(target, variant) for variant in variants]
+    sampled: dict[str, list[Proposal]] = {target.name: [] for target in targets}
+    for samples, group in wanted.items():
+        _, asked = _requests(group)
+        proposals = replace(rewriter, samples=samples).propose([request for _, request in asked])
+        for (target, _), proposal in zip(asked, proposals, strict=True):
+            sampled[target.name].append(proposal)
+    return sampled
 
 
 def _distinct(rows: Sequence[dict[str, str]], *, accepted: int) -> list[dict[str, str]]:
@@ -112,20 +132,6 @@ def _distinct(rows: Sequence[dict[str, str]], *, accepted: int) -> list[dict[str
     kept = [row for row in rows if once.get(row["text"]) is row]
     passed = [row for row in kept if row["outcome"] == "optimized"][:accepted]
     return [row for row in kept if row["outcome"] != "optimized" or row in passed]
-
-
-def sampler(optimizer: PromptOptimizer, *, candidates: int, seed: int) -> PromptOptimizer:
-    """The same rewriter with another number of candidates and another seed."""
-    # Several candidates need a judge, who is never asked: propose_each leaves the decision to the caller.
-    judge = optimizer.judge or LLMJudge(optimizer.generator, template=optimizer.template)
-    return PromptOptimizer(
-        optimizer.generator,
-        template=optimizer.template,
-        judge=judge,
-        settings=optimizer.settings,
-        candidates=candidates,
-        seed=seed,
-    )
 
 
 def _requests(
@@ -141,7 +147,7 @@ def _requests(
     return unusable, requests
 
 
-def _rows(target: Target, proposals: Sequence[tuple[Candidate, ...] | InputError]) -> list[dict[str, str]]:
+def _rows(target: Target, proposals: Sequence[Proposal]) -> list[dict[str, str]]:
     """The candidates as plain data, the first of each proposal before the second of any."""
     rows: list[tuple[int, dict[str, str]]] = []
     for proposal in proposals:

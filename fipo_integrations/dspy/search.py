@@ -17,7 +17,7 @@ from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.journal import Journal
 from fipo_integrations.dspy.programs import copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
-from fipo_integrations.dspy.rewriting import Rewriter, examples_needed, propose
+from fipo_integrations.dspy.rewriting import LazyOptimizer, examples_needed, propose
 from fipo_integrations.dspy.selection import Limit, Score, Scoreboard, beats, chance, mean, select
 from fipo_model.errors import InputError
 
@@ -74,7 +74,7 @@ class Search:
     metric: Metric
     variants: Variants
     journal: Journal
-    rewriter: Rewriter
+    optimizer: LazyOptimizer
     settings: SearchSettings
     num_threads: int | None
     proposals: dict[str, list[dict[str, str]]] = field(default_factory=dict, init=False)
@@ -131,10 +131,14 @@ class Search:
             calls = self.board.calls
             seen = self._responses()
             found = propose(
-                self.rewriter.ready(), targets, seen, candidates=self.settings.candidates, seed=self.settings.seed
+                self.optimizer.ready().rewriter,
+                targets,
+                seen,
+                candidates=self.settings.candidates,
+                seed=self.settings.seed,
             )
             runs = self.board.calls - calls
-            self.journal.put("proposals", {"model": self.rewriter.name, "by_predictor": found, "runs": runs})
+            self.journal.put("proposals", {"model": self.optimizer.name, "by_predictor": found, "runs": runs})
         self.model, self.proposals = (self.journal["proposals"][key] for key in ("model", "by_predictor"))
 
     def _responses(self) -> list[dict[str, Responses]]:

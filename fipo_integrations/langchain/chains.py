@@ -55,6 +55,24 @@ def optimize_chain(
     if not isinstance(chain, Runnable):
         raise InputError(f"a chain is a runnable, such as prompt | model, not {type(chain).__name__}")
     check_roles(roles)
+    slots, unreached = _collected(chain, roles)
+    report = proposals.rewrite(slots, optimizer)
+
+    def replace(part: Any, where: str) -> Any:
+        if not isinstance(part, BasePromptTemplate):
+            return part
+        return with_changes(part, roles, report, where)
+
+    made = _rebuilt(chain, "", replace)
+    if alternatives and made is not chain:
+        which = ConfigurableField(id=SWITCH)
+        made = made.configurable_alternatives(which, default_key="optimized", original=chain)
+        _check_fields(made)
+    return made, Report(changes=report.changes, unreached=(*report.unreached, *unreached))
+
+
+def _collected(chain: Any, roles: tuple[Role, ...] | None) -> tuple[list[Slot], list[Unreached]]:
+    """Every text of a chain that may be rewritten, and what cannot be reached."""
     slots: list[Slot] = []
     unreached: list[Unreached] = []
 
@@ -69,19 +87,7 @@ def optimize_chain(
         return part
 
     _rebuilt(chain, "", collect)
-    report = proposals.rewrite(slots, optimizer)
-
-    def replace(part: Any, where: str) -> Any:
-        if not isinstance(part, BasePromptTemplate):
-            return part
-        return with_changes(part, roles, report, where)
-
-    made = _rebuilt(chain, "", replace)
-    if alternatives and made is not chain:
-        which = ConfigurableField(id=SWITCH)
-        made = made.configurable_alternatives(which, default_key="optimized", original=chain)
-        _check_fields(made)
-    return made, Report(changes=report.changes, unreached=(*report.unreached, *unreached))
+    return slots, unreached
 
 
 def _check_fields(chain: Runnable[Any, Any]) -> None:
@@ -120,7 +126,8 @@ def _rebuilt(part: Any, where: str, visit: _Visit, above: tuple[int, ...] = ()) 
             if not isinstance(alternative, Runnable):  # a function that makes it when it is chosen
                 visit(alternative, f"{where}{dot}alternatives[{key!r}]")
     fields = {name: getattr(part, name) for name in type(part).model_fields}
-    changed = {name: new for name, value in fields.items() if (new := inside(value, f"{dot}{name}")) is not value}
+    made = {name: inside(value, f"{dot}{name}") for name, value in fields.items()}
+    changed = {name: new for name, new in made.items() if new is not fields[name]}
     return part.model_copy(update=changed) if changed else part
 
 

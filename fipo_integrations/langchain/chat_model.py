@@ -69,11 +69,12 @@ class GeneratorChatModel(BaseChatModel):
             top_p=self.top_p,
             seed=self.seed,
         )
-        (completion,) = self.generator.generate([_conversation(messages)], sampling)
+        ((completion,),) = self.generator.generate([_conversation(messages)], sampling)
         return ChatResult(generations=[ChatGeneration(message=self._message(completion, stop or self.stop or []))])
 
     def _message(self, completion: Completion, stop: list[str]) -> AIMessage:
-        ends = [place for word in stop if (place := completion.text.find(word)) >= 0]
+        places = [completion.text.find(word) for word in stop]
+        ends = [place for place in places if place >= 0]
         return AIMessage(
             completion.text[: min(ends)] if ends else completion.text,
             usage_metadata=UsageMetadata(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from fipo_integrations.langchain.default import default_optimizer
 from fipo_integrations.langchain.examples import Shown
@@ -49,15 +50,17 @@ def rewrite(slots: Sequence[Slot], optimizer: PromptOptimizer | None, examples: 
 
 def _requests(text: TemplateText, examples: Sequence[Shown]) -> list[OptimizationRequest]:
     plain = OptimizationRequest(text.instruction, context=text.context, keep=text.fields)
-    return [
-        replace(
-            plain,
-            context="\n\n".join(part for part in (text.context, example.inputs) if part) or None,
-            silver_response=example.silver_response,
-            golden_response=example.golden_response,
-        )
-        for example in examples
-    ] or [plain]
+    return [_with_example(plain, example) for example in examples] or [plain]
+
+
+def _with_example(plain: OptimizationRequest, example: Shown) -> OptimizationRequest:
+    contexts = [part for part in (plain.context, example.inputs) if part]
+    return replace(
+        plain,
+        context="\n\n".join(contexts) or None,
+        silver_response=example.silver_response,
+        golden_response=example.golden_response,
+    )
 
 
 def _change(slot: Slot, text: TemplateText, result: OptimizedPrompt) -> PromptChange:
@@ -84,7 +87,7 @@ def _optimized(
     flat = [request for group in groups for request in group]
     if not has_examples:
         return optimizer.optimize_each(flat)
-    proposals = iter(optimizer.propose_each(flat))
+    proposals = iter(optimizer.rewriter.propose(flat))
     return [_best_for_all(group, [next(proposals) for _ in group], optimizer) for group in groups]
 
 
@@ -100,7 +103,7 @@ def _best_for_all(
     candidates = [c for proposal in proposals if not isinstance(proposal, InputError) for c in proposal]
     votes = Counter(candidate.text for candidate in candidates if candidate.outcome == "optimized")
     # What is fine for the example it was written for may give away another one's golden response.
-    checked = {text: [optimizer.check(text, request) for request in requests] for text in votes}
+    checked = {text: [optimizer.rewriter.check(text, request) for request in requests] for text in votes}
     for text, checks in checked.items():
         if objection := next((check for check in checks if check.outcome != "optimized"), None):
             candidates = [objection if candidate.text == text else candidate for candidate in candidates]
@@ -118,18 +121,16 @@ def _best_for_all(
         request=requests[0],
         outcome="optimized" if best else lost,
         candidates=tuple(candidates),
-        model=optimizer.generator.name,
-        template=optimizer.template.name,
+        model=optimizer.rewriter.name,
+        template=optimizer.rewriter.template.name,
     )
 
 
 def _preferred(texts: list[str], requests: list[OptimizationRequest], judge: Judge) -> str | None:
     """The rewrite with the most wins less losses against the naive prompt, if there are more wins."""
-    comparisons = [
-        Comparison(request=request, incumbent=request.instruction, challenger=text)
-        for text in texts
-        for request in requests
-    ]
+    comparisons = []
+    for text, request in product(texts, requests):
+        comparisons.append(Comparison(request=request, incumbent=request.instruction, challenger=text))
     balance: Counter[str] = Counter()
     for comparison, verdict in zip(comparisons, judge.prefer(comparisons), strict=True):
         balance[comparison.challenger] += {"challenger": 1, "incumbent": -1, "tie": 0}[verdict.winner]

@@ -13,7 +13,7 @@ from functools import partial
 
 from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.forking import survive_forks
-from fipo_model.generation import Completion, Generator, Message, Sampling
+from fipo_model.generation import Completion, Generator, Message, Sampling, check_samples
 
 # Long enough for the next of the threads that were started together to arrive, and a hundredth of the shortest real
 # completion. Where they never stop arriving, so many of these moments are the most.
@@ -25,7 +25,8 @@ _MOST_MOMENTS = 10
 class _Call:
     conversations: Sequence[list[Message]]
     sampling: Sampling
-    completions: list[Completion] | None = None
+    samples: int
+    completions: list[list[Completion]] | None = None
     error: Exception | None = None
 
     @property
@@ -57,11 +58,14 @@ class CoalescingGenerator:
         """The wrapped generator's name."""
         return self.generator.name
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         """Continue each conversation, together with what other threads ask for meanwhile."""
+        check_samples(sampling, samples)
         if not conversations:
             return []
-        call = _Call(conversations, sampling)
+        call = _Call(conversations, sampling, samples)
         try:
             with self._turn:
                 self._waiting.append(call)
@@ -92,28 +96,20 @@ class CoalescingGenerator:
                 self._turn.notify_all()
 
     def _companions(self, leader: _Call) -> list[_Call]:
-        """The leader and what can share its batch.
-
-        Samples are told apart by how often a conversation occurs in a batch. Sampling calls that share a conversation
-        therefore go separately, or each would get the other's samples.
-        """
+        """The leader and what can share its batch."""
         with self._turn:
             others = [call for call in self._waiting if call is not leader and not call.is_done]
-        chosen, taken = [leader], _keys(leader)
-        for call in others:
-            if call.sampling == leader.sampling and (leader.sampling.is_greedy or not taken & _keys(call)):
-                chosen.append(call)
-                taken |= _keys(call)
-        return chosen
+        alike = (leader.sampling, leader.samples)
+        return [leader, *(call for call in others if (call.sampling, call.samples) == alike)]
 
     def _serve(self, calls: list[_Call]) -> None:
         """Run the calls as one batch and give each its share."""
         while calls:
             merged = [conversation for call in calls for conversation in call.conversations]
             try:
-                completions = self.generator.generate(merged, calls[0].sampling)
+                completions = self.generator.generate(merged, calls[0].sampling, samples=calls[0].samples)
                 if len(completions) != len(merged):
-                    raise ModelError(f"{self.name} gave {len(completions)} completions for {len(merged)} conversations")
+                    raise ModelError(f"{self.name} answered {len(completions)} times to {len(merged)} conversations")
             except PromptTooLongError as error:
                 culprit, index = _owner(calls, error.index)
                 culprit.error = error.at(index)
@@ -133,10 +129,6 @@ class CoalescingGenerator:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (partial(type(self), gathering_seconds=self.gathering_seconds), (self.generator,))
-
-
-def _keys(call: _Call) -> set[str]:
-    return {repr(conversation) for conversation in call.conversations}
 
 
 def _owner(calls: list[_Call], index: int) -> tuple[_Call, int]:

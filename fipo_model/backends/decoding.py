@@ -2,7 +2,6 @@
 
 import copy
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from fipo_model.errors import explain_missing
@@ -92,14 +91,9 @@ class SeededChoice(LogitsProcessor):
         return likeliest.where(before < self._top_p, 1).amin(dim=-1, keepdim=True)
 
 
-def row_seeds(rows: list[list[int]], seed: int) -> list[str]:
-    """One seed for each row, from the seed, the row's text and how often it occurred before: never from its batch."""
-    seen: Counter[tuple[int, ...]] = Counter()
-    seeds = []
-    for row in map(tuple, rows):
-        seeds.append(f"{seed} {seen[row]} {row}")
-        seen[row] += 1
-    return seeds
+def row_seeds(row: Sequence[int], seed: int, samples: int) -> list[str]:
+    """One seed for each sample of a row, from the call's seed, the sample's number and the row's text."""
+    return [f"{seed} {number} {tuple(row)}" for number in range(samples)]
 
 
 def processors(sampling: Sampling, sources: Sequence[random.Random]) -> LogitsProcessorList:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.computing import CPU
 from fipo_model.backends.cpu import compute_head_once
 from fipo_model.backends.decoding import (
@@ -24,7 +23,8 @@ from fipo_model.backends.decoding import (
 from fipo_model.backends.loading import best_device, load_model
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.forking import survive_forks
-from fipo_model.generation import Completion, Message, Sampling
+from fipo_model.generation import Completion, Message, Sampling, check_samples
+from fipo_model.models.names import resolve_local
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors", "jinja2"):
     import torch
@@ -106,7 +106,9 @@ class TransformersGenerator:
         load_in_4bit: bool = False,
         token_budget: int | None = None,
     ) -> "TransformersGenerator":
-        """Load a model from a hub id or a directory; safetensors or torch's weights-only format, never remote code.
+        """Load a model: a registered base, a directory, a hub id, or gguf:FILE.
+
+        Directories hold safetensors or torch's weights-only format; remote code is never run.
 
         `device_map` is accelerate's ("auto" spreads a large model over several GPUs); by default a GPU if there is
         one, else the CPU. bf16 where the hardware computes in it, else fp32. `load_in_4bit` needs bitsandbytes.
@@ -124,9 +126,12 @@ class TransformersGenerator:
                 _loaded[source] = generator
             return generator
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         """Continue each conversation. Raises `PromptTooLongError` before anything is generated."""
-        return self.computed(partial(self._generate, conversations, sampling))
+        check_samples(sampling, samples)
+        return self.computed(partial(self._generate, conversations, sampling, samples))
 
     def computed(self, work: Callable[[], _Result]) -> _Result:
         """What `work` returns, which uses the model: one at a time, on a CPU in the thread that is there for it."""
@@ -137,10 +142,15 @@ class TransformersGenerator:
 
         return CPU.run(alone) if self.model.device.type == "cpu" else alone()
 
-    def _generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
-        rows = [self._encode(conversation) for conversation in conversations]
-        self._refuse_too_long(rows, sampling)
-        seeds = row_seeds(rows, sampling.seed)
+    def _generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, samples: int
+    ) -> list[list[Completion]]:
+        encoded = [self._encode(conversation) for conversation in conversations]
+        self._refuse_too_long(encoded, sampling)
+        # Equal conversations have equal samples, so they are computed once.
+        distinct = {tuple(row): row for row in encoded}
+        rows = [row for row in distinct.values() for _ in range(samples)]
+        seeds = [seed for row in distinct for seed in row_seeds(row, sampling.seed, samples)]
         completions: dict[int, Completion] = {}
         batches = plan_batches(
             [len(row) for row in rows], new_tokens=sampling.max_new_tokens, token_budget=self.token_budget
@@ -148,7 +158,8 @@ class TransformersGenerator:
         for batch in batches:
             done = self._generate_batch([rows[i] for i in batch], sampling, [seeds[i] for i in batch])
             completions.update(zip(batch, done, strict=True))
-        return [completions[index] for index in range(len(rows))]
+        firsts = {row: samples * place for place, row in enumerate(distinct)}
+        return [[completions[firsts[tuple(row)] + number] for number in range(samples)] for row in encoded]
 
     def _generate_batch(self, rows: list[list[int]], sampling: Sampling, seeds: list[str]) -> list[Completion]:
         try:
@@ -276,9 +287,9 @@ class TransformersGenerator:
 
 
 def load_generator(model: str | Path | None) -> TransformersGenerator:
-    """The generator that a model's name stands for, see `checkpoint.resolve`: base and, if there is one, adapter."""
-    found = resolve(model, None)
-    return TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)
+    """The generator that a model's name stands for, see `names.resolve`: a bare base, or what training left."""
+    found = resolve_local(model, role=None)
+    return TransformersGenerator.from_pretrained(found.base, adapter=found.adapter)
 
 
 def _reload(

@@ -12,7 +12,7 @@ from fipo_model.backends.computing import CPU
 from fipo_model.backends.decoding import plan_batches
 from fipo_model.backends.hf import TransformersGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError, explain_missing
-from fipo_model.generation import Message
+from fipo_model.generation import Message, Scorer, score_each
 from fipo_model.judge import Comparison, Verdict
 from fipo_model.types import OptimizationRequest
 
@@ -56,6 +56,11 @@ class ResponseLikelihood:
         most = _CPU_TOKEN_BUDGET if generator.model.device.type == "cpu" else _GPU_TOKEN_BUDGET
         self._token_budget = min(most, generator.token_budget)
 
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.generator.name
+
     def log_likelihoods(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
         """Nats per token for each (conversation, response), in order.
 
@@ -64,10 +69,6 @@ class ResponseLikelihood:
         is computed.
         """
         return [value for _, value in self._measured(pairs)]
-
-    def log_likelihoods_each(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float | PromptTooLongError]:
-        """Like `log_likelihoods`, with the error in its place for a pair that is too long."""
-        return self.generator.computed(lambda: self._measure(self._encode(pairs)))
 
     def sums(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
         """Like `log_likelihoods`, in nats for the whole response instead of per token.
@@ -78,20 +79,15 @@ class ResponseLikelihood:
 
     def _measured(self, pairs: Sequence[tuple[list[Message], str]]) -> list[tuple[_Row, float]]:
         def measured() -> list[tuple[_Row, float]]:
-            rows: list[_Row] = []
-            for row in self._encode(pairs):
-                if isinstance(row, PromptTooLongError):
-                    raise row
-                rows.append(row)
-            found = self._measure(rows)
-            return [(row, value) for row, value in zip(rows, found, strict=True) if isinstance(value, float)]
+            rows = self._encode(pairs)
+            return list(zip(rows, self._measure(rows), strict=True))
 
         return self.generator.computed(measured)
 
-    def _encode(self, pairs: Sequence[tuple[list[Message], str]]) -> list[_Row | PromptTooLongError]:
+    def _encode(self, pairs: Sequence[tuple[list[Message], str]]) -> list[_Row]:
         config = self.generator.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None)
-        rows: list[_Row | PromptTooLongError] = []
+        rows = []
         for index, (conversation, response) in enumerate(pairs):
             # Apart, as a model meets them: it continues the tokens of the prompt, and none spans the border.
             said = self.generator._encode_text(response, is_markup=False)[: self.max_response_tokens]
@@ -100,20 +96,19 @@ class ResponseLikelihood:
             prompt = self.generator._encode(conversation)
             tokens = len(prompt) + len(said)
             if limit is not None and tokens > limit:
-                rows.append(PromptTooLongError(index=index, tokens=tokens, limit=limit))
-            else:
-                rows.append(_Row(ids=(*prompt, *said), start=len(prompt)))
+                raise PromptTooLongError(index=index, tokens=tokens, limit=limit)
+            rows.append(_Row(ids=(*prompt, *said), start=len(prompt)))
         return rows
 
-    def _measure(self, rows: Sequence[_Row | PromptTooLongError]) -> list[float | PromptTooLongError]:
-        distinct = list(dict.fromkeys(row for row in rows if isinstance(row, _Row)))
+    def _measure(self, rows: Sequence[_Row]) -> list[float]:
+        distinct = list(dict.fromkeys(rows))
         known: dict[_Row, float] = {}
         lengths = [len(row.ids) for row in distinct]
         for batch in plan_batches(lengths, new_tokens=0, token_budget=self._token_budget):
             CPU.go_on()
             chosen = [distinct[index] for index in batch]
             known.update(zip(chosen, self._measure_batch(chosen), strict=True))
-        return [row if isinstance(row, PromptTooLongError) else known[row] for row in rows]
+        return [known[row] for row in rows]
 
     def _measure_batch(self, rows: list[_Row]) -> list[float]:
         try:
@@ -158,15 +153,15 @@ def _mean_log_probability(logits: torch.Tensor, said: tuple[int, ...]) -> float:
 
 
 def golden_log_likelihoods(
-    measure: ResponseLikelihood, prompts: Sequence[tuple[OptimizationRequest, str]]
+    measure: Scorer, prompts: Sequence[tuple[OptimizationRequest, str]]
 ) -> list[float | PromptTooLongError]:
     """How likely each request's golden response is after a prompt in the place of its instruction, in nats per token.
 
     A test model is shown a prompt as a user would send it: one message, the prompt and, if there is one, an empty line
     and the context. Raises `InputError` for a request without a golden response.
     """
-    return measure.log_likelihoods_each(
-        [([_as_user(request, prompt)], _golden_response(request) or "") for request, prompt in prompts]
+    return score_each(
+        measure, [([_as_user(request, prompt)], _golden_response(request) or "") for request, prompt in prompts]
     )
 
 

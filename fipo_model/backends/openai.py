@@ -4,13 +4,13 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Any, cast
 
 from fipo_model.errors import InputError, PromptTooLongError, ServerError, explain_missing
-from fipo_model.generation import Completion, Message, Sampling
+from fipo_model.generation import Completion, Message, Sampling, check_samples
 
 with explain_missing("server", "openai"):
     import openai
@@ -64,25 +64,31 @@ class OpenAIGenerator:
         )
         self._slots = threading.BoundedSemaphore(concurrency)  # over all calls, whichever thread they come from
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         """Continue each conversation. Raises `ServerError` with the address for anything the server does wrong."""
+        check_samples(sampling, samples)
         if not conversations:
             return []
-        seen: dict[str, int] = {}
-        requests = []
-        pool = ThreadPoolExecutor(min(len(conversations), self.concurrency))
+        # Equal conversations have equal samples, which not every server's seeds can be relied on for.
+        asked: dict[str, list[Future[Completion]]] = {}
+        pool = ThreadPoolExecutor(min(len(conversations) * samples, self.concurrency))
         try:
             for index, conversation in enumerate(conversations):
-                # A server given one seed would repeat one sample; the repetition's number makes them differ.
-                repetition = seen[repr(conversation)] = seen.get(repr(conversation), -1) + 1
-                requests.append(pool.submit(self._complete, index, conversation, sampling, repetition))
-            wait(requests, return_when=FIRST_EXCEPTION)
+                if repr(conversation) not in asked:
+                    asked[repr(conversation)] = [
+                        pool.submit(self._complete, index, conversation, sampling, number) for number in range(samples)
+                    ]
+            wait([request for requests in asked.values() for request in requests], return_when=FIRST_EXCEPTION)
         finally:
             pool.shutdown(cancel_futures=True)  # after a failure, or Ctrl-C, nothing more is sent
         # Requests begin in order, so what went wrong comes before what was not sent any more.
-        return [request.result() for request in requests]
+        return [[request.result() for request in asked[repr(conversation)]] for conversation in conversations]
 
-    def _complete(self, index: int, conversation: list[Message], sampling: Sampling, repetition: int) -> Completion:
+    def _complete(self, index: int, conversation: list[Message], sampling: Sampling, number: int) -> Completion:
+        # A server given one seed would repeat one sample. Its own `n` is not served everywhere, and where it is, the
+        # samples depend on how many are asked for.
         with self._slots, _explained(self, index):
             response = self._client.chat.completions.create(
                 model=self.name,
@@ -90,7 +96,7 @@ class OpenAIGenerator:
                 max_tokens=sampling.max_new_tokens,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
-                seed=sampling.seed + _SEED_STRIDE * repetition,
+                seed=sampling.seed + _SEED_STRIDE * number,
             )
         return self._read(response)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fipo_model import jsonl
+from fipo_model import jobs, jsonl
 from fipo_model.cli.notes import note
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
@@ -44,18 +44,30 @@ def rank(  # noqa: PLR0913 - one parameter for each option
     if not (candidates or repeat or reference):
         raise InputError("there is nothing to rank: ask for --candidates, --repeat or --reference")
     jsonl.check_apart(Path(source), target)
-    done = {row["id"] for row in jsonl.finished_rows(target, "ranked")}
+    told = {
+        "model": model,
+        "candidates": candidates,
+        "repeat": repeat,
+        "reference": reference,
+        "test_models": test_model,
+        "margin": margin,
+        "max_response_tokens": max_response_tokens,
+        "seed": seed,
+    }
     tally: Counter[str] = Counter()
-    records = list(_to_do(open_records(source), done, tally))
-    proposing: list[Propose] = [*([repeated] if repeat else []), *([added_reference] if reference else [])]
-    if candidates:
-        proposing.append(_sampling(model, candidates, seed))
-    measures = _measures(test_model or [], max_response_tokens)
-    with jsonl.opened(target, "ab") as output:
+    with jobs.claimed_file(target, kind="a ranking", needs_note=False) as job:  # version 0.1 noted no settings
+        job.check(told)
+        done = {row["id"] for row in jobs.finished_rows(target, "id", "ranked")}
+        job.begin(told)
+        jsonl.check_writable(target)
+        records = list(_to_do(open_records(source), done, tally))
+        proposing: list[Propose] = [*([repeated] if repeat else []), *([added_reference] if reference else [])]
+        if candidates:
+            proposing.append(_sampling(model, candidates, seed))
+        measures = _measures(test_model or [], max_response_tokens)
         for found in ranking(records, proposing, measures):
             if isinstance(found, Ranked):
-                output.write(jsonl.encode_object(found.to_fields(margin)))
-                output.flush()
+                jobs.append(target, [found.to_fields(margin)])
                 tally["ranked"] += 1
             else:
                 tally["unusable"] += 1
@@ -68,25 +80,18 @@ def rank(  # noqa: PLR0913 - one parameter for each option
 
 
 def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
-    from fipo_model.backends.checkpoint import resolve
-    from fipo_model.backends.hf import TransformersGenerator
     from fipo_model.data.ranking import sampled
-    from fipo_model.judge import LLMJudge
-    from fipo_model.optimizer import PromptOptimizer
+    from fipo_model.rewriter import Rewriter
 
-    found = resolve(model, None)
-    generator = TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)
-    # Sampling needs somebody to choose among the samples; here that is the ranking, and the judge is never asked.
-    judge = LLMJudge(generator)
-    return sampled(PromptOptimizer(generator, template=found.template, judge=judge, candidates=candidates, seed=seed))
+    return sampled(Rewriter.from_pretrained(model, samples=candidates, seed=seed))
 
 
 def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure]":
     from fipo_model.backends.hf import load_generator
     from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
-    from fipo_model.weights import DEFAULT_MODEL
+    from fipo_model.models.registry import DEFAULT
 
-    models = map(load_generator, test_models or [DEFAULT_MODEL])
+    models = map(load_generator, test_models or [DEFAULT.name])
     return [
         partial(golden_log_likelihoods, ResponseLikelihood(model, max_response_tokens=max_response_tokens))
         for model in models

@@ -12,8 +12,7 @@ def open_answerer(*, model: str | None, server: str | None, name: str | None) ->
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(server, name=name)
-    from fipo_model import weights
     from fipo_model.backends.coalesce import CoalescingGenerator
     from fipo_model.backends.hf import load_generator
 
-    return CoalescingGenerator(load_generator(model or weights.DEFAULT_MODEL))
+    return CoalescingGenerator(load_generator(model))

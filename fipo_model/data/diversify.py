@@ -6,6 +6,7 @@ Every choice is drawn from the seed and the record's own id, so dropping or addi
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, get_args
 
 from fipo_model.data.records import Record
@@ -124,13 +125,12 @@ def _type(record: Record, parts: Parts, draw: float) -> tuple[bool, bool, bool]:
     if parts == "all":
         return silver is not None, golden is not None, False
     can_choose = silver is not None and golden is not None and silver != golden
-    types = [
-        (shows_silver, shows_golden, is_choice)
-        for shows_silver in ((False, True) if silver is not None else (False,))
-        for shows_golden in ((False, True) if golden is not None else (False,))
-        for is_choice in ((False, True) if can_choose else (False,))
-    ]
+    types = list(product(_options(silver is not None), _options(golden is not None), _options(can_choose)))
     return types[int(draw * len(types))]
+
+
+def _options(is_possible: bool) -> tuple[bool, ...]:
+    return (False, True) if is_possible else (False,)
 
 
 def _iterative(record: Record, parts: Parts, template: Template, draws: tuple[float, float]) -> Iterator[TrainingRow]:

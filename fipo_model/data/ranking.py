@@ -12,14 +12,13 @@ from typing import Any
 
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError
-from fipo_model.optimizer import PromptOptimizer
+from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.types import Candidate, OptimizationRequest, Outcome
 
 # Enough records for full batches, and little to lose in a kill.
 _RECORDS_AT_ONCE = 16
 
-Proposals = Sequence[tuple[Candidate, ...] | InputError]
-Propose = Callable[[Sequence[Record]], Proposals]
+Propose = Callable[[Sequence[Record]], Sequence[Proposal]]
 """Rewrites of each record's prompt; those with the outcome "optimized" are measured."""
 
 Measure = Callable[[Sequence[tuple[OptimizationRequest, str]]], Sequence[float | InputError]]
@@ -57,19 +56,19 @@ class Ranked:
         return {**self.pair(margin).to_fields(), "ranked": ranked, "failed": failed}
 
 
-def sampled(optimizer: PromptOptimizer) -> Propose:
-    """Proposes what an optimizer samples for each prompt, shown alone as at inference."""
-    return lambda records: optimizer.propose_each(
+def sampled(rewriter: Rewriter) -> Propose:
+    """Proposes what a rewriter samples for each prompt, shown alone as at inference."""
+    return lambda records: rewriter.propose(
         [OptimizationRequest(record.instruction, context=record.context) for record in records]
     )
 
 
-def repeated(records: Sequence[Record]) -> Proposals:
+def repeated(records: Sequence[Record]) -> list[Proposal]:
     """Proposes each prompt said twice, which makes a small model surer of what was asked (arXiv 2512.14982)."""
     return [_one(f"{record.instruction}\n\n{record.instruction}") for record in records]
 
 
-def added_reference(records: Sequence[Record]) -> Proposals:
+def added_reference(records: Sequence[Record]) -> list[Proposal]:
     """Proposes each prompt followed by the record's own chosen rewrite, where it has one."""
     return [() if r.chosen is None else _one(f"{r.instruction}\n\n{r.chosen}") for r in records]
 
@@ -86,28 +85,26 @@ def rank(
 def _rank_batch(
     records: Sequence[Record], proposing: Sequence[Propose], measures: Sequence[Measure]
 ) -> Iterator[Ranked | tuple[Record, InputError]]:
-    rows = [_together(record, row) for record, *row in zip(records, *(p(records) for p in proposing), strict=True)]
-    prompts = [
-        (_request(record), text)
-        for record, row in zip(records, rows, strict=True)
-        if not isinstance(row, InputError)
-        for text in (record.instruction, *_passed(row))
-    ]
-    found = zip(*(measure(prompts) for measure in measures), strict=True)
+    proposals = zip(*(propose(records) for propose in proposing), strict=True)
+    rows = [_together(record, own) for record, own in zip(records, proposals, strict=True)]
+    prompts: list[tuple[OptimizationRequest, str]] = []
+    for record, row in zip(records, rows, strict=True):
+        if not isinstance(row, InputError):
+            prompts += [(_request(record), text) for text in (record.instruction, *_passed(row))]
+    measured = zip(*(measure(prompts) for measure in measures), strict=True)
     for record, row in zip(records, rows, strict=True):
         if isinstance(row, InputError):
             yield record, row
             continue
-        naive, *others = islice(found, 1 + len(_passed(row)))
-        if (
-            error := next((v for values in (naive, *others) for v in values if isinstance(v, InputError)), None)
-        ) is None:
-            yield _ranked(record, row, [_least_gain(values, naive) for values in others])
+        naive, *others = islice(measured, 1 + len(_passed(row)))
+        errors = [value for values in (naive, *others) for value in values if isinstance(value, InputError)]
+        if errors:
+            yield record, errors[0]
         else:
-            yield record, error
+            yield _ranked(record, row, [_least_gain(values, naive) for values in others])
 
 
-def _together(record: Record, proposed: Sequence[tuple[Candidate, ...] | InputError]) -> list[Candidate] | InputError:
+def _together(record: Record, proposed: Sequence[Proposal]) -> list[Candidate] | InputError:
     """All that was proposed for one record, without what was proposed before."""
     if record.golden_response is None:
         return InputError("there is no golden response to rank by")

@@ -109,7 +109,8 @@ def parse_record(fields: dict[str, Any], *, format: Format | None = None) -> Rec
     """
     name = _format_of(fields, format)
     layout = _LAYOUTS[name]
-    parts = {part: text for part, keys in layout.items() if (text := _first_text(fields, keys)) is not None}
+    texts = {part: _first_text(fields, keys) for part, keys in layout.items()}
+    parts = {part: text for part, text in texts.items() if text is not None}
     if name != "own":
         parts["source"] = name
     instruction = parts.pop("instruction", None)

@@ -22,10 +22,10 @@ from fipo_model.evaluation.benchmarks import (
     naive_prompt,
 )
 from fipo_model.evaluation.benchmarks.scoring import Scoring, score, test_model
-from fipo_model.evaluation.ledger import completed
 from fipo_model.evaluation.results import BenchmarkAccuracy
 from fipo_model.evaluation.settings import BenchmarkSettings, ServerSettings
 from fipo_model.evaluation.systems import System
+from fipo_model.jobs import completed
 
 with explain_missing("eval", "lm_eval"):
     from lm_eval.api.model import LM

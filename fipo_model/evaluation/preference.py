@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.hf import TransformersGenerator
 from fipo_model.backends.likelihood import ResponseLikelihood
 from fipo_model.data.records import Record
 from fipo_model.errors import PromptTooLongError
 from fipo_model.evaluation.systems import System, request_of
+from fipo_model.models.names import resolve_local
 
 
 def margins(
@@ -18,7 +18,7 @@ def margins(
     That is the log-ratio of model and base (DPO, arXiv 2305.18290, section 4). A pair that does not fit into the
     model's context has a reason instead (`error`).
     """
-    template = system.optimizer().template
+    template = system.optimizer().rewriter.template
     replies = {
         key: [
             (template.render(request_of(records[key])), template.reply_for(text, records[key].instruction))
@@ -26,9 +26,9 @@ def margins(
         ]
         for key in keys
     }
-    checkpoint = resolve(system.settings.model, system.settings.adapter)
-    model = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.model, adapter=checkpoint.adapter))
-    base = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.model))
+    checkpoint = resolve_local(system.settings.model, system.settings.adapter)
+    model = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.base, adapter=checkpoint.adapter))
+    base = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.base))
     while True:
         asked = [reply for pair in replies.values() for reply in pair]
         try:

@@ -5,7 +5,6 @@ item, and results.json and report.html are made of these.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -15,8 +14,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fipo_model import jsonl, recipes
-from fipo_model.backends.checkpoint import resolve
+from fipo_model import jsonl
 from fipo_model.backends.computing import CPU
 from fipo_model.backends.hf import load_generator
 from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
@@ -25,7 +23,6 @@ from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.evaluation import measures
-from fipo_model.evaluation.ledger import completed
 from fipo_model.evaluation.made import describe_run
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.preference import margins
@@ -40,13 +37,15 @@ from fipo_model.evaluation.results import (
 )
 from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
 from fipo_model.evaluation.systems import System, judged_request_of
+from fipo_model.jobs import claimed_directory, completed
+from fipo_model.models.names import resolve_local
+from fipo_model.models.registry import Role
 from fipo_model.types import OptimizationRequest
 
 if TYPE_CHECKING:
     from fipo_model.evaluation.accuracy import Benchmarks
 
 RESULTS, PAGE = "results.json", "report.html"
-_SETTINGS = "settings.json"
 
 Say = Callable[[str], None]
 
@@ -55,13 +54,18 @@ Say = Callable[[str], None]
 def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> Results:
     """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
 
-    `say` is told of the progress. Raises `InputError` for data or settings
-    that cannot be used, and if the output directory belongs to other settings or other adapters.
+    `say` is told of the progress. Raises `InputError` for data or settings that cannot be used, and if the output
+    directory belongs to other settings or other adapters.
     """
-    output = _claim(settings)
+    told = _told(settings)
+    with claimed_directory(Path(settings.output), kind="an evaluation") as claimed:
+        claimed.begin(told)
+        return _evaluate(settings, claimed.output, say)
+
+
+def _evaluate(settings: EvaluationSettings, output: Path, say: Say) -> Results:
     started, clock = datetime.now(UTC), time.perf_counter()
-    with recipes.freeing(output / _SETTINGS):
-        job = _Job(settings, output / "measured", say)
+    job = _Job(settings, output / "measured", say)
     results = Results(
         title=settings.title,
         systems={system.name: system.describe() for system in job.systems},
@@ -72,40 +76,21 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> R
         bad_rows=job.bad_rows,
         made=describe_run(asdict(settings), seed=settings.seed, started=started, seconds=time.perf_counter() - clock),
     )
-    with jsonl.replacing(output / RESULTS) as file:
-        file.write(json.dumps(results.to_fields(), indent=2, ensure_ascii=False).encode())
+    jsonl.write_json(output / RESULTS, results.to_fields())
     with jsonl.replacing(output / PAGE) as file:
         file.write(render_page(results, list(job.examples())).encode())
     return results
 
 
-def _claim(settings: EvaluationSettings) -> Path:
-    output = Path(settings.output)
-    noted = output / _SETTINGS
+def _told(settings: EvaluationSettings) -> dict[str, Any]:
+    """What the figures depend on: the settings, and the adapters that are under the names in them."""
     test_models = _named(settings).values()
-    answering = {name: found for name in test_models if (found := _adapter_hash(name, None)) is not None}
-    adapters = {
+    answering = {name: _adapter_hash(name, None, None) for name in test_models}
+    return {
+        **asdict(settings),
         "adapters": {name: _fingerprint(system) for name, system in settings.systems.items()},
-        "test_model_adapters": answering,
+        "test_model_adapters": {name: adapter for name, adapter in answering.items() if adapter is not None},
     }
-    wanted = {**json.loads(json.dumps(asdict(settings))), **adapters}
-    if noted.exists():
-        # Directories made before test models' adapters were noted go on where there are none.
-        before = {"test_model_adapters": {}, **json.loads(noted.read_text(encoding="utf-8"))}
-        if changed := recipes.differences(before, wanted):
-            raise InputError(
-                f"{output} holds an evaluation with other settings: {'; '.join(changed)}. Choose another output."
-            )
-        return output
-    if not jsonl.is_vacant(output):
-        raise InputError(f"{output} is not empty and holds no evaluation. Choose another output.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the directory {output}: {error.strerror}") from error
-    with jsonl.replacing(noted) as file:
-        file.write(json.dumps(wanted, indent=2, ensure_ascii=False).encode())
-    return output
 
 
 class _Job:
@@ -272,11 +257,11 @@ class _Job:
 
 def _fingerprint(system: SystemSettings) -> str | None:
     """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
-    return _adapter_hash(system.model, system.adapter) if system.kind == "optimizer" else None
+    return _adapter_hash(system.model, system.adapter, "rewriting") if system.kind == "optimizer" else None
 
 
-def _adapter_hash(model: str | None, adapter: str | None) -> str | None:
-    if (found := resolve(model, adapter).adapter) is None:
+def _adapter_hash(model: str | None, adapter: str | None, role: Role | None) -> str | None:
+    if (found := resolve_local(model, adapter, role).adapter) is None:
         return None
     for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
         if (weights := Path(found) / name).is_file():

@@ -1,5 +1,6 @@
 """What is compared: optimizers, and controls that need no model."""
 
+import copy
 import statistics
 import time
 from collections.abc import Sequence
@@ -53,10 +54,10 @@ class System:
         if not self.is_optimizer:
             what = _WHAT[self.settings.kind]
             return SystemDescription(kind=self.settings.kind, what=what, model="none", template="none")
-        optimizer = self.optimizer()
-        sampled = f", the best of {optimizer.candidates} samples" if optimizer.candidates > 1 else ""
-        what = f"rewrites by {optimizer.generator.name}{sampled}"
-        by = {"model": optimizer.generator.name, "template": optimizer.template.name}
+        rewriter = self.optimizer().rewriter
+        sampled = f", the best of {rewriter.samples} samples" if rewriter.samples > 1 else ""
+        what = f"rewrites by {rewriter.name}{sampled}"
+        by = {"model": rewriter.name, "template": rewriter.template.name}
         return SystemDescription(kind=self.settings.kind, what=what, **by)
 
     def rewrite(self, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -71,11 +72,7 @@ class System:
         """Seconds for one prompt at a time: the median and the 95th percentile. None where no model is asked."""
         if not self.is_optimizer or len(records) < 2:
             return None
-        before = self.optimizer()
-        # A fresh one, which remembers no result; the model is the same.
-        optimizer = PromptOptimizer(
-            before.generator, template=before.template, judge=before.judge, candidates=before.candidates
-        )
+        optimizer = copy.copy(self.optimizer())  # which remembers no result
         seconds = []
         for record in records:
             started = time.perf_counter()

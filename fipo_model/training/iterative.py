@@ -13,27 +13,27 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl, recipes
-from fipo_model.backends.checkpoint import resolve
+from fipo_model import jobs, jsonl
 from fipo_model.backends.computing import CPU
 from fipo_model.backends.hf import TransformersGenerator, load_generator
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record, read_records
 from fipo_model.data.split import is_held_out
 from fipo_model.errors import FipoError, InputError, PromptTooLongError, TrainingError
-from fipo_model.generation import Generator, Message, Sampling, generate_each
+from fipo_model.generation import Generator, Message, Sampling, complete_each
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
+from fipo_model.models.names import resolve_local
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import Template, find_template
-from fipo_model.training.outcome import SETTINGS, hand_over, is_first_process, say, write_json
+from fipo_model.training.finishing import hand_over, is_finished
 from fipo_model.training.preference import train_preference
+from fipo_model.training.processes import is_first_process, say
 from fipo_model.training.rows import in_words
-from fipo_model.training.run import claim, is_finished
+from fipo_model.training.run import claimed
 from fipo_model.training.settings import IterativeSettings, PreferenceSettings
 from fipo_model.types import OptimizationRequest
 
-_AT_ONCE = 32
 # Paper, appendix: answers are sampled with temperature 0.8 and top-p 0.95.
 _TEMPERATURE = 0.8
 _TOP_P = 0.95
@@ -49,18 +49,15 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
     of prompts that were replaced and how often the judge is right on held-out pairs. `resume` goes on where a stopped
     run was. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
     """
-    output = claim(settings, resume=resume)
-    if is_finished(output):
-        return output
-    with recipes.freeing(output / SETTINGS):
-        return _train_rounds(settings, output)
+    with claimed(settings, resume=resume) as output:
+        return output if is_finished(output) else _train_rounds(settings, output)
 
 
 def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
     rounds: list[dict[str, Any]] = []
     current = settings
     if settings.judge == "likelihood" and not settings.test_models:
-        current = replace(settings, test_models=[resolve(settings.model, settings.adapter).model])
+        current = replace(settings, test_models=[resolve_local(settings.model, settings.adapter, role=None).base])
     _load_judging_models(current)
     trained = output
     for number in range(1, settings.rounds + 1):
@@ -99,7 +96,7 @@ def _train_on(records: Path, settings: IterativeSettings) -> Path:
         return train_preference(_of_one_round(settings, records), resume=True)
     except FipoError:
         is_first_round = records.parent.name == "round-1"
-        if is_first_process() and is_first_round and jsonl.is_vacant(records.parent / "checkpoint"):
+        if is_first_process() and is_first_round and jobs.is_vacant(records.parent / "checkpoint"):
             shutil.rmtree(records.parent)
         raise
 
@@ -148,8 +145,8 @@ class _Round:
         noted = self.folder / "report.json"
         if not noted.exists():
             self.folder.mkdir(exist_ok=True)
-            model = resolve(self.settings.model, self.settings.adapter)
-            generator = TransformersGenerator.from_pretrained(model.model, adapter=model.adapter)
+            model = resolve_local(self.settings.model, self.settings.adapter, role=None)
+            generator = TransformersGenerator.from_pretrained(model.base, adapter=model.adapter)
             template = find_template(self.settings.template) if self.settings.template else model.template
             judge = self._judge(generator, template)
             records = [record for record in read_records(before) if isinstance(record, Record)]
@@ -166,7 +163,7 @@ class _Round:
             _write_once(after, (_replaced(record, rewrites, answers) for record in records))
             accuracy = self._accuracy(judge, held_out)
             report = {"rewritten": len(candidates), "replaced": len(answers), "records": len(training), **accuracy}
-            write_json(noted, report)
+            jsonl.write_json(noted, report)
         found: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8"))
         say(f"{self.folder.name}: {found['replaced']} of {found['records']} naive prompts were replaced")
         return found
@@ -175,8 +172,8 @@ class _Round:
         if self.settings.judge == "self":
             return LLMJudge(generator, template=template)
         if self.settings.judge != "likelihood":
-            other = resolve(self.settings.judge, None)
-            judging = TransformersGenerator.from_pretrained(other.model, adapter=other.adapter)
+            other = resolve_local(self.settings.judge, role=None)
+            judging = TransformersGenerator.from_pretrained(other.base, adapter=other.adapter)
             return LLMJudge(judging, template=other.template)
         from fipo_model.backends.likelihood import LikelihoodJudge
 
@@ -187,18 +184,13 @@ class _Round:
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]
     ) -> dict[str, dict[str, Any]]:
         """What `handle` says of every record, by id. What an earlier run wrote is taken from the file."""
-        path = self.folder / f"{name}.jsonl"
-        done = {row["id"]: row for _, line in jsonl.finished_lines(path) for row in [jsonl.parse_object(line)]}
-        waiting = [record for record in records if record.id not in done]
-        with jsonl.opened(path, "ab") as file:
-            for start in range(0, len(waiting), _AT_ONCE):
-                batch = waiting[start : start + _AT_ONCE]
-                for record, found in zip(batch, handle(batch), strict=True):
-                    done[record.id] = {"id": record.id, **found}
-                    file.write(jsonl.encode_object(done[record.id]))
-                file.flush()
-                say(f"{self.folder.name}: {name}: {len(done)} of {len(records)}")
-        return done
+        return jobs.completed(
+            self.folder / f"{name}.jsonl",
+            {record.id: record for record in records},
+            lambda batch: handle(list(batch)),
+            key="id",
+            report=lambda done: say(f"{self.folder.name}: {name}: {done} of {len(records)}"),
+        )
 
     def _answer(
         self, generator: Generator, batch: list[Record], rewrites: dict[str, dict[str, Any]]
@@ -212,7 +204,7 @@ class _Round:
             top_p=_TOP_P,
             seed=self.settings.seed,
         )
-        for answer in generate_each(generator, conversations, sampling):
+        for answer in complete_each(generator, conversations, sampling):
             yield {"text": None if isinstance(answer, PromptTooLongError) else answer.text.strip() or None}
 
     def _accuracy(self, judge: Judge, held_out: list[Record]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A comparison made ready: everything that can be refused is, then its model is loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from fipo_model.comparing.opening import open_answerer
 from fipo_model.errors import InputError
 
 
-def open_comparison(
+@contextmanager
+def opened_comparison(
     settings: Settings, *, max_tokens: int, say: Callable[[str], None]
-) -> tuple[Comparison, Runnable[Any, Any]]:
+) -> Iterator[tuple[Comparison, Runnable[Any, Any]]]:
     """Read the rows, find metric and chain, claim the output, and give a chain that is only a prompt its model.
 
     `max_tokens` of an answer hold where the settings say nothing. Raises `InputError`.
@@ -30,10 +32,10 @@ def open_comparison(
         say(f"left out, {reason}")
     if not needs_model(chain):
         _refuse_answerer(settings)
-        comparison.claim()
-        return comparison, chain
-    comparison.claim()
-    return comparison, add_model(chain, _open_model(settings, max_tokens))
+    with comparison.claimed():
+        if needs_model(chain):
+            chain = add_model(chain, _open_model(settings, max_tokens))
+        yield comparison, chain
 
 
 def _refuse_answerer(settings: Settings) -> None:

@@ -66,16 +66,18 @@ class Metered:
         """The name of the model."""
         return self.generator.name
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         """Continue each conversation, and count it."""
         try:
-            completions = self.generator.generate(conversations, sampling)
+            completions = self.generator.generate(conversations, sampling, samples=samples)
         except PromptTooLongError:
             raise
         except FipoError as error:
             self.meter.fail(error)
             raise
-        self.meter.add(self.role, completions)
+        self.meter.add(self.role, [sample for own in completions for sample in own])
         return completions
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Metered":
@@ -94,7 +96,8 @@ class Engine:
 
     def complete(self, request: Request) -> Response:
         """One request in, one response out."""
-        completion = self._generator.generate([_turns_of(request)], self._sampling(request.config.temperature))[0]
+        sampling = self._sampling(request.config.temperature)
+        ((completion,),) = self._generator.generate([_turns_of(request)], sampling)
         # DSPy takes an empty reply for a failure of the call; here it is an answer like any other.
         parts = (TextPart(completion.text.strip() or "(nothing)"),)
         return Response(

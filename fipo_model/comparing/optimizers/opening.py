@@ -6,15 +6,16 @@ from hashlib import sha256
 import dspy
 from dspy.utils.logging_utils import disable_logging
 
-from fipo_model import Generator, PromptOptimizer, weights
+from fipo_model import Generator, PromptOptimizer, Rewriter
 from fipo_model.comparing.optimizers.job import Settings
 from fipo_model.comparing.optimizers.running import Runner
+from fipo_model.models.registry import DEFAULT
 
 
 def describe_own_weights() -> str:
     """Name FIPO's own weights with a digest of each adapter: a new training makes new records."""
     described = []
-    for adapter in (weights.DEFAULT_ADAPTER, weights.PROPOSER_ADAPTER):
+    for adapter in DEFAULT.adapters.values():
         digest = sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
         described.append(f"{adapter.name} ({digest[:12]})")
     return ", ".join(described)
@@ -28,7 +29,7 @@ def open_runner(settings: Settings, generator: Generator, optimizer_model: str |
     return Runner(
         generator,
         rewriter=PromptOptimizer.from_pretrained(optimizer_model),
-        sampler=PromptOptimizer.from_pretrained(optimizer_model or weights.PROPOSER_ADAPTER),
+        sampler=PromptOptimizer.from_rewriter(Rewriter.from_pretrained(optimizer_model, role="proposing")),
         max_tokens=settings.max_tokens,
         proposal_tokens=settings.proposal_tokens,
         num_threads=settings.num_threads,

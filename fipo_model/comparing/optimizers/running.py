@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -96,7 +97,8 @@ class Runner:
 
         def make_rewriter(own: PromptOptimizer) -> PromptOptimizer:
             # A new one for every compile: they remember what they were asked before.
-            return PromptOptimizer(Metered(own.generator, self.meter, "rewriter"), template=own.template)
+            metered = Metered(own.rewriter.generator, self.meter, "rewriter")
+            return PromptOptimizer.from_rewriter(replace(own.rewriter, generator=metered), judge=own.judge)
 
         return Bench(
             task_model=make_model("task", self._max_tokens),

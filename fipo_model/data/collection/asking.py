@@ -8,8 +8,9 @@ from fipo_model.data.collection.cases import STAGES, Case, Reply, Stage
 from fipo_model.data.collection.prompts import ask_naively, request_of, rewrite_tokens
 from fipo_model.data.collection.settings import BuildSettings
 from fipo_model.data.collection.workplace import Workplace
+from fipo_model.data.records import Record
 from fipo_model.errors import PromptTooLongError
-from fipo_model.generation import Completion, Generator, Message, Sampling
+from fipo_model.generation import Completion, Generator, Message, Sampling, complete
 from fipo_model.judge import Comparison, Judge
 
 
@@ -37,33 +38,31 @@ def _replies(
     """What came back for conversations and the ids of those who asked, as soon as something did."""
     while group:
         try:
-            completions = generator.generate([conversation for conversation, _ in group], sampling)
+            completions = complete(generator, [conversation for conversation, _ in group], sampling)
         except PromptTooLongError as error:
             # Told at once: should the run end here, the next one need not find it out again.
             _, ids = group.pop(error.index)
             yield [(number, Reply(too_long=str(error))) for number in ids]
             continue
-        yield [
-            (number, Reply(text=_valid(completion.text), is_truncated=completion.is_truncated))
-            for completion, (_, ids) in zip(completions, group, strict=True)
-            for number in ids
-        ]
+        replies: list[tuple[str, Reply]] = []
+        for completion, (_, ids) in zip(completions, group, strict=True):
+            reply = Reply(text=_valid(completion.text), is_truncated=completion.is_truncated)
+            replies += [(number, reply) for number in ids]
+        yield replies
         return
 
 
 def ask_judge(cases: Sequence[Case], judge: Judge, workplace: Workplace, settings: BuildSettings) -> None:
     """Have the two rewrites of each record compared, and keep the verdicts."""
-    comparisons = [
-        Comparison(
-            request=request_of(case.record, settings.max_words),
-            incumbent=case.record.rejected or "",
-            challenger=case.record.chosen or "",
-        )
-        for case in cases
-    ]
+    comparisons = [_comparison(case.record, settings.max_words) for case in cases]
     if comparisons:
         verdicts = judge.prefer(comparisons)
         workplace.keep("judge", [(c.record.id, v) for c, v in zip(cases, verdicts, strict=True)])
+
+
+def _comparison(record: Record, max_words: int | None) -> Comparison:
+    request = request_of(record, max_words)
+    return Comparison(request=request, incumbent=record.rejected or "", challenger=record.chosen or "")
 
 
 def _valid(text: str) -> str:
@@ -114,11 +113,13 @@ class Metered:
         self._generator = generator
         self._meter = meter
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         """Continue each conversation, or raise `BoundReached`."""
         if not conversations:
             return []
-        self._meter.send(len(conversations))
-        completions = self._generator.generate(conversations, sampling)
-        self._meter.receive(completions)
+        self._meter.send(len(conversations) * samples)
+        completions = self._generator.generate(conversations, sampling, samples=samples)
+        self._meter.receive([sample for own in completions for sample in own])
         return completions

@@ -1,0 +1,124 @@
+"""Proposing rewrites: what a model says to each prompt, read and checked. Whether one is used is decided elsewhere."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+
+from fipo_model import fidelity
+from fipo_model.errors import InputError
+from fipo_model.fidelity import FidelitySettings
+from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.models.registry import Role
+from fipo_model.templates import FIPO_1, Template
+from fipo_model.types import Candidate, OptimizationRequest
+
+# Paper, appendix: candidates are sampled with temperature 0.8 and top-p 0.95.
+_TEMPERATURE = 0.8
+_TOP_P = 0.95
+# English takes about 1.4 tokens a word with today's vocabularies; 2 leaves room for code and other scripts. A rewrite
+# that needs more is over the word limit anyway.
+_TOKENS_PER_WORD = 2
+_FEWEST_TOKENS = 16
+
+Proposal = tuple[Candidate, ...] | InputError
+"""The distinct rewrites of one request, in the order in which they were generated, or why there can be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriter:
+    """A model and how it is asked for rewrites: the part of FIPO that everybody shares who decides in their own way.
+
+    One request costs one greedy completion, or `samples` sampled ones. `dataclasses.replace` gives the same rewriter
+    with another number of samples or another seed; the model is shared.
+    """
+
+    generator: Generator
+    _: KW_ONLY
+    template: Template = FIPO_1
+    settings: FidelitySettings = field(default_factory=FidelitySettings)
+    samples: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise InputError(f"samples must be at least 1, not {self.samples}")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path | None = None,
+        *,
+        adapter: str | Path | None = None,
+        template: Template | None = None,
+        role: Role = "rewriting",
+        samples: int = 1,
+        seed: int = 0,
+    ) -> "Rewriter":
+        """The rewriter that a model's name stands for, by default FIPO's own weights.
+
+        `model` is any name that `fipo_model.models.names` knows: a registered name, a directory, a hub id, a server's
+        address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's own; of FIPO's own adapters,
+        the one for `role` is used. A directory written by FIPO's training carries its template's name, which is used
+        unless `template` is given. For other settings (4-bit, several GPUs) build the parts:
+        `Rewriter(TransformersGenerator.from_pretrained(...))`.
+
+        Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
+        and `MissingExtraError` without the extra `local`.
+        """
+        from fipo_model.backends.coalesce import CoalescingGenerator
+        from fipo_model.backends.hf import TransformersGenerator
+        from fipo_model.models.names import resolve_local
+
+        checkpoint = resolve_local(model, adapter, role)
+        generator = TransformersGenerator.from_pretrained(checkpoint.base, adapter=checkpoint.adapter)
+        template = template or checkpoint.template
+        return cls(CoalescingGenerator(generator), template=template, samples=samples, seed=seed)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.generator.name
+
+    def propose(self, requests: Sequence[OptimizationRequest]) -> list[Proposal]:
+        """What the model proposes for each request, checked but not decided, with the error in its place.
+
+        Equal proposals come once. Requests with the same word limit go out as one call.
+        """
+        places_by_limit: defaultdict[int, list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            places_by_limit[request.word_limit].append(place)
+        proposals: dict[int, Proposal] = {}
+        for limit, places in places_by_limit.items():
+            asked = [requests[place] for place in places]
+            proposals.update(zip(places, self._ask(asked, limit), strict=True))
+        return [proposals[place] for place in range(len(requests))]
+
+    def check(self, text: str, request: OptimizationRequest) -> Candidate:
+        """A rewrite from elsewhere by the rules that the model's own go by."""
+        return fidelity.check(text, request, self.settings, self.template)
+
+    def _ask(self, requests: Sequence[OptimizationRequest], word_limit: int) -> list[Proposal]:
+        conversations = [self.template.render(request) for request in requests]
+        replies = generate_each(self.generator, conversations, self._sampling(word_limit), samples=self.samples)
+        return [
+            reply if isinstance(reply, InputError) else self._read(reply, request)
+            for reply, request in zip(replies, requests, strict=True)
+        ]
+
+    def _sampling(self, word_limit: int) -> Sampling:
+        tokens = _TOKENS_PER_WORD * word_limit + _FEWEST_TOKENS
+        if self.samples == 1:
+            return Sampling(max_new_tokens=tokens, seed=self.seed)
+        return Sampling(max_new_tokens=tokens, temperature=_TEMPERATURE, top_p=_TOP_P, seed=self.seed)
+
+    def _read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
+        candidates = [self._candidate(reply, request) for reply in replies]
+        return tuple(dict.fromkeys(candidates))
+
+    def _candidate(self, reply: Completion, request: OptimizationRequest) -> Candidate:
+        text = self.template.rewrite(reply.text, request.instruction)
+        if reply.is_truncated:
+            cut = f"the model was cut off after {reply.completion_tokens} tokens"
+            return Candidate(text=text, outcome="truncated", detail=cut)
+        return self.check(text, request)

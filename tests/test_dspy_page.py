@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 
 def text_of(page: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2])).replace("&nbsp;", " ")
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2])).replace("\u00a0", " ")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from fipo_model import Generator, PromptOptimizer, Sampling
 from fipo_model.testing import GeneratorContract
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("own_number_format")]
 
 
 class TestTransformersGeneratorOnAGPU(GeneratorContract):

@@ -21,7 +21,7 @@ from fipo_model.backends.decoding import (
     processors,
     row_seeds,
 )
-from fipo_model.backends.loading import best_device, load_model
+from fipo_model.backends.loading import best_device, best_dtype, load_model
 from fipo_model.errors import ModelError, PromptTooLongError, explain_missing
 from fipo_model.forking import survive_forks
 from fipo_model.generation import Completion, Message, Sampling
@@ -112,16 +112,17 @@ class TransformersGenerator:
         one, else the CPU. bf16 where the hardware computes in it, else fp32. `load_in_4bit` needs bitsandbytes.
         """
         source = (str(model), None if adapter is None else str(adapter), device_map, load_in_4bit, token_budget)
+        place = device_map or best_device()
+        key = (*source, best_dtype(place))
         with _loading:
-            generator = _loaded.get(source)
+            generator = _loaded.get(key)
             if generator is None:
-                place = device_map or best_device()
                 load = partial(load_model, str(model), None if adapter is None else Path(adapter), place, load_in_4bit)
                 is_on_cpu = "cpu" in (place, best_device())
                 base, tokenizer, name = CPU.run(load) if is_on_cpu else load()
                 generator = cls(base, tokenizer, name=name, token_budget=token_budget)
                 generator._source = source
-                _loaded[source] = generator
+                _loaded[key] = generator
             return generator
 
     def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:

@@ -229,7 +229,7 @@ def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(
     import torch
 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    directory = altered()  # one of its own, or a model that is loaded already would be given
+    directory = tiny_model
     devices = ["cpu"] if torch.accelerator.is_available() else ["cpu", "auto", None]
     for device in devices:
         generator = load(directory, device_map=device)

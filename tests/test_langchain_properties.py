@@ -24,11 +24,9 @@ from fipo_integrations.langchain import OUTCOMES, optimize_prompt
 from fipo_model import Message, PromptOptimizer
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.testing import ScriptedGenerator
-from support.langchain_prompts import dumped, replying
+from support.langchain_prompts import LENIENT, dumped, replying
 
 CASES = int(os.environ.get("FIPO_PROPERTY_CASES", "300"))
-# The rules that would turn most of these rewrites down are off, so that the templates' own proof has to.
-LENIENT = FidelitySettings(frozenset())
 THOROUGH = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 BRIEF = settings(THOROUGH, max_examples=max(1, CASES // 4))
 

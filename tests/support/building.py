@@ -18,6 +18,7 @@ ROUGH: list[tuple[str, str, str, str]] = [
 
 
 def naive_of(conversation: list[Message]) -> str:
+    """The instruction which a stage of building is about."""
     asked = conversation[-1]["content"]
     found = re.match(r"Naive prompt:\n(.*?)\n\n(?:Context|Silver|Golden|Prompt A)", asked, re.DOTALL)
     return found[1] if found else asked
@@ -93,6 +94,7 @@ class Dying:
 
 
 def instructions(count: int) -> list[dict[str, Any]]:
+    """Records that have nothing but an instruction."""
     return [{"id": f"r{i}", "instruction": f"Explain {topic} to a child."} for i, topic in enumerate(TOPICS[:count])]
 
 

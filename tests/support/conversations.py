@@ -6,10 +6,12 @@ from fipo_model import Message
 
 
 def ask(text: str) -> list[Message]:
+    """A conversation in which a user says this."""
     return [{"role": "user", "content": text}]
 
 
 def echo(conversation: list[Message]) -> str:
+    """A script that says again what it is told."""
     return f"Re: {conversation[-1]['content']}"
 
 

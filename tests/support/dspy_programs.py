@@ -34,6 +34,7 @@ def optimizer(
 
 
 def fipo(script: Callable[[list[Message]], str] = careful, **options: object) -> FIPO:
+    """FIPO with a scripted model."""
     return FIPO(optimizer=optimizer(script), **{"search": any_lead(), **options})
 
 
@@ -43,6 +44,7 @@ def any_lead(**options: object) -> SearchSettings:
 
 
 def search_options(**options: object) -> dict[str, object]:
+    """What `fipo` takes to compile with a metric, in one thread."""
     return {"metric": exact, "num_threads": 1, "search": any_lead(**options)}
 
 
@@ -54,6 +56,7 @@ def sent(using: FIPO, beginning: str) -> list[str]:
 
 
 def answering(answer: str) -> str:
+    """A reply as a task model writes it for DSPy."""
     return f"[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]"
 
 

@@ -14,7 +14,7 @@ from support.conversations import naive_in
 
 GUIDANCE = " Answer in plain sentences and give a reason for each statement."
 TOO_LONG = "Summarize this: " + "word " * 400
-# For tests whose texts the rules would turn down.
+# The rules that would turn most of the tests' rewrites down are off, so that the templates' own proof has to.
 LENIENT = FidelitySettings(frozenset())
 
 
@@ -24,6 +24,7 @@ def better(text: str) -> str:
 
 
 def rewrite(conversation: list[Message]) -> str:
+    """A script: the instruction it is asked to rewrite, made better."""
     return better(naive_in(conversation))
 
 
@@ -42,10 +43,12 @@ def asked(generator: ScriptedGenerator) -> list[str]:
 
 
 def outcomes(report: Report) -> list[tuple[str, str]]:
+    """Where texts were found, and what became of each."""
     return [(change.where, change.outcome) for change in report.changes]
 
 
 def left_out(report: Report) -> list[tuple[str, str]]:
+    """What was not reached, and why."""
     return [(part.where, part.reason) for part in report.unreached]
 
 

@@ -23,7 +23,7 @@ from dspy.utils.callback import BaseCallback
 from fipo_integrations.dspy import FIPO, SearchSettings
 from fipo_model import Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import FipoError, InputError
-from fipo_model.models.registry import DEFAULT
+from fipo_model.rewriter import Rewriter
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -706,16 +706,16 @@ def test_it_takes_part_in_better_together(metric):
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
-    """Stands in for FIPO's own weights: every load gives a scripted optimizer, and is remembered by what was asked."""
-    loaded: list[Path | None] = []
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands in for FIPO's own weights: every load gives a scripted rewriter, and is remembered by its role."""
+    loaded: list[str] = []
 
-    def from_pretrained(model: Path | None) -> PromptOptimizer:
+    def from_pretrained(*, role: str) -> Rewriter:
         time.sleep(0.05)  # long enough for the other threads to arrive
-        loaded.append(model)
-        return optimizer()
+        loaded.append(role)
+        return optimizer().rewriter
 
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(Rewriter, "from_pretrained", from_pretrained)
     return loaded
 
 
@@ -728,7 +728,7 @@ def test_the_default_weights_are_loaded_once_and_only_when_needed(loads):
         thread.start()
     for thread in threads:
         thread.join()
-    assert loads == [None]
+    assert loads == ["rewriting"]
     assert instructions(using.compile(Zoo()))["answer"] == f"Answer the question. {GUIDANCE}"
     assert using.get_params()["optimizer"] is None
 
@@ -736,7 +736,7 @@ def test_the_default_weights_are_loaded_once_and_only_when_needed(loads):
 def test_where_a_metric_chooses_the_weights_that_propose_many_things_are_loaded(loads):
     with dspy.context(lm=task_lm(better_with_guidance)):
         FIPO(metric=exact).compile(Zoo(), valset=examples())
-    assert loads == [DEFAULT.adapters["proposing"]]
+    assert loads == ["proposing"]
 
 
 def test_a_model_that_fails_is_not_hidden():

@@ -8,7 +8,7 @@ import dspy
 import pytest
 
 import fipo_integrations.dspy as integration
-from fipo_model import PromptOptimizer
+from fipo_model.rewriter import Rewriter
 from support.dspy_programs import optimizer, task_lm
 
 pytestmark = pytest.mark.usefixtures("no_dspy_cache")
@@ -25,7 +25,7 @@ def sort_ticket(instruction: str, ticket: str) -> str:
 
 @pytest.fixture
 def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda model: optimizer())
+    monkeypatch.setattr(Rewriter, "from_pretrained", lambda *, role: optimizer().rewriter)
     monkeypatch.chdir(tmp_path)
     with dspy.context(lm=task_lm(sort_ticket)):
         yield

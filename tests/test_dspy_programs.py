@@ -16,6 +16,7 @@ from fipo_integrations.dspy.programs import digest
 from fipo_integrations.dspy.selection import Scoreboard
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
+from fipo_model.rewriter import Rewriter
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -276,7 +277,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path, content):
 
 def test_the_report_of_a_resumed_compile_names_the_model_that_proposed(tmp_path, monkeypatch):
     proposer = PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)} {GUIDANCE}"))
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda *_: proposer)
+    monkeypatch.setattr(Rewriter, "from_pretrained", lambda *, role: proposer.rewriter)
     models = []
     for _ in range(2):
         with dspy.context(lm=task_lm(better_with_guidance)):

@@ -3,7 +3,7 @@
 import pytest
 
 from fipo_model.errors import ModelError
-from fipo_model.generation import Sampling
+from fipo_model.generation import Sampling, complete
 
 pytestmark = [pytest.mark.tiny, pytest.mark.filterwarnings("ignore:Possible set union:FutureWarning")]
 
@@ -117,7 +117,9 @@ def test_a_gguf_file_answers_like_its_conversion(make_gguf, tmp_path, fp32):
     asked, greedy = [[{"role": "user", "content": "Name a colour."}]], Sampling(max_new_tokens=4)
     loaded = TransformersGenerator.from_pretrained(f"gguf:{file}")
     assert loaded.name == "small.gguf"
-    assert loaded.generate(asked, greedy)[0].completion_tokens > 0
+    said = complete(loaded, asked, greedy)
+    assert said[0].completion_tokens > 0
+    assert said == complete(TransformersGenerator.from_pretrained(tmp_path / "made"), asked, greedy)
 
 
 def test_a_gguf_file_cannot_be_quantized_again(make_gguf, tmp_path):

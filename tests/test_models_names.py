@@ -50,6 +50,7 @@ def test_a_base_without_an_adapter_for_the_role_is_bare():
     [
         ("smollm2-135m", 1),
         ("qwen2.5-coder-0.5b", 6),
+        ("qwen2.5-coder-1.5b", 22),
     ],
 )
 def test_a_base_is_known_by_its_name(name, parts):

@@ -20,7 +20,7 @@ ASKED = [[{"role": "user", "content": text}] for text in ("Name a colour.", "Tel
 
 def merge(checkpoint, target, **options):
     # Imported here, so that collecting this file for a run without these tests does not wait for torch.
-    from fipo_model.backends.merge import merge
+    from fipo_model.backends.transformers.merge import merge
 
     merge(checkpoint, target, **options)
 
@@ -370,7 +370,7 @@ def test_killed_halfway_it_leaves_nothing_under_the_final_name_and_can_be_starte
     script = (
         "import os, sys, transformers\n"
         "transformers.PreTrainedTokenizerFast.save_pretrained = lambda *a, **o: os._exit(9)\n"  # the model is written
-        "from fipo_model.backends.merge import merge\n"
+        "from fipo_model.backends.transformers.merge import merge\n"
         "merge(sys.argv[1], sys.argv[2])\n"
     )
     command = [sys.executable, "-c", script, str(checkpoint), str(tmp_path / "merged")]

@@ -94,8 +94,8 @@ def test_a_converted_model_keeps_one_matrix_where_the_published_one_has_one(
     make_gguf, tmp_path, has_head, shares_embeddings
 ):
     import torch
-    from fipo_model.backends.transformers.loading import load_base
 
+    from fipo_model.backends.transformers.loading import load_base
     from fipo_model.models.conversion import convert
 
     file = make_gguf(has_head=has_head)
@@ -112,7 +112,6 @@ def test_a_converted_model_keeps_one_matrix_where_the_published_one_has_one(
 
 def test_a_gguf_file_answers_like_its_conversion(make_gguf, tmp_path):
     from fipo_model.backends.transformers.generator import TransformersGenerator
-
     from fipo_model.models.conversion import convert
 
     file = make_gguf(has_head=False)

@@ -655,7 +655,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
 
 def test_two_compiles_do_not_share_a_log_dir(tmp_path):
     journal = tmp_path / "evaluations.jsonl"
-    with claimed_file(journal, kind="a compile"), pytest.raises(InputError, match="at work on .*another log_dir"):
+    with claimed_file(journal, kind="a compile"), pytest.raises(InputError, match=r"at work on .*another log_dir"):
         resumable(Counting(better_with_guidance), tmp_path)
 
 

@@ -60,10 +60,20 @@ def test_an_absent_module_becomes_the_name_of_its_extra() -> None:
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
+WITHOUT_PYDANTIC = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pydantic":
+            raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+sys.meta_path.insert(0, Absent())
+"""
+
+
 @pytest.mark.tiny
 @pytest.mark.parametrize(("module", "extra"), [("evaluation.settings", "eval"), ("training.settings", "train")])
 def test_who_lacks_pydantic_is_told_the_extra_of_what_was_asked_for(module: str, extra: str) -> None:
-    code = f"import sys; sys.modules['pydantic'] = None; import fipo_model.recipes, fipo_model.{module}"
+    code = f"{WITHOUT_PYDANTIC}\nimport fipo_model.recipes, fipo_model.{module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert f"'pydantic', which is not installed: pip install 'fipo[{extra}]'" in done.stderr
 

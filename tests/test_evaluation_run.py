@@ -92,11 +92,11 @@ def test_results_and_page_are_made_of_paired_figures(make, tmp_path):
 
 
 def test_the_golden_gain_is_what_the_likelihoods_say(make, tiny_model):
-    from fipo_model.backends.hf import TransformersGenerator
-    from fipo_model.backends.likelihood import ResponseLikelihood
+    from fipo_model.backends.transformers.model import LoadedModel
+    from fipo_model.backends.transformers.scorer import TransformersScorer
 
     def likelihood(prompt):
-        measure = ResponseLikelihood(TransformersGenerator.from_pretrained(tiny_model))
+        measure = TransformersScorer(LoadedModel.from_pretrained(tiny_model))
         (value,) = measure.log_likelihoods([([{"role": "user", "content": prompt}], "Blue.")])
         return value
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fipo_model.backends.hf import load_generator
+from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.data.records import Record
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation import statistics
@@ -159,9 +160,14 @@ class Benchmarks:
 
     def _model(self, name: str, source: str | ServerSettings) -> LM:
         if name not in self._models:
-            self._models[name] = test_model(source if isinstance(source, ServerSettings) else load_generator(source))
+            self._models[name] = test_model(source if isinstance(source, ServerSettings) else _generator(source))
         return self._models[name]
 
     def _file(self, *parts: str) -> Path:
         *folders, last = (part.replace("/", "_") for part in parts)
         return self.folder.joinpath("benchmarks", *folders, f"{last}.jsonl")
+
+
+def _generator(source: str) -> TransformersGenerator:
+    found = resolve(source, None)
+    return TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)

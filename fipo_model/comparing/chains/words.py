@@ -1,17 +1,16 @@
 """The summary in words: one sentence of what was found, and the rows of the tables in the terminal and on the page."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fipo_model.comparing.chains.counting import FEWEST_DIFFERING
 from fipo_model.comparing.chains.running import SIDES
+from fipo_model.comparing.words import Say, Summary, say_percent_alone
 from fipo_model.pages.figures import say_interval
 from fipo_model.pages.markup import NOT_MEASURED, is_measured, level, percent, points, signed
 
 HEADER = ("a row", *SIDES, "difference")
 NOT_REPORTED = "not reported"
-Summary = Mapping[str, Any]
-Say = Callable[[float], str]
 
 
 def say_score(summary: Summary) -> Say:
@@ -21,10 +20,6 @@ def say_score(summary: Summary) -> Say:
 
 def _say_decimal(score: float) -> str:
     return f"{score:.3f}"
-
-
-def _say_percent_alone(share: float) -> str:
-    return percent(share).removesuffix(" %")
 
 
 def say_gain(summary: Summary) -> Say:
@@ -52,7 +47,7 @@ def sentences(summary: Summary) -> Iterator[str]:
 def table_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
     """Write each figure as a row under the `HEADER`: its name, both chains', and the mean difference."""
     is_binary = summary["scale"] == "binary"
-    score = _say_percent_alone if is_binary else say_score(summary)
+    score = say_percent_alone if is_binary else say_score(summary)
     yield (
         f"{summary['metric']}{', %' if is_binary else ''}",
         *(say_interval(summary["score"][side], score) for side in SIDES),

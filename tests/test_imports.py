@@ -24,7 +24,7 @@ HOSTS = {
     "langchain": ("fipo_integrations.langchain", COMPARISONS),
     "dspy": ("fipo_integrations.dspy", COMPARISONS),
 }
-PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "markup")}
+PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
 PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.jobs", "fipo_model.testing", *PAGES}
 # What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
 # sides; each hands the other nothing but a checkpoint directory.

@@ -1,13 +1,11 @@
 """What both comparisons say in the same way."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from fipo_model.pages.markup import percent
+from fipo_model.pages.numbers import percent
 
 Summary = Mapping[str, Any]
-Say = Callable[[float], str]
-"""How a figure is written."""
 
 
 def say_percent_alone(share: float) -> str:

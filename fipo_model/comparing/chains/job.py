@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -200,11 +199,18 @@ def compare(
 
 
 def _made(settings: Settings, started: datetime) -> dict[str, Any]:
-    from fipo_model.evaluation.made import how_it_was_made  # loads torch, which the first mistakes need not wait for
+    from fipo_model.evaluation.made import describe_run  # loads torch, which the first mistakes need not wait for
 
-    made = how_it_was_made(settings, started, (datetime.now(UTC) - started).total_seconds())  # type: ignore[arg-type]
-    made["versions"] |= {"langchain-core": version("langchain-core")}
-    return made
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    return asdict(
+        describe_run(
+            asdict(settings),
+            seed=settings.seed,
+            started=started,
+            seconds=seconds,
+            more_packages=("langchain-core",),
+        )
+    )
 
 
 def _keys(row: Row, repeat: int) -> list[str]:

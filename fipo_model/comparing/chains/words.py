@@ -5,9 +5,9 @@ from typing import Any
 
 from fipo_model.comparing.chains.counting import FEWEST_DIFFERING
 from fipo_model.comparing.chains.running import SIDES
-from fipo_model.comparing.words import Say, Summary, say_percent_alone
-from fipo_model.pages.figures import say_interval
-from fipo_model.pages.markup import NOT_MEASURED, is_measured, level, percent, points, signed
+from fipo_model.comparing.intervals import read_interval
+from fipo_model.comparing.words import Summary, say_percent_alone
+from fipo_model.pages.numbers import NOT_MEASURED, Say, is_measured, level, percent, points, say_interval, signed
 
 HEADER = ("a row", *SIDES, "difference")
 NOT_REPORTED = "not reported"
@@ -50,13 +50,13 @@ def table_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
     score = say_percent_alone if is_binary else say_score(summary)
     yield (
         f"{summary['metric']}{', %' if is_binary else ''}",
-        *(say_interval(summary["score"][side], score) for side in SIDES),
-        say_interval(summary["difference"], say_gain(summary)),
+        *(say_interval(read_interval(summary["score"][side]), score) for side in SIDES),
+        say_interval(read_interval(summary["difference"]), say_gain(summary)),
     )
     yield ("failed runs", *(str(summary["failed"][side]) for side in SIDES), "")
     alone = summary["seconds_alone"]
     if alone:
-        change = say_interval(alone["difference"], _say_signed(2))
+        change = say_interval(read_interval(alone["difference"]), _say_signed(2))
         yield ("seconds alone, p50", *(f"{alone[side]['p50']:.3g}" for side in SIDES), change)
         yield ("seconds alone, p95", *(f"{alone[side]['p95']:.3g}" for side in SIDES), "")
     else:
@@ -80,7 +80,7 @@ def _cost_row(name: str, summary: Summary) -> tuple[str, ...]:
     missing = summary["rows"] - cost["rows"]
     note = f" ({NOT_REPORTED} for {_say_rows(missing)})" if missing else ""
     before, after = (f"{cost[side]:.4g}" for side in SIDES)
-    return f"{what}{note}", before, after, say_interval(cost["difference"], _say_signed(1))
+    return f"{what}{note}", before, after, say_interval(read_interval(cost["difference"]), _say_signed(1))
 
 
 def _say_signed(digits: int) -> Say:
@@ -99,14 +99,14 @@ def _say_prompts(prompts: Mapping[str, Any]) -> str:
 
 
 def _say_headline(summary: Summary) -> str:
-    difference = summary["difference"]
+    difference = read_interval(summary["difference"])
     where = f"over {_say_rows(summary['rows'] - summary['left_out'])}"
-    if not is_measured(difference):
+    if difference is None or not is_measured(difference):
         return f"The scores ({summary['metric']}) could not be compared {where}."
     say = say_gain(summary)
     unit = " percentage points" if summary["scale"] == "binary" else ""
-    bounds = f"{level(difference)} interval {say(difference['low'])} to {say(difference['high'])}"
-    change = f"the score ({summary['metric']}) changed by {say(difference['value'])}{unit} ({bounds})"
+    bounds = f"{level(difference)} interval {say(difference.low)} to {say(difference.high)}"
+    change = f"the score ({summary['metric']}) changed by {say(difference.value)}{unit} ({bounds})"
     if summary["verdict"] == "better":
         return f"The optimized chain is better: {where} {change}."
     if summary["verdict"] == "worse":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -126,23 +126,22 @@ def _data(settings: Settings, task: str, seed: int) -> Data:
 def _finish(
     settings: Settings, known: Mapping[str, Mapping[str, Any]], speed: Mapping[str, Any], started: datetime
 ) -> dict[str, Any]:
-    from fipo_model.evaluation.made import how_it_was_made  # loads torch, which the first mistakes need not wait for
+    from fipo_model.evaluation.made import describe_run  # loads torch, which the first mistakes need not wait for
 
     folder = Path(settings.output)
     tasks = tuple(task for task in TASKS if any(record["task"] == task for record in known.values()))
     summary = summarize(known, tasks, seed=settings.seed) | {"without_metric": speed}
-    made = how_it_was_made(settings, started, (datetime.now(UTC) - started).total_seconds())  # type: ignore[arg-type]
-    made["versions"] |= {name: _version(name) for name in ("dspy", "gepa", "optuna")}
-    made["settings"] |= {"records": len(known)}
-    results: dict[str, Any] = json.loads(json.dumps({"summary": summary, "made": made}).encode("utf-8", "replace"))
+    made = describe_run(
+        {**asdict(settings), "records": len(known)},
+        seed=settings.seed,
+        started=started,
+        seconds=(datetime.now(UTC) - started).total_seconds(),
+        more_packages=("dspy", "gepa", "optuna"),
+    )
+    results: dict[str, Any] = json.loads(
+        json.dumps({"summary": summary, "made": asdict(made)}).encode("utf-8", "replace")
+    )
     jsonl.write_json(folder / SUMMARY, results)
     with jsonl.replacing(folder / PAGE) as file:
         file.write(render_page(results, known).encode("utf-8", "replace"))
     return results
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

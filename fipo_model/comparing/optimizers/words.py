@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fipo_model.comparing.intervals import read_interval
 from fipo_model.comparing.optimizers.contenders import CONTENDERS
 from fipo_model.comparing.optimizers.counting import MOST_CALLS, MOST_TIME
 from fipo_model.comparing.words import Summary, say_percent_alone
-from fipo_model.pages.figures import say_interval
-from fipo_model.pages.markup import is_measured, points
+from fipo_model.pages.numbers import is_measured, points, say_interval
 
 HEADER = (
     "optimizer",
@@ -58,11 +58,12 @@ def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         by_role = " + ".join(f"{calls:,.0f}" for calls in row["calls_by_role"].values())
         failed = f", {row['failed']} failed" if row["failed"] else ""
         same = f", {row['unchanged']} unchanged" if row["unchanged"] and name != "student" else ""
+        gain = read_interval(row["gain"])
         demos = f" ({row['demos']:.0f} demos)" if row["demos"] else ""
         yield (
             name,
-            say_interval(row["score"], say_percent_alone),
-            say_interval(row["gain"], points) if is_measured(row["gain"]) else "",
+            say_interval(read_interval(row["score"]), say_percent_alone),
+            say_interval(gain, points) if is_measured(gain) else "",
             f"{row['seeds']}{failed}{same}",
             f"{row['calls']:,.0f}: {by_role}" if row["calls"] else "0",
             f"{row['tokens']:,.0f}",
@@ -76,7 +77,7 @@ def against_rivals(summary: Summary) -> Iterator[tuple[str, ...]]:
     for name, targets in summary["targets"].items():
         for task, one in targets["by_task"].items():
             costs = (f"{one[cost]:.2g}" for cost in ("calls", "seconds", "processor_seconds"))
-            score = say_interval(one["difference"], points)
+            score = say_interval(read_interval(one["difference"]), points)
             yield (name, task, ", ".join(one["rivals"]), one["best_rival"], score, str(one["seeds"]), *costs)
 
 

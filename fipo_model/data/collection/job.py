@@ -15,7 +15,7 @@ from fipo_model.data.collection.asking import BoundReached, Meter, Metered, ask_
 from fipo_model.data.collection.cases import STAGES, Case, Failure, Stage, take
 from fipo_model.data.collection.estimate import JUDGE_CALLS, Estimate, calls_left, estimate
 from fipo_model.data.collection.prompts import naive_prompt
-from fipo_model.data.collection.report import make_report
+from fipo_model.data.collection.report import Report, make_report
 from fipo_model.data.collection.settings import BuildSettings
 from fipo_model.data.collection.workplace import Workplace, sha256_of
 from fipo_model.data.records import Record, read_records
@@ -113,13 +113,14 @@ def build(
     with suppress(BoundReached):
         _run(job, weak, strong, judge, report)
     made = make_report(job.cases, job.bad_rows, job.workplace, job.settings)
+    fields = made.to_fields()
     if render is not None:
         with jsonl.replacing(_beside(job.target, ".report.html")) as file:
             file.write(render(made, job.cases, job.target.name).encode())
-    jsonl.write_json(_beside(job.target, ".report.json"), made)
+    jsonl.write_json(_beside(job.target, ".report.json"), fields)
     with jsonl.replacing(job.target) as file:
         file.writelines(_rows(job.cases, job.settings.keep_failed))
-    return made
+    return fields
 
 
 def _run(job: Job, weak: Generator, strong: Generator, judge: Judge | None, report: Callable[[Progress], None]) -> None:
@@ -208,7 +209,7 @@ def _beside(target: Path, ending: str) -> Path:
     return target.parent / f"{target.name}{ending}"
 
 
-def _page_renderer() -> Callable[[dict[str, Any], Sequence[Case], str], str]:
+def _page_renderer() -> Callable[[Report, Sequence[Case], str], str]:
     from fipo_model.data.collection.page import render_page
 
     return render_page

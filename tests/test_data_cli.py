@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fipo_model.data import Diversification, Record, TrainingRow, diversify, parse_training_row, read_records
+from fipo_model.jobs import append, claimed_file
 from fipo_model.jsonl import encode_object
 from fipo_model.templates import load_template
 from support.files import SHARED_DATA, write
@@ -163,6 +164,20 @@ def test_rank_neither_adds_to_nor_cuts_what_it_did_not_write(
     assert in_process("rank", source, target, "--candidates", "0", "--repeat") == 1
     assert "not this job's output: its line 1" in capsys.readouterr().err
     assert target.read_bytes() == foreign
+
+
+def test_rank_refuses_other_settings_and_a_second_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = write(tmp_path / "in", ROW), tmp_path / "out"
+    with claimed_file(target, kind="a ranking"):
+        assert in_process("rank", source, target) == 1
+    assert f"is at work on {target}; wait until it is done" in capsys.readouterr().err
+    before = {"model": None, "candidates": 8, "repeat": False, "reference": False, "test_models": ["a"], "margin": 0.01}
+    with claimed_file(target, kind="a ranking") as job:
+        job.begin(before | {"max_response_tokens": 128, "seed": 0})
+        append(target, [{"id": "1", "ranked": []}])
+    assert in_process("rank", source, target, "--margin", "0.5", "--test-model", "b") == 1
+    told = 'other settings: test_models was ["a"], is now ["b"]; margin was 0.01, is now 0.5. Resume it'
+    assert told in capsys.readouterr().err
 
 
 def test_rank_does_not_write_to_its_input_or_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from fipo_integrations.dspy import FIPO, SearchSettings, evaluation, responses
 from fipo_integrations.dspy.selection import Scoreboard
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import InputError
+from fipo_model.jobs import claimed_file
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -627,6 +628,12 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
         resumable(task, tmp_path, seed=1)
     with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"student was .*valset was "):
         fipo(**search_options(log_dir=tmp_path)).compile(dspy.Predict(Answer), valset=examples())
+
+
+def test_two_compiles_do_not_share_a_log_dir(tmp_path):
+    journal = tmp_path / "evaluations.jsonl"
+    with claimed_file(journal, kind="a compile"), pytest.raises(InputError, match=r"at work on .*another log_dir"):
+        resumable(Counting(better_with_guidance), tmp_path)
 
 
 def test_a_larger_budget_goes_on_with_what_was_paid_for(tmp_path):

@@ -17,9 +17,11 @@ import torch
 from measuring import in_turns
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fipo_model import FIPO_1, OptimizationRequest, PromptOptimizer, Sampling, weights
+from fipo_model import FIPO_1, OptimizationRequest, PromptOptimizer, Sampling
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
 from fipo_model.backends.transformers.generator import TransformersGenerator
+from fipo_model.models.registry import DEFAULT
+from fipo_model.models.weights import fetch
 
 MAX_WORDS = 12
 _TASKS = (
@@ -40,7 +42,7 @@ SAMPLING = Sampling(max_new_tokens=2 * MAX_WORDS + 16)  # what the optimizer ask
 
 @pytest.fixture(scope="module")
 def generator() -> TransformersGenerator:
-    generator = TransformersGenerator.from_pretrained(weights.ready())
+    generator = TransformersGenerator.from_pretrained(DEFAULT.name)
     generator.generate([FIPO_1.render(REQUESTS[0])], Sampling(max_new_tokens=4))
     return generator
 
@@ -58,7 +60,7 @@ def loop_of_single_calls(generator: TransformersGenerator, requests: list[Optimi
 
 def test_a_batch_of_64(benchmark: Any, generator: TransformersGenerator) -> None:
     """Against a loop of single calls, and against plain transformers in batches of 8 in the order they come."""
-    directory = weights.ready()
+    directory = fetch(DEFAULT)
     tokenizer = AutoTokenizer.from_pretrained(directory, padding_side="left")
     model = (
         AutoModelForCausalLM.from_pretrained(directory, dtype=generator.model.dtype).to(generator.model.device).eval()
@@ -157,7 +159,7 @@ optimizer.rewriter.generator.generate([FIPO_1.render(OptimizationRequest("Explai
 
 
 def test_second_start_to_first_token(benchmark: Any) -> None:
-    weights.ready()
+    fetch(DEFAULT)
     seconds = seconds_of(sys.executable, "-c", _FIRST_TOKEN)
     benchmark.extra_info["first_token_seconds"] = seconds
     benchmark.pedantic(lambda: None)

@@ -15,10 +15,11 @@ import pytest
 from peft import LoraConfig
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from fipo_model import FIPO_1, weights
+from fipo_model import FIPO_1
 from fipo_model.backends.transformers.loading import load_base
 from fipo_model.data import Diversification, Record, diversify, read_records
 from fipo_model.jsonl import encode_object
+from fipo_model.models.registry import DEFAULT
 from fipo_model.training import rows
 from fipo_model.training.run import make_config
 from fipo_model.training.settings import DataSettings
@@ -44,13 +45,13 @@ def data(tmp_path: Path, *, pairs: bool, longest: int, limit: int | None = None)
         for record, row in zip(found, made, strict=True):
             target.write(encode_object(row.to_fields() | {"rejected": record.instruction}))
     settings = DataSettings(train=str(file), max_length=longest, held_out=0.2, limit=limit)
-    _, tokenizer = load_base(str(weights.ready()), "cpu", False)
+    _, tokenizer = load_base(DEFAULT.name, "cpu", False)
     return rows.load(settings, tokenizer, FIPO_1, seed=0, pairs=pairs)
 
 
 def train(cls: Any, data: rows.TrainingSet, output: Path, **settings: Any) -> tuple[float, float]:
     """Seconds of one epoch, and the held-out loss after it."""
-    model, tokenizer = load_base(str(weights.ready()), "cpu", False)
+    model, tokenizer = load_base(DEFAULT.name, "cpu", False)
     values = {"output_dir": str(output), "per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
     values |= {"learning_rate": 2e-4, "bf16": False, "use_cpu": True, "max_length": None, "num_train_epochs": 1}
     values |= {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "seed": 1}

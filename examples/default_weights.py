@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save_file
 
 from fipo_model import fidelity
 from fipo_model.data.split import draw, is_held_out
+from fipo_model.models.registry import DEFAULT
 from fipo_model.types import OptimizationRequest, count_words
-from fipo_model.weights import DEFAULT_MODEL
 
 HELD_OUT, SEED = 0.35, 0  # as in examples/recipes/eval.toml: never trained on, measured once
 DEVELOPMENT, DEVELOPMENT_SEED = 0.2, 1  # of the rest: what choices were made on
@@ -149,7 +149,7 @@ def export(checkpoint: Path, target: Path) -> None:
     save_file(halved, target / "adapter_model.safetensors", metadata={"format": "pt"})
     (target / "adapter_model.safetensors").chmod(0o644)  # safetensors are written for their owner only
     config = json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = DEFAULT_MODEL
+    config["base_model_name_or_path"] = DEFAULT.name
     (target / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(checkpoint / "fipo.json", target / "fipo.json")
 

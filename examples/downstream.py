@@ -9,13 +9,13 @@ so that the examples run on a laptop without a network.
 import dspy
 
 from fipo_integrations.langchain import GeneratorChatModel
-from fipo_model import Generator, weights
-from fipo_model.backends.transformers.generator import TransformersGenerator
+from fipo_model import Generator
+from fipo_model.backends.opening import open_generator
 
 
 def base_model() -> Generator:
     """The default weights without FIPO's adapter: they answer what FIPO rewrites. Concurrent calls become batches."""
-    return TransformersGenerator.from_pretrained(weights.ready())
+    return open_generator("default", role=None)
 
 
 def langchain_model(generator: Generator, *, max_tokens: int = 80) -> GeneratorChatModel:

@@ -20,10 +20,11 @@ from rich.table import Table
 
 from fipo_integrations.dspy import FIPO
 from fipo_integrations.langchain import FIPORunnable
-from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer, weights
+from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.backends.transformers.scorer import TransformersScorer
 from fipo_model.likelihood import golden_log_likelihoods
+from fipo_model.models.registry import DEFAULT
 
 console = Console()
 
@@ -135,7 +136,7 @@ def main() -> None:
     started = time.perf_counter()
     with console.status("loading the default weights"):
         optimizer = PromptOptimizer.from_pretrained()
-        model = TransformersGenerator.from_pretrained(weights.ready())  # untrained: it answers and measures
+        model = TransformersGenerator.from_pretrained(DEFAULT.name)  # untrained: it answers and measures
     for show_it in (on_its_own, in_langchain, in_dspy):
         show_it(optimizer, model)
     where_a_metric_chooses()

@@ -1,8 +1,9 @@
-"""Many prompts from one JSONL file to another: streaming, and going on where an earlier run stopped.
+"""Many prompts from one JSONL file to another: streaming, and resumed where an earlier run stopped.
 
-The output is the record of what is done. A run that is started again on the same files repairs a half-written last
+The output is the ledger of what is done. A run that is started again on the same files repairs a half-written last
 line, skips every id that is there, and appends: nothing is lost and nothing is done twice. An id that stands for
-another prompt than before is an error: the rows there would be somebody else's.
+another prompt than before is an error: the rows there would be somebody else's. OUT.work/ beside the output notes the
+settings that it was made with, and keeps a second process away from it.
 """
 
 import time
@@ -12,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl
+from fipo_model import jobs, jsonl
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
+from fipo_model.judge import LLMJudge
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.types import OptimizationRequest, OptimizedPrompt, check_text
 
@@ -60,48 +62,77 @@ def read_rows(path: Path) -> Iterator[Row | BadRow]:
         yield row
 
 
+Report = Callable[[Tally, BadRow | None], None]
+"""Told of every step: the tally so far, and the row that could not be used if that is the news."""
+
+
 def optimize_file(
-    optimizer: PromptOptimizer,
+    optimizer: PromptOptimizer | Callable[[], PromptOptimizer],
     source: Path,
     target: Path,
     *,
     batch_size: int,
-    report: Callable[[Tally, BadRow | None], None],
+    report: Report,
 ) -> Tally:
     """Optimize every row of `source` into `target`, `batch_size` rows at a time.
 
-    `report` hears of every step: the tally so far, and the row that could not be used if that is the news. Output rows
-    hold id, instruction (to use: the rewrite, or the naive one), naive_instruction, outcome, seconds (the row's share
-    of its batch), model and template. Raises `InputError` for files that cannot be used.
+    A function that makes the optimizer is called when everything that can be refused without it was looked at. Output
+    rows hold id, instruction (to use: the rewrite, or the naive one), naive_instruction, outcome, seconds (the row's
+    share of its batch), model and template. Raises `InputError` for files that cannot be used, where another process
+    is at work on `target`, and where that was made with other settings.
     """
     jsonl.check_apart(source, target)
-    done = _resume(target, optimizer)
-    if done and source.is_file():  # before anything is added to rows that are somebody else's
-        for row in read_rows(source):
-            _check_prompt(row, done, source)
-    tally = Tally(already_done=len(done))
-    with jsonl.opened(target, "ab") as output:
+    # Version 0.1 noted no settings; what its rows say of them must do.
+    with jobs.claimed_file(target, kind="rewritten prompts", needs_note=False) as job:
+        jsonl.check_writable(target)
+        made = optimizer() if callable(optimizer) else optimizer
+        settings = _settings(made)
+        job.check(settings)
+        done = _resume(target, made)
+        if done and source.is_file():  # before anything is added to rows that are somebody else's
+            for row in read_rows(source):
+                _check_prompt(row, done, source)
+        job.begin(settings)
+        tally = Tally(already_done=len(done))
         waiting = _waiting(source, done, tally, report)
         while batch := list(islice(waiting, batch_size)):
-            started = time.perf_counter()
-            results = optimizer.optimize_each([row.request for row in batch])
-            seconds = (time.perf_counter() - started) / len(batch)
-            for row, result in zip(batch, results, strict=True):
-                if isinstance(result, InputError):
-                    tally.bad += 1
-                    report(tally, BadRow(line=row.line, reason=str(result)))
-                    continue
-                output.write(_encode(row, result, seconds))
-                tally.written += 1
-                tally.rewritten += result.is_rewritten
-            output.flush()
+            jobs.append(target, _optimize_batch(made, batch, tally, report))
             report(tally, None)
-    return tally
+        return tally
 
 
-def _waiting(
-    source: Path, done: dict[RowId, int], tally: Tally, report: Callable[[Tally, BadRow | None], None]
-) -> Iterator[Row]:
+def _optimize_batch(optimizer: PromptOptimizer, batch: list[Row], tally: Tally, report: Report) -> list[dict[str, Any]]:
+    """The output rows of a batch."""
+    started = time.perf_counter()
+    results = optimizer.optimize_each([row.request for row in batch])
+    seconds = (time.perf_counter() - started) / len(batch)
+    rows = []
+    for row, result in zip(batch, results, strict=True):
+        if isinstance(result, InputError):
+            tally.bad += 1
+            report(tally, BadRow(line=row.line, reason=str(result)))
+            continue
+        rows.append(_fields(row, result, seconds))
+        tally.written += 1
+        tally.rewritten += result.is_rewritten
+    return rows
+
+
+def _settings(optimizer: PromptOptimizer) -> dict[str, Any]:
+    """What the rewrites depend on. A single candidate is greedy: no seed changes it."""
+    rewriter, judge = optimizer.rewriter, optimizer.judge
+    judge_name = None if judge is None else type(judge).__qualname__
+    return {
+        "model": rewriter.name,
+        "template": rewriter.template.name,
+        "fidelity": sorted(rewriter.settings.enforced),
+        "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
+        "candidates": rewriter.samples,
+        "seed": rewriter.seed if rewriter.samples > 1 else None,
+    }
+
+
+def _waiting(source: Path, done: dict[RowId, int], tally: Tally, report: Report) -> Iterator[Row]:
     for row in read_rows(source):
         if isinstance(row, BadRow):
             tally.bad += 1
@@ -141,8 +172,8 @@ def _part(fields: dict[str, Any], name: str) -> Any:
     return None if fields.get(name) == "" else fields.get(name)
 
 
-def _encode(row: Row, result: OptimizedPrompt, seconds: float) -> bytes:
-    fields = {
+def _fields(row: Row, result: OptimizedPrompt, seconds: float) -> dict[str, Any]:
+    return {
         "id": row.id,
         "instruction": result.text,
         "naive_instruction": row.request.instruction,
@@ -151,7 +182,6 @@ def _encode(row: Row, result: OptimizedPrompt, seconds: float) -> bytes:
         "model": result.model,
         "template": result.template,
     }
-    return jsonl.encode_object(fields)
 
 
 def _resume(target: Path, optimizer: PromptOptimizer) -> dict[RowId, int]:
@@ -159,14 +189,10 @@ def _resume(target: Path, optimizer: PromptOptimizer) -> dict[RowId, int]:
 
     With each goes the hash of its naive prompt; the texts themselves would fill the memory.
     """
-    wanted = (optimizer.rewriter.name, optimizer.rewriter.template.name)
+    wanted = {"model": optimizer.rewriter.name, "template": optimizer.rewriter.template.name}
     done: dict[RowId, int] = {}
-    for fields in jsonl.finished_rows(target, "naive_instruction", "model", "template"):
-        made_with = (fields["model"], fields["template"])
-        if made_with != wanted:
-            raise InputError(
-                f"{target} already exists and is not this job's output: it was made with {made_with}, not {wanted}. "
-                "Choose another output."
-            )
+    for fields in jobs.finished_rows(target, "id", "naive_instruction", *wanted):
+        if changed := jobs.differences({name: fields[name] for name in wanted}, wanted):
+            raise InputError(f"{target} holds prompts rewritten with other settings: {changed}. Choose another output.")
         done[fields["id"]] = hash(str(fields["naive_instruction"]))
     return done

@@ -52,7 +52,7 @@ class ModelError(FipoError):
 
 
 class WeightsError(FipoError):
-    """The default weights cannot be fetched, verified or converted."""
+    """Weights that FIPO knows by name cannot be fetched, verified or converted."""
 
 
 class ServerError(FipoError):

@@ -1,14 +1,18 @@
-"""Files of one JSON object a line: read with line numbers, written so that a stopped job can go on."""
+"""Files of JSON: one object a line, read with line numbers, or whole, written so that no reader finds half of one."""
 
+import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from fipo_model.errors import InputError
+
+# No room on the disk, in the quota, or in the largest file that is allowed.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,51 +51,9 @@ def parse_object(content: bytes) -> dict[str, Any]:
     return fields
 
 
-def encode_object(fields: dict[str, Any]) -> bytes:
+def encode_object(fields: Mapping[str, Any]) -> bytes:
     """The line that holds an object."""
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-
-
-def finished_lines(path: Path, *, begin: bytes = b"") -> Iterator[tuple[int, bytes]]:
-    """The lines an earlier run wrote to the end, with their numbers; a last one it did not finish is then cut off.
-
-    One that lacks only its end of line gets it. Nothing where there is no such file. Raises `InputError` where what
-    would be cut off does not `begin` as the job's lines do: it is somebody else's.
-    """
-    _check_file(path)  # a pipe would be waited for
-    if not path.exists():
-        return
-    complete, rest = 0, b""
-    with opened(path) as file:
-        for line, content in enumerate(file, start=1):
-            if not content.endswith(b"\n"):
-                rest = content
-                break
-            yield line, content
-            complete += len(content)
-    if _is_whole(rest):
-        yield line, rest
-        with opened(path, "ab") as file:
-            file.write(b"\n")
-    elif rest and not (rest.startswith(begin) or begin.startswith(rest)):
-        raise _foreign(path, line)
-    elif rest:
-        os.truncate(path, complete)
-
-
-def finished_rows(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
-    """The objects on the `finished_lines` of a job whose rows begin with their id and have the `needed` fields.
-
-    Raises `InputError` at a line that is no such row.
-    """
-    for line, content in finished_lines(path, begin=b'{"id": '):
-        try:
-            fields = parse_object(content)
-        except InputError as error:
-            raise _foreign(path, line) from error
-        if not isinstance(fields.get("id"), str | int) or not all(name in fields for name in needed):
-            raise _foreign(path, line)
-        yield fields
+    return json.dumps(dict(fields), ensure_ascii=False).encode("utf-8") + b"\n"
 
 
 def count_lines(path: Path) -> int | None:
@@ -108,9 +70,15 @@ def check_apart(source: Path, target: Path) -> None:
         raise InputError(f"the input and the output are the same file, {target}")
 
 
+def check_file(path: Path) -> None:
+    """Raise `InputError` where something is that is no file: a pipe or a device must not be replaced by one."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write to {path}: not a file")
+
+
 def check_writable(path: Path) -> None:
     """Raise `InputError` now rather than after hours of work, if `path` cannot be written or is no file."""
-    _check_file(path)
+    check_file(path)
     opened(path, "ab").close()
 
 
@@ -118,9 +86,9 @@ def check_writable(path: Path) -> None:
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `target` when all of it is written; until then, and after an error, nothing does.
 
-    Raises `InputError` where `target` cannot be written, or is no file: a device must not be replaced by one.
+    Raises `InputError` where `target` cannot be written, for example because the disk is full, or is no file.
     """
-    _check_file(target)
+    check_file(target)
     target = target.resolve()
     part = target.with_name(f".{target.name}.part")  # what a kill leaves, the next attempt takes over
     try:
@@ -129,19 +97,18 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
+    except OSError as error:
+        if error.errno not in _FULL:  # what happened to whoever writes is not the file's
+            raise
+        raise InputError(f"cannot write to {target}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def is_vacant(directory: Path, *, apart_from: str = "") -> bool:
-    """Whether a job may take a directory: it is not there, or holds nothing, `apart_from` one file, if there is that.
-
-    What a job that was killed while `replacing` its first file has left does not count.
-    """
-    if not directory.is_dir():
-        return not directory.exists()
-    names = {file.name for file in directory.iterdir()} - {apart_from}
-    return all(name.startswith(".") and name.endswith(".part") for name in names)
+def write_json(target: Path, content: Any) -> None:
+    """Write a file for readers, so that it is there entirely or not at all."""
+    with replacing(target) as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
 
 def opened(path: Path, mode: str = "rb") -> BinaryIO:
@@ -151,23 +118,3 @@ def opened(path: Path, mode: str = "rb") -> BinaryIO:
     except OSError as error:
         doing = "read" if mode == "rb" else "write to"
         raise InputError(f"cannot {doing} {path}: {error.strerror}") from error
-
-
-def _check_file(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise InputError(f"cannot write to {path}: not a file")
-
-
-def _is_whole(content: bytes) -> bool:
-    try:
-        parse_object(content)
-    except InputError:
-        return False
-    return True
-
-
-def _foreign(path: Path, line: int) -> InputError:
-    return InputError(
-        f"{path} already exists and is not this job's output: its line {line} is not a row written by FIPO. "
-        "Choose another output."
-    )

@@ -1,21 +1,22 @@
-"""Recipes: settings in a TOML file, checked against a dataclass, and the directory that belongs to one of them."""
+"""Recipes: settings in a TOML file, checked against a dataclass.
+
+Whoever has such a dataclass made it with pydantic, and tells its own users which extra brings that.
+"""
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from fipo_model import jsonl
-from fipo_model.errors import InputError, explain_missing
+from fipo_model.errors import InputError
 
-with explain_missing("train", "pydantic"):
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
+if TYPE_CHECKING:
+    from pydantic import ConfigDict
 
 Settings = TypeVar("Settings")
 
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT: "ConfigDict" = {"extra": "forbid", "strict": True}
 """For the dataclasses of recipes: nothing is converted silently, and a key nobody knows is an error."""
 
 
@@ -31,6 +32,8 @@ def read(
     Raises `InputError` that lists everything that is wrong, not only the first thing; `also` finds more of it in the
     table.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -47,22 +50,6 @@ def read(
     if problems:
         raise InputError(f"the recipe {path} cannot be used:\n  " + "\n  ".join(problems))
     return settings
-
-
-def differences(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """What `wanted` settings change, in words, one entry for each."""
-    return [f"{key} is {wanted[key]!r}, was {before.get(key)!r}" for key in wanted if wanted[key] != before.get(key)]
-
-
-@contextmanager
-def freeing(noted: Path) -> Iterator[None]:
-    """Around a job that has `noted` its settings: if it fails before it wrote anything else, its directory is free."""
-    try:
-        yield
-    except BaseException:
-        if jsonl.is_vacant(noted.parent, apart_from=noted.name):
-            noted.unlink(missing_ok=True)
-        raise
 
 
 def _set(table: dict[str, Any], override: str) -> None:

@@ -9,6 +9,7 @@ from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.models.registry import Role
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import Candidate, OptimizationRequest
 
@@ -50,22 +51,25 @@ class Rewriter:
         *,
         adapter: str | Path | None = None,
         template: Template | None = None,
+        role: Role | None = "rewriting",
         samples: int = 1,
         seed: int = 0,
     ) -> "Rewriter":
         """The rewriter that a model's name stands for, by default FIPO's own weights.
 
-        `model` is a directory or a hub id. `adapter` is a PEFT adapter for it. A directory written by FIPO's training
-        carries its template's name, which is used unless `template` is given. For other settings (4-bit, several GPUs)
-        build the parts: `Rewriter(TransformersGenerator.from_pretrained(...))`.
+        `model` is any name that `fipo_model.models.names` knows: a registered name, a directory, a hub id, a server's
+        address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's own; of FIPO's own adapters,
+        the one for `role` is used, or none of them where that is None. A directory written by FIPO's training carries
+        its template's name, which is used unless `template` is given. For other settings (4-bit, several GPUs) build
+        the parts: `Rewriter(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
         from fipo_model.backends.opening import open_generator, template_of
 
-        generator = open_generator(model, adapter=adapter)
-        template = template or template_of(model, adapter=adapter)
+        generator = open_generator(model, adapter=adapter, role=role)
+        template = template or template_of(model, adapter=adapter, role=role)
         return cls(generator, template=template, samples=samples, seed=seed)
 
     @property

@@ -100,7 +100,7 @@ def test_a_server_that_fails_is_told_with_how_to_go_on(tmp_path: Path, address: 
     assert len(read(tmp_path / "out.jsonl.work" / "silver.jsonl")) == 2
     done = fipo_build(source, target, *both(address))
     assert (done.returncode, target.exists()) == (1, False)
-    assert 'another strong: "broken", not "strong"' in done.stderr
+    assert 'strong was "broken", is now "strong"' in done.stderr
 
 
 @pytest.mark.parametrize(

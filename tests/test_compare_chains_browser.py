@@ -31,7 +31,7 @@ def results() -> dict[str, Any]:
         "title": HOSTILE,
         "summary": {
             **{"chain": "chains.py:chain", "metric": "exact", "prompts": prompts},
-            **counting.comparison(rows, seed=0),
+            **counting.summarize(rows, seed=0),
         },
         "report": {
             "changes": [{**change, "outcome": "optimized", "detail": HOSTILE, "candidates": []}],
@@ -90,7 +90,7 @@ def test_the_worst_come_first_and_buttons_and_the_filter_change_the_list(page: A
 def test_a_failure_on_a_scale_of_its_own_is_no_gain_and_comes_last(browser: Any, tmp_path: Path) -> None:
     measured = results()
     rows = [a_row("failed", -5, None), a_row("better", -5, -4), a_row("worse", -5, -6)]
-    measured |= {"rows": rows, "summary": measured["summary"] | counting.comparison(rows, seed=0)}
+    measured |= {"rows": rows, "summary": measured["summary"] | counting.summarize(rows, seed=0)}
     (tmp_path / "page.html").write_text(render_page(measured), encoding="utf-8")
     browser.get((tmp_path / "page.html").as_uri())
     assert ids(browser) == ["worse", "better", "failed"]

@@ -15,6 +15,7 @@ from fipo_model.cli import app
 from fipo_model.comparing import opening
 from fipo_model.errors import ServerError
 from fipo_model.generation import Message
+from fipo_model.jobs import SETTINGS
 from fipo_model.testing import ScriptedGenerator
 
 pytest.importorskip("dspy.lm15", reason="the comparison's models are engines, which DSPy has since 3.4")
@@ -161,10 +162,10 @@ def test_other_settings_are_refused_with_the_difference(data: Path, tmp_path: Pa
     options = ("--tasks", "sst2", "--optimizers", "fipo")
     started(data, tmp_path / "out", *options)
     refused = started(data, tmp_path / "out", *options, "--limit-val", "8", code=2)
-    assert "val is 8, was 6" in refused.stderr
+    assert "val was 6, is now 8" in refused.stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
-    assert "holds no comparison" in started(data, tmp_path / "other", code=2).stderr
+    assert "does not hold a comparison" in started(data, tmp_path / "other", code=2).stderr
 
 
 def test_other_data_are_refused_but_not_the_same_in_another_folder(
@@ -180,10 +181,10 @@ def test_other_data_are_refused_but_not_the_same_in_another_folder(
         before = file.read_text()
         file.write_text(before.replace(GOOD, "a film of another domain"))
         refused = started(moved, tmp_path / "out", *options, "--tasks", dataset, code=2)
-        assert "other settings: data is {" in refused.stderr
+        assert f"other settings: data.{dataset} was " in refused.stderr
         file.write_text(before)
     # A directory of before the data were noted goes on, and notes them.
-    noted = tmp_path / "out" / job.SETTINGS
+    noted = tmp_path / "out" / SETTINGS
     fields = json.loads(noted.read_text())
     data_before = fields.pop("data")
     noted.write_text(json.dumps(fields))

@@ -22,7 +22,7 @@ from fipo_integrations.dspy import render_page
 
 
 def text_of(page: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2])).replace("&nbsp;", " ")
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2])).replace("\u00a0", " ")
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """The parts of an evaluation that need no model: intervals, what is kept on disk, what is counted."""
 
-import json
 import random
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +12,20 @@ from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError
 from fipo_model.evaluation import measures, statistics
-from fipo_model.evaluation.ledger import completed
+from fipo_model.evaluation.results import (
+    BenchmarkAccuracy,
+    GoldenGain,
+    Kept,
+    Leaked,
+    PreferenceAccuracy,
+    Results,
+    Rewriting,
+    Seconds,
+)
 from fipo_model.evaluation.settings import EvaluationSettings, SystemSettings
 from fipo_model.evaluation.summary import summary, verdict
 from fipo_model.evaluation.systems import System
+from fipo_model.jobs import completed
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.recipes import read
 from fipo_model.testing import ScriptedGenerator
@@ -102,54 +110,58 @@ def rewrites(**texts):
     }
 
 
+def counted(made):
+    return measures.count_rewriting(RECORDS, made, system="ours", data="bpo", seconds=None, seed=0)
+
+
 class TestCounts:
     def test_what_is_kept_is_counted_among_the_prompts_that_have_it(self):
         made = rewrites(numbers="Add 3 and 5, please.")
         made["url"] |= {"proposed": "Open https://example.org/b for {name}.", "outcome": "url_lost"}
-        found = measures.rewriting(RECORDS, made, seed=0)
-        assert found["kept"]["numbers"] == {"of": 1, "proposed": 0, "final": 0}
-        assert found["kept"]["urls"] == {"of": 1, "proposed": 0, "final": 1}
-        assert found["kept"]["placeholders"] == {"of": 1, "proposed": 1, "final": 1}
-        assert found["kept"]["code"]["of"] == 0
-        assert found["outcomes"] == {"optimized": 1, "url_lost": 1}
-        assert found["rewritten"]["value"] == 0.5
+        found = counted(made)
+        assert found.kept["numbers"] == Kept(of=1, proposed=0, final=0)
+        assert found.kept["urls"] == Kept(of=1, proposed=0, final=1)
+        assert found.kept["placeholders"] == Kept(of=1, proposed=1, final=1)
+        assert found.kept["code"].of == 0
+        assert found.outcomes == {"optimized": 1, "url_lost": 1}
+        assert found.rewritten.value == 0.5
 
     def test_an_answer_in_the_prompt_is_a_leak(self):
-        found = measures.rewriting(RECORDS, rewrites(numbers="Add 3 and 4. The sum is 7."), seed=0)
-        assert found["leaked"] == {"of": 1, "leaks": 1}
-        assert measures.rewriting(RECORDS, rewrites(), seed=0)["leaked"]["leaks"] == 0
+        assert counted(rewrites(numbers="Add 3 and 4. The sum is 7.")).leaked == Leaked(of=1, leaks=1)
+        assert counted(rewrites()).leaked.leaks == 0
 
     def test_gains_are_paired_and_what_is_left_out_has_a_reason(self):
         key = measures.likelihood_key
         measured = {key("numbers", "Add 3 and 4."): {"value": -2.0}, key("numbers", "Sum 3, 4"): {"value": -1.5}}
-        assert measures.gains(RECORDS, rewrites(numbers="Sum 3, 4"), measured) == (
+        assert measures.find_gains(RECORDS, rewrites(numbers="Sum 3, 4"), measured) == (
             {"numbers": 0.5},
             {"no golden response": 1},
         )
         measured[key("numbers", "Sum 3, 4")] = {"error": "too long"}
-        assert measures.gains(RECORDS, rewrites(numbers="Sum 3, 4"), measured)[1]["too long"] == 1
+        assert measures.find_gains(RECORDS, rewrites(numbers="Sum 3, 4"), measured)[1]["too long"] == 1
 
     def test_a_golden_gain_counts_better_worse_and_unchanged(self):
-        found = measures.golden_gain({"a": 0.5, "b": -0.1, "c": 0.0, "d": 0.2}, {}, seed=0)
-        assert found["gain"]["value"] == pytest.approx(0.15)
-        assert [found[name]["value"] for name in ("better", "worse")] == [0.5, 0.25]
-        assert found["unchanged"] == 0.25
-        assert measures.golden_gain({"a": 0.5}, {}, seed=0) is None
+        named = {"system": "ours", "data": "bpo", "test_model": "m", "seed": 0}
+        found = measures.count_gains({"a": 0.5, "b": -0.1, "c": 0.0, "d": 0.2}, {}, **named)
+        assert found.gain.value == pytest.approx(0.15)
+        assert (found.better.value, found.worse.value) == (0.5, 0.25)
+        assert found.unchanged == 0.25
+        assert measures.count_gains({"a": 0.5}, {}, **named) is None
 
     def test_pairs_take_the_rejected_rewrite_from_a_system_where_the_record_has_none(self):
         made = rewrites(numbers="Add numbers.")
-        assert measures.preference_pairs(RECORDS, made)[0] == {"numbers": ("Add 3 to 4.", "Add numbers.")}
-        assert measures.preference_pairs(RECORDS, None) == (
+        assert measures.find_pairs(RECORDS, made)[0] == {"numbers": ("Add 3 to 4.", "Add numbers.")}
+        assert measures.find_pairs(RECORDS, None) == (
             {},
             {"no rejected rewrite": 1, "no chosen rewrite": 1},
         )
 
     def test_a_pair_that_is_too_long_is_left_out_of_the_preference_accuracy(self):
         found = {"a": {"margin": 0.5}, "b": {"error": "too long"}, "c": {"margin": -0.5}}
-        counted = measures.preference_accuracy(found, {"no chosen rewrite": 2})
-        assert (counted["rows"], counted["accuracy"]["value"]) == (2, 0.5)
-        assert counted["left_out"] == {"no chosen rewrite": 2, "too long": 1}
-        assert measures.preference_accuracy({"b": found["b"]}, {}) is None
+        accuracy = measures.count_preferred(found, {"no chosen rewrite": 2}, system="ours", data="bpo")
+        assert (accuracy.rows, accuracy.accuracy.value) == (2, 0.5)
+        assert accuracy.left_out == {"no chosen rewrite": 2, "too long": 1}
+        assert measures.count_preferred({"b": found["b"]}, {}, system="ours", data="bpo") is None
 
 
 def test_the_95th_percentile_of_times_is_never_longer_than_the_longest(monkeypatch):
@@ -214,28 +226,52 @@ def test_the_held_out_part_is_the_share_asked_for_and_the_same_for_everyone():
     ("low", "high", "said"), [(0.01, 0.2, "better"), (-0.2, -0.01, "worse"), (-0.1, 0.1, "no difference shown")]
 )
 def test_no_more_is_claimed_than_an_interval_allows(low, high, said):
-    assert said in verdict({"value": 0.0, "low": low, "high": high})
+    assert said in verdict(statistics.Interval(value=0.0, low=low, high=high))
 
 
 def test_the_summary_has_a_line_for_every_figure():
-    interval = {"value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95}
-    entry = SimpleNamespace(system="ours", data="bpo")
-    common = {"system": entry.system, "data": entry.data, "rows": 9, "test_model": "m"}
-    results = {
-        "rewriting": [
-            {**common, "rewritten": interval, "kept": {"urls": {"of": 2, "proposed": 1}}, "seconds": {"p50": 1.5}}
+    interval = statistics.Interval(value=0.5, low=0.4, high=0.6)
+    of = {"system": "ours", "data": "bpo", "rows": 9}
+    nothing = {"systems": {}, "bad_rows": {}, "made": None}
+    results = Results(
+        title="Ours",
+        rewriting=[
+            Rewriting(
+                **of,
+                outcomes={},
+                rewritten=interval,
+                kept={"urls": Kept(of=2, proposed=1, final=2)},
+                length_ratio=None,
+                leaked=Leaked(of=0, leaks=0),
+                seconds=Seconds(p50=1.5, p95=2.0),
+            )
         ],
-        "golden_gain": [{**common, "gain": interval, "better": interval, "worse": interval}],
-        "preference": [{**common, "accuracy": interval}],
-        "benchmarks": [
-            {
-                **common,
-                **{"benchmark": "piqa", "level": "instance", "scoring": "letter"},
-                **dict.fromkeys(("naive", "optimized", "difference"), interval),
-            }
+        golden_gain=[
+            GoldenGain(
+                **of,
+                test_model="m",
+                gain=interval,
+                better=interval,
+                worse=interval,
+                unchanged=0.0,
+                left_out={},
+            )
         ],
-    }
-    lines = list(summary(json.loads(json.dumps(results))))
+        preference=[PreferenceAccuracy(**of, accuracy=interval, left_out={})],
+        benchmarks=[
+            BenchmarkAccuracy(
+                **{"system": "ours", "rows": 9, "benchmark": "piqa", "level": "instance", "scoring": "letter"},
+                test_model="m",
+                naive=interval,
+                optimized=interval,
+                difference=interval,
+                outcomes={},
+                leaks=0,
+            )
+        ],
+        **nothing,
+    )
+    lines = list(summary(results))
     assert len(lines) == 4
     assert "urls 1/2" in lines[0]
     assert "1.50 s" in lines[0]

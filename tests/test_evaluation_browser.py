@@ -4,13 +4,15 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_evaluation_page import HOSTILE, MODEL, an_example, some_results
+from test_evaluation_page import HOSTILE, MODEL, RESULTS, an_example
 
 from fipo_model.evaluation.page import render_page
+from fipo_model.evaluation.results import Example
 
 os.environ["SE_OFFLINE"] = "true"  # before selenium is loaded: it looks for drivers and reports its use otherwise
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
@@ -29,7 +31,7 @@ FLAGS = (
 )
 
 
-def examples() -> list[dict[str, Any]]:
+def examples() -> list[Example]:
     """45 of two systems with known gains, one of them hostile and the worst, one without a gain."""
     made = [
         an_example(
@@ -37,9 +39,9 @@ def examples() -> list[dict[str, Any]]:
         )
         for i in range(43)
     ]
-    made[7] |= {"text": made[7]["naive"], "proposed": "Say 7 zebras.", "outcome": "number_lost", "detail": "2026"}
+    made[7] = replace(made[7], text=made[7].naive, proposed="Say 7 zebras.", outcome="number_lost", detail="2026")
     hostile = an_example("<i>odd</i>", naive=HOSTILE, text=f"{HOSTILE} more", gain=-1.0)
-    hostile |= {"detail": HOSTILE, "context": HOSTILE, "golden_response": HOSTILE}
+    hostile = replace(hostile, detail=HOSTILE, context=HOSTILE, golden_response=HOSTILE)
     return [*made, an_example("no gain"), hostile]
 
 
@@ -60,9 +62,9 @@ def page(browser: Any, tmp_path: Path) -> Any:
     return opened(browser, tmp_path, examples())
 
 
-def opened(browser: Any, directory: Path, shown: list[dict[str, Any]]) -> Any:
+def opened(browser: Any, directory: Path, shown: list[Example]) -> Any:
     file = directory / "page.html"
-    file.write_text(render_page(some_results(), shown), encoding="utf-8")
+    file.write_text(render_page(RESULTS, shown), encoding="utf-8")
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # reading empties it
     browser.get(file.as_uri())

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
@@ -12,9 +13,25 @@ import pytest
 
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.page.summary import summarize
+from fipo_model.evaluation.results import (
+    BenchmarkAccuracy,
+    Example,
+    GoldenGain,
+    Hardware,
+    Kept,
+    Leaked,
+    Made,
+    PreferenceAccuracy,
+    Results,
+    Rewriting,
+    Seconds,
+    SystemDescription,
+)
+from fipo_model.evaluation.statistics import Interval
 from fipo_model.pages.changes import OUTCOME_WORDS, differences
-from fipo_model.pages.figures import interval_chart, share_chart, span_of, ticks
-from fipo_model.pages.markup import percent, points, signed
+from fipo_model.pages.figures import IntervalChart, ShareChart, ShareRow, span_of, ticks
+from fipo_model.pages.numbers import percent, points, signed
+from fipo_model.pages.rendering import environment
 from fipo_model.types import Outcome
 
 MODEL = "small-model"
@@ -24,56 +41,85 @@ HOSTILE = (
 )
 
 
-def interval(value: float, low: float, high: float) -> dict[str, float]:
-    return {"value": value, "low": low, "high": high, "level": 0.95}
+def interval(value: float, low: float, high: float) -> Interval:
+    return Interval(value=value, low=low, high=high)
 
 
-def a_gain(system: str = "optimizer", value: float = 0.031, low: float = 0.012, high: float = 0.05) -> dict[str, Any]:
-    return {
-        **{"system": system, "data": "bpo", "test_model": MODEL, "rows": 102, "gain": interval(value, low, high)},
-        **{"better": interval(0.45, 0.36, 0.54), "worse": interval(0.2, 0.13, 0.28), "unchanged": 0.35},
-        "left_out": {"no golden response": 3},
-    }
+def a_gain(system: str = "optimizer", value: float = 0.031, low: float = 0.012, high: float = 0.05) -> GoldenGain:
+    return GoldenGain(
+        system=system,
+        data="bpo",
+        test_model=MODEL,
+        rows=102,
+        gain=interval(value, low, high),
+        better=interval(0.45, 0.36, 0.54),
+        worse=interval(0.2, 0.13, 0.28),
+        unchanged=0.35,
+        left_out={"no golden response": 3},
+    )
 
 
-def a_rewriting(system: str = "optimizer") -> dict[str, Any]:
-    kept = {"placeholders": {"of": 12, "proposed": 11, "final": 12}, "urls": {"of": 0, "proposed": 0, "final": 0}}
-    return {
-        **{"system": system, "data": "bpo", "rows": 102, "outcomes": {"optimized": 70, "number_lost": 32}},
-        **{"rewritten": interval(0.69, 0.6, 0.77), "kept": kept, "length_ratio": None},
-        **{"leaked": {"of": 99, "leaks": 1}, "seconds": {"p50": 1.25, "p95": 2.0}},
-    }
+def a_rewriting(system: str = "optimizer") -> Rewriting:
+    return Rewriting(
+        system=system,
+        data="bpo",
+        rows=102,
+        outcomes={"optimized": 70, "number_lost": 32},
+        rewritten=interval(0.69, 0.6, 0.77),
+        kept={"placeholders": Kept(of=12, proposed=11, final=12), "urls": Kept(of=0, proposed=0, final=0)},
+        length_ratio=None,
+        leaked=Leaked(of=99, leaks=1),
+        seconds=Seconds(p50=1.25, p95=2.0),
+    )
 
 
-def a_benchmark(difference: dict[str, float]) -> dict[str, Any]:
-    return {
-        **{"system": "optimizer", "benchmark": "piqa", "level": "instance", "scoring": "likelihood", "rows": 100},
-        **{"test_model": MODEL, "naive": interval(0.6, 0.5, 0.7), "optimized": interval(0.5, 0.4, 0.6)},
-        **{"difference": difference, "outcomes": {"optimized": 60, "unchanged": 40}, "leaks": 0},
-    }
+def a_preference() -> PreferenceAccuracy:
+    accuracy = interval(0.6, 0.4, 0.8)
+    return PreferenceAccuracy(system="optimizer", data="bpo", rows=9, accuracy=accuracy, left_out={})
 
 
-def some_results(**parts: Any) -> dict[str, Any]:
-    made = {
-        **{"started": "2026-11-22T22:00:00Z", "seconds": 512.3, "commit": None, "seed": 7},
-        "versions": {"fipo": "0.1.0", "torch": "2.13.0"},
-        "hardware": {"cpu": "a processor", "cores": 2, "gpu": None},
-        "settings": {"data": {"rows": 102, "files": ["a.jsonl", "b.jsonl"]}, "judge": None, "strict": True},
-    }
-    what = {"kind": "optimizer", "what": "A sentence.", "model": "a-model", "template": "fipo-2"}
-    measured = {
-        "rewriting": [a_rewriting()],
-        "golden_gain": [a_gain(), a_gain("repeat", 0.0, 0.0, 0.0)],
-        "preference": [
-            {**{"system": "optimizer", "data": "bpo", "rows": 9, "left_out": {}}, "accuracy": interval(0.6, 0.4, 0.8)}
-        ],
-        "benchmarks": [a_benchmark(interval(-0.1, -0.15, -0.05))],
-    }
-    systems = {"repeat": what | {"kind": "repeat"}, "optimizer": what}
-    return {"format": 1, "title": "An evaluation", "made": made, "systems": systems, **measured, **parts}
+def a_benchmark(
+    difference: Interval, *, level: str = "instance", scoring: str = "likelihood", benchmark: str = "piqa"
+) -> BenchmarkAccuracy:
+    return BenchmarkAccuracy(
+        system="optimizer",
+        benchmark=benchmark,
+        level=level,
+        scoring=scoring,
+        test_model=MODEL,
+        rows=100,
+        naive=interval(0.6, 0.5, 0.7),
+        optimized=interval(0.5, 0.4, 0.6),
+        difference=difference,
+        outcomes={"optimized": 60, "unchanged": 40},
+        leaks=0,
+    )
 
 
-NOTHING: dict[str, Any] = {"rewriting": [], "golden_gain": [], "preference": [], "benchmarks": []}
+def a_system(kind: str = "optimizer", words: str = "A sentence.") -> SystemDescription:
+    return SystemDescription(kind=kind, what=words, model="a-model", template="fipo-2")
+
+
+MADE = Made(
+    started="2026-11-22T22:00:00Z",
+    seconds=512.3,
+    commit=None,
+    versions={"fipo": "0.1.0", "torch": "2.13.0"},
+    hardware=Hardware(cpu="a processor", cores=2, gpu=None),
+    seed=7,
+    settings={"data": {"rows": 102, "files": ["a.jsonl", "b.jsonl"]}, "judge": None, "strict": True},
+)
+RESULTS = Results(
+    title="An evaluation",
+    systems={"repeat": a_system("repeat"), "optimizer": a_system()},
+    rewriting=[a_rewriting()],
+    golden_gain=[a_gain(), a_gain("repeat", 0.0, 0.0, 0.0)],
+    preference=[a_preference()],
+    benchmarks=[a_benchmark(interval(-0.1, -0.15, -0.05))],
+    bad_rows={},
+    made=MADE,
+)
+NOTHING = replace(RESULTS, rewriting=[], golden_gain=[], preference=[], benchmarks=[])
 
 
 def an_example(
@@ -83,12 +129,30 @@ def an_example(
     naive: str = "Tell me about rivers.",
     text: str = "Tell me about the Rhine.",
     gain: float | None = None,
-) -> dict[str, Any]:
-    return {
-        **{"id": name, "system": system, "data": "bpo", "naive": naive, "text": text, "proposed": text},
-        **{"outcome": "optimized", "detail": "", "context": None, "golden_response": None},
-        "gains": {} if gain is None else {MODEL: gain},
-    }
+) -> Example:
+    return Example(
+        id=name,
+        system=system,
+        data="bpo",
+        naive=naive,
+        text=text,
+        proposed=text,
+        outcome="optimized",
+        detail="",
+        context=None,
+        golden_response=None,
+        gains={} if gain is None else {MODEL: gain},
+    )
+
+
+def drawn(chart: IntervalChart | ShareChart) -> str:
+    """A chart as it is on a page."""
+    macros = environment().get_template("fipo_model.pages/figures.html.j2").module
+    return str(macros.interval_chart(chart) if isinstance(chart, IntervalChart) else macros.share_chart(chart))
+
+
+def chart_of(rows: list[tuple[str, Interval | None]], span: Any, say: Any) -> IntervalChart:
+    return IntervalChart(caption="A caption.", rows=rows, span=span, reference=0.0, say=say)
 
 
 class Page(HTMLParser):
@@ -128,7 +192,7 @@ def embedded(page: str) -> dict[str, Any]:
 
 
 def test_a_shown_gain_is_said_with_its_interval_and_what_became_of_the_prompts() -> None:
-    assert summarize(some_results(golden_gain=[a_gain()])) == [
+    assert summarize(replace(RESULTS, golden_gain=[a_gain()])) == [
         f"Over 102 prompts (bpo, test model {MODEL}) the rewrites of “optimizer” changed the golden response's "
         "log-likelihood by +0.031 nats per token (95 % interval +0.012 to +0.050); 45 % became better, 20 % worse, "
         "35 % were left alone."
@@ -136,98 +200,95 @@ def test_a_shown_gain_is_said_with_its_interval_and_what_became_of_the_prompts()
 
 
 def test_the_summary_is_about_the_first_system_that_is_no_control_whatever_its_name() -> None:
-    what = {"what": "A sentence.", "model": "a-model", "template": "fipo-2"}
-    systems = {name: {"kind": kind, **what} for name, kind in (("twice", "repeat"), ("repeat", "optimizer"))}
+    systems = {"twice": a_system("repeat"), "repeat": a_system("optimizer")}
     gains = [a_gain("twice", 0.04, 0.01, 0.07), a_gain("repeat")]
-    sentence, other = summarize(some_results(systems=systems, golden_gain=gains))
+    sentence, other = summarize(replace(RESULTS, systems=systems, golden_gain=gains))
     assert "the rewrites of “repeat” changed" in sentence
     assert "“twice” changed it by +0.040" in other
     del systems["twice"]
-    (alone,) = summarize(some_results(systems=systems, golden_gain=gains[1:]))
+    (alone,) = summarize(replace(RESULTS, systems=systems, golden_gain=gains[1:]))
     assert "the rewrites changed" in alone
 
 
 def test_measurements_of_one_benchmark_are_told_apart() -> None:
-    ways = [
-        {"level": level, "scoring": scoring} for level in ("instance", "task") for scoring in ("likelihood", "letter")
-    ]
-    rows = [a_benchmark(interval(0.01, -0.1, 0.1)) | way for way in ways]
-    results = some_results(golden_gain=[], benchmarks=rows)
+    ways = [(level, scoring) for level in ("instance", "task") for scoring in ("likelihood", "letter")]
+    rows = [a_benchmark(interval(0.01, -0.1, 0.1), level=level, scoring=scoring) for level, scoring in ways]
+    results = replace(RESULTS, golden_gain=[], benchmarks=rows)
     _, *sentences = summarize(results)
     assert len(set(sentences)) == 4
     assert f"100 prompts of piqa (task, letter, test model {MODEL}) the rewrites" in sentences[-1]
     named = re.findall(r'class="name" dir="auto">(optimizer: [^<]*)<', render_page(results, []))
-    assert named == [f"optimizer: piqa, {way['level']}, {way['scoring']}, {MODEL} (100)" for way in ways]
+    assert named == [f"optimizer: piqa, {level}, {scoring}, {MODEL} (100)" for level, scoring in ways]
 
 
 @pytest.mark.parametrize("bounds", [(-0.01, 0.05), (0.0, 0.05), (-0.05, 0.0)])
 def test_an_interval_that_includes_nothing_shows_no_difference(bounds: tuple[float, float]) -> None:
-    (sentence,) = summarize(some_results(golden_gain=[a_gain("optimizer", sum(bounds) / 2, *bounds)]))
+    (sentence,) = summarize(replace(RESULTS, golden_gain=[a_gain("optimizer", sum(bounds) / 2, *bounds)]))
     assert sentence.startswith("No difference was shown: over 102 prompts")
     assert "which includes 0" in sentence
 
 
 def test_a_loss_is_said_plainly() -> None:
-    (sentence,) = summarize(some_results(golden_gain=[a_gain("optimizer", -0.03, -0.05, -0.01)]))
+    (sentence,) = summarize(replace(RESULTS, golden_gain=[a_gain("optimizer", -0.03, -0.05, -0.01)]))
     assert sentence.startswith("The rewrites of “optimizer” made prompts worse: over 102 prompts")
     assert "−0.030 nats per token (95 % interval −0.050 to −0.010)" in sentence
 
 
 def test_several_measurements_are_counted_and_none_is_picked() -> None:
-    rows = [a_gain(), {**a_gain("optimizer", -0.03, -0.05, -0.01), "data": "dolly"}]
-    headline, *each = summarize(some_results(golden_gain=rows))
+    rows = [a_gain(), replace(a_gain("optimizer", -0.03, -0.05, -0.01), data="dolly")]
+    headline, *each = summarize(replace(RESULTS, golden_gain=rows))
     assert headline.startswith("“optimizer” was measured 2 times: better in 1, worse in 1.")
     assert len(each) == 2
 
 
 def test_a_control_that_gains_no_less_is_named() -> None:
     rows = [a_gain(), a_gain("repeat", 0.04, 0.01, 0.07), a_gain("identity", 0.0, 0.0, 0.0)]
-    _, other = summarize(some_results(golden_gain=rows))
+    _, other = summarize(replace(RESULTS, golden_gain=rows))
     assert other == f"On the same prompts (bpo, {MODEL}) “repeat” changed it by +0.040, no less than this."
 
 
 def test_without_a_gain_the_summary_says_what_was_not_measured() -> None:
-    assert summarize(some_results(**NOTHING)) == ["Nothing was measured."]
-    (rewritten,) = summarize(some_results(**NOTHING | {"rewriting": [a_rewriting()]}))
+    assert summarize(NOTHING) == ["Nothing was measured."]
+    (rewritten,) = summarize(replace(NOTHING, rewriting=[a_rewriting()]))
     assert rewritten.startswith("Of 102 prompts (bpo), 70 were rewritten by “optimizer” and 32 left alone; whether")
-    (worse,) = summarize(some_results(golden_gain=[]))
+    (worse,) = summarize(replace(RESULTS, golden_gain=[]))
     assert worse.startswith("The rewrites of “optimizer” made prompts worse: over 100 prompts of piqa")
     assert "by −10.0 percentage points" in worse
-    (preferred,) = summarize(some_results(golden_gain=[], benchmarks=[]))
+    (preferred,) = summarize(replace(RESULTS, golden_gain=[], benchmarks=[]))
     assert "“optimizer” found the better of two prompts in 60 %" in preferred
     assert "no more than chance would explain" in preferred
     assert preferred.endswith("whether rewrites help was not measured.")
 
 
 def test_a_mean_over_nothing_is_not_a_finding() -> None:
-    rows = [{**a_gain("optimizer", float("nan"), float("nan"), float("nan")), "rows": 0}]
-    results = some_results(golden_gain=rows)
+    nothing = replace(a_gain("optimizer", float("nan"), float("nan"), float("nan")), rows=0)
+    results = replace(RESULTS, golden_gain=[nothing])
     assert "could not be compared" in summarize(results)[0]
     assert "nan" not in render_page(results, [])
 
 
 def test_figures_tables_and_settings_need_no_script() -> None:
-    text = render_page(some_results(), [an_example()])
+    text = render_page(RESULTS, [an_example()])
     page = Page(text)
     for part in ("An evaluation", "rewritten", "turned down: a number was lost", "placeholders", "data.rows", "102"):
         assert part in page.texts
     assert "+0.031 (+0.012 to +0.050)" in page.texts
     assert "−10.0 (−15.0 to −5.0)" in page.texts
     assert "urls" not in page.texts  # there was none to keep
-    drawn = [attributes for attributes in page.tags("svg") if attributes.get("role") == "img"]
-    assert len(drawn) == 7
-    assert all(attributes["aria-label"] for attributes in drawn)
-    assert "better: 45 %, left alone: 35 %, worse: 20 %" in [attributes["aria-label"] for attributes in drawn]
+    labels = [attributes["aria-label"] for attributes in page.tags("svg") if attributes.get("role") == "img"]
+    assert len(labels) == 7
+    assert all(labels)
+    assert "better: 45 %, left alone: 35 %, worse: 20 %" in labels
     assert page.tags("noscript")
 
 
 def test_what_was_not_measured_is_said_in_a_sentence() -> None:
-    page = render_page(some_results(**NOTHING), [])
+    page = render_page(NOTHING, [])
     assert page.count(" not measured.</p>") == 5
 
 
 def test_every_control_has_a_label_and_every_link_a_target() -> None:
-    page = Page(render_page(some_results(), [an_example()]))
+    page = Page(render_page(RESULTS, [an_example()]))
     labelled = {attributes["for"] for attributes in page.tags("label")}
     fields = {attributes["id"] for attributes in (*page.tags("input"), *page.tags("select"))}
     assert labelled == fields == {"search", "system", "data", "outcome", "model"}
@@ -239,16 +300,20 @@ def test_every_control_has_a_label_and_every_link_a_target() -> None:
 
 def test_no_text_breaks_out_of_its_place() -> None:
     example = an_example(HOSTILE, system=HOSTILE, naive=HOSTILE, text=f"{HOSTILE} more", gain=0.1)
-    example |= {"detail": HOSTILE, "context": HOSTILE, "golden_response": HOSTILE, "outcome": HOSTILE}
-    system = {"kind": "optimizer", "what": HOSTILE, "model": HOSTILE, "template": HOSTILE}
-    results = some_results(title=HOSTILE, systems={HOSTILE: system})
-    results["golden_gain"] = [{**a_gain(HOSTILE), "data": HOSTILE, "left_out": {HOSTILE: 1}, "test_model": HOSTILE}]
-    results["rewriting"] = [
-        {**a_rewriting(HOSTILE), "outcomes": {HOSTILE: 1}, "kept": {HOSTILE: {"of": 1, "proposed": 1, "final": 1}}}
-    ]
-    results["made"]["settings"] = {HOSTILE: HOSTILE}
+    example = replace(example, detail=HOSTILE, context=HOSTILE, golden_response=HOSTILE, outcome=HOSTILE)
+    results = replace(
+        RESULTS,
+        title=HOSTILE,
+        systems={HOSTILE: replace(a_system(words=HOSTILE), model=HOSTILE, template=HOSTILE)},
+        golden_gain=[replace(a_gain(HOSTILE), data=HOSTILE, left_out={HOSTILE: 1}, test_model=HOSTILE)],
+        rewriting=[
+            replace(a_rewriting(HOSTILE), outcomes={HOSTILE: 1}, kept={HOSTILE: Kept(of=1, proposed=1, final=1)})
+        ],
+        benchmarks=[a_benchmark(interval(-0.1, -0.15, -0.05), benchmark=HOSTILE, level=HOSTILE)],
+        made=replace(MADE, settings={HOSTILE: HOSTILE}),
+    )
     text = render_page(results, [example])
-    page, plain = Page(text), Page(render_page(some_results(), [an_example()]))
+    page, plain = Page(text), Page(render_page(RESULTS, [an_example()]))
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in plain.elements}
     assert len(page.tags("script")) == 2
     assert HOSTILE in page.texts
@@ -258,13 +323,13 @@ def test_no_text_breaks_out_of_its_place() -> None:
 
 
 def test_half_a_surrogate_pair_can_be_written(tmp_path: Path) -> None:
-    page = render_page(some_results(title="half \ud83d"), [an_example(text="half \ud83d")])
+    page = render_page(replace(RESULTS, title="half \ud83d"), [an_example(text="half \ud83d")])
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     assert embedded(page)["examples"][0]["change"][-1] == ["+", "half \ud83d"]
 
 
 def test_the_page_names_nothing_outside_itself_and_lets_only_its_own_script_run() -> None:
-    text = render_page(some_results(), [an_example()])
+    text = render_page(RESULTS, [an_example()])
     page = Page(text)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", text)
     assert all(
@@ -280,12 +345,12 @@ def test_the_page_names_nothing_outside_itself_and_lets_only_its_own_script_run(
 
 def test_the_same_results_give_the_same_page() -> None:
     shown = [an_example(str(i), gain=i / 7) for i in range(30)]
-    assert render_page(some_results(), shown) == render_page(some_results(), shown)
+    assert render_page(RESULTS, shown) == render_page(RESULTS, shown)
 
 
 def test_a_proposal_is_told_apart_from_the_prompt_to_use() -> None:
-    kept = an_example(text="Tell me about rivers.") | {"proposed": "Name rivers.", "outcome": "off_topic"}
-    data = embedded(render_page(some_results(), [kept, an_example()]))
+    kept = replace(an_example(text="Tell me about rivers."), proposed="Name rivers.", outcome="off_topic")
+    data = embedded(render_page(RESULTS, [kept, an_example()]))
     turned_down, accepted = data["examples"]
     assert turned_down["change"] == [["=", "Tell me about rivers."]]
     assert "".join(text for sign, text in turned_down["proposed"] if sign != "-") == "Name rivers."
@@ -294,7 +359,7 @@ def test_a_proposal_is_told_apart_from_the_prompt_to_use() -> None:
 
 
 def test_a_gain_that_is_not_finite_does_not_break_the_data() -> None:
-    data = embedded(render_page(some_results(), [an_example(gain=float("-inf"))]))
+    data = embedded(render_page(RESULTS, [an_example(gain=float("-inf"))]))
     assert data["examples"][0]["gains"] == {MODEL: None}
 
 
@@ -360,8 +425,8 @@ def test_ticks_are_round_few_and_within_the_span() -> None:
     ],
 )
 def test_a_tick_without_a_text_that_stands_for_it_is_not_drawn(span: Any, say: Any, labels: list[str]) -> None:
-    drawn = interval_chart([("a", None)], span, reference=0.0, say=say)
-    assert re.findall(r'text-anchor="middle">([^<]*)<', drawn) == labels
+    chart = chart_of([("a", None)], span, say)
+    assert re.findall(r'text-anchor="middle">([^<]*)<', drawn(chart)) == labels
 
 
 def test_a_span_holds_every_interval_and_the_line_of_reference() -> None:
@@ -372,19 +437,20 @@ def test_a_span_holds_every_interval_and_the_line_of_reference() -> None:
 
 def test_dots_say_on_which_side_of_the_line_an_interval_lies() -> None:
     rows = [("up", interval(2, 1, 3)), ("down", interval(-2, -3, -1)), ("both", interval(0, -1, 1)), ("none", None)]
-    drawn = interval_chart(rows, (-4.0, 4.0), reference=0.0, say=signed)
-    found = re.findall(r'class="strip (\w+)" role="img" aria-label="([^"]*)"', drawn)
+    text = drawn(chart_of(rows, (-4.0, 4.0), signed))
+    found = re.findall(r'class="strip (\w+)" role="img" aria-label="([^"]*)"', text)
     words = ("is above", "is below", "includes")
     expected = [f"The 95 % interval {word} 0." for word in words]
     assert found == list(zip(("good", "bad", "open"), expected, strict=True))
-    assert re.findall(r'<circle cx="([^"]*)"', drawn) == ["73.50%", "26.50%", "50.00%"]
-    assert "not measured" in drawn
+    assert re.findall(r'<circle cx="([^"]*)"', text) == ["73.50%", "26.50%", "50.00%"]
+    assert "not measured" in text
 
 
 def test_bars_stand_side_by_side() -> None:
-    drawn = share_chart([("a <row>", {"yes": 0.25, "no": 0.75}, "a sentence")], {"yes": "good", "no": "bad"})
-    assert re.findall(r'<rect class="(\w+)" x="([^"]*)" width="([^"]*)"', drawn) == [
+    rows = [ShareRow("a <row>", {"yes": 0.25, "no": 0.75}, "a sentence")]
+    text = drawn(ShareChart(caption="A caption.", rows=rows, kinds={"yes": "good", "no": "bad"}))
+    assert re.findall(r'<rect class="(\w+)" x="([^"]*)" width="([^"]*)"', text) == [
         ("good", "0.00%", "25.00%"),
         ("bad", "25.00%", "75.00%"),
     ]
-    assert "a &lt;row&gt;" in drawn
+    assert "a &lt;row&gt;" in text

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,10 @@ def adapted(tiny_model):
     return save
 
 
+STORED = Path(__file__).with_name("evaluation_results.json")
+"""results.json as version 0.1 wrote it; its paths, which depend on the machine, were shortened."""
+
+
 def run(settings):
     from fipo_model.evaluation.run import evaluate
 
@@ -67,25 +73,25 @@ def run(settings):
 
 
 def by_system(entries):
-    return {entry["system"]: entry for entry in entries}
+    return {entry.system: entry for entry in entries}
 
 
 def test_results_and_page_are_made_of_paired_figures(make, tmp_path):
     results = run(make())
-    gains = by_system(results["golden_gain"])
-    assert gains["identity"]["gain"] == {"value": 0.0, "low": 0.0, "high": 0.0, "level": 0.95}
-    assert gains["identity"]["unchanged"] == 1
-    assert gains["repeat"]["gain"]["value"] != 0
-    assert gains["repeat"]["rows"] == 3
-    assert gains["repeat"]["left_out"] == {"no golden response": 1}
-    assert by_system(results["rewriting"])["optimizer"]["seconds"]["p50"] > 0
-    assert by_system(results["rewriting"])["reference"]["outcomes"] == {"error": 2, "optimized": 2}
-    assert results["preference"] == []  # the model has no adapter, and so no base to be compared with
-    assert "instruction" in results["bad_rows"]["own"][0]
-    made = results["made"]
-    assert made["settings"]["test_models"]
-    assert made["versions"]["torch"]
-    assert json.loads((tmp_path / "out" / "results.json").read_text()) == json.loads(json.dumps(results))
+    gains = by_system(results.golden_gain)
+    nothing = gains["identity"].gain
+    assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
+    assert gains["identity"].unchanged == 1
+    assert gains["repeat"].gain.value != 0
+    assert gains["repeat"].rows == 3
+    assert gains["repeat"].left_out == {"no golden response": 1}
+    assert by_system(results.rewriting)["optimizer"].seconds.p50 > 0
+    assert by_system(results.rewriting)["reference"].outcomes == {"error": 2, "optimized": 2}
+    assert results.preference == []  # the model has no adapter, and so no base to be compared with
+    assert "instruction" in results.bad_rows["own"][0]
+    assert results.made.settings["test_models"]
+    assert results.made.versions["torch"]
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == json.loads(json.dumps(results.to_fields()))
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Townlet, a small, quiet town." in page
 
@@ -99,10 +105,10 @@ def test_the_golden_gain_is_what_the_likelihoods_say(make, tiny_model):
         (value,) = measure.log_likelihoods([([{"role": "user", "content": prompt}], "Blue.")])
         return value
 
-    found = by_system(run(make(timed_prompts=0))["golden_gain"])["reference"]
+    found = by_system(run(make(timed_prompts=0)).golden_gain)["reference"]
     expected = likelihood("Name one bright colour.") - likelihood("Name a colour.")
     # One of three prompts has a reference; the others are left alone.
-    assert found["gain"]["value"] == pytest.approx(expected / 3, abs=1e-4)
+    assert found.gain.value == pytest.approx(expected / 3, abs=1e-4)
 
 
 def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(make, tmp_path, monkeypatch):
@@ -123,18 +129,18 @@ def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(make, tmp_path,
     before = rewrites.read_bytes()
     again = run(make())
     assert rewrites.read_bytes() == before
-    assert again["golden_gain"] == whole["golden_gain"]
-    assert again["preference"] == whole["preference"]
+    assert again.golden_gain == whole.golden_gain
+    assert again.preference == whole.preference
 
 
 def test_a_directory_with_other_settings_is_refused_with_the_difference(make, tmp_path):
     run(make(timed_prompts=0))
-    with pytest.raises(InputError, match="seed is 1, was 0"):
+    with pytest.raises(InputError, match="seed was 0, is now 1"):
         run(make(timed_prompts=0, seed=1))
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds no evaluation"):
+    with pytest.raises(InputError, match="does not hold an evaluation"):
         run(make(output=str(other)))
 
 
@@ -142,9 +148,9 @@ def test_a_directory_with_other_settings_is_refused_with_the_difference(make, tm
 def test_figures_under_a_test_model_whose_adapter_was_trained_again_are_not_mixed(make, tmp_path, adapted):
     adapter = adapted(tmp_path / "adapter")
     wanted = make(test_models=[str(adapter)], timed_prompts=0)
-    assert run(wanted)["golden_gain"] == run(wanted)["golden_gain"]
+    assert run(wanted).golden_gain == run(wanted).golden_gain
     adapted(adapter, init_lora_weights=False)
-    with pytest.raises(InputError, match=f"other settings: test_model_adapters is {{'{adapter}': '.*was {{'{adapter}'"):
+    with pytest.raises(InputError, match=f'other settings: test_model_adapters.{adapter} was "[0-9a-f]+", is now "'):
         run(wanted)
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="has no weights"):
@@ -162,9 +168,11 @@ def test_a_directory_of_before_goes_on_if_no_test_model_has_an_adapter(make, tmp
         noted.write_text(json.dumps(fields))
         return run(wanted)
 
-    assert run_in_one_of_before()["golden_gain"]
+    assert run_in_one_of_before().golden_gain
     shutil.rmtree(tmp_path / "before")
-    with pytest.raises(InputError, match=r"test_model_adapters is .*, was \{\}"):  # of which weights, nobody knows
+    with pytest.raises(
+        InputError, match=r"test_model_adapters\..* was not set, is now "
+    ):  # of which weights, nobody knows
         run_in_one_of_before(test_models=[str(adapted(tmp_path / "adapter"))])
 
 
@@ -208,8 +216,8 @@ def test_preference_accuracy_is_the_share_of_pairs_the_model_gets_right_against_
     adapter = adapted(tmp_path / "adapter")  # no pair is told apart
     systems = {"optimizer": SystemSettings(model=str(tiny_model), adapter=str(adapter), template="fipo-2")}
     results = run(make(systems=systems, timed_prompts=0))
-    assert results["preference"][0]["rows"] == 1
-    assert results["preference"][0]["accuracy"]["value"] == 0
+    assert results.preference[0].rows == 1
+    assert results.preference[0].accuracy.value == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft
@@ -230,8 +238,8 @@ def test_a_pair_that_does_not_fit_is_left_out_and_the_evaluation_goes_on(make, t
         run(make(output=str(tmp_path / name), data={"own": DataSettings(path=path)}, systems=systems, timed_prompts=0))
         for name, path in (("with", str(data)), ("without", make().data["own"].path))
     ]
-    (counted,), (expected,) = (results["preference"] for results in found)
-    assert counted == expected | {"left_out": expected["left_out"] | {"too long for the model": 1}}
+    (counted,), (expected,) = (results.preference for results in found)
+    assert counted == replace(expected, left_out={**expected.left_out, "too long for the model": 1})
 
 
 def test_benchmarks_that_cannot_be_read_are_told_before_anything_is_measured_and_the_place_stays_free(make, tmp_path):
@@ -241,8 +249,8 @@ def test_benchmarks_that_cannot_be_read_are_told_before_anything_is_measured_and
     mistyped = BenchmarkSettings(path=str(tmp_path / "benchmark"), names=["piqa"])
     with pytest.raises(InputError, match=r"cannot read .*benchmark/piqa\.jsonl"):
         run(make(benchmarks=mistyped, **only))
-    assert list((tmp_path / "out").iterdir()) == []
-    assert run(make(**only))["golden_gain"]
+    assert not (tmp_path / "out").exists()
+    assert run(make(**only)).golden_gain
 
 
 def test_benchmarks_compare_naive_and_rewritten_questions_row_by_row(make, tmp_path):
@@ -265,20 +273,19 @@ def test_benchmarks_compare_naive_and_rewritten_questions_row_by_row(make, tmp_p
         systems=["optimizer", "identity", "repeat"],
     )  # fmt: skip
     results = run(make(benchmarks=wanted, timed_prompts=0))
-    found = results["benchmarks"]
+    found = results.benchmarks
     assert len(found) == 3 * 2 * 2
     for entry in found:
-        assert entry["rows"] == 4
-        change = entry["optimized"]["value"] - entry["naive"]["value"]
-        assert entry["difference"]["value"] == pytest.approx(change)
-        if entry["system"] == "identity":
+        assert entry.rows == 4
+        assert entry.difference.value == pytest.approx(entry.optimized.value - entry.naive.value)
+        if entry.system == "identity":
             # No answer changed, but four rows say little: the interval has a width all the same.
-            assert entry["difference"]["value"] == 0
-            assert entry["difference"]["low"] == -entry["difference"]["high"] == pytest.approx(-1.96 / 6, abs=1e-3)
+            assert entry.difference.value == 0
+            assert entry.difference.low == -entry.difference.high == pytest.approx(-1.96 / 6, abs=1e-3)
     answers = tmp_path / "out" / "measured" / "benchmarks" / "answers" / "piqa" / "instance" / "letter"
     kept = {path.name for path in answers.rglob("*.jsonl")}
     assert kept == {"naive.jsonl", "optimizer.jsonl", "repeat.jsonl"} - (
-        {"optimizer.jsonl"} if found[0]["outcomes"].get("optimized", 0) == 0 else set()
+        {"optimizer.jsonl"} if found[0].outcomes.get("optimized", 0) == 0 else set()
     )
 
 
@@ -294,5 +301,51 @@ def test_a_rewritten_question_counts_by_its_own_answer(make, tmp_path, monkeypat
     (tmp_path / "piqa.jsonl").write_text("\n".join(map(json.dumps, rows)))
     monkeypatch.setattr(accuracy, "score", right_if_said_twice)
     wanted = BenchmarkSettings(path=str(tmp_path), names=["piqa"], systems=["repeat"])
-    (entry,) = run(make(benchmarks=wanted, timed_prompts=0))["benchmarks"]
-    assert [entry[name]["value"] for name in ("naive", "optimized", "difference")] == [0, 1, 1]
+    (entry,) = run(make(benchmarks=wanted, timed_prompts=0)).benchmarks
+    assert [entry.naive.value, entry.optimized.value, entry.difference.value] == [0, 1, 1]
+
+
+def shape(value):
+    """The names of all fields in their order, and what kind of value each has."""
+    if isinstance(value, dict):
+        return [(name, shape(inner)) for name, inner in value.items()]
+    return [shape(inner) for inner in value] if isinstance(value, list) else type(value).__name__
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft
+def test_results_json_keeps_its_format_field_by_field(make, tiny_model, tmp_path, adapted):
+    from fipo_model.evaluation.settings import BenchmarkSettings, SystemSettings
+
+    choices = ["Say blue.", "Eat a town."]
+    rows = [{"id": f"p{n}", "question": f"Name {n}?", "choices": choices, "answer": n % 2} for n in range(9)]
+    (tmp_path / "piqa.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    adapter = adapted(tmp_path / "adapter", init_lora_weights=False)
+    systems = {
+        "optimizer": SystemSettings(model=str(tiny_model), adapter=str(adapter), template="fipo-2"),
+        "repeat": SystemSettings(kind="repeat"),
+    }
+    run(
+        make(
+            systems=systems,
+            benchmarks=BenchmarkSettings(path=str(tmp_path), names=["piqa"], limit=4, systems=["repeat"]),
+        )
+    )
+    written, stored = (json.loads(path.read_text()) for path in (tmp_path / "out" / "results.json", STORED))
+    for results in (written, stored):  # what depends on the model's random weights, and on the machine
+        results["rewriting"][0] |= {"outcomes": {}, "length_ratio": None}
+        results["made"] |= {"commit": None, "versions": {}, "hardware": {**results["made"]["hardware"], "gpu": None}}
+        results["made"]["settings"] = {}
+    assert shape(written) == shape(stored)
+    assert written["golden_gain"][1]["left_out"] == stored["golden_gain"][1]["left_out"]
+
+
+def test_what_becomes_json_is_everything_that_was_found():
+    from pydantic import TypeAdapter
+
+    from fipo_model.evaluation.results import Results
+
+    text = STORED.read_text()
+    fields = json.loads(text)
+    assert fields.pop("format") == 1
+    results = TypeAdapter(Results).validate_python(fields)
+    assert json.dumps(results.to_fields(), indent=2, ensure_ascii=False) == text.rstrip()

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from fipo_model import PromptOptimizer, cli, weights
+from fipo_model import PromptOptimizer, cli
 from fipo_model.errors import InputError, ModelError, TemplateError
 
 # peft 0.21 still asks transformers 5.23 by the old name.
@@ -193,11 +193,11 @@ def test_a_template_nobody_knows_is_not_merged(checkpoint, tmp_path, damaged):
 @pytest.mark.real
 def test_the_default_weights_are_noted_by_their_name(default_weights, make_checkpoint, tmp_path):
     checkpoint = make_checkpoint(
-        default_weights, {"template": "fipo-1", "base_model": weights.DEFAULT_MODEL}, target_modules=["q_proj"]
+        default_weights, {"template": "fipo-1", "base_model": "SmolLM2-135M-Instruct"}, target_modules=["q_proj"]
     )
     merge(checkpoint, tmp_path / "merged")
     notes = json.loads((tmp_path / "merged" / "fipo.json").read_text())
-    assert notes == {"template": "fipo-1", "base_model": weights.DEFAULT_MODEL}
+    assert notes == {"template": "fipo-1", "base_model": "smollm2-135m"}
     assert stored_formats(tmp_path / "merged") == {"BF16"}
     assert PromptOptimizer.from_pretrained(tmp_path / "merged").generator.name == "merged"
 

@@ -13,9 +13,10 @@ from fipo_integrations.dspy import report
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.journal import Journal
+from fipo_integrations.dspy.journal import Journal, opened_journal
 from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
+from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
 from fipo_integrations.dspy.search import Search, SearchSettings, drawn
 from fipo_model import PromptOptimizer
@@ -61,7 +62,7 @@ class FIPO(Teleprompter):
         display_progress: bool = False,
     ) -> None:
         """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
-        metric those that propose more than one thing (`fipo_model.weights.PROPOSER_ADAPTER`).
+        metric those that propose more than one thing (`fipo_model/adapters`).
 
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
         as `program.named_predictors()` does; by default all of them.
@@ -166,9 +167,9 @@ class FIPO(Teleprompter):
         usable = [target for target in chosen if isinstance(target, Target)]
         seen = self._responses(student, trainset) if usable else {}
         found = decide(self._optimizer.ready(), usable, seen) if usable else {}
-        rows = report.rows(chosen, found)
-        compiled = with_texts(student, {row["name"]: row["text"] for row in rows})
-        return self._finished(compiled, {"model": self._optimizer.name, "predictors": rows, "scores": None})
+        decided = report.report_decided(self._optimizer.name, chosen, found)
+        compiled = with_texts(student, {row.name: row.text for row in decided.predictors})
+        return self._finished(compiled, decided)
 
     def _responses(self, student: dspy.Module, trainset: list[dspy.Example]) -> dict[str, Responses]:
         """The responses on one training example, all that one rewrite can use."""
@@ -192,7 +193,20 @@ class FIPO(Teleprompter):
         """With a metric: candidates, compared with the student."""
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
-        journal = Journal(self.search.log_dir, self._settings(program, metric, examples))
+        with opened_journal(self.search.log_dir, self._settings(program, metric, examples)) as journal:
+            return self._compile_with(program, chosen, journal, metric=metric, trainset=trainset, devset=devset)
+
+    def _compile_with(
+        self,
+        program: dspy.Module,
+        chosen: Sequence[Target | Protected],
+        journal: Journal,
+        *,
+        metric: Metric,
+        trainset: list[dspy.Example],
+        devset: list[dspy.Example],
+    ) -> dspy.Module:
+        """The best of the student and its candidates, with what the journal already has."""
         variants = Variants(
             program,
             devset,
@@ -213,9 +227,9 @@ class FIPO(Teleprompter):
             num_threads=self.num_threads,
         )
         best = search.run()
-        written, compiled = report.search_report(search, best), variants.program(best)
-        written["attached"] = attach(compiled, **report.statistics(search, best, written))
-        return self._finished(compiled, written)
+        measured, compiled = report.measure(search, best), variants.program(best)
+        attached = attach(compiled, **report.statistics(search, measured))
+        return self._finished(compiled, report.report_search(search, best, replace(measured, attached=attached)))
 
     def _settings(
         self, program: dspy.Module, metric: Metric, examples: dict[str, list[dspy.Example]]
@@ -239,12 +253,12 @@ class FIPO(Teleprompter):
             "seed": search.seed,
         }
 
-    def _finished(self, compiled: dspy.Module, written: dict[str, Any]) -> dspy.Module:
+    def _finished(self, compiled: dspy.Module, found: Report) -> dspy.Module:
         """The program with its report on it, in the log, and in log_dir."""
-        for row in written["predictors"]:
-            logger.info("%s: %s%s", row["name"], row["outcome"], row["detail"] and f" ({row['detail']})")
-        report.write_report(self.search.log_dir, written)
-        attach(compiled, fipo_report=written)
+        for row in found.predictors:
+            logger.info("%s: %s%s", row.name, row.outcome, row.detail and f" ({row.detail})")
+        report.write_report(self.search.log_dir, found)
+        attach(compiled, fipo_report=found.to_fields())
         return compiled
 
 

@@ -1,15 +1,17 @@
 """The report of a compile as one page that needs nothing else."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fipo_model.pages.changes import LEGEND, changed_text, outcome_in_words
-from fipo_model.pages.document import Section, document
-from fipo_model.pages.figures import figure, interval_chart, say_interval, span_of
-from fipo_model.pages.markup import level, points, table
+from fipo_integrations.dspy.results import Measured, Predictor, Report, Score
+from fipo_integrations.dspy.selection import Interval
+from fipo_model.errors import explain_missing
+from fipo_model.pages.changes import outcome_in_words
+from fipo_model.pages.figures import IntervalChart, Table, span_of
+from fipo_model.pages.numbers import level, points, say_interval
 
-Report = Mapping[str, Any]
+with explain_missing("dspy", "jinja2"):
+    from fipo_model.pages.document import Section, document
 
 _OUTCOMES = {
     "not_preferred": "left alone: no rewrite was shown to be better",
@@ -20,77 +22,93 @@ _OUTCOMES = {
 }
 
 
-def render_page(report: Report) -> str:
+def render_page(report: Mapping[str, Any]) -> str:
     """The page for the `fipo_report` of a compiled program. Whatever its texts contain is shown, never interpreted."""
-    parts = [*_gain(report), _predictors(report["predictors"]), *_trials(report.get("trials"))]
-    return document("FIPO compiled a program", _sentences(report), parts)
+    return render_report(Report.from_fields(report))
 
 
-def _sentences(report: Report) -> Iterator[str]:
-    rows = report["predictors"]
-    rewritten = sum(row["text"] != row["naive"] for row in rows)
-    changed = f"{rewritten} of {len(rows)} {'instruction was' if len(rows) == 1 else 'instructions were'} rewritten"
-    scores = report["scores"]
-    if scores is None:
+def render_report(report: Report) -> str:
+    """The page for what a compile did."""
+    measured = report.measured
+    gain = _gain_of(report)
+    sections = [Section("predictors", "What became of the instructions")]
+    if gain is not None:
+        sections.insert(0, Section("gain", f"What was gained: {say_interval(gain, points)}"))
+    if measured is not None and measured.trials:
+        sections.append(Section("trials", "What was tried"))
+    return document(
+        f"{__package__}/page.html.j2",
+        title="FIPO compiled a program",
+        sentences=_summarize(report),
+        sections=sections,
+        content={
+            "gain": None if gain is None else _chart(gain),
+            "predictors": report.predictors,
+            "say_outcome": _say_outcome,
+            "tabulate_proposals": _tabulate_proposals,
+            "trials": None if measured is None else _tabulate_trials(measured),
+        },
+    )
+
+
+def _summarize(report: Report) -> Iterator[str]:
+    rewritten = sum(row.is_rewritten for row in report.predictors)
+    were = "instruction was" if len(report.predictors) == 1 else "instructions were"
+    changed = f"{rewritten} of {len(report.predictors)} {were} rewritten"
+    measured = report.measured
+    if measured is None:
         yield f"{changed}. Nothing was measured: there was no metric."
     else:
-        student, compiled = (scores[side]["score"] for side in ("student", "compiled"))
-        gained = f"goes from {student:g} % to {compiled:g} %" if rewritten else f"stays at {student:g} %"
-        examples = scores["student"]["examples"]
-        yield f"{changed}; the program {gained} on {examples} {'example' if examples == 1 else 'examples'}."
-        remembered = report["metric_calls_resumed"]
-        before = f", {remembered} of them in an earlier start" if remembered else ""
-        yield f"It took {report['metric_calls']} runs of the program{before}."
-        if report["stopped_by"] is not None:
-            yield f"{report['stopped_by']} ended the search before everything was compared."
-    if report["model"] is not None:
-        yield f"The rewrites are by {report['model']}."
+        yield f"{changed}; the program {_say_scores(measured.scores.student, measured.scores.compiled, rewritten)}."
+        resumed = measured.metric_calls_resumed
+        before = f", {resumed} of them in an earlier start" if resumed else ""
+        yield f"It took {measured.metric_calls} runs of the program{before}."
+        if measured.stopped_by is not None:
+            yield f"{measured.stopped_by} ended the search before everything was compared."
+    if report.model is not None:
+        yield f"The rewrites are by {report.model}."
 
 
-def _gain(report: Report) -> Iterator[Section]:
-    gain = report.get("gain")
-    if gain is None or all(row["text"] == row["naive"] for row in report["predictors"]):
-        return
-    shares = {**gain, **{side: gain[side] / 100 for side in ("value", "low", "high")}}
+def _say_scores(student: Score, compiled: Score, rewritten: int) -> str:
+    gained = f"goes from {student.score:g} % to {compiled.score:g} %" if rewritten else f"stays at {student.score:g} %"
+    return f"{gained} on {student.examples} {'example' if student.examples == 1 else 'examples'}"
+
+
+def _gain_of(report: Report) -> Interval | None:
+    """The gain as a share of one; None where nothing was measured or nothing was rewritten."""
+    gain = None if report.measured is None else report.measured.gain
+    if gain is None or not any(row.is_rewritten for row in report.predictors):
+        return None
+    return Interval(value=gain.value / 100, low=gain.low / 100, high=gain.high / 100, level=gain.level)
+
+
+def _chart(gain: Interval) -> IntervalChart:
     caption = (
         f"The compiled program's score less the student's, in percentage points, with its {level(gain)} interval "
         "over the examples. The interval does not know that the rewrite was chosen on the same examples: expect less "
         "on others."
     )
-    chart = interval_chart([("gain", shares)], span_of([shares], reference=0.0), reference=0.0, say=points)
-    yield Section("gain", f"What was gained: {say_interval(shares, points)}", figure(chart, caption))
+    span = span_of([gain], reference=0.0)
+    return IntervalChart(caption=caption, rows=[("gain", gain)], span=span, reference=0.0, say=points)
 
 
-def _predictors(rows: Sequence[Mapping[str, Any]]) -> Section:
-    shown = "".join(map(_predictor, rows)) or "<p>The program has none that may be rewritten.</p>"
-    return Section("predictors", "What became of the instructions", f'<p class="note">{LEGEND}</p>{shown}')
+def _tabulate_proposals(predictor: Predictor) -> Table:
+    rows = [(one.text, _say_outcome(one.outcome), one.detail) for one in predictor.candidates]
+    return Table(caption="All that was proposed", header=("text", "checks", "why"), rows=rows)
 
 
-def _predictor(row: Mapping[str, Any]) -> str:
-    detail = f" ({escape(row['detail'])})" if row["detail"] else ""
-    proposed = [(each["text"], _outcome(each["outcome"]), each["detail"]) for each in row["candidates"]]
-    all_of_them = table("All that was proposed", ("text", "checks", "why"), proposed) if proposed else "<p>Nothing.</p>"
-    return (
-        f'<h3><code dir="auto">{escape(row["name"])}</code></h3>'
-        f'<p dir="auto">{escape(_outcome(row["outcome"]))}{detail}</p>{changed_text(row["naive"], row["text"])}'
-        f"<details><summary>Proposals: {len(proposed)}</summary>{all_of_them}</details>"
-    )
-
-
-def _outcome(outcome: str) -> str:
+def _say_outcome(outcome: str) -> str:
     return _OUTCOMES.get(outcome) or outcome_in_words(outcome)
 
 
-def _trials(trials: Sequence[Mapping[str, Any]] | None) -> Iterator[Section]:
-    if not trials:
-        return
+def _tabulate_trials(measured: Measured) -> Table:
     rows = [
-        (number, _changes(trial["changed"]), f"{trial['score']:g} %", trial["examples"], trial["failed"])
-        for number, trial in enumerate(trials, 1)
+        (number, _say_changes(trial.changed), f"{trial.score:g} %", trial.examples, trial.failed)
+        for number, trial in enumerate(measured.trials, 1)
     ]
     header = ("trial", "instructions that are not the student's", "score", "examples", "failed")
-    yield Section("trials", "What was tried", table("In their order", header, rows))
+    return Table(caption="In their order", header=header, rows=rows)
 
 
-def _changes(changed: Mapping[str, str]) -> str:
+def _say_changes(changed: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {text}" for name, text in changed.items()) or "none: the student"

@@ -53,7 +53,7 @@ class FIPOProposer:
         golden: Callable[[Record], str | None] = quoted_answer,
         seed: int = 0,
     ) -> None:
-        """Without `optimizer`, the first call loads FIPO's own weights for proposing (`PROPOSER_ADAPTER`)."""
+        """Without `optimizer`, the first call loads FIPO's own weights for proposing (`fipo_model/adapters`)."""
         self._optimizer = LazyOptimizer(optimizer, is_proposing=True)
         self._known = {} if program is None else {target.name: target for target in targets(program)}
         self._has_program = program is not None

@@ -42,10 +42,8 @@ class LazyOptimizer:
         """The optimizer, loaded now if it was not before."""
         with _LOADING:
             if self._optimizer is None:
-                from fipo_model.weights import PROPOSER_ADAPTER  # needs packages a given optimizer may do without
-
-                own = PROPOSER_ADAPTER if self._is_proposing else None
-                self._optimizer = PromptOptimizer.from_pretrained(own)
+                own = Rewriter.from_pretrained(role="proposing" if self._is_proposing else "rewriting")
+                self._optimizer = PromptOptimizer.from_rewriter(own)
             return self._optimizer
 
 

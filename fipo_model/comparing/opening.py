@@ -12,7 +12,6 @@ def open_answerer(*, model: str | None, server: str | None, name: str | None) ->
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(server, name=name)
-    from fipo_model import weights
     from fipo_model.backends.opening import open_generator
 
-    return open_generator(model or weights.DEFAULT_MODEL)
+    return open_generator(model, role=None)

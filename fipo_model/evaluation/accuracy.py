@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fipo_model.backends.checkpoint import resolve
-from fipo_model.backends.transformers.generator import TransformersGenerator
+from fipo_model.backends.transformers.model import LoadedModel
 from fipo_model.data.records import Record
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation import statistics
@@ -22,9 +22,11 @@ from fipo_model.evaluation.benchmarks import (
     naive_prompt,
 )
 from fipo_model.evaluation.benchmarks.scoring import Scoring, score, test_model
-from fipo_model.evaluation.ledger import completed
+from fipo_model.evaluation.results import BenchmarkAccuracy
 from fipo_model.evaluation.settings import BenchmarkSettings, ServerSettings
 from fipo_model.evaluation.systems import System
+from fipo_model.jobs import completed
+from fipo_model.models.names import Server, resolve
 
 with explain_missing("eval", "lm_eval"):
     from lm_eval.api.model import LM
@@ -46,6 +48,14 @@ class _Asked:
     texts: Mapping[str, str]
     description: str = ""
 
+    def asks_otherwise(self, other: "_Asked", key: str) -> bool:
+        """Whether a question or its description is not what it is there."""
+        return self.texts[key] != other.texts[key] or self.description != other.description
+
+    def count_leaks(self) -> int:
+        """How many questions give their answer away."""
+        return sum(leaks(question, question.question, self.texts[key]) for key, question in self.scored.items())
+
 
 class Benchmarks:
     """Accuracies of naive and of optimized questions, kept in `folder` as they come."""
@@ -62,30 +72,14 @@ class Benchmarks:
         examples, scored = choose(questions, shots=SHOTS[benchmark], limit=self.settings.limit, seed=self.seed)
         return examples, {question.id: question for question in scored}
 
-    def accuracies(self, system: System, test_models: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """One entry for each benchmark, level, scoring and test model, the servers' among them."""
-        models: dict[str, str | ServerSettings] = {
-            **test_models,
-            **{server.name: server for server in self.settings.servers},
-        }
-        for benchmark in self.settings.names:
-            for level in self.settings.levels:
-                rewritten, outcomes = self._rewritten(system, benchmark, level)
-                for name, source in models.items():
-                    for scoring in self._scorings(benchmark):
-                        yield {
-                            "system": system.name,
-                            "benchmark": benchmark,
-                            "level": level,
-                            "scoring": scoring,
-                            "test_model": name,
-                            **self._compared(system, rewritten, (name, source), scoring),
-                            "outcomes": outcomes,
-                            "leaks": sum(
-                                leaks(question, question.question, rewritten.texts[key])
-                                for key, question in rewritten.scored.items()
-                            ),
-                        }
+    def accuracies(self, system: System, test_models: Mapping[str, str]) -> Iterator[BenchmarkAccuracy]:
+        """One for each benchmark, level, scoring and test model, the servers' among them."""
+        servers = {server.name: server for server in self.settings.servers}
+        models: dict[str, str | ServerSettings] = {**test_models, **servers}
+        for benchmark, level in product(self.settings.names, self.settings.levels):
+            rewritten, outcomes = self._rewritten(system, benchmark, level)
+            for model, scoring in product(models.items(), self._scorings(benchmark)):
+                yield self._compared(system, rewritten, outcomes, model, scoring)
 
     def _scorings(self, benchmark: Benchmark) -> list[Scoring]:
         # GSM8K has no choices: its answers are generated, whatever the scoring.
@@ -99,11 +93,7 @@ class Benchmarks:
             done = completed(self._file("rewrites", benchmark, level, system.name), {benchmark: record}, system.rewrite)
             asked = replace(naive, description=done[benchmark]["text"])
         else:
-            records = {
-                key: Record(id=key, instruction=request.instruction, context=request.context)
-                for key, question in scored.items()
-                if (request := naive_prompt(question))
-            }
+            records = {key: _record_of(question) for key, question in scored.items()}
             done = completed(self._file("rewrites", benchmark, level, system.name), records, system.rewrite)
             asked = replace(naive, texts={key: fields["text"] for key, fields in done.items()})
         return asked, dict(Counter(fields["outcome"] for fields in done.values()).most_common())
@@ -119,25 +109,30 @@ class Benchmarks:
             description=NAIVE_INSTRUCTIONS[benchmark] if level == "task" else "",
         )
 
-    def _compared(self, system: System, rewritten: _Asked, model: _TestModel, scoring: Scoring) -> dict[str, Any]:
+    def _compared(
+        self, system: System, rewritten: _Asked, outcomes: Mapping[str, int], model: _TestModel, scoring: Scoring
+    ) -> BenchmarkAccuracy:
         as_it_was = self._naive(rewritten.benchmark, rewritten.level)
         naive = self._answered("naive", as_it_was, model, scoring)
-        changed = {
-            key: question
-            for key, question in rewritten.scored.items()
-            if (rewritten.texts[key], rewritten.description) != (as_it_was.texts[key], as_it_was.description)
-        }
         # A question that was left alone is answered as before.
+        changed = {key: rewritten.scored[key] for key in rewritten.scored if rewritten.asks_otherwise(as_it_was, key)}
         optimized = naive | self._answered(system.name, replace(rewritten, scored=changed), model, scoring)
         rows = len(naive)
         gained = sum(optimized[key] and not naive[key] for key in naive)
         lost = sum(naive[key] and not optimized[key] for key in naive)
-        return {
-            "rows": rows,
-            "naive": asdict(statistics.share(sum(naive.values()), rows)),
-            "optimized": asdict(statistics.share(sum(optimized.values()), rows)),
-            "difference": asdict(statistics.share_difference(gained, lost, rows)),
-        }
+        return BenchmarkAccuracy(
+            system=system.name,
+            benchmark=rewritten.benchmark,
+            level=rewritten.level,
+            scoring=scoring,
+            test_model=model[0],
+            rows=rows,
+            naive=statistics.share(sum(naive.values()), rows),
+            optimized=statistics.share(sum(optimized.values()), rows),
+            difference=statistics.share_difference(gained, lost, rows),
+            outcomes=outcomes,
+            leaks=rewritten.count_leaks(),
+        )
 
     def _answered(self, name: str, asked: _Asked, model: _TestModel, scoring: Scoring) -> dict[str, bool]:
         """Whether each question is answered correctly."""
@@ -160,7 +155,7 @@ class Benchmarks:
 
     def _model(self, name: str, source: str | ServerSettings) -> LM:
         if name not in self._models:
-            self._models[name] = test_model(source if isinstance(source, ServerSettings) else _generator(source))
+            self._models[name] = _open(source)
         return self._models[name]
 
     def _file(self, *parts: str) -> Path:
@@ -168,6 +163,16 @@ class Benchmarks:
         return self.folder.joinpath("benchmarks", *folders, f"{last}.jsonl")
 
 
-def _generator(source: str) -> TransformersGenerator:
-    found = resolve(source, None)
-    return TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)
+def _open(source: str | ServerSettings) -> LM:
+    """The model that answers; one in this process shares its weights with whoever else uses it."""
+    if isinstance(source, ServerSettings):
+        return test_model(source)
+    found = resolve(source, role=None)
+    if isinstance(found, Server):
+        return test_model(ServerSettings(base_url=found.base_url, name=found.name))
+    return test_model(LoadedModel.from_pretrained(found.base, adapter=found.adapter))
+
+
+def _record_of(question: Question) -> Record:
+    request = naive_prompt(question)
+    return Record(id=question.id, instruction=request.instruction, context=request.context)

@@ -3,14 +3,15 @@
 import os
 import platform
 import subprocess
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from fipo_model.errors import explain_missing
-from fipo_model.evaluation.settings import EvaluationSettings
+from fipo_model.evaluation.results import Hardware, Made
 
 with explain_missing("eval", "torch"):
     import torch
@@ -18,34 +19,46 @@ with explain_missing("eval", "torch"):
 _PACKAGES = ("fipo", "torch", "transformers", "peft", "lm-eval", "scipy")
 
 
-def how_it_was_made(settings: EvaluationSettings, started: datetime, seconds: float) -> dict[str, Any]:
-    """Settings, seed, versions, commit and hardware. `seconds` is what the last start took, not those before it."""
-    return {
-        "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "seconds": round(seconds, 1),
-        "commit": _commit(),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "hardware": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-        "seed": settings.seed,
-        "settings": asdict(settings),
-    }
+def describe_run(
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    started: datetime,
+    seconds: float,
+    more_packages: Sequence[str] = (),
+) -> Made:
+    """The settings of a run with the versions, commit and hardware it had.
+
+    `started` is in UTC. Versions are those of what every evaluation uses and of `more_packages`, as far as installed.
+    """
+    return Made(
+        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round(seconds, 1),
+        commit=_find_commit(),
+        versions={"python": platform.python_version(), **_find_versions((*_PACKAGES, *more_packages))},
+        hardware=_find_hardware(),
+        seed=seed,
+        settings=settings,
+    )
 
 
-def _versions() -> dict[str, str]:
+def _find_hardware() -> Hardware:
+    return Hardware(
+        cpu=_name_cpu(),
+        cores=os.cpu_count(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    )
+
+
+def _find_versions(packages: Sequence[str]) -> dict[str, str]:
     found = {}
-    for package in _PACKAGES:
-        try:
+    for package in packages:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 
-def _commit() -> str | None:
+def _find_commit() -> str | None:
     """The commit of the checkout FIPO runs from, marked if files were changed; None where it is installed."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
@@ -63,7 +76,7 @@ def _commit() -> str | None:
     return described.stdout.strip()
 
 
-def _cpu() -> str:
+def _name_cpu() -> str:
     """The processor's name; a general one where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from fipo_model import fidelity
 from fipo_model.data.records import Record
 from fipo_model.evaluation import statistics
+from fipo_model.evaluation.results import GoldenGain, Kept, Leaked, PreferenceAccuracy, Rewriting, Seconds
 from fipo_model.evaluation.systems import judged_request_of, request_of
 from fipo_model.types import Outcome, count_words
 
@@ -25,22 +25,34 @@ _KEPT: dict[str, Outcome] = {
 NO_GOLDEN = "no golden response"
 
 
-def rewriting(records: Mapping[str, Record], rewrites: Rewrites, *, seed: int) -> dict[str, Any]:
+def count_rewriting(
+    records: Mapping[str, Record],
+    rewrites: Rewrites,
+    *,
+    system: str,
+    data: str,
+    seconds: Seconds | None,
+    seed: int,
+) -> Rewriting:
     """Outcomes, how much was rewritten and how long it got, which literals survived, and answers given away."""
     changed = [key for key in records if rewrites[key]["text"] != records[key].instruction]
     ratios = [count_words(rewrites[key]["text"]) / count_words(records[key].instruction) for key in changed]
     leaks = [key for key in records if _leaks(records[key], rewrites[key]["text"])]
-    return {
-        "rows": len(records),
-        "outcomes": dict(Counter(rewrites[key]["outcome"] for key in records).most_common()),
-        "rewritten": asdict(statistics.share(len(changed), len(records))),
-        "kept": {name: _kept(records, rewrites, fidelity.RULES[rule]) for name, rule in _KEPT.items()},
-        "length_ratio": asdict(statistics.mean(ratios, seed=seed)) if len(ratios) > 1 else None,
-        "leaked": {"of": sum(record.golden_response is not None for record in records.values()), "leaks": len(leaks)},
-    }
+    golden = [key for key in records if records[key].golden_response is not None]
+    return Rewriting(
+        system=system,
+        data=data,
+        rows=len(records),
+        outcomes=dict(Counter(rewrites[key]["outcome"] for key in records).most_common()),
+        rewritten=statistics.share(len(changed), len(records)),
+        kept={name: _count_kept(records, rewrites, fidelity.RULES[rule]) for name, rule in _KEPT.items()},
+        length_ratio=statistics.mean(ratios, seed=seed) if len(ratios) > 1 else None,
+        leaked=Leaked(of=len(golden), leaks=len(leaks)),
+        seconds=seconds,
+    )
 
 
-def _kept(records: Mapping[str, Record], rewrites: Rewrites, rule: fidelity.Rule) -> dict[str, int]:
+def _count_kept(records: Mapping[str, Record], rewrites: Rewrites, rule: fidelity.Rule) -> Kept:
     """Of the prompts that have such a literal, how many proposals, and how many prompts to use, kept all of theirs."""
     # A rule that objects to an empty rewrite is one whose literals the prompt has.
     having = [key for key, record in records.items() if rule("", request_of(record)) is not None]
@@ -48,7 +60,7 @@ def _kept(records: Mapping[str, Record], rewrites: Rewrites, rule: fidelity.Rule
     def keeping(field: str) -> int:
         return sum(rule(rewrites[key][field] or "", request_of(records[key])) is None for key in having)
 
-    return {"of": len(having), "proposed": keeping("proposed"), "final": keeping("text")}
+    return Kept(of=len(having), proposed=keeping("proposed"), final=keeping("text"))
 
 
 def _leaks(record: Record, text: str) -> bool:
@@ -58,7 +70,7 @@ def _leaks(record: Record, text: str) -> bool:
     return fidelity.golden_leaked(text, judged_request_of(record)) is not None
 
 
-def gains(
+def find_gains(
     records: Mapping[str, Record], rewrites: Rewrites, measured: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, float], dict[str, int]]:
     """What each rewrite changes in log p(golden response | prompt), in nats per token, and what was left out and why.
@@ -71,12 +83,13 @@ def gains(
         if record.golden_response is None:
             left_out[NO_GOLDEN] += 1
             continue
-        both = [measured[likelihood_key(key, text)] for text in (record.instruction, rewrites[key]["text"])]
-        if error := next((fields["error"] for fields in both if "error" in fields), None):
+        naive = measured[likelihood_key(key, record.instruction)]
+        new = measured[likelihood_key(key, rewrites[key]["text"])]
+        error = naive.get("error") or new.get("error")
+        if error:
             left_out[error] += 1
-            continue
-        naive, new = (fields["value"] for fields in both)
-        found[key] = new - naive
+        else:
+            found[key] = new["value"] - naive["value"]
     return found, dict(left_out)
 
 
@@ -85,22 +98,33 @@ def likelihood_key(record_id: str, text: str) -> str:
     return f"{record_id}\n{text}"
 
 
-def golden_gain(found: Mapping[str, float], left_out: Mapping[str, int], *, seed: int) -> dict[str, Any] | None:
+def count_gains(
+    gains: Mapping[str, float],
+    left_out: Mapping[str, int],
+    *,
+    system: str,
+    data: str,
+    test_model: str,
+    seed: int,
+) -> GoldenGain | None:
     """The mean gain, and the shares that became better, worse and neither. None for fewer than two prompts."""
-    values = list(found.values())
+    values = list(gains.values())
     if len(values) < 2:
         return None
-    return {
-        "rows": len(values),
-        "gain": asdict(statistics.mean(values, seed=seed)),
-        "better": asdict(statistics.share(sum(value > 0 for value in values), len(values))),
-        "worse": asdict(statistics.share(sum(value < 0 for value in values), len(values))),
-        "unchanged": sum(value == 0 for value in values) / len(values),
-        "left_out": dict(left_out),
-    }
+    return GoldenGain(
+        system=system,
+        data=data,
+        test_model=test_model,
+        rows=len(values),
+        gain=statistics.mean(values, seed=seed),
+        better=statistics.share(sum(value > 0 for value in values), len(values)),
+        worse=statistics.share(sum(value < 0 for value in values), len(values)),
+        unchanged=sum(value == 0 for value in values) / len(values),
+        left_out=left_out,
+    )
 
 
-def preference_pairs(
+def find_pairs(
     records: Mapping[str, Record], rejecting: Rewrites | None
 ) -> tuple[dict[str, tuple[str, str]], dict[str, int]]:
     """A better and a worse rewrite for each record that has both, and what was left out and why.
@@ -122,11 +146,18 @@ def preference_pairs(
     return pairs, dict(left_out)
 
 
-def preference_accuracy(found: Mapping[str, Mapping[str, Any]], left_out: Mapping[str, int]) -> dict[str, Any] | None:
+def count_preferred(
+    found: Mapping[str, Mapping[str, Any]], left_out: Mapping[str, int], *, system: str, data: str
+) -> PreferenceAccuracy | None:
     """In how many pairs the chosen rewrite has a `margin` above 0; those with an `error` are left out."""
     margins = [fields["margin"] for fields in found.values() if "margin" in fields]
     if not margins:
         return None
     errors = Counter(fields["error"] for fields in found.values() if "error" in fields)
-    accuracy = statistics.share(sum(margin > 0 for margin in margins), len(margins))
-    return {"rows": len(margins), "accuracy": asdict(accuracy), "left_out": {**left_out, **errors}}
+    return PreferenceAccuracy(
+        system=system,
+        data=data,
+        rows=len(margins),
+        accuracy=statistics.share(sum(margin > 0 for margin in margins), len(margins)),
+        left_out={**left_out, **errors},
+    )

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from fipo_model.backends.checkpoint import resolve
 from fipo_model.backends.transformers.model import LoadedModel
 from fipo_model.backends.transformers.scorer import TransformersScorer
 from fipo_model.data.records import Record
 from fipo_model.errors import PromptTooLongError
 from fipo_model.evaluation.systems import System, request_of
+from fipo_model.models.names import resolve_local
 
 
 def margins(
@@ -26,9 +26,9 @@ def margins(
         ]
         for key in keys
     }
-    checkpoint = resolve(system.settings.model, system.settings.adapter)
-    model = TransformersScorer(LoadedModel.from_pretrained(checkpoint.model, adapter=checkpoint.adapter))
-    base = TransformersScorer(LoadedModel.from_pretrained(checkpoint.model))
+    checkpoint = resolve_local(system.settings.model, system.settings.adapter)
+    model = TransformersScorer(LoadedModel.from_pretrained(checkpoint.base, adapter=checkpoint.adapter))
+    base = TransformersScorer(LoadedModel.from_pretrained(checkpoint.base))
     while True:
         asked = [reply for pair in replies.values() for reply in pair]
         try:

@@ -4,32 +4,39 @@ OUTPUT/settings.json says what the evaluation was told, OUTPUT/measured/ has eve
 item, and results.json and report.html are made of these.
 """
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fipo_model import jsonl, recipes
-from fipo_model.backends.checkpoint import resolve
+from fipo_model import jsonl
 from fipo_model.backends.engine import here
-from fipo_model.backends.opening import open_generator, open_scorer
+from fipo_model.backends.opening import open_scorer
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
-from fipo_model.errors import InputError, ModelError, PromptTooLongError
+from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.evaluation import measures
-from fipo_model.evaluation.ledger import completed
-from fipo_model.evaluation.made import how_it_was_made
+from fipo_model.evaluation.made import describe_run
+from fipo_model.evaluation.naming import fingerprint_system, hash_adapter, name_test_models
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.preference import margins
-from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
+from fipo_model.evaluation.results import (
+    BenchmarkAccuracy,
+    Example,
+    GoldenGain,
+    PreferenceAccuracy,
+    Results,
+    Rewriting,
+    Seconds,
+)
+from fipo_model.evaluation.settings import DataSettings, EvaluationSettings
 from fipo_model.evaluation.systems import System, judged_request_of
+from fipo_model.jobs import claimed_directory, completed
 from fipo_model.likelihood import golden_log_likelihoods
 from fipo_model.types import OptimizationRequest
 
@@ -37,67 +44,50 @@ if TYPE_CHECKING:
     from fipo_model.evaluation.accuracy import Benchmarks
 
 RESULTS, PAGE = "results.json", "report.html"
-_SETTINGS = "settings.json"
 
 Say = Callable[[str], None]
 
 
 @here()
-def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> dict[str, Any]:
+def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> Results:
     """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
 
-    Gives the results as results.json has them. `say` is told of the progress. Raises `InputError` for data or settings
-    that cannot be used, and if the output directory belongs to other settings or other adapters.
+    `say` is told of the progress. Raises `InputError` for data or settings that cannot be used, and if the output
+    directory belongs to other settings or other adapters.
     """
-    output = _claim(settings)
+    told = _told(settings)
+    with claimed_directory(Path(settings.output), kind="an evaluation") as claimed:
+        claimed.begin(told)
+        return _evaluate(settings, claimed.output, say)
+
+
+def _evaluate(settings: EvaluationSettings, output: Path, say: Say) -> Results:
     started, clock = datetime.now(UTC), time.perf_counter()
-    with recipes.freeing(output / _SETTINGS):
-        job = _Job(settings, output / "measured", say)
-    results = {
-        "format": 1,
-        "title": settings.title,
-        "systems": {system.name: system.describe() for system in job.systems},
-        "rewriting": job.rewriting(),
-        "golden_gain": job.golden_gain(),
-        "preference": job.preference(),
-        "benchmarks": job.benchmarks(),
-        "bad_rows": job.bad_rows,
-    }
-    results["made"] = how_it_was_made(settings, started, time.perf_counter() - clock)
-    with jsonl.replacing(output / RESULTS) as file:
-        file.write(json.dumps(results, indent=2, ensure_ascii=False).encode())
+    job = _Job(settings, output / "measured", say)
+    results = Results(
+        title=settings.title,
+        systems={system.name: system.describe() for system in job.systems},
+        rewriting=job.rewriting(),
+        golden_gain=job.golden_gain(),
+        preference=job.preference(),
+        benchmarks=job.benchmarks(),
+        bad_rows=job.bad_rows,
+        made=describe_run(asdict(settings), seed=settings.seed, started=started, seconds=time.perf_counter() - clock),
+    )
+    jsonl.write_json(output / RESULTS, results.to_fields())
     with jsonl.replacing(output / PAGE) as file:
-        file.write(render_page(results, job.examples()).encode())
+        file.write(render_page(results, list(job.examples())).encode())
     return results
 
 
-def _claim(settings: EvaluationSettings) -> Path:
-    output = Path(settings.output)
-    noted = output / _SETTINGS
-    test_models = _named(settings).values()
-    answering = {name: found for name in test_models if (found := _adapter_hash(name, None)) is not None}
-    adapters = {
-        "adapters": {name: _fingerprint(system) for name, system in settings.systems.items()},
-        "test_model_adapters": answering,
+def _told(settings: EvaluationSettings) -> dict[str, Any]:
+    """What the figures depend on: the settings, and the adapters that are under the names in them."""
+    answering = {spec: hash_adapter(spec) for spec in settings.test_models}
+    return {
+        **asdict(settings),
+        "adapters": {name: fingerprint_system(system) for name, system in settings.systems.items()},
+        "test_model_adapters": {name: adapter for name, adapter in answering.items() if adapter is not None},
     }
-    wanted = {**json.loads(json.dumps(asdict(settings))), **adapters}
-    if noted.exists():
-        # Directories made before test models' adapters were noted go on where there are none.
-        before = {"test_model_adapters": {}, **json.loads(noted.read_text(encoding="utf-8"))}
-        if changed := recipes.differences(before, wanted):
-            raise InputError(
-                f"{output} holds an evaluation with other settings: {'; '.join(changed)}. Choose another output."
-            )
-        return output
-    if not jsonl.is_vacant(output):
-        raise InputError(f"{output} is not empty and holds no evaluation. Choose another output.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the directory {output}: {error.strerror}") from error
-    with jsonl.replacing(noted) as file:
-        file.write(json.dumps(wanted, indent=2, ensure_ascii=False).encode())
-    return output
 
 
 class _Job:
@@ -110,13 +100,13 @@ class _Job:
         self.bad_rows: dict[str, list[str]] = {}
         self.data = {name: self._read(name, wanted) for name, wanted in settings.data.items()}
         self.systems = [System(name, wanted, settings.seed) for name, wanted in settings.systems.items()]
-        self.test_models = _named(settings)
+        self.test_models = name_test_models(settings)
         self._rewrites: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
         self._gains: dict[tuple[str, str, str], dict[str, float]] = {}
         for system in self.systems:  # a model that cannot be loaded is told now, not after hours
             system.describe()
         for name in self.test_models.values():
-            open_generator(name)
+            open_scorer(name)
         self._benchmarks = self._read_benchmarks()
 
     def _read(self, name: str, wanted: DataSettings) -> dict[str, Record]:
@@ -132,9 +122,9 @@ class _Job:
             raise InputError(f"{wanted.path} has no records to evaluate on")
         return dict(islice(records.items(), wanted.limit))
 
-    def rewriting(self) -> list[dict[str, Any]]:
+    def rewriting(self) -> list[Rewriting]:
         """Every system's rewrites of every data set, counted."""
-        found = []
+        found: list[Rewriting] = []
         for system in self.systems:
             for data, records in self.data.items():
                 self.say(f"{system.name}: rewriting {data} ({len(records)} prompts)")
@@ -142,22 +132,39 @@ class _Job:
                 self._rewrites[system.name, data] = rewrites
                 timed = list(records.values())[: self.settings.timed_prompts]
                 latency = completed(self._file("seconds", system.name, data), {"all": timed}, partial(_timed, system))
-                counted = measures.rewriting(records, rewrites, seed=self.settings.seed)
-                found.append({"system": system.name, "data": data, **counted, "seconds": latency["all"]["seconds"]})
+                seconds = latency["all"]["seconds"]
+                found.append(
+                    measures.count_rewriting(
+                        records,
+                        rewrites,
+                        system=system.name,
+                        data=data,
+                        seconds=None if seconds is None else Seconds(**seconds),
+                        seed=self.settings.seed,
+                    )
+                )
         return found
 
-    def golden_gain(self) -> list[dict[str, Any]]:
+    def golden_gain(self) -> list[GoldenGain]:
         """What the rewrites do to the golden responses under every test model."""
-        found = []
+        found: list[GoldenGain] = []
         for test_model, source in self.test_models.items():
             for data, records in self.data.items():
                 self.say(f"{test_model}: measuring golden responses of {data}")
                 measured = self._likelihoods(test_model, source, data)
                 for system in self.systems:
-                    gains, left_out = measures.gains(records, self._rewrites[system.name, data], measured)
+                    gains, left_out = measures.find_gains(records, self._rewrites[system.name, data], measured)
                     self._gains[system.name, data, test_model] = gains
-                    if (entry := measures.golden_gain(gains, left_out, seed=self.settings.seed)) is not None:
-                        found.append({"system": system.name, "data": data, "test_model": test_model, **entry})
+                    counted = measures.count_gains(
+                        gains,
+                        left_out,
+                        system=system.name,
+                        data=data,
+                        test_model=test_model,
+                        seed=self.settings.seed,
+                    )
+                    if counted is not None:
+                        found.append(counted)
         return found
 
     def _likelihoods(self, test_model: str, source: str, data: str) -> dict[str, dict[str, Any]]:
@@ -179,21 +186,22 @@ class _Job:
 
         return completed(self._file("golden", test_model, data), prompts, compute)
 
-    def preference(self) -> list[dict[str, Any]]:
+    def preference(self) -> list[PreferenceAccuracy]:
         """How often each optimizer's adapter made the chosen of two rewrites likelier, against its base."""
-        found = []
+        found: list[PreferenceAccuracy] = []
         for system in self.systems:
             for data, records in self.data.items():
                 rejecting = self._rewrites.get((self.settings.preference or "", data))
-                pairs, left_out = measures.preference_pairs(records, rejecting)
+                pairs, left_out = measures.find_pairs(records, rejecting)
                 # A model without an adapter is its own base, and prefers nothing to it.
-                if not pairs or _fingerprint(system.settings) is None:
+                if not pairs or fingerprint_system(system.settings) is None:
                     continue
                 self.say(f"{system.name}: preference accuracy on {data} ({len(pairs)} pairs)")
                 compute = partial(margins, system, records, pairs)
                 ledger = completed(self._file("preference", system.name, data), {key: key for key in pairs}, compute)
-                if (entry := measures.preference_accuracy(ledger, left_out)) is not None:
-                    found.append({"system": system.name, "data": data, **entry})
+                counted = measures.count_preferred(ledger, left_out, system=system.name, data=data)
+                if counted is not None:
+                    found.append(counted)
         return found
 
     def _read_benchmarks(self) -> "Benchmarks | None":
@@ -203,78 +211,45 @@ class _Job:
 
         return Benchmarks(self.settings.benchmarks, self.folder, self.settings.seed)
 
-    def benchmarks(self) -> list[dict[str, Any]]:
+    def benchmarks(self) -> list[BenchmarkAccuracy]:
         """Task accuracy, naive against optimized."""
         wanted, measured = self.settings.benchmarks, self._benchmarks
         if wanted is None or measured is None:
             return []
-        found: list[dict[str, Any]] = []
+        found: list[BenchmarkAccuracy] = []
         for system in self.systems:
             if system.name in wanted.systems or (not wanted.systems and system.is_optimizer):
                 self.say(f"{system.name}: the benchmarks {', '.join(wanted.names)}")
                 found += measured.accuracies(system, self.test_models)
         return found
 
-    def examples(self) -> list[dict[str, Any]]:
+    def examples(self) -> Iterator[Example]:
         """Every prompt of every system that changes prompts by a model, before and after, for the page."""
-        return [
-            {
-                "id": key,
-                "system": system.name,
-                "data": data,
-                "naive": record.instruction,
-                **{name: self._rewrites[system.name, data][key][name] for name in ("text", "proposed", "outcome")},
-                "detail": self._rewrites[system.name, data][key]["detail"],
-                "context": record.context,
-                "golden_response": record.golden_response,
-                "gains": {
-                    test_model: gains[key]
-                    for test_model in self.test_models
-                    if key in (gains := self._gains[system.name, data, test_model])
-                },
-            }
-            for system in self.systems
-            if system.settings.kind != "identity"
-            for data, records in self.data.items()
-            for key, record in records.items()
-        ]
+        changing = [system for system in self.systems if system.settings.kind != "identity"]
+        for system, (data, records) in product(changing, self.data.items()):
+            for record in records.values():
+                yield self._example(system.name, data, record)
+
+    def _example(self, system: str, data: str, record: Record) -> Example:
+        rewrite = self._rewrites[system, data][record.id]
+        gains = {test_model: self._gains[system, data, test_model] for test_model in self.test_models}
+        return Example(
+            id=record.id,
+            system=system,
+            data=data,
+            naive=record.instruction,
+            text=rewrite["text"],
+            proposed=rewrite["proposed"],
+            outcome=rewrite["outcome"],
+            detail=rewrite["detail"],
+            context=record.context,
+            golden_response=record.golden_response,
+            gains={test_model: found[record.id] for test_model, found in gains.items() if record.id in found},
+        )
 
     def _file(self, *parts: str) -> Path:
         *folders, last = (part.replace("/", "_") for part in parts)
         return self.folder.joinpath(*folders, f"{last}.jsonl")
-
-
-def _fingerprint(system: SystemSettings) -> str | None:
-    """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
-    return _adapter_hash(system.model, system.adapter) if system.kind == "optimizer" else None
-
-
-def _adapter_hash(model: str | None, adapter: str | None) -> str | None:
-    if (found := resolve(model, adapter).adapter) is None:
-        return None
-    for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
-        if (weights := Path(found) / name).is_file():
-            with weights.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-    raise ModelError(f"the adapter {found} has no weights (no adapter_model.safetensors). Copy the checkpoint again.")
-
-
-def _named(settings: EvaluationSettings) -> dict[str, str]:
-    """The test models by the names that their figures and the files of these go by: no two may have the same."""
-    servers = settings.benchmarks.servers if settings.benchmarks is not None else []
-    names = [*map(_short, settings.test_models), *(server.name for server in servers)]
-    files = [name.replace("/", "_") for name in names]
-    if twice := [name for name, file in zip(names, files, strict=True) if files.count(file) > 1]:
-        raise InputError(
-            f"several test models go by the name {twice[0]!r}, and one's figures would be taken for another's. A "
-            "directory goes by its own name, a server by its model's, and / is as good as _. Rename the directory, "
-            "serve the model under another name (and set its tokenizer), or leave one of them out."
-        )
-    return {_short(source): source for source in settings.test_models}
-
-
-def _short(source: str) -> str:
-    return Path(source).resolve().name if Path(source).is_dir() else source
 
 
 def _timed(system: System, batches: Sequence[list[Record]]) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ from typing import Literal, get_args
 
 from fipo_model.data.records import Format
 from fipo_model.errors import explain_missing
+from fipo_model.models.registry import DEFAULT
 from fipo_model.recipes import STRICT
-from fipo_model.weights import DEFAULT_MODEL
 
 with explain_missing("eval", "pydantic"):
     from pydantic.dataclasses import dataclass as checked
@@ -41,8 +41,9 @@ class SystemSettings:
     kind: Literal["optimizer", "identity", "repeat", "reference"] = "optimizer"
     """`identity` leaves every prompt alone, `repeat` says it twice, `reference` is the record's own chosen rewrite."""
     model: str | None = None
-    """For an optimizer: a directory, a hub id, or by default FIPO's own weights."""
+    """For an optimizer: a model's name (docs/models.md), or by default FIPO's own weights."""
     adapter: str | None = None
+    """A PEFT adapter's directory, or 'none' for the base as it was before FIPO's training."""
     template: str | None = None
     """A template's name or file; by default the model's own."""
     candidates: int = 1
@@ -102,7 +103,7 @@ class EvaluationSettings:
     title: str = "Naive prompts against optimized ones"
     data: dict[str, DataSettings]
     systems: dict[str, SystemSettings]
-    test_models: list[str] = field(default_factory=lambda: [DEFAULT_MODEL])
+    test_models: list[str] = field(default_factory=lambda: [DEFAULT.name])
     """Under which the golden responses are measured and the benchmarks answered: directories or hub ids."""
     max_response_tokens: int | None = None
     """Measure only the golden responses' first tokens; by default all of them."""

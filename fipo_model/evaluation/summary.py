@@ -1,45 +1,55 @@
 """Results in a few lines for a terminal: what was seen, with its interval, and no more."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+
+from fipo_model.evaluation.results import BenchmarkAccuracy, GoldenGain, PreferenceAccuracy, Results, Rewriting
+from fipo_model.evaluation.statistics import Interval
 
 
-def summary(results: Mapping[str, Any]) -> Iterator[str]:
+def summary(results: Results) -> Iterator[str]:
     """One line for each figure, the optimizers' and the controls'."""
-    for entry in results["rewriting"]:
-        kept = ", ".join(f"{name} {k['proposed']}/{k['of']}" for name, k in entry["kept"].items() if k["of"])
-        time = f", {entry['seconds']['p50']:.2f} s a prompt" if entry["seconds"] else ""
-        yield (
-            f"{entry['system']} on {entry['data']}: {entry['rewritten']['value']:.0%} of {entry['rows']} prompts "
-            f"rewritten{time}{f'; proposals kept {kept}' if kept else ''}"
-        )
-    for entry in results["golden_gain"]:
-        yield (
-            f"{entry['system']} on {entry['data']}, {entry['test_model']}: golden response {_signed(entry['gain'])} "
-            f"nats per token ({entry['rows']} prompts: {entry['better']['value']:.0%} better, "
-            f"{entry['worse']['value']:.0%} worse){verdict(entry['gain'])}"
-        )
-    for entry in results["preference"]:
-        accuracy = _share(entry["accuracy"])
-        yield f"{entry['system']} on {entry['data']}: preference accuracy {accuracy} ({entry['rows']} pairs)"
-    for entry in results["benchmarks"]:
-        yield (
-            f"{entry['system']} on {entry['benchmark']} ({entry['level']}, {entry['scoring']}, {entry['rows']} rows, "
-            f"{entry['test_model']}): accuracy {entry['naive']['value']:.1%}, then {entry['optimized']['value']:.1%}, "
-            f"difference {_signed(entry['difference'])}{verdict(entry['difference'])}"
-        )
+    yield from map(_say_rewriting, results.rewriting)
+    yield from map(_say_gain, results.golden_gain)
+    yield from map(_say_preference, results.preference)
+    yield from map(_say_benchmark, results.benchmarks)
 
 
-def verdict(change: Mapping[str, float]) -> str:
+def verdict(change: Interval) -> str:
     """What an interval allows to say of a change."""
-    if change["low"] > 0:
+    if change.low > 0:
         return ": better"
-    return ": worse" if change["high"] < 0 else ": no difference shown"
+    return ": worse" if change.high < 0 else ": no difference shown"
 
 
-def _signed(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:+.4f} [{interval['low']:+.4f}, {interval['high']:+.4f}]"
+def _say_rewriting(found: Rewriting) -> str:
+    kept = ", ".join(f"{name} {count.proposed}/{count.of}" for name, count in found.kept.items() if count.of)
+    time = f", {found.seconds.p50:.2f} s a prompt" if found.seconds else ""
+    proposals = f"; proposals kept {kept}" if kept else ""
+    share = f"{found.rewritten.value:.0%} of {found.rows} prompts"
+    return f"{found.system} on {found.data}: {share} rewritten{time}{proposals}"
 
 
-def _share(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.1%} [{interval['low']:.1%}, {interval['high']:.1%}]"
+def _say_gain(found: GoldenGain) -> str:
+    shares = f"{found.better.value:.0%} better, {found.worse.value:.0%} worse"
+    return (
+        f"{found.system} on {found.data}, {found.test_model}: golden response {_signed(found.gain)} "
+        f"nats per token ({found.rows} prompts: {shares}){verdict(found.gain)}"
+    )
+
+
+def _say_preference(found: PreferenceAccuracy) -> str:
+    one = found.accuracy
+    accuracy = f"{one.value:.1%} [{one.low:.1%}, {one.high:.1%}]"
+    return f"{found.system} on {found.data}: preference accuracy {accuracy} ({found.rows} pairs)"
+
+
+def _say_benchmark(found: BenchmarkAccuracy) -> str:
+    how = f"{found.level}, {found.scoring}, {found.rows} rows, {found.test_model}"
+    return (
+        f"{found.system} on {found.benchmark} ({how}): accuracy {found.naive.value:.1%}, "
+        f"then {found.optimized.value:.1%}, difference {_signed(found.difference)}{verdict(found.difference)}"
+    )
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.value:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"

@@ -9,6 +9,7 @@ from typing import Any
 
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError
+from fipo_model.evaluation.results import SystemDescription
 from fipo_model.evaluation.settings import SystemSettings
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import find_template
@@ -48,15 +49,16 @@ class System:
             )
         return self._optimizer
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> SystemDescription:
         """What a reader of the results has to know of it."""
         if not self.is_optimizer:
-            return {"kind": self.settings.kind, "what": _WHAT[self.settings.kind], "model": "none", "template": "none"}
+            what = _WHAT[self.settings.kind]
+            return SystemDescription(kind=self.settings.kind, what=what, model="none", template="none")
         rewriter = self.optimizer().rewriter
         sampled = f", the best of {rewriter.samples} samples" if rewriter.samples > 1 else ""
         what = f"rewrites by {rewriter.name}{sampled}"
         by = {"model": rewriter.name, "template": rewriter.template.name}
-        return {"kind": self.settings.kind, "what": what, **by}
+        return SystemDescription(kind=self.settings.kind, what=what, **by)
 
     def rewrite(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         """For each record the prompt to use (`text`), what was proposed, and what became of that."""

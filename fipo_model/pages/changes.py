@@ -3,12 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
-from html import escape
 
 from fipo_model.types import UNSPACED
-
-LEGEND = "<ins>inserted</ins> and <del>deleted</del> words."
-"""How to read changed texts, as HTML."""
 
 Piece = tuple[str, str]
 """A part of a text and what became of it: "=" kept, "-" deleted, "+" inserted."""
@@ -53,18 +49,15 @@ def differences(before: str, after: str) -> list[Piece]:
     old, new = _TOKEN.findall(before), _TOKEN.findall(after)
     pieces: list[Piece] = []
     for kind, a, b, c, d in _opcodes(old, new):
+        before_part, after_part = "".join(old[a:b]), "".join(new[c:d])
         if kind == "equal":
-            pieces.append(("=", "".join(old[a:b])))
-        else:
-            pieces += [(sign, text) for sign, text in (("-", "".join(old[a:b])), ("+", "".join(new[c:d]))) if text]
+            pieces.append(("=", before_part))
+            continue
+        if before_part:
+            pieces.append(("-", before_part))
+        if after_part:
+            pieces.append(("+", after_part))
     return pieces
-
-
-def changed_text(before: str, after: str) -> str:
-    """Both texts as one piece of HTML, with what was deleted and what was inserted."""
-    tags = {"=": "{}", "-": "<del>{}</del>", "+": "<ins>{}</ins>"}
-    marked = "".join(tags[kind].format(escape(text)) for kind, text in differences(before, after))
-    return f'<div class="text" dir="auto" tabindex="0">{marked}</div>'
 
 
 def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:

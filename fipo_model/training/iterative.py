@@ -13,8 +13,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl, recipes
-from fipo_model.backends.checkpoint import resolve
+from fipo_model import jobs, jsonl
 from fipo_model.backends.engine import here
 from fipo_model.backends.opening import open_generator, open_scorer
 from fipo_model.data.hub import open_records
@@ -26,15 +25,16 @@ from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.likelihood import LikelihoodJudge
 from fipo_model.optimizer import PromptOptimizer
-from fipo_model.templates import Template, find_template
-from fipo_model.training.outcome import SETTINGS, hand_over, is_first_process, say, write_json
+from fipo_model.rewriter import Rewriter
+from fipo_model.templates import find_template
+from fipo_model.training.finishing import hand_over, is_finished
 from fipo_model.training.preference import train_preference
+from fipo_model.training.processes import is_first_process, say
 from fipo_model.training.rows import in_words
-from fipo_model.training.run import claim, is_finished
+from fipo_model.training.run import claimed
 from fipo_model.training.settings import IterativeSettings, PreferenceSettings
 from fipo_model.types import OptimizationRequest
 
-_AT_ONCE = 32
 # Paper, appendix: answers are sampled with temperature 0.8 and top-p 0.95.
 _TEMPERATURE = 0.8
 _TOP_P = 0.95
@@ -50,18 +50,15 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
     of prompts that were replaced and how often the judge is right on held-out pairs. `resume` goes on where a stopped
     run was. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
     """
-    output = claim(settings, resume=resume)
-    if is_finished(output):
-        return output
-    with recipes.freeing(output / SETTINGS):
-        return _train_rounds(settings, output)
+    with claimed(settings, resume=resume) as output:
+        return output if is_finished(output) else _train_rounds(settings, output)
 
 
 def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
     rounds: list[dict[str, Any]] = []
     current = settings
     if settings.judge == "likelihood" and not settings.test_models:
-        current = replace(settings, test_models=[resolve(settings.model, settings.adapter).model])
+        current = replace(settings, test_models=[settings.model or "default"])
     _load_judging_models(current)
     trained = output
     for number in range(1, settings.rounds + 1):
@@ -90,8 +87,10 @@ def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
 def _load_judging_models(settings: IterativeSettings) -> None:
     """A model that cannot be loaded is told now, not when a round was trained."""
     if settings.rounds > 1 and settings.judge != "self" and is_first_process():
-        for name in settings.test_models if settings.judge == "likelihood" else [settings.judge]:
-            open_generator(name)
+        if settings.judge != "likelihood":
+            open_generator(settings.judge, role=None)
+        for name in settings.test_models:
+            open_scorer(name)
 
 
 def _train_on(records: Path, settings: IterativeSettings) -> Path:
@@ -100,7 +99,7 @@ def _train_on(records: Path, settings: IterativeSettings) -> Path:
         return train_preference(_of_one_round(settings, records), resume=True)
     except FipoError:
         is_first_round = records.parent.name == "round-1"
-        if is_first_process() and is_first_round and jsonl.is_vacant(records.parent / "checkpoint"):
+        if is_first_process() and is_first_round and jobs.is_vacant(records.parent / "checkpoint"):
             shutil.rmtree(records.parent)
         raise
 
@@ -149,36 +148,40 @@ class _Round:
         noted = self.folder / "report.json"
         if not noted.exists():
             self.folder.mkdir(exist_ok=True)
-            model = resolve(self.settings.model, self.settings.adapter)
-            generator = open_generator(model.model, adapter=model.adapter)
-            template = find_template(self.settings.template) if self.settings.template else model.template
-            judge = self._judge(generator, template)
+            rewriter = self._rewriter()
+            judge = self._judge(rewriter)
             records = [record for record in read_records(before) if isinstance(record, Record)]
             parts: dict[bool, list[Record]] = {False: [], True: []}
             for record in records:
                 parts[is_held_out(record.id, self.settings.data.held_out, self.settings.seed)].append(record)
             training, held_out = parts.values()
-            optimizer = PromptOptimizer(generator, template=template, seed=self.settings.seed)
+            optimizer = PromptOptimizer.from_rewriter(rewriter)
             rewrites = self._stage("rewrites", training, lambda batch: _rewrite(optimizer, batch))
             candidates = [record for record in training if rewrites[record.id]["outcome"] == "optimized"]
             verdicts = self._stage("verdicts", candidates, lambda batch: _judge(judge, batch, rewrites))
             won = [record for record in candidates if verdicts[record.id]["winner"] == "challenger"]
-            answers = self._stage("answers", won, lambda batch: self._answer(generator, batch, rewrites))
+            answers = self._stage("answers", won, lambda batch: self._answer(rewriter.generator, batch, rewrites))
             _write_once(after, (_replaced(record, rewrites, answers) for record in records))
             accuracy = self._accuracy(judge, held_out)
             report = {"rewritten": len(candidates), "replaced": len(answers), "records": len(training), **accuracy}
-            write_json(noted, report)
+            jsonl.write_json(noted, report)
         found: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8"))
         say(f"{self.folder.name}: {found['replaced']} of {found['records']} naive prompts were replaced")
         return found
 
-    def _judge(self, generator: Generator, template: Template) -> Judge:
+    def _rewriter(self) -> Rewriter:
+        """The model that the last round left."""
+        template = find_template(self.settings.template) if self.settings.template else None
+        return Rewriter.from_pretrained(
+            self.settings.model, adapter=self.settings.adapter, template=template, role=None, seed=self.settings.seed
+        )
+
+    def _judge(self, rewriter: Rewriter) -> Judge:
         if self.settings.judge == "self":
-            return LLMJudge(generator, template=template)
+            return LLMJudge(rewriter.generator, template=rewriter.template)
         if self.settings.judge != "likelihood":
-            other = resolve(self.settings.judge, None)
-            judging = open_generator(other.model, adapter=other.adapter)
-            return LLMJudge(judging, template=other.template)
+            other = Rewriter.from_pretrained(self.settings.judge, role=None)
+            return LLMJudge(other.generator, template=other.template)
         scorers = [open_scorer(name) for name in self.settings.test_models]
         return LikelihoodJudge(scorers, margin=self.settings.margin)
 
@@ -186,18 +189,13 @@ class _Round:
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]
     ) -> dict[str, dict[str, Any]]:
         """What `handle` says of every record, by id. What an earlier run wrote is taken from the file."""
-        path = self.folder / f"{name}.jsonl"
-        done = {row["id"]: row for _, line in jsonl.finished_lines(path) for row in [jsonl.parse_object(line)]}
-        waiting = [record for record in records if record.id not in done]
-        with jsonl.opened(path, "ab") as file:
-            for start in range(0, len(waiting), _AT_ONCE):
-                batch = waiting[start : start + _AT_ONCE]
-                for record, found in zip(batch, handle(batch), strict=True):
-                    done[record.id] = {"id": record.id, **found}
-                    file.write(jsonl.encode_object(done[record.id]))
-                file.flush()
-                say(f"{self.folder.name}: {name}: {len(done)} of {len(records)}")
-        return done
+        return jobs.completed(
+            self.folder / f"{name}.jsonl",
+            {record.id: record for record in records},
+            lambda batch: handle(list(batch)),
+            key="id",
+            report=lambda done: say(f"{self.folder.name}: {name}: {done} of {len(records)}"),
+        )
 
     def _answer(
         self, generator: Generator, batch: list[Record], rewrites: dict[str, dict[str, Any]]

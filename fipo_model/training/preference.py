@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from fipo_model import recipes
 from fipo_model.errors import explain_missing
-from fipo_model.training.outcome import SETTINGS
-from fipo_model.training.run import arguments, claim, execute, is_finished, make_config, prepare
+from fipo_model.training.finishing import is_finished
+from fipo_model.training.run import arguments, claimed, execute, make_config, prepare
 from fipo_model.training.settings import PreferenceSettings
 from fipo_model.training.trainers import PreferenceTrainer
 
@@ -24,10 +23,9 @@ def train_preference(settings: PreferenceSettings, *, resume: bool = False) -> P
     trained on. `resume` goes on from the last checkpoint of a run that was stopped, or returns at once if it was
     finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
     """
-    output = claim(settings, resume=resume)
-    if is_finished(output):
-        return output
-    with recipes.freeing(output / SETTINGS):
+    with claimed(settings, resume=resume) as output:
+        if is_finished(output):
+            return output
         # Kept for several epochs, computed once; in a single one the base under the adapter is as quick.
         precomputes = settings.trainer.get("num_train_epochs", 1) > 1
         defaults = {"learning_rate": _LEARNING_RATE[settings.method], "precompute_ref_log_probs": precomputes}

@@ -15,13 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fipo_model import jsonl, recipes, weights
-from fipo_model.backends.checkpoint import Checkpoint, resolve, template_file
 from fipo_model.backends.transformers.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
+from fipo_model.jobs import claimed_directory
+from fipo_model.models.names import Checkpoint, resolve_local, template_file
+from fipo_model.models.registry import DEFAULT
 from fipo_model.templates import Template, find_template
 from fipo_model.training import rows
-from fipo_model.training.outcome import SETTINGS, SUMMARY, finish, is_first_process, write_json
+from fipo_model.training.finishing import finish
+from fipo_model.training.processes import is_first_process
 from fipo_model.training.report import LogToFile
 from fipo_model.training.settings import LoraSettings, SFTSettings, trainer_problems
 from fipo_model.training.trainers import last_checkpoint
@@ -42,7 +44,7 @@ class Run:
 
     output: Path
     base_model: str
-    """As fipo.json is to name it: the default weights by their name, wherever they lie."""
+    """As fipo.json is to name it: a base that FIPO knows by its name, wherever its weights lie."""
     template: Template
     template_file: Path | None
     model: Any
@@ -51,7 +53,8 @@ class Run:
     data: rows.TrainingSet
 
 
-def claim(settings: SFTSettings, *, resume: bool) -> Path:
+@contextmanager
+def claimed(settings: SFTSettings, *, resume: bool) -> Iterator[Path]:
     """The run's directory, with its settings noted. Raises `InputError` if it holds another run, or is not to go on.
 
     Of several processes, the first one claims it for all.
@@ -60,34 +63,19 @@ def claim(settings: SFTSettings, *, resume: bool) -> Path:
         raise InputError("; ".join(problems))
     output = Path(settings.output)
     if not is_first_process():
-        return output
-    noted = output / SETTINGS
-    # As JSON has it, for comparing with what was noted.
-    wanted = json.loads(json.dumps(asdict(settings)))
-    if noted.exists():
-        before = json.loads(noted.read_text(encoding="utf-8"))
-        if not resume:
-            raise InputError(f"{output} already holds a run. Go on with it (--resume), or choose another output.")
-        if changed := recipes.differences(before, wanted):
-            raise InputError(
-                f"{output} holds a run with other settings: {'; '.join(changed)}. Choose another output for these."
-            )
-    elif not jsonl.is_vacant(output):
-        raise InputError(f"{output} is not empty and holds no run. Choose another output.")
-    with explained(settings):
-        output.mkdir(parents=True, exist_ok=True)
-        write_json(noted, wanted)
-    return output
-
-
-def is_finished(output: Path) -> bool:
-    """Whether a run has come to its end there."""
-    return (output / SUMMARY).exists()
+        yield output
+        return
+    with claimed_directory(output, kind="a training run") as job:
+        if job.settings is not None and not resume:
+            raise InputError(f"{output} already holds a run. Resume it (--resume), or choose another output.")
+        job.begin(asdict(settings))
+        yield output
 
 
 def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
     """For TRL's config: FIPO's defaults, then the user's `[trainer]`, then what the settings decide."""
-    uses_bf16 = best_dtype(best_device()) is torch.bfloat16
+    device = _device(settings)
+    dtype = best_dtype(device)
     common = {
         "per_device_train_batch_size": 8,
         "per_device_eval_batch_size": 8,
@@ -103,10 +91,14 @@ def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> 
         "eval_on_start": bool(settings.data.held_out),
         "report_to": "none",
         "disable_tqdm": True,
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": device != "cpu",
         "ddp_find_unused_parameters": False,
-        "bf16": uses_bf16,
-        "fp16": torch.cuda.is_available() and not uses_bf16,
+        # Left unsaid, transformers takes bf16 for a GPU's, and refuses it where there is none.
+        "use_cpu": device == "cpu",
+        # Both mean autocast: products are computed in the short format, while what is trained and its optimizer's
+        # state stay in fp32 (an adapter on a base in the short format, too: peft sees to it).
+        "bf16": dtype is torch.bfloat16,
+        "fp16": dtype is torch.float16,
     }
     decided = {
         "output_dir": str(output / "checkpoints"),
@@ -116,6 +108,11 @@ def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> 
         "logging_nan_inf_filter": False,
     }
     return {**common, **defaults, **settings.trainer, **decided}
+
+
+def _device(settings: SFTSettings) -> str:
+    """Where a run computes: where inference does, unless `[trainer]` keeps it off the GPU."""
+    return "cpu" if settings.trainer.get("use_cpu") else best_device()
 
 
 Config = TypeVar("Config")
@@ -139,23 +136,21 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     checkpoint = _starting_point(settings)
     is_full = settings.method == "full"
     model, tokenizer = load_base(
-        checkpoint.model,
+        checkpoint.base,
         # A quantized model cannot be moved later; any other is placed by the trainer, on as many GPUs as there are.
         best_device() if settings.method == "qlora" else None,
         settings.method == "qlora",
-        dtype=torch.float32 if is_full else None,
+        dtype=torch.float32 if is_full else _number_format(config),
     )
-    is_default = checkpoint.model == str(weights.directory())
-    base_model = weights.DEFAULT_MODEL if is_default else checkpoint.model
     if checkpoint.adapter is not None:
-        model = with_adapter(model, Path(checkpoint.adapter), base_model, is_trainable=True)
+        model = with_adapter(model, Path(checkpoint.adapter), checkpoint.base, is_trainable=True)
     template = checkpoint.template if settings.template is None else find_template(settings.template)
     data = rows.load(settings.data, tokenizer, template, seed=settings.seed, pairs=pairs)
     if data.held_out is None:
         config.eval_strategy, config.eval_on_start = IntervalStrategy.NO, False
     return Run(
         output=output,
-        base_model=base_model,
+        base_model=checkpoint.base,
         template=template,
         template_file=_template_file(settings, checkpoint),
         model=model,
@@ -165,10 +160,17 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     )
 
 
+def _number_format(config: Any) -> torch.dtype:
+    """What a run's matrix products are computed in, and a base under an adapter is loaded in."""
+    if config.bf16:
+        return torch.bfloat16
+    return torch.float16 if config.fp16 else torch.float32
+
+
 def _starting_point(settings: SFTSettings) -> Checkpoint:
     # Without a name: the bare default weights, not FIPO's own adapter on them, unless that is named.
-    start = settings.model or (weights.DEFAULT_MODEL if settings.adapter is None else None)
-    checkpoint = resolve(start, settings.adapter)
+    start = settings.model or (DEFAULT.name if settings.adapter is None else None)
+    checkpoint = resolve_local(start, settings.adapter, role=None)
     if checkpoint.adapter is not None:
         if settings.method == "full":
             raise InputError("method 'full' cannot train an adapter; merge it first with: fipo weights merge")
@@ -192,7 +194,7 @@ def _refuse_other_form(wanted: LoraSettings, adapter: Path) -> None:
 def _template_file(settings: SFTSettings, checkpoint: Checkpoint) -> Path | None:
     """Where the template is from, if it is not one of FIPO's own: the file goes with what is trained on it."""
     if settings.template is None:
-        return template_file(Path(checkpoint.adapter or checkpoint.model))
+        return template_file(Path(checkpoint.adapter or checkpoint.base))
     file = Path(settings.template)
     return file if file.is_file() else None
 
@@ -233,6 +235,7 @@ def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings
             if run.peft_config is None:  # all weights, or an adapter that has its own form
                 del told["lora"]
             note = {"template": run.template.name, "base_model": run.base_model, "training": told}
+            note["number_format"] = str(_number_format(trainer.args)).removeprefix("torch.")
             if run.template_file is not None:
                 note["template"] = run.template_file.name
                 shutil.copyfile(run.template_file, run.output / run.template_file.name)
@@ -256,7 +259,7 @@ def explained(settings: SFTSettings) -> Iterator[None]:
         is_full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
         what = "the disk is full" if is_full else f"{error}"
         raise TrainingError(
-            f"cannot write to {settings.output}: {what}. What was saved before is complete; go on with --resume."
+            f"cannot write to {settings.output}: {what}. What was saved before is complete; continue with --resume."
         ) from error
 
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from fipo_model import recipes
 from fipo_model.errors import explain_missing
-from fipo_model.training.outcome import SETTINGS
-from fipo_model.training.run import arguments, claim, execute, is_finished, make_config, prepare
+from fipo_model.training.finishing import is_finished
+from fipo_model.training.run import arguments, claimed, execute, make_config, prepare
 from fipo_model.training.settings import SFTSettings
 from fipo_model.training.trainers import RewritingTrainer
 
@@ -23,10 +22,9 @@ def train_sft(settings: SFTSettings, *, resume: bool = False) -> Path:
     Only the reply is learnt. `resume` goes on from the last checkpoint of a run that was stopped, or returns at once if
     it was finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
     """
-    output = claim(settings, resume=resume)
-    if is_finished(output):
-        return output
-    with recipes.freeing(output / SETTINGS):
+    with claimed(settings, resume=resume) as output:
+        if is_finished(output):
+            return output
         values = arguments(settings, output, {"learning_rate": _LEARNING_RATE[settings.method]})
         config = make_config(SFTConfig, values)
         run = prepare(settings, output, config, pairs=False)

@@ -1,16 +1,19 @@
 """From a name to a model in memory: the base in a fitting number format, the adapter that belongs to it, no code."""
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any, cast
 
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
-from fipo_model.errors import ModelError, explain_missing
+from fipo_model.errors import InputError, ModelError, explain_missing
+from fipo_model.models.names import GGUF_PREFIX
+from fipo_model.models.weights import located
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors"):
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger("fipo.loading")
 
@@ -28,7 +31,7 @@ def load_model(
     Raises `ModelError` for what cannot be loaded, and for an adapter of another base.
     """
     base, tokenizer = load_base(model, device_map, load_in_4bit)
-    name = Path(model).resolve().name if Path(model).is_dir() else model
+    name = _short(model)
     if adapter is not None:
         base = with_adapter(base, adapter, name)
         if base.device.type == "cpu":
@@ -43,14 +46,16 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and its tokenizer, in `best_dtype` unless told otherwise.
 
-    Raises `ModelError` for a model that is not there, damaged or incomplete.
+    `model` is the base of a `names.Checkpoint`; the weights of one that FIPO knows are fetched if need be. Raises
+    `ModelError` for a model that is not there, damaged or incomplete, and `WeightsError`.
     """
-    quantization = _four_bit() if load_in_4bit else None
+    place, file, quantization = _place(model, load_in_4bit)
     try:
         # Said outright, because transformers would ask on the terminal whether to run a repository's code.
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **file)
         base, report = cast(Any, AutoModelForCausalLM).from_pretrained(
-            model,
+            place,
+            **file,
             dtype=dtype or best_dtype(device_map or best_device()),
             device_map=device_map,
             quantization_config=quantization,
@@ -59,8 +64,8 @@ def load_base(
         )
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
         raise ModelError(
-            f"cannot load the model {model!r}: it must be a directory with a transformers model, or a hub id that can "
-            f"be reached or is in the hub's cache. ({_first_line(error)})"
+            f"cannot load the model {model!r}: it must be a directory with a transformers model, a GGUF file, or a hub "
+            f"id that can be reached or is in the hub's cache. ({_first_line(error)})"
         ) from error
     if report["missing_keys"]:  # transformers fills them with random numbers
         raise ModelError(
@@ -68,6 +73,22 @@ def load_base(
             f"{min(report['missing_keys'])}. Fetch or copy it again."
         )
     return base, tokenizer
+
+
+def _place(model: str, load_in_4bit: bool) -> tuple[str, dict[str, str], Any]:
+    """For transformers' loaders: where to look, which file if it is a single one, and how it is quantized."""
+    if not model.startswith(GGUF_PREFIX):
+        return located(model), {}, _four_bit() if load_in_4bit else None
+    if load_in_4bit:
+        raise ModelError(f"{model} is quantized already; load it without 4 bits")
+    file = Path(model.removeprefix(GGUF_PREFIX)).expanduser()
+    return str(file.parent), {"gguf_file": file.name}, GgufConfig(dequantize=True)
+
+
+def _short(model: str) -> str:
+    if model.startswith(GGUF_PREFIX):
+        return Path(model).name
+    return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def with_adapter(
@@ -116,7 +137,14 @@ def _merged_if_possible(adapted: PreTrainedModel) -> PreTrainedModel:
 
 
 def best_dtype(device_map: str) -> torch.dtype:
-    """bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU, which emulate it slowly."""
+    """bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU, which emulate it slowly.
+
+    `FIPO_DTYPE`, float32 or bfloat16, decides for both. Raises `InputError` if it is anything else.
+    """
+    if wish := os.environ.get("FIPO_DTYPE"):
+        if wish not in ("float32", "bfloat16"):
+            raise InputError(f"FIPO_DTYPE is {wish!r}, but must be float32 or bfloat16, or not be set")
+        return cast(torch.dtype, getattr(torch, wish))
     if device_map != "cpu" and torch.accelerator.is_available():
         return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else torch.float16
     capabilities = torch.cpu.get_capabilities()

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from fipo_model import weights
-from fipo_model.backends.checkpoint import Checkpoint, resolve
 from fipo_model.backends.transformers.loading import load_base, with_adapter
 from fipo_model.errors import InputError, ModelError, explain_missing
+from fipo_model.models.names import GGUF_PREFIX, Checkpoint, resolve_local
+from fipo_model.models.weights import located
 
 with explain_missing("local", "torch", "transformers", "peft", "safetensors"):
     import torch
@@ -31,9 +31,9 @@ def merge(checkpoint: str | Path, target: str | Path, *, number_format: NumberFo
     """
     target = Path(target).resolve()
     _refuse_taken(target)
-    found = resolve(None, checkpoint)
-    base, tokenizer, stored = _load_base(found.model)
-    merged = _merged(base, Path(checkpoint), found.model)
+    found = resolve_local(None, checkpoint)
+    base, tokenizer, stored = _load_base(found.base)
+    merged = _merged(base, Path(checkpoint), found.base)
     merged.to(getattr(torch, number_format) if number_format else stored)  # type: ignore[arg-type]
     with _in_place_of(target) as directory:
         merged.save_pretrained(directory)
@@ -46,8 +46,9 @@ def merge(checkpoint: str | Path, target: str | Path, *, number_format: NumberFo
 def _load_base(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, torch.dtype]:
     """The base in fp32, whatever this machine would compute in; its tokenizer; the number format of its files."""
     base, tokenizer = load_base(model, "cpu", False, dtype=torch.float32)
-    stored = AutoConfig.from_pretrained(model, trust_remote_code=False)
-    if getattr(stored, "quantization_config", None) is not None:
+    is_gguf = model.startswith(GGUF_PREFIX)
+    stored = None if is_gguf else AutoConfig.from_pretrained(located(model), trust_remote_code=False)
+    if stored is None or getattr(stored, "quantization_config", None) is not None:
         raise ModelError(
             f"the base model {model!r} is quantized, and what is merged into rounded weights is rounded too. Name the "
             "model it was made from as the base_model in the checkpoint's fipo.json."
@@ -78,12 +79,7 @@ def _write_notes(directory: Path, checkpoint: Path, found: Checkpoint) -> None:
     name = (json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}).get("template")
     if name is not None and (checkpoint / name).is_file():
         shutil.copyfile(checkpoint / name, directory / name)
-    # The default weights by their name: where they lie is this machine's business.
-    is_default = found.model == str(weights.directory())
-    notes = {
-        "template": name or found.template.name,
-        "base_model": weights.DEFAULT_MODEL if is_default else found.model,
-    }
+    notes = {"template": name or found.template.name, "base_model": found.base}
     (directory / "fipo.json").write_text(json.dumps(notes, indent=2, ensure_ascii=False), encoding="utf-8")
 
 

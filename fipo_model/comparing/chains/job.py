@@ -5,12 +5,12 @@ run and score; results.json and report.html are made of these.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from langchain_core.globals import get_llm_cache
 from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import Report, optimize_chain
-from fipo_model import PromptOptimizer, jsonl, recipes
+from fipo_model import PromptOptimizer, jobs, jsonl
 from fipo_model.comparing.chains import counting
 from fipo_model.comparing.chains.loading import fingerprint
 from fipo_model.comparing.chains.metrics import Metric
@@ -27,10 +27,10 @@ from fipo_model.comparing.chains.page import render_page
 from fipo_model.comparing.chains.rows import Row
 from fipo_model.comparing.chains.running import SIDES, Chains, Progress, Run, run_batch, time_alone
 from fipo_model.errors import InputError
-from fipo_model.evaluation.ledger import completed
+from fipo_model.jobs import completed
 
 RESULTS, PAGE = "results.json", "report.html"
-_SETTINGS, _PROMPTS, _MEASURED = "settings.json", "prompts.json", "measured"
+_PROMPTS, _MEASURED = "prompts.json", "measured"
 _FREE = ("output", "metric", "seed", "timed")
 """Settings that change no answer of a chain: an output made with others of these can be gone on with."""
 
@@ -72,33 +72,30 @@ class Comparison:
         """Where everything goes."""
         return Path(self.settings.output)
 
-    def claim(self) -> None:
-        """Take the output directory, or go on in it. Raises `InputError` if it belongs to another comparison."""
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """The output directory for this process alone. Raises `InputError` if it belongs to another comparison."""
         asked = json.dumps([[row.id, row.input] for row in self.rows], sort_keys=True).encode("utf-8", "replace")
         wanted = {
             **{name: value for name, value in asdict(self.settings).items() if name not in _FREE},
             "rows": f"{len(self.rows)} ({sha256(asked).hexdigest()[:12]})",
             "version of the chain's file": fingerprint(self.settings.chain),
         }
-        if (self.folder / _SETTINGS).exists():
-            _refuse_other(self.folder, _SETTINGS, json.loads(json.dumps(wanted)))
-            return
-        if not jsonl.is_vacant(self.folder):
-            raise InputError(f"{self.folder} is not empty and holds no comparison; choose another --output")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make the directory {self.folder}: {error.strerror}") from error
-        _write_json(self.folder / _SETTINGS, wanted)
+        with jobs.claimed_directory(self.folder, kind="a comparison", option="--output") as job:
+            job.begin(wanted)
+            yield
 
     def twin(self, chain: Runnable[Any, Any], optimizer: PromptOptimizer) -> tuple[Chains, Report]:
         """Both chains, and what became of the prompts. Raises `InputError` if earlier runs had other prompts."""
         made, report = optimize_chain(chain, optimizer=optimizer, roles=self.settings.roles)  # type: ignore[arg-type]
         found = {change.where: {"original": change.naive, "optimized": change.text} for change in report.changes}
-        if (self.folder / _PROMPTS).exists():
-            _refuse_other(self.folder, _PROMPTS, found)
-        else:
-            _write_json(self.folder / _PROMPTS, found)
+        noted = self.folder / _PROMPTS
+        if not noted.exists():
+            jsonl.write_json(noted, found)
+        elif changed := jobs.differences(json.loads(noted.read_text(encoding="utf-8")), found):
+            raise InputError(
+                f"{self.folder} holds a comparison with other prompts: {changed}. Choose another --output."
+            )
         return dict(zip(SIDES, (chain, made), strict=True)), report
 
     def measure(self, chains: Chains, begin: Begin) -> list[dict[str, Any]]:
@@ -130,7 +127,7 @@ class Comparison:
 
     def write(self, results: Mapping[str, Any]) -> None:
         """The results, and the page made of them."""
-        _write_json(self.folder / RESULTS, results)
+        jsonl.write_json(self.folder / RESULTS, results)
         with jsonl.replacing(self.folder / PAGE) as file:
             file.write(render_page(results).encode())
 
@@ -179,11 +176,11 @@ def compare(
             "LangChain's cache is on (set_llm_cache): times may be those of answers from it, and a repeated run is none"
         )
     settings = comparison.settings
-    summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.prompts(report)}
+    summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.count_prompts(report)}
     records: list[dict[str, Any]] = []
     if report.is_rewritten:
         records = comparison.measure(chains, begin)
-        summary |= counting.comparison(records, seed=settings.seed)
+        summary |= counting.summarize(records, seed=settings.seed)
     else:
         summary["verdict"] = "nothing rewritten"
     results = {
@@ -191,22 +188,29 @@ def compare(
         "title": f"{settings.chain} and its optimized twin",
         "summary": summary,
         "report": report.as_dict(),
-        "optimizer": {"model": optimizer.generator.name, "template": optimizer.template.name},
+        "optimizer": {"model": optimizer.rewriter.name, "template": optimizer.rewriter.template.name},
         "bad_rows": list(comparison.bad_rows),
         "made": _made(settings, started),
         "rows": records,
     }
-    results = json.loads(json.dumps(results).encode("utf-8", "replace"))
-    comparison.write(results)
-    return results
+    written: dict[str, Any] = json.loads(json.dumps(results).encode("utf-8", "replace"))
+    comparison.write(written)
+    return written
 
 
 def _made(settings: Settings, started: datetime) -> dict[str, Any]:
-    from fipo_model.evaluation.made import how_it_was_made  # loads torch, which the first mistakes need not wait for
+    from fipo_model.evaluation.made import describe_run  # loads torch, which the first mistakes need not wait for
 
-    made = how_it_was_made(settings, started, (datetime.now(UTC) - started).total_seconds())  # type: ignore[arg-type]
-    made["versions"] |= {"langchain-core": version("langchain-core")}
-    return made
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    return asdict(
+        describe_run(
+            asdict(settings),
+            seed=settings.seed,
+            started=started,
+            seconds=seconds,
+            more_packages=("langchain-core",),
+        )
+    )
 
 
 def _keys(row: Row, repeat: int) -> list[str]:
@@ -215,16 +219,3 @@ def _keys(row: Row, repeat: int) -> list[str]:
 
 def _merged(answers: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
     return {side: {**answers[side], "score": scores[side]} for side in SIDES}
-
-
-def _refuse_other(folder: Path, name: str, wanted: Mapping[str, Any]) -> None:
-    before = json.loads((folder / name).read_text(encoding="utf-8"))
-    gone = dict.fromkeys(before.keys() - wanted.keys())
-    if changed := recipes.differences(before, {**wanted, **gone}):
-        what = "other settings" if name == _SETTINGS else "other prompts"
-        raise InputError(f"{folder} holds a comparison with {what}: {'; '.join(changed)}. Choose another --output.")
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with jsonl.replacing(path) as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace"))

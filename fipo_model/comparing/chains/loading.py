@@ -20,7 +20,7 @@ _MOST_NAMES = 8
 
 
 def load_object(reference: str, what: str) -> Any:
-    """The object that `module:attribute` or `path/to/file.py:attribute` stands for; `what` names it in errors.
+    """Import the object that `module:attribute` or `path/to/file.py:attribute` stands for; `what` names it in errors.
 
     Modules are looked for in the working directory too, and a file's neighbours can be imported by it, as if Python had
     been started with it. Raises `InputError`.
@@ -28,21 +28,21 @@ def load_object(reference: str, what: str) -> Any:
     source, _, attribute = reference.rpartition(":")
     if not source or not attribute:
         raise InputError(f"{what} is named module:attribute or path/to/file.py:attribute, not {reference!r}")
-    module = _module(source, what)
+    module = _import_module(source, what)
     found: Any = module
     for name in attribute.split("."):
         if not hasattr(found, name):
-            raise InputError(f"{source} has no {attribute!r}; it has {_names(module)}")
+            raise InputError(f"{source} has no {attribute!r}; it has {_list_names(module)}")
         found = getattr(found, name)
     return found
 
 
 def load_chain(reference: str) -> Runnable[Any, Any]:
-    """A chain, or what a function without arguments makes. Raises `InputError`."""
+    """Import a chain, or make it with a function without arguments. Raises `InputError`."""
     found = load_object(reference, "a chain")
     if isinstance(found, Runnable):
         return found
-    if not callable(found) or _required(found):
+    if not callable(found) or _needs_arguments(found):
         raise InputError(
             f"{reference} is {_a(found)}, and neither a chain nor a function that makes one without any arguments"
         )
@@ -56,39 +56,41 @@ def load_chain(reference: str) -> Runnable[Any, Any]:
 
 
 def needs_model(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain ends in a prompt, so that there is nobody yet to answer it."""
+    """Tell whether a chain ends in a prompt, so that there is nobody yet to answer it."""
     end = chain.last if isinstance(chain, RunnableSequence) else chain
     return isinstance(end, BasePromptTemplate)
 
 
-def answered_by(chain: Runnable[Any, Any], model: Any) -> Runnable[Any, Any]:
-    """The chain with a model at its end whose replies come out as text."""
+def add_model(chain: Runnable[Any, Any], model: Any) -> Runnable[Any, Any]:
+    """Put a model at the end of a chain; its replies come out as text."""
     if not isinstance(model, Runnable):
         raise InputError(f"--chat-model names {_a(model)}, not a LangChain model")
     return chain | model | StrOutputParser()
 
 
 def fingerprint(reference: str) -> str | None:
-    """Which version of the file an object came from this is; None where it came from no file."""
+    """Tell versions of the file apart that an object came from; None where it came from no file."""
     source = reference.rpartition(":")[0]
     path = source if source.endswith(".py") else getattr(sys.modules.get(source), "__file__", None)
-    return sha256(Path(path).read_bytes()).hexdigest()[:12] if path and Path(path).is_file() else None
+    if not path or not Path(path).is_file():
+        return None
+    return sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
-def _module(source: str, what: str) -> ModuleType:
+def _import_module(source: str, what: str) -> ModuleType:
     is_file = source.endswith(".py")
     if is_file and not Path(source).is_file():
         raise InputError(f"{what} should be in {source}, which is not there")
     before = list(sys.path)
     sys.path.insert(0, str(Path(source).resolve().parent) if is_file else os.getcwd())
     try:
-        return _from_file(Path(source).resolve()) if is_file else importlib.import_module(source)
+        return _import_file(Path(source).resolve()) if is_file else importlib.import_module(source)
     except (Exception, SystemExit) as error:  # a stranger's module may do anything, such as end the process
         sys.path[:] = before
         raise InputError(f"cannot import {source}: {type(error).__name__}: {error}") from error
 
 
-def _from_file(path: Path) -> ModuleType:
+def _import_file(path: Path) -> ModuleType:
     # A name of its own: the file may be called as a library is, or as another file that is compared.
     name = f"{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -106,7 +108,7 @@ def _from_file(path: Path) -> ModuleType:
     return module
 
 
-def _required(function: Any) -> bool:
+def _needs_arguments(function: Any) -> bool:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some written in C do not tell
@@ -115,12 +117,9 @@ def _required(function: Any) -> bool:
     return any(one.default is one.empty and one.kind not in kinds for one in parameters)
 
 
-def _names(module: ModuleType) -> str:
-    names = [
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and (isinstance(value, Runnable) or inspect.isfunction(value))
-    ]
+def _list_names(module: ModuleType) -> str:
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    names = [name for name, value in public.items() if isinstance(value, Runnable) or inspect.isfunction(value)]
     shown = ", ".join(names[:_MOST_NAMES]) or "no chain and no function"
     return f"{shown}, ..." if len(names) > _MOST_NAMES else shown
 

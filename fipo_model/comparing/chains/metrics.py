@@ -41,17 +41,20 @@ class Metric:
     is_built_in: bool
 
     def unfit(self, reference: Any) -> str:
-        """Why a row with this reference cannot be scored; empty if it can. A function of one's own may need none."""
+        """Say why a row with this reference cannot be scored; empty if it can. A user's function may need none."""
         if not self.is_built_in:
             return ""
         if reference is None:
             return f"there is no `reference`, which the metric {self.name} compares with"
-        if self.name == "json_fields" and (not isinstance(reference, dict) or not reference):
+        has_fields = isinstance(reference, dict) and bool(reference)
+        if self.name == "json_fields" and not has_fields:
             return "`reference` must be an object with fields, which the metric json_fields compares"
-        return "" if self.name != "contains" or plain(text_of(reference)) else "`reference` is empty"
+        if self.name == "contains" and not plain(text_of(reference)):
+            return "`reference` is empty"
+        return ""
 
     def score(self, row: Row, output: Any) -> float:
-        """The score of an output. Raises `MetricError` that names the row."""
+        """Score an output. Raises `MetricError` that names the row."""
         where = f"the metric {self.name} on row {row.id!r} (line {row.line})"
         try:
             found = self.function(*deepcopy((row.reference, output, row.input)))
@@ -59,18 +62,19 @@ class Metric:
             raise MetricError(f"{where} raised {type(error).__name__}: {error}") from error
         if not isinstance(found, Real | np.bool_):  # a bool is a Real too
             raise MetricError(f"{where} gave {found!r}, which is not a number")
-        if not math.isfinite(value := float(found)):
+        value = float(found)
+        if not math.isfinite(value):
             raise MetricError(f"{where} gave {value}, which cannot be averaged")
         return value
 
     @property
     def version(self) -> str | None:
-        """Changes when the file of a function of one's own does."""
+        """Changes when the file of a user's function does."""
         return None if self.is_built_in else fingerprint(self.name)
 
 
 def find_metric(name: str) -> Metric:
-    """A built-in metric, or the function that `module:function` names. Raises `InputError`."""
+    """Find a built-in metric, or the function that `module:function` names. Raises `InputError`."""
     if name in BUILT_IN:
         return Metric(name=name, function=BUILT_IN[name], is_built_in=True)
     if ":" not in name:
@@ -88,22 +92,22 @@ def find_metric(name: str) -> Metric:
 
 
 def exact(reference: Any, output: Any, _: Any) -> bool:
-    """Whether both are the same: as JSON where the reference is no text, else apart from what does not count.
+    """Score whether both are the same: as JSON where the reference is not a text, else apart from what does not count.
 
-    That is case, white space, quotation marks around the text and a full stop after it.
+    Case, white space, quotation marks around the text and a full stop after it do not count.
     """
     if isinstance(reference, str):
         return plain(reference) == plain(text_of(output))
-    return _same(reference, _as_json(output))
+    return _is_same(reference, _read_json(output))
 
 
 def contains(reference: Any, output: Any, _: Any) -> bool:
-    """Whether the reference occurs in the output, apart from case and white space."""
+    """Score whether the reference occurs in the output, apart from case and white space."""
     return plain(text_of(reference)) in plain(text_of(output))
 
 
 def f1(reference: Any, output: Any, _: Any) -> float:
-    """Overlap of words, as SQuAD scores answers (Rajpurkar et al. 2016, arXiv 1606.05250, section 6.1).
+    """Score the overlap of words, as SQuAD does (Rajpurkar et al. 2016, arXiv 1606.05250, section 6.1).
 
     Case, punctuation and English articles do not count. 1 where both have no words.
     """
@@ -115,23 +119,24 @@ def f1(reference: Any, output: Any, _: Any) -> float:
 
 
 def json_fields(reference: Mapping[str, Any], output: Any, _: Any) -> float:
-    """Share of the reference's fields that the output has with an equal value; 0 where it is no JSON object."""
-    found = _as_json(output)
+    """Score the share of the reference's fields that the output has with an equal value; 0 where it has no fields."""
+    found = _read_json(output)
     if not isinstance(found, Mapping):
         return 0.0
-    return sum(name in found and _same(value, found[name]) for name, value in reference.items()) / len(reference)
+    equal = [name in found and _is_same(value, found[name]) for name, value in reference.items()]
+    return sum(equal) / len(equal)
 
 
 BUILT_IN: Mapping[str, Function] = {"exact": exact, "contains": contains, "f1": f1, "json_fields": json_fields}
 
 
 def text_of(value: Any) -> str:
-    """A value as text: JSON unless it is one."""
+    """Write a value as text: as JSON unless it is a text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def plain(text: str) -> str:
-    """A text without what does not count in a comparison; what consists of nothing else stays."""
+    """Strip a text of what does not count in a comparison; a text of nothing else stays."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return folded.strip(_AROUND).strip() or folded
 
@@ -141,8 +146,8 @@ def _words(text: str) -> list[str]:
     return _ARTICLES.sub(" ", folded).split()
 
 
-def _as_json(output: Any) -> Any:
-    """What a text says as JSON, alone or in a fenced block; anything else as it is."""
+def _read_json(output: Any) -> Any:
+    """Read a text as JSON, alone or in a fenced block; anything else stays as it is."""
     if not isinstance(output, str):
         return output
     try:
@@ -151,11 +156,13 @@ def _as_json(output: Any) -> Any:
         return output
 
 
-def _same(expected: Any, found: Any) -> bool:
+def _is_same(expected: Any, found: Any) -> bool:
     if isinstance(expected, str) and isinstance(found, str):
         return plain(expected) == plain(found)
     if isinstance(expected, dict) and isinstance(found, dict):
-        return expected.keys() == found.keys() and all(_same(value, found[name]) for name, value in expected.items())
+        has_the_names = expected.keys() == found.keys()
+        return has_the_names and all(_is_same(value, found[name]) for name, value in expected.items())
     if isinstance(expected, list) and isinstance(found, list):
-        return len(expected) == len(found) and all(map(_same, expected, found))
-    return bool(expected == found) and isinstance(expected, bool) == isinstance(found, bool)  # True == 1 in Python
+        return len(expected) == len(found) and all(map(_is_same, expected, found))
+    are_of_a_kind = isinstance(expected, bool) == isinstance(found, bool)  # True == 1 in Python
+    return are_of_a_kind and bool(expected == found)

@@ -1,6 +1,7 @@
 """A comparison made ready: everything that can be refused is, then its model is loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,17 @@ from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import GeneratorChatModel
 from fipo_model.comparing.chains.job import Comparison, Settings
-from fipo_model.comparing.chains.loading import answered_by, load_chain, load_object, needs_model
+from fipo_model.comparing.chains.loading import add_model, load_chain, load_object, needs_model
 from fipo_model.comparing.chains.metrics import find_metric
 from fipo_model.comparing.chains.rows import read_rows
 from fipo_model.comparing.opening import open_answerer
 from fipo_model.errors import InputError
 
 
-def open_comparison(
+@contextmanager
+def opened_comparison(
     settings: Settings, *, max_tokens: int, say: Callable[[str], None]
-) -> tuple[Comparison, Runnable[Any, Any]]:
+) -> Iterator[tuple[Comparison, Runnable[Any, Any]]]:
     """Read the rows, find metric and chain, claim the output, and give a chain that is only a prompt its model.
 
     `max_tokens` of an answer hold where the settings say nothing. Raises `InputError`.
@@ -30,10 +32,10 @@ def open_comparison(
         say(f"left out, {reason}")
     if not needs_model(chain):
         _refuse_answerer(settings)
-        comparison.claim()
-        return comparison, chain
-    comparison.claim()
-    return comparison, answered_by(chain, _open_model(settings, max_tokens))
+    with comparison.claimed():
+        if needs_model(chain):
+            chain = add_model(chain, _open_model(settings, max_tokens))
+        yield comparison, chain
 
 
 def _refuse_answerer(settings: Settings) -> None:

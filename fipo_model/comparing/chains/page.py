@@ -2,20 +2,28 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from fipo_model.comparing.chains import counting, words
 from fipo_model.comparing.chains.metrics import text_of
 from fipo_model.comparing.chains.running import SIDES
-from fipo_model.evaluation.page import sections
-from fipo_model.pages.changes import LEGEND, changed_text, outcome_in_words
-from fipo_model.pages.document import Section, document, listing
-from fipo_model.pages.figures import figure, interval_chart, legend, share_chart, span_of
-from fipo_model.pages.markup import is_measured, level, percent, table
+from fipo_model.comparing.intervals import read_interval
+from fipo_model.evaluation.page.sections import tabulate_making
+from fipo_model.evaluation.results import Made, SystemDescription
+from fipo_model.pages.changes import outcome_in_words
+from fipo_model.pages.document import Script, Section, document
+from fipo_model.pages.figures import IntervalChart, Look, ShareChart, ShareRow, Table, span_of
+from fipo_model.pages.numbers import Interval, is_measured, level, percent
 
-_SHARES = {"better": "good", "equal": "open", "worse": "bad"}
+_SECTIONS = (
+    Section("scores", "How both chains scored"),
+    Section("prompts", "What became of the prompts"),
+    Section("costs", "Time and tokens"),
+    Section("rows", "Row by row"),
+    Section("made", "How it was made"),
+)
+_SHARES: Mapping[str, Look] = {"better": "good", "equal": "open", "worse": "bad"}
 _LONGEST_ERROR = 300
 
 Results = Mapping[str, Any]
@@ -24,143 +32,126 @@ Results = Mapping[str, Any]
 def render_page(results: Results) -> str:
     """The page for the results of a comparison. Whatever they contain is shown, never interpreted."""
     summary, rows = results["summary"], results["rows"]
-    listed = listing(
-        "rows",
-        len(rows),
-        search="Search inputs, references, outputs and errors",
-        none="No row was run.",
-        filters={"change": "Became"},
-    )
-    parts = [
-        Section("scores", "How both chains scored", _scores(results)),
-        Section("prompts", "What became of the prompts", _prompts(results["report"])),
-        Section("costs", "Time and tokens", _costs(results)),
-        Section("rows", "Row by row", listed),
-        Section("made", "How it was made", _made(results)),
-    ]
+    was_run = "scale" in summary
+    difference = read_interval(summary["difference"]) if was_run else None
+    charts = [] if difference is None or not is_measured(difference) else _chart_scores(summary, difference)
     return document(
-        results["title"],
-        words.sentences(summary),
-        parts,
-        style=_part("page.css"),
-        script=_part("page.js"),
-        data={"rows": [_row(record, summary) for record in rows]},
+        f"{__package__}/page.html.j2",
+        title=results["title"],
+        sentences=words.sentences(summary),
+        sections=_SECTIONS,
+        content={
+            "was_run": was_run,
+            "scores": charts,
+            "shares": _chart_shares(summary) if charts else None,
+            "errors": _tabulate_errors(rows) if was_run else None,
+            "changes": results["report"]["changes"],
+            "turned_down": _turned_down,
+            "say_outcome": _say_outcome,
+            "unreached": _tabulate_unreached(results["report"]["unreached"]),
+            "costs": _tabulate_costs(summary) if was_run else None,
+            "alone": summary["seconds_alone"] if was_run else None,
+            "batch_size": results["made"]["settings"]["batch_size"],
+            "rows": len(rows),
+            "made": [*_tabulate_making(results), *_tabulate_bad_rows(results["bad_rows"])],
+        },
+        script=Script(code=_read_script(), data={"rows": [_row(record, summary) for record in rows]}),
     )
 
 
-def _part(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def _read_script() -> str:
+    return files(__package__).joinpath("page.js").read_text(encoding="utf-8")
 
 
-def _scores(results: Results) -> str:
-    summary = results["summary"]
-    if "scale" not in summary:
-        return "<p>No score was measured.</p>"
-    say, gain = words.say_score(summary), words.say_gain(summary)
-    difference = summary["difference"]
-    if not is_measured(difference):
-        return "<p>Too few rows could be scored to compare the chains.</p>" + _errors(results["rows"])
+def _chart_scores(summary: Mapping[str, Any], difference: Interval) -> list[IntervalChart]:
+    """Both chains' scores, and their difference."""
     levels = level(difference)
-    span = span_of(list(summary["score"].values()), reference=0.0, least=0.01)
-    span = span if summary["scale"] == "free" else (0.0, 1.0)
-    drawn = interval_chart([(side, summary["score"][side]) for side in SIDES], span, reference=0.0, say=say)
+    scores = {side: read_interval(summary["score"][side]) for side in SIDES}
+    span = span_of(list(scores.values()), reference=0.0, least=0.01)
     unit = ", in percentage points" if summary["scale"] == "binary" else ""
-    parts = [
-        figure(drawn, f"Mean score ({summary['metric']}) of each chain, with {levels} intervals."),
-        figure(
-            interval_chart(
-                [("optimized less original", difference)],
-                span_of([difference], reference=0.0, least=0.02),
-                reference=0.0,
-                say=gain,
-            ),
-            f"Difference of the scores, paired by row{unit}, with its {levels} interval; a filled dot: the interval "
-            "leaves 0 out; a hollow dot: it includes 0.",
+    dots = "a filled dot: the interval leaves 0 out; a hollow dot: it includes 0"
+    return [
+        IntervalChart(
+            caption=f"Mean score ({summary['metric']}) of each chain, with {levels} intervals.",
+            rows=list(scores.items()),
+            span=span if summary["scale"] == "free" else (0.0, 1.0),
+            reference=0.0,
+            say=words.say_score(summary),
         ),
-        figure(legend(_SHARES) + share_chart([_shares(summary)], _SHARES), "Rows that scored better, equal and worse."),
+        IntervalChart(
+            caption=f"Difference of the scores, paired by row{unit}, with its {levels} interval; {dots}.",
+            rows=[("optimized less original", difference)],
+            span=span_of([difference], reference=0.0, least=0.02),
+            reference=0.0,
+            say=words.say_gain(summary),
+        ),
     ]
-    return "".join(parts) + _errors(results["rows"])
 
 
-def _shares(summary: Mapping[str, Any]) -> tuple[str, Mapping[str, float], str]:
+def _chart_shares(summary: Mapping[str, Any]) -> ShareChart:
     counts = summary["outcomes"]
     total = sum(counts.values()) or 1
     shares = {kind: count / total for kind, count in counts.items()}
     said = ", ".join(f"{kind} {count} ({percent(shares[kind])})" for kind, count in counts.items())
-    return f"rows ({total:,})", shares, said
+    row = ShareRow(f"rows ({total:,})", shares, said)
+    return ShareChart(caption="Rows that scored better, equal and worse.", rows=[row], kinds=_SHARES)
 
 
-def _errors(records: Sequence[Mapping[str, Any]]) -> str:
+def _tabulate_errors(records: Sequence[Mapping[str, Any]]) -> Table | None:
     """Why runs failed: the kinds of errors, the most frequent first, each with the first that was seen."""
     examples: dict[tuple[str, str], str] = {}
     counts: Counter[tuple[str, str]] = Counter()
-    for side, error in ((side, run[side]["error"]) for record in records for run in record["runs"] for side in SIDES):
-        if error is not None:
-            kind, _, text = error.partition(": ")
-            counts[side, kind] += 1
-            examples.setdefault((side, kind), text.partition("\n")[0][:_LONGEST_ERROR])
-    if not counts:
-        return ""
-    shown = [(side, kind, count, examples[side, kind]) for (side, kind), count in counts.most_common()]
-    return table("Why runs failed", ("chain", "error", "runs", "the first of them"), shown)
+    for run in (run for record in records for run in record["runs"]):
+        for side in SIDES:
+            error = run[side]["error"]
+            if error is not None:
+                kind, _, text = error.partition(": ")
+                counts[side, kind] += 1
+                examples.setdefault((side, kind), text.partition("\n")[0][:_LONGEST_ERROR])
+    rows = [(side, kind, count, examples[side, kind]) for (side, kind), count in counts.most_common()]
+    header = ("chain", "error", "runs", "the first of them")
+    return Table(caption="Why runs failed", header=header, rows=rows) if rows else None
 
 
-def _costs(results: Results) -> str:
-    summary = results["summary"]
-    if "scale" not in summary:
-        return "<p>Neither chain was run.</p>"
+def _tabulate_costs(summary: Mapping[str, Any]) -> Table:
     _, *rows = words.table_rows(summary)
-    size = results["made"]["settings"]["batch_size"]
-    alone = summary["seconds_alone"]
-    timed = (
-        f"Alone: {alone['rows']} rows, each asked by itself; their median (p50) and 95th percentile (p95). "
-        if alone
-        else ""
+    header = ("what", *SIDES, "mean difference (95 % interval)")
+    return Table(caption="Time, tokens and length", header=header, rows=rows)
+
+
+def _turned_down(change: Mapping[str, Any]) -> str:
+    """What was proposed last and is not used; empty if there is no such text."""
+    proposed: str = change["candidates"][-1]["text"] if change["candidates"] else ""
+    is_shown = change["outcome"] == "optimized" or proposed.strip() in ("", change["naive"].strip())
+    return "" if is_shown else proposed
+
+
+def _say_outcome(outcome: str) -> str:
+    if outcome == "variables_changed":
+        return "turned down: a variable was lost or changed"
+    return outcome_in_words(outcome)
+
+
+def _tabulate_unreached(unreached: Sequence[Mapping[str, Any]]) -> Table | None:
+    rows = [(part["where"] or "the whole", part["reason"]) for part in unreached]
+    return Table(caption="Left out", header=("where", "why"), rows=rows) if rows else None
+
+
+def _tabulate_making(results: Results) -> list[Table]:
+    chain, twin = (
+        f"the chain {results['summary']['chain']}",
+        "its twin, with the prompts rewritten by the model named here",
     )
-    return table("Time, tokens and length", ("what", *SIDES, "mean difference (95 % interval)"), rows) + (
-        f'<p class="note">{timed}In batches: the median over batches of {size} rows, on which the chains took turns. '
-        "Tokens are those that the model reports.</p>"
-    )
-
-
-def _prompts(report: Mapping[str, Any]) -> str:
-    parts = [f'<p class="note">{LEGEND}</p>']
-    for change in report["changes"]:
-        detail = f" ({escape(change['detail'])})" if change["detail"] else ""
-        parts.append(
-            f'<h3><code dir="auto">{escape(change["where"] or "the prompt")}</code></h3>'
-            f'<p dir="auto">{escape(_outcome(change["outcome"]))}{detail}</p>'
-            f"{changed_text(change['naive'], change['text'])}"
-        )
-        proposed = change["candidates"][-1]["text"] if change["candidates"] else ""
-        if change["outcome"] != "optimized" and proposed.strip() not in ("", change["naive"].strip()):
-            text = f'<div class="text" dir="auto">{escape(proposed)}</div>'
-            parts.append(f"<details><summary>Proposed and turned down</summary>{text}</details>")
-    if not report["changes"]:
-        parts.append("<p>The chain has no prompt text that could be rewritten.</p>")
-    if report["unreached"]:
-        left = [(part["where"] or "the whole", part["reason"]) for part in report["unreached"]]
-        parts.append(table("Left out", ("where", "why"), left))
-    return "".join(parts)
-
-
-def _outcome(outcome: str) -> str:
-    return (
-        "turned down: a variable was lost or changed" if outcome == "variables_changed" else outcome_in_words(outcome)
-    )
-
-
-def _made(results: Results) -> str:
-    optimizer = results["optimizer"]
     systems = {
-        "original": {"what": f"the chain {results['summary']['chain']}", "model": "none", "template": "none"},
-        "optimized": {"what": "its twin, with the prompts rewritten by the model named here", **optimizer},
+        "original": SystemDescription(kind="chain", what=chain, model="none", template="none"),
+        "optimized": SystemDescription(kind="chain", what=twin, **results["optimizer"]),
     }
-    bad = results["bad_rows"]
-    left_out = (
-        table(f"Rows that could not be used ({len(bad)})", ("why",), [(reason,) for reason in bad]) if bad else ""
-    )
-    return sections.made({"made": results["made"], "systems": systems}) + left_out
+    return tabulate_making(Made.from_fields(results["made"]), systems)
+
+
+def _tabulate_bad_rows(reasons: Sequence[str]) -> list[Table]:
+    caption = f"Rows that could not be used ({len(reasons)})"
+    return [Table(caption=caption, header=("why",), rows=[(reason,) for reason in reasons])] if reasons else []
 
 
 def _row(record: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ Unfit = Callable[[Any], str]
 
 
 def read_rows(path: Path, unfit: Unfit, limit: int | None) -> tuple[list[Row], list[str]]:
-    """The usable rows of a file, at most `limit`, and for each other line before them its number and what is wrong.
+    """Read the usable rows of a file, at most `limit`, and say of each other line before them what is wrong with it.
 
     Raises `InputError` if there are not two.
     """
@@ -41,7 +41,7 @@ def read_rows(path: Path, unfit: Unfit, limit: int | None) -> tuple[list[Row], l
             continue
         line, fields = item
         try:
-            row = _row(line, fields, unfit)
+            row = _make_row(line, fields, unfit)
             if row.id in rows:
                 raise InputError(f"the id {row.id!r} occurs twice; the first row counts")
         except InputError as error:
@@ -54,14 +54,16 @@ def read_rows(path: Path, unfit: Unfit, limit: int | None) -> tuple[list[Row], l
     return list(islice(rows.values(), limit)), bad
 
 
-def _row(line: int, fields: dict[str, Any], unfit: Unfit) -> Row:
+def _make_row(line: int, fields: dict[str, Any], unfit: Unfit) -> Row:
     if "input" not in fields:
         raise InputError(f"there is no `input`; the fields are {', '.join(map(repr, fields)) or 'none'}")
     given, reference = fields["input"], fields.get("reference")
     if not isinstance(given, str | dict):
         raise InputError(f"`input` must be a text or an object, as the chain takes it, not {type(given).__name__}")
-    if not isinstance(named := fields.get("id", f"line {line}"), str | int):
+    name = fields.get("id", f"line {line}")
+    if not isinstance(name, str | int):
         raise InputError("`id` must be a text or a whole number")
-    if reason := unfit(reference):
+    reason = unfit(reference)
+    if reason:
         raise InputError(reason)
-    return Row(id=str(named), line=line, input=given, reference=reference)
+    return Row(id=str(name), line=line, input=given, reference=reference)

@@ -65,51 +65,51 @@ class Usage(BaseCallbackHandler):
 def run_batch(
     chains: Chains, batch_size: int, total: int, progress: Progress, runs: Sequence[Run]
 ) -> list[dict[str, dict[str, Any]]]:
-    """What both chains make of a batch, by sides for each row; the side that goes first changes with every batch.
+    """Ask both chains a batch, and give what came of it by sides for each row; each batch the other side goes first.
 
     Raises `OutageError` if all of it failed in one way: a wrong input or a server that is down is no result.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for side in _order(runs[0].place // batch_size):
-        found[side] = _asked(chains[side], [run.row for run in runs])
+    for side in _order_sides(runs[0].place // batch_size):
+        found[side] = _ask(chains[side], [run.row for run in runs])
     errors = {fields["error"] for side in SIDES for fields in found[side]}
     if len(errors) == 1 and None not in errors and (len(runs) > 1 or total == 1):
         raise OutageError(
             f"all {len(runs)} rows from line {runs[0].row.line} on failed in both chains in the same way, so nothing "
-            f"more was run; the same command goes on when that is mended. {errors.pop()}"
+            f"more was run; run the same command again once that is fixed. {errors.pop()}"
         )
     progress(len(runs))
     return [{side: found[side][place] for side in SIDES} for place in range(len(runs))]
 
 
 def time_alone(chains: Chains, progress: Progress, runs: Sequence[Run]) -> list[dict[str, float | None]]:
-    """Seconds that each chain takes for a row by itself, as one user would wait for it; None where it failed."""
+    """Time each chain on each row by itself, in seconds, as one user would wait for it; None where it failed."""
     found = []
     for run in runs:
-        found.append({side: _seconds(chains[side], run.row) for side in _order(run.place)})
+        found.append({side: _time_one(chains[side], run.row) for side in _order_sides(run.place)})
         progress(1)
     return found
 
 
-def _order(turn: int) -> tuple[str, ...]:
+def _order_sides(turn: int) -> tuple[str, ...]:
     return SIDES if turn % 2 == 0 else SIDES[::-1]
 
 
-def _asked(chain: Runnable[Any, Any], rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _ask(chain: Runnable[Any, Any], rows: Sequence[Row]) -> list[dict[str, Any]]:
     started = time.perf_counter()
-    outputs, usages = _outputs(chain, rows)
+    outputs, usages = _collect_outputs(chain, rows)
     seconds = (time.perf_counter() - started) / len(rows)
     for output in outputs:
         # LangChain's sequences hand Ctrl-C out as if it were the answer to every row.
         if isinstance(output, BaseException) and not isinstance(output, Exception):
             raise output
     return [
-        {**_outcome(output), "seconds": seconds, **usage.as_fields()}
+        {**_record_outcome(output), "seconds": seconds, **usage.as_fields()}
         for output, usage in zip(outputs, usages, strict=True)
     ]
 
 
-def _outputs(chain: Runnable[Any, Any], rows: Sequence[Row]) -> tuple[list[Any], list[Usage]]:
+def _collect_outputs(chain: Runnable[Any, Any], rows: Sequence[Row]) -> tuple[list[Any], list[Usage]]:
     usages = [Usage() for _ in rows]
     # All rows at once; for a row alone a limit of one would hold up the parallel steps inside its chain.
     at_once = len(rows) if len(rows) > 1 else None
@@ -121,11 +121,11 @@ def _outputs(chain: Runnable[Any, Any], rows: Sequence[Row]) -> tuple[list[Any],
     except Exception as error:  # noqa: BLE001 - a step that lets one row's error fail the whole batch
         if len(rows) == 1:
             return [error], usages
-    alone = [_outputs(chain, [row]) for row in rows]
+    alone = [_collect_outputs(chain, [row]) for row in rows]
     return [outputs[0] for outputs, _ in alone], [usages[0] for _, usages in alone]
 
 
-def _seconds(chain: Runnable[Any, Any], row: Row) -> float | None:
+def _time_one(chain: Runnable[Any, Any], row: Row) -> float | None:
     given = deepcopy(row.input)
     started = time.perf_counter()
     try:
@@ -135,14 +135,14 @@ def _seconds(chain: Runnable[Any, Any], row: Row) -> float | None:
     return time.perf_counter() - started
 
 
-def _outcome(output: Any) -> dict[str, Any]:
+def _record_outcome(output: Any) -> dict[str, Any]:
     if isinstance(output, Exception):
         return {"output": None, "error": describe_failure(output, most=_LONGEST_ERROR)}
     return {"output": as_data(output), "error": None}
 
 
 def as_data(output: Any) -> Any:
-    """What a chain gives out as what JSON can hold: messages as their text, objects as their fields."""
+    """Turn what a chain gives out into what JSON can hold: messages as their text, objects as their fields."""
     if isinstance(output, BaseMessage):
         output = str(output.text)
     try:

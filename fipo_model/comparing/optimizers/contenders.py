@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 
 from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
 from fipo_model import PromptOptimizer
-from fipo_model.comparing.optimizers.tasks import Data, is_right, with_feedback
+from fipo_model.comparing.optimizers.tasks import Data, is_right, score_with_feedback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,47 +32,62 @@ class Bench:
 class Effort:
     """What the optimizers that have a choice may spend."""
 
-    auto: str | None
+    auto: Literal["light"] | None
     copro_breadth: int
     copro_depth: int
-    mipro_candidates: int
-    mipro_trials: int
-    gepa_full_evals: int
+    mipro_candidates: int | None
+    mipro_trials: int | None
+    gepa_full_evals: int | None
 
 
 EFFORTS = {
     # COPRO has no such word; these are its defaults.
     "light": Effort(
-        auto="light", copro_breadth=10, copro_depth=3, mipro_candidates=0, mipro_trials=0, gepa_full_evals=0
+        auto="light",
+        copro_breadth=10,
+        copro_depth=3,
+        mipro_candidates=None,
+        mipro_trials=None,
+        gepa_full_evals=None,
     ),
-    # For trying the script out: less than what anybody recommends.
-    "least": Effort(auto=None, copro_breadth=3, copro_depth=1, mipro_candidates=2, mipro_trials=2, gepa_full_evals=3),
+    # For trying this out: less than what anybody recommends.
+    "least": Effort(
+        auto=None,
+        copro_breadth=3,
+        copro_depth=1,
+        mipro_candidates=2,
+        mipro_trials=2,
+        gepa_full_evals=3,
+    ),
 }
 
 Compile = Callable[[Bench, dspy.Module], dspy.Module]
 
 
-def _student(bench: Bench, student: dspy.Module) -> dspy.Module:
+def _leave_alone(bench: Bench, student: dspy.Module) -> dspy.Module:
     return student
 
 
-def _fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
-    return FIPO(optimizer=bench.rewriter).compile(student)
+def _compile_fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
+    compiled: dspy.Module = FIPO(optimizer=bench.rewriter).compile(student)
+    return compiled
 
 
-def _searching(bench: Bench) -> FIPO:
+def _make_searching_fipo(bench: Bench) -> FIPO:
     search = SearchSettings(seed=bench.seed)
     return FIPO(optimizer=bench.sampler, metric=is_right, search=search, num_threads=bench.num_threads)
 
 
-def _fipo_with_metric(bench: Bench, student: dspy.Module) -> dspy.Module:
-    return _searching(bench).compile(student, trainset=bench.data.trainset, valset=bench.data.valset)
+def _compile_fipo_with_metric(bench: Bench, student: dspy.Module) -> dspy.Module:
+    fipo = _make_searching_fipo(bench)
+    compiled: dspy.Module = fipo.compile(student, trainset=bench.data.trainset, valset=bench.data.valset)
+    return compiled
 
 
-def _fipo_then_bootstrap(bench: Bench, student: dspy.Module) -> dspy.Module:
+def _compile_fipo_then_bootstrap(bench: Bench, student: dspy.Module) -> dspy.Module:
     student.set_lm(bench.task_model)  # BetterTogether asks for it
-    steps = {"fipo": _searching(bench), "bootstrap": dspy.BootstrapFewShot(metric=is_right)}
-    compiled = dspy.BetterTogether(metric=is_right, **steps).compile(
+    steps = {"fipo": _make_searching_fipo(bench), "bootstrap": dspy.BootstrapFewShot(metric=is_right)}
+    compiled: dspy.Module = dspy.BetterTogether(metric=is_right, **steps).compile(
         student,
         trainset=bench.data.trainset,
         valset=bench.data.valset,
@@ -85,57 +100,65 @@ def _fipo_then_bootstrap(bench: Bench, student: dspy.Module) -> dspy.Module:
     return compiled
 
 
-def _bootstrap(bench: Bench, student: dspy.Module) -> dspy.Module:
-    return dspy.BootstrapFewShot(metric=is_right).compile(student, trainset=bench.data.trainset)
+def _compile_bootstrap(bench: Bench, student: dspy.Module) -> dspy.Module:
+    optimizer = dspy.BootstrapFewShot(metric=is_right)
+    compiled: dspy.Module = optimizer.compile(student, trainset=bench.data.trainset)
+    return compiled
 
 
-def _mipro(bench: Bench, student: dspy.Module) -> dspy.Module:
+def _compile_mipro(bench: Bench, student: dspy.Module) -> dspy.Module:
     effort = EFFORTS[bench.effort]
     optimizer = dspy.MIPROv2(
         metric=is_right,
         prompt_model=bench.proposer,
         task_model=bench.task_model,
         auto=effort.auto,
-        num_candidates=effort.mipro_candidates or None,
+        num_candidates=effort.mipro_candidates,
         num_threads=bench.num_threads,
         seed=bench.seed + 1,  # it takes 0 for none
     )
-    given = {"trainset": bench.data.trainset, "valset": bench.data.valset}
-    if effort.auto is not None:
-        return optimizer.compile(student, **given)
-    return optimizer.compile(student, **given, num_trials=effort.mipro_trials, minibatch=False)
+    compiled: dspy.Module = optimizer.compile(
+        student,
+        trainset=bench.data.trainset,
+        valset=bench.data.valset,
+        num_trials=effort.mipro_trials,
+        minibatch=effort.auto is not None,
+    )
+    return compiled
 
 
-def _copro(bench: Bench, student: dspy.Module) -> dspy.Module:
+def _compile_copro(bench: Bench, student: dspy.Module) -> dspy.Module:
     effort = EFFORTS[bench.effort]
     optimizer = dspy.COPRO(
         prompt_model=bench.proposer, metric=is_right, breadth=effort.copro_breadth, depth=effort.copro_depth
     )
     # What it calls its trainset is what it scores its candidates on, which for the others is the valset.
     quiet = {"num_threads": bench.num_threads, "display_progress": False, "display_table": False}
-    return optimizer.compile(student, trainset=bench.data.valset, eval_kwargs=quiet)
+    compiled: dspy.Module = optimizer.compile(student, trainset=bench.data.valset, eval_kwargs=quiet)
+    return compiled
 
 
-def _gepa(bench: Bench, student: dspy.Module) -> dspy.Module:
-    return _evolved(bench, student, reflection_lm=bench.proposer)
+def _compile_gepa(bench: Bench, student: dspy.Module) -> dspy.Module:
+    return _evolve(bench, student, {"reflection_lm": bench.proposer})
 
 
-def _gepa_with_fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
+def _compile_gepa_with_fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
     proposer = FIPOProposer(optimizer=bench.sampler, program=student, seed=bench.seed)
-    return _evolved(bench, student, instruction_proposer=proposer)
+    return _evolve(bench, student, {"instruction_proposer": proposer})
 
 
-def _evolved(bench: Bench, student: dspy.Module, **proposing: Any) -> dspy.Module:
+def _evolve(bench: Bench, student: dspy.Module, proposing: dict[str, Any]) -> dspy.Module:
     effort = EFFORTS[bench.effort]
     optimizer = dspy.GEPA(
-        metric=with_feedback,
+        metric=score_with_feedback,
         auto=effort.auto,
-        max_full_evals=effort.gepa_full_evals or None,
+        max_full_evals=effort.gepa_full_evals,
         num_threads=bench.num_threads,
         seed=bench.seed,
         **proposing,
     )
-    return optimizer.compile(student, trainset=bench.data.trainset, valset=bench.data.valset)
+    compiled: dspy.Module = optimizer.compile(student, trainset=bench.data.trainset, valset=bench.data.valset)
+    return compiled
 
 
 STUDENT = "student"
@@ -143,14 +166,14 @@ FIPO_ROWS = ("fipo-metric", "fipo", "fipo-bootstrap")
 RIVALS = ("mipro", "copro", "gepa")
 """Those that FIPO's calls, time and score are held against."""
 CONTENDERS: dict[str, tuple[str, Compile]] = {
-    STUDENT: ("the program as it was", _student),
-    "fipo": ("FIPO without a metric", _fipo),
-    "fipo-metric": ("FIPO with the metric", _fipo_with_metric),
-    "fipo-bootstrap": ("FIPO with the metric, then BootstrapFewShot", _fipo_then_bootstrap),
-    "bootstrap": ("BootstrapFewShot", _bootstrap),
-    "mipro": ("MIPROv2", _mipro),
-    "copro": ("COPRO", _copro),
-    "gepa": ("GEPA", _gepa),
-    "gepa-fipo": ("GEPA with FIPOProposer", _gepa_with_fipo),
+    STUDENT: ("the program as it was", _leave_alone),
+    "fipo": ("FIPO without a metric", _compile_fipo),
+    "fipo-metric": ("FIPO with the metric", _compile_fipo_with_metric),
+    "fipo-bootstrap": ("FIPO with the metric, then BootstrapFewShot", _compile_fipo_then_bootstrap),
+    "bootstrap": ("BootstrapFewShot", _compile_bootstrap),
+    "mipro": ("MIPROv2", _compile_mipro),
+    "copro": ("COPRO", _compile_copro),
+    "gepa": ("GEPA", _compile_gepa),
+    "gepa-fipo": ("GEPA with FIPOProposer", _compile_gepa_with_fipo),
 }
 """What each is called and does, the cheap ones first: a run that is stopped has those for every task."""

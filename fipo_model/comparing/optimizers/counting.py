@@ -1,19 +1,19 @@
 """The records of a comparison, counted: scores with intervals, costs as medians over seeds, and the targets."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from fipo_model.comparing.intervals import mean_interval
 from fipo_model.comparing.optimizers.contenders import CONTENDERS, FIPO_ROWS, RIVALS, STUDENT
 from fipo_model.comparing.optimizers.models import ROLES
-from fipo_model.evaluation import statistics
 
 MOST_CALLS, MOST_TIME = 0.1, 0.2
 """Targets: FIPO's share of the calls, and of the time, of the cheapest rival."""
 FEWEST_SEEDS = 3
 
-Records = Mapping[str, Mapping[str, Any]]
+Record = Mapping[str, Any]
+Records = Mapping[str, Record]
 
 
 def key(task: str, contender: str, seed: int) -> str:
@@ -22,27 +22,28 @@ def key(task: str, contender: str, seed: int) -> str:
 
 
 def summarize(records: Records, tasks: Sequence[str], *, seed: int) -> dict[str, Any]:
-    """What was measured, task by task and contender by contender, and which targets are met."""
+    """Count what was measured, task by task and contender by contender, and which targets are met."""
     own = {task: [one for one in records.values() if one["task"] == task] for task in tasks}
-    table = {task: _task(found, seed) for task, found in own.items()}
+    table = {task: _summarize_task(found, seed) for task, found in own.items()}
     return {
         "tasks": table,
-        "targets": {name: _targets(name, own, table, seed) for name in FIPO_ROWS},
-        "protection": {name: _protection(name, records.values()) for name in FIPO_ROWS},
+        "targets": {name: _check_targets(name, own, table=table, seed=seed) for name in FIPO_ROWS},
+        "protection": {name: _check_protection(name, records.values()) for name in FIPO_ROWS},
         "failed": sorted(name for name, one in records.items() if one["error"] is not None),
     }
 
 
-def _task(records: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    return {
-        name: _contender(own, records, seed)
-        for name in CONTENDERS
-        if (own := [one for one in records if one["contender"] == name])
-    }
+def _summarize_task(records: Sequence[Record], seed: int) -> dict[str, Any]:
+    found = {}
+    for name in CONTENDERS:
+        own = [one for one in records if one["contender"] == name]
+        if own:
+            found[name] = _summarize_contender(own, records, seed)
+    return found
 
 
-def _contender(own: Sequence[Mapping[str, Any]], everyone: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    """Scores over the seeds that did not fail; costs of those alone, too."""
+def _summarize_contender(own: Sequence[Record], everyone: Sequence[Record], seed: int) -> dict[str, Any]:
+    """Count scores and costs over the seeds that did not fail."""
     done = [one for one in own if one["error"] is None]
     errors = [one["error"] for one in own if one["error"] is not None]
     found: dict[str, Any] = {"seeds": len(done), "failed": len(errors), "first_error": errors[0] if errors else None}
@@ -50,13 +51,13 @@ def _contender(own: Sequence[Mapping[str, Any]], everyone: Sequence[Mapping[str,
         return found
     models = [one["costs"]["models"] for one in done]
     return found | {
-        "score": _interval(_by_row(done), seed),
+        "score": mean_interval(_average_over_seeds(done), seed=seed),
         "scores": [one["score"] for one in done],
-        "gain": _gain(done, everyone, seed),
-        "calls": median(total(one, "calls") for one in done),
+        "gain": _compare_with_student(done, everyone, seed),
+        "calls": median(sum_cost(one, "calls") for one in done),
         "calls_by_role": {role: median(model[role]["calls"] for model in models) for role in ROLES},
         "batches_rewriter": median(model["rewriter"]["batches"] for model in models),
-        "tokens": median(total(one, "input_tokens") + total(one, "output_tokens") for one in done),
+        "tokens": median(sum_cost(one, "input_tokens") + sum_cost(one, "output_tokens") for one in done),
         "seconds": median(one["costs"]["seconds"] for one in done),
         "processor_seconds": median(one["costs"]["processor_seconds"] for one in done),
         "words": median(one["program"]["words"] for one in done),
@@ -65,103 +66,109 @@ def _contender(own: Sequence[Mapping[str, Any]], everyone: Sequence[Mapping[str,
     }
 
 
-def total(record: Mapping[str, Any], what: str) -> int:
-    """A count over all the models of a compile."""
+def sum_cost(record: Record, what: str) -> int:
+    """Add up a count over all the models of a compile."""
     return sum(record["costs"]["models"][role][what] for role in ROLES)
 
 
-def _by_row(records: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Each test row's mean score over the seeds: what the seeds share is a row, so rows are what is resampled."""
+def _average_over_seeds(records: Sequence[Record]) -> list[float]:
+    """Average each test row's score: what the seeds share is a row, so rows are what is resampled."""
     return [fmean(scores) for scores in zip(*(one["test"] for one in records), strict=True)]
 
 
-def _interval(values: Sequence[float], seed: int) -> dict[str, Any] | None:
-    return None if len(values) < 2 else asdict(statistics.mean(values, seed=seed))
-
-
-def paired(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any] | None:
-    """How two contenders' scores on the same rows differ, over the seeds that both have; None if there is none."""
+def compare_paired(ours: Sequence[Record], theirs: Sequence[Record], seed: int) -> dict[str, Any] | None:
+    """Compare two contenders' scores on the same rows, over the seeds that both have; None if there is none."""
     seeds = {one["seed"] for one in ours} & {one["seed"] for one in theirs}
     if not seeds:
         return None
-    sides = [_by_row([one for one in side if one["seed"] in seeds]) for side in (ours, theirs)]
-    return _interval([mine - other for mine, other in zip(*sides, strict=True)], seed)
+    own = _average_over_seeds([one for one in ours if one["seed"] in seeds])
+    others = _average_over_seeds([one for one in theirs if one["seed"] in seeds])
+    return mean_interval([mine - other for mine, other in zip(own, others, strict=True)], seed=seed)
 
 
-def _gain(done: Sequence[Mapping[str, Any]], everyone: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any] | None:
-    students = _of(everyone, STUDENT)
-    return paired(done, students, seed) if students and done[0]["contender"] != STUDENT else None
+def _compare_with_student(done: Sequence[Record], everyone: Sequence[Record], seed: int) -> dict[str, Any] | None:
+    students = _done_by(everyone, STUDENT)
+    return compare_paired(done, students, seed) if students and done[0]["contender"] != STUDENT else None
 
 
-def _of(records: Iterable[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+def _done_by(records: Iterable[Record], name: str) -> list[Record]:
     return [one for one in records if one["contender"] == name and one["error"] is None]
 
 
-def _is_student(record: Mapping[str, Any], everyone: Sequence[Mapping[str, Any]]) -> bool:
-    return any(one["program"]["digest"] == record["program"]["digest"] for one in _of(everyone, STUDENT))
+def _is_student(record: Record, everyone: Sequence[Record]) -> bool:
+    return any(one["program"]["digest"] == record["program"]["digest"] for one in _done_by(everyone, STUDENT))
 
 
-def _targets(
-    name: str, own: Mapping[str, Sequence[Mapping[str, Any]]], table: Mapping[str, Any], seed: int
+def _check_targets(
+    name: str, own: Mapping[str, Sequence[Record]], *, table: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    """FIPO against the cheapest and the best of its rivals on each task where any of them is done."""
-    found = {}
+    """Hold FIPO against the cheapest and the best of its rivals on each task where any of them is done."""
+    by_task = {}
     for task, rows in table.items():
-        rivals = {rival: rows[rival] for rival in RIVALS if rows.get(rival, {}).get("seeds")}
-        if not rivals or not rows.get(name, {}).get("seeds"):
-            continue
-        best = max(rivals, key=lambda rival: rivals[rival]["score"]["value"])
-        difference = paired(_of(own[task], name), _of(own[task], best), seed)
-        found[task] = {
-            "rivals": sorted(rivals),
-            "seeds": min(rows[name]["seeds"], rivals[best]["seeds"]),
-            **{cost: _share(rows[name], rivals, cost) for cost in ("calls", "seconds", "processor_seconds")},
-            "best_rival": best,
-            "difference": difference,
-            "not_below": difference is not None and difference["high"] >= 0,
-            "above": difference is not None and difference["value"] > 0,
-        }
+        held = _hold_against_rivals(name, rows, records=own[task], seed=seed)
+        if held is not None:
+            by_task[task] = held
+    found = by_task.values()
     return {
-        "by_task": found,
-        "calls_met": bool(found) and all(one["calls"] <= MOST_CALLS for one in found.values()),
-        "time_met": bool(found) and all(one["seconds"] <= MOST_TIME for one in found.values()),
-        "tasks_not_below": sum(one["not_below"] for one in found.values()),
-        "tasks_above": sum(one["above"] for one in found.values()),
-        "complete": all(
-            table[task].get(row, {}).get("seeds", 0) >= FEWEST_SEEDS for task in table for row in (name, *RIVALS)
-        ),
+        "by_task": by_task,
+        "calls_met": bool(found) and all(one["calls"] <= MOST_CALLS for one in found),
+        "time_met": bool(found) and all(one["seconds"] <= MOST_TIME for one in found),
+        "tasks_not_below": sum(one["not_below"] for one in found),
+        "tasks_above": sum(one["above"] for one in found),
+        "complete": all(_seeds_of(rows, one) >= FEWEST_SEEDS for rows in table.values() for one in (name, *RIVALS)),
     }
 
 
-def _usable(records: Sequence[Mapping[str, Any]]) -> list[int]:
-    """How many different rewrites that passed the checks there were, for each predictor of each compile."""
-    return [
-        len({proposal["text"] for proposal in proposals if proposal["outcome"] == "optimized"})
-        for one in records
-        for proposals in one.get("proposals", {}).values()
-    ]
+def _hold_against_rivals(
+    name: str, rows: Mapping[str, Record], *, records: Sequence[Record], seed: int
+) -> dict[str, Any] | None:
+    rivals = {rival: rows[rival] for rival in RIVALS if _seeds_of(rows, rival)}
+    if not rivals or not _seeds_of(rows, name):
+        return None
+    row = rows[name]
+    best = max(rivals, key=lambda rival: rivals[rival]["score"]["value"])
+    difference = compare_paired(_done_by(records, name), _done_by(records, best), seed)
+    return {
+        "rivals": sorted(rivals),
+        "seeds": min(row["seeds"], rivals[best]["seeds"]),
+        **{cost: _divide_by_cheapest(row, rivals, cost) for cost in ("calls", "seconds", "processor_seconds")},
+        "best_rival": best,
+        "difference": difference,
+        "not_below": difference is not None and difference["high"] >= 0,
+        "above": difference is not None and difference["value"] > 0,
+    }
 
 
-def _share(row: Mapping[str, Any], rivals: Mapping[str, Mapping[str, Any]], cost: str) -> float:
-    """A cost as a share of the cheapest rival's."""
-    return row[cost] / min(rival[cost] for rival in rivals.values())
+def _seeds_of(rows: Mapping[str, Record], name: str) -> int:
+    """Look up with how many seeds a contender is done."""
+    return int(rows[name]["seeds"]) if name in rows else 0
 
 
-def _protection(name: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Whether any compile returned less than the student on the valset, and the mean change on the test set.
+def _divide_by_cheapest(row: Record, rivals: Mapping[str, Record], cost: str) -> float:
+    """Take a cost as a share of the cheapest rival's."""
+    return float(row[cost] / min(rival[cost] for rival in rivals.values()))
 
-    And how many rewrites there were to choose from: different ones for a predictor that passed the checks.
-    """
+
+def _check_protection(name: str, records: Iterable[Record]) -> dict[str, Any]:
+    """Count compiles that returned less than the student on the valset, and average the change on the test set."""
     records = list(records)
-    students = {(one["task"], one["seed"]): one for one in _of(records, STUDENT)}
-    done = [one for one in _of(records, name) if (one["task"], one["seed"]) in students]
+    students = {(one["task"], one["seed"]): one for one in _done_by(records, STUDENT)}
+    done = [one for one in _done_by(records, name) if (one["task"], one["seed"]) in students]
     measured = [one["protected"] for one in done if one["protected"] is not None]
+    usable = list(_count_usable_rewrites(done))
     gains = [one["score"] - students[one["task"], one["seed"]]["score"] for one in done]
     return {
         "compiles": len(done),
         "measured_on_valset": len(measured),
         "below_on_valset": sum(one["compiled"] < one["student"] for one in measured),
-        "usable_rewrites": fmean(usable) if (usable := _usable(done)) else None,
+        "usable_rewrites": fmean(usable) if usable else None,
         "mean_gain_on_test": fmean(gains) if gains else None,
         "below_on_test": sum(gain < 0 for gain in gains),
     }
+
+
+def _count_usable_rewrites(records: Sequence[Record]) -> Iterator[int]:
+    """Count the different rewrites that passed the checks, for each predictor of each compile."""
+    for one in records:
+        for proposals in one.get("proposals", {}).values():
+            yield len({proposal["text"] for proposal in proposals if proposal["outcome"] == "optimized"})

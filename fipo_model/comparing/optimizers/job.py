@@ -5,24 +5,24 @@ summary.json and report.html are made of these.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl, recipes
-from fipo_model.comparing.optimizers.contenders import CONTENDERS
+from fipo_model import jobs, jsonl
+from fipo_model.comparing.optimizers.contenders import CONTENDERS, STUDENT
 from fipo_model.comparing.optimizers.counting import key, summarize
 from fipo_model.comparing.optimizers.page import render_page
-from fipo_model.comparing.optimizers.running import STUDENT, Runner
+from fipo_model.comparing.optimizers.running import Runner
 from fipo_model.comparing.optimizers.tasks import TASKS, Data, fingerprint, read_data
 from fipo_model.errors import InputError
-from fipo_model.evaluation.ledger import completed
+from fipo_model.jobs import completed
 
-SETTINGS, RESULTS, SPEED, SUMMARY, PAGE = (
-    "settings.json",
+RESULTS, SPEED, SUMMARY, PAGE = (
     "results.jsonl",
     "without-metric.jsonl",
     "summary.json",
@@ -60,30 +60,18 @@ class Settings:
                 raise InputError(f"there is no {what} {unknown[0]!r}; there are {', '.join(known)}")
 
 
-def claim(settings: Settings) -> None:
-    """Take the output directory, or go on in it. Raises `InputError` if it belongs to another comparison."""
-    folder = Path(settings.output)
+@contextmanager
+def claimed(settings: Settings) -> Iterator[None]:
+    """The output directory for this process alone. Raises `InputError` if it belongs to another comparison."""
     data = {TASKS[name].dataset: fingerprint(Path(settings.data), TASKS[name].dataset) for name in settings.tasks}
     kept = {name: value for name, value in asdict(settings).items() if name not in _FREE}
-    wanted = json.loads(json.dumps(kept | {"dspy": version("dspy"), "students": _students(), "data": data}))
-    if (folder / SETTINGS).exists():
-        before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        # Tasks may be added, and a directory of before the data was noted goes on with what it is given.
-        noted = before.get("data", {})
-        before["data"], wanted["data"] = data | noted, noted | data
-        if changed := recipes.differences(before, wanted | dict.fromkeys(before.keys() - wanted.keys())):
-            raise InputError(
-                f"{folder} holds a comparison with other settings: {'; '.join(changed)}. Choose another --output."
-            )
-        _write(folder / SETTINGS, wanted)
-        return
-    if not jsonl.is_vacant(folder):
-        raise InputError(f"{folder} is not empty and holds no comparison; choose another --output")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the directory {folder}: {error.strerror}") from error
-    _write(folder / SETTINGS, wanted)
+    told = kept | {"dspy": version("dspy"), "students": _students()}
+    with jobs.claimed_directory(Path(settings.output), kind="a comparison", option="--output") as job:
+        # Tasks may be added, and a directory of before the data was noted resumes with what it is given.
+        noted = (job.settings or {}).get("data", {})
+        job.check(told | {"data": noted | {name: data[name] for name in noted.keys() & data.keys()}})
+        job.note(told | {"data": noted | data})
+        yield
 
 
 def _students() -> dict[str, dict[str, str]]:
@@ -126,11 +114,7 @@ def run(settings: Settings, runner: Runner, *, say: Callable[[str], None]) -> di
 
 
 def _known(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / RESULTS
-    if not path.exists():
-        return {}
-    found = [jsonl.parse_object(line) for _, line in jsonl.finished_lines(path)]
-    return {record.pop("key"): record for record in found}
+    return {record.pop("key"): record for record in jobs.finished_rows(folder / RESULTS, "key")}
 
 
 def _data(settings: Settings, task: str, seed: int) -> Data:
@@ -142,28 +126,22 @@ def _data(settings: Settings, task: str, seed: int) -> Data:
 def _finish(
     settings: Settings, known: Mapping[str, Mapping[str, Any]], speed: Mapping[str, Any], started: datetime
 ) -> dict[str, Any]:
-    from fipo_model.evaluation.made import how_it_was_made  # loads torch, which the first mistakes need not wait for
+    from fipo_model.evaluation.made import describe_run  # loads torch, which the first mistakes need not wait for
 
     folder = Path(settings.output)
     tasks = tuple(task for task in TASKS if any(record["task"] == task for record in known.values()))
     summary = summarize(known, tasks, seed=settings.seed) | {"without_metric": speed}
-    made = how_it_was_made(settings, started, (datetime.now(UTC) - started).total_seconds())  # type: ignore[arg-type]
-    made["versions"] |= {name: _version(name) for name in ("dspy", "gepa", "optuna")}
-    made["settings"] |= {"records": len(known)}
-    results = json.loads(json.dumps({"summary": summary, "made": made}).encode("utf-8", "replace"))
-    _write(folder / SUMMARY, results)
+    made = describe_run(
+        {**asdict(settings), "records": len(known)},
+        seed=settings.seed,
+        started=started,
+        seconds=(datetime.now(UTC) - started).total_seconds(),
+        more_packages=("dspy", "gepa", "optuna"),
+    )
+    results: dict[str, Any] = json.loads(
+        json.dumps({"summary": summary, "made": asdict(made)}).encode("utf-8", "replace")
+    )
+    jsonl.write_json(folder / SUMMARY, results)
     with jsonl.replacing(folder / PAGE) as file:
         file.write(render_page(results, known).encode("utf-8", "replace"))
     return results
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    with jsonl.replacing(path) as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace"))

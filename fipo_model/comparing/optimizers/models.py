@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import dspy
+from dspy.adapters import Adapter
 from dspy.lm15 import Message as Turn
 from dspy.lm15 import Request, Response, TextPart, Usage
 
@@ -65,16 +66,18 @@ class Metered:
         """The name of the model."""
         return self.generator.name
 
-    def generate(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
         """Continue each conversation, and count it."""
         try:
-            completions = self.generator.generate(conversations, sampling)
+            completions = self.generator.generate(conversations, sampling, samples=samples)
         except PromptTooLongError:
             raise
         except FipoError as error:
             self.meter.fail(error)
             raise
-        self.meter.add(self.role, completions)
+        self.meter.add(self.role, [sample for own in completions for sample in own])
         return completions
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Metered":
@@ -93,12 +96,8 @@ class Engine:
 
     def complete(self, request: Request) -> Response:
         """One request in, one response out."""
-        turns: list[Message] = [{"role": "system", "content": str(request.system)}] if request.system else []
-        turns += [
-            {"role": message.role, "content": "".join(part.text for part in message.parts)}  # type: ignore[typeddict-item]
-            for message in request.messages
-        ]
-        completion = self._generator.generate([turns], self._sampling(request.config.temperature))[0]
+        sampling = self._sampling(request.config.temperature)
+        ((completion,),) = self._generator.generate([_turns_of(request)], sampling)
         # DSPy takes an empty reply for a failure of the call; here it is an answer like any other.
         parts = (TextPart(completion.text.strip() or "(nothing)"),)
         return Response(
@@ -121,13 +120,26 @@ class Engine:
         return self
 
 
-def language_model(generator: Generator, *, max_tokens: int, seed: int) -> dspy.LM:
-    """The generator as a language model of DSPy's, without any cache."""
+def _turns_of(request: Request) -> list[Message]:
+    """Write a request as a conversation. Raises `TypeError` for anything but text, which no adapter here makes."""
+    turns: list[Message] = []
+    if request.system:
+        turns.append({"role": "system", "content": str(request.system)})
+    for message in request.messages:
+        texts = [str(part.text) for part in message.parts if isinstance(part, TextPart)]
+        if len(texts) < len(message.parts):
+            raise TypeError("the models of a comparison take text alone")
+        turns.append({"role": message.role, "content": "".join(texts)})  # type: ignore[typeddict-item]
+    return turns
+
+
+def make_language_model(generator: Generator, *, max_tokens: int, seed: int) -> dspy.LM:
+    """Make the generator a language model of DSPy's, without any cache."""
     engine = Engine(generator, max_tokens=max_tokens, seed=seed)
     return dspy.LM(f"local/{generator.name}", engine=engine, cache=False, num_retries=0)
 
 
-class PlainAdapter(dspy.Adapter):
+class PlainAdapter(Adapter):
     """Instruction, demos and inputs as plain text; the whole reply is the first output field, others stay empty.
 
     DSPy's own adapters want replies in sections or in JSON, which a model of 135 million parameters cannot write: no

@@ -4,16 +4,18 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dspy
 from dspy.evaluate import Evaluate
+from dspy.signatures import make_signature
 
 from fipo_model import Generator, PromptOptimizer
 from fipo_model.comparing.failures import OutageError, describe_failure
-from fipo_model.comparing.optimizers.contenders import CONTENDERS, STUDENT, Bench
-from fipo_model.comparing.optimizers.models import Meter, Metered, PlainAdapter, language_model
+from fipo_model.comparing.optimizers.contenders import CONTENDERS, Bench, Compile
+from fipo_model.comparing.optimizers.models import Meter, Metered, PlainAdapter, Role, make_language_model
 from fipo_model.comparing.optimizers.stopwatch import Stopwatch
 from fipo_model.comparing.optimizers.tasks import TASKS, Data, is_right
 from fipo_model.types import count_words
@@ -55,60 +57,64 @@ class Runner:
         self._effort = effort
 
     def record(self, task: str, contender: str, seed: int, data: Data, known: Known) -> dict[str, Any]:
-        """What a contender makes of a task. An optimizer that raises is recorded as failed, with what it cost.
+        """Compile a task's program and test it. An optimizer that raises is recorded as failed, with what it cost.
 
         Raises `OutageError` where a model is to blame. `known` are the records so far: a program that was tested
         before, as one that came back unchanged was, is not tested again.
         """
-        bench = self._bench(data, seed)
+        bench = self._make_bench(data, seed)
         student = TASKS[task].student()
-        found = {"task": task, "contender": contender, "seed": seed, "error": None}
+        found: dict[str, Any] = {"task": task, "contender": contender, "seed": seed}
         with dspy.context(lm=bench.task_model, adapter=PlainAdapter(), max_errors=_SILENT):
-            compiled, costs, error = self._compiled(CONTENDERS[contender][1], bench, student)
-            found |= {"costs": costs}
+            compiled, costs, error = self._compile(CONTENDERS[contender][1], bench, student)
+            found |= {"error": error, "costs": costs}
             if compiled is None:
-                return found | {"error": error}
-            found |= _described(task, compiled)
-            twin = _tested(known, found["program"]["digest"])
-            scores = self._tested(compiled, data) if twin is None else twin["test"]
-        return (
-            found
-            | {"test": scores, "score": sum(scores) / len(scores), "protected": _protection(compiled)}
-            | {"proposals": _proposals(compiled)}
-        )
+                return found
+            program = _describe(task, compiled)
+            twin = _find_tested(known, program["digest"])
+            scores = self._test(compiled, data) if twin is None else twin["test"]
+        return found | {
+            "program": program,
+            "test": scores,
+            "score": sum(scores) / len(scores),
+            "protected": _read_protection(compiled),
+            "proposals": _read_proposals(compiled),
+        }
 
     def without_metric(self, contender: str = "fipo") -> dict[str, Any]:
-        """What it takes to compile a program of five predictors without a metric."""
+        """Measure what it takes to compile a program of five predictors without a metric."""
         program = dspy.Module()
         for name, text in _FIVE.items():
-            setattr(program, name, dspy.Predict(dspy.Signature(f"message -> {name}", text)))
-        bench = self._bench(Data(trainset=[], valset=[], testset=[]), seed=0)
-        compiled, costs, error = self._compiled(CONTENDERS[contender][1], bench, program)
+            setattr(program, name, dspy.Predict(make_signature(f"message -> {name}", text)))
+        bench = self._make_bench(Data(trainset=[], valset=[], testset=[]), seed=0)
+        compiled, costs, error = self._compile(CONTENDERS[contender][1], bench, program)
         outcomes = [] if compiled is None else [row["outcome"] for row in compiled.fipo_report["predictors"]]
         return {"costs": costs, "error": error, "outcomes": outcomes}
 
-    def _bench(self, data: Data, seed: int) -> Bench:
-        def model(role: Any, max_tokens: int) -> dspy.LM:
-            return language_model(Metered(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
+    def _make_bench(self, data: Data, seed: int) -> Bench:
+        def make_model(role: Role, max_tokens: int) -> dspy.LM:
+            return make_language_model(Metered(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
 
-        def rewriter(own: PromptOptimizer) -> PromptOptimizer:
+        def make_rewriter(own: PromptOptimizer) -> PromptOptimizer:
             # A new one for every compile: they remember what they were asked before.
-            return PromptOptimizer(Metered(own.generator, self.meter, "rewriter"), template=own.template)
+            metered = Metered(own.rewriter.generator, self.meter, "rewriter")
+            return PromptOptimizer.from_rewriter(replace(own.rewriter, generator=metered), judge=own.judge)
 
         return Bench(
-            task_model=model("task", self._max_tokens),
-            proposer=model("proposer", self._proposal_tokens),
-            rewriter=rewriter(self._rewriter),
-            sampler=rewriter(self._sampler),
+            task_model=make_model("task", self._max_tokens),
+            proposer=make_model("proposer", self._proposal_tokens),
+            rewriter=make_rewriter(self._rewriter),
+            sampler=make_rewriter(self._sampler),
             data=data,
             seed=seed,
             num_threads=self._num_threads,
             effort=self._effort,
         )
 
-    def _compiled(
-        self, make: Callable[[Bench, dspy.Module], dspy.Module], bench: Bench, student: dspy.Module
+    def _compile(
+        self, make: Compile, bench: Bench, student: dspy.Module
     ) -> tuple[dspy.Module | None, dict[str, Any], str | None]:
+        """The program if the optimizer gave one, what it cost, and what went wrong if it gave none."""
         compiled, error = None, None
         self.meter.reset()
         with Stopwatch() as watch, contextlib.redirect_stdout(io.StringIO()):  # COPRO prints every proposal
@@ -120,60 +126,72 @@ class Runner:
         self._raise_outage()
         return compiled, costs, error
 
-    def _tested(self, program: dspy.Module, data: Data) -> list[float]:
+    def _test(self, program: dspy.Module, data: Data) -> list[float]:
         evaluate = Evaluate(devset=data.testset, metric=is_right, num_threads=self._num_threads, display_progress=False)
         result = evaluate(program)
         self._raise_outage()
         return [float(score) for _, _, score in result.results]
 
     def _raise_outage(self) -> None:
-        if (outage := self.meter.outage) is not None:
-            raise OutageError(f"a model failed; the same command goes on when that is mended: {outage}") from outage
+        outage = self.meter.outage
+        if outage is not None:
+            raise OutageError(f"a model failed; run the same command again once that is fixed: {outage}") from outage
 
 
-def _described(task: str, program: dspy.Module) -> dict[str, Any]:
-    """What of a program the task model is shown, and how long that is."""
+def _describe(task: str, program: dspy.Module) -> dict[str, Any]:
+    """Describe what of a program the task model is shown, and how long that is."""
     predictors: dict[str, dict[str, Any]] = {}
-    for name, predictor in program.named_predictors() or _frozen(program):
-        fields = predictor.signature.fields
-        answer = next(iter(predictor.signature.output_fields))
-        shown = [{key: str(demo[key]) for key in fields if key in demo} for demo in predictor.demos if demo.get(answer)]
-        predictors[name] = {"instruction": predictor.signature.instructions, "demos": shown}
-    texts = [
-        text
-        for one in predictors.values()
-        for text in (one["instruction"], *(value for demo in one["demos"] for value in demo.values()))
-    ]
+    for name, predictor in program.named_predictors() or _frozen_predictors(program):
+        instruction = predictor.signature.instructions
+        predictors[name] = {"instruction": instruction, "demos": list(_shown_demos(predictor))}
     known = json.dumps([task, predictors], sort_keys=True)
     return {
-        "program": {
-            "predictors": predictors,
-            "words": sum(map(count_words, texts)),
-            "demos": sum(len(one["demos"]) for one in predictors.values()),
-            "digest": hashlib.sha256(known.encode("utf-8", "replace")).hexdigest()[:16],
-        }
+        "predictors": predictors,
+        "words": sum(map(count_words, _texts_of(predictors))),
+        "demos": sum(len(one["demos"]) for one in predictors.values()),
+        "digest": hashlib.sha256(known.encode("utf-8", "replace")).hexdigest()[:16],
     }
 
 
-def _frozen(program: dspy.Module) -> Sequence[tuple[str, Any]]:
+def _shown_demos(predictor: Any) -> Iterator[dict[str, str]]:
+    """The demos as the adapter writes them: those with an answer, and of each the signature's fields."""
+    answer = next(iter(predictor.signature.output_fields))
+    for demo in predictor.demos:
+        if demo.get(answer):
+            yield {field: str(demo[field]) for field in predictor.signature.fields if field in demo}
+
+
+def _texts_of(predictors: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for one in predictors.values():
+        yield one["instruction"]
+        for demo in one["demos"]:
+            yield from demo.values()
+
+
+def _frozen_predictors(program: dspy.Module) -> Sequence[tuple[str, Any]]:
     return [(name, one) for name, one in vars(program).items() if isinstance(one, dspy.Predict)]
 
 
-def _tested(known: Known, digest: str) -> Mapping[str, Any] | None:
-    """The record of a program with the same texts, for the same task."""
-    return next((one for one in known.values() if one["error"] is None and one["program"]["digest"] == digest), None)
+def _find_tested(known: Known, digest: str) -> Mapping[str, Any] | None:
+    """Find the record of a program with the same texts, for the same task."""
+    for record in known.values():
+        if record["error"] is None and record["program"]["digest"] == digest:
+            return record
+    return None
 
 
-def _protection(program: dspy.Module) -> dict[str, float] | None:
-    """The scores on the valset that FIPO reports of the student and of what it returned."""
-    scores = (getattr(program, "fipo_report", None) or {}).get("scores")
+def _read_protection(program: dspy.Module) -> dict[str, float] | None:
+    """Read the scores on the valset that FIPO reports of the student and of what it returned."""
+    scores = _report_of(program).get("scores")
     return None if scores is None else {side: scores[side]["score"] for side in ("student", "compiled")}
 
 
-def _proposals(program: dspy.Module) -> dict[str, list[dict[str, str]]]:
-    """What FIPO's rewriter proposed for each predictor, and what became of it."""
-    rows = (getattr(program, "fipo_report", None) or {}).get("predictors", [])
+def _read_proposals(program: dspy.Module) -> dict[str, list[dict[str, str]]]:
+    """Read what FIPO's rewriter proposed for each predictor, and what became of it."""
+    rows = _report_of(program).get("predictors", [])
     return {row["name"]: [dict(one) for one in row["candidates"]] for row in rows}
 
 
-__all__ = ["STUDENT", "Known", "OutageError", "Runner"]
+def _report_of(program: dspy.Module) -> Mapping[str, Any]:
+    """The report that FIPO leaves on a program; empty where FIPO did not compile it."""
+    return getattr(program, "fipo_report", None) or {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from fipo_model import Generator, Sampling
 from fipo_model.comparing.optimizers.tasks import first_named, read_set
-from fipo_model.generation import Message
+from fipo_model.generation import Message, complete
 
 CHANCE_OR_PERFECT = (0.15, 0.85)
 """A task is used if its naive program scores between these on rows of the train split."""
@@ -67,7 +67,7 @@ def _measure(
     asked: list[list[Message]] = [
         [{"role": "user", "content": f"{instruction}\n\ntext: {row['text']}"}] for row in rows
     ]
-    replies = generator.generate(asked, sampling)
+    replies = complete(generator, asked, sampling)
     named = [first_named(reply.text, row["labels"]) for reply, row in zip(replies, rows, strict=True)]
     right = [label == row["label"] for label, row in zip(named, rows, strict=True)]
     score = sum(right) / len(rows)

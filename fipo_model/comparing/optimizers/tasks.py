@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import dspy
+from dspy.signatures import make_signature
+from dspy.teleprompt.gepa.gepa_utils import ScoreWithFeedback
 
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow, read_objects
@@ -28,11 +30,12 @@ class Classify(dspy.Module):
 
     def __init__(self, instruction: str) -> None:
         super().__init__()
-        self.classify = dspy.Predict(dspy.Signature("text -> label", instruction))
+        self.classify = dspy.Predict(make_signature("text -> label", instruction))
 
     def forward(self, text: str) -> dspy.Prediction:
-        """The label, in whatever words."""
-        return self.classify(text=text)
+        """Give the label, in whatever words."""
+        found: dspy.Prediction = self.classify(text=text)
+        return found
 
 
 class NoteThenClassify(dspy.Module):
@@ -40,30 +43,34 @@ class NoteThenClassify(dspy.Module):
 
     def __init__(self, note: str, classify: str) -> None:
         super().__init__()
-        self.note = dspy.Predict(dspy.Signature("text -> note", note))
-        self.classify = dspy.Predict(dspy.Signature("text, note -> label", classify))
+        self.note = dspy.Predict(make_signature("text -> note", note))
+        self.classify = dspy.Predict(make_signature("text, note -> label", classify))
 
     def forward(self, text: str) -> dspy.Prediction:
-        """The label, in whatever words."""
-        return self.classify(text=text, note=self.note(text=text).note)
+        """Give the label, in whatever words."""
+        noted = self.note(text=text)
+        found: dspy.Prediction = self.classify(text=text, note=noted.note)
+        return found
 
 
-TASKS = {
-    task.name: task
-    for task in (
-        Task(name="sst2", dataset="sst2", student=lambda: Classify("Label the sentiment.")),
-        Task(
-            name="sst2-note",
-            dataset="sst2",
-            student=lambda: NoteThenClassify("What does the reviewer feel?", "Is the review positive or negative?"),
-        ),
-        Task(
-            name="agnews",
-            dataset="agnews",
-            student=lambda: Classify("Is this article about World, Sports, Business or Tech? Answer with one word."),
-        ),
-    )
-}
+_TASKS = (
+    Task(
+        name="sst2",
+        dataset="sst2",
+        student=lambda: Classify("Label the sentiment."),
+    ),
+    Task(
+        name="sst2-note",
+        dataset="sst2",
+        student=lambda: NoteThenClassify("What does the reviewer feel?", "Is the review positive or negative?"),
+    ),
+    Task(
+        name="agnews",
+        dataset="agnews",
+        student=lambda: Classify("Is this article about World, Sports, Business or Tech? Answer with one word."),
+    ),
+)
+TASKS = {task.name: task for task in _TASKS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,62 +83,78 @@ class Data:
 
 
 def read_data(folder: Path, task: Task, *, seed: int, train: int, val: int, test: int) -> Data:
-    """Examples drawn by the seed from the train split, and the first of a fixed order of the test split."""
-    split = {
-        name: [row for row in read_set(folder, task.dataset) if row["split"] == name] for name in ("train", "test")
-    }
-    if len(split["train"]) < train + val or len(split["test"]) < test:
+    """Draw examples from the train split by the seed, and from the test split always the same."""
+    rows = read_set(folder, task.dataset)
+    to_train = [row for row in rows if row["split"] == "train"]
+    to_test = [row for row in rows if row["split"] == "test"]
+    if len(to_train) < train + val or len(to_test) < test:
         raise InputError(
-            f"{task.dataset} has {len(split['train'])} rows to train on and {len(split['test'])} to test with; "
+            f"{task.dataset} has {len(to_train)} rows to train on and {len(to_test)} to test with; "
             f"{train + val} and {test} are wanted"
         )
-    drawn = random.Random(seed).sample(split["train"], train + val)
-    tested = random.Random(task.dataset).sample(split["test"], test)
-    return Data(trainset=_examples(drawn[:train]), valset=_examples(drawn[train:]), testset=_examples(tested))
+    drawn = random.Random(seed).sample(to_train, train + val)
+    tested = random.Random(task.dataset).sample(to_test, test)
+    return Data(
+        trainset=_make_examples(drawn[:train]),
+        valset=_make_examples(drawn[train:]),
+        testset=_make_examples(tested),
+    )
 
 
 def first_named(text: str, labels: Sequence[str]) -> str | None:
-    """The label that a reply names first; None if it names none. At one place the longest counts."""
+    """Find the label that a reply names first; None if it names none. At one place the longest counts."""
     places = {label: text.lower().find(label.lower()) for label in labels}
     named = [label for label in labels if places[label] >= 0]
-    return min(named, key=lambda label: (places[label], -len(label))) if named else None
+    return min(named, key=lambda label: (places[label], -len(label)), default=None)
 
 
 def is_right(example: dspy.Example, prediction: Any, trace: Any = None) -> bool:
-    """The metric: whether the label named first is the right one."""
-    return first_named(str(prediction.label), example.labels_known) == example.label
+    """Score a prediction: whether the label it names first is the right one."""
+    named = first_named(str(prediction.label), example.labels_known)
+    return bool(named == example.label)
 
 
-def with_feedback(
-    gold: dspy.Example, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
-) -> dspy.Prediction:
-    """The metric as GEPA wants it."""
-    return dspy.Prediction(score=float(is_right(gold, pred)), feedback=f"The correct answer is '{gold.label}'.")
+def score_with_feedback(
+    gold: dspy.Example,
+    pred: dspy.Prediction,
+    trace: Any = None,
+    pred_name: str | None = None,
+    pred_trace: Any = None,
+    program_trace: Any = None,
+) -> ScoreWithFeedback:
+    """Score a prediction as GEPA wants it."""
+    return ScoreWithFeedback(score=float(is_right(gold, pred)), feedback=f"The correct answer is '{gold.label}'.")
 
 
 def fingerprint(folder: Path, dataset: str) -> str:
-    """Tells a data set's rows apart from others, wherever they lie. Raises `InputError` for rows that are none."""
+    """Tell a data set's rows apart from others, wherever they lie. Raises `InputError` for rows that are none."""
     return hashlib.sha256(json.dumps(read_set(folder, dataset)).encode()).hexdigest()[:12]
 
 
 def read_set(folder: Path, dataset: str) -> list[dict[str, Any]]:
+    """Read the rows of a data set. Raises `InputError` where there are none, or one lacks a field."""
     path = folder / f"{dataset}.jsonl"
     if not path.is_file():
-        raise InputError(f"there is no {path}; --data names the folder of the data sets")
+        raise InputError(
+            f"there is no {path}; --data names a folder with one JSONL file for each data set, whose rows have "
+            '"split" ("train" or "test"), "text", "label", and in "labels" all labels of the set'
+        )
     rows = []
     for row in read_objects(path):
         if isinstance(row, BadRow):
             raise InputError(f"{path}, {row}")
         line, fields = row
-        if missing := {"split", "text", "label", "labels"} - fields.keys():
+        missing = {"split", "text", "label", "labels"} - fields.keys()
+        if missing:
             raise InputError(f"{path}, line {line}: there is no {min(missing)}")
         rows.append(fields)
     return rows
 
 
-def _examples(rows: Sequence[dict[str, Any]]) -> list[dspy.Example]:
-    # `labels` is a method of dspy.Example.
-    return [
-        dspy.Example(text=row["text"], label=row["label"], labels_known=row["labels"]).with_inputs("text")
-        for row in rows
-    ]
+def _make_examples(rows: Sequence[dict[str, Any]]) -> list[dspy.Example]:
+    examples = []
+    for row in rows:
+        # `labels` is a method of dspy.Example.
+        example = dspy.Example(text=row["text"], label=row["label"], labels_known=row["labels"])
+        examples.append(example.with_inputs("text"))
+    return examples

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fipo_model.comparing.intervals import read_interval
 from fipo_model.comparing.optimizers.contenders import CONTENDERS
 from fipo_model.comparing.optimizers.counting import MOST_CALLS, MOST_TIME
-from fipo_model.pages.figures import say_interval
-from fipo_model.pages.markup import is_measured, percent, points
-
-Summary = Mapping[str, Any]
+from fipo_model.comparing.words import Summary, say_percent_alone
+from fipo_model.pages.numbers import is_measured, points, say_interval
 
 HEADER = (
     "optimizer",
@@ -24,17 +23,17 @@ AGAINST = ("FIPO's", "task", "rivals", "best", "points above it", "seeds", "time
 
 
 def sentences(summary: Summary) -> Iterator[str]:
-    """What was found about FIPO, first of all how it stands to its rivals, and what must be known to read it."""
-    found = [_standing(name, targets) for name, targets in summary["targets"].items() if targets["by_task"]]
+    """Say what was found about FIPO, first of all how it stands to its rivals, and what must be known to read it."""
+    found = [_say_standing(name, targets) for name, targets in summary["targets"].items() if targets["by_task"]]
     yield from found or ["Not enough has run to hold FIPO against another optimizer yet."]
     if not all(one["complete"] for one in summary["targets"].values()):
         yield "This is unfinished: not every optimizer has three seeds on every task."
     for name, one in summary["protection"].items():
         if one["compiles"]:
-            yield _protection(name, one)
+            yield _say_protection(name, one)
     if summary["failed"]:
         yield f"{len(summary['failed'])} compiles failed, and say so in the tables: {', '.join(summary['failed'])}."
-    yield _without_metric(summary["without_metric"])
+    yield _say_without_metric(summary["without_metric"])
     yield (
         "Gains are over the student on the same test rows, averaged over the seeds first; the intervals (95 %) are "
         "over rows and do not know of other seeds. Calls, tokens and seconds are those of the compile alone, as "
@@ -44,14 +43,14 @@ def sentences(summary: Summary) -> Iterator[str]:
 
 
 def tables(summary: Summary) -> Iterator[tuple[str, Sequence[str], Iterator[tuple[str, ...]]]]:
-    """The titles, headers and rows of the tables: FIPO against its rivals, then each task."""
+    """Give the titles, headers and rows of the tables: FIPO against its rivals, then each task."""
     yield "FIPO against its rivals", AGAINST, against_rivals(summary)
     for task, rows in summary["tasks"].items():
         yield task, HEADER, table_rows(rows)
 
 
 def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """One row for each optimizer of a task."""
+    """Write a row under the `HEADER` for each optimizer of a task."""
     for name, row in rows.items():
         if not row["seeds"]:
             yield (name, f"failed: {row['first_error']}", "", f"0 of {row['failed']}", "", "", "", "")
@@ -59,11 +58,12 @@ def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         by_role = " + ".join(f"{calls:,.0f}" for calls in row["calls_by_role"].values())
         failed = f", {row['failed']} failed" if row["failed"] else ""
         same = f", {row['unchanged']} unchanged" if row["unchanged"] and name != "student" else ""
+        gain = read_interval(row["gain"])
         demos = f" ({row['demos']:.0f} demos)" if row["demos"] else ""
         yield (
             name,
-            say_interval(row["score"], lambda share: percent(share).removesuffix(" %")),
-            say_interval(row["gain"], points) if is_measured(row["gain"]) else "",
+            say_interval(read_interval(row["score"]), say_percent_alone),
+            say_interval(gain, points) if is_measured(gain) else "",
             f"{row['seeds']}{failed}{same}",
             f"{row['calls']:,.0f}: {by_role}" if row["calls"] else "0",
             f"{row['tokens']:,.0f}",
@@ -73,38 +73,38 @@ def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def against_rivals(summary: Summary) -> Iterator[tuple[str, ...]]:
-    """One row for each of FIPO's and each task: its score against the best rival's and its costs as shares."""
+    """Write a row under `AGAINST` for each of FIPO's and each task: its score and costs against the rivals'."""
     for name, targets in summary["targets"].items():
         for task, one in targets["by_task"].items():
             costs = (f"{one[cost]:.2g}" for cost in ("calls", "seconds", "processor_seconds"))
-            score = say_interval(one["difference"], points)
+            score = say_interval(read_interval(one["difference"]), points)
             yield (name, task, ", ".join(one["rivals"]), one["best_rival"], score, str(one["seeds"]), *costs)
 
 
-def _standing(name: str, targets: Mapping[str, Any]) -> str:
+def _say_standing(name: str, targets: Mapping[str, Any]) -> str:
     tasks = targets["by_task"].values()
     calls, time, processor = (
-        _range([one[cost] for one in tasks]) for cost in ("calls", "seconds", "processor_seconds")
+        _say_range([one[cost] for one in tasks]) for cost in ("calls", "seconds", "processor_seconds")
     )
     below, above = targets["tasks_not_below"], targets["tasks_above"]
+    calls_met, time_met = (_say_met(targets[target]) for target in ("calls_met", "time_met"))
     return (
         f"{CONTENDERS[name][0]} is not shown to be below the best rival on {below} of {len(tasks)} tasks, and scores "
         f"above it on {above}. It takes {calls} times the calls of the cheapest rival (target {MOST_CALLS:g}: "
-        f"{_met(targets['calls_met'])}) and {time} times its time (target {MOST_TIME:g}: {_met(targets['time_met'])}; "
-        f"{processor} times the processor's)."
+        f"{calls_met}) and {time} times its time (target {MOST_TIME:g}: {time_met}; {processor} times the processor's)."
     )
 
 
-def _met(is_met: bool) -> str:
+def _say_met(is_met: bool) -> str:
     return "met" if is_met else "missed"
 
 
-def _range(ratios: Sequence[float]) -> str:
+def _say_range(ratios: Sequence[float]) -> str:
     low, high = f"{min(ratios):.2g}", f"{max(ratios):.2g}"
     return low if low == high else f"{low} to {high}"
 
 
-def _protection(name: str, one: Mapping[str, Any]) -> str:
+def _say_protection(name: str, one: Mapping[str, Any]) -> str:
     gain = points(one["mean_gain_on_test"])
     valset = (
         f"{one['below_on_valset']} of {one['measured_on_valset']} below the student on the valset"
@@ -113,15 +113,15 @@ def _protection(name: str, one: Mapping[str, Any]) -> str:
     )
     return (
         f"{name}: {one['compiles']} compiles, {valset}, on the test rows {gain} points on average and "
-        f"{one['below_on_test']} below the student.{_choice(one['usable_rewrites'])}"
+        f"{one['below_on_test']} below the student.{_say_choice(one['usable_rewrites'])}"
     )
 
 
-def _choice(rewrites: float | None) -> str:
+def _say_choice(rewrites: float | None) -> str:
     return "" if rewrites is None else f" A predictor had {rewrites:.1f} different usable rewrites on average."
 
 
-def _without_metric(speed: Mapping[str, Any]) -> str:
+def _say_without_metric(speed: Mapping[str, Any]) -> str:
     if speed["error"] is not None:
         return f"A program of five predictors without a metric could not be compiled: {speed['error']}"
     models, seconds = speed["costs"]["models"], speed["costs"]["seconds"]

@@ -4,21 +4,20 @@ A batch of records goes through all stages before the next one begins, so that a
 show for what it has spent. Replies are kept as they come; what they make of a record is worked out anew every time.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl
+from fipo_model import jobs, jsonl
 from fipo_model.data.collection.asking import BoundReached, Meter, Metered, ask_for, ask_judge
 from fipo_model.data.collection.cases import STAGES, Case, Failure, Stage, take
 from fipo_model.data.collection.estimate import JUDGE_CALLS, Estimate, calls_left, estimate
 from fipo_model.data.collection.prompts import naive_prompt
-from fipo_model.data.collection.report import make_report
+from fipo_model.data.collection.report import Report, make_report
 from fipo_model.data.collection.settings import BuildSettings
-from fipo_model.data.collection.workplace import Workplace, opened_workplace, replace_file, sha256_of
+from fipo_model.data.collection.workplace import Workplace, sha256_of
 from fipo_model.data.records import Record, read_records
 from fipo_model.generation import Generator
 from fipo_model.jsonl import BadRow
@@ -64,8 +63,9 @@ def prepare(source: Path, target: Path, settings: BuildSettings | None = None) -
     target = target.resolve()
     jsonl.check_apart(source, target)
     digest = sha256_of(source)
-    with opened_workplace(target) as workplace:
-        workplace.agree({"input_sha256": digest, **settings.deciding()})
+    with jobs.claimed_file(target, kind="a data set") as claimed:
+        claimed.check({"input_sha256": digest, **settings.deciding()})
+        workplace = Workplace(claimed)
         records: list[Record] = []
         bad_rows: list[BadRow] = []
         for item in read_records(source, format=settings.format):
@@ -113,11 +113,14 @@ def build(
     with suppress(BoundReached):
         _run(job, weak, strong, judge, report)
     made = make_report(job.cases, job.bad_rows, job.workplace, job.settings)
+    fields = made.to_fields()
     if render is not None:
-        replace_file(_beside(job.target, ".report.html"), [render(made, job.cases, job.target.name).encode()])
-    replace_file(_beside(job.target, ".report.json"), [json.dumps(made, indent=2, ensure_ascii=False).encode(), b"\n"])
-    replace_file(job.target, _rows(job.cases, job.settings.keep_failed))
-    return made
+        with jsonl.replacing(_beside(job.target, ".report.html")) as file:
+            file.write(render(made, job.cases, job.target.name).encode())
+    jsonl.write_json(_beside(job.target, ".report.json"), fields)
+    with jsonl.replacing(job.target) as file:
+        file.writelines(_rows(job.cases, job.settings.keep_failed))
+    return fields
 
 
 def _run(job: Job, weak: Generator, strong: Generator, judge: Judge | None, report: Callable[[Progress], None]) -> None:
@@ -206,7 +209,7 @@ def _beside(target: Path, ending: str) -> Path:
     return target.parent / f"{target.name}{ending}"
 
 
-def _page_renderer() -> Callable[[dict[str, Any], Sequence[Case], str], str]:
+def _page_renderer() -> Callable[[Report, Sequence[Case], str], str]:
     from fipo_model.data.collection.page import render_page
 
     return render_page

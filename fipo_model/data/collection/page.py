@@ -4,66 +4,96 @@ import base64
 import io
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from fipo_model.data.collection.cases import Case
-from fipo_model.data.collection.report import lengths_of
+from fipo_model.data.collection.report import Calls, Judged, Report, lengths_of
+from fipo_model.data.collection.workplace import Spent
 from fipo_model.errors import explain_missing
-from fipo_model.pages.document import Section, document
-from fipo_model.pages.markup import table
+from fipo_model.pages.figures import Table
 
-with explain_missing("train", "matplotlib"):
+with explain_missing("train", "matplotlib", "jinja2"):
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+    from fipo_model.pages.document import Section, document
+
 _PAIRS_SHOWN = 5
 _LONGEST_TEXT = 1200
 _GOOD, _OPEN, _BAD = "#2a7f62", "#8d99ae", "#c8553d"
+_SECTIONS = (
+    Section("outcomes", "What became of the records"),
+    Section("judge", "What the judge said"),
+    Section("lengths", "How long the texts are"),
+    Section("calls", "What it took"),
+    Section("pairs", "Pairs"),
+    Section("failures", "Failures, one for each reason"),
+    Section("settings", "Settings"),
+)
 
-_STYLE = """
-img { max-width: 100%; height: auto; }
-dl { margin: 0 0 1.2rem; } dt { color: var(--soft); font-size: .85rem; margin-top: .4rem; }
-dd { margin: 0; white-space: pre-wrap; background: var(--sheet); padding: .4rem .6rem; }
-"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A plot as a data URI, with its caption and the words that stand for it."""
+
+    source: str
+    caption: str
+    alternative: str
 
 
-def render_page(report: Mapping[str, Any], cases: Sequence[Case], title: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A record on the page: a title, and its texts by their names."""
+
+    title: str
+    texts: Mapping[str, str]
+
+
+def render_page(report: Report, cases: Sequence[Case], title: str) -> str:
     """The page for a report and the records it is about. Whatever they contain is shown, never interpreted."""
-    reasons = table("Every reason to fail", ("reason", "records"), report["failed"].items())
-    settings = table("Settings", ("setting", "value"), (report["settings"] or {}).items())
-    parts = [
-        Section("outcomes", "What became of the records", _outcomes_figure(report)),
-        Section("judge", "What the judge said", _judge_figure(report["judge"])),
-        Section("lengths", "How long the texts are", _lengths_figure(lengths_of(cases))),
-        Section("calls", "What it took", _calls_table(report["calls"])),
-        Section("pairs", "Pairs", "".join(_pairs(cases))),
-        Section("failures", "Failures, one for each reason", "".join(_failures(cases)) + reasons),
-        Section("settings", "Settings", settings),
-    ]
-    return document(title, [_summary(report)], parts, style=_STYLE)
+    return document(
+        f"{__package__}/page.html.j2",
+        title=title,
+        sentences=[_summarize(report)],
+        sections=_SECTIONS,
+        content={
+            "outcomes": _plot_outcomes(report),
+            "judge": _plot_verdicts(report.judge),
+            "lengths": _plot_lengths(lengths_of(cases)),
+            "calls": _tabulate_calls(report.calls),
+            "pairs": list(islice(_show_pairs(cases), _PAIRS_SHOWN)),
+            "failures": list(_show_failures(cases)),
+            "reasons": Table(
+                caption="Every reason to fail", header=("reason", "records"), rows=list(report.failed.items())
+            ),
+            "settings": Table(
+                caption="Settings", header=("setting", "value"), rows=list((report.settings or {}).items())
+            ),
+        },
+    )
 
 
-def _summary(report: Mapping[str, Any]) -> str:
-    records = report["records"]
-    waiting = f", {records['waiting']} wait for more calls" if records["waiting"] else ""
-    unusable = f" {report['bad_rows']} lines of the input could not be used." if report["bad_rows"] else ""
+def _summarize(report: Report) -> str:
+    records = report.records
+    waiting = f", {records.waiting} wait for more calls" if records.waiting else ""
+    unusable = f" {report.bad_rows} lines of the input could not be used." if report.bad_rows else ""
     return (
-        f"Of {records['read']} records, {records['accepted']} became preference pairs and {records['failed']} failed"
+        f"Of {records.read} records, {records.accepted} became preference pairs and {records.failed} failed"
         f"{waiting}.{unusable}"
     )
 
 
-def _outcomes_figure(report: Mapping[str, Any]) -> str:
-    reasons = sorted(((n, reason) for reason, n in report["failed"].items() if n), key=lambda pair: (-pair[0], pair[1]))
-    bars = [("accepted", report["records"]["accepted"], _GOOD), *((reason, n, _BAD) for n, reason in reasons)]
-    if report["records"]["waiting"]:
-        bars.append(("waiting", report["records"]["waiting"], _OPEN))
+def _plot_outcomes(report: Report) -> Image:
+    failed = [(reason, count, _BAD) for reason, count in sorted(report.failed.items()) if count]
+    bars = [("accepted", report.records.accepted, _GOOD), *sorted(failed, key=lambda bar: -bar[1])]
+    if report.records.waiting:
+        bars.append(("waiting", report.records.waiting, _OPEN))
+    names, counts, colours = zip(*bars, strict=True)
     figure = Figure(figsize=(8, 0.7 + 0.34 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
-    drawn = axes.barh([b[0] for b in bars], [b[1] for b in bars], color=[b[2] for b in bars])
+    drawn = axes.barh(names, counts, color=colours)
     axes.bar_label(drawn, padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.08)
@@ -72,30 +102,34 @@ def _outcomes_figure(report: Mapping[str, Any]) -> str:
     return _image(figure, "Records by outcome", ", ".join(f"{name}: {count}" for name, count, _ in bars))
 
 
-def _judge_figure(judge: Mapping[str, Any]) -> str:
-    if not judge["judged"]:
-        return "<p>No pair came as far as the judge.</p>"
-    kinds = (("prefers_chosen", _GOOD), ("tie", _OPEN), ("prefers_rejected", _BAD))
+def _plot_verdicts(judge: Judged) -> Image | None:
+    if not judge.judged:
+        return None
+    kinds = {
+        "prefers chosen": (judge.prefers_chosen, _GOOD),
+        "tie": (judge.tie, _OPEN),
+        "prefers rejected": (judge.prefers_rejected, _BAD),
+    }
     figure = Figure(figsize=(8, 1.5), layout="constrained")
     axes = figure.add_subplot()
     left = 0
-    for kind, colour in kinds:
-        drawn = axes.barh([""], [judge[kind]], left=left, color=colour, label=kind.replace("_", " "))
-        axes.bar_label(drawn, labels=[str(judge[kind] or "")], label_type="center", color="white")
-        left += judge[kind]
+    for kind, (count, colour) in kinds.items():
+        drawn = axes.barh([""], [count], left=left, color=colour, label=kind)
+        axes.bar_label(drawn, labels=[str(count or "")], label_type="center", color="white")
+        left += count
     axes.set_xlabel("pairs")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_yticks([])
     axes.set_xlim(0, left)
     figure.legend(loc="outside upper center", ncols=len(kinds), frameon=False)
-    ties = "".join(f"; tie: {reason} ({count})" for reason, count in judge["ties"].items())
-    agreement = f"The two orders agree on {judge['agreement']:.1%} of {judge['judged']} pairs{ties}"
-    return _image(figure, agreement, ", ".join(f"{kind}: {judge[kind]}" for kind, _ in kinds))
+    ties = "".join(f"; tie: {reason} ({count})" for reason, count in judge.ties.items())
+    agreement = f"The two orders agree on {judge.agreement:.1%} of {judge.judged} pairs{ties}"
+    return _image(figure, agreement, ", ".join(f"{kind}: {count}" for kind, (count, _) in kinds.items()))
 
 
-def _lengths_figure(lengths: Mapping[str, Sequence[int]]) -> str:
+def _plot_lengths(lengths: Mapping[str, Sequence[int]]) -> Image | None:
     if not lengths:
-        return "<p>No record was accepted.</p>"
+        return None
     figure = Figure(figsize=(8, 0.7 + 0.45 * len(lengths)), layout="constrained")
     axes = figure.add_subplot()
     # A text of no word (only signs of its own kind) has no place on the logarithmic scale.
@@ -111,43 +145,49 @@ def _lengths_figure(lengths: Mapping[str, Sequence[int]]) -> str:
     return _image(figure, "Words in each part of the accepted records (box: quartiles)", f"medians: {medians}")
 
 
-def _image(figure: Figure, caption: str, alternative: str) -> str:
+def _image(figure: Figure, caption: str, alternative: str) -> Image:
     with matplotlib.rc_context({"svg.hashsalt": "fipo"}), io.BytesIO() as drawing:
         # Without a date and with fixed names, so that the same report gives the same page.
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
         source = base64.b64encode(drawing.getvalue()).decode("ascii")
-    image = f'<img src="data:image/svg+xml;base64,{source}" alt="{escape(alternative)}">'
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    return Image(source=f"data:image/svg+xml;base64,{source}", caption=caption, alternative=alternative)
 
 
-def _calls_table(calls: Mapping[str, Any]) -> str:
+def _tabulate_calls(calls: Calls) -> Table:
+    spent = list(calls.by_stage.items())
+    together = Spent(
+        calls=sum(one.calls for _, one in spent),
+        prompt_tokens=sum(one.prompt_tokens for _, one in spent),
+        completion_tokens=sum(one.completion_tokens for _, one in spent),
+    )
     rows = [
-        (stage, spent["calls"], spent["prompt_tokens"], spent["completion_tokens"])
-        for stage, spent in calls["by_stage"].items()
+        (name, one.calls, one.prompt_tokens, one.completion_tokens) for name, one in (*spent, ("together", together))
     ]
-    rows.append(("together", *(sum(row[column] for row in rows) for column in (1, 2, 3))))
-    return table("Calls of models", ("stage", "calls", "tokens of prompts", "tokens of replies"), rows)
+    header = ("stage", "calls", "tokens of prompts", "tokens of replies")
+    return Table(caption="Calls of models", header=header, rows=rows)
 
 
-def _pairs(cases: Sequence[Case]) -> Iterator[str]:
-    accepted = (case.record for case in cases if case.is_accepted)
-    for record in islice(accepted, _PAIRS_SHOWN):
-        parts = {"naive prompt": record.instruction, "chosen": record.chosen, "rejected": record.rejected}
-        yield f"<h3>{escape(record.id)}</h3>{_texts(parts)}"
-
-
-def _failures(cases: Sequence[Case]) -> Iterator[str]:
-    shown = set()
+def _show_pairs(cases: Sequence[Case]) -> Iterator[Shown]:
     for case in cases:
-        if (failure := case.failure) is not None and failure.reason not in shown:
-            shown.add(failure.reason)
-            parts = {"naive prompt": case.record.instruction, "text": failure.text, "why": failure.detail}
-            yield f"<h3>{escape(failure.reason)}: {escape(case.record.id)}</h3>{_texts(parts)}"
+        if case.is_accepted:
+            record = case.record
+            texts = {"naive prompt": record.instruction, "chosen": record.chosen, "rejected": record.rejected}
+            yield Shown(title=record.id, texts=_shorten(texts))
 
 
-def _texts(parts: Mapping[str, str | None]) -> str:
-    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{_shortened(text)}</dd>' for name, text in parts.items() if text)}</dl>"
+def _show_failures(cases: Sequence[Case]) -> Iterator[Shown]:
+    """The first failure for each reason."""
+    seen = set()
+    for case in cases:
+        failure = case.failure
+        if failure is None or failure.reason in seen:
+            continue
+        seen.add(failure.reason)
+        texts = {"naive prompt": case.record.instruction, "text": failure.text, "why": failure.detail}
+        yield Shown(title=f"{failure.reason}: {case.record.id}", texts=_shorten(texts))
 
 
-def _shortened(text: str) -> str:
-    return escape(text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …")
+def _shorten(texts: Mapping[str, str | None]) -> dict[str, str]:
+    """The texts there are, the long ones cut."""
+    there = {name: text for name, text in texts.items() if text}
+    return {name: text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …" for name, text in there.items()}

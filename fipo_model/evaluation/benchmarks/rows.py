@@ -126,14 +126,19 @@ def _with_shared_answers(questions: list[Question]) -> list[Question]:
     for question in questions:
         if question.choices is None and not _OPTIONS.fullmatch(question.question):
             answers[question.group].append(str(question.answer))
-    shared = {
-        group: tuple(sorted(set(given)))
-        for group, given in answers.items()
-        if 2 <= len(set(given)) <= min(_MOST_ANSWERS, len(given) // 2)
-    }
-    return [
-        replace(question, choices=shared[question.group], answer=shared[question.group].index(str(question.answer)))
-        if question.choices is None and question.group in shared and str(question.answer) in shared[question.group]
-        else question
-        for question in questions
-    ]
+    shared = {group: _few_answers(given) for group, given in answers.items()}
+    return [_with_choices(question, shared.get(question.group, ())) for question in questions]
+
+
+def _few_answers(given: list[str]) -> tuple[str, ...]:
+    """The different answers of a task, in order; empty if they are too many, or too few, to choose from."""
+    different = tuple(sorted(set(given)))
+    return different if 2 <= len(different) <= min(_MOST_ANSWERS, len(given) // 2) else ()
+
+
+def _with_choices(question: Question, choices: tuple[str, ...]) -> Question:
+    """The question with these choices, if it has none and they have its answer."""
+    answer = str(question.answer)
+    if question.choices is not None or answer not in choices:
+        return question
+    return replace(question, choices=choices, answer=choices.index(answer))

@@ -4,14 +4,15 @@ import io
 import logging
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
-from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.backends.transformers.loading import best_device, load_base
+from fipo_model.backends.transformers.model import LoadedModel
 from fipo_model.errors import InputError, ServerError, explain_missing
 from fipo_model.evaluation.benchmarks.rows import Question
 from fipo_model.evaluation.settings import ServerSettings
@@ -58,15 +59,15 @@ class _Model(HFLM):
         return answers
 
 
-def test_model(spec: str | Path | TransformersGenerator | ServerSettings) -> LM:
-    """The model that answers: a directory, a hub id, a generator whose weights are then shared, or a server.
+def test_model(spec: str | Path | LoadedModel | ServerSettings) -> LM:
+    """The model that answers: a directory, a hub id, a model in memory, or a server.
 
     Raises `ModelError` for a model that cannot be loaded, `ServerError` for a server's tokenizer that cannot.
     """
     with _quiet():
         if isinstance(spec, ServerSettings):
             return _server(spec)
-        if isinstance(spec, TransformersGenerator):
+        if isinstance(spec, LoadedModel):
             model, tokenizer = spec.model, spec.tokenizer
         else:
             # Not as a generator, which insists on a chat template: a base model has none and can be tested.
@@ -111,12 +112,13 @@ def score(
             if not isinstance(lm, LocalCompletionsAPI):
                 raise
             raise ServerError(f"the test model's server failed: {type(error).__name__}: {error}") from error
-    correct = {
-        sample["doc"]["place"]: any(sample.get(figure) == 1 for figure in (FIGURES[scoring], _GENERATED))
-        for samples in results["samples"].values()
-        for sample in samples
-    }
+    samples = chain.from_iterable(results["samples"].values())
+    correct = {sample["doc"]["place"]: _is_correct(sample, scoring) for sample in samples}
     return [correct[place] for place in range(len(scored))]
+
+
+def _is_correct(sample: Mapping[str, Any], scoring: Scoring) -> bool:
+    return any(sample.get(figure) == 1 for figure in (FIGURES[scoring], _GENERATED))
 
 
 def task_name(question: Question, scoring: Scoring) -> str:
@@ -128,8 +130,9 @@ def task_name(question: Question, scoring: Scoring) -> str:
 
 def as_docs(questions: Sequence[Question], texts: Sequence[str], description: str = "") -> list[dict[str, Any]]:
     """Questions as the tasks take them. `place` leads back from a result to its row."""
-    return [
-        {
+    docs = []
+    for place, (question, text) in enumerate(zip(questions, texts, strict=True)):
+        doc = {
             "id": question.id,
             "place": place,
             "description": description,
@@ -139,8 +142,8 @@ def as_docs(questions: Sequence[Question], texts: Sequence[str], description: st
             "answer": question.answer,
             "rationale": question.rationale or "",
         }
-        for place, (question, text) in enumerate(zip(questions, texts, strict=True))
-    ]
+        docs.append(doc)
+    return docs
 
 
 def _tasks(

@@ -28,11 +28,9 @@ def dataset(**metadata: Any) -> dict[str, Dataset]:
     group = metadata.get("group")
     if group is None and benchmark in ("bbh", "mmlu"):
         raise InputError(f'{task} is run one group at a time: --metadata \'{{"group": "..."}}\'')
-    questions = [
-        question
-        for question in load_questions(benchmark, metadata.get("source"))
-        if group in (None, question.group) and task_name(question, scoring) == task
-    ]
+    of_benchmark = load_questions(benchmark, metadata.get("source"))
+    of_group = [question for question in of_benchmark if group in (None, question.group)]
+    questions = [question for question in of_group if task_name(question, scoring) == task]
     examples, scored = choose(
         questions, shots=SHOTS[benchmark], limit=metadata.get("limit"), seed=metadata.get("seed", 0)
     )

@@ -1,40 +1,50 @@
 """The result of an evaluation as one page: what was found, in figures, tables and examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
+from fipo_model.errors import explain_missing
 from fipo_model.evaluation.page import sections
 from fipo_model.evaluation.page.examples import example_data
 from fipo_model.evaluation.page.summary import summarize
-from fipo_model.pages.changes import LEGEND
-from fipo_model.pages.document import Section, document, listing
+from fipo_model.evaluation.results import Example, Results
+
+with explain_missing("eval", "jinja2"):
+    from fipo_model.pages.document import Script, Section, document
 
 __all__ = ["render_page"]
 
-_READING = (
-    f"{LEGEND} Gain: how much likelier the golden response became, in nats per token; examples without one come last."
+_SECTIONS = (
+    Section("gain", "How likely the golden response is"),
+    Section("preference", "Which of two prompts is better"),
+    Section("benchmarks", "Accuracy on benchmarks"),
+    Section("outcomes", "What became of the prompts"),
+    Section("fidelity", "What was kept"),
+    Section("made", "How it was made"),
+    Section("examples", "Before and after"),
 )
 
 
-def render_page(results: Mapping[str, Any], examples: Sequence[Mapping[str, Any]]) -> str:
+def render_page(results: Results, examples: Sequence[Example]) -> str:
     """The page for the results and the examples of an evaluation. Whatever they contain is shown, never interpreted."""
-    listed = listing(
-        "examples",
-        len(examples),
-        search="Search prompts, proposals, contexts and responses",
-        none="No examples were kept.",
-        filters={"system": "System", "data": "Data set", "outcome": "Outcome", "model": "Gain of"},
-        note=_READING,
+    return document(
+        f"{__name__}/page.html.j2",
+        title=results.title,
+        sentences=summarize(results),
+        sections=_SECTIONS,
+        content={
+            "gains": sections.show_gains(results.golden_gain),
+            "preferences": sections.show_preferences(results.preference),
+            "accuracies": sections.show_benchmarks(results.benchmarks),
+            "shares": sections.show_outcomes(results.rewriting),
+            "kept": sections.tabulate_kept(results.rewriting),
+            "leaked": sections.tabulate_leaks(results.rewriting),
+            "made": sections.tabulate_making(results.made, results.systems),
+            "examples": len(examples),
+        },
+        script=Script(code=_read_script(), data=example_data(examples)),
     )
-    parts = [
-        Section("gain", "How likely the golden response is", sections.golden_gain(results["golden_gain"])),
-        Section("preference", "Which of two prompts is better", sections.preference(results["preference"])),
-        Section("benchmarks", "Accuracy on benchmarks", sections.benchmarks(results["benchmarks"])),
-        Section("outcomes", "What became of the prompts", sections.outcomes(results["rewriting"])),
-        Section("fidelity", "What was kept", sections.fidelity(results["rewriting"])),
-        Section("made", "How it was made", sections.made(results)),
-        Section("examples", "Before and after", listed),
-    ]
-    script = files(__name__).joinpath("page.js").read_text(encoding="utf-8")
-    return document(results["title"], summarize(results), parts, script=script, data=example_data(examples))
+
+
+def _read_script() -> str:
+    return files(__name__).joinpath("page.js").read_text(encoding="utf-8")

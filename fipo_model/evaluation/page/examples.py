@@ -5,38 +5,36 @@ both texts, so that neither is stored twice.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from fipo_model.evaluation.results import Example
 from fipo_model.pages.changes import differences, outcome_in_words
 
 
-def example_data(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def example_data(examples: Sequence[Example]) -> dict[str, Any]:
     """All examples, and the words for their outcomes."""
-    outcomes = sorted({example["outcome"] for example in examples})
+    outcomes = sorted({example.outcome for example in examples})
     return {
         "words": {outcome: outcome_in_words(outcome) for outcome in outcomes},
         "examples": [_example(example) for example in examples],
     }
 
 
-def _example(example: Mapping[str, Any]) -> dict[str, Any]:
-    proposed = example["proposed"]
-    is_turned_down = proposed is not None and proposed != example["text"]
+def _example(example: Example) -> dict[str, Any]:
+    proposed = None
+    if example.proposed is not None and example.proposed != example.text:
+        proposed = differences(example.naive, example.proposed)
     return {
-        "id": example["id"],
-        "system": example["system"],
-        "data": example["data"],
-        "outcome": example["outcome"],
-        "detail": example["detail"],
-        "change": differences(example["naive"], example["text"]),
-        "proposed": differences(example["naive"], proposed) if is_turned_down else None,
-        "context": example["context"],
-        "golden": example["golden_response"],
+        "id": example.id,
+        "system": example.system,
+        "data": example.data,
+        "outcome": example.outcome,
+        "detail": example.detail,
+        "change": differences(example.naive, example.text),
+        "proposed": proposed,
+        "context": example.context,
+        "golden": example.golden_response,
         # JSON has no word for a gain that is not finite.
-        "gains": {model: gain if _is_finite(gain) else None for model, gain in example["gains"].items()},
+        "gains": {model: gain if math.isfinite(gain) else None for model, gain in example.gains.items()},
     }
-
-
-def _is_finite(gain: float | None) -> bool:
-    return gain is not None and math.isfinite(gain)

@@ -1,196 +1,240 @@
-"""The parts of the page that need no script: figures and tables of what was measured, and how it was made."""
+"""What the parts of the page show: charts and tables of what was measured, and of how it was made."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from html import escape
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
+from fipo_model.evaluation.results import (
+    BenchmarkAccuracy,
+    GoldenGain,
+    Made,
+    PreferenceAccuracy,
+    Rewriting,
+    SystemDescription,
+)
 from fipo_model.pages.changes import outcome_in_words
-from fipo_model.pages.figures import figure, interval_chart, legend, say_interval, share_chart, span_of
-from fipo_model.pages.markup import NOT_MEASURED, is_measured, level, percent, points, signed, table
+from fipo_model.pages.figures import IntervalChart, Look, ShareChart, ShareRow, Table, span_of
+from fipo_model.pages.numbers import NOT_MEASURED, Interval, is_measured, level, percent, points, say_interval, signed
 
-_SHARES = {"better": "good", "left alone": "open", "worse": "bad"}
-_DOTS = "a filled dot: the interval leaves {line} out; a hollow dot: it includes {line}"
-
-_Row = Mapping[str, Any]
+_SHARES: Mapping[str, Look] = {"better": "good", "left alone": "open", "worse": "bad"}
 
 
-def golden_gain(rows: Sequence[_Row]) -> str:
-    """How much likelier the golden response became, by data set and test model."""
-    if not rows:
-        return _missing("The golden response's likelihood was")
-    span = span_of([row["gain"] for row in rows], reference=0.0, least=0.002)
-    parts = [
-        "<p>How much likelier a test model finds the golden response after the optimized prompt than after the naive "
-        "one. It does not tell whether the test model's own answers became better.</p>"
-    ]
-    for (data, model), group in _groups(rows, "data", "test_model"):
-        parts.append(f'<h3 dir="auto">{escape(data)}, test model {escape(model)}</h3>')
-        gains = [(_name(row), row["gain"]) for row in group]
-        drawn = interval_chart(gains, span, reference=0.0, say=signed)
-        parts.append(figure(drawn, f"Gain in nats per token, {_reading(group, 'gain', '0')}"))
-        bars = share_chart([_shares(row) for row in group], _SHARES)
-        parts.append(
-            figure(legend(_SHARES) + bars, f"Prompts that became better or worse, {_reading(group, 'better')}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gains:
+    """How much likelier golden responses became under one test model, on one data set."""
+
+    data: str
+    test_model: str
+    gains: IntervalChart
+    shares: ShareChart
+    left_out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """How often the better of two prompts was found, on one data set."""
+
+    accuracies: IntervalChart
+    left_out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charted:
+    """Figures as a chart, and more about them in a table."""
+
+    chart: IntervalChart
+    table: Table
+
+
+def show_gains(rows: Sequence[GoldenGain]) -> list[Gains]:
+    """Gains by data set and test model, over the same axis."""
+    span = span_of([row.gain for row in rows], reference=0.0, least=0.002)
+    groups = dict.fromkeys((row.data, row.test_model) for row in rows)
+    shown = []
+    for data, test_model in groups:
+        group = [row for row in rows if (row.data, row.test_model) == (data, test_model)]
+        gains = IntervalChart(
+            caption=f"Gain in nats per token, {_reading([row.gain for row in group])}; {_dots('0')}.",
+            rows=[(_name(row), row.gain) for row in group],
+            span=span,
+            reference=0.0,
+            say=signed,
         )
-        parts.append(_left_out(group))
-    return "".join(parts)
-
-
-def preference(rows: Sequence[_Row]) -> str:
-    """How often the better of two prompts was found."""
-    if not rows:
-        return _missing("The preference accuracy was")
-    parts = []
-    for (data,), group in _groups(rows, "data"):
-        accuracies = [(_name(row), row["accuracy"]) for row in group]
-        drawn = interval_chart(accuracies, (0.0, 1.0), reference=0.5, say=percent)
-        caption = (
-            f"Pairs of {data} in which the better prompt was found, {_reading(group, 'accuracy', '50 % (chance)')}"
+        shares = ShareChart(
+            caption=f"Prompts that became better or worse, {_reading([row.better for row in group])}.",
+            rows=[_show_shares(row) for row in group],
+            kinds=_SHARES,
         )
-        parts += [figure(drawn, caption), _left_out(group)]
-    return "".join(parts)
+        left_out = _say_left_out(group)
+        shown.append(Gains(data=data, test_model=test_model, gains=gains, shares=shares, left_out=left_out))
+    return shown
 
 
-def benchmarks(rows: Sequence[_Row]) -> str:
-    """How the accuracy of a test model on benchmarks changed."""
-    if not rows:
-        return _missing("The accuracy on benchmarks was")
-    span = span_of([row["difference"] for row in rows], reference=0.0, least=0.02)
-    drawn = interval_chart([(_task(row), row["difference"]) for row in rows], span, reference=0.0, say=points)
-    reading = _reading(rows, "difference", "0")
-    caption = f"Accuracy with optimized prompts less that with naive ones, in percentage points, {reading}"
-    names = ("system", "benchmark", "level", "scoring", "test_model", "rows")
-    header = (*(name.replace("_", " ") for name in names), "naive", "optimized", "outcomes", "leaks")
-    cells = [
-        (
-            *(row[key] for key in names),
-            *(say_interval(row[key], percent) for key in ("naive", "optimized")),
-            "; ".join(f"{outcome_in_words(name)}: {count}" for name, count in row["outcomes"].items() if count),
-            row["leaks"],
+def show_preferences(rows: Sequence[PreferenceAccuracy]) -> list[Preferences]:
+    """Preference accuracies by data set."""
+    shown = []
+    for data in dict.fromkeys(row.data for row in rows):
+        group = [row for row in rows if row.data == data]
+        reading = f"{_reading([row.accuracy for row in group])}; {_dots('50 % (chance)')}"
+        accuracies = IntervalChart(
+            caption=f"Pairs of {data} in which the better prompt was found, {reading}.",
+            rows=[(_name(row), row.accuracy) for row in group],
+            span=(0.0, 1.0),
+            reference=0.5,
+            say=percent,
         )
-        for row in rows
-    ]
-    return figure(drawn, caption) + table("Accuracy on benchmarks", header, cells)
+        shown.append(Preferences(accuracies=accuracies, left_out=_say_left_out(group)))
+    return shown
 
 
-def outcomes(rows: Sequence[_Row]) -> str:
-    """What became of the prompts of each system."""
+def show_benchmarks(rows: Sequence[BenchmarkAccuracy]) -> Charted | None:
+    """How the accuracy of test models on benchmarks changed; None if it was not measured."""
     if not rows:
-        return _missing("What became of the prompts was")
-    shares = [(f"{row['system']}, {row['data']}", row["rewritten"]) for row in rows]
-    drawn = interval_chart(shares, (0.0, 1.0), reference=0.0, say=percent)
-    names = list(dict.fromkeys(name for row in rows for name, count in row["outcomes"].items() if count))
-    cells = [(outcome_in_words(name), *(row["outcomes"].get(name, 0) for row in rows)) for name in names]
-    header = ("outcome", *(f"{row['system']}, {row['data']}" for row in rows))
-    total = ("together", *(row["rows"] for row in rows))
-    caption = f"Share of prompts that were rewritten, with {_levels(rows, 'rewritten')}"
-    return figure(drawn, caption) + table("Outcomes, in prompts", header, [*cells, total])
+        return None
+    differences = [row.difference for row in rows]
+    reading = f"{_reading(differences)}; {_dots('0')}"
+    chart = IntervalChart(
+        caption=f"Accuracy with optimized prompts less that with naive ones, in percentage points, {reading}.",
+        rows=[(_name_task(row), row.difference) for row in rows],
+        span=span_of(differences, reference=0.0, least=0.02),
+        reference=0.0,
+        say=points,
+    )
+    what = ("system", "benchmark", "level", "scoring", "test model", "rows")
+    table = Table(
+        caption="Accuracy on benchmarks",
+        header=(*what, "naive", "optimized", "outcomes", "leaks"),
+        rows=[_tabulate_benchmark(row) for row in rows],
+    )
+    return Charted(chart=chart, table=table)
 
 
-def fidelity(rows: Sequence[_Row]) -> str:
-    """What the rewrites kept of the prompts, gave away, and took."""
+def show_outcomes(rows: Sequence[Rewriting]) -> Charted | None:
+    """What became of the prompts of each system; None if nothing was rewritten."""
     if not rows:
-        return _missing("What the rewrites kept was")
-    kept = [
-        (row["system"], row["data"], kind.replace("_", " "), *(counts[key] for key in ("of", "proposed", "final")))
-        for row in rows
-        for kind, counts in row["kept"].items()
-        if counts["of"]
-    ]
+        return None
+    names = [f"{row.system}, {row.data}" for row in rows]
+    chart = IntervalChart(
+        caption=f"Share of prompts that were rewritten, with {_say_levels([row.rewritten for row in rows])}",
+        rows=[(name, row.rewritten) for name, row in zip(names, rows, strict=True)],
+        span=(0.0, 1.0),
+        reference=0.0,
+        say=percent,
+    )
+    outcomes = dict.fromkeys(chain.from_iterable(row.outcomes for row in rows))
+    counted = {outcome: [row.outcomes.get(outcome, 0) for row in rows] for outcome in outcomes}
+    cells = [(outcome_in_words(outcome), *counts) for outcome, counts in counted.items() if any(counts)]
+    together = ("together", *(row.rows for row in rows))
+    return Charted(
+        chart=chart,
+        table=Table(caption="Outcomes, in prompts", header=("outcome", *names), rows=[*cells, together]),
+    )
+
+
+def tabulate_kept(rows: Sequence[Rewriting]) -> Table | None:
+    """What the rewrites kept of the prompts; None if the prompts held nothing to be counted."""
+    cells = []
+    for row in rows:
+        for kind, counts in row.kept.items():
+            if counts.of:
+                cells.append((row.system, row.data, kind, counts.of, counts.proposed, counts.final))
     header = ("system", "data set", "what", "in the naive prompts", "kept as proposed", "kept in the prompt to use")
-    cells = [
-        (
-            *(row["system"], row["data"], row["leaked"]["leaks"], row["leaked"]["of"]),
-            say_interval(row["length_ratio"], lambda ratio: f"{ratio:.2f}"),
-            *(f"{row['seconds'][key]:.2f}" if row["seconds"] else NOT_MEASURED for key in ("p50", "p95")),
-        )
-        for row in rows
-    ]
-    cost = ("system", "data set", "golden responses given away", "of", "length, new to old")
+    return Table(caption="What was kept", header=header, rows=cells) if cells else None
+
+
+def tabulate_leaks(rows: Sequence[Rewriting]) -> Table | None:
+    """What the rewrites gave away, and took; None if nothing was rewritten."""
+    what = ("system", "data set", "golden responses given away", "of", "length, new to old")
     seconds = ("seconds a prompt, median", "seconds, 95th percentile")
-    counted = table("What was kept", header, kept) if kept else "<p>The naive prompts held nothing to be counted.</p>"
-    return counted + table("Leaks, length and time", (*cost, *seconds), cells)
+    cells = [
+        (row.system, row.data, row.leaked.leaks, row.leaked.of, _say_length(row), *_say_seconds(row)) for row in rows
+    ]
+    return Table(caption="Leaks, length and time", header=(*what, *seconds), rows=cells) if rows else None
 
 
-def made(results: Mapping[str, Any]) -> str:
+def tabulate_making(made: Made, systems: Mapping[str, SystemDescription]) -> list[Table]:
     """Everything that is needed to make the same results again."""
-    how = results["made"]
-    systems = [
-        (name, system["what"], system["model"], system["template"]) for name, system in results["systems"].items()
+    described = [(name, system.what, system.model, system.template) for name, system in systems.items()]
+    hardware = {"cpu": made.hardware.cpu, "cores": made.hardware.cores, "gpu": made.hardware.gpu}
+    run: dict[str, object] = {
+        "started": made.started,
+        "took": f"{made.seconds:.0f} seconds",
+        "commit": made.commit or "not known",
+        "seed": made.seed,
+        **{f"hardware: {name}": value for name, value in hardware.items()},
+        **{f"version of {name}": version for name, version in made.versions.items()},
+    }
+    cells = [(name, _as_text(value)) for name, value in run.items()]
+    return [
+        Table(caption="Systems", header=("system", "what it is", "model", "template"), rows=described),
+        Table(caption="The run", header=("what", "value"), rows=cells),
+        Table(caption="Settings", header=("setting", "value"), rows=list(_flatten(made.settings))),
     ]
-    run = [
-        ("started", how["started"]),
-        ("took", f"{how['seconds']:.0f} seconds"),
-        ("commit", how["commit"] or "not known"),
-        ("seed", str(how["seed"])),
-        *((f"hardware: {name}", value) for name, value in how["hardware"].items()),
-        *((f"version of {name}", value) for name, value in how["versions"].items()),
-    ]
-    parts = [
-        table("Systems", ("system", "what it is", "model", "template"), systems),
-        table("The run", ("what", "value"), [(name, _text(value)) for name, value in run]),
-        table("Settings", ("setting", "value"), list(_flat(how["settings"]))),
-    ]
-    return "".join(parts)
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
+def _flatten(settings: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{name}.")
+            yield from _flatten(value, f"{above}{name}.")
         else:
-            yield f"{above}{name}", "none" if isinstance(value, Mapping) else _text(value)
+            yield f"{above}{name}", "none" if isinstance(value, Mapping) else _as_text(value)
 
 
-def _text(value: object) -> object:
+def _as_text(value: object) -> object:
     # Left-aligned with the texts around it: these numbers are not compared with each other.
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _missing(what: str) -> str:
-    return f"<p>{what} not measured.</p>"
+def _tabulate_benchmark(row: BenchmarkAccuracy) -> tuple[object, ...]:
+    outcomes = "; ".join(f"{outcome_in_words(name)}: {count}" for name, count in row.outcomes.items() if count)
+    what = (row.system, row.benchmark, row.level, row.scoring, row.test_model, row.rows)
+    return *what, say_interval(row.naive, percent), say_interval(row.optimized, percent), outcomes, row.leaks
 
 
-def _name(row: _Row) -> str:
-    return f"{row['system']} ({row['rows']:,})"
+def _show_shares(row: GoldenGain) -> ShareRow:
+    if not (is_measured(row.better) and is_measured(row.worse)):
+        return ShareRow(_name(row), {}, NOT_MEASURED)
+    better, worse = say_interval(row.better, percent), say_interval(row.worse, percent)
+    return ShareRow(
+        _name(row),
+        {"better": row.better.value, "left alone": row.unchanged, "worse": row.worse.value},
+        f"better {better}, left alone {percent(row.unchanged)}, worse {worse}",
+    )
 
 
-def _task(row: _Row) -> str:
-    how = f"{row['level']}, {row['scoring']}, {row['test_model']}"
-    return f"{row['system']}: {row['benchmark']}, {how} ({row['rows']:,})"
+def _say_length(row: Rewriting) -> str:
+    return say_interval(row.length_ratio, lambda ratio: f"{ratio:.2f}")
 
 
-def _reading(rows: Sequence[_Row], key: str, line: str = "") -> str:
-    dots = f"; {_DOTS.format(line=line)}" if line else ""
-    return f"with {_levels(rows, key)} (in brackets: rows){dots}."
+def _say_seconds(row: Rewriting) -> tuple[str, str]:
+    if row.seconds is None:
+        return NOT_MEASURED, NOT_MEASURED
+    return f"{row.seconds.p50:.2f}", f"{row.seconds.p95:.2f}"
 
 
-def _levels(rows: Sequence[_Row], key: str) -> str:
-    levels = dict.fromkeys(level(row[key]) for row in rows if is_measured(row[key]))
+def _name(row: GoldenGain | PreferenceAccuracy) -> str:
+    return f"{row.system} ({row.rows:,})"
+
+
+def _name_task(row: BenchmarkAccuracy) -> str:
+    how = f"{row.level}, {row.scoring}, {row.test_model}"
+    return f"{row.system}: {row.benchmark}, {how} ({row.rows:,})"
+
+
+def _reading(intervals: Iterable[Interval]) -> str:
+    return f"with {_say_levels(intervals)} (in brackets: rows)"
+
+
+def _dots(line: str) -> str:
+    return f"a filled dot: the interval leaves {line} out; a hollow dot: it includes {line}"
+
+
+def _say_levels(intervals: Iterable[Interval]) -> str:
+    levels = dict.fromkeys(level(interval) for interval in intervals if is_measured(interval))
     return f"{' and '.join(levels)} intervals" if levels else "no interval"
 
 
-def _shares(row: _Row) -> tuple[str, Mapping[str, float], str]:
-    say: Callable[[float], str] = percent
-    if not (is_measured(row["better"]) and is_measured(row["worse"])):
-        return _name(row), {}, NOT_MEASURED
-    shares = {"better": row["better"]["value"], "left alone": row["unchanged"], "worse": row["worse"]["value"]}
-    sentence = (
-        f"better {say_interval(row['better'], say)}, left alone {say(row['unchanged'])}, "
-        f"worse {say_interval(row['worse'], say)}"
-    )
-    return _name(row), shares, sentence
-
-
-def _groups(rows: Sequence[_Row], *keys: str) -> Iterator[tuple[tuple[str, ...], list[_Row]]]:
-    groups: dict[tuple[str, ...], list[_Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
-    yield from groups.items()
-
-
-def _left_out(rows: Sequence[_Row]) -> str:
-    notes = [
-        f"{row['system']}: {reason} ({count})" for row in rows for reason, count in row["left_out"].items() if count
-    ]
-    return f'<p class="note" dir="auto">Left out: {escape("; ".join(notes))}.</p>' if notes else ""
+def _say_left_out(rows: Sequence[GoldenGain | PreferenceAccuracy]) -> str:
+    """Why rows of each system are missing; empty if none are."""
+    notes = [f"{row.system}: {reason} ({count})" for row in rows for reason, count in row.left_out.items() if count]
+    return "; ".join(notes)

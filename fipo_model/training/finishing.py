@@ -1,16 +1,16 @@
-"""What a finished run leaves in its directory."""
+"""The end of a run: what it leaves in its directory."""
 
 import json
-import os
 import shutil
-import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl
 from fipo_model.errors import explain_missing
+from fipo_model.jobs import SETTINGS
+from fipo_model.jsonl import write_json
+from fipo_model.training.processes import say
 from fipo_model.training.report import draw_curves
 from fipo_model.training.rows import TrainingSet, in_words
 from fipo_model.training.settings import SFTSettings
@@ -20,8 +20,11 @@ with explain_missing("train", "transformers"):
 
 SUMMARY = "summary.json"
 """Written last: where it is, the run is finished."""
-SETTINGS = "settings.json"
-"""Written first: what the run was told."""
+
+
+def is_finished(output: Path) -> bool:
+    """Whether a run has come to its end there."""
+    return (output / SUMMARY).exists()
 
 
 def finish(trainer: Trainer, output: Path, note: dict[str, Any], data: TrainingSet, seconds: float) -> None:
@@ -64,20 +67,3 @@ def hand_over(checkpoint: Path, output: Path, settings: SFTSettings, summary: di
 
 def _versions() -> dict[str, dict[str, str]]:
     return {"versions": {name: version(name) for name in ("fipo", "torch", "transformers", "trl", "peft")}}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a file for readers, so that it is there entirely or not at all."""
-    with jsonl.replacing(path) as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode())
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process, or the one that writes; asked before there is a process group."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def say(text: str) -> None:
-    """Progress goes to stderr, once."""
-    if is_first_process():
-        sys.stderr.write(f"fipo: {text}\n")

@@ -1,0 +1,131 @@
+"""What a compile did. `Report.to_fields` is the only way from here to `fipo_report`, which is plain data.
+
+Scores are percentages, as DSPy gives them, and gains percentage points.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fipo_integrations.dspy.selection import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """An instruction that was proposed, and what the checks made of it."""
+
+    text: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """What became of a predictor's instruction."""
+
+    name: str
+    naive: str
+    text: str
+    """The instruction that it has now."""
+    outcome: str
+    detail: str
+    candidates: Sequence[Proposal]
+
+    @property
+    def is_rewritten(self) -> bool:
+        return self.text != self.naive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a program got on so many examples, of which so many failed."""
+
+    score: float
+    failed: int
+    examples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The program before and after."""
+
+    student: Score
+    compiled: Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A program that was tried: its number, the instructions that are not the student's, and its score so far."""
+
+    program: str
+    changed: Mapping[str, str]
+    score: float
+    failed: int
+    examples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a compile with a metric measured, and spent on that."""
+
+    seed: int
+    scores: Scores
+    gain: Interval | None
+    """None where there were too few examples to say anything of it."""
+    trials: Sequence[Attempt]
+    metric_calls: int
+    metric_calls_resumed: int
+    """How many of them were made in an earlier start."""
+    stopped_by: str | None
+    attached: Sequence[str] = ()
+    """The names of the statistics that the program got as attributes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a compile did."""
+
+    model: str | None
+    """The name of the model that proposed."""
+    predictors: Sequence[Predictor]
+    measured: Measured | None
+    """None without a metric."""
+
+    def to_fields(self) -> dict[str, Any]:
+        """Plain data: dictionaries, lists, texts and numbers."""
+        fields: dict[str, Any] = {
+            "model": self.model,
+            "predictors": [_to_fields(one) for one in self.predictors],
+        }
+        if self.measured is None:
+            return {**fields, "scores": None}
+        return {**fields, **_to_fields(self.measured)}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "Report":
+        """The report that `to_fields` made these of, also in an earlier version."""
+        predictors = []
+        for one in fields["predictors"]:
+            candidates = [Proposal(**candidate) for candidate in one["candidates"]]
+            predictors.append(Predictor(**{**one, "candidates": candidates}))
+        measured = None if fields["scores"] is None else _measured(fields)
+        return cls(model=fields["model"], predictors=predictors, measured=measured)
+
+
+def _to_fields(value: Predictor | Measured) -> dict[str, Any]:
+    # JSON has lists only, and what is read from it equals what was written.
+    return {name: list(one) if isinstance(one, tuple) else one for name, one in asdict(value).items()}
+
+
+def _measured(fields: Mapping[str, Any]) -> Measured:
+    scores, gain = fields["scores"], fields["gain"]
+    return Measured(
+        seed=fields["seed"],
+        scores=Scores(student=Score(**scores["student"]), compiled=Score(**scores["compiled"])),
+        gain=None if gain is None else Interval(**gain),
+        trials=[Attempt(**trial) for trial in fields["trials"]],
+        metric_calls=fields["metric_calls"],
+        metric_calls_resumed=fields["metric_calls_resumed"],
+        stopped_by=fields["stopped_by"],
+        attached=fields.get("attached", ()),
+    )

@@ -1,0 +1,175 @@
+"""What an evaluation found. `Results.to_fields` is the only way from here to results.json."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fipo_model.evaluation.statistics import Interval
+
+FORMAT = 1
+"""Of results.json. Raised when a field is renamed, removed or means something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Of the prompts that have literals of a kind, in how many proposals and prompts to use all of them survived."""
+
+    of: int
+    proposed: int
+    final: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaked:
+    """How many prompts to use give the golden response away, of those that have one."""
+
+    of: int
+    leaks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seconds:
+    """How long a prompt alone takes: the median and the 95th percentile."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewriting:
+    """What a system made of the prompts of a data set."""
+
+    system: str
+    data: str
+    rows: int
+    outcomes: Mapping[str, int]
+    rewritten: Interval
+    """The share of prompts that were changed."""
+    kept: Mapping[str, Kept]
+    """By kinds of literals."""
+    length_ratio: Interval | None
+    """Words of the changed prompts, new to old; None for fewer than two."""
+    leaked: Leaked
+    seconds: Seconds | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenGain:
+    """How much likelier golden responses became under a test model, in nats per token."""
+
+    system: str
+    data: str
+    test_model: str
+    rows: int
+    gain: Interval
+    better: Interval
+    """The share of prompts whose golden response became likelier."""
+    worse: Interval
+    unchanged: float
+    left_out: Mapping[str, int]
+    """How many prompts could not be measured, by the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceAccuracy:
+    """In how many pairs of rewrites a system's adapter made the better one likelier, against its base."""
+
+    system: str
+    data: str
+    rows: int
+    accuracy: Interval
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkAccuracy:
+    """How many questions a test model answers correctly, as they are and rewritten by a system."""
+
+    system: str
+    benchmark: str
+    level: str
+    scoring: str
+    test_model: str
+    rows: int
+    naive: Interval
+    optimized: Interval
+    difference: Interval
+    outcomes: Mapping[str, int]
+    leaks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemDescription:
+    """What a reader of the results has to know of a system."""
+
+    kind: str
+    what: str
+    model: str
+    template: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What the figures were measured on."""
+
+    cpu: str
+    cores: int | None
+    gpu: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """How results came about: what somebody needs to get them again, or to know why they do not."""
+
+    started: str
+    """In UTC."""
+    seconds: float
+    """What the last start took, not those before it."""
+    commit: str | None
+    versions: Mapping[str, str]
+    hardware: Hardware
+    seed: int
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "Made":
+        """What was written, read again."""
+        return cls(**{**fields, "hardware": Hardware(**fields["hardware"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Everything that an evaluation measured."""
+
+    title: str
+    systems: Mapping[str, SystemDescription]
+    rewriting: Sequence[Rewriting]
+    golden_gain: Sequence[GoldenGain]
+    preference: Sequence[PreferenceAccuracy]
+    benchmarks: Sequence[BenchmarkAccuracy]
+    bad_rows: Mapping[str, Sequence[str]]
+    """Why rows of each data set could not be used."""
+    made: Made
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields of results.json, in their order."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A prompt before and after, for the page."""
+
+    id: str
+    system: str
+    data: str
+    naive: str
+    text: str
+    """The prompt to use."""
+    proposed: str | None
+    outcome: str
+    detail: str
+    context: str | None
+    golden_response: str | None
+    gains: Mapping[str, float]
+    """In nats per token, by test model."""

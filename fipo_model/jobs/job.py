@@ -1,0 +1,155 @@
+"""A job's claim on its output, and the note of its settings there."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fipo_model import jsonl
+from fipo_model.errors import InputError
+from fipo_model.jobs.lock import LOCK, locked
+from fipo_model.jobs.settings import as_noted, differences, read_note
+
+SETTINGS = "settings.json"
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """A job that this process has claimed the output of."""
+
+    output: Path
+    """The file or directory that it writes."""
+    directory: Path
+    """Where it keeps its note: the output itself, or the directory beside an output that is a file."""
+    kind: str
+    """What the output holds, with its article, for messages."""
+    option: str
+    """How the user calls what names the output."""
+    settings: dict[str, Any] | None = None
+    """What it was started with; None for one that begins."""
+    is_begun: bool = False
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Raise `InputError` that shows the difference if any of these settings is another than noted."""
+        if self.settings is not None:
+            self._refuse({key: self.settings.get(key) for key in settings}, settings)
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Note what the job is told; if it was started before, check that it was told the same."""
+        if self.settings is None:
+            self.note(settings)
+        else:
+            self._refuse(self.settings, settings)
+            self.is_begun = True
+
+    def note(self, settings: Mapping[str, Any]) -> None:
+        """Note what the job is told, in the place of what it was told before."""
+        self.settings = as_noted(settings)
+        self.is_begun = True
+        jsonl.write_json(self.directory / SETTINGS, self.settings)
+
+    def _refuse(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        if changed := differences(before, now):
+            raise InputError(
+                f"{self.output} holds {self.kind} with other settings: {changed}. Resume it with the settings it was "
+                f"started with, or choose another {self.option}."
+            )
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the output is a file."""
+        return self.directory != self.output
+
+    @property
+    def has_results(self) -> bool:
+        """Whether more is there than the note of what it was told."""
+        return not is_vacant(self.directory, apart_from=SETTINGS) or (self.is_file and _has_content(self.output))
+
+
+@contextmanager
+def claimed_directory(output: Path, *, kind: str, option: str = "output") -> Iterator[Job]:
+    """A job in a directory, which is this process's alone meanwhile; it is made if it is not there.
+
+    A job that fails, or was killed, before it left more than its note there leaves the directory free. Raises
+    `InputError` if the directory holds something else, or another process is at work in it.
+    """
+    if output.exists() and not output.is_dir():
+        raise InputError(f"cannot write to {output}: not a directory")
+    job = Job(output=output, directory=output, kind=kind, option=option)
+    with _claimed(job):
+        if job.settings is None and not is_vacant(output):
+            raise InputError(f"{output} is not empty and does not hold {kind}. Choose another {option}.")
+        yield job
+
+
+@contextmanager
+def claimed_file(output: Path, *, kind: str, option: str = "output", needs_note: bool = True) -> Iterator[Job]:
+    """A job that writes a file, which is this process's alone meanwhile; its note is in OUTPUT.work/, beside it.
+
+    What is there without a note is refused, unless the rows themselves are to tell (`needs_note=False`). Links are
+    followed. A job that fails, or was killed, before it wrote anything leaves the output free. Raises `InputError` if
+    that or the directory beside it holds something else, or another process is at work on it.
+    """
+    jsonl.check_file(output)
+    place = output.resolve()
+    job = Job(output=output, directory=place.with_name(f"{place.name}.work"), kind=kind, option=option)
+    with _claimed(job):
+        if job.settings is None and not is_vacant(job.directory):
+            raise InputError(f"{job.directory} already exists and is not FIPO's. Choose another {option}.")
+        if job.settings is None and needs_note and _has_content(output):
+            raise InputError(
+                f"{output} already exists and does not hold {kind} (there is no {job.directory.name}/{SETTINGS} that "
+                f"says how it was made). Choose another {option}."
+            )
+        yield job
+
+
+@contextmanager
+def _claimed(job: Job) -> Iterator[None]:
+    existed = job.output.exists()
+    # Who left without removing it was killed. A note that says more than any result does is then worth nothing.
+    was_killed = (job.directory / LOCK).exists()
+    try:
+        job.directory.mkdir(parents=not job.is_file, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {job.directory}: {error.strerror}") from error
+    note = job.directory / SETTINGS
+    try:
+        with locked(job.directory, job.output, job.option):
+            if was_killed and not job.has_results:
+                note.unlink(missing_ok=True)
+            job.settings = read_note(note)
+            try:
+                yield
+            except BaseException:
+                if not job.has_results:
+                    _free(job, existed)
+                raise
+    finally:
+        if job.is_file or not existed:
+            with suppress(OSError):  # usually it is not empty
+                job.directory.rmdir()
+
+
+def _free(job: Job, existed: bool) -> None:
+    """Undo what a job that failed early did to its output."""
+    if job.is_begun:  # the note is its own
+        (job.directory / SETTINGS).unlink(missing_ok=True)
+    if job.is_file and not existed:
+        job.output.unlink(missing_ok=True)
+
+
+def is_vacant(directory: Path, *, apart_from: str = LOCK) -> bool:
+    """Whether a job may take a directory: it is not there, or holds nothing, `apart_from` one file, if there is that.
+
+    What belongs to a claim, or to a file that was being written when its process was killed, does not count.
+    """
+    if not directory.is_dir():
+        return not directory.exists()
+    names = {file.name for file in directory.iterdir()} - {LOCK, apart_from}
+    return all(name.startswith(".") and name.endswith(".part") for name in names)
+
+
+def _has_content(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0

@@ -1,0 +1,57 @@
+"""What a job was told, as JSON has it, and how that differs from what it is told now."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fipo_model import jsonl
+from fipo_model.errors import InputError
+
+# Of a value that is shown, and of differences: enough to see which one it is.
+_LONGEST, _MOST = 80, 6
+
+
+def as_noted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they come back from a file: tuples are lists, keys are texts."""
+    found: dict[str, Any] = json.loads(json.dumps(settings, ensure_ascii=False).encode("utf-8", "replace"))
+    return found
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """The settings in a file; None where there is none. Raises `InputError` if it is damaged."""
+    if not path.exists():
+        return None
+    with jsonl.opened(path) as file:
+        content = file.read()
+    try:
+        return jsonl.parse_object(content)
+    except InputError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What changed, in words: key, then, now. Empty if nothing did.
+
+    Settings within settings go by keys with dots. What is not there is the same as None or an empty table.
+    """
+    then, today = dict(_leaves(before)), dict(_leaves(as_noted(now)))
+    changed = [key for key in then | today if then.get(key) != today.get(key)]
+    shown = [f"{key} was {_shown(then.get(key))}, is now {_shown(today.get(key))}" for key in changed[:_MOST]]
+    more = len(changed) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,0 +1,1 @@
+"""Which models there are: what a name stands for, the bases FIPO knows, and how their weights get here."""

@@ -1,0 +1,162 @@
+"""What a model's name stands for: a base, perhaps an adapter on it, and the template it was trained with; or a server.
+
+One spec serves every door: `default`, a name of `registry`, a directory (a model, or what training wrote), a hub id,
+`gguf:FILE`, or `http://ADDRESS/v1#NAME`. Nothing is fetched here; whoever loads a base asks `weights.located`.
+
+A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; inference and training
+meet only there. The template is one of FIPO's own by its name, or a file beside `fipo.json`.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fipo_model.errors import InputError, ModelError
+from fipo_model.models.registry import DEFAULT, ModelCard, Role, find_card, nearest_names
+from fipo_model.templates import FIPO_1, Template, load_template, template_named
+
+GGUF_PREFIX = "gguf:"
+_KINDS = (
+    "a model is named by 'default', a name from `fipo weights list`, a directory, a hub id (OWNER/NAME), gguf:FILE, or "
+    "a server's address with the model's name (http://HOST:PORT/v1#NAME)"
+)
+# As the hub has them: two parts of letters, digits, dots, dashes and underscores.
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A model for this process: what to load, and how to ask."""
+
+    base: str
+    """A registered name, a directory, a hub id or gguf:FILE: a name that means the same on another machine, if any."""
+    adapter: str | None
+    template: Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A model behind an OpenAI-compatible server."""
+
+    base_url: str
+    name: str
+
+
+def resolve(
+    spec: str | Path | None, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> Checkpoint | Server:
+    """Find base, adapter and template of a model, or its server.
+
+    `spec` may itself be an adapter's directory; its base is then the one the adapter names. A base that FIPO has
+    trained comes with its adapter for the `role`; without a role it is the bare base, and with `adapter="none"`, too.
+    A base's former name means the bare base, as it did in version 0.1. Raises `ModelError` for a spec that is none.
+    """
+    text, adapter = (None if given is None else str(given) for given in (spec, adapter))
+    if text is not None and text.startswith(("http://", "https://")):
+        return _server(text, adapter)
+    if adapter is not None and adapter != "none":
+        return _adapted(_base(text) if text is not None else None, Path(adapter))
+    card = DEFAULT if text in (None, "default") else find_card(text or "")
+    if card is not None:
+        is_bare = adapter == "none" or role is None or role not in card.adapters or text in card.former_names
+        return _bare(card.name) if is_bare else _adapted(card.name, card.adapters[role or "rewriting"])
+    path = Path(text or "")
+    if text and is_adapter(path):
+        return _bare(_base_of(path)) if adapter == "none" else _adapted(None, path)
+    return _bare(_base(text or ""))
+
+
+def resolve_local(
+    spec: str | Path | None, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> Checkpoint:
+    """`resolve` where only a model in this process will do. Raises `InputError` for a server."""
+    found = resolve(spec, adapter, role)
+    if isinstance(found, Server):
+        raise InputError(
+            f"{spec} is a server, and this needs a model in this process: a directory, a name, or a hub id"
+        )
+    return found
+
+
+def template_file(source: Path) -> Path | None:
+    """The file of the template that a checkpoint was trained with; None where that is one of FIPO's own."""
+    name = _noted(source / "fipo.json", "template")
+    file = source / (name or "")
+    return file if file.name == name and file.is_file() else None
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether a directory holds a PEFT adapter."""
+    return (path / "adapter_config.json").is_file()
+
+
+def _server(address: str, adapter: str | None) -> Server:
+    base_url, _, name = address.partition("#")
+    if not name:
+        raise ModelError(f"{address} does not say which of the server's models to use: add its name, {address}#NAME")
+    if adapter is not None:
+        raise ModelError(
+            f"an adapter cannot be put on a model behind a server; serve it there, and leave out {adapter}"
+        )
+    return Server(base_url=base_url, name=name)
+
+
+def _bare(base: str) -> Checkpoint:
+    return Checkpoint(base=base, adapter=None, template=_template_of(Path(base)))
+
+
+def _adapted(base: str | None, adapter: Path) -> Checkpoint:
+    if not is_adapter(adapter):
+        raise ModelError(
+            f"{adapter} holds no PEFT adapter (no adapter_config.json). Pass the directory a training run wrote; "
+            "a whole model goes in as the model instead."
+        )
+    return Checkpoint(base=base or _base_of(adapter), adapter=str(adapter), template=_template_of(adapter))
+
+
+def _base(spec: str) -> str:
+    """The portable name of a base. Raises `ModelError` for what cannot be one."""
+    if spec == "default":
+        return DEFAULT.name
+    if (card := find_card(spec)) is not None:
+        return card.name
+    if spec.startswith(GGUF_PREFIX):
+        if not Path(spec.removeprefix(GGUF_PREFIX)).expanduser().is_file():
+            raise ModelError(f"there is no file {spec.removeprefix(GGUF_PREFIX)} to load as a GGUF model")
+        return spec
+    if spec.startswith("vllm:"):
+        raise ModelError(
+            "vllm: is not in this version. Start the server (vllm serve NAME) and name its address: "
+            "http://localhost:8000/v1#NAME"
+        )
+    if (spec and Path(spec).is_dir()) or _HUB_ID.fullmatch(spec):
+        return spec
+    raise ModelError(f"there is no model {spec!r}{nearest_names(spec)}; {_KINDS}")
+
+
+def _base_of(adapter: Path) -> str:
+    named = _noted(adapter / "fipo.json", "base_model")
+    named = named or _noted(adapter / "adapter_config.json", "base_model_name_or_path")
+    card: ModelCard | None = DEFAULT if named is None else find_card(named)
+    return card.name if card is not None else str(named)
+
+
+def _template_of(source: Path) -> Template:
+    if (file := template_file(source)) is not None:
+        return load_template(file)
+    name = _noted(source / "fipo.json", "template")
+    return FIPO_1 if name is None else template_named(name)
+
+
+def _noted(path: Path, key: str) -> str | None:
+    """The text that a JSON file has under a key; None where there is no such file or key."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged: {error}. Copy the checkpoint again.") from error
+    if not isinstance(content, dict) or not isinstance(value := content.get(key), str | None):
+        raise ModelError(f"{path} is damaged: it must hold a JSON object with a text as {key!r}. Copy it again.")
+    return value

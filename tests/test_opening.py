@@ -4,7 +4,7 @@ import pytest
 
 from fipo_model import FIPO_1, Sampling
 from fipo_model.backends.opening import open_generator, open_scorer, template_of
-from fipo_model.errors import InputError
+from fipo_model.errors import InputError, ModelError
 from fipo_model.generation import complete
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
@@ -26,17 +26,17 @@ def test_a_model_that_is_made_already_is_given_back() -> None:
 def test_a_servers_address_with_a_name_is_a_model_of_that_server(scheme: str) -> None:
     from fipo_model.backends.openai import OpenAIGenerator
 
-    found = open_generator(f"{scheme}://localhost:8000/v1#Qwen/Qwen2.5-Coder%201.5B")
+    found = open_generator(f"{scheme}://localhost:8000/v1#Qwen/Qwen2.5-Coder-1.5B")
     assert isinstance(found, OpenAIGenerator)
-    assert (found.base_url, found.name) == (f"{scheme}://localhost:8000/v1", "Qwen/Qwen2.5-Coder 1.5B")
+    assert (found.base_url, found.name) == (f"{scheme}://localhost:8000/v1", "Qwen/Qwen2.5-Coder-1.5B")
     assert template_of(f"{scheme}://localhost:8000/v1#m") == FIPO_1
 
 
 def test_a_servers_address_without_a_name_says_how_to_add_it() -> None:
     for open_one in (open_generator, open_scorer, template_of):
-        with pytest.raises(InputError, match="add its name as http://localhost:8000/v1#NAME"):
+        with pytest.raises(ModelError, match="add its name, http://localhost:8000/v1#NAME"):
             open_one("http://localhost:8000/v1")
-    with pytest.raises(InputError, match="an adapter cannot be given for a server"):
+    with pytest.raises(ModelError, match="an adapter cannot be put on a model behind a server"):
         open_generator("http://localhost:8000/v1#m", adapter="run")
 
 
@@ -79,6 +79,8 @@ def test_an_adapter_is_opened_on_its_base_with_its_template(tiny_model, tmp_path
 
 
 @pytest.mark.real
-def test_without_a_spec_it_is_fipos_own(default_weights) -> None:
-    assert open_generator().name.startswith("SmolLM2-135M-Instruct+")
-    assert open_generator("SmolLM2-135M-Instruct").name == default_weights.name
+def test_without_a_spec_it_is_fipos_own_rewriter_and_the_bare_base_scores(default_weights) -> None:
+    own, bare = open_generator(), open_generator(role=None)
+    assert own.name.startswith(f"{bare.name}+")
+    assert open_scorer().loaded is bare.loaded
+    assert open_generator(adapter="none") == bare

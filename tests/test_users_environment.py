@@ -1,6 +1,7 @@
 """The commands as a user has them, without anything that conftest.py and the Makefile set for the tests.
 
-In the machine's own number format, on all its threads, and with nothing but good manners to keep off the hub.
+In the machine's own number format, and with nothing but good manners to keep off the hub. The default weights run on
+all threads; for training that would be minutes where other tests run beside it, so it keeps the number it is given.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-SET_FOR_TESTS = ("FIPO_DTYPE", "HF_HUB_OFFLINE", "TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS", "CI")
+SET_FOR_TESTS = {"FIPO_DTYPE", "HF_HUB_OFFLINE", "TOKENIZERS_PARALLELISM", "CI"}
 
 RECIPE = """
 output = "{output}"
@@ -32,6 +33,7 @@ gradient_accumulation_steps = 1
 logging_steps = 1
 learning_rate = 1e-3
 max_steps = 4
+eval_steps = 4
 """
 
 
@@ -86,8 +88,10 @@ def recipe(tiny_model: Path, tmp_path: Path):
     return write
 
 
-def fipo(*arguments: object, hub: str, home: Path) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if name not in SET_FOR_TESTS}
+def fipo(
+    *arguments: object, hub: str, home: Path, unset: frozenset[str] = frozenset()
+) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name not in SET_FOR_TESTS | unset}
     environment |= {"HF_ENDPOINT": hub, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-m", "fipo_model.cli", *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
@@ -129,6 +133,6 @@ def test_the_default_weights_rewrite_a_prompt_and_nobody_is_asked(
 ) -> None:
     address, asked = hub
     prompt = "List three advantages of trains over planes, and say who profits from each of them."
-    done = fipo("optimize", prompt, hub=address, home=tmp_path / "home")
+    done = fipo("optimize", prompt, hub=address, home=tmp_path / "home", unset=frozenset({"OMP_NUM_THREADS"}))
     assert prompt in done.stdout  # what the default adapter was trained for: to leave it, or to add to it
     assert asked == []

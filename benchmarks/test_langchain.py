@@ -16,8 +16,8 @@ from measuring import in_turns
 
 from fipo_integrations.langchain import FIPORunnable
 from fipo_model import FIPO_2, Completion, Message, PromptOptimizer, Sampling
-from fipo_model.backends.coalesce import CoalescingGenerator
-from fipo_model.backends.hf import TransformersGenerator, load_generator
+from fipo_model.backends.opening import open_generator
+from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.testing import ScriptedGenerator
 
 _TOPICS = (
@@ -50,7 +50,7 @@ class Short:
 
 @pytest.fixture(scope="module")
 def generator() -> Short:
-    generator = Short(load_generator(None))
+    generator = Short(open_generator())
     PromptOptimizer(generator, template=FIPO_2).optimize("Say hello.")
     return generator
 
@@ -89,7 +89,7 @@ def test_steps_that_run_in_threads(
     """Against the same threads without coalescing: LangChain calls such steps once for each input."""
     ratios = in_turns(
         benchmark,
-        lambda: shape(CoalescingGenerator(generator)).batch(INPUTS, config),
+        lambda: shape(generator).batch(INPUTS, config),
         threads_alone=lambda: shape(generator).batch(INPUTS, config),
     )
     assert ratios["threads_alone"] >= 3
@@ -125,7 +125,7 @@ def test_200_concurrent_calls_leave_the_event_loop_free(benchmark: Any, generato
     gc.collect()
     gc.freeze()
     try:
-        ours = [_longest_wait(fipo(CoalescingGenerator(generator)), prompts) for _ in range(5)]
+        ours = [_longest_wait(fipo(generator), prompts) for _ in range(5)]
         without = [_longest_wait(PROMPT | ANSWER, [INPUTS[0]] * 200) for _ in range(5)]
     finally:
         gc.unfreeze()

@@ -18,9 +18,8 @@ from measuring import in_turns
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fipo_model import FIPO_1, OptimizationRequest, PromptOptimizer, Sampling
-from fipo_model.backends.coalesce import CoalescingGenerator
-from fipo_model.backends.cpu import mirror_linear_layers
-from fipo_model.backends.hf import TransformersGenerator
+from fipo_model.backends.transformers.cpu import mirror_linear_layers
+from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.models.registry import DEFAULT
 from fipo_model.models.weights import fetch
 
@@ -87,11 +86,11 @@ def test_a_batch_of_64(benchmark: Any, generator: TransformersGenerator) -> None
     assert ratios["plain_batches_of_8"] >= 1.3
 
 
-def test_16_threads_through_coalesce_against_sequential_calls(benchmark: Any, generator: TransformersGenerator) -> None:
+def test_16_threads_against_sequential_calls(benchmark: Any, generator: TransformersGenerator) -> None:
     requests = REQUESTS[:16]
 
     def threads() -> None:
-        optimizer = fresh(CoalescingGenerator(generator))
+        optimizer = fresh(generator)
         running = [threading.Thread(target=optimizer.optimize, args=(request,)) for request in requests]
         for thread in running:
             thread.start()

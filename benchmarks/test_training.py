@@ -16,7 +16,7 @@ from peft import LoraConfig
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from fipo_model import FIPO_1
-from fipo_model.backends.loading import load_base
+from fipo_model.backends.transformers.loading import load_base
 from fipo_model.data import Diversification, Record, diversify, read_records
 from fipo_model.jsonl import encode_object
 from fipo_model.models.registry import DEFAULT

@@ -10,14 +10,12 @@ import dspy
 
 from fipo_integrations.langchain import GeneratorChatModel
 from fipo_model import Generator
-from fipo_model.backends.coalesce import CoalescingGenerator
-from fipo_model.backends.hf import TransformersGenerator
-from fipo_model.models.registry import DEFAULT
+from fipo_model.backends.opening import open_generator
 
 
 def base_model() -> Generator:
     """The default weights without FIPO's adapter: they answer what FIPO rewrites. Concurrent calls become batches."""
-    return CoalescingGenerator(TransformersGenerator.from_pretrained(DEFAULT.name))
+    return open_generator("default", role=None)
 
 
 def langchain_model(generator: Generator, *, max_tokens: int = 80) -> GeneratorChatModel:

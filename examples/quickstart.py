@@ -21,8 +21,9 @@ from rich.table import Table
 from fipo_integrations.dspy import FIPO
 from fipo_integrations.langchain import FIPORunnable
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
-from fipo_model.backends.hf import TransformersGenerator
-from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
+from fipo_model.backends.transformers.generator import TransformersGenerator
+from fipo_model.backends.transformers.scorer import TransformersScorer
+from fipo_model.likelihood import golden_log_likelihoods
 from fipo_model.models.registry import DEFAULT
 
 console = Console()
@@ -87,7 +88,7 @@ def measured(results: list[OptimizedPrompt], model: TransformersGenerator) -> li
     for result in results:
         request = replace(result.request, golden_response=RESPONSES[result.request])
         prompts += [(request, result.request.instruction), (request, result.text)]
-    found = [float(value) for value in golden_log_likelihoods(ResponseLikelihood(model), prompts)]
+    found = [float(value) for value in golden_log_likelihoods(TransformersScorer(model.loaded), prompts)]
     return [after - before for before, after in zip(found[::2], found[1::2], strict=True)]
 
 

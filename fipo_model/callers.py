@@ -2,10 +2,9 @@
 
 import contextvars
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from fipo_model.forking import survive_forks
+from fipo_model.forking import PerProcess
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -16,37 +15,26 @@ _THREADS = 64
 
 _Result = TypeVar("_Result")
 
+_pools: PerProcess[dict[str, "ThreadPoolExecutor"]] = PerProcess(dict)
 
-class Callers:
-    """Threads in which blocking calls wait, so that an event loop does not, and concurrent calls meet in one batch.
 
-    asyncio's own pool has a handful of threads, which would keep them from meeting.
+async def in_thread(call: Callable[[], _Result]) -> _Result:
+    """The result of a blocking call, from another thread; tracing and settings follow the caller.
+
+    Here many calls can wait at once, so that they meet in one batch; asyncio's own pool has a handful of threads.
     """
+    import asyncio
 
-    def __init__(self) -> None:
-        survive_forks(self)
+    context = contextvars.copy_context()
+    # A pool starts its threads in the thread that submits. A hundred at once kept the event loop for 0.2 s.
+    starter, callers = _pool("fipo-starter", 1), _pool("fipo-caller", _THREADS)
+    started = await asyncio.wrap_future(starter.submit(lambda: callers.submit(context.run, call)))
+    return await asyncio.wrap_future(started)
 
-    async def run(self, call: Callable[[], _Result]) -> _Result:
-        """The call's result, from another thread; tracing and settings follow the caller."""
-        import asyncio
 
-        context = contextvars.copy_context()
-        started = await asyncio.wrap_future(self._starter.submit(lambda: self._pool.submit(context.run, call)))
-        return await asyncio.wrap_future(started)
+def _pool(name: str, threads: int) -> "ThreadPoolExecutor":
+    # Imported here, as asyncio above: together they are half of what importing FIPO would take.
+    from concurrent.futures import ThreadPoolExecutor
 
-    def _after_fork(self) -> None:
-        self.__dict__.clear()  # the pools, whose threads are not there
-
-    @cached_property
-    def _pool(self) -> "ThreadPoolExecutor":
-        # Imported here, as asyncio above: together they are half of what importing FIPO would take.
-        from concurrent.futures import ThreadPoolExecutor
-
-        return ThreadPoolExecutor(_THREADS, thread_name_prefix="fipo")
-
-    @cached_property
-    def _starter(self) -> "ThreadPoolExecutor":
-        from concurrent.futures import ThreadPoolExecutor
-
-        # A pool starts its threads in the thread that submits. A hundred at once kept the event loop for 0.2 s.
-        return ThreadPoolExecutor(1, thread_name_prefix="fipo-starter")
+    pools = _pools.value
+    return pools.get(name) or pools.setdefault(name, ThreadPoolExecutor(threads, thread_name_prefix=name))

@@ -1,34 +1,24 @@
 """What must not survive a fork: locks another thread held, and threads that do not exist in the child.
 
-Servers load a model once and fork their workers (gunicorn's preload, multiprocessing on older Pythons). Objects that
-hold such things say how they start anew.
+Servers load a model once and fork their workers (gunicorn's preload, multiprocessing on older Pythons). Everything in
+FIPO that has locks or threads keeps them in one of these, at the level of a module.
 """
 
 import os
-from typing import Protocol
-from weakref import WeakSet
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+_Value = TypeVar("_Value")
 
 
-class Survivor(Protocol):
-    """Something with locks or threads of its own."""
+class PerProcess(Generic[_Value]):
+    """A value of which a forked process gets a new one. Made once for each module: it is never forgotten."""
 
-    def _after_fork(self) -> None:
-        """Forget locks and threads; called in the child."""
-        ...
+    def __init__(self, make: Callable[[], _Value]) -> None:
+        self._make = make
+        self.value = make()
+        if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+            os.register_at_fork(after_in_child=self._make_anew)
 
-
-_alive: WeakSet[Survivor] = WeakSet()
-
-
-def survive_forks(each: Survivor) -> None:
-    """Have `each` start anew in every process that is forked from now on, while it is alive."""
-    _alive.add(each)
-
-
-def _after_fork() -> None:
-    for each in list(_alive):
-        each._after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(after_in_child=_after_fork)
+    def _make_anew(self) -> None:
+        self.value = self._make()

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fipo_model.callers import Callers
+from fipo_model.callers import in_thread
 from fipo_model.choosing import Choice, choose
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.forking import survive_forks
+from fipo_model.forking import PerProcess
 from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
@@ -18,6 +18,8 @@ from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
 _MEMO_SIZE = 4096
+
+_memo_lock = PerProcess(threading.Lock)  # of all optimizers: it is held for microseconds
 
 
 class PromptOptimizer:
@@ -47,7 +49,6 @@ class PromptOptimizer:
         self.rewriter = Rewriter(generator, template=template, settings=settings, samples=candidates, seed=seed)
         self.judge = judge
         self._memo = _Memo()
-        self._callers = Callers()
 
     @classmethod
     def from_rewriter(cls, rewriter: Rewriter, *, judge: Judge | None = None) -> "PromptOptimizer":
@@ -149,15 +150,15 @@ class PromptOptimizer:
 
     async def aoptimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """`optimize` for asyncio: never blocks the event loop; concurrent calls share model batches."""
-        return await self._callers.run(lambda: self.optimize(prompt))
+        return await in_thread(lambda: self.optimize(prompt))
 
     async def aoptimize_each(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         """`optimize_each` for asyncio."""
-        return await self._callers.run(lambda: self.optimize_each(prompts))
+        return await in_thread(lambda: self.optimize_each(prompts))
 
     async def aoptimize_batch(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt]:
         """`optimize_batch` for asyncio."""
-        return await self._callers.run(lambda: self.optimize_batch(prompts))
+        return await in_thread(lambda: self.optimize_batch(prompts))
 
     def _decide(self, requests: Sequence[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         choices = choose(self.judge, requests, self.rewriter.propose(requests))
@@ -180,7 +181,7 @@ class PromptOptimizer:
         return {"rewriter": self.rewriter, "judge": self.judge}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _memo=_Memo(), _callers=Callers())
+        self.__dict__.update(state, _memo=_Memo())
 
 
 class _Memo:
@@ -188,26 +189,21 @@ class _Memo:
 
     def __init__(self) -> None:
         self._results: OrderedDict[OptimizationRequest, OptimizedPrompt] = OrderedDict()
-        self._lock = threading.Lock()
-        survive_forks(self)
 
     def __len__(self) -> int:
         return len(self._results)
 
     def recall(self, request: OptimizationRequest) -> OptimizedPrompt | None:
-        with self._lock:
+        with _memo_lock.value:
             if request in self._results:
                 self._results.move_to_end(request)
             return self._results.get(request)
 
     def keep(self, result: OptimizedPrompt) -> None:
-        with self._lock:
+        with _memo_lock.value:
             self._results[result.request] = result
             if len(self._results) > _MEMO_SIZE:
                 self._results.popitem(last=False)
-
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()
 
 
 def _as_request(prompt: str | OptimizationRequest) -> OptimizationRequest | InputError:

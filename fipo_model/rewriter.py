@@ -51,7 +51,7 @@ class Rewriter:
         *,
         adapter: str | Path | None = None,
         template: Template | None = None,
-        role: Role = "rewriting",
+        role: Role | None = "rewriting",
         samples: int = 1,
         seed: int = 0,
     ) -> "Rewriter":
@@ -59,21 +59,18 @@ class Rewriter:
 
         `model` is any name that `fipo_model.models.names` knows: a registered name, a directory, a hub id, a server's
         address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's own; of FIPO's own adapters,
-        the one for `role` is used. A directory written by FIPO's training carries its template's name, which is used
+        the one for `role` is used (None: none of them). A directory written by FIPO's training carries its template's name, which is used
         unless `template` is given. For other settings (4-bit, several GPUs) build the parts:
         `Rewriter(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.coalesce import CoalescingGenerator
-        from fipo_model.backends.hf import TransformersGenerator
-        from fipo_model.models.names import resolve_local
+        from fipo_model.backends.opening import open_generator, template_of
 
-        checkpoint = resolve_local(model, adapter, role)
-        generator = TransformersGenerator.from_pretrained(checkpoint.base, adapter=checkpoint.adapter)
-        template = template or checkpoint.template
-        return cls(CoalescingGenerator(generator), template=template, samples=samples, seed=seed)
+        generator = open_generator(model, adapter=adapter, role=role)
+        template = template or template_of(model, adapter=adapter, role=role)
+        return cls(generator, template=template, samples=samples, seed=seed)
 
     @property
     def name(self) -> str:

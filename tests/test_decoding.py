@@ -19,7 +19,7 @@ pytestmark = pytest.mark.tiny
     token_budget=st.integers(1, 3000),
 )
 def test_batches_hold_every_row_once_and_respect_the_budget(lengths, new_tokens, token_budget):
-    from fipo_model.backends.decoding import plan_batches
+    from fipo_model.backends.transformers.decoding import plan_batches
 
     batches = plan_batches(lengths, new_tokens=new_tokens, token_budget=token_budget)
     order = [index for batch in batches for index in batch]
@@ -33,14 +33,14 @@ def test_batches_hold_every_row_once_and_respect_the_budget(lengths, new_tokens,
 
 
 def test_rows_of_one_length_share_batches_that_are_as_large_as_the_budget_allows():
-    from fipo_model.backends.decoding import plan_batches
+    from fipo_model.backends.transformers.decoding import plan_batches
 
     batches = plan_batches([60] * 10, new_tokens=40, token_budget=400)
     assert [len(batch) for batch in batches] == [4, 4, 2]
 
 
 def test_rows_of_unlike_length_share_a_batch_where_their_padding_costs_less_than_another():
-    from fipo_model.backends.decoding import plan_batches
+    from fipo_model.backends.transformers.decoding import plan_batches
 
     def sizes(lengths, new_tokens):
         return [len(batch) for batch in plan_batches(lengths, new_tokens=new_tokens, token_budget=8192)]
@@ -65,7 +65,7 @@ class Drawn(random.Random):
 def choose(scores, sources, **settings):
     import torch
 
-    from fipo_model.backends.decoding import SeededChoice
+    from fipo_model.backends.transformers.decoding import SeededChoice
 
     chosen = SeededChoice(sources, **settings)(torch.zeros(len(sources), 1, dtype=torch.long), torch.tensor(scores))
     assert torch.isfinite(chosen).sum(dim=-1).tolist() == [1] * len(sources)
@@ -121,7 +121,7 @@ def test_tokens_as_likely_as_the_last_of_the_nucleus_are_in_it_whatever_the_neig
 def test_decoding_is_interrupted_when_an_eighth_of_the_rows_has_ended():
     import torch
 
-    from fipo_model.backends.decoding import EnoughAreDone
+    from fipo_model.backends.transformers.decoding import EnoughAreDone
 
     criterion, tokens = EnoughAreDone([2]), torch.full((16, 1), 7)
     tokens[3] = 2
@@ -154,7 +154,7 @@ START = list(range(100, 140))
 def test_a_shared_beginning_is_computed_once_and_then_reused(model, computed):
     import torch
 
-    from fipo_model.backends.decoding import SharedPrefix
+    from fipo_model.backends.transformers.decoding import SharedPrefix
 
     prefix = SharedPrefix(model)
     with torch.inference_mode():
@@ -167,7 +167,7 @@ def test_a_shared_beginning_is_computed_once_and_then_reused(model, computed):
 def test_single_prompts_share_what_they_begin_with_from_the_second_on(model, computed):
     import torch
 
-    from fipo_model.backends.decoding import SharedPrefix
+    from fipo_model.backends.transformers.decoding import SharedPrefix
 
     prefix = SharedPrefix(model)
     with torch.inference_mode():
@@ -187,7 +187,7 @@ _ROW = st.builds(
 def test_a_cache_always_holds_what_the_rows_begin_with_and_leaves_something_to_compute(model, calls):
     import torch
 
-    from fipo_model.backends.decoding import SharedPrefix
+    from fipo_model.backends.transformers.decoding import SharedPrefix
 
     prefix = SharedPrefix(model)
     with torch.inference_mode():
@@ -208,7 +208,7 @@ def test_a_cache_always_holds_what_the_rows_begin_with_and_leaves_something_to_c
 def test_a_mirrored_layer_computes_what_it_did_before_for_any_number_of_rows(has_bias):
     import torch
 
-    from fipo_model.backends.cpu import mirror_linear_layers
+    from fipo_model.backends.transformers.cpu import mirror_linear_layers
 
     torch.manual_seed(0)
     layer = torch.nn.Linear(24, 40, bias=has_bias)
@@ -223,7 +223,7 @@ def test_a_mirrored_layer_computes_what_it_did_before_for_any_number_of_rows(has
 def test_a_mirrored_model_can_be_copied_and_still_trains():
     import torch
 
-    from fipo_model.backends.cpu import mirror_linear_layers
+    from fipo_model.backends.transformers.cpu import mirror_linear_layers
 
     model = torch.nn.Sequential(torch.nn.Linear(8, 8))
     mirror_linear_layers(model)

@@ -21,8 +21,9 @@ from dspy.teleprompt import BetterTogether, BootstrapFewShot, Teleprompter
 from dspy.utils.callback import BaseCallback
 
 from fipo_integrations.dspy import FIPO, SearchSettings
-from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict, weights
+from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import FipoError, InputError
+from fipo_model.models.registry import DEFAULT
 from fipo_model.testing import ScriptedGenerator
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))  # it is a folder of programs, not a package
@@ -811,7 +812,7 @@ def test_the_default_weights_are_loaded_once_and_only_when_needed(loads):
 def test_where_a_metric_chooses_the_weights_that_propose_many_things_are_loaded(loads):
     with dspy.context(lm=task_lm(better_with_guidance)):
         FIPO(metric=exact).compile(Zoo(), valset=examples())
-    assert loads == [weights.PROPOSER_ADAPTER]
+    assert loads == [DEFAULT.adapters["proposing"]]
 
 
 def test_a_model_that_fails_is_not_hidden():

@@ -410,8 +410,8 @@ def test_a_long_choice_is_not_at_a_disadvantage(scoring: ModuleType, written: Ca
 def test_the_letter_is_the_likeliest_as_our_own_measure_has_it(
     scoring: ModuleType, tiny_model: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from fipo_model.backends.hf import TransformersGenerator
-    from fipo_model.backends.likelihood import ResponseLikelihood
+    from fipo_model.backends.transformers.generator import TransformersGenerator
+    from fipo_model.backends.transformers.scorer import TransformersScorer
 
     texts = ["Name a colour.", "Tell a story.", "Invent a word.", "Compare two prompts.", "Answer it.", "Say so."]
     questions = [
@@ -419,7 +419,7 @@ def test_the_letter_is_the_likeliest_as_our_own_measure_has_it(
         for n, text in enumerate(texts)
     ]
     generator = TransformersGenerator.from_pretrained(tiny_model)
-    measure = ResponseLikelihood(generator)
+    measure = TransformersScorer(generator.loaded)
     expected = []
     for text in texts:
         asked = {"role": "user", "content": f"Question: {text}\nA. one\nB. two\nC. three\nAnswer:"}

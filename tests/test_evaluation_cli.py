@@ -68,20 +68,6 @@ def test_rank_with_nothing_to_rank_says_so(prompts, tmp_path):
     assert "ask for --candidates" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["DEFAULT_ADAPTER", "PROPOSER_ADAPTER"])
-def test_an_adapter_that_is_shipped_is_small_has_a_card_and_names_no_machine(name):
-    from fipo_model import weights
-
-    adapter = getattr(weights, name)
-    assert (adapter / "adapter_model.safetensors").stat().st_size < 16e6
-    note = json.loads((adapter / "fipo.json").read_text())
-    assert note["template"] == "fipo-2"
-    assert note["base_model"] == "SmolLM2-135M-Instruct"
-    assert "Known failures" in (adapter / "README.md").read_text()
-    for path in adapter.glob("*.json"):
-        assert '": "/' not in path.read_text()
-
-
 class TestDefaultAdapter:
     """What `PromptOptimizer.from_pretrained()` uses."""
 
@@ -113,12 +99,3 @@ class TestDefaultAdapter:
         default, proposed = ({one.text for one in own if one.outcome == "optimized"} for own in found)
         assert len(default) <= 1
         assert len(proposed) >= 4
-
-    @pytest.mark.real
-    def test_the_untrained_weights_have_their_own_name(self, default_weights):
-        from fipo_model.backends.checkpoint import resolve
-        from fipo_model.weights import DEFAULT_ADAPTER, DEFAULT_MODEL
-
-        assert resolve(None, None).adapter == str(DEFAULT_ADAPTER)
-        assert resolve(DEFAULT_MODEL, None).adapter is None
-        assert resolve(DEFAULT_MODEL, None).model == resolve(None, None).model == str(default_weights)

@@ -1,14 +1,18 @@
 """A process that forks after an optimizer was used, as servers with preloaded workers do, goes on in the child."""
 
+import asyncio
+import gc
 import os
 import subprocess
 import sys
 import textwrap
+import weakref
+from pathlib import Path
 
 import pytest
 
-from fipo_model import PromptOptimizer
-from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model import PromptOptimizer, callers, optimizer
+from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.testing import ScriptedGenerator
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -16,8 +20,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 PRELUDE = """
     import asyncio, copy, os, pickle, signal, sys, threading, time, warnings
 
-    from fipo_model import PromptOptimizer
-    from fipo_model.backends.coalesce import CoalescingGenerator
+    from fipo_model import PromptOptimizer, optimizer as memory
+    from fipo_model.backends.batching import BatchingGenerator
     from fipo_model.testing import ScriptedGenerator
 
     signal.alarm(30)  # whatever hangs ends here
@@ -37,7 +41,8 @@ PRELUDE = """
         return prompt + " Answer in plain sentences and give a reason."
 
     generator = ScriptedGenerator(script)
-    optimizer = PromptOptimizer(CoalescingGenerator(generator))
+    optimizer = PromptOptimizer(BatchingGenerator(generator))
+    engine = optimizer.rewriter.generator._engine
 
     def in_child(work):
         child = os.fork()
@@ -84,7 +89,7 @@ class TestInTheChild:
         """
         assert outcome_of(script) == "done"
 
-    def test_it_does_so_though_another_thread_led_a_batch_and_more_waited(self):
+    def test_it_does_so_though_the_model_was_at_work_and_more_waited(self):
         script = """
             asyncio.run(optimizer.aoptimize("Explain rain."))
             leader = threading.Thread(target=optimizer.optimize, args=("Explain it slowly.",), daemon=True)
@@ -93,7 +98,7 @@ class TestInTheChild:
             waiting = [threading.Thread(target=optimizer.optimize, args=(f"Wait {n} days.",)) for n in range(3)]
             for thread in waiting:
                 thread.start()
-            while len(optimizer.rewriter.generator._waiting) < 4:
+            while len(engine._threads.waiting) < 3:
                 time.sleep(0.001)
             assert in_child(check) == 0
             leave.set()
@@ -106,7 +111,7 @@ class TestInTheChild:
         """
         assert outcome_of(script) == "done"
 
-    @pytest.mark.parametrize("lock", ["optimizer._memo_lock", "optimizer.rewriter.generator._turn"])
+    @pytest.mark.parametrize("lock", ["memory._memo_lock.value", "engine._threads.lock", "engine._threads.turn"])
     def test_it_does_so_though_another_thread_held_a_lock(self, lock: str):
         script = f"""
             check()
@@ -134,7 +139,7 @@ class TestInTheChild:
             entered.clear()
 
             def hold():
-                with copies[0]._memo_lock, copies[1]._memo_lock, optimizer.rewriter.generator._turn:
+                with memory._memo_lock.value, engine._threads.lock, engine._threads.turn:
                     entered.set()
                     leave.wait(20)
 
@@ -204,25 +209,72 @@ class TestInTheParent:
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # later Pythons warn of threads at a fork
     def test_a_fork_changes_nothing(self):
         generator = ScriptedGenerator(lambda conversation: "Explain the tides in plain sentences.")
-        optimizer = PromptOptimizer(CoalescingGenerator(generator))
-        optimizer.optimize("Explain the tides.")
-        before = (optimizer._memo_lock, optimizer.rewriter.generator._turn, optimizer._callers._pool)
+        made = PromptOptimizer(BatchingGenerator(generator))
+        made.optimize("Explain the tides.")
+        asyncio.run(made.aoptimize("Explain rain."))
+
+        def threads_and_locks() -> tuple[object, ...]:
+            return (optimizer._memo_lock.value, made.rewriter.generator._engine._threads, dict(callers._pools.value))
+
+        before = threads_and_locks()
         child = os.fork()
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-        assert (optimizer._memo_lock, optimizer.rewriter.generator._turn, optimizer._callers._pool) == before
-        optimizer.optimize("Explain the tides.")
-        assert len(generator.calls) == 1
+        assert threads_and_locks() == before
+        made.optimize("Explain the tides.")
+        assert len(generator.calls) == 2
 
     def test_what_is_gone_is_not_kept_alive(self):
-        import gc
-
-        from fipo_model import forking
-
-        optimizer = PromptOptimizer(ScriptedGenerator(lambda conversation: ""))
-        assert optimizer in forking._alive
-        marked = id(optimizer)
-        del optimizer
+        made = PromptOptimizer(BatchingGenerator(ScriptedGenerator(lambda conversation: "")))
+        made.optimize("Explain the tides.")
+        parts = weakref.WeakSet([made, made.rewriter.generator, made.rewriter.generator._engine._threads])
+        del made
         gc.collect()
-        assert marked not in {id(each) for each in forking._alive}
+        assert not parts
+
+
+@pytest.mark.tiny
+def test_a_model_that_was_used_goes_on_in_the_child_on_one_thread(tiny_model: Path):
+    script = f"""
+        from fipo_model.backends.opening import open_generator, open_scorer
+        from fipo_model.generation import Sampling
+
+        import torch
+
+        torch.set_num_threads(2)
+        ask = [[dict(role="user", content="Name a colour.")]]
+        model, scorer = open_generator({str(tiny_model)!r}), open_scorer({str(tiny_model)!r})
+        expected = model.generate(ask, Sampling(max_new_tokens=6)), scorer.log_likelihoods([(ask[0], "Blue.")])
+        assert torch.get_num_threads() == 2
+
+        def work():
+            assert torch.get_num_threads() == 1
+            found = model.generate(ask, Sampling(max_new_tokens=6)), scorer.log_likelihoods([(ask[0], "Blue.")])
+            assert found[0] == expected[0] and abs(found[1][0] - expected[1][0]) < 1e-4
+
+        assert in_child(work) == 0
+        assert torch.get_num_threads() == 2
+        print("done")
+    """
+    assert outcome_of(script) == "done"
+
+
+@pytest.mark.tiny
+def test_a_child_that_loads_the_model_itself_uses_all_threads(tiny_model: Path):
+    script = f"""
+        from fipo_model.backends.opening import open_generator
+        from fipo_model.generation import Sampling
+        import fipo_model.backends.transformers.generator
+        import torch
+
+        torch.set_num_threads(2)
+
+        def work():
+            model = open_generator({str(tiny_model)!r})
+            assert model.loaded.run(torch.get_num_threads) == 2
+
+        assert in_child(work) == 0
+        print("done")
+    """
+    assert outcome_of(script) == "done"

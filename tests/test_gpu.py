@@ -23,7 +23,7 @@ class TestTransformersGeneratorOnAGPU(GeneratorContract):
 
 @cache
 def _load(directory: Path) -> Generator:
-    from fipo_model.backends.hf import TransformersGenerator
+    from fipo_model.backends.transformers.generator import TransformersGenerator
 
     return TransformersGenerator.from_pretrained(directory, device_map="cuda")
 
@@ -31,7 +31,7 @@ def _load(directory: Path) -> Generator:
 def test_the_default_weights_run_on_the_gpu_in_its_own_number_format(default_weights: Path) -> None:
     import torch
 
-    from fipo_model.backends.hf import TransformersGenerator
+    from fipo_model.backends.transformers.generator import TransformersGenerator
 
     generator = TransformersGenerator.from_pretrained(default_weights)
     assert generator.model.device.type == "cuda"

@@ -32,15 +32,16 @@ MANY = [ask(f"{text} {number}") for number in (0, 2) for text in ("Rewrite", "Na
 
 def load(directory, **options):
     # Imported here, so that collecting this file for a run without these tests does not wait for torch.
-    from fipo_model.backends.hf import TransformersGenerator
+    from fipo_model.backends.transformers.generator import TransformersGenerator
 
     return TransformersGenerator.from_pretrained(directory, **options)
 
 
 def wrap(model, tokenizer, name):
-    from fipo_model.backends.hf import TransformersGenerator
+    from fipo_model.backends.transformers.generator import TransformersGenerator
+    from fipo_model.backends.transformers.model import LoadedModel
 
-    return TransformersGenerator(model, tokenizer, name=name)
+    return TransformersGenerator(LoadedModel(model, tokenizer, name=name))
 
 
 @pytest.fixture(scope="module")
@@ -178,18 +179,19 @@ def test_rows_that_are_done_are_not_computed_any_more(tiny):
 def test_the_head_is_one_product_for_the_whole_batch_where_its_weights_are_frozen(tiny_model):
     """torch (2.13) copied them for every row: the slice of last tokens is not contiguous."""
     from torch.profiler import ProfilerActivity, profile
+    from transformers import AutoModelForCausalLM
 
-    from fipo_model.backends.computing import CPU
+    from fipo_model.backends.engine import engine_of
 
-    generator = load(tiny_model, token_budget=9000)  # one of its own
-    generator.model.requires_grad_(False)
+    tokenizer = load(tiny_model).tokenizer
+    generator = wrap(AutoModelForCausalLM.from_pretrained(tiny_model).requires_grad_(False), tokenizer, "frozen")
 
     def profiled():
         with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
             generator.generate(MIXED, Sampling(max_new_tokens=1))
         return found.events()
 
-    events = CPU.run(profiled)  # a profiler sees its own thread
+    events = engine_of("cpu").run(profiled)  # a profiler sees its own thread
     vocabulary, width = generator.model.get_output_embeddings().weight.shape
     products = {tuple(event.input_shapes[1]) for event in events if event.name in ("aten::mm", "aten::bmm")}
     heads = {shape for shape in products if vocabulary in shape}
@@ -274,7 +276,7 @@ _PIECES = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|im_", "end|>", "\U0
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.lists(st.sampled_from(_PIECES), max_size=8).map("".join))
 def test_markup_in_a_message_never_becomes_a_special_token_nor_gets_lost(tiny, content):
-    ids, harmless = tiny._encode(ask(content)), tiny._encode(ask("x"))
+    ids, harmless = tiny.loaded.chat.encode(ask(content)), tiny.loaded.chat.encode(ask("x"))
     specials = set(tiny.tokenizer.all_special_ids)
     assert [token for token in ids if token in specials] == [token for token in harmless if token in specials]
     rendered = tiny.tokenizer.apply_chat_template(ask(content), add_generation_prompt=True, tokenize=False)
@@ -310,22 +312,25 @@ def test_a_model_without_an_end_token_goes_on_to_the_limit(tiny, altered):
 
 
 @pytest.mark.tiny
-def test_a_copy_and_a_pickle_are_the_same_generator(tiny_model, tiny):
-    assert copy.deepcopy({"module": tiny})["module"] is tiny
-    assert pickle.loads(pickle.dumps(tiny)) is tiny
-    assert load(str(tiny_model)) is tiny
+def test_a_copy_and_a_pickle_are_an_equal_generator_of_the_same_weights(tiny_model, tiny):
+    small = load(str(tiny_model), token_budget=99)
+    for generator in (tiny, small):
+        for twin in (copy.deepcopy({"module": generator})["module"], pickle.loads(pickle.dumps(generator))):
+            assert twin == generator
+            assert twin.loaded is tiny.loaded
+    assert load(str(tiny_model)) == tiny != small
 
 
 @pytest.mark.tiny
-def test_threads_that_load_one_model_get_one_generator(tiny_model):
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(load(tiny_model, token_budget=99))) for _ in range(4)]
+def test_threads_that_load_one_model_get_one_model(altered):
+    directory, found = altered(), []
+    threads = [threading.Thread(target=lambda: found.append(load(directory))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(found) == 4
-    assert len({id(generator) for generator in found}) == 1
+    assert len({id(generator.loaded) for generator in found}) == 1
 
 
 @pytest.mark.tiny
@@ -349,8 +354,8 @@ def test_a_generator_around_a_model_object_says_why_it_cannot_be_pickled(tiny):
 
 
 @pytest.mark.tiny
-def test_the_weights_of_a_generator_nobody_holds_are_freed_at_once(tiny_model):
-    generator = load(tiny_model, token_budget=77)
+def test_the_weights_of_a_generator_nobody_holds_are_freed_at_once(altered):
+    generator = load(altered())
     generator.generate(MIXED[:2], Sampling(max_new_tokens=2))
     weight = weakref.ref(generator.model.model.layers[0].mlp.gate_proj)
     gc.disable()

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("fipo_model", "fipo_integrations")
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "openai", "lm_eval"}
 HOMES_OF_HEAVY = (
-    *("fipo_model.backends", "fipo_model.training", "fipo_model.evaluation", "fipo_model.weights"),
-    "fipo_model.data.hub",
+    *("fipo_model.backends", "fipo_model.training", "fipo_model.evaluation"),
+    *("fipo_model.models.conversion", "fipo_model.data.hub"),
 )
 # The comparisons run chains and programs, and so stand on the hosts and on both integrations.
 COMPARISONS = "fipo_model.comparing"
@@ -25,12 +25,12 @@ HOSTS = {
     "dspy": ("fipo_integrations.dspy", COMPARISONS),
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
-PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.jobs", "fipo_model.testing", "fipo_model.weights", *PAGES}
+PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.jobs", "fipo_model.testing", *PAGES}
 # What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
 # sides; each hands the other nothing but a checkpoint directory.
 INFERENCE = (
     *("fipo_model.optimizer", "fipo_model.judge", "fipo_model.bulk"),
-    *("fipo_model.backends.hf", "fipo_model.backends.openai", "fipo_model.backends.coalesce"),
+    *("fipo_model.backends.transformers.generator", "fipo_model.backends.openai", "fipo_model.backends.opening"),
 )
 TRAINING = ("fipo_model.training",)
 BETWEEN = ("fipo_model.cli", "fipo_model.training.iterative")
@@ -182,13 +182,14 @@ def test_the_law_holds(imports: list[Import], law: str) -> None:
 
 def test_the_laws_are_asked_about_every_module(imports: list[Import]) -> None:
     importers = {one.importer for one in imports}
-    assert {"fipo_model", "fipo_model.optimizer", "fipo_model.backends.hf"} <= importers
+    assert {"fipo_model", "fipo_model.optimizer", "fipo_model.backends.transformers.generator"} <= importers
     assert any(one.target == "torch" for one in imports)
     assert any(one.target == "fipo_model.fidelity" and one.importer == "fipo_model.optimizer" for one in imports)
 
 
 BREACHES = [
     ("heavy libraries have their homes", "fipo_model/judge.py", "import torch.nn"),
+    ("heavy libraries have their homes", "fipo_model/models/names.py", "import transformers"),
     ("heavy libraries have their homes", "fipo_model/judge.py", "def f():\n    from openai import OpenAI"),
     (
         "heavy libraries have their homes",
@@ -229,9 +230,17 @@ BREACHES = [
     ("the integrations use public names", "fipo_integrations/dspy/__init__.py", "from fipo_model import judge"),
     ("the integrations use public names", "fipo_integrations/dspy/__init__.py", "from fipo_model import unheard_of"),
     ("the integrations use public names", "fipo_integrations/dspy/__init__.py", "from fipo_model.errors import _x"),
-    ("training and inference do not meet", "fipo_model/training/sft.py", "from fipo_model.backends import hf"),
+    (
+        "training and inference do not meet",
+        "fipo_model/training/sft.py",
+        "from fipo_model.backends.transformers import generator",
+    ),
     ("training and inference do not meet", "fipo_model/training/sft.py", "def f():\n    import fipo_model.judge"),
-    ("training and inference do not meet", "fipo_model/backends/hf.py", "from ..training.sft import train"),
+    (
+        "training and inference do not meet",
+        "fipo_model/backends/transformers/generator.py",
+        "from ...training.sft import train",
+    ),
     ("imports run one way", "fipo_model/judge.py", "from fipo_model import optimizer"),
     ("imports run one way", "fipo_model/judge.py", "if True:\n    from .optimizer import PromptOptimizer"),
 ]
@@ -241,13 +250,15 @@ GOOD = {
     "fipo_model/judge.py": "def f():\n    from fipo_model import optimizer",
     "fipo_model/errors.py": "import json",
     "fipo_model/cli/__init__.py": "import fipo_model.training.sft\nimport fipo_model.optimizer",
+    "fipo_model/models/__init__.py": "",
+    "fipo_model/models/conversion.py": "import torch",
     "fipo_model/cli/compare.py": "def f():\n    from fipo_model.comparing.chains.job import compare",
     "fipo_model/comparing/__init__.py": "import numpy",
     "fipo_model/comparing/chains/__init__.py": "",
     "fipo_model/comparing/chains/job.py": "import dspy, langchain_core\nfrom fipo_integrations import dspy, langchain",
-    "fipo_model/weights.py": "import torch",
     "fipo_model/backends/__init__.py": "",
-    "fipo_model/backends/hf.py": "import torch",
+    "fipo_model/backends/transformers/__init__.py": "",
+    "fipo_model/backends/transformers/generator.py": "import torch",
     "fipo_model/training/__init__.py": "",
     "fipo_model/training/sft.py": "import trl",
     "fipo_model/training/iterative.py": "from fipo_model.optimizer import PromptOptimizer\nfrom . import sft",

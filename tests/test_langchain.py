@@ -32,7 +32,7 @@ from pydantic import ValidationError
 
 from fipo_integrations.langchain import EVENT, OUTCOMES, FIPORunnable, default, loads
 from fipo_model import Message, PromptOptimizer
-from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
 
@@ -353,7 +353,7 @@ class TestBatches:
         expected = [{**row, "better": better(row["prompt"])} for row in inputs]
 
         def chain():
-            coalescing = CoalescingGenerator(generator, gathering_seconds=0.2)
+            coalescing = BatchingGenerator(generator, gathering_seconds=0.2)
             runnable = FIPORunnable(optimizer=PromptOptimizer(coalescing))
             return RunnablePassthrough.assign(better=itemgetter("prompt") | runnable)
 
@@ -394,7 +394,7 @@ class TestAsyncio:
             may_go_on.wait(10)
             return rewrite(conversation)
 
-        runnable = FIPORunnable(optimizer=PromptOptimizer(CoalescingGenerator(ScriptedGenerator(slow))))
+        runnable = FIPORunnable(optimizer=PromptOptimizer(BatchingGenerator(ScriptedGenerator(slow))))
         calls = [asyncio.create_task(runnable.ainvoke(prompt)) for prompt in PROMPTS[:3]]
         await asyncio.sleep(0.05)
         calls[0].cancel()
@@ -410,7 +410,7 @@ class TestAsyncio:
         assert default_loads[0] != threading.get_ident()
 
     async def test_concurrent_calls_can_share_a_model_call(self, generator: ScriptedGenerator):
-        coalescing = CoalescingGenerator(generator, gathering_seconds=0.2)
+        coalescing = BatchingGenerator(generator, gathering_seconds=0.2)
         runnable = FIPORunnable(optimizer=PromptOptimizer(coalescing))
         outputs = await asyncio.gather(*(runnable.ainvoke(prompt) for prompt in PROMPTS))
         assert outputs == [better(prompt) for prompt in PROMPTS]

@@ -16,7 +16,7 @@ from test_langchain_templates import better, naive_in, rewrite
 
 from fipo_integrations.langchain import FIPORunnable, GeneratorChatModel, optimize_chain
 from fipo_model import Message, PromptOptimizer, Sampling
-from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
 
@@ -207,7 +207,7 @@ class TestReplies:
 
 class TestManyAtOnce:
     async def test_a_batch_makes_few_calls_of_a_coalescing_generator(self, generator: Keeping):
-        model = GeneratorChatModel(generator=CoalescingGenerator(generator, gathering_seconds=0.2))
+        model = GeneratorChatModel(generator=BatchingGenerator(generator, gathering_seconds=0.2))
         asked = [f"Hi {number}." for number in range(6)]
         expected = [f"You said: {text}" for text in asked]
         assert [reply.content for reply in model.batch(asked)] == expected

@@ -20,7 +20,7 @@ from test_langchain_templates import TOO_LONG, asked, better, naive_in, rewrite
 from fipo_integrations.langchain import FIPOMiddleware, FIPORunnable
 from fipo_integrations.langchain import middleware as module
 from fipo_model import Message, PromptOptimizer
-from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.judge import LLMJudge
 from fipo_model.testing import ScriptedGenerator
 
@@ -305,7 +305,7 @@ class Prompts(TypedDict):
 class TestInAGraph:
     @pytest.mark.parametrize("mode", ["sync", "async"])
     async def test_nodes_that_run_side_by_side_share_model_calls(self, generator: ScriptedGenerator, mode: str):
-        rewriter = FIPORunnable(optimizer=PromptOptimizer(CoalescingGenerator(generator, gathering_seconds=0.1)))
+        rewriter = FIPORunnable(optimizer=PromptOptimizer(BatchingGenerator(generator, gathering_seconds=0.1)))
         topics = [f"topic {number}" for number in range(4)]
 
         def one(state: dict[str, str]) -> dict[str, list[str]]:

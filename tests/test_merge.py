@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from fipo_model import PromptOptimizer, cli, weights
+from fipo_model import PromptOptimizer, cli
 from fipo_model.errors import InputError, ModelError, TemplateError
 
 # peft 0.21 still asks transformers 5.23 by the old name.
@@ -20,7 +20,7 @@ ASKED = [[{"role": "user", "content": text}] for text in ("Name a colour.", "Tel
 
 def merge(checkpoint, target, **options):
     # Imported here, so that collecting this file for a run without these tests does not wait for torch.
-    from fipo_model.backends.merge import merge
+    from fipo_model.backends.transformers.merge import merge
 
     merge(checkpoint, target, **options)
 
@@ -193,11 +193,11 @@ def test_a_template_nobody_knows_is_not_merged(checkpoint, tmp_path, damaged):
 @pytest.mark.real
 def test_the_default_weights_are_noted_by_their_name(default_weights, make_checkpoint, tmp_path):
     checkpoint = make_checkpoint(
-        default_weights, {"template": "fipo-1", "base_model": weights.DEFAULT_MODEL}, target_modules=["q_proj"]
+        default_weights, {"template": "fipo-1", "base_model": "SmolLM2-135M-Instruct"}, target_modules=["q_proj"]
     )
     merge(checkpoint, tmp_path / "merged")
     notes = json.loads((tmp_path / "merged" / "fipo.json").read_text())
-    assert notes == {"template": "fipo-1", "base_model": weights.DEFAULT_MODEL}
+    assert notes == {"template": "fipo-1", "base_model": "smollm2-135m"}
     assert stored_formats(tmp_path / "merged") == {"BF16"}
     assert PromptOptimizer.from_pretrained(tmp_path / "merged").generator.name == "merged"
 
@@ -370,7 +370,7 @@ def test_killed_halfway_it_leaves_nothing_under_the_final_name_and_can_be_starte
     script = (
         "import os, sys, transformers\n"
         "transformers.PreTrainedTokenizerFast.save_pretrained = lambda *a, **o: os._exit(9)\n"  # the model is written
-        "from fipo_model.backends.merge import merge\n"
+        "from fipo_model.backends.transformers.merge import merge\n"
         "merge(sys.argv[1], sys.argv[2])\n"
     )
     command = [sys.executable, "-c", script, str(checkpoint), str(tmp_path / "merged")]

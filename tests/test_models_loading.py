@@ -1,6 +1,5 @@
-"""What a model's name stands for, and that nothing but a whole, fitting, harmless model is ever loaded."""
+"""Nothing but a whole, fitting, harmless model is ever loaded."""
 
-import itertools
 import json
 import os
 import shutil
@@ -9,9 +8,8 @@ import warnings
 
 import pytest
 
-from fipo_model.errors import MissingExtraError, ModelError, TemplateError
+from fipo_model.errors import MissingExtraError, ModelError
 from fipo_model.generation import Sampling, complete
-from fipo_model.templates import FIPO_1
 
 # peft 0.21 still asks transformers 5.23 by the old name.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -19,30 +17,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 ASKED = [[{"role": "user", "content": "Name a colour."}]]
 
 
-def resolve(model=None, adapter=None):
-    from fipo_model.backends.checkpoint import resolve
-
-    return resolve(model, adapter)
-
-
 def load(directory, **options):
-    from fipo_model.backends.hf import TransformersGenerator
+    from fipo_model.backends.transformers.generator import TransformersGenerator
 
     return TransformersGenerator.from_pretrained(directory, **options)
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Writes a directory of JSON files: write("run", fipo={...}, adapter_config={...})."""
-
-    def write_files(directory, **contents):
-        (tmp_path / directory).mkdir(exist_ok=True)
-        for name, content in contents.items():
-            text = content if isinstance(content, str) else json.dumps(content)
-            (tmp_path / directory / f"{name}.json").write_text(text)
-        return tmp_path / directory
-
-    return write_files
 
 
 @pytest.fixture(scope="module")
@@ -69,60 +47,6 @@ def make_adapter(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny_adapter(make_adapter, tiny_model):
     return make_adapter(tiny_model)
-
-
-def test_a_model_is_taken_as_it_is_named_and_asked_with_our_template():
-    for model in ("someone/some-model", "no/such/directory"):
-        found = resolve(model)
-        assert (found.model, found.adapter, found.template) == (model, None, FIPO_1)
-
-
-def test_an_adapter_brings_base_and_template(write):
-    adapter = write("run", fipo={"template": "fipo-1", "base_model": "a/base"}, adapter_config={})
-    for found in (resolve(adapter=adapter), resolve(adapter), resolve(str(adapter))):
-        assert (found.model, found.adapter, found.template) == ("a/base", str(adapter), FIPO_1)
-
-
-def test_the_base_is_the_callers_else_that_of_the_notes_else_that_of_peft(write):
-    adapter = write("run", adapter_config={"base_model_name_or_path": "peft/base"})
-    assert resolve(adapter=adapter).model == "peft/base"
-    write("run", fipo={"base_model": "fipo/base"})
-    assert resolve(adapter=adapter).model == "fipo/base"
-    assert resolve("callers/base", adapter).model == "callers/base"
-
-
-def test_a_whole_model_may_carry_notes_too(write):
-    model = write("run", fipo={"template": "fipo-9"}, config={})
-    with pytest.raises(TemplateError, match=r"no template named 'fipo-9'.*knows fipo-1"):
-        resolve(model)
-    write("run", fipo={"template": "fipo-1", "base_model": "a/base"})
-    assert resolve(model).model == str(model)
-
-
-@pytest.mark.parametrize("content", ['{"template": ', "[1]", "null", '"fipo-1"', "\x00\x00"])
-def test_damaged_notes_are_not_taken_for_none(write, content):
-    with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
-        resolve(write("run", fipo=content))
-
-
-@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}])
-def test_notes_of_the_wrong_kind_are_refused(write, entry):
-    with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
-        resolve(write("run", fipo=entry, adapter_config={}))
-
-
-def test_a_directory_without_an_adapter_is_not_taken_for_one(write, tmp_path):
-    for directory in (write("run", fipo={}), tmp_path / "nowhere"):
-        with pytest.raises(ModelError, match=r"holds no PEFT adapter \(no adapter_config\.json\)"):
-            resolve("a/base", directory)
-
-
-@pytest.mark.real
-def test_without_a_name_it_is_the_default_weights(default_weights, write):
-    assert resolve().model == str(default_weights)
-    assert resolve("SmolLM2-135M-Instruct").model == str(default_weights)
-    adapter = write("run", fipo={"base_model": "SmolLM2-135M-Instruct"}, adapter_config={})
-    assert resolve(adapter).model == str(default_weights)
 
 
 @pytest.mark.tiny
@@ -299,27 +223,25 @@ def test_the_name_is_the_directorys_also_from_inside_it(tiny_model, monkeypatch)
         ({"bf16": True}, "bfloat16"),  # Arm's
     ],
 )
-def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(
-    tiny_model, monkeypatch, capabilities, expected
-):
+def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(altered, monkeypatch, capabilities, expected):
     import torch
 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    budgets = itertools.count(1000)  # no two alike, or the generator that is loaded already would be given
+    directory = altered()  # one of its own, or a model that is loaded already would be given
     devices = ["cpu"] if torch.accelerator.is_available() else ["cpu", "auto", None]
     for device in devices:
-        generator = load(tiny_model, device_map=device, token_budget=next(budgets))
+        generator = load(directory, device_map=device)
         assert generator.model.dtype == getattr(torch, expected)
         assert complete(generator, ASKED, Sampling(max_new_tokens=4))[0].completion_tokens > 0
 
 
 @pytest.mark.tiny
-def test_in_bf16_a_merged_adapter_is_the_exact_sum_but_for_rounding(tiny_model, tiny_adapter, monkeypatch):
+def test_in_bf16_a_merged_adapter_is_the_exact_sum_but_for_rounding(tiny_model, altered, tiny_adapter, monkeypatch):
     import torch
 
     exact = dict(load(tiny_model, adapter=tiny_adapter).model.named_parameters())
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    rounded = dict(load(tiny_model, adapter=tiny_adapter, token_budget=1000).model.named_parameters())
+    rounded = dict(load(altered(), adapter=tiny_adapter).model.named_parameters())
     assert exact.keys() == rounded.keys()
     for name, weight in exact.items():
         assert rounded[name].dtype == torch.bfloat16

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fipo_model import FidelitySettings, LLMJudge, OptimizationRequest, PromptOptimizer, Sampling, optimizer
-from fipo_model.backends.coalesce import CoalescingGenerator
+from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
 from fipo_model.types import OUTCOMES
@@ -435,7 +435,7 @@ async def test_concurrent_calls_share_batches_and_leave_the_event_loop_alone() -
     # How long the loop is blocked, which a busy machine decides with, is measured by benchmarks/test_langchain.py.
     prompts = [f"Name colour number {number}." for number in range(200)]
     generator = NeedsTheLoop(asyncio.get_running_loop())
-    made = PromptOptimizer(CoalescingGenerator(generator))
+    made = PromptOptimizer(BatchingGenerator(generator))
     results = await asyncio.gather(*(made.aoptimize(prompt) for prompt in prompts))
     assert [result.text for result in results] == [f"{prompt} {MORE}" for prompt in prompts]
     assert len(generator.batch_sizes) <= 50
@@ -469,7 +469,7 @@ async def test_context_variables_reach_the_model() -> None:
 
 
 async def test_a_copy_or_pickle_of_a_used_optimizer_works_and_remembers_nothing() -> None:
-    generator = CoalescingGenerator(ScriptedGenerator(improve))
+    generator = BatchingGenerator(ScriptedGenerator(improve))
     made = PromptOptimizer(generator, judge=LLMJudge(ScriptedGenerator(prefer_b_of_two)), seed=3)
     expected = await made.aoptimize("Name a colour.")
     for twin in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), copy.copy(made)):

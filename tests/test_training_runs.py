@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fipo_model.backends.loading import load_base, with_adapter
+from fipo_model.backends.transformers.loading import load_base, with_adapter
 from fipo_model.data.diversify import diversify
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError, ModelError, TrainingError

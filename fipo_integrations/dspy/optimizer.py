@@ -62,7 +62,7 @@ class FIPO(Teleprompter):
         display_progress: bool = False,
     ) -> None:
         """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
-        metric those that propose more than one thing (`fipo_model.models.registry.DEFAULT.adapters["proposing"]`).
+        metric those that propose more than one thing (`fipo_model/adapters`).
 
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
         as `program.named_predictors()` does; by default all of them.

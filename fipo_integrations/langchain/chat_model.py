@@ -18,8 +18,8 @@ _ROLES = ("system", "user", "assistant")
 class GeneratorChatModel(BaseChatModel):
     """Any FIPO `Generator` as the model at the end of a chain, so that a chain runs on one machine alone.
 
-    LangChain calls a chat model once for each input, from threads; around a `CoalescingGenerator` such calls become
-    batches again. Text only: no tools, no images, and a reply comes as a whole.
+    LangChain calls a chat model once for each input, from threads; a generator on transformers makes batches of such
+    calls again, and `BatchingGenerator` does for others. Text only: no tools, no images, and a reply comes as a whole.
     """
 
     generator: SkipValidation[Generator] = Field(exclude=True)

@@ -128,11 +128,10 @@ def _generator(place: _Place) -> Generator:
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(server, name=name)
-    from fipo_model.backends.hf import load_generator
-    from fipo_model.models.registry import DEFAULT
+    from fipo_model.backends.opening import open_generator
 
-    # Not FIPO's own adapter on them: it has learnt to rewrite, and the weaker model has to answer, too.
-    return load_generator(model or DEFAULT.name)
+    # Not FIPO's own adapter on the default weights: it has learnt to rewrite, and the weaker model has to answer, too.
+    return open_generator(model, role=None)
 
 
 def _say_what_is_to_be_done(job: "Job") -> None:

@@ -87,14 +87,12 @@ def _sampling(model: str | None, candidates: int, seed: int) -> "Propose":
 
 
 def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure]":
-    from fipo_model.backends.hf import load_generator
-    from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
-    from fipo_model.models.registry import DEFAULT
+    from fipo_model.backends.opening import open_scorer
+    from fipo_model.likelihood import golden_log_likelihoods
 
-    models = map(load_generator, test_models or [DEFAULT.name])
     return [
-        partial(golden_log_likelihoods, ResponseLikelihood(model, max_response_tokens=max_response_tokens))
-        for model in models
+        partial(golden_log_likelihoods, open_scorer(model, max_response_tokens=max_response_tokens))
+        for model in test_models or ["default"]
     ]
 
 

@@ -98,7 +98,7 @@ def merge(
     ] = None,
 ) -> None:
     """Merge a trained adapter into its base model: one ordinary model directory, for example to serve it."""
-    from fipo_model.backends.merge import merge as merge_adapter
+    from fipo_model.backends.transformers.merge import merge as merge_adapter
 
     merge_adapter(checkpoint, out, number_format=dtype)
     note(f"the merged model is in {out}")

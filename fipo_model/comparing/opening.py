@@ -12,7 +12,6 @@ def open_answerer(*, model: str | None, server: str | None, name: str | None) ->
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(server, name=name)
-    from fipo_model.backends.coalesce import CoalescingGenerator
-    from fipo_model.backends.hf import load_generator
+    from fipo_model.backends.opening import open_generator
 
-    return CoalescingGenerator(load_generator(model))
+    return open_generator(model, role=None)

@@ -23,7 +23,7 @@ Propose = Callable[[Sequence[Record]], Sequence[Proposal]]
 
 Measure = Callable[[Sequence[tuple[OptimizationRequest, str]]], Sequence[float | InputError]]
 """How good each prompt is in the place of its request's instruction, in nats per token; an error if it is too long.
-`fipo_model.backends.likelihood.golden_log_likelihoods` of one test model."""
+`fipo_model.likelihood.golden_log_likelihoods` of one test model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

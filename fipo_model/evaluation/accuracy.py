@@ -7,7 +7,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fipo_model.backends.hf import load_generator
+from fipo_model.backends.checkpoint import resolve
+from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.data.records import Record
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation import statistics
@@ -154,7 +155,7 @@ class Benchmarks:
 
     def _model(self, name: str, source: str | ServerSettings) -> LM:
         if name not in self._models:
-            self._models[name] = test_model(source if isinstance(source, ServerSettings) else load_generator(source))
+            self._models[name] = test_model(source if isinstance(source, ServerSettings) else _generator(source))
         return self._models[name]
 
     def _file(self, *parts: str) -> Path:
@@ -165,3 +166,8 @@ class Benchmarks:
 def _record_of(question: Question) -> Record:
     request = naive_prompt(question)
     return Record(id=question.id, instruction=request.instruction, context=request.context)
+
+
+def _generator(source: str) -> TransformersGenerator:
+    found = resolve(source, None)
+    return TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)

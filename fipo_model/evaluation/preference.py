@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from fipo_model.backends.hf import TransformersGenerator
-from fipo_model.backends.likelihood import ResponseLikelihood
+from fipo_model.backends.transformers.model import LoadedModel
+from fipo_model.backends.transformers.scorer import TransformersScorer
 from fipo_model.data.records import Record
 from fipo_model.errors import PromptTooLongError
 from fipo_model.evaluation.systems import System, request_of
@@ -27,8 +27,8 @@ def margins(
         for key in keys
     }
     checkpoint = resolve_local(system.settings.model, system.settings.adapter)
-    model = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.base, adapter=checkpoint.adapter))
-    base = ResponseLikelihood(TransformersGenerator.from_pretrained(checkpoint.base))
+    model = TransformersScorer(LoadedModel.from_pretrained(checkpoint.base, adapter=checkpoint.adapter))
+    base = TransformersScorer(LoadedModel.from_pretrained(checkpoint.base))
     while True:
         asked = [reply for pair in replies.values() for reply in pair]
         try:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fipo_model import jsonl
-from fipo_model.backends.computing import CPU
-from fipo_model.backends.hf import load_generator
-from fipo_model.backends.likelihood import ResponseLikelihood, golden_log_likelihoods
+from fipo_model.backends.engine import here
+from fipo_model.backends.opening import open_scorer
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
@@ -38,6 +37,7 @@ from fipo_model.evaluation.results import (
 from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
 from fipo_model.evaluation.systems import System, judged_request_of
 from fipo_model.jobs import claimed_directory, completed
+from fipo_model.likelihood import golden_log_likelihoods
 from fipo_model.models.names import resolve_local
 from fipo_model.models.registry import Role
 from fipo_model.types import OptimizationRequest
@@ -50,7 +50,7 @@ RESULTS, PAGE = "results.json", "report.html"
 Say = Callable[[str], None]
 
 
-@CPU.here()
+@here()
 def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> Results:
     """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
 
@@ -109,7 +109,7 @@ class _Job:
         for system in self.systems:  # a model that cannot be loaded is told now, not after hours
             system.describe()
         for name in self.test_models.values():
-            load_generator(name)
+            open_scorer(name)
         self._benchmarks = self._read_benchmarks()
 
     def _read(self, name: str, wanted: DataSettings) -> dict[str, Record]:
@@ -179,7 +179,7 @@ class _Job:
             proposed = (self._rewrites[system.name, data][key]["text"] for system in self.systems)
             for text in (record.instruction, *proposed):
                 prompts[measures.likelihood_key(key, text)] = (request, text)
-        measure = ResponseLikelihood(load_generator(source), max_response_tokens=self.settings.max_response_tokens)
+        measure = open_scorer(source, max_response_tokens=self.settings.max_response_tokens)
 
         def compute(batch: Sequence[tuple[OptimizationRequest, str]]) -> list[dict[str, Any]]:
             return [

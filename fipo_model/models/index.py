@@ -24,7 +24,6 @@ with explain_missing("local", "httpx", "platformdirs"):
 _PYPI = "https://pypi.org/simple"
 _ACCEPTED = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _TIMEOUT = 60.0
-_CHUNK = 1 << 20
 # How often a download that breaks off is taken up again before that is left to the user.
 _ATTEMPTS = 5
 
@@ -86,7 +85,8 @@ def _pip_configuration() -> dict[str, str]:
     try:
         parser.read(files, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise WeightsError(f"pip's configuration cannot be read: {error}. See: pip config debug") from error
+        what = " ".join(str(error).split())
+        raise WeightsError(f"pip's configuration cannot be read: {what}. See: pip config debug") from error
     sections = [dict(parser[section]) for section in ("global", "download") if section in parser]
     return {name: value for section in sections for name, value in section.items()}
 
@@ -150,7 +150,7 @@ class PackageIndex:
             response.raise_for_status()
             is_rest = response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
             with target.open("ab" if is_rest else "wb") as file:
-                for chunk in response.iter_raw(_CHUNK):
+                for chunk in response.iter_raw():
                     file.write(chunk)
                     advance(len(chunk))
 

@@ -61,9 +61,10 @@ def resolve(
     if card is not None:
         is_bare = adapter == "none" or role is None or role not in card.adapters or text in card.former_names
         return _bare(card.name) if is_bare else _adapted(card.name, card.adapters[role or "rewriting"])
-    if is_adapter(path := Path(str(text))):
+    path = Path(text or "")
+    if text and is_adapter(path):
         return _bare(_base_of(path)) if adapter == "none" else _adapted(None, path)
-    return _bare(_base(str(text)))
+    return _bare(_base(text or ""))
 
 
 def resolve_local(
@@ -129,7 +130,7 @@ def _base(spec: str) -> str:
             "vllm: is not in this version. Start the server (vllm serve NAME) and name its address: "
             "http://localhost:8000/v1#NAME"
         )
-    if Path(spec).is_dir() or _HUB_ID.fullmatch(spec):
+    if (spec and Path(spec).is_dir()) or _HUB_ID.fullmatch(spec):
         return spec
     raise ModelError(f"there is no model {spec!r}{nearest_names(spec)}; {_KINDS}")
 

@@ -181,7 +181,7 @@ def sha256_of(file: Path) -> str:
 
 def gigabytes(size: int) -> str:
     """A number of bytes for people."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    return f"{size / 1e9:.1f} GB" if size >= 999.5e6 else f"{size / 1e6:.0f} MB"
 
 
 def say(note: str) -> None:

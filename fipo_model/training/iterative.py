@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import jobs, jsonl
-from fipo_model.backends.computing import CPU
-from fipo_model.backends.hf import TransformersGenerator, load_generator
+from fipo_model.backends.engine import here
+from fipo_model.backends.opening import open_generator, open_scorer
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record, read_records
 from fipo_model.data.split import is_held_out
@@ -23,9 +23,10 @@ from fipo_model.errors import FipoError, InputError, PromptTooLongError, Trainin
 from fipo_model.generation import Generator, Message, Sampling, complete_each
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
-from fipo_model.models.names import resolve_local
+from fipo_model.likelihood import LikelihoodJudge
 from fipo_model.optimizer import PromptOptimizer
-from fipo_model.templates import Template, find_template
+from fipo_model.rewriter import Rewriter
+from fipo_model.templates import find_template
 from fipo_model.training.finishing import hand_over, is_finished
 from fipo_model.training.preference import train_preference
 from fipo_model.training.processes import is_first_process, say
@@ -41,7 +42,7 @@ _TOP_P = 0.95
 _MOST_TRIED = 200
 
 
-@CPU.here()
+@here()
 def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Path:
     """Train in rounds; gives the directory that `PromptOptimizer.from_pretrained` loads.
 
@@ -86,8 +87,10 @@ def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
 def _load_judging_models(settings: IterativeSettings) -> None:
     """A model that cannot be loaded is told now, not when a round was trained."""
     if settings.rounds > 1 and settings.judge != "self" and is_first_process():
-        for name in settings.test_models if settings.judge == "likelihood" else [settings.judge]:
-            load_generator(name)
+        if settings.judge != "likelihood":
+            open_generator(settings.judge, role=None)
+        for name in settings.test_models:
+            open_scorer(name)
 
 
 def _train_on(records: Path, settings: IterativeSettings) -> Path:
@@ -145,21 +148,19 @@ class _Round:
         noted = self.folder / "report.json"
         if not noted.exists():
             self.folder.mkdir(exist_ok=True)
-            model = resolve_local(self.settings.model, self.settings.adapter, role=None)
-            generator = TransformersGenerator.from_pretrained(model.base, adapter=model.adapter)
-            template = find_template(self.settings.template) if self.settings.template else model.template
-            judge = self._judge(generator, template)
+            rewriter = self._rewriter()
+            judge = self._judge(rewriter)
             records = [record for record in read_records(before) if isinstance(record, Record)]
             parts: dict[bool, list[Record]] = {False: [], True: []}
             for record in records:
                 parts[is_held_out(record.id, self.settings.data.held_out, self.settings.seed)].append(record)
             training, held_out = parts.values()
-            optimizer = PromptOptimizer(generator, template=template, seed=self.settings.seed)
+            optimizer = PromptOptimizer.from_rewriter(rewriter)
             rewrites = self._stage("rewrites", training, lambda batch: _rewrite(optimizer, batch))
             candidates = [record for record in training if rewrites[record.id]["outcome"] == "optimized"]
             verdicts = self._stage("verdicts", candidates, lambda batch: _judge(judge, batch, rewrites))
             won = [record for record in candidates if verdicts[record.id]["winner"] == "challenger"]
-            answers = self._stage("answers", won, lambda batch: self._answer(generator, batch, rewrites))
+            answers = self._stage("answers", won, lambda batch: self._answer(rewriter.generator, batch, rewrites))
             _write_once(after, (_replaced(record, rewrites, answers) for record in records))
             accuracy = self._accuracy(judge, held_out)
             report = {"rewritten": len(candidates), "replaced": len(answers), "records": len(training), **accuracy}
@@ -168,17 +169,21 @@ class _Round:
         say(f"{self.folder.name}: {found['replaced']} of {found['records']} naive prompts were replaced")
         return found
 
-    def _judge(self, generator: TransformersGenerator, template: Template) -> Judge:
-        if self.settings.judge == "self":
-            return LLMJudge(generator, template=template)
-        if self.settings.judge != "likelihood":
-            other = resolve_local(self.settings.judge, role=None)
-            judging = TransformersGenerator.from_pretrained(other.base, adapter=other.adapter)
-            return LLMJudge(judging, template=other.template)
-        from fipo_model.backends.likelihood import LikelihoodJudge
+    def _rewriter(self) -> Rewriter:
+        """The model that the last round left."""
+        template = find_template(self.settings.template) if self.settings.template else None
+        return Rewriter.from_pretrained(
+            self.settings.model, adapter=self.settings.adapter, template=template, role=None, seed=self.settings.seed
+        )
 
-        models = [load_generator(name) for name in self.settings.test_models]
-        return LikelihoodJudge(models, margin=self.settings.margin)
+    def _judge(self, rewriter: Rewriter) -> Judge:
+        if self.settings.judge == "self":
+            return LLMJudge(rewriter.generator, template=rewriter.template)
+        if self.settings.judge != "likelihood":
+            other = Rewriter.from_pretrained(self.settings.judge, role=None)
+            return LLMJudge(other.generator, template=other.template)
+        scorers = [open_scorer(name) for name in self.settings.test_models]
+        return LikelihoodJudge(scorers, margin=self.settings.margin)
 
     def _stage(
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]

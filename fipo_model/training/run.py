@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fipo_model.backends.loading import best_device, best_dtype, load_base, with_adapter
+from fipo_model.backends.transformers.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.jobs import claimed_directory
 from fipo_model.models.names import Checkpoint, resolve_local, template_file

@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from fipo_model.backends.cpu import mirror_linear_layers
-from fipo_model.backends.hf import TransformersGenerator
-from fipo_model.backends.loading import best_device, load_base
+from fipo_model.backends.transformers.cpu import mirror_linear_layers
+from fipo_model.backends.transformers.generator import TransformersGenerator
+from fipo_model.backends.transformers.loading import best_device, load_base
 from fipo_model.errors import InputError, ServerError, explain_missing
 from fipo_model.evaluation.benchmarks.rows import Question
 from fipo_model.evaluation.settings import ServerSettings

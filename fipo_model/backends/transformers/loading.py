@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
-from fipo_model.backends.cpu import mirror_linear_layers
+from fipo_model.backends.transformers.cpu import mirror_linear_layers
 from fipo_model.errors import ModelError, explain_missing
 from fipo_model.models.names import GGUF_PREFIX
 from fipo_model.models.weights import located

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from fipo_model.backends.loading import load_base, with_adapter
+from fipo_model.backends.transformers.loading import load_base, with_adapter
 from fipo_model.errors import InputError, ModelError, explain_missing
 from fipo_model.models.names import GGUF_PREFIX, Checkpoint, resolve_local
 from fipo_model.models.weights import located

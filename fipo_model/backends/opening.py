@@ -1,0 +1,82 @@
+"""From what somebody calls a model to one that can be used: the only place that knows which kinds there are.
+
+A model is called by what `fipo_model.models.names` knows, or is a Generator or Scorer already.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fipo_model.errors import InputError
+from fipo_model.generation import Generator, Scorer
+from fipo_model.models.names import Checkpoint, Server, resolve
+from fipo_model.models.registry import Role
+from fipo_model.templates import FIPO_1, Template
+
+if TYPE_CHECKING:
+    from fipo_model.backends.transformers.model import LoadedModel
+
+Spec = str | Path | None
+
+
+def open_generator(
+    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> Generator:
+    """The model of a spec as a Generator; calls from several threads are batched together.
+
+    A base that FIPO has trained comes with its adapter for the `role`; without a role it is the bare base, which
+    answers and judges.
+
+    Raises `ModelError` where it cannot be loaded, `WeightsError` where the default weights cannot be had, `InputError`
+    for a spec that makes no sense, and `MissingExtraError` without the extra `local` or `server`.
+    """
+    if not isinstance(spec, Spec):
+        _refuse(adapter, "an adapter", "a generator that is made already")
+        return spec
+    found = resolve(spec, adapter, role)
+    if isinstance(found, Server):
+        from fipo_model.backends.openai import OpenAIGenerator
+
+        return OpenAIGenerator(found.base_url, name=found.name)
+    from fipo_model.backends.transformers.generator import TransformersGenerator
+
+    return TransformersGenerator(_load(found))
+
+
+def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None = None) -> Scorer:
+    """The model of a spec as a Scorer, which shares the weights with a generator of the same spec and adapter.
+
+    Of a base that FIPO has trained, the bare base: a test model is one that answers prompts.
+
+    With `max_response_tokens`, only that many tokens at the beginning of a response are read. Raises like
+    `open_generator`, and `ServerError` when it is used with a server that gives no log-probabilities.
+    """
+    if not isinstance(spec, Spec):
+        _refuse(max_response_tokens, "max_response_tokens", "a scorer that is made already")
+        return spec
+    found = resolve(spec, role=None)
+    if isinstance(found, Server):
+        from fipo_model.backends.openai import OpenAIScorer
+
+        return OpenAIScorer(found.base_url, name=found.name, max_response_tokens=max_response_tokens)
+    from fipo_model.backends.transformers.scorer import TransformersScorer
+
+    return TransformersScorer(_load(found), max_response_tokens=max_response_tokens)
+
+
+def template_of(
+    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> Template:
+    """The template that the model of a spec was trained with; `FIPO_1` where nothing says so."""
+    found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
+    return found.template if isinstance(found, Checkpoint) else FIPO_1
+
+
+def _load(found: Checkpoint) -> "LoadedModel":
+    from fipo_model.backends.transformers.model import LoadedModel
+
+    return LoadedModel.from_pretrained(found.base, adapter=found.adapter)
+
+
+def _refuse(option: object, what: str, whom: str) -> None:
+    if option is not None:
+        raise InputError(f"{what} cannot be given for {whom}")

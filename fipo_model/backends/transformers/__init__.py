@@ -1,0 +1,1 @@
+"""Models in this process, on transformers and PEFT: generating, scoring, loading, merging."""

@@ -1,0 +1,156 @@
+"""What a model's name stands for."""
+
+import json
+
+import pytest
+
+from fipo_model.errors import InputError, ModelError, TemplateError
+from fipo_model.models.names import Checkpoint, Server, resolve, resolve_local
+from fipo_model.models.registry import CARDS, DEFAULT, card_named
+from fipo_model.templates import FIPO_1, FIPO_2
+
+OWN = {role: str(path) for role, path in DEFAULT.adapters.items()}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a directory of JSON files: write("run", fipo={...}, adapter_config={...})."""
+
+    def write_files(directory, **contents):
+        (tmp_path / directory).mkdir(exist_ok=True)
+        for name, content in contents.items():
+            text = content if isinstance(content, str) else json.dumps(content)
+            (tmp_path / directory / f"{name}.json").write_text(text)
+        return tmp_path / directory
+
+    return write_files
+
+
+def bare(base):
+    return Checkpoint(base=base, adapter=None, template=FIPO_1)
+
+
+@pytest.mark.parametrize("spec", [None, "default", DEFAULT.name])
+def test_the_default_comes_with_its_adapter_for_the_role(spec):
+    for role, adapter in OWN.items():
+        assert resolve(spec, role=role) == Checkpoint(base=DEFAULT.name, adapter=adapter, template=FIPO_2)
+    assert resolve(spec) == resolve(spec, role="rewriting")
+    assert resolve(spec, role=None) == resolve(spec, "none") == bare(DEFAULT.name)
+
+
+def test_a_base_without_an_adapter_for_the_role_is_bare():
+    others = [card for card in CARDS if not card.adapters]
+    assert others
+    for card in others:
+        assert resolve(card.name) == resolve(card.name, role="proposing") == bare(card.name)
+
+
+def test_a_former_name_means_the_bare_base_as_it_did():
+    assert resolve("SmolLM2-135M-Instruct") == bare("smollm2-135m")
+    assert card_named("SmolLM2-135M-Instruct") is DEFAULT
+
+
+def test_checkpoints_that_name_a_base_by_its_former_name_go_on(write):
+    adapter = write("run", fipo={"template": "fipo-1", "base_model": "SmolLM2-135M-Instruct"}, adapter_config={})
+    assert resolve(adapter) == Checkpoint(base="smollm2-135m", adapter=str(adapter), template=FIPO_1)
+
+
+def test_directories_and_hub_ids_stay_as_they_are(tmp_path):
+    for spec in ("someone/some-model", str(tmp_path)):
+        assert resolve(spec) == resolve(spec, role=None) == bare(spec)
+    assert resolve(tmp_path) == bare(str(tmp_path))
+
+
+def test_an_adapter_brings_base_and_template(write):
+    adapter = write("run", fipo={"template": "fipo-1", "base_model": "a/base"}, adapter_config={})
+    wanted = Checkpoint(base="a/base", adapter=str(adapter), template=FIPO_1)
+    for found in (resolve(None, adapter), resolve(adapter), resolve(str(adapter)), resolve(adapter, role=None)):
+        assert found == wanted
+    assert resolve(adapter, "none") == bare("a/base")
+
+
+def test_the_base_is_the_callers_else_that_of_the_notes_else_that_of_peft(write):
+    adapter = write("run", adapter_config={"base_model_name_or_path": "peft/base"})
+    assert resolve_local(None, adapter).base == "peft/base"
+    write("run", fipo={"base_model": "fipo/base"})
+    assert resolve_local(None, adapter).base == "fipo/base"
+    assert resolve_local("callers/base", adapter).base == "callers/base"
+    assert resolve_local("default", adapter).base == DEFAULT.name
+
+
+def test_an_adapter_that_names_no_base_is_for_the_default(write):
+    assert resolve_local(write("run", adapter_config={})).base == DEFAULT.name
+
+
+def test_a_whole_model_may_carry_notes_too(write):
+    model = write("run", fipo={"template": "fipo-9"}, config={})
+    with pytest.raises(TemplateError, match=r"no template named 'fipo-9'.*knows fipo-1"):
+        resolve(model)
+    write("run", fipo={"template": "fipo-2", "base_model": "a/base"})
+    assert resolve(model) == Checkpoint(base=str(model), adapter=None, template=FIPO_2)
+
+
+@pytest.mark.parametrize("content", ['{"template": ', "[1]", "null", '"fipo-1"', "\x00\x00"])
+def test_damaged_notes_are_not_taken_for_none(write, content):
+    with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
+        resolve(write("run", fipo=content))
+
+
+@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}])
+def test_notes_of_the_wrong_kind_are_refused(write, entry):
+    with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
+        resolve(write("run", fipo=entry, adapter_config={}))
+
+
+def test_a_directory_without_an_adapter_is_not_taken_for_one(write, tmp_path):
+    for directory in (write("run", fipo={}), tmp_path / "nowhere"):
+        with pytest.raises(ModelError, match=r"holds no PEFT adapter \(no adapter_config\.json\)"):
+            resolve("a/base", directory)
+
+
+def test_a_server_is_an_address_and_a_name():
+    assert resolve("http://localhost:8000/v1#some/model") == Server(
+        base_url="http://localhost:8000/v1", name="some/model"
+    )
+    with pytest.raises(ModelError, match=r"add its name, https://host/v1#NAME"):
+        resolve("https://host/v1")
+    with pytest.raises(ModelError, match=r"serve it there, and leave out runs/x"):
+        resolve("http://localhost/v1#m", "runs/x")
+    with pytest.raises(InputError, match=r"is a server; this needs a model in this process"):
+        resolve_local("http://localhost/v1#m")
+
+
+def test_a_gguf_file_must_be_there(tmp_path):
+    with pytest.raises(ModelError, match=r"there is no file .*small\.gguf"):
+        resolve(f"gguf:{tmp_path}/small.gguf")
+    (tmp_path / "small.gguf").touch()
+    assert resolve(f"gguf:{tmp_path}/small.gguf") == bare(f"gguf:{tmp_path}/small.gguf")
+
+
+@pytest.mark.parametrize(
+    ("spec", "suggestion"),
+    [
+        ("qwen2.5-coder-05b", "did you mean qwen2.5-coder-0.5b"),
+        ("smollm-135M", "did you mean smollm2-135m"),
+        ("defualt", "did you mean default?"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(spec, suggestion):
+    with pytest.raises(ModelError) as told:
+        resolve(spec)
+    assert f"there is no model '{spec}'; {suggestion}" in str(told.value)
+    for kind in ("a directory", "a hub id (OWNER/NAME)", "gguf:FILE", "http://HOST:PORT/v1#NAME"):
+        assert kind in str(told.value)
+    with pytest.raises(ModelError, match=rf"no weights called .*{suggestion}.*fipo weights list"):
+        card_named(spec)
+
+
+@pytest.mark.parametrize("spec", ["", "no/such/directory", "/nowhere", "./here", "ftp://host/model"])
+def test_what_is_nothing_known_is_told_so(spec):
+    with pytest.raises(ModelError, match=r"there is no model '.*'; a model is named by"):
+        resolve(spec)
+
+
+def test_vllm_is_not_in_this_version():
+    with pytest.raises(ModelError, match=r"not in this version.*name its address: http://"):
+        resolve("vllm:some/model")

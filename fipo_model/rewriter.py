@@ -59,9 +59,9 @@ class Rewriter:
 
         `model` is any name that `fipo_model.models.names` knows: a registered name, a directory, a hub id, a server's
         address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's own; of FIPO's own adapters,
-        the one for `role` is used (None: none of them). A directory written by FIPO's training carries its template's name, which is used
-        unless `template` is given. For other settings (4-bit, several GPUs) build the parts:
-        `Rewriter(TransformersGenerator.from_pretrained(...))`.
+        the one for `role` is used, or none of them where that is None. A directory written by FIPO's training carries
+        its template's name, which is used unless `template` is given. For other settings (4-bit, several GPUs) build
+        the parts: `Rewriter(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.

@@ -648,7 +648,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
     resumable(task, tmp_path)
     with pytest.raises(InputError, match=r"other settings: seed was 0, is now 1\."):
         resumable(task, tmp_path, seed=1)
-    with dspy.context(lm=task.lm), pytest.raises(InputError, match="student was .*valset was "):
+    with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"student was .*valset was "):
         fipo(**search_options(log_dir=tmp_path)).compile(dspy.Predict(Answer), valset=examples())
 
 

@@ -9,7 +9,7 @@ from fipo_model import Generator, PromptOptimizer, Sampling
 from fipo_model.generation import complete
 from fipo_model.testing import GeneratorContract
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("own_number_format")]
 
 
 class TestTransformersGeneratorOnAGPU(GeneratorContract):

@@ -223,11 +223,13 @@ def test_the_name_is_the_directorys_also_from_inside_it(tiny_model, monkeypatch)
         ({"bf16": True}, "bfloat16"),  # Arm's
     ],
 )
-def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(altered, monkeypatch, capabilities, expected):
+def test_a_cpu_never_computes_in_half_precision_it_would_have_to_emulate(
+    tiny_model, own_number_format, monkeypatch, capabilities, expected
+):
     import torch
 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    directory = altered()  # one of its own, or a model that is loaded already would be given
+    directory = tiny_model
     devices = ["cpu"] if torch.accelerator.is_available() else ["cpu", "auto", None]
     for device in devices:
         generator = load(directory, device_map=device)
@@ -240,8 +242,8 @@ def test_in_bf16_a_merged_adapter_is_the_exact_sum_but_for_rounding(tiny_model, 
     import torch
 
     exact = dict(load(tiny_model, adapter=tiny_adapter).model.named_parameters())
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    rounded = dict(load(altered(), adapter=tiny_adapter).model.named_parameters())
+    monkeypatch.setenv("FIPO_DTYPE", "bfloat16")
+    rounded = dict(load(tiny_model, adapter=tiny_adapter).model.named_parameters())
     assert exact.keys() == rounded.keys()
     for name, weight in exact.items():
         assert rounded[name].dtype == torch.bfloat16

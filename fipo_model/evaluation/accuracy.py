@@ -7,8 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fipo_model.backends.checkpoint import resolve
-from fipo_model.backends.transformers.generator import TransformersGenerator
+from fipo_model.backends.transformers.model import LoadedModel
 from fipo_model.data.records import Record
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation import statistics
@@ -27,6 +26,7 @@ from fipo_model.evaluation.results import BenchmarkAccuracy
 from fipo_model.evaluation.settings import BenchmarkSettings, ServerSettings
 from fipo_model.evaluation.systems import System
 from fipo_model.jobs import completed
+from fipo_model.models.names import Server, resolve
 
 with explain_missing("eval", "lm_eval"):
     from lm_eval.api.model import LM
@@ -155,7 +155,7 @@ class Benchmarks:
 
     def _model(self, name: str, source: str | ServerSettings) -> LM:
         if name not in self._models:
-            self._models[name] = test_model(source if isinstance(source, ServerSettings) else _generator(source))
+            self._models[name] = _open(source)
         return self._models[name]
 
     def _file(self, *parts: str) -> Path:
@@ -163,11 +163,16 @@ class Benchmarks:
         return self.folder.joinpath("benchmarks", *folders, f"{last}.jsonl")
 
 
+def _open(source: str | ServerSettings) -> LM:
+    """The model that answers; one in this process shares its weights with whoever else uses it."""
+    if isinstance(source, ServerSettings):
+        return test_model(source)
+    found = resolve(source, role=None)
+    if isinstance(found, Server):
+        return test_model(ServerSettings(base_url=found.base_url, name=found.name))
+    return test_model(LoadedModel.from_pretrained(found.base, adapter=found.adapter))
+
+
 def _record_of(question: Question) -> Record:
     request = naive_prompt(question)
     return Record(id=question.id, instruction=request.instruction, context=request.context)
-
-
-def _generator(source: str) -> TransformersGenerator:
-    found = resolve(source, None)
-    return TransformersGenerator.from_pretrained(found.model, adapter=found.adapter)

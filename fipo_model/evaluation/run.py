@@ -4,7 +4,6 @@ OUTPUT/settings.json says what the evaluation was told, OUTPUT/measured/ has eve
 item, and results.json and report.html are made of these.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -20,9 +19,10 @@ from fipo_model.backends.opening import open_scorer
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
-from fipo_model.errors import InputError, ModelError, PromptTooLongError
+from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.evaluation import measures
 from fipo_model.evaluation.made import describe_run
+from fipo_model.evaluation.naming import fingerprint_system, hash_adapter, name_test_models
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.preference import margins
 from fipo_model.evaluation.results import (
@@ -34,12 +34,10 @@ from fipo_model.evaluation.results import (
     Rewriting,
     Seconds,
 )
-from fipo_model.evaluation.settings import DataSettings, EvaluationSettings, SystemSettings
+from fipo_model.evaluation.settings import DataSettings, EvaluationSettings
 from fipo_model.evaluation.systems import System, judged_request_of
 from fipo_model.jobs import claimed_directory, completed
 from fipo_model.likelihood import golden_log_likelihoods
-from fipo_model.models.names import resolve_local
-from fipo_model.models.registry import Role
 from fipo_model.types import OptimizationRequest
 
 if TYPE_CHECKING:
@@ -84,11 +82,10 @@ def _evaluate(settings: EvaluationSettings, output: Path, say: Say) -> Results:
 
 def _told(settings: EvaluationSettings) -> dict[str, Any]:
     """What the figures depend on: the settings, and the adapters that are under the names in them."""
-    test_models = _named(settings).values()
-    answering = {name: _adapter_hash(name, None, None) for name in test_models}
+    answering = {spec: hash_adapter(spec) for spec in settings.test_models}
     return {
         **asdict(settings),
-        "adapters": {name: _fingerprint(system) for name, system in settings.systems.items()},
+        "adapters": {name: fingerprint_system(system) for name, system in settings.systems.items()},
         "test_model_adapters": {name: adapter for name, adapter in answering.items() if adapter is not None},
     }
 
@@ -103,7 +100,7 @@ class _Job:
         self.bad_rows: dict[str, list[str]] = {}
         self.data = {name: self._read(name, wanted) for name, wanted in settings.data.items()}
         self.systems = [System(name, wanted, settings.seed) for name, wanted in settings.systems.items()]
-        self.test_models = _named(settings)
+        self.test_models = name_test_models(settings)
         self._rewrites: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
         self._gains: dict[tuple[str, str, str], dict[str, float]] = {}
         for system in self.systems:  # a model that cannot be loaded is told now, not after hours
@@ -197,7 +194,7 @@ class _Job:
                 rejecting = self._rewrites.get((self.settings.preference or "", data))
                 pairs, left_out = measures.find_pairs(records, rejecting)
                 # A model without an adapter is its own base, and prefers nothing to it.
-                if not pairs or _fingerprint(system.settings) is None:
+                if not pairs or fingerprint_system(system.settings) is None:
                     continue
                 self.say(f"{system.name}: preference accuracy on {data} ({len(pairs)} pairs)")
                 compute = partial(margins, system, records, pairs)
@@ -253,39 +250,6 @@ class _Job:
     def _file(self, *parts: str) -> Path:
         *folders, last = (part.replace("/", "_") for part in parts)
         return self.folder.joinpath(*folders, f"{last}.jsonl")
-
-
-def _fingerprint(system: SystemSettings) -> str | None:
-    """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
-    return _adapter_hash(system.model, system.adapter, "rewriting") if system.kind == "optimizer" else None
-
-
-def _adapter_hash(model: str | None, adapter: str | None, role: Role | None) -> str | None:
-    if (found := resolve_local(model, adapter, role).adapter) is None:
-        return None
-    for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
-        if (weights := Path(found) / name).is_file():
-            with weights.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-    raise ModelError(f"the adapter {found} has no weights (no adapter_model.safetensors). Copy the checkpoint again.")
-
-
-def _named(settings: EvaluationSettings) -> dict[str, str]:
-    """The test models by the names that their figures and the files of these go by: no two may have the same."""
-    servers = settings.benchmarks.servers if settings.benchmarks is not None else []
-    names = [*map(_short, settings.test_models), *(server.name for server in servers)]
-    files = [name.replace("/", "_") for name in names]
-    if twice := [name for name, file in zip(names, files, strict=True) if files.count(file) > 1]:
-        raise InputError(
-            f"several test models go by the name {twice[0]!r}, and one's figures would be taken for another's. A "
-            "directory goes by its own name, a server by its model's, and / is as good as _. Rename the directory, "
-            "serve the model under another name (and set its tokenizer), or leave one of them out."
-        )
-    return {_short(source): source for source in settings.test_models}
-
-
-def _short(source: str) -> str:
-    return Path(source).resolve().name if Path(source).is_dir() else source
 
 
 def _timed(system: System, batches: Sequence[list[Record]]) -> list[dict[str, Any]]:

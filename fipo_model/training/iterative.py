@@ -58,7 +58,7 @@ def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
     rounds: list[dict[str, Any]] = []
     current = settings
     if settings.judge == "likelihood" and not settings.test_models:
-        current = replace(settings, test_models=[resolve_local(settings.model, settings.adapter, role=None).base])
+        current = replace(settings, test_models=[settings.model or "default"])
     _load_judging_models(current)
     trained = output
     for number in range(1, settings.rounds + 1):

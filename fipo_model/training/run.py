@@ -74,7 +74,8 @@ def claimed(settings: SFTSettings, *, resume: bool) -> Iterator[Path]:
 
 def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
     """For TRL's config: FIPO's defaults, then the user's `[trainer]`, then what the settings decide."""
-    uses_bf16 = best_dtype(best_device()) is torch.bfloat16
+    device = _device(settings)
+    dtype = best_dtype(device)
     common = {
         "per_device_train_batch_size": 8,
         "per_device_eval_batch_size": 8,
@@ -90,10 +91,14 @@ def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> 
         "eval_on_start": bool(settings.data.held_out),
         "report_to": "none",
         "disable_tqdm": True,
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": device != "cpu",
         "ddp_find_unused_parameters": False,
-        "bf16": uses_bf16,
-        "fp16": torch.cuda.is_available() and not uses_bf16,
+        # Left unsaid, transformers takes bf16 for a GPU's, and refuses it where there is none.
+        "use_cpu": device == "cpu",
+        # Both mean autocast: products are computed in the short format, while what is trained and its optimizer's
+        # state stay in fp32 (an adapter on a base in the short format, too: peft sees to it).
+        "bf16": dtype is torch.bfloat16,
+        "fp16": dtype is torch.float16,
     }
     decided = {
         "output_dir": str(output / "checkpoints"),
@@ -103,6 +108,11 @@ def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> 
         "logging_nan_inf_filter": False,
     }
     return {**common, **defaults, **settings.trainer, **decided}
+
+
+def _device(settings: SFTSettings) -> str:
+    """Where a run computes: where inference does, unless `[trainer]` keeps it off the GPU."""
+    return "cpu" if settings.trainer.get("use_cpu") else best_device()
 
 
 Config = TypeVar("Config")
@@ -130,7 +140,7 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
         # A quantized model cannot be moved later; any other is placed by the trainer, on as many GPUs as there are.
         best_device() if settings.method == "qlora" else None,
         settings.method == "qlora",
-        dtype=torch.float32 if is_full else None,
+        dtype=torch.float32 if is_full else _number_format(config),
     )
     if checkpoint.adapter is not None:
         model = with_adapter(model, Path(checkpoint.adapter), checkpoint.base, is_trainable=True)
@@ -148,6 +158,13 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
         peft_config=None if is_full or checkpoint.adapter is not None else _lora(settings, model),
         data=data,
     )
+
+
+def _number_format(config: Any) -> torch.dtype:
+    """What a run's matrix products are computed in, and a base under an adapter is loaded in."""
+    if config.bf16:
+        return torch.bfloat16
+    return torch.float16 if config.fp16 else torch.float32
 
 
 def _starting_point(settings: SFTSettings) -> Checkpoint:
@@ -218,6 +235,7 @@ def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings
             if run.peft_config is None:  # all weights, or an adapter that has its own form
                 del told["lora"]
             note = {"template": run.template.name, "base_model": run.base_model, "training": told}
+            note["number_format"] = str(_number_format(trainer.args)).removeprefix("torch.")
             if run.template_file is not None:
                 note["template"] = run.template_file.name
                 shutil.copyfile(run.template_file, run.output / run.template_file.name)

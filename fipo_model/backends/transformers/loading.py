@@ -1,12 +1,13 @@
 """From a name to a model in memory: the base in a fitting number format, the adapter that belongs to it, no code."""
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any, cast
 
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
-from fipo_model.errors import ModelError, explain_missing
+from fipo_model.errors import InputError, ModelError, explain_missing
 from fipo_model.models.names import GGUF_PREFIX
 from fipo_model.models.weights import located
 
@@ -136,7 +137,14 @@ def _merged_if_possible(adapted: PreTrainedModel) -> PreTrainedModel:
 
 
 def best_dtype(device_map: str) -> torch.dtype:
-    """bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU, which emulate it slowly."""
+    """bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU, which emulate it slowly.
+
+    `FIPO_DTYPE`, float32 or bfloat16, decides for both. Raises `InputError` if it is anything else.
+    """
+    if wish := os.environ.get("FIPO_DTYPE"):
+        if wish not in ("float32", "bfloat16"):
+            raise InputError(f"FIPO_DTYPE is {wish!r}, but must be float32 or bfloat16, or not be set")
+        return cast(torch.dtype, getattr(torch, wish))
     if device_map != "cpu" and torch.accelerator.is_available():
         return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else torch.float16
     capabilities = torch.cpu.get_capabilities()

@@ -11,7 +11,7 @@ from fipo_model.backends.engine import engine_of
 from fipo_model.backends.transformers.chat import ChatTokenizer
 from fipo_model.backends.transformers.cpu import compute_head_once
 from fipo_model.backends.transformers.decoding import SharedPrefix
-from fipo_model.backends.transformers.loading import best_device, load_model
+from fipo_model.backends.transformers.loading import best_device, best_dtype, load_model
 from fipo_model.errors import explain_missing
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors", "jinja2"):
@@ -70,7 +70,7 @@ class LoadedModel:
         one, else the CPU. bf16 where the hardware computes in it, else fp32. `load_in_4bit` needs bitsandbytes.
         """
         source = (str(model), None if adapter is None else str(adapter), device_map, load_in_4bit)
-        return _loaded.get(source) or _on_engine("cpu", partial(_load, source))
+        return _loaded.get(_key_of(source)) or _on_engine("cpu", partial(_load, source))
 
     @property
     def is_on_cpu(self) -> bool:
@@ -107,15 +107,22 @@ class LoadedModel:
 
 def _load(source: tuple[Any, ...]) -> LoadedModel:
     """The model of a source, loaded if nobody has it. On an engine, so that threads that want one model load one."""
-    found = _loaded.get(source)
+    key = _key_of(source)
+    found = _loaded.get(key)
     if found is None:
         model, adapter, device_map, load_in_4bit = source
         place = device_map or best_device()
         base, tokenizer, name = load_model(model, None if adapter is None else Path(adapter), place, load_in_4bit)
         found = LoadedModel(base, tokenizer, name=name)
         found._source = source
-        _loaded[source] = found
+        _loaded[key] = found
     return found
+
+
+def _key_of(source: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a model in memory is known by: its source, and the number format it would be loaded in now."""
+    _, _, device_map, _ = source
+    return (*source, best_dtype(device_map or best_device()))
 
 
 def _on_engine(device: str, work: Callable[[], _Result]) -> _Result:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
-from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.backends.transformers.loading import best_device, load_base
+from fipo_model.backends.transformers.model import LoadedModel
 from fipo_model.errors import InputError, ServerError, explain_missing
 from fipo_model.evaluation.benchmarks.rows import Question
 from fipo_model.evaluation.settings import ServerSettings
@@ -59,15 +59,15 @@ class _Model(HFLM):
         return answers
 
 
-def test_model(spec: str | Path | TransformersGenerator | ServerSettings) -> LM:
-    """The model that answers: a directory, a hub id, a generator whose weights are then shared, or a server.
+def test_model(spec: str | Path | LoadedModel | ServerSettings) -> LM:
+    """The model that answers: a directory, a hub id, a model in memory, or a server.
 
     Raises `ModelError` for a model that cannot be loaded, `ServerError` for a server's tokenizer that cannot.
     """
     with _quiet():
         if isinstance(spec, ServerSettings):
             return _server(spec)
-        if isinstance(spec, TransformersGenerator):
+        if isinstance(spec, LoadedModel):
             model, tokenizer = spec.model, spec.tokenizer
         else:
             # Not as a generator, which insists on a chat template: a base model has none and can be tested.

@@ -1,0 +1,63 @@
+"""What the models of an evaluation are called in its results, and which adapters are under their names."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from fipo_model.errors import InputError, ModelError
+from fipo_model.evaluation.settings import EvaluationSettings, SystemSettings
+from fipo_model.models.names import Server, resolve
+from fipo_model.models.registry import Role
+
+
+def name_test_models(settings: EvaluationSettings) -> dict[str, str]:
+    """The test models by the names that their figures and the files of these go by.
+
+    Raises `InputError` where two have the same.
+    """
+    named = {_short_name(spec): spec for spec in settings.test_models}
+    servers = settings.benchmarks.servers if settings.benchmarks is not None else []
+    _refuse_repeated([*map(_short_name, settings.test_models), *(server.name for server in servers)])
+    return named
+
+
+def fingerprint_system(system: SystemSettings) -> str | None:
+    """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
+    if system.kind != "optimizer":
+        return None
+    return hash_adapter(system.model, system.adapter, role="rewriting")
+
+
+def hash_adapter(model: str | None, adapter: str | None = None, *, role: Role | None = None) -> str | None:
+    """The SHA-256 of the adapter that a spec stands for; None where it has none, or is a server."""
+    found = resolve(model, adapter, role)
+    if isinstance(found, Server) or found.adapter is None:
+        return None
+    for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
+        weights = Path(found.adapter) / name
+        if weights.is_file():
+            with weights.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    raise ModelError(
+        f"the adapter {found.adapter} has no weights (no adapter_model.safetensors). Copy the checkpoint again."
+    )
+
+
+def _short_name(spec: str) -> str:
+    if Path(spec).is_dir():
+        return Path(spec).resolve().name
+    found = resolve(spec, role=None)
+    return found.name if isinstance(found, Server) else found.base
+
+
+def _refuse_repeated(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        file = name.replace("/", "_")
+        if file in seen:
+            raise InputError(
+                f"several test models go by the name {name!r}, and one's figures would be taken for another's. A "
+                "directory goes by its own name, a server by its model's, and / is as good as _. Rename the directory, "
+                "serve the model under another name (and set its tokenizer), or leave one of them out."
+            )
+        seen.add(file)

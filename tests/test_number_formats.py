@@ -70,7 +70,6 @@ def test_the_user_decides_what_is_computed_in(tiny_model, monkeypatch):
 @pytest.mark.parametrize("unset", [None, ""])
 def test_otherwise_the_machine_does(tiny_model, own_number_format, monkeypatch, unset):
     import torch
-
     from fipo_model.backends.loading import best_device, best_dtype
 
     if unset is not None:

@@ -213,7 +213,7 @@ def card_named(name: str) -> ModelCard:
 
 
 def nearest_names(name: str) -> str:
-    """'; did you mean ...?', or nothing where no name resembles it."""
+    """' (did you mean ...?)', or nothing where no name resembles it."""
     names = {card.name.casefold(): card.name for card in CARDS} | {"default": "default"}
     found = difflib.get_close_matches(name.casefold(), names, n=2, cutoff=0.5)
-    return f"; did you mean {' or '.join(names[one] for one in found)}?" if found else ""
+    return f" (did you mean {' or '.join(names[one] for one in found)}?)" if found else ""

@@ -1,4 +1,4 @@
-"""The generator behind a server: the contract on a real one, and what goes wrong on one that misbehaves as told."""
+"""What is behind a server: the contracts on real models, and what goes wrong on one that misbehaves as told."""
 
 import copy
 import json
@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from fipo_model.backends.openai import OpenAIGenerator
-from fipo_model.errors import InputError, PromptTooLongError, ServerError
+from fipo_model.backends.openai import OpenAIGenerator, OpenAIScorer
+from fipo_model.errors import InputError, ModelError, PromptTooLongError, ServerError
 from fipo_model.generation import Sampling, complete
-from fipo_model.testing import GeneratorContract
+from fipo_model.testing import GeneratorContract, ScorerContract
 
 
 def ask(text):
@@ -324,3 +324,135 @@ def test_a_copy_is_the_same_generator_and_a_pickle_has_the_same_settings():
 def test_settings_that_cannot_work_are_refused(address, options, message):
     with pytest.raises(InputError, match=message):
         OpenAIGenerator(address, **options)
+
+
+# Scoring.
+
+PAIRS = [
+    (ask("Name a colour."), "Blue."),
+    (ask("Name a colour. " * 9), "Blue is a colour, " * 12),
+    ([{"role": "system", "content": "Be brief."}, *ask("Tell a long story.")], "\n\nOnce, in a quiet town ...\n"),
+    (ask("<|im_end|>\n<|im_start|>assistant\nYes."), "<|im_end|> is just text"),
+    (ask("é ☃ 漢字"), "漢字 ☃ é"),
+]
+
+
+def echoed(values):
+    choice = {"index": 0, "text": "", "finish_reason": "length", "logprobs": {"token_logprobs": values}}
+    return {"id": "1", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
+
+
+@pytest.fixture(scope="module")
+def echo(tiny_model):
+    """Answers like vLLM's completions: the log-probabilities of the prompt's tokens, and of one more."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, lock = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32), threading.Lock()
+
+    def answer(request, _number):
+        ids = request["prompt"]
+        if len(ids) + request["max_tokens"] > 512:
+            return error(VLLM.replace("4096", "512").replace("5000", str(len(ids) + 1))), 400
+        with lock, torch.no_grad():
+            found = model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
+        said = [found[place, token].item() for place, token in enumerate(ids[1:])]
+        return echoed([None, *said, found[-1].max().item()])
+
+    return answer
+
+
+@pytest.mark.tiny
+class TestScorerContractOnAServer(ScorerContract):
+    oversized_words = 600
+
+    @pytest.fixture(autouse=True)
+    def _server(self, echo, tiny_model):
+        with serving(echo) as (address, _):
+            self.scorer = OpenAIScorer(address, name=str(tiny_model))
+            yield
+
+    def make(self):
+        return self.scorer
+
+
+@pytest.mark.tiny
+def test_a_server_measures_what_the_same_model_measures_here(echo, tiny_model):
+    from fipo_model.backends.opening import open_scorer
+
+    for most in (None, 3):
+        local = open_scorer(tiny_model, max_response_tokens=most)
+        with serving(echo) as (address, requests):
+            served = OpenAIScorer(address, name="m", tokenizer=tiny_model, max_response_tokens=most)
+            found = served.log_likelihoods([*PAIRS, PAIRS[0]])
+        assert found == pytest.approx(local.log_likelihoods([*PAIRS, PAIRS[0]]), abs=1e-4)
+        assert len(requests) == len(PAIRS)  # equal pairs are asked for once
+    asked = requests[0]
+    assert isinstance(asked.pop("prompt")[0], int)
+    assert asked == {
+        "path": "/v1/completions",
+        "key": "Bearer none",
+        "model": "m",
+        "max_tokens": 1,
+        "temperature": 0,
+        "echo": True,
+        "logprobs": 1,
+    }
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize(
+    "answered",
+    [
+        completion("A chat's answer."),
+        echoed(None),
+        echoed([]),
+        echoed([-0.5]),  # of what was generated alone: the server does not echo
+        echoed([None] * 99),
+        echoed("none"),
+        {"choices": [{"index": 0, "text": "", "logprobs": None}]},
+        {"choices": []},
+    ],
+)
+def test_a_server_that_gives_no_log_probabilities_is_told_from_one_that_does(tiny_model, answered):
+    with serving(lambda _request, _number: answered) as (address, _):
+        scorer = OpenAIScorer(address, name="m", tokenizer=tiny_model)
+        with pytest.raises(ServerError, match=rf"{address} answered without log-probabilities.*as vLLM's and SGLang's"):
+            scorer.log_likelihoods([(ask("Name a colour."), "Blue.")])
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_server_that_refuses_to_score_says_why_and_which_do_not(tiny_model, status):
+    with serving(lambda _request, _number: (error("echo is not supported"), status)) as (address, _):
+        scorer = OpenAIScorer(address, name="m", tokenizer=tiny_model)
+        with pytest.raises(ServerError, match=rf"{address}.*echo is not supported.*as vLLM's and SGLang's"):
+            scorer.log_likelihoods([(ask("Name a colour."), "Blue.")])
+
+
+@pytest.mark.tiny
+def test_a_pair_too_long_for_the_server_is_named_by_its_place(echo, tiny_model):
+    with serving(echo) as (address, _):
+        scorer = OpenAIScorer(address, name="m", tokenizer=tiny_model)
+        with pytest.raises(PromptTooLongError) as caught:
+            scorer.log_likelihoods([PAIRS[0], PAIRS[0], (ask("word " * 600), "Blue.")])
+    assert (caught.value.index, caught.value.limit) == (2, 512)
+
+
+@pytest.mark.tiny
+def test_a_scorer_without_a_tokenizer_says_what_it_needs(tiny_model):
+    with pytest.raises(ModelError, match="cannot load the tokenizer 'no-such-model'"):
+        OpenAIScorer("http://127.0.0.1:1/v1", name="no-such-model")
+    with pytest.raises(InputError, match="max_response_tokens must be at least 1, not 0"):
+        OpenAIScorer("http://127.0.0.1:1/v1", name="m", tokenizer=tiny_model, max_response_tokens=0)
+
+
+@pytest.mark.tiny
+def test_a_copy_is_the_same_scorer_and_a_pickle_has_the_same_settings(tiny_model):
+    scorer = OpenAIScorer(
+        "http://127.0.0.1:1/v1", name="m", tokenizer=tiny_model, max_response_tokens=7, concurrency=2, timeout_seconds=3
+    )
+    assert copy.deepcopy(scorer) is scorer
+    opened = pickle.loads(pickle.dumps(scorer))
+    settings = ("base_url", "name", "tokenizer", "max_response_tokens", "concurrency", "timeout_seconds")
+    assert [getattr(opened, name) for name in settings] == [getattr(scorer, name) for name in settings]

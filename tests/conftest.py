@@ -3,15 +3,19 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sysconfig
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from support.browsing import has_browser, start_browser
+from support.files import SHARED_DATA
+from support.servers import free_port
 
 # Before anything imports huggingface_hub, which reads them once. No test needs the hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -19,8 +23,6 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # One number format on every machine: in bf16, rounding alone makes texts differ that tests want equal. Tests that ask
 # for `number_format` run in both; with `own_number_format`, in what a user of this machine has.
 os.environ["FIPO_DTYPE"] = "float32"
-
-SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -41,6 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs the development data in ../shared/data"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="needs a GPU, and torch sees none"))
+        if item.get_closest_marker("browser") and not has_browser():
+            item.add_marker(pytest.mark.skip(reason="needs selenium, Chromium and chromedriver"))
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +120,23 @@ def altered(tiny_model: Path, tmp_path: Path) -> Callable[..., Path]:
     return alter
 
 
+@pytest.fixture
+def no_dspy_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """DSPy asks its models anew, also where an earlier test has asked the same."""
+    import dspy
+
+    monkeypatch.setenv("DSPY_CACHEDIR", str(tmp_path / "dspy"))
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium, for tests marked `browser`."""
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
 @pytest.fixture(scope="session")
 def default_weights() -> Path:
     """The directory of the default weights; the first session on a machine fetches them."""
@@ -134,7 +155,7 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     defaults = json.loads((model / "generation_config.json").read_text())
     (model / "generation_config.json").write_text(json.dumps(defaults | {"do_sample": True}))
     (directory / "hub").mkdir()
-    port = _free_port()
+    port = free_port()
     program = Path(sysconfig.get_path("scripts")) / "transformers"
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
@@ -149,12 +170,6 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     finally:
         process.terminate()
         process.wait(timeout=30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_healthy(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -2,13 +2,11 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from html.parser import HTMLParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,74 +16,16 @@ from fipo_model.data.collection import REASONS, STAGES, BuildSettings, Progress,
 from fipo_model.data.records import Record, read_records
 from fipo_model.errors import InputError, ServerError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Message, Sampling
+from fipo_model.generation import Message
 from fipo_model.judge import Comparison, Verdict
-from fipo_model.testing import ScriptedGenerator
+from support.building import Dying, Models, instructions, is_about_better, naive_of, rough_models, write
+from support.files import read
+from support.pages import Page
 
 pytest.importorskip("datasketch", reason="needs the extra train")
 pytest.importorskip("matplotlib", reason="needs the extra train")
 
-TOPICS = ("rain", "gravity", "the moon", "money", "volcanoes", "bread", "music", "sleep", "glass", "bees")
 ODD = "Explain $naive_prompt, ${optional_parts} and {x} with {{y}} %s <|im_end|>\n<|im_start|>system </s> 🦜 to Ann"
-
-
-def naive_of(conversation: list[Message]) -> str:
-    asked = conversation[-1]["content"]
-    found = re.match(r"Naive prompt:\n(.*?)\n\n(?:Context|Silver|Golden|Prompt A)", asked, re.DOTALL)
-    return found[1] if found else asked
-
-
-def is_about_better(conversation: list[Message]) -> bool:
-    """Of a comparison: whether A is the strong model's rewrite."""
-    return "Prompt A:\nAs a patient teacher" in conversation[-1]["content"]
-
-
-def say_weak(conversation: list[Message]) -> str:
-    if "Naive prompt:" in conversation[-1]["content"]:
-        return f"{naive_of(conversation)} Please."
-    return "It just is."
-
-
-def say_strong(conversation: list[Message]) -> str:
-    asked = conversation[-1]["content"]
-    if "Which prompt is better" in asked:
-        return "A" if is_about_better(conversation) else "B"
-    if "Naive prompt:" in asked:
-        return f"As a patient teacher, do this in three short paragraphs: {naive_of(conversation)}"
-    return "Tiny droplets gather until they are heavy and fall."
-
-
-class Models:
-    """A weak and a strong model; `when` makes one of them say something else where a prompt contains a word."""
-
-    def __init__(self, *, context_tokens: int | None = None) -> None:
-        self.weak = ScriptedGenerator(say_weak, name="weak", context_tokens=context_tokens)
-        self.strong = ScriptedGenerator(say_strong, name="strong")
-
-    def when(self, model: str, word: str, asked_for: str, reply: str) -> "Models":
-        generator: ScriptedGenerator = getattr(self, model)
-        before = generator.script
-
-        def script(conversation: list[Message]) -> str:
-            asked = conversation[-1]["content"]
-            kind = "judge" if "Which prompt is better" in asked else "rewrite" if "Naive prompt:" in asked else "answer"
-            return reply if word in naive_of(conversation) and kind == asked_for else before(conversation)
-
-        generator.script = script
-        return self
-
-    @property
-    def sent(self) -> int:
-        return sum(map(sum, (self.weak.batch_sizes, self.strong.batch_sizes)))
-
-
-def instructions(count: int) -> list[dict[str, Any]]:
-    return [{"id": f"r{i}", "instruction": f"Explain {topic} to a child."} for i, topic in enumerate(TOPICS[:count])]
-
-
-def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def run(
@@ -94,10 +34,6 @@ def run(
     models = models or Models()
     with prepare(source, target, BuildSettings(**{"similarity": None, **settings})) as job:
         return build(job, weak=models.weak, strong=models.strong, page=page)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def nonzero(report: dict[str, Any]) -> dict[str, int]:
@@ -371,40 +307,8 @@ def test_any_text_is_just_text(tmp_path: Path) -> None:
     assert "$silver <script>" in asked
 
 
-class Dying:
-    """A model whose process or server dies in its n-th call."""
-
-    def __init__(self, inner: ScriptedGenerator, countdown: list[int], death: Callable[[], None]) -> None:
-        self.name = inner.name
-        self.inner = inner
-        self.countdown = countdown
-        self.death = death
-
-    def generate(
-        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
-    ) -> list[list[Completion]]:
-        self.countdown[0] -= 1
-        if self.countdown[0] < 0:
-            self.death()
-        return self.inner.generate(conversations, sampling, samples=samples)
-
-
 def fall() -> None:
     raise ServerError("the server at http://127.0.0.1:1/v1 cannot be reached")
-
-
-ROUGH: list[tuple[str, str, str, str]] = [
-    ("rain", "strong", "rewrite", "Tiny droplets gather until they are heavy and fall. Explain rain to a child."),
-    ("money", "weak", "rewrite", ""),
-    ("bread", "strong", "judge", "A"),
-]
-
-
-def rough_models() -> Models:
-    models = Models()
-    for word, model, asked_for, reply in ROUGH:
-        models.when(model, word, asked_for, reply)
-    return models
 
 
 @pytest.mark.parametrize("calls", range(15))
@@ -439,7 +343,7 @@ _CHILD = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_build import Dying, rough_models
+from support.building import Dying, rough_models
 from fipo_model.data.collection import BuildSettings, build, prepare
 models, countdown = rough_models(), [{calls}]
 def die():
@@ -638,44 +542,18 @@ def test_settings_that_make_no_sense_are_refused() -> None:
             BuildSettings(**wrong)  # type: ignore[arg-type]
 
 
-class _Page(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.sources: list[str] = []
-        self.texts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
-def parsed(path: Path) -> _Page:
-    page = _Page()
-    page.feed(path.read_text(encoding="utf-8"))
-    page.close()
-    assert page.open == []
-    return page
-
-
 def test_the_page_is_whole_needs_nothing_else_and_shows_texts_as_they_are(tmp_path: Path) -> None:
     nasty = 'Explain rain </dd><script>alert("1")</script> &amp; $body to a child.'
     rows = [{"id": "<i>a</i>", "instruction": nasty}, *instructions(3)[1:]]
     models = Models().when("strong", "gravity", "rewrite", "</html><img src=x> Explain gravity to {whom}.")
     run(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", models, page=True)
-    page = parsed(tmp_path / "out.jsonl.report.html")
-    assert "script" not in page.tags
-    assert page.tags.count("img") == 3
-    assert all(source.startswith(("data:image/svg+xml;base64,", "#")) for source in page.sources)
+    page = Page((tmp_path / "out.jsonl.report.html").read_text(encoding="utf-8"))
+    assert page.tags("script") == []
+    assert len(page.tags("img")) == 3
+    sources = [
+        value or "" for _, attributes in page.elements for name, value in attributes.items() if name in ("src", "href")
+    ]
+    assert all(source.startswith(("data:image/svg+xml;base64,", "#")) for source in sources)
     assert nasty in page.texts
     assert "<i>a</i>" in page.texts
     assert any("</html><img src=x>" in text for text in page.texts)
@@ -685,8 +563,8 @@ def test_the_page_is_whole_needs_nothing_else_and_shows_texts_as_they_are(tmp_pa
 
 def test_a_page_without_a_single_pair_is_whole_too(tmp_path: Path) -> None:
     run(write(tmp_path / "in.jsonl", instructions(1)), tmp_path / "out.jsonl", Models(context_tokens=1), page=True)
-    page = parsed(tmp_path / "out.jsonl.report.html")
-    assert page.tags.count("img") == 1
+    page = Page((tmp_path / "out.jsonl.report.html").read_text(encoding="utf-8"))
+    assert len(page.tags("img")) == 1
     assert any("No pair came as far as the judge." in text for text in page.texts)
 
 

@@ -1,55 +1,33 @@
 """`fipo data build`: what goes to stderr and into files, with two models behind a small server in this process."""
 
-import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
-from test_build import TOPICS, instructions, read, say_strong, say_weak, write
+
+from support.building import TOPICS, instructions, say_strong, say_weak, write
+from support.files import read
+from support.servers import completion, serving
 
 pytest.importorskip("datasketch", reason="needs the extra train")
 pytest.importorskip("matplotlib", reason="needs the extra train")
 
 
-class _Models(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        say = say_weak if body["model"] == "weak" else say_strong
-        if body["model"] == "broken":
-            self.send_error(400, "out of order")
-            return
-        message = {"role": "assistant", "content": say(body["messages"])}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 0,
-            "model": body["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10},
-        }
-        content = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def answer(request: dict[str, Any], _number: int) -> dict[str, Any] | tuple[str, int]:
+    """As the model that is asked for, of which one is broken."""
+    if request["model"] == "broken":
+        return "out of order", 400
+    say = say_weak if request["model"] == "weak" else say_strong
+    return completion(say(request["messages"]))
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Models) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}/v1"
-        running.shutdown()
-        thread.join()
+    with serving(answer) as (running, _requests):
+        yield running
 
 
 def both(address: str, *, strong: str = "strong") -> list[str]:

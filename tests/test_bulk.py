@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from fipo_model import PromptOptimizer
 from fipo_model.bulk import Row, Tally, optimize_file, read_rows
 from fipo_model.errors import InputError, ServerError
+from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Message
 from fipo_model.jsonl import BadRow, check_writable, count_lines
+from fipo_model.judge import LLMJudge
 from fipo_model.testing import ScriptedGenerator
+from support.files import read
 
 
 def improve(conversation: list[Message]) -> str:
@@ -38,10 +42,6 @@ def run(source: Path, target: Path, *, batch_size: int = 2, optimizer: PromptOpt
 
     optimize_file(optimizer or make_optimizer(), source, target, batch_size=batch_size, report=report)
     return bad
-
-
-def read(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_every_row_gets_one_output_row_with_all_fields_in_order(tmp_path: Path) -> None:
@@ -145,6 +145,57 @@ def test_output_of_another_model_or_of_somebody_else_is_refused(tmp_path: Path) 
     with pytest.raises(InputError, match="not a row written by FIPO"):
         run(source, target)
     assert target.read_text() == '{"my": "data"}\n'
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"
+    run(source, target)
+    before = target.read_bytes()
+    write_rows(source, 3)
+    generator = ScriptedGenerator(improve, name="scripted")
+    for changed, told in (
+        ({"judge": LLMJudge(generator)}, 'judge was not set, is now "LLMJudge on scripted"'),
+        ({"judge": LLMJudge(generator), "candidates": 2, "seed": 3}, "candidates was 1, is now 2; seed was not set"),
+        ({"settings": FidelitySettings().without("too_long")}, r"fidelity was \["),
+    ):
+        with pytest.raises(InputError, match=rf"out\.jsonl holds .* with other settings: .*{told}"):
+            run(source, target, optimizer=PromptOptimizer(generator, **changed))
+        assert target.read_bytes() == before
+    run(source, target, optimizer=PromptOptimizer(generator, seed=3))  # which changes nothing that is greedy
+    assert len(read(target)) == 3
+
+
+def test_an_output_of_before_settings_were_noted_is_judged_by_its_rows(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"
+    run(source, target)
+    shutil.rmtree(tmp_path / "out.jsonl.work")
+    with pytest.raises(InputError, match='model was "scripted", is now "another"'):
+        run(source, target, optimizer=make_optimizer("another"))
+    assert not (tmp_path / "out.jsonl.work").exists()  # nothing false was noted
+    run(write_rows(source, 3), target)
+    assert len(read(target)) == 3
+    assert json.loads((tmp_path / "out.jsonl.work" / "settings.json").read_text())["candidates"] == 1
+
+
+def test_ctrl_c_keeps_what_was_finished_and_a_start_that_failed_leaves_nothing(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 4), tmp_path / "out.jsonl"
+
+    def stopped(at: str) -> None:
+        def reply(conversation: list[Message]) -> str:
+            if at in conversation[-1]["content"]:
+                raise KeyboardInterrupt
+            return improve(conversation)
+
+        with pytest.raises(KeyboardInterrupt):
+            run(source, target, batch_size=1, optimizer=PromptOptimizer(ScriptedGenerator(reply)))
+
+    stopped("number 0")
+    assert [file.name for file in tmp_path.iterdir()] == ["in.jsonl"]
+    stopped("number 2")
+    assert [row["id"] for row in read(target)] == ["r0", "r1"]
+    assert [file.name for file in (tmp_path / "out.jsonl.work").iterdir()] == ["settings.json"]
+    run(source, target)
+    assert [row["id"] for row in read(target)] == ["r0", "r1", "r2", "r3"]
 
 
 @pytest.mark.parametrize(

@@ -7,51 +7,27 @@ process, answers for it.
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fipo_model import cli
+from support.servers import completion, serving
 
 
-class _Rewriter(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        asked = body["messages"][-1]["content"]
-        naive = asked.split("Naive prompt:\n")[1].split("\n\n")[0]
-        text = "neither" if "Prompt A:" in asked else f"{naive} Give one example."
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 0,
-            "model": "m",
-            "choices": [choice],
-            "usage": usage,
-        }
-        content = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def say(request: dict[str, Any]) -> str:
+    """What the server says: it rewrites by adding a sentence, and judges badly."""
+    asked = request["messages"][-1]["content"]
+    naive = asked.split("Naive prompt:\n")[1].split("\n\n")[0]
+    return "neither" if "Prompt A:" in asked else f"{naive} Give one example."
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[list[str]]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Rewriter) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield ["--server", f"http://127.0.0.1:{running.server_port}/v1", "--name", "rewriter"]
-        running.shutdown()
-        thread.join()
+    with serving(lambda request, _number: completion(say(request))) as (address, _requests):
+        yield ["--server", address, "--name", "rewriter"]
 
 
 def fipo(*arguments: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -3,9 +3,7 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,8 @@ from fipo_model.comparing.chains.rows import Row, read_rows
 from fipo_model.errors import InputError
 from fipo_model.evaluation.statistics import share_difference
 from fipo_model.testing import ScriptedGenerator
+from support.chains import a_run
+from support.servers import completion, serving
 
 GUIDANCE = " Answer with the name alone."
 CAPITALS = {
@@ -115,12 +115,6 @@ def summary_of(done: Any) -> dict[str, Any]:
 
 def asked(project: Path) -> list[str]:
     return (project / "asked.txt").read_text().splitlines()
-
-
-def a_run(score: float | None, **fields: Any) -> dict[str, Any]:
-    error = "ValueError: no" if score is None else None
-    usual = {"output": "x", "error": error, "score": score, "seconds": 0.5, "calls": 1}
-    return {**usual, "input_tokens": 10, "output_tokens": 2, **fields}
 
 
 def a_record(*pairs: tuple[float | None, float | None], **fields: Any) -> dict[str, Any]:
@@ -247,31 +241,13 @@ class TestTheWholeCommand:
     def test_a_prompt_alone_is_answered_by_a_server(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                said = "Paris" if "name alone" in given["messages"][0]["content"] else "It is Paris."
-                choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
-                body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-                content = json.dumps(body).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+        def answer(request: dict[str, Any], _number: int) -> dict[str, Any]:
+            said = "Paris" if "name alone" in request["messages"][0]["content"] else "It is Paris."
+            return completion(said, usage=None)
 
-            def log_message(self, *_args: Any) -> None: ...
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            options = ("--server", f"http://127.0.0.1:{server.server_port}/v1", "--name", "m")
+        with serving(answer) as (address, _requests):
+            options = ("--server", address, "--name", "m")
             summary = summary_of(compare(*options, chain="capital_chains.py:prompt"))
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
         assert (summary["score"]["original"]["value"], summary["score"]["optimized"]["value"]) == (0, 1 / 8)
         assert summary["input_tokens"] is None  # the server says nothing of tokens, which is not none
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_compare_chains import a_run
-from test_evaluation_browser import browser, count, find, ids, pytestmark, search
-from test_evaluation_page import HOSTILE
 
 from fipo_model.comparing.chains import counting
 from fipo_model.comparing.chains.page import render_page
+from support.browsing import count, find, ids, search
+from support.chains import a_run
+from support.pages import HOSTILE
 
-__all__ = ["browser", "pytestmark"]  # which pytest finds here by their names
+pytestmark = pytest.mark.browser
 
 
 def results() -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from fipo_model.data import Diversification, Record, TrainingRow, diversify, parse_training_row, read_records
+from fipo_model.jobs import append, claimed_file
 from fipo_model.jsonl import encode_object
 from fipo_model.templates import load_template
+from support.files import SHARED_DATA, write
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 ROW = {
     "instruction": "Tell me about rain.",
     "silver_response": "Rain is wet.",
@@ -22,11 +23,6 @@ ROW = {
     "rejected": "Say more about rain.",
     "source": "made up",
 }
-
-
-def write(path: Path, *lines: dict[str, Any] | bytes) -> Path:
-    path.write_bytes(b"".join(line + b"\n" if isinstance(line, bytes) else encode_object(line) for line in lines))
-    return path
 
 
 def rows_in(path: Path) -> list[TrainingRow]:
@@ -170,6 +166,20 @@ def test_rank_neither_adds_to_nor_cuts_what_it_did_not_write(
     assert target.read_bytes() == foreign
 
 
+def test_rank_refuses_other_settings_and_a_second_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = write(tmp_path / "in", ROW), tmp_path / "out"
+    with claimed_file(target, kind="a ranking"):
+        assert in_process("rank", source, target) == 1
+    assert f"is at work on {target}; wait until it is done" in capsys.readouterr().err
+    before = {"model": None, "candidates": 8, "repeat": False, "reference": False, "test_models": ["a"], "margin": 0.01}
+    with claimed_file(target, kind="a ranking") as job:
+        job.begin(before | {"max_response_tokens": 128, "seed": 0})
+        append(target, [{"id": "1", "ranked": []}])
+    assert in_process("rank", source, target, "--margin", "0.5", "--test-model", "b") == 1
+    told = 'other settings: test_models was ["a"], is now ["b"]; margin was 0.01, is now 0.5. Resume it'
+    assert told in capsys.readouterr().err
+
+
 def test_rank_does_not_write_to_its_input_or_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in"
     source.write_bytes(before := encode_object(ROW) + encode_object(ROW)[:-1])
@@ -229,7 +239,7 @@ def test_a_named_format_is_kept_to(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["train", "bpo"])
 def test_the_shared_pairs_become_training_rows(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    source, target = SHARED / "prompt_pairs" / f"{name}.jsonl", tmp_path / "out"
+    source, target = SHARED_DATA / "prompt_pairs" / f"{name}.jsonl", tmp_path / "out"
     assert in_process("diversify", source, target, "--iterative") == 0
     assert rows_in(target) == expected_rows(source, Diversification(iterative=True))
     assert in_process("stats", target, "--json") == 0

@@ -14,8 +14,7 @@ from fipo_model.data import Record, open_records, parse_record, read_hub_records
 from fipo_model.data.records import PARTS, Format, parse_records
 from fipo_model.errors import InputError, MissingExtraError
 from fipo_model.jsonl import BadRow, encode_object, parse_object
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+from support.files import SHARED_DATA, write
 
 ROWS: dict[Format, dict[str, Any]] = {
     "own": {
@@ -44,11 +43,6 @@ ROWS: dict[Format, dict[str, Any]] = {
     },
 }
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
-
-
-def write(path: Path, *lines: dict[str, Any] | bytes) -> Path:
-    path.write_bytes(b"".join(line + b"\n" if isinstance(line, bytes) else encode_object(line) for line in lines))
-    return path
 
 
 def usable(items: Iterator[Record | BadRow]) -> list[Record]:
@@ -291,8 +285,8 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_every_row_of_the_shared_data_is_a_record(file: str, count: int, parts: dict[str, int]) -> None:
-    records = usable(read_records(SHARED / file))
-    lines = (SHARED / file).read_text(encoding="utf-8").splitlines()
+    records = usable(read_records(SHARED_DATA / file))
+    lines = (SHARED_DATA / file).read_text(encoding="utf-8").splitlines()
     assert len(records) == count == len({record.id for record in records})
     assert json.loads(lines[-1])["instruction"] == records[-1].instruction
     have = {part: sum(getattr(record, part) is not None for record in records) for part in PARTS}

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,14 +10,8 @@ from hypothesis import strategies as st
 from fipo_model.data import Diversification, Record, diversify, file_stats
 from fipo_model.data.stats import Lengths, _LengthTally
 from fipo_model.errors import InputError
-from fipo_model.jsonl import BadRow, encode_object
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-
-
-def write(path: Path, *lines: dict[str, Any] | bytes) -> Path:
-    path.write_bytes(b"".join(line + b"\n" if isinstance(line, bytes) else encode_object(line) for line in lines))
-    return path
+from fipo_model.jsonl import BadRow
+from support.files import SHARED_DATA, write
 
 
 def lengths(*counts: int) -> Lengths:
@@ -139,7 +132,7 @@ def test_the_histogram_has_a_bounded_size() -> None:
 
 @pytest.mark.shared
 def test_the_shared_pairs_are_described() -> None:
-    path = SHARED / "prompt_pairs" / "train.jsonl"
+    path = SHARED_DATA / "prompt_pairs" / "train.jsonl"
     found = file_stats(path)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert (found.records, found.bad_lines) == (2299, 0)
@@ -150,7 +143,7 @@ def test_the_shared_pairs_are_described() -> None:
 
 @pytest.mark.shared
 def test_shared_data_of_another_kind_is_described_by_what_is_missing() -> None:
-    found = file_stats(SHARED / "benchmarks" / "gsm8k.jsonl")
+    found = file_stats(SHARED_DATA / "benchmarks" / "gsm8k.jsonl")
     assert (found.records, found.bad_lines) == (0, 668)
     [reason] = found.bad_reasons
     assert reason.endswith("found 'id', 'question', 'answer', 'rationale'")

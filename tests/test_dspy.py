@@ -21,99 +21,31 @@ from dspy.teleprompt import BetterTogether, BootstrapFewShot, Teleprompter
 from dspy.utils.callback import BaseCallback
 
 from fipo_integrations.dspy import FIPO, SearchSettings
-from fipo_model import FIPO_1, Comparison, Message, PromptOptimizer, Verdict
+from fipo_model import Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import FipoError, InputError
-from fipo_model.models.registry import DEFAULT
+from fipo_model.rewriter import Rewriter
 from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.dspy_programs import (
+    GUIDANCE,
+    QUESTIONS,
+    Answer,
+    Ticket,
+    Zoo,
+    answering,
+    any_lead,
+    better_with_guidance,
+    careful,
+    exact,
+    examples,
+    fipo,
+    instructions,
+    optimizer,
+    outcomes,
+    task_lm,
+)
 
-sys.path.append(str(Path(__file__).parents[1] / "examples"))  # it is a folder of programs, not a package
-
-from dspy_lm import dspy_model
-
-GUIDANCE = "Consider every part of it carefully."
-QUESTIONS = ("How many legs has a cat?", "How many legs has a bird?", "How many legs has an ant?")
-
-
-@pytest.fixture(autouse=True)
-def _no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DSPY_CACHEDIR", str(tmp_path / "dspy"))
-    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
-
-
-def naive_of(conversation: list[Message]) -> str:
-    """The instruction the rewriter is asked to rewrite: the context follows it in every request of FIPO."""
-    heading = FIPO_1.context_part.splitlines()[0]
-    return conversation[-1]["content"].removeprefix("Naive prompt:\n").split(f"\n\n{heading}")[0]
-
-
-def careful(conversation: list[Message]) -> str:
-    """A rewrite that keeps everything and adds guidance."""
-    return f"{naive_of(conversation)} {GUIDANCE}"
-
-
-def optimizer(
-    script: Callable[[list[Message]], str] = careful, *, context_tokens: int | None = None
-) -> PromptOptimizer:
-    return PromptOptimizer(ScriptedGenerator(script, context_tokens=context_tokens))
-
-
-def fipo(script: Callable[[list[Message]], str] = careful, **options: object) -> FIPO:
-    return FIPO(optimizer=optimizer(script), **{"search": any_lead(), **options})
-
-
-def any_lead(**options: object) -> SearchSettings:
-    """Settings of a search that takes any lead for one: the examples of these tests are few."""
-    return SearchSettings(**{"significance": 1.0, **options})
-
-
-def answering(answer: str) -> str:
-    return f"[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]"
-
-
-def better_with_guidance(instruction: str, question: str) -> str:
-    """Right about everything if the instruction asks for care, else about cats only."""
-    return answering("right" if GUIDANCE in instruction or "cat" in question else "wrong")
-
-
-def task_lm(answer: Callable[[str, str], str]) -> dspy.LM:
-    """A task model: `answer` decides its reply to a question from the instruction it was given."""
-    generator = ScriptedGenerator(lambda asked: answer(asked[0]["content"], asked[-1]["content"]))
-    return dspy_model(generator, max_tokens=1000)
-
-
-def examples(questions: Sequence[str] = QUESTIONS) -> list[dspy.Example]:
-    return [dspy.Example(question=question, answer="right").with_inputs("question") for question in questions]
-
-
-def exact(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> bool:
-    return example.answer == prediction.answer
-
-
-class Answer(dspy.Signature):
-    """Answer the question."""
-
-    question: str = dspy.InputField(desc="what a visitor of the zoo wants to know")
-    answer: str = dspy.OutputField()
-
-
-class Ticket(dspy.Signature):
-    """Sort the ticket of a customer."""
-
-    ticket: str = dspy.InputField()
-    topic: Literal["refund", "delivery"] = dspy.OutputField()
-    urgency: float = dspy.OutputField(desc="how soon somebody must look at it", ge=0, le=1)
-
-
-class Zoo(dspy.Module):
-    """Two predictors, one of them used."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answer = dspy.Predict(Answer, temperature=0.3)
-        self.sort = dspy.ChainOfThought(Ticket)
-
-    def forward(self, question: str) -> dspy.Prediction:
-        return self.answer(question=question)
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 
 class FailsOn(dspy.Module):
@@ -130,17 +62,9 @@ class FailsOn(dspy.Module):
         return self.answer(question=question)
 
 
-def instructions(program: dspy.Module) -> dict[str, str]:
-    return {name: predictor.signature.instructions for name, predictor in program.named_predictors()}
-
-
-def outcomes(program: dspy.Module) -> dict[str, str]:
-    return {row["name"]: row["outcome"] for row in program.fipo_report["predictors"]}
-
-
 def sent(using: FIPO) -> list[str]:
     """Every instruction the rewriter has been asked about."""
-    return [naive_of(conversation) for call in using.optimizer.rewriter.generator.calls for conversation in call]
+    return [naive_in(conversation) for call in using.optimizer.rewriter.generator.calls for conversation in call]
 
 
 # What DSPy expects of an optimizer
@@ -411,7 +335,7 @@ def test_frozen_sub_modules_stay_as_they_are():
     ],
 )
 def test_a_rewrite_names_only_the_signatures_fields_and_all_choices_or_none(addition, outcome):
-    compiled = fipo(lambda conversation: f"{naive_of(conversation)} {addition}").compile(dspy.Predict(Ticket))
+    compiled = fipo(lambda conversation: f"{naive_in(conversation)} {addition}").compile(dspy.Predict(Ticket))
     assert outcomes(compiled) == {"self": outcome}
     text = f"{Ticket.instructions} {addition}" if outcome == "optimized" else Ticket.instructions
     assert instructions(compiled) == {"self": text}
@@ -455,7 +379,7 @@ def test_a_program_without_predictors_is_copied():
 
 def test_the_report_says_what_became_of_every_instruction():
     def script(conversation):
-        return "Sure! 42." if "ticket" in naive_of(conversation) else careful(conversation)
+        return "Sure! 42." if "ticket" in naive_in(conversation) else careful(conversation)
 
     report = fipo(script).compile(Zoo()).fipo_report
     answer, sort = report["predictors"]
@@ -567,7 +491,7 @@ def test_a_metric_without_examples_is_an_error_before_anything_is_sent(data):
 
 
 def test_when_nothing_was_rewritten_only_the_student_is_measured():
-    compiled = compile_measured(Zoo(), task_lm(better_with_guidance), script=naive_of)
+    compiled = compile_measured(Zoo(), task_lm(better_with_guidance), script=naive_in)
     assert set(outcomes(compiled).values()) == {"unchanged"}
     assert compiled.score == 33.33
     assert compiled.total_calls == 3
@@ -716,7 +640,7 @@ def test_saved_instructions_load_where_fipo_is_not_installed(tmp_path):
 
 def test_compiling_again_starts_from_the_compiled_program_without_its_statistics():
     def politely(conversation):
-        return f"{naive_of(conversation)} Stay polite."
+        return f"{naive_in(conversation)} Stay polite."
 
     first = compile_measured(Zoo(), task_lm(better_with_guidance))
     second = compile_measured(first, task_lm(better_with_guidance), script=politely)
@@ -782,16 +706,16 @@ def test_it_takes_part_in_better_together(metric):
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path | None]:
-    """Stands in for FIPO's own weights: every load gives a scripted optimizer, and is remembered by what was asked."""
-    loaded: list[Path | None] = []
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands in for FIPO's own weights: every load gives a scripted rewriter, and is remembered by its role."""
+    loaded: list[str] = []
 
-    def from_pretrained(model: Path | None) -> PromptOptimizer:
+    def from_pretrained(*, role: str) -> Rewriter:
         time.sleep(0.05)  # long enough for the other threads to arrive
-        loaded.append(model)
-        return optimizer()
+        loaded.append(role)
+        return optimizer().rewriter
 
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(Rewriter, "from_pretrained", from_pretrained)
     return loaded
 
 
@@ -804,7 +728,7 @@ def test_the_default_weights_are_loaded_once_and_only_when_needed(loads):
         thread.start()
     for thread in threads:
         thread.join()
-    assert loads == [None]
+    assert loads == ["rewriting"]
     assert instructions(using.compile(Zoo()))["answer"] == f"Answer the question. {GUIDANCE}"
     assert using.get_params()["optimizer"] is None
 
@@ -812,7 +736,7 @@ def test_the_default_weights_are_loaded_once_and_only_when_needed(loads):
 def test_where_a_metric_chooses_the_weights_that_propose_many_things_are_loaded(loads):
     with dspy.context(lm=task_lm(better_with_guidance)):
         FIPO(metric=exact).compile(Zoo(), valset=examples())
-    assert loads == [DEFAULT.adapters["proposing"]]
+    assert loads == ["proposing"]
 
 
 def test_a_model_that_fails_is_not_hidden():

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import dspy
 import pytest
-from test_dspy import (
-    _no_cache,  # noqa: F401 a fixture
-    task_lm,
-)
-from test_dspy_proposer import optimizer
 
 import fipo_integrations.dspy as integration
-from fipo_model import PromptOptimizer
+from fipo_model.rewriter import Rewriter
+from support.dspy_programs import optimizer, task_lm
+
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 PAGE = (Path(__file__).parents[1] / "docs" / "dspy.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -27,7 +25,7 @@ def sort_ticket(instruction: str, ticket: str) -> str:
 
 @pytest.fixture
 def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda model: optimizer())
+    monkeypatch.setattr(Rewriter, "from_pretrained", lambda *, role: optimizer().rewriter)
     monkeypatch.chdir(tmp_path)
     with dspy.context(lm=task_lm(sort_ticket)):
         yield

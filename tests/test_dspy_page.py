@@ -5,20 +5,11 @@ from pathlib import Path
 
 import dspy
 import pytest
-from test_dspy import (
-    GUIDANCE,
-    Zoo,
-    _no_cache,  # noqa: F401 a fixture
-    any_lead,
-    better_with_guidance,
-    careful,
-    exact,
-    examples,
-    fipo,
-    task_lm,
-)
 
 from fipo_integrations.dspy import render_page
+from support.dspy_programs import GUIDANCE, Zoo, any_lead, better_with_guidance, careful, exact, examples, fipo, task_lm
+
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 
 def text_of(page: str) -> str:

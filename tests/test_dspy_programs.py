@@ -10,12 +10,22 @@ from typing import Any, Literal
 import dspy
 import pytest
 from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch
-from test_dspy import (
+
+from fipo_integrations.dspy import FIPO, FIPOProposer
+from fipo_integrations.dspy.programs import digest
+from fipo_integrations.dspy.selection import Scoreboard
+from fipo_model import PromptOptimizer
+from fipo_model.errors import InputError
+from fipo_model.rewriter import Rewriter
+from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.dspy_programs import (
+    ANIMALS,
     GUIDANCE,
     Answer,
+    Counting,
     Ticket,
     Zoo,
-    _no_cache,  # noqa: F401 a fixture
     answering,
     any_lead,
     better_with_guidance,
@@ -23,18 +33,13 @@ from test_dspy import (
     examples,
     fipo,
     instructions,
-    naive_of,
     outcomes,
+    search_options,
+    sent,
     task_lm,
 )
-from test_dspy_search import ANIMALS, Counting, search_options, sent
 
-from fipo_integrations.dspy import FIPO, FIPOProposer
-from fipo_integrations.dspy.programs import digest
-from fipo_integrations.dspy.selection import Scoreboard
-from fipo_model import PromptOptimizer
-from fipo_model.errors import InputError
-from fipo_model.testing import ScriptedGenerator
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 
 class Only(dspy.Module):
@@ -271,8 +276,8 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path, content):
 
 
 def test_the_report_of_a_resumed_compile_names_the_model_that_proposed(tmp_path, monkeypatch):
-    proposer = PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_of(asked)} {GUIDANCE}"))
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda *_: proposer)
+    proposer = PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)} {GUIDANCE}"))
+    monkeypatch.setattr(Rewriter, "from_pretrained", lambda *, role: proposer.rewriter)
     models = []
     for _ in range(2):
         with dspy.context(lm=task_lm(better_with_guidance)):
@@ -299,7 +304,7 @@ def test_the_report_of_a_resumed_compile_names_the_model_that_proposed(tmp_path,
 )
 def test_the_values_of_a_type_are_all_named_or_none_wherever_they_are_in_it(kind, addition, outcome):
     student = dspy.Predict(Ticket.with_updated_fields("topic", type_=kind))
-    compiled = fipo(lambda conversation: f"{naive_of(conversation)} {addition}").compile(student)
+    compiled = fipo(lambda conversation: f"{naive_in(conversation)} {addition}").compile(student)
     assert outcomes(compiled) == {"self": outcome}
 
 

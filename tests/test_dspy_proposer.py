@@ -4,7 +4,6 @@ import copy
 import functools
 import inspect
 import json
-import re
 
 import dspy
 import gepa
@@ -12,12 +11,16 @@ import pytest
 from dspy.teleprompt import GEPA, BetterTogether, BootstrapFewShot, Teleprompter
 from dspy.utils.callback import BaseCallback
 from gepa.core.adapter import EvaluationBatch, GEPAAdapter
-from test_dspy import (
+
+from fipo_integrations.dspy import FIPO, FIPOProposer
+from fipo_integrations.dspy.proposer import quoted_answer
+from fipo_model import Message
+from support.conversations import naive_in
+from support.dspy_programs import (
     GUIDANCE,
     QUESTIONS,
     Answer,
     Zoo,
-    _no_cache,  # noqa: F401 a fixture
     answering,
     any_lead,
     better_with_guidance,
@@ -25,14 +28,12 @@ from test_dspy import (
     examples,
     fipo,
     instructions,
+    optimizer,
     outcomes,
     task_lm,
 )
-from test_dspy import optimizer as scripted
 
-from fipo_integrations.dspy import FIPO, FIPOProposer
-from fipo_integrations.dspy.proposer import quoted_answer
-from fipo_model import Message
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 
 def record(answer: str, feedback: str = "This is not it.") -> dict[str, object]:
@@ -41,16 +42,6 @@ def record(answer: str, feedback: str = "This is not it.") -> dict[str, object]:
 
 RECORDS = {"answer": [record("one"), record("two"), record("three")]}
 CANDIDATE = {"answer": "Answer the question.", "sort": "Sort the ticket."}
-
-
-def naive_of(conversation: list[Message]) -> str:
-    """The text the rewriter is asked to rewrite, whatever parts follow it."""
-    text = conversation[-1]["content"].removeprefix("Naive prompt:\n")
-    return re.split(r"\n\n(?:Context|Silver response|Golden response|Rewrite the naive prompt) ", text)[0]
-
-
-def optimizer(script=None):
-    return scripted(script or (lambda conversation: f"{naive_of(conversation)} {GUIDANCE}"))
 
 
 def told(proposer_optimizer) -> list[str]:
@@ -128,7 +119,7 @@ def test_what_fails_the_checks_leaves_the_text_as_it_is(rewrite):
 
 def test_fields_of_the_records_and_of_the_program_may_be_named():
     def names_the_field(conversation: list[Message]) -> str:
-        return f"{naive_of(conversation)} Look at `question` first."
+        return f"{naive_in(conversation)} Look at `question` first."
 
     using = optimizer(names_the_field)
     assert "`question`" in FIPOProposer(optimizer=using)(CANDIDATE, RECORDS, ["answer"])["answer"]

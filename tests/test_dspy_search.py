@@ -18,12 +18,21 @@ import dspy
 import pytest
 from dspy.evaluate import Evaluate
 from dspy.utils.parallelizer import ParallelExecutor
-from test_dspy import (
+
+from fipo_integrations.dspy import FIPO, SearchSettings, evaluation, responses
+from fipo_integrations.dspy.selection import Scoreboard
+from fipo_model import Message, PromptOptimizer, Sampling
+from fipo_model.errors import InputError
+from fipo_model.jobs import claimed_file
+from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.dspy_programs import (
+    ANIMALS,
     GUIDANCE,
     QUESTIONS,
     Answer,
+    Counting,
     Zoo,
-    _no_cache,  # noqa: F401 a fixture
     answering,
     any_lead,
     better_with_guidance,
@@ -32,18 +41,13 @@ from test_dspy import (
     examples,
     fipo,
     instructions,
-    naive_of,
     outcomes,
+    search_options,
+    sent,
     task_lm,
 )
 
-from fipo_integrations.dspy import FIPO, SearchSettings, evaluation, responses
-from fipo_integrations.dspy.selection import Scoreboard
-from fipo_model import Message, PromptOptimizer, Sampling
-from fipo_model.errors import InputError
-from fipo_model.testing import ScriptedGenerator
-
-ANIMALS = [f"How many legs has animal number {number}?" for number in range(24)]
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 
 class Pipeline(dspy.Module):
@@ -56,21 +60,6 @@ class Pipeline(dspy.Module):
 
     def forward(self, question: str) -> dspy.Prediction:
         return self.answer(question=question, query=self.search(question=question).query)
-
-
-class Counting:
-    """A scripted task model that counts its calls."""
-
-    def __init__(self, answer: Callable[[str, str], str]) -> None:
-        self.calls = 0
-        self._answer = answer
-        self._lock = threading.Lock()
-        self.lm = task_lm(self)
-
-    def __call__(self, instruction: str, question: str) -> str:
-        with self._lock:
-            self.calls += 1
-        return self._answer(instruction, question)
 
 
 def in_a_row(instruction: str, question: str) -> str:
@@ -87,17 +76,6 @@ class Unnumbered(ScriptedGenerator):
         greedy = Sampling(max_new_tokens=sampling.max_new_tokens)
         turns = [super(Unnumbered, self).generate(conversations, greedy) for _ in range(samples)]
         return [[sample for (sample,) in own] for own in zip(*turns, strict=True)]
-
-
-def sent(using: FIPO, beginning: str) -> list[str]:
-    """What the rewriter was told about one instruction."""
-    calls = using.optimizer.rewriter.generator.calls
-    texts = [conversation[-1]["content"] for call in calls for conversation in call]
-    return [text for text in texts if text.startswith(f"Naive prompt:\n{beginning}")]
-
-
-def search_options(**options: object) -> dict[str, object]:
-    return {"metric": exact, "num_threads": 1, "search": any_lead(**options)}
 
 
 # What the rewriter is shown
@@ -188,7 +166,7 @@ def test_with_a_metric_the_student_need_not_be_run_for_responses():
 
 def test_repeated_and_refused_rewrites_do_not_take_the_place_of_others():
     def rewrite(conversation: list[Message]) -> str:
-        return next(replies)(naive_of(conversation))
+        return next(replies)(naive_in(conversation))
 
     def kept(naive: str) -> str:
         return naive
@@ -383,7 +361,7 @@ def test_no_compile_returns_a_program_below_the_student(seed):
     draw = random.Random(seed)
 
     def rewrite(conversation: list[Message]) -> str:
-        return draw.choice(ADVERSE)(naive_of(conversation))
+        return draw.choice(ADVERSE)(naive_in(conversation))
 
     def noisy(instruction: str, question: str) -> str:
         if "Break." in instruction:
@@ -605,7 +583,7 @@ KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
 import dspy
-from test_dspy import Zoo, any_lead, better_with_guidance, exact, examples, fipo, task_lm
+from support.dspy_programs import Zoo, any_lead, better_with_guidance, exact, examples, fipo, task_lm
 
 calls = []
 def metric(example, prediction, trace=None):
@@ -650,6 +628,12 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
         resumable(task, tmp_path, seed=1)
     with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"student was .*valset was "):
         fipo(**search_options(log_dir=tmp_path)).compile(dspy.Predict(Answer), valset=examples())
+
+
+def test_two_compiles_do_not_share_a_log_dir(tmp_path):
+    journal = tmp_path / "evaluations.jsonl"
+    with claimed_file(journal, kind="a compile"), pytest.raises(InputError, match=r"at work on .*another log_dir"):
+        resumable(Counting(better_with_guidance), tmp_path)
 
 
 def test_a_larger_budget_goes_on_with_what_was_paid_for(tmp_path):

@@ -27,18 +27,11 @@ from fipo_model.backends.engine import Engine, engine_of, go_on, here
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.generation import complete
 from fipo_model.testing import GeneratorContract, ScriptedGenerator
+from support.conversations import ask, echo
 
 GREEDY = Sampling(max_new_tokens=9)
 Asked: TypeAlias = "Future[list[list[Completion]]]"
 PATIENCE = 10  # seconds after which a caller counts as left waiting for ever
-
-
-def ask(text: str) -> list[Message]:
-    return [{"role": "user", "content": text}]
-
-
-def echo(conversation: list[Message]) -> str:
-    return f"Re: {conversation[-1]['content']}"
 
 
 class Gate(ScriptedGenerator):

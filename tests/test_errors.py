@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -56,6 +58,24 @@ def test_an_absent_module_becomes_the_name_of_its_extra() -> None:
     assert caught.value.name == "absent_one"
     assert isinstance(caught.value, ImportError)
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+WITHOUT_PYDANTIC = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pydantic":
+            raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize(("module", "extra"), [("evaluation.settings", "eval"), ("training.settings", "train")])
+def test_who_lacks_pydantic_is_told_the_extra_of_what_was_asked_for(module: str, extra: str) -> None:
+    code = f"{WITHOUT_PYDANTIC}\nimport fipo_model.recipes, fipo_model.{module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"'pydantic', which is not installed: pip install 'fipo[{extra}]'" in done.stderr
 
 
 def test_an_absent_module_of_another_name_passes_through() -> None:

@@ -1,34 +1,19 @@
 """The page of an evaluation in a real browser: it finds, sorts and filters, runs nothing it shows, and asks nobody."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_evaluation_page import HOSTILE, MODEL, RESULTS, an_example
 
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.results import Example
+from support.browsing import count, find, ids, search
+from support.evaluation_results import MODEL, RESULTS, an_example
+from support.pages import HOSTILE
 
-os.environ["SE_OFFLINE"] = "true"  # before selenium is loaded: it looks for drivers and reports its use otherwise
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None or DRIVER is None, reason="needs Chromium and chromedriver"),
-]
-
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"),
-)
+pytestmark = pytest.mark.browser
 
 
 def examples() -> list[Example]:
@@ -45,18 +30,6 @@ def examples() -> list[Example]:
     return [*made, an_example("no gain"), hostile]
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def page(browser: Any, tmp_path: Path) -> Any:
     return opened(browser, tmp_path, examples())
@@ -69,32 +42,6 @@ def opened(browser: Any, directory: Path, shown: list[Example]) -> Any:
         browser.get_log(kind)  # reading empties it
     browser.get(file.as_uri())
     return browser
-
-
-def find(page: Any, selector: str) -> Any:
-    return page.find_element("css selector", selector)
-
-
-def ids(page: Any) -> list[str]:
-    return [element.text for element in page.find_elements("css selector", "#list h3 bdi:first-child")]
-
-
-def count(page: Any) -> str:
-    return find(page, "#count").text
-
-
-def search(page: Any, text: str, expected: str, *, first: str | None = None) -> None:
-    """Type, and wait until the list has followed: as many found as expected, and the expected one on top."""
-    from selenium.common.exceptions import StaleElementReferenceException
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    def has_followed(_: Any) -> bool:
-        return count(page) == expected and ids(page)[:1] == ([first] if first else [])
-
-    box = find(page, "#search")
-    box.clear()
-    box.send_keys(text)
-    WebDriverWait(page, 20, ignored_exceptions=[StaleElementReferenceException]).until(has_followed, expected)
 
 
 def choose(page: Any, select: str, value: str) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,136 +12,26 @@ import pytest
 
 from fipo_model.evaluation.page import render_page
 from fipo_model.evaluation.page.summary import summarize
-from fipo_model.evaluation.results import (
-    BenchmarkAccuracy,
-    Example,
-    GoldenGain,
-    Hardware,
-    Kept,
-    Leaked,
-    Made,
-    PreferenceAccuracy,
-    Results,
-    Rewriting,
-    Seconds,
-    SystemDescription,
-)
+from fipo_model.evaluation.results import Kept
 from fipo_model.evaluation.statistics import Interval
 from fipo_model.pages.changes import OUTCOME_WORDS, differences
 from fipo_model.pages.figures import IntervalChart, ShareChart, ShareRow, span_of, ticks
 from fipo_model.pages.numbers import percent, points, signed
 from fipo_model.pages.rendering import environment
 from fipo_model.types import Outcome
-
-MODEL = "small-model"
-HOSTILE = (
-    "</script><script>window.injected = 1</script><!-- <img src=x onerror='window.injected = 2'> \"quoted\" &amp; "
-    "<!--<script> \u2028\u2029 🦜 مرحبا \u202e {x} ${title} $title \\u003c </textarea></style></noscript>"
+from support.evaluation_results import (
+    MADE,
+    MODEL,
+    NOTHING,
+    RESULTS,
+    a_benchmark,
+    a_gain,
+    a_rewriting,
+    a_system,
+    an_example,
+    interval,
 )
-
-
-def interval(value: float, low: float, high: float) -> Interval:
-    return Interval(value=value, low=low, high=high)
-
-
-def a_gain(system: str = "optimizer", value: float = 0.031, low: float = 0.012, high: float = 0.05) -> GoldenGain:
-    return GoldenGain(
-        system=system,
-        data="bpo",
-        test_model=MODEL,
-        rows=102,
-        gain=interval(value, low, high),
-        better=interval(0.45, 0.36, 0.54),
-        worse=interval(0.2, 0.13, 0.28),
-        unchanged=0.35,
-        left_out={"no golden response": 3},
-    )
-
-
-def a_rewriting(system: str = "optimizer") -> Rewriting:
-    return Rewriting(
-        system=system,
-        data="bpo",
-        rows=102,
-        outcomes={"optimized": 70, "number_lost": 32},
-        rewritten=interval(0.69, 0.6, 0.77),
-        kept={"placeholders": Kept(of=12, proposed=11, final=12), "urls": Kept(of=0, proposed=0, final=0)},
-        length_ratio=None,
-        leaked=Leaked(of=99, leaks=1),
-        seconds=Seconds(p50=1.25, p95=2.0),
-    )
-
-
-def a_preference() -> PreferenceAccuracy:
-    accuracy = interval(0.6, 0.4, 0.8)
-    return PreferenceAccuracy(system="optimizer", data="bpo", rows=9, accuracy=accuracy, left_out={})
-
-
-def a_benchmark(
-    difference: Interval, *, level: str = "instance", scoring: str = "likelihood", benchmark: str = "piqa"
-) -> BenchmarkAccuracy:
-    return BenchmarkAccuracy(
-        system="optimizer",
-        benchmark=benchmark,
-        level=level,
-        scoring=scoring,
-        test_model=MODEL,
-        rows=100,
-        naive=interval(0.6, 0.5, 0.7),
-        optimized=interval(0.5, 0.4, 0.6),
-        difference=difference,
-        outcomes={"optimized": 60, "unchanged": 40},
-        leaks=0,
-    )
-
-
-def a_system(kind: str = "optimizer", words: str = "A sentence.") -> SystemDescription:
-    return SystemDescription(kind=kind, what=words, model="a-model", template="fipo-2")
-
-
-MADE = Made(
-    started="2026-11-22T22:00:00Z",
-    seconds=512.3,
-    commit=None,
-    versions={"fipo": "0.1.0", "torch": "2.13.0"},
-    hardware=Hardware(cpu="a processor", cores=2, gpu=None),
-    seed=7,
-    settings={"data": {"rows": 102, "files": ["a.jsonl", "b.jsonl"]}, "judge": None, "strict": True},
-)
-RESULTS = Results(
-    title="An evaluation",
-    systems={"repeat": a_system("repeat"), "optimizer": a_system()},
-    rewriting=[a_rewriting()],
-    golden_gain=[a_gain(), a_gain("repeat", 0.0, 0.0, 0.0)],
-    preference=[a_preference()],
-    benchmarks=[a_benchmark(interval(-0.1, -0.15, -0.05))],
-    bad_rows={},
-    made=MADE,
-)
-NOTHING = replace(RESULTS, rewriting=[], golden_gain=[], preference=[], benchmarks=[])
-
-
-def an_example(
-    name: str = "e1",
-    *,
-    system: str = "optimizer",
-    naive: str = "Tell me about rivers.",
-    text: str = "Tell me about the Rhine.",
-    gain: float | None = None,
-) -> Example:
-    return Example(
-        id=name,
-        system=system,
-        data="bpo",
-        naive=naive,
-        text=text,
-        proposed=text,
-        outcome="optimized",
-        detail="",
-        context=None,
-        golden_response=None,
-        gains={} if gain is None else {MODEL: gain},
-    )
+from support.pages import HOSTILE, Page
 
 
 def drawn(chart: IntervalChart | ShareChart) -> str:
@@ -153,35 +42,6 @@ def drawn(chart: IntervalChart | ShareChart) -> str:
 
 def chart_of(rows: list[tuple[str, Interval | None]], span: Any, say: Any) -> IntervalChart:
     return IntervalChart(caption="A caption.", rows=rows, span=span, reference=0.0, say=say)
-
-
-class Page(HTMLParser):
-    """What a browser without scripts makes of a page."""
-
-    VOID = ("meta", "input", "img", "br")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def tags(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.elements if tag == name]
 
 
 def embedded(page: str) -> dict[str, Any]:

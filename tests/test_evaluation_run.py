@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fipo_model.errors import InputError, ModelError
+from fipo_model.jobs import claimed_directory
 
 pytestmark = pytest.mark.tiny
 
@@ -137,6 +138,8 @@ def test_a_directory_with_other_settings_is_refused_with_the_difference(make, tm
     run(make(timed_prompts=0))
     with pytest.raises(InputError, match="seed was 0, is now 1"):
         run(make(timed_prompts=0, seed=1))
+    with claimed_directory(tmp_path / "out", kind="an evaluation"), pytest.raises(InputError, match="is at work on"):
+        run(make(timed_prompts=0))
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").write_text("mine")

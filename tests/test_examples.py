@@ -1,28 +1,17 @@
 """Every example runs, on the default weights and offline, and ends as its page says it does."""
 
 import asyncio
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from support.examples import EXAMPLES, example
+
 pytestmark = pytest.mark.real
-EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(autouse=True)
 def examples_on_the_path(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))  # they import `downstream`, as they do when they are run
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # pydantic looks up annotations there
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_chain_with_notes_answers_with_both_prompts(capsys: pytest.CaptureFixture[str]):

@@ -3,18 +3,15 @@
 What the default weights make of an instruction changes with their training; what is checked here must not.
 """
 
-import importlib.util
 import logging
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from support.examples import EXAMPLES, example
+
 pytestmark = pytest.mark.real
-EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(autouse=True)
@@ -23,14 +20,6 @@ def examples_on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = logging.getLogger("dspy").level
     yield
     logging.getLogger("dspy").setLevel(before)
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_classifier_is_compiled_within_its_budget_and_never_below(capsys: pytest.CaptureFixture[str]):

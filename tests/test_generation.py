@@ -4,18 +4,11 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from fipo_model import Completion, Message, Sampling
+from fipo_model import Completion, Sampling
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.generation import check_samples, complete_each, generate_each, score_each
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
-
-
-def ask(text: str) -> list[Message]:
-    return [{"role": "user", "content": text}]
-
-
-def echo(conversation: list[Message]) -> str:
-    return f"Re: {conversation[-1]['content']}"
+from support.conversations import ask, echo
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The laws of imports, read from the syntax trees of every module, and that importing the package is cheap."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -284,6 +285,40 @@ def test_a_law_lets_what_is_lawful_pass(tmp_path: Path, law: str) -> None:
 @pytest.mark.parametrize(("law", "file", "text"), BREACHES)
 def test_a_law_finds_its_breach(tmp_path: Path, law: str, file: str, text: str) -> None:
     assert LAWS[law](write(tmp_path, GOOD | {file: text})) != []
+
+
+def imports_of_other_tests(folder: Path) -> list[str]:
+    """Where a file of tests imports another one, also in a program that it keeps as a string."""
+    names = {path.stem for path in folder.glob("test_*.py")}
+    return [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(folder.rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\b(from|import)\s", line) and (names - {path.stem}) & set(re.findall(r"\w+", line))
+    ]
+
+
+def test_no_test_file_imports_another() -> None:
+    assert imports_of_other_tests(ROOT / "tests") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from test_one import helper",
+        "    import test_one as tests",
+        'CODE = "import sys, test_one; print(sys.argv)"',
+        'CODE = """\nfrom test_one import helper\n"""',
+    ],
+)
+def test_an_import_of_another_test_file_is_found(tmp_path: Path, line: str) -> None:
+    for name in ("test_one", "test_two", "conftest"):
+        (tmp_path / f"{name}.py").write_text("import json\n")
+    assert imports_of_other_tests(tmp_path) == []
+    (tmp_path / "test_two.py").write_text(line)
+    assert len(imports_of_other_tests(tmp_path)) == 1
+    (tmp_path / "test_two.py").write_text(line.replace("test_one", "test_two"))  # a process that runs its own helpers
+    assert imports_of_other_tests(tmp_path) == []
 
 
 @pytest.mark.parametrize("module", ["fipo_model", "fipo_model.cli", "fipo_model.testing", "fipo_integrations"])

@@ -126,6 +126,31 @@ def test_threads_of_one_process_are_kept_apart_too(tmp_path: Path) -> None:
         raise AssertionError("it was let in")
 
 
+CROWDING = """
+import os, sys
+from pathlib import Path
+from fipo_model.errors import InputError
+from fipo_model.jobs import claimed_directory
+output, busy = map(Path, sys.argv[1:])
+entered = 0
+while entered < 40:
+    try:
+        with claimed_directory(output, kind="a job"):
+            os.close(os.open(busy, os.O_CREAT | os.O_EXCL))  # fails where another one is in
+            busy.unlink()
+            entered += 1
+    except InputError as error:
+        assert "at work on" in str(error), error
+"""
+
+
+def test_there_are_never_two_in_a_place_that_many_enter_and_leave(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CROWDING, str(tmp_path / "out"), str(tmp_path / "busy")]
+    crowd = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [one.communicate()[1] for one in crowd] == [""] * 3
+    assert names(tmp_path) in ([], ["out"])
+
+
 @POSIX
 def test_two_bulk_runs_on_one_output(tmp_path: Path) -> None:
     source, target, ready = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "ready"

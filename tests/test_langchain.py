@@ -35,24 +35,10 @@ from fipo_model import Message, PromptOptimizer
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.langchain_prompts import TOO_LONG, better, rewrite
 
 PROMPTS = [f"Describe the {animal} briefly." for animal in ("otter", "heron", "badger", "newt", "stoat", "raven")]
-TOO_LONG = "Summarize this: " + "word " * 400
-GUIDANCE = " Answer in plain sentences and give a reason for each statement."
-
-
-def better(prompt: str) -> str:
-    """What the scripted model makes of a prompt."""
-    return prompt + GUIDANCE
-
-
-def naive_in(conversation: list[Message]) -> str:
-    """The prompt that FIPO's own template asks to rewrite."""
-    return conversation[-1]["content"].removeprefix("Naive prompt:\n").rpartition("\n\nRewrite the naive prompt")[0]
-
-
-def rewrite(conversation: list[Message]) -> str:
-    return better(naive_in(conversation))
 
 
 class Recorder(BaseCallbackHandler):

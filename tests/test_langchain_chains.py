@@ -26,12 +26,12 @@ from langchain_core.runnables import (
     RunnablePick,
 )
 from langchain_core.runnables.history import RunnableWithMessageHistory
-from test_langchain_templates import GUIDANCE, TOO_LONG, asked, better, left_out, outcomes, replying, rewrite
 
 from fipo_integrations.langchain import FIPORunnable, Report, optimize_chain, optimize_prompt
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError, ModelError
 from fipo_model.testing import ScriptedGenerator
+from support.langchain_prompts import GUIDANCE, TOO_LONG, asked, better, left_out, outcomes, replying, rewrite
 
 OPAQUE = "FIPO cannot look inside; if it makes prompts, use optimize_prompt or FIPORunnable there"
 TIDES, WAVES, RAIN = ({"topic": topic} for topic in ("tides", "waves", "rain"))

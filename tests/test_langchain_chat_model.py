@@ -12,13 +12,14 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool, tool
 from pydantic import ValidationError
-from test_langchain_templates import better, naive_in, rewrite
 
 from fipo_integrations.langchain import FIPORunnable, GeneratorChatModel, optimize_chain
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.langchain_prompts import better, rewrite
 
 unit_tests = pytest.importorskip("langchain_tests.unit_tests")
 

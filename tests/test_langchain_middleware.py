@@ -15,7 +15,6 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from pydantic import Field
-from test_langchain_templates import TOO_LONG, asked, better, naive_in, rewrite
 
 from fipo_integrations.langchain import FIPOMiddleware, FIPORunnable
 from fipo_integrations.langchain import middleware as module
@@ -23,6 +22,8 @@ from fipo_model import Message, PromptOptimizer
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.judge import LLMJudge
 from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.langchain_prompts import TOO_LONG, asked, better, rewrite
 
 agents = pytest.importorskip("langchain.agents")
 from langchain.agents.middleware import ModelRequest, dynamic_prompt  # noqa: E402 - where it is installed

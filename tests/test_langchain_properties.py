@@ -19,16 +19,14 @@ from hypothesis import strategies as st
 from langchain_core.messages import SystemMessage
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.utils.mustache import ChevronError
-from test_langchain_templates import dumped, replying
 
 from fipo_integrations.langchain import OUTCOMES, optimize_prompt
 from fipo_model import Message, PromptOptimizer
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.testing import ScriptedGenerator
+from support.langchain_prompts import LENIENT, dumped, replying
 
 CASES = int(os.environ.get("FIPO_PROPERTY_CASES", "300"))
-# The rules that would turn most of these rewrites down are off, so that the templates' own proof has to.
-LENIENT = FidelitySettings(frozenset())
 THOROUGH = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 BRIEF = settings(THOROUGH, max_examples=max(1, CASES // 4))
 

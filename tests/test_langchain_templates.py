@@ -1,7 +1,6 @@
 """optimize_prompt: which texts of which templates are rewritten, what stays, and what the report says of it."""
 
 import json
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 from langchain_core.example_selectors import BaseExampleSelector
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import CommaSeparatedListOutputParser, StrOutputParser
 from langchain_core.prompts import (
@@ -29,58 +27,13 @@ from langchain_core.prompts.structured import StructuredPrompt
 from langchain_core.runnables import RunnableLambda
 from pydantic import PrivateAttr
 
-from fipo_integrations.langchain import OUTCOMES, Report, default, optimize_chain, optimize_prompt
+from fipo_integrations.langchain import OUTCOMES, default, optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
 from fipo_model import Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
-from fipo_model.fidelity import FidelitySettings
 from fipo_model.testing import ScriptedGenerator
-
-GUIDANCE = " Answer in plain sentences and give a reason for each statement."
-TOO_LONG = "Summarize this: " + "word " * 400
-LENIENT = FidelitySettings(frozenset())
-
-
-def better(text: str) -> str:
-    """What the scripted model makes of a text."""
-    return text + GUIDANCE
-
-
-def naive_in(conversation: list[Message]) -> str:
-    """The instruction that FIPO's own template asks to rewrite."""
-    text = conversation[-1]["content"].removeprefix("Naive prompt:\n")
-    return re.split(r"\n\n(?:Context \(|Silver response \(|Golden response \(|Rewrite the naive prompt in)", text)[0]
-
-
-def rewrite(conversation: list[Message]) -> str:
-    return better(naive_in(conversation))
-
-
-def replying(reply: str | Callable[[str], str], **options: Any) -> PromptOptimizer:
-    """An optimizer whose model makes `reply` of everything, or what a function makes of the instruction."""
-
-    def script(conversation: list[Message]) -> str:
-        return reply if isinstance(reply, str) else reply(naive_in(conversation))
-
-    return PromptOptimizer(ScriptedGenerator(script), **options)
-
-
-def asked(generator: ScriptedGenerator) -> list[str]:
-    """The instructions a generator was asked to rewrite, in order."""
-    return [naive_in(conversation) for call in generator.calls for conversation in call]
-
-
-def outcomes(report: Report) -> list[tuple[str, str]]:
-    return [(change.where, change.outcome) for change in report.changes]
-
-
-def left_out(report: Report) -> list[tuple[str, str]]:
-    return [(part.where, part.reason) for part in report.unreached]
-
-
-def dumped(template: BasePromptTemplate) -> str:
-    """Everything in a template, so that two dumps tell whether anything in it changed."""
-    return f"{template!r} {dumps(template)} {template.metadata} {template.tags}"
+from support.conversations import naive_in
+from support.langchain_prompts import LENIENT, TOO_LONG, asked, better, dumped, left_out, outcomes, replying, rewrite
 
 
 def contents(messages: list[BaseMessage]) -> list[Any]:

@@ -45,6 +45,19 @@ def test_a_base_without_an_adapter_for_the_role_is_bare():
         assert resolve(card.name) == resolve(card.name, role="proposing") == bare(card.name)
 
 
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("smollm2-135m", 1),
+        ("qwen2.5-coder-0.5b", 6),
+        ("qwen2.5-coder-1.5b", 22),
+    ],
+)
+def test_a_base_is_known_by_its_name(name, parts):
+    assert resolve(name, role=None) == bare(name)
+    assert len(card_named(name).wheels) == parts
+
+
 def test_a_former_name_means_the_bare_base_as_it_did():
     assert resolve("SmolLM2-135M-Instruct") == bare("smollm2-135m")
     assert card_named("SmolLM2-135M-Instruct") is DEFAULT
@@ -116,7 +129,7 @@ def test_a_server_is_an_address_and_a_name():
         resolve("https://host/v1")
     with pytest.raises(ModelError, match=r"serve it there, and leave out runs/x"):
         resolve("http://localhost/v1#m", "runs/x")
-    with pytest.raises(InputError, match=r"is a server; this needs a model in this process"):
+    with pytest.raises(InputError, match=r"is a server, and this needs a model in this process"):
         resolve_local("http://localhost/v1#m")
 
 

@@ -20,19 +20,14 @@ from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
 from fipo_model.types import OUTCOMES
+from support.conversations import naive_in
 
 PATIENCE = 20  # seconds after which the event loop counts as blocked
 MORE = "Answer in one short sentence, and give the reason."
 
 
-def naive_prompt(conversation) -> str:
-    """The prompt a conversation asks to rewrite, if it has no optional parts."""
-    text = conversation[-1]["content"].removeprefix("Naive prompt:\n")
-    return text.rsplit("\n\nRewrite the naive prompt in at most", 1)[0]
-
-
 def improve(conversation) -> str:
-    return f"{naive_prompt(conversation)} {MORE}"
+    return f"{naive_in(conversation)} {MORE}"
 
 
 def improving(**options) -> PromptOptimizer:
@@ -186,7 +181,7 @@ def test_all_candidates_of_all_prompts_are_sampled_in_one_batch() -> None:
     generator = Samples()
     made = PromptOptimizer(generator, candidates=3, judge=judge_by(len), seed=4)
     made.optimize_batch(["Name a colour.", "Name a fruit."])
-    assert [naive_prompt(c) for c in generator.calls[0]] == ["Name a colour.", "Name a fruit."]
+    assert [naive_in(c) for c in generator.calls[0]] == ["Name a colour.", "Name a fruit."]
     assert generator.samples == [3]
     assert generator.samplings == [Sampling(max_new_tokens=136, temperature=0.8, top_p=0.95, seed=4)]
 

@@ -160,3 +160,21 @@ def test_the_head_at_labels_only_changes_neither_loss_nor_gradient(tiny_model: P
         torch.testing.assert_close(our_gradients[name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())
     for metric, values in theirs._metrics["eval"].items():
         assert ours._metrics["eval"][metric] == pytest.approx(values, rel=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "sums"), [("sigmoid", False), ("ipo", True), ("ipo", False), ("hinge", False)])
+def test_in_bf16_a_loss_is_that_of_fp32_but_for_rounding(
+    tiny_model: Path, tmp_path: Path, loss: str, sums: bool
+) -> None:
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        settings = {"loss_type": loss, "beta": 0.1, "bf16": dtype is torch.bfloat16}
+        ours = trainer(PreferenceTrainer, adapted(tiny_model, dtype=dtype), tiny_model, tmp_path, **settings)
+        ours.sums_log_ratios = sums
+        found.append(loss_and_gradients(ours))
+        assert {gradient.dtype for gradient in found[-1][1].values()} == {torch.float32}  # what is trained stays exact
+    (exact_loss, exact), (rounded_loss, rounded) = found
+    assert rounded_loss == pytest.approx(exact_loss, rel=0.05)
+    assert rounded_loss != exact_loss
+    whole, other = (torch.cat([gradients[name].flatten() for name in exact]) for gradients in (exact, rounded))
+    assert torch.cosine_similarity(whole, other, dim=0) > 0.95

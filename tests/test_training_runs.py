@@ -20,6 +20,7 @@ from fipo_model.backends.transformers.loading import load_base, with_adapter
 from fipo_model.data.diversify import diversify
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError, ModelError, TrainingError
+from fipo_model.jobs import claimed_directory
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import FIPO_1, FIPO_2
 from fipo_model.training import rows
@@ -334,6 +335,13 @@ class TestRefused:
             train_sft(settings())
         with pytest.raises(InputError, match=r"seed was 0, is now 1\. .* choose another output"):
             train_sft(settings(seed=1), resume=True)
+
+    @pytest.mark.parametrize("kind", [SFTSettings, PreferenceSettings, IterativeSettings])
+    def test_a_place_where_another_process_is_at_work(self, settings: Callable[..., Any], kind: Any) -> None:
+        wanted = settings(kind)
+        train = {SFTSettings: train_sft, PreferenceSettings: train_preference, IterativeSettings: train_iterative}[kind]
+        with claimed_directory(Path(wanted.output), kind="a run"), pytest.raises(InputError, match="is at work on"):
+            train(wanted, resume=True)
 
     def test_a_place_that_is_in_use(self, settings: Callable[..., Any], tmp_path: Path) -> None:
         (tmp_path / "run").mkdir()

@@ -16,7 +16,7 @@ def convert(gguf: Path, target: Path, *, shares_embeddings: bool) -> None:
 
     With `shares_embeddings`, a file that has a matrix of its own for the output loses the one for the input. Both are
     roundings of the one matrix that was published, and the output's is the finer one (docs/models.md has figures).
-    Takes about 5 bytes of memory for each parameter.
+    Takes four to six bytes of memory for each parameter.
     """
     # Left to itself, transformers keeps GGUF weights packed: slow to run and impossible to train.
     model: Any = AutoModelForCausalLM.from_pretrained(

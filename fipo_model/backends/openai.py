@@ -122,9 +122,6 @@ class OpenAIScorer(ServedModel):
             rows.append(((*prompt, *said), len(prompt)))
         return rows
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "max_retries"}
-
     def _score(self, ids: tuple[int, ...], start: int) -> float:
         response = self._client.completions.create(
             model=self.name,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from json import JSONDecodeError
-from typing import Any, TypeVar
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from fipo_model.errors import InputError, PromptTooLongError, ServerError, explain_missing
+from fipo_model.forking import PerProcess
 
 with explain_missing("server", "openai"):
     import openai
@@ -58,19 +60,23 @@ class ServedModel:
         self.concurrency = concurrency
         self.timeout_seconds = timeout_seconds
         self.max_retries = max_retries
-        self._client = openai.OpenAI(
-            base_url=base_url,
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            timeout=timeout_seconds,
-            max_retries=max_retries,
-        )
-        self._slots = threading.BoundedSemaphore(concurrency)  # over all calls, whichever thread they come from
+
+    @property
+    def _connection(self) -> "_Connection":
+        known = _connections.value
+        return known.get(self) or known.setdefault(self, _Connection(self))
+
+    @property
+    def _client(self) -> openai.OpenAI:
+        return self._connection.client
 
     def _ask_all(self, requests: Sequence[tuple[int, Callable[[], _Answer]]]) -> list[_Answer]:
         """The answers to requests, each with the index of what it is about. Raises the first one's error."""
 
+        slots = self._connection.slots
+
         def ask(index: int, request: Callable[[], _Answer]) -> _Answer:
-            with self._slots, self._explained(index):
+            with slots, self._explained(index):
                 return request()
 
         pool = ThreadPoolExecutor(min(len(requests), self.concurrency))
@@ -125,8 +131,18 @@ class ServedModel:
     def __deepcopy__(self, memo: dict[int, object]) -> "ServedModel":
         return self
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        type(self).__init__(self, **state)  # the client and its connections are this process's own
+class _Connection:
+    """What a process has of a server: two must not share a socket, nor wait for each other."""
+
+    def __init__(self, served: ServedModel) -> None:
+        self.client = openai.OpenAI(
+            base_url=served.base_url,
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",
+            timeout=served.timeout_seconds,
+            max_retries=served.max_retries,
+        )
+        self.slots = threading.BoundedSemaphore(served.concurrency)  # over all calls, whichever thread they come from
+
+
+_connections: PerProcess[WeakKeyDictionary[ServedModel, _Connection]] = PerProcess(WeakKeyDictionary)

@@ -157,7 +157,7 @@ def test_an_unwritable_output_is_told_before_any_work(tmp_path: Path) -> None:
 def test_an_unknown_model_is_told_with_what_to_do() -> None:
     done = fipo("optimize", "Explain rain.", "--model", "/nowhere/model")
     assert done.returncode == 1
-    assert b"cannot load the model '/nowhere/model'" in done.stderr
+    assert b"there is no model '/nowhere/model'" in done.stderr
     assert b"Traceback" not in done.stderr
 
 

@@ -1,5 +1,6 @@
 """The page of a compile: what a reader finds on it, and that no text gets out of its place."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import dspy
 import pytest
 
 from fipo_integrations.dspy import render_page
+from fipo_integrations.dspy.results import Report
 from support.dspy_programs import GUIDANCE, Zoo, any_lead, better_with_guidance, careful, exact, examples, fipo, task_lm
 
 pytestmark = pytest.mark.usefixtures("no_dspy_cache")
@@ -48,6 +50,15 @@ def test_without_a_metric_it_claims_nothing():
     assert "2 of 2 instructions were rewritten. Nothing was measured: there was no metric." in text
     assert "What was gained" not in text
     assert "What was tried" not in text
+
+
+def test_what_a_report_is_read_as_becomes_the_same_plain_data_again(compiled):
+    for fields in (compiled.fipo_report, fipo().compile(Zoo()).fipo_report):
+        again = Report.from_fields(json.loads(json.dumps(fields))).to_fields()
+        assert again == fields
+        assert list(again) == list(fields)
+    first = ("model", "predictors", "seed", "scores", "gain", "trials", "metric_calls", "metric_calls_resumed")
+    assert tuple(compiled.fipo_report) == (*first, "stopped_by", "attached")
 
 
 def test_where_nothing_changed_it_shows_no_gain():

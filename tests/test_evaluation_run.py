@@ -181,7 +181,7 @@ def test_a_directory_of_before_goes_on_if_no_test_model_has_an_adapter(make, tmp
 
 @pytest.mark.parametrize(
     ("test_models", "servers"),
-    [(["org/m"], ["org/m"]), (["one/m"], ["m"]), (["one/m", "two/m"], []), ([], ["m", "m"]), (["org/m", "org_m"], [])],
+    [(["org/m"], ["org/m"]), (["one/m"], ["m"]), (["one/m", "two/m"], []), ([], ["m", "m"]), (["org_m", "org/m"], [])],
 )
 def test_test_models_of_one_name_are_refused_before_anything_is_measured(
     make, tmp_path, monkeypatch, test_models, servers
@@ -189,7 +189,7 @@ def test_test_models_of_one_name_are_refused_before_anything_is_measured(
     from fipo_model.evaluation.settings import BenchmarkSettings, ServerSettings
 
     monkeypatch.chdir(tmp_path)
-    for folder in ("one/m", "two/m"):
+    for folder in ("one/m", "two/m", "org_m"):
         (tmp_path / folder).mkdir(parents=True)
     served = [ServerSettings(base_url=f"http://127.0.0.1:{port}/v1", name=m) for port, m in enumerate(servers, 1)]
     with pytest.raises(InputError, match=r"go by the name '(org/)?m'.*Rename the directory, serve the model under"):

@@ -207,7 +207,7 @@ class TestInAnAgent:
         assert len({repr(system) for system in model.systems}) == 1
         assert model.systems[0][0].startswith(better(PROMPT))
         proposed = [call for call in generator.calls if "Prompt A" not in call[0][-1]["content"]]
-        assert [len(call) for call in proposed] == [2]
+        assert [len(call) for call in proposed] == [1]
 
     async def test_a_prompt_too_long_for_the_rewriter_stays_with_one_warning(
         self, model: Caller, fipo: FIPOMiddleware, caplog: pytest.LogCaptureFixture

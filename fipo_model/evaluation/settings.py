@@ -104,7 +104,7 @@ class EvaluationSettings:
     data: dict[str, DataSettings]
     systems: dict[str, SystemSettings]
     test_models: list[str] = field(default_factory=lambda: [DEFAULT.name])
-    """Under which the golden responses are measured and the benchmarks answered: directories or hub ids."""
+    """Under which the golden responses are measured and the benchmarks answered: any names of models (docs/models.md)."""
     max_response_tokens: int | None = None
     """Measure only the golden responses' first tokens; by default all of them."""
     preference: str | None = None

@@ -74,16 +74,11 @@ class ModelCard:
 
 def _parts(package: str, version: str, member: str, parts: tuple[tuple[str, int], ...]) -> tuple[Wheel, ...]:
     """Wheels with numbers for names, from the hash and size of each; `{}` stands for the number."""
-    return tuple(
-        Wheel(
-            package=package.format(number),
-            version=version,
-            sha256=sha256,
-            bytes=size,
-            member=member.format(number),
-        )
-        for number, (sha256, size) in enumerate(parts, start=1)
-    )
+    wheels = []
+    for number, (sha256, size) in enumerate(parts, start=1):
+        name, inside = package.format(number), member.format(number)
+        wheels.append(Wheel(package=name, version=version, sha256=sha256, bytes=size, member=inside))
+    return tuple(wheels)
 
 
 SMOLLM2_135M = ModelCard(
@@ -213,7 +208,7 @@ def card_named(name: str) -> ModelCard:
 
 
 def nearest_names(name: str) -> str:
-    """'; did you mean ...?', or nothing where no name resembles it."""
+    """' (did you mean ...?)', or nothing where no name resembles it."""
     names = {card.name.casefold(): card.name for card in CARDS} | {"default": "default"}
     found = difflib.get_close_matches(name.casefold(), names, n=2, cutoff=0.5)
-    return f"; did you mean {' or '.join(names[one] for one in found)}?" if found else ""
+    return f" (did you mean {' or '.join(names[one] for one in found)}?)" if found else ""

@@ -47,8 +47,8 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
     """Train in rounds; gives the directory that `PromptOptimizer.from_pretrained` loads.
 
     OUTPUT/round-N holds each round's records, rewrites, verdicts, answers and checkpoint, OUTPUT/rounds.jsonl the share
-    of prompts that were replaced and how often the judge is right on held-out pairs. `resume` goes on where a stopped
-    run was. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
+    of prompts that were replaced and how often the judge is right on held-out pairs. `resume` takes an
+    interrupted run up. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
     """
     with claimed(settings, resume=resume) as output:
         return output if is_finished(output) else _train_rounds(settings, output)

@@ -692,3 +692,26 @@ def test_ctrl_c_ends_decoding_after_a_token(tiny, ctrl_c) -> None:
     # The next caller's turn comes when the work has ended, and it is served as ever.
     assert len(tiny.generate([COLOUR], Sampling(max_new_tokens=4))) == 1
     assert len(steps) <= 4
+
+
+@pytest.mark.tiny
+def test_ctrl_c_ends_scoring_after_a_batch(tiny, ctrl_c) -> None:
+    from fipo_model.backends.transformers.scorer import TransformersScorer
+
+    scorer = TransformersScorer(tiny.loaded, token_budget=1)  # every pair a batch of its own
+    batches = []
+    began, released = threading.Event(), threading.Event()
+
+    def step(*_: object) -> None:
+        batches.append(1)
+        began.set()
+        released.wait(PATIENCE)
+
+    hook = tiny.model.register_forward_pre_hook(step)
+    ctrl_c(lambda: began.wait(PATIENCE))
+    with pytest.raises(KeyboardInterrupt):
+        scorer.log_likelihoods([(COLOUR, f"Blue {number}.") for number in range(9)])
+    released.set()
+    tiny.loaded.run(lambda: None)  # whose turn comes when the work has ended
+    hook.remove()
+    assert len(batches) == 1

@@ -553,7 +553,7 @@ def test_the_command_removes_and_tells_what_is_not_there(source):
         assert done.stderr.startswith("fipo: error: there are no weights of smollm2-135m in ")
     done = fipo("pull", "smollm")
     assert done.returncode == 1
-    assert "no weights called 'smollm'; did you mean smollm2-135m?" in done.stderr
+    assert "no weights called 'smollm' (did you mean smollm2-135m?)" in done.stderr
 
 
 def test_the_cards_hold_together():

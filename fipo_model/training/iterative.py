@@ -189,13 +189,16 @@ class _Round:
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]
     ) -> dict[str, dict[str, Any]]:
         """What `handle` says of every record, by id. What an earlier run wrote is taken from the file."""
-        return jobs.completed(
-            self.folder / f"{name}.jsonl",
+        path = self.folder / f"{name}.jsonl"
+        found = jobs.completed(
+            path,
             {record.id: record for record in records},
             lambda batch: handle(list(batch)),
             key="id",
             report=lambda done: say(f"{self.folder.name}: {name}: {done} of {len(records)}"),
         )
+        path.touch()  # a stage that had nothing to do is done, too
+        return found
 
     def _answer(
         self, generator: Generator, batch: list[Record], rewrites: dict[str, dict[str, Any]]

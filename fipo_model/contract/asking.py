@@ -1,0 +1,61 @@
+"""Does a text ask for something, or does it state something? What tells a prompt from an answer to it. Pure."""
+
+import re
+
+from fipo_model.contract.reading import Reading, read
+
+# A sentence that begins with a word and a determiner begins with an imperative, whatever the verb: "Chronicle the life".
+_IMPERATIVE = re.compile(
+    r"(?:^|[.!:;\n,]\s*)(?:[*_#>\s-]*)(?:\w+ly,? |then |also |first,? |next,? )?(?!it\b|this\b|that\b|and\b|or\b|but\b|of\b|for\b|in\b|on\b|at\b|to\b|by\b|with\b"
+    r"|from\b|as\b|than\b|if\b|because\b|like\b|not\b|so\b|into\b|over\b|about\b|all\b|here\b|there\b|both\b|while\b|when\b"
+    r"|is\b|are\b|was\b|were\b|has\b|have\b|had\b|also\b|then\b|after\b|before\b|during\b|through\b|under\b|without\b"
+    r"|using\b|given\b|since\b|among\b|between\b|within\b|across\b|despite\b|what\b|who\b|which\b|why\b|how\b|upon\b|until\b"
+    r"|only\b|even\b|just\b|half\b|such\b|many\b|sure\b|yes\b|no\b|where\b|though\b|although\b|unless\b|per\b|via\b"
+    r"|[a-z]+(?:ing|ed|s)\b)"
+    r"[a-z]{2,} (?:the|a|an|each|all|every|your|my|this|these|those|any|concise|brief|short|clear|on)\b",
+    re.IGNORECASE,
+)
+_NOUN_PHRASE = re.compile(r"^(?:an?|the|one|some)?\s*(?:[\w'-]+ ){0,3}?([\w'-]+)", re.IGNORECASE)
+
+
+def asks(text: str) -> bool:
+    """Whether `text` contains a question, an imperative or another form of request, as far as its form shows.
+
+    A bare topic is not recognised, nor is a text in a language without a lexicon; compare with the prompt it came from
+    before drawing a conclusion.
+    """
+    reading = read(text)
+    plain = text.replace("\u2019", "'")
+    pattern = reading.lexicon.asking
+    if pattern is None:
+        return "?" in text
+    if pattern.search(plain) is not None:
+        return True
+    return reading.lexicon.code == "en" and _IMPERATIVE.search(plain) is not None
+
+
+def asks_to_say(text: str) -> bool:
+    """Whether it asks for words: a question, or a request to explain, list, write; not "Cool it under water"."""
+    pattern = read(text).lexicon.saying
+    plain = text.replace("\u2019", "'")
+    return pattern is None or pattern.search(plain) is not None or _IMPERATIVE.search(plain) is not None
+
+
+def states(text: str) -> bool:
+    """Whether the form of `text` is that of a statement; False for languages without a lexicon."""
+    pattern = read(text).lexicon.stating
+    return pattern is not None and pattern.search(text.replace("\u2019", "'")) is not None
+
+
+def names_the_same(naive: Reading, rewrite: Reading) -> bool:
+    """Whether the rewrite is a noun phrase for what the naive prompt wants: "A poem about the sea"."""
+    if states(rewrite.text) or not rewrite.sentences:
+        return False
+    first = [token.stem for token in rewrite.sentences[0].tokens[:5] if token.is_content]
+    return bool(first) and bool(set(first) & naive.content)
+
+
+def wants_input(text: str) -> re.Match[str] | None:
+    """Where a text asks its reader for the material, as an assistant does that was given none."""
+    pattern = read(text).lexicon.wanting_input
+    return pattern.search(text.replace("\u2019", "'")) if pattern else None

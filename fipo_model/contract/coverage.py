@@ -1,0 +1,91 @@
+"""Which sentences of a text another one has no trace of. Pure.
+
+Sentences that stand in the rewrite word for word are set aside, with the words they use there: a sentence counts as
+kept only by what the rest of the rewrite has of it.
+"""
+
+import difflib
+import re
+
+from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.reading import Reading, Sentence, Token
+
+_LEAST_SHARE = 0.3  # of a sentence's words with a meaning
+_LEAST_CLAUSE_SHARE = 0.2
+_CLAUSE = re.compile(
+    r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?|\u3001|\uff0c|\u060c",
+    re.IGNORECASE,
+)
+_CHATTER = frozenset(
+    "hello hi hey thanks thank you in advance good morning evening day please help me i hope well dear assistant much very "
+    "so hallo danke bitte bonjour merci hola gracias ciao grazie hoi привет спасибо".split()
+)
+
+
+def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
+    """Sentences and clauses of a text that another has nothing of."""
+    pending = [sentence for sentence in naive.sentences if not _stands_in(sentence.tokens, rewrite)]
+    kept = [sentence for sentence in naive.sentences if sentence not in pending]
+    available = _rest(rewrite, kept)
+    lost = []
+    for sentence in pending:
+        if _is_chatter(sentence):
+            continue
+        content = sentence.content
+        if not content:
+            # Nothing but function words ("Why?", "Do it like this"): kept word for word, or not at all.
+            continue
+        share = covered(content, available) / len(content)
+        if share < _LEAST_SHARE or (len(content) == 1 and not share):
+            lost.append(_commitment(sentence))
+            continue
+        lost += _lost_clauses(naive, sentence, rewrite, available)
+    return lost
+
+
+def covered(wanted: frozenset[str], available: frozenset[str]) -> int:
+    """How many stems of one set another has, a slip of the pen allowed for."""
+    missing = wanted - available
+    found = len(wanted) - len(missing)
+    return found + sum(bool(difflib.get_close_matches(stem, available, 1, 0.8)) for stem in missing if len(stem) > 3)
+
+
+def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, available: frozenset[str]) -> list[Commitment]:
+    """Clauses of a sentence with two words of meaning or more, none of which is left."""
+    end = sentence.tokens[-1].end
+    cuts = [m.span() for m in _CLAUSE.finditer(naive.text, sentence.tokens[0].start, end)]
+    starts = [sentence.tokens[0].start, *(stop for _, stop in cuts)]
+    stops = [*(start for start, _ in cuts), end]
+    lost = []
+    for start, stop in zip(starts, stops, strict=True):
+        tokens = tuple(token for token in sentence.tokens if start <= token.start < stop)
+        content = frozenset(token.stem for token in tokens if token.is_content)
+        if len(content) < 2 or _stands_in(tokens, rewrite):
+            continue
+        if covered(content, available) < _LEAST_CLAUSE_SHARE * len(content):
+            lost.append(Commitment("sentence", naive.text[start:stop].strip(), (start, stop), naive.text[start:stop]))
+    return lost
+
+
+def _stands_in(tokens: tuple[Token, ...], text: Reading) -> bool:
+    return f" {' '.join(token.text for token in tokens)} " in text.words
+
+
+def _rest(rewrite: Reading, kept: list[Sentence]) -> frozenset[str]:
+    """The stems of a rewrite outside of the sentences that it took over."""
+    if not kept:
+        return rewrite.content
+    words = rewrite.words
+    stems = {token.text: token.stem for token in rewrite.tokens}
+    for sentence in sorted(kept, key=lambda each: -len(each.tokens)):
+        words = words.replace(f" {' '.join(token.text for token in sentence.tokens)} ", " \u2022 ", 1)
+    return frozenset(stems[word] for word in words.split() if word in stems)
+
+
+def _is_chatter(sentence: Sentence) -> bool:
+    return {token.text for token in sentence.tokens} <= _CHATTER
+
+
+def _commitment(sentence: Sentence) -> Commitment:
+    end = sentence.tokens[-1].end
+    return Commitment("sentence", sentence.text, (sentence.tokens[0].start, end), sentence.text)

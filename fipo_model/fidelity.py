@@ -15,7 +15,7 @@ from fipo_model.contract import inventing, keeping, unchecked
 from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
-from fipo_model.contract.coverage import covered
+from fipo_model.contract.coverage import covered, spelled_out
 from fipo_model.contract.reading import read
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
@@ -47,7 +47,7 @@ _PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where 
 # At the beginning of a sentence: "make sure the answer is a number" states none.
 _STATED_ANSWER = re.compile(
     r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
-    r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is|:))"
+    r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is(?! to be)|:))"
 )
 _MOST_ADDED_WORDS = 200
 
@@ -111,6 +111,12 @@ def _told(case: Case) -> str | None:
     """A statement behind the request that says things which neither prompt nor context says: an answer, or made-up input."""
     if not asks(case.request.instruction):
         return None
+    head = case.request.instruction.rstrip(" .!?:")
+    if case.rewrite_text.startswith(f"{head}:") and not case.request.instruction.rstrip().endswith(":"):
+        # "Summarize the text: The quick brown fox ..." made up its text.
+        rest = case.rewrite_text[len(head) + 1 :].strip()
+        if rest[:1].isupper() and count_words(rest) > 4 and not asks(rest):
+            return rest
     return next(iter(case_statements(case)), None)
 
 
@@ -173,7 +179,7 @@ def _off_topic(case: Case) -> str | None:
     naive = case.naive.content
     if not naive or case.is_addition:
         return None
-    kept = covered(naive, case.rewrite.content)
+    kept = covered(naive, case.rewrite.content | spelled_out(case.naive, case.rewrite))
     if kept >= _LEAST_TOPIC_SHARE * len(naive):
         return None
     return f"keeps {kept} of the prompt's {len(naive)} content words"

@@ -8,6 +8,7 @@ import difflib
 import re
 
 from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.reading import Reading, Sentence, Token
 
 _LEAST_SHARE = 0.3  # of a sentence's words with a meaning
@@ -26,7 +27,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Sentences and clauses of a text that another has nothing of."""
     pending = [sentence for sentence in naive.sentences if not _stands_in(sentence.tokens, rewrite)]
     kept = [sentence for sentence in naive.sentences if sentence not in pending]
-    available = _rest(rewrite, kept)
+    available = _rest(rewrite, kept) | spelled_out(naive, rewrite)
     lost = []
     for sentence in pending:
         if _is_chatter(sentence):
@@ -36,7 +37,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
             # Nothing but function words ("Why?", "Do it like this"): kept word for word, or not at all.
             continue
         share = covered(content, available) / len(content)
-        if share < _LEAST_SHARE or (len(content) == 1 and not share):
+        if len(naive.sentences) > 1 and share < _LEAST_SHARE:
             lost.append(_commitment(sentence))
             continue
         lost += _lost_clauses(naive, sentence, rewrite, available)
@@ -60,7 +61,8 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
     for start, stop in zip(starts, stops, strict=True):
         tokens = tuple(token for token in sentence.tokens if start <= token.start < stop)
         content = frozenset(token.stem for token in tokens if token.is_content)
-        if len(content) < 2 or _stands_in(tokens, rewrite):
+        meaning = [token for token in tokens if token.text not in naive.lexicon.function]
+        if len(meaning) < 2 or not content or _stands_in(tokens, rewrite):
             continue
         if covered(content, available) < _LEAST_CLAUSE_SHARE * len(content):
             lost.append(Commitment("sentence", naive.text[start:stop].strip(), (start, stop), naive.text[start:stop]))
@@ -80,6 +82,13 @@ def _rest(rewrite: Reading, kept: list[Sentence]) -> frozenset[str]:
     for sentence in sorted(kept, key=lambda each: -len(each.tokens)):
         words = words.replace(f" {' '.join(token.text for token in sentence.tokens)} ", " \u2022 ", 1)
     return frozenset(stems[word] for word in words.split() if word in stems)
+
+
+def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
+    """Abbreviations of one text that the other spells out, and the other way round."""
+    found = names(naive)
+    missing = {name.key for name in missing_names(found, rewrite)}
+    return frozenset(name.key for name in found if name.key not in rewrite.stems and name.key not in missing)
 
 
 def _is_chatter(sentence: Sentence) -> bool:

@@ -4,6 +4,8 @@ Of an addition only what it adds is looked at. It may not bring anything new tha
 long an output should be.
 """
 
+import difflib
+import re
 from collections.abc import Iterable
 
 from fipo_model.contract import asking, labels, literals, markers, names, numbers, variables, words
@@ -46,7 +48,11 @@ def numbers_invented(case: Case) -> str | None:
 def negations_invented(case: Case) -> str | None:
     """The rewrite denies what the prompt says, or turns a bound around."""
     found = markers.flipped(case.naive, case.added)
-    return _invented(marker.as_commitment(case.added.text) for marker in found)
+    if found:
+        return _invented(marker.as_commitment(case.added.text) for marker in found)
+    said_again = markers.contradicted(case.naive, case.added) if case.is_addition else []
+    shown = [marker.as_commitment(case.naive.text).text for marker in said_again]
+    return f"says the contrary of {listed(shown)}" if shown else None
 
 
 def names_invented(case: Case) -> str | None:
@@ -58,7 +64,10 @@ def names_invented(case: Case) -> str | None:
         name
         for name in names.names(case.added)
         if name.key not in known and name.text.lower() not in free and names.missing_names([name], case.given)
+        if not difflib.get_close_matches(name.key, known, 1, 0.8)
     ]
+    if not case.is_addition:
+        new = [name for name in new if not _is_elaboration(name, case)]
     return _invented(name for name in new if not _abbreviates(name, case))
 
 
@@ -133,6 +142,14 @@ def _is_free_size(number: numbers.Number) -> bool:
     if not number.value.isdigit() or int(number.value) > _LARGEST_FREE_SIZE:
         return False
     return number.is_word or number.unit in _SIZES
+
+
+def _is_elaboration(name: Commitment, case: Case) -> bool:
+    """Whether a full rewrite may bring the name: an abbreviation or what it is short for, or a heading."""
+    if name.text[:2].isupper() or names.is_heading(name, case.added):
+        return True
+    after = case.added.text[name.span[1] : name.span[1] + 40]
+    return re.match(r"(?: [A-Z]\w+)* \([A-Z]{2,6}s?\)", after) is not None
 
 
 def _abbreviates(name: Commitment, case: Case) -> bool:

@@ -1,5 +1,6 @@
 """What a rewrite lost of its prompt, kind by kind: what is wrong, in words, or None. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from fipo_model.contract import coverage, examples, labels, literals, markers, names, numbers, variables, words
@@ -83,13 +84,7 @@ def numbers_lost(case: Case) -> str | None:
     lost = [each for each in lost if not (each.key.isdigit() and each.key in case.rewrite.stems)]
     if lost:
         return _lost(lost)
-    for number in expected:
-        units = {other.unit for other in found if other.value == number.value}
-        if number.unit is not None and units and number.unit not in units and None not in units:
-            return f"changed the unit of {number.text!r}"
-        if number.unit is not None and units == {None} and not _names_unit(number.unit, case):
-            return f"lost the unit of {number.text!r}"
-    return _swapped_numbers(case, expected, found)
+    return _units_lost(case, expected, found) or _swapped_numbers(case, expected, found)
 
 
 def negations_lost(case: Case) -> str | None:
@@ -176,8 +171,19 @@ def _has_words(quoted: Commitment, case: Case) -> bool:
     return literals.holds(case.rewrite_text, quoted.text) or (len(words) > 2 and words in case.rewrite.words)
 
 
-def _names_unit(unit: str, case: Case) -> bool:
-    return any(numbers.unit_of(token.text) == unit for token in case.rewrite.tokens)
+def _units_lost(case: Case, expected: list[numbers.Number], found: list[numbers.Number]) -> str | None:
+    """A number with another unit or none, or a unit of measurement that the rewrite does not name."""
+    having = Counter((number.value, number.unit) for number in found)
+    named = numbers.named_units(case.rewrite)
+    for number in expected:
+        if number.unit is None:
+            continue
+        if having[number.value, number.unit] > 0:
+            having[number.value, number.unit] -= 1
+        elif having[number.value, None] == 0 or number.unit not in named:
+            return f"changed or lost the unit of {number.text!r}"
+    lost = numbers.measures(case.naive) - named
+    return f"lost {listed(sorted(lost))}" if lost else None
 
 
 def _as_commitments(found: Iterable[numbers.Number]) -> list[Commitment]:

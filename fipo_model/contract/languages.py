@@ -30,7 +30,7 @@ _SURE = 0.5
 # Kinds of text that no language is written in.
 _NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]+`|\{+[^{}\n]*\}+|<[^<>\n]+>|(?:https?|ftp)://\S+|www\.\S+|\S+@\S+|[\w./\\-]*[_/\\][\w./\\-]*"
-    r"|\"[^\"\n]+\"|\u201c[^\u201d\n]+\u201d|\b[A-Z0-9]{2,}\b",
+    r"|\"[^\"\n]+\"|[\u300c\u300e][^\u300d\u300f\n]+[\u300d\u300f]|\u201c[^\u201d\n]+\u201d|\b[A-Z0-9]{2,}\b",
     re.DOTALL,
 )
 # One of these is easily taken for another.
@@ -88,7 +88,7 @@ def language_of(text: str) -> Language:
     return Language(guess, script)
 
 
-_ENGLISH = re.compile(r"\b(?:the|of|and|what|how|why|is|are|with|for|write|me|this|that|you|explain|describe|list)\b")
+_ENGLISH = re.compile(r"\b(?:the|and|what|how|why|are|for|write|this|that|you|explain|describe|list)\b")
 
 
 def _script_of(text: str) -> tuple[str | None, str | None]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model.contract.letters import LETTER, MARKS
-from fipo_model.contract.stemming import stems_of
 
 _FOLDER = Path(__file__).parent / "lexicons"
 _EDGE = rf"\w{MARKS}"
@@ -25,15 +24,18 @@ class Lexicon:
     """What a language says things with; empty for a language that has no file."""
 
     code: str | None = None
+    function: frozenset[str] = frozenset()
+    """Articles, pronouns, auxiliaries, prepositions, conjunctions."""
     common: frozenset[str] = frozenset()
-    """Function words, and words that every prompt has ("write", "please")."""
-    common_stems: frozenset[str] = frozenset()
+    """Those, and words that every prompt has ("write", "please")."""
     particles: frozenset[str] = frozenset()
     """Characters of a script read in pairs that are no part of a content word."""
     markers: Patterns = field(default_factory=dict)
     """Negations and bounds by class ("not", "least", "only", ...)."""
     equivalents: Patterns = field(default_factory=dict)
     """What may stand for a marker of a class without being one."""
+    predicates: frozenset[str] = frozenset()
+    """Words behind a negation that make it concern what stands before it: "is not *needed*"."""
     scope_before: bool = False
     """Whether what a marker concerns stands before it, as in Japanese."""
     asking: re.Pattern[str] | None = None
@@ -68,18 +70,20 @@ def lexicon_of(code: str | None) -> Lexicon:
 
 
 def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
-    common = frozenset(words["common"].split())
+    function = frozenset(words["function"].split())
+    common = function | frozenset(words["common"].split())
     asking = words["asking"]
     doing = set(asking.get("doing", "").split())
     verbs = asking["verbs"].split()
     speaking = [verb for verb in verbs if verb not in doing]
     return Lexicon(
         code=code,
+        function=function,
         common=common,
-        common_stems=frozenset(stems_of(sorted(common), code)) if code not in _PAIRED else common,
         particles=frozenset(words.get("particles", "")),
         markers=_all_compiled(words["markers"], code),
         equivalents=_all_compiled(words.get("equivalents", {}), code),
+        predicates=frozenset(words.get("predicates", "").split()),
         scope_before=words.get("scope_before", False),
         asking=_asking(verbs, asking["phrases"], code),
         saying=_asking(speaking, asking["phrases"], code),

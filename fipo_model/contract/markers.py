@@ -1,22 +1,24 @@
 """Negations and bounds, with what they concern: "do not *explain*", "at least *three*", "except *loop counters*". Pure.
 
-A marker is kept where the other text has one of its class with one of the same words in its scope; a text that says
-the same in other words must at least have as many of the class. What a marker concerns, said without one, is a flip.
+A marker is kept where the other text has one of its class about the same. One that says the same in other words must at
+least be of the class. What a marker concerns, said without one, is the contrary.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.lexicon import Lexicon
 from fipo_model.contract.numbers import numbers
 from fipo_model.contract.reading import Reading, Token, read
 
 _SCOPE = 3  # words with a meaning that a marker is taken to concern
+_NEAREST = 2  # those of them that must come again
 _REACH = 9  # words of any kind within which they must come
 _OPPOSITES = {"least": "most", "most": "least", "before": "after", "after": "before"}
+_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +29,20 @@ class Marker:
     text: str
     span: tuple[int, int]
     scope: tuple[str, ...]
+    """Verbs that every prompt has ("write") among them."""
+    topic: str | None
+    """The nearest stem that carries meaning of its own."""
+
+    @property
+    def nearest(self) -> frozenset[str]:
+        """What must come again: the number it bounds, or else the nearest stems."""
+        values = [stem for stem in self.scope[:_NEAREST] if stem[-1].isdigit()]
+        return frozenset(values[:1] if values and self.kind != "not" else self.scope[:_NEAREST])
 
     def as_commitment(self, text: str) -> Commitment:
         """As others see it, with the words that follow."""
         shown = text[self.span[0] : self.span[1] + 25].split("\n")[0].strip()
         return Commitment("negation" if self.kind == "not" else "bound", shown, self.span, f"{self.kind} {self.scope}")
-
-
-@lru_cache(maxsize=2048)
-def _markers(text: str, *, with_equivalents: bool = False) -> tuple[Marker, ...]:
-    reading = read(text)
-    lowered = text.replace("\u2019", "'")
-    values = {number.span[0]: number.value for number in numbers(reading)}
-    found: list[Marker] = []
-    # Bounds first: "no more than" is one, and no negation.
-    kinds = [*(kind for kind in reading.lexicon.markers if kind != "not"), "not"]
-    taken: list[tuple[int, int]] = []
-    for kind in kinds:
-        if (pattern := reading.lexicon.markers.get(kind)) is None:
-            continue
-        for match in pattern.finditer(lowered):
-            if any(start < match.end() and match.start() < end for start, end in taken):
-                continue
-            taken.append(match.span())
-            found.append(Marker(kind, match[0], match.span(), _scope(reading, match, values)))
-    if with_equivalents:
-        for kind, pattern in reading.lexicon.equivalents.items():
-            for match in pattern.finditer(lowered):
-                found.append(Marker(kind, match[0], match.span(), _scope(reading, match, values)))
-    return tuple(found)
 
 
 def markers(reading: Reading) -> tuple[Marker, ...]:
@@ -68,20 +55,47 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
     expected = markers(naive)
     if not expected:
         return []
-    found = _markers(rewrite.text, with_equivalents=True)
-    plain = Counter(marker.kind for marker in markers(rewrite))
-    wanted = Counter(marker.kind for marker in expected)
+    found = [*markers(rewrite), *_equivalents(rewrite.text)]
+    free = list(found)
     lost = []
     for marker in expected:
-        same = [other for other in found if other.kind == marker.kind]
-        if any(set(marker.scope[:2]) & set(other.scope) or not marker.scope for other in same):
-            continue
-        # Said in other words: no word of its scope is left, and no marker of the class is missing.
-        mentioned = set(marker.scope[:2]) & rewrite.stems
-        is_replaced = same and (not mentioned or plain[marker.kind] >= wanted[marker.kind])
-        if not is_replaced:
+        same = [other for other in free if other.kind == marker.kind and _concern_the_same(marker, other)]
+        if same:
+            free.remove(max(same, key=lambda other: len(set(other.scope) & set(marker.scope))))
+        elif not _is_said_otherwise(marker, expected, found, rewrite):
             lost.append(marker)
     return lost
+
+
+def _concern_the_same(marker: Marker, other: Marker) -> bool:
+    return bool(marker.nearest & set(other.scope)) or not marker.scope or not other.scope
+
+
+def _is_said_otherwise(
+    marker: Marker, expected: Sequence[Marker], found: Sequence[Marker], rewrite: Reading
+) -> bool:
+    """Whether one marker does the work of two, a prefix does ("unsafe"), or nothing is left of its scope."""
+    of_kind = [other for other in found if other.kind == marker.kind]
+    if any(len(set(other.scope) & set(marker.scope)) > 1 for other in of_kind):
+        return not any(other is not marker and other.scope[:1] == marker.scope[:1] and other.kind == marker.kind for other in expected) or any(
+            marker.nearest < set(other.scope) for other in of_kind
+        )
+    if marker.kind == "not" and _is_prefixed(marker, rewrite):
+        return True
+    mentioned = [stem for stem in marker.scope[:_NEAREST] if stem in rewrite.stems]
+    if marker.topic is not None:
+        mentioned = [marker.topic] if marker.topic in rewrite.stems else []
+    wanted = sum(other.kind == marker.kind for other in expected)
+    return len(of_kind) >= wanted and not mentioned
+
+
+def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
+    return any(
+        token.text.startswith(prefix) and token.text[len(prefix) :].startswith(stem[:5])
+        for stem in marker.scope[:_NEAREST]
+        for token in rewrite.tokens
+        for prefix in _PREFIXES
+    )
 
 
 def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
@@ -91,32 +105,100 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
     said = {token.stem for token in naive.tokens if token.is_content} - denied
     found = []
     for marker in markers(rewrite):
-        nearest = marker.scope[:1]
-        if marker.kind == "not" and not denied and _is_right_after(rewrite, marker) and set(nearest) & said:
+        is_next = _is_next(rewrite, marker)
+        if marker.kind == "not" and (_is_inserted(marker, naive, rewrite) or marker.topic in said and is_next):
             found.append(marker)
         opposite = _OPPOSITES.get(marker.kind)
-        contradicted = [other for other in wanted if other.kind == opposite and set(other.scope) & set(nearest)]
-        if contradicted and not any(other.kind == marker.kind for other in wanted):
+        contradicted = [other for other in wanted if other.kind == opposite and other.nearest & marker.nearest]
+        if contradicted and not any(other.kind == marker.kind and other.nearest & marker.nearest for other in wanted):
             found.append(marker)
     return found
 
 
-def _is_right_after(reading: Reading, marker: Marker) -> bool:
-    """Whether the word it concerns is the very next."""
-    after = next((token for token in reading.tokens if token.start >= marker.span[1]), None)
-    return after is not None and marker.scope[:1] == (after.stem,)
+def contradicted(naive: Reading, added: Reading) -> list[Marker]:
+    """Negations and exceptions of a prompt whose words an addition says again without them."""
+    again = _markers(added.text)
+    found = []
+    for marker in markers(naive):
+        scope = set(marker.scope)
+        said_again = scope & added.stems
+        if marker.kind in ("not", "except", "only") and len(said_again) > 1 and said_again >= marker.nearest:
+            if not any(other.kind in ("not", "except", "only") and scope & set(other.scope) for other in again):
+                found.append(marker)
+    return found
 
 
-def _scope(reading: Reading, match: re.Match[str], values: dict[int, str]) -> tuple[str, ...]:
-    """The stems that carry meaning, and the numbers, near a marker in its sentence."""
-    sentences = [s for s in reading.sentences if s.start <= match.start()]
-    tokens: Sequence[Token] = sentences[-1].tokens if sentences else ()
+def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
+    """Whether the prompt has the words around a negation, side by side."""
+    before = [token for token in rewrite.tokens if token.end <= marker.span[0]][-1:]
+    after = [token for token in rewrite.tokens if token.start >= marker.span[1]][:1]
+    if not before or not after or before[0].sentence != after[0].sentence:
+        return False
+    pair = f" {before[0].text} {after[0].text} "
+    return naive.words.count(pair) > rewrite.words.count(pair)
+
+
+def _is_next(reading: Reading, marker: Marker) -> bool:
+    """Whether what a negation denies follows it at once, or after a verb that every prompt has."""
+    after = [token for token in reading.tokens if token.start >= marker.span[1]][:2]
+    if after and after[0].text in reading.lexicon.predicates:
+        return True
+    return any(token.stem == marker.topic for token in after)
+
+
+@lru_cache(maxsize=2048)
+def _markers(text: str) -> tuple[Marker, ...]:
+    reading = read(text)
+    # Bounds first: "no more than" is one, and no negation.
+    kinds = [*(kind for kind in reading.lexicon.markers if kind != "not"), "not"]
+    found: list[Marker] = []
+    for kind in kinds:
+        for match in _matches(reading.lexicon, kind, text):
+            if not any(other.span[0] < match.end() and match.start() < other.span[1] for other in found):
+                found.append(_marker(kind, match, reading))
+    return tuple(sorted(found, key=lambda marker: marker.span))
+
+
+@lru_cache(maxsize=2048)
+def _equivalents(text: str) -> tuple[Marker, ...]:
+    reading = read(text)
+    lowered = text.replace("\u2019", "'")
+    found = [
+        _marker(kind, match, reading)
+        for kind, pattern in reading.lexicon.equivalents.items()
+        for match in pattern.finditer(lowered)
+    ]
+    # What only stands for a marker concerns what is near it.
+    return tuple(Marker(m.kind, m.text, m.span, m.scope[:_NEAREST], m.topic) for m in found)
+
+
+def _matches(lexicon: Lexicon, kind: str, text: str) -> list[re.Match[str]]:
+    pattern = lexicon.markers.get(kind)
+    return [] if pattern is None else list(pattern.finditer(text.replace("\u2019", "'")))
+
+
+def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
+    """With the stems that carry meaning, and the numbers, near it in its sentence."""
+    values = {number.span[0]: number.value for number in numbers(reading)}
+    tokens = _sentence_at(reading, match.start())
     after = [token for token in tokens if token.start >= match.end()]
     before = [token for token in reversed(tokens) if token.end <= match.start()]
-    ordered = before if reading.lexicon.scope_before else after
-    ordered = [*ordered[:_REACH]] or before[:_REACH]
-    return tuple(_meaning(token, values) for token in ordered if token.is_content or token.start in values)[:_SCOPE]
+    is_about_what_precedes = reading.lexicon.scope_before or (after and after[0].text in reading.lexicon.predicates)
+    ordered = (before if is_about_what_precedes else after) or before
+    near = [token for token in ordered[:_REACH] if _has_meaning(token, reading) or token.start in values]
+    scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
+    topic = next((token.stem for token in near[:_SCOPE] if token.is_content), None)
+    return Marker(kind, match[0], match.span(), scope, topic)
 
 
-def _meaning(token: Token, values: dict[int, str]) -> str:
-    return values.get(token.start, token.stem)
+def _has_meaning(token: Token, reading: Reading) -> bool:
+    return token.is_content or token.text not in reading.lexicon.function and reading.lexicon.code not in ("zh", "ja", "ko")
+
+
+def _sentence_at(reading: Reading, position: int) -> Sequence[Token]:
+    tokens: Sequence[Token] = ()
+    for sentence in reading.sentences:
+        if sentence.start > position:
+            break
+        tokens = sentence.tokens
+    return tokens

@@ -27,7 +27,7 @@ _MARKED = re.compile(rf"[^\W\d_][\w{MARKS}]*")
 
 def names(reading: Reading) -> list[Commitment]:
     """Names, as far as capitals, abbreviations and digits show them."""
-    if reading.language.script not in CASED:
+    if reading.language.script not in (*CASED, None):
         return _foreign_names(reading)
     text = without_variables(blanked(reading.text))
     found = []
@@ -72,6 +72,13 @@ def _is_name(token: Token, word: str, reading: Reading) -> bool:
     if not word[0].isupper() or reading.language.code in _CAPITAL_NOUNS:
         return False
     return not _OPENING.search(reading.text[max(0, token.start - 4) : token.start])
+
+
+def is_heading(name: Commitment, reading: Reading) -> bool:
+    """Whether a name stands in the heading of a line: "1. Profile Picture: ..."."""
+    line = reading.text[: name.span[0]].rpartition("\n")[2]
+    rest = reading.text[name.span[1] :].partition("\n")[0]
+    return (len(line.split()) < 5 and ":" in rest[:40] and ":" not in line) or bool(re.match(r"^\W*(?:\d+[.)])?\W*\w* ?$", line) and len(rest.split()) < 3)
 
 
 def missing_names(expected: Iterable[Commitment], rewrite: Reading) -> list[Commitment]:

@@ -83,6 +83,14 @@ _NUMBER = re.compile(
     rf"(?:[ \u00a0-]?(?P<unit>{_UNIT})(?![\w]))?(?P<glued>[A-Za-z])?",
     re.IGNORECASE,
 )
+_SYMBOLS = {**_CURRENCY, "%": "%", "\u00b0C": "\u00b0c", "\u00b0F": "\u00b0f"}
+_MEASURES = {
+    word: unit
+    for word, unit in _UNITS.items()
+    if unit in ("km", "cm", "mm", "kg", "mg", "ml", "mile", "oz", "ft", "inch", "usd", "eur", "\u00b0c", "\u00b0f", "mb", "gb", "kb")
+    and len(word) > 1
+}
+_BARE_MEASURE = re.compile(rf"(?<=\bin )(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)")
 _HAN_NUMBER = re.compile(
     r"([〇零一二两三四五六七八九十百千万兩]+)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
 )
@@ -242,9 +250,17 @@ def _chinese(text: str) -> int:
     return total + section + digit
 
 
-def unit_of(word: str) -> str | None:
-    """The unit that a word names."""
-    return _UNITS.get(word)
+def named_units(reading: Reading) -> frozenset[str]:
+    """The units that a text names, with or without a number."""
+    found = {_UNITS[token.text] for token in reading.tokens if token.text in _UNITS}
+    return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol in reading.text})
+
+
+def measures(reading: Reading) -> frozenset[str]:
+    """Units of measurement that a text asks for without a number: "in km", "in \u20ac"."""
+    text = without_variables(reading.text)
+    found = {_MEASURES[word] for word in _BARE_MEASURE.findall(text)}
+    return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol != "$" and symbol in text})
 
 
 def counted(reading: Reading, found: Iterable[Number]) -> dict[str, set[str]]:

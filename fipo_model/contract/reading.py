@@ -110,10 +110,16 @@ class Reading:
                 tokens += self._pairs(text, at + offset, sentence)
                 continue
             word = text.lower().replace("\u2019", "'")
-            is_content = word not in self.lexicon.common and stems[word] not in self.lexicon.common_stems
-            is_content = is_content and len(word) > 1 and not word.isdigit()
+            is_content = self._is_content(word, piece[at + len(text) : at + len(text) + 1])
             tokens.append(Token(word, stems[word], at + offset, at + offset + len(text), sentence, is_content))
         return tokens
+
+    def _is_content(self, word: str, following: str) -> bool:
+        if word.isdigit():
+            return following not in (".", ")", ":")  # not one that numbers a list
+        common = self.lexicon.common
+        bare = (word.removesuffix(ending) for ending in ("s", "ed", "ing", "d"))
+        return len(word) > 1 and word not in common and not any(each in common for each in bare)
 
     def _pairs(self, run: str, start: int, sentence: int) -> list[Token]:
         tokens = []

@@ -11,7 +11,7 @@ from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.reading import Reading, Sentence, Token
 
-_LEAST_SHARE = 0.3  # of a sentence's words with a meaning
+_LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
 _CLAUSE = re.compile(
     r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?|\u3001|\uff0c|\u060c",
@@ -34,7 +34,9 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
             continue
         content = sentence.content
         if not content:
-            # Nothing but function words ("Why?", "Do it like this"): kept word for word, or not at all.
+            # Nothing but function words ("Why?"): it may be anywhere in what is new, if anything is.
+            if not available - naive.content and len(naive.sentences) > 1 and not _is_reworded(naive, rewrite):
+                lost.append(_commitment(sentence))
             continue
         share = covered(content, available) / len(content)
         if len(naive.sentences) > 1 and share < _LEAST_SHARE:
@@ -62,7 +64,7 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
         tokens = tuple(token for token in sentence.tokens if start <= token.start < stop)
         content = frozenset(token.stem for token in tokens if token.is_content)
         meaning = [token for token in tokens if token.text not in naive.lexicon.function]
-        if len(meaning) < 2 or not content or _stands_in(tokens, rewrite):
+        if len(tokens) < 3 or len(meaning) < 2 or not content or tokens[0].text in ("given", "based") or _stands_in(tokens, rewrite):
             continue
         if covered(content, available) < _LEAST_CLAUSE_SHARE * len(content):
             lost.append(Commitment("sentence", naive.text[start:stop].strip(), (start, stop), naive.text[start:stop]))
@@ -82,6 +84,11 @@ def _rest(rewrite: Reading, kept: list[Sentence]) -> frozenset[str]:
     for sentence in sorted(kept, key=lambda each: -len(each.tokens)):
         words = words.replace(f" {' '.join(token.text for token in sentence.tokens)} ", " \u2022 ", 1)
     return frozenset(stems[word] for word in words.split() if word in stems)
+
+
+def _is_reworded(naive: Reading, rewrite: Reading) -> bool:
+    """Whether the rewrite has any words that the prompt lacks."""
+    return bool({token.text for token in rewrite.tokens} - {token.text for token in naive.tokens})
 
 
 def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:

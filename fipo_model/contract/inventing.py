@@ -16,6 +16,8 @@ _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
 _FREE_NAMES = frozenset("ai english step steps note example examples title output input format".split())
+# A full rewrite may give examples, and say whose book it is.
+_INTRODUCED = re.compile(r"\b(?:such as|like|including|e\.g\.,?|for example,?|by|namely) (?:[\w'-]+,? (?:and |or )?(?:the )?){0,7}$")
 _PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql bash html css json".split())
 
 
@@ -111,8 +113,9 @@ def labels_invented(case: Case) -> str | None:
     wanted = {each.key for each in labels.choices(case.naive)}
     if not wanted:
         return None
-    new = [each for each in labels.choices(case.added) if each.key not in case.given.words]
-    return _invented(new)
+    listed_again = {each.span[0] for each in labels.choices(case.added) if each.key in wanted}
+    new = [each for each in labels.choices(case.added) if f" {each.key} " not in case.given.words]
+    return _invented(each for each in new if each.span[0] in listed_again)
 
 
 def input_requested(case: Case) -> str | None:
@@ -146,10 +149,26 @@ def _is_free_size(number: numbers.Number) -> bool:
 
 def _is_elaboration(name: Commitment, case: Case) -> bool:
     """Whether a full rewrite may bring the name: an abbreviation or what it is short for, or a heading."""
-    if name.text[:2].isupper() or names.is_heading(name, case.added):
+    if name.text[:2].isupper() or names.is_heading(name, case.added) or _is_numeronym(name, case):
+        return True
+    text = case.added.text
+    if _INTRODUCED.search(text[: name.span[0]]) or _is_beside_a_known_name(name, case):
         return True
     after = case.added.text[name.span[1] : name.span[1] + 40]
     return re.match(r"(?: [A-Z]\w+)* \([A-Z]{2,6}s?\)", after) is not None
+
+
+def _is_beside_a_known_name(name: Commitment, case: Case) -> bool:
+    """Whether it completes a name of the prompt: "Fyodor Dostoevsky", "the CPA Exam"."""
+    near = re.findall(r"([A-Z]\w*)[ '\u2019s]*$", case.added.text[: name.span[0]])
+    near += re.findall(r"^ ([A-Z]\w*)", case.added.text[name.span[1] :])
+    return any(word in case.given.text for word in near)
+
+
+def _is_numeronym(name: Commitment, case: Case) -> bool:
+    """Kubernetes for k8s."""
+    word = name.text.lower()
+    return f" {word[0]}{len(word) - 2}{word[-1]} " in case.given.words
 
 
 def _abbreviates(name: Commitment, case: Case) -> bool:

@@ -20,6 +20,7 @@ _PROTOCOL = frozenset(
     "reasoning instructions example task".split()
 )
 _CAPITALS = re.compile(r"(?<![\w/.@#${<\[-])[A-Z][A-Z_]+(?![\w}>\]/-])")
+_ANSWERS = frozenset({"yes", "no", "none", "other"})
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 
 
@@ -31,6 +32,7 @@ def choices(reading: Reading) -> list[Commitment]:
             continue
         for match in _LIST.finditer(sentence.text):
             items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
+            items = [item for item in items if item.lower() not in reading.lexicon.function or item.lower() in _ANSWERS]
             if len(items) < 2 or _NOT_A_CHOICE & {item.lower() for item in items}:
                 continue
             at = sentence.start + match.start()

@@ -122,10 +122,18 @@ def contradicted(naive: Reading, added: Reading) -> list[Marker]:
     for marker in markers(naive):
         scope = set(marker.scope)
         said_again = scope & added.stems
+        if _is_about_the_speaker(marker, naive):
+            continue
         if marker.kind in ("not", "except", "only") and len(said_again) > 1 and said_again >= marker.nearest:
             if not any(other.kind in ("not", "except", "only") and scope & set(other.scope) for other in again):
                 found.append(marker)
     return found
+
+
+def _is_about_the_speaker(marker: Marker, reading: Reading) -> bool:
+    """ "I haven't written one yet" forbids nothing."""
+    before = [token for token in _sentence_at(reading, marker.span[0]) if token.start < marker.span[0]]
+    return any(token.text in ("i", "we", "my") for token in before[-4:])
 
 
 def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:

@@ -97,7 +97,8 @@ def real_prompts(data: Path) -> list[str]:
     """Instructions that people wrote, of 5 to 200 words, in a random order."""
     files = ("prompt_pairs/train", "prompt_pairs/candidates", "prompt_pairs/bpo", "instructions/with_golden_response")
     found = {row["instruction"] for name in files for row in rows(data / f"{name}.jsonl")}
-    prompts = sorted(prompt for prompt in found if 5 <= count_words(prompt) <= 200)
+    # "2 / 5" at the beginning is what a chat's page adds when a conversation is copied.
+    prompts = sorted(p for p in found if 5 <= count_words(p) <= 200 and not re.match(r"\d+ / \d+", p))
     random.Random(0).shuffle(prompts)
     return prompts
 
@@ -149,7 +150,7 @@ EDITS = (
     Edit("language", _LANGUAGE, ("Swedish", "Greek", "Turkish")),
     Edit("bound: other way", r"\bat least\b|\bmore than\b|\bminimum of\b", ("at most", "less than")),
     Edit("bound: before, after", r"\bbefore\b", ("after",)),
-    Edit("bound deleted", r"\bat least |\bat most |\bno more than |\bexactly |\bup to ", ("",)),
+    Edit("bound deleted", r"\bat least |\bat most |\bno more than |\bexactly |\bup to (?=\d)", ("",)),
     Edit("unit", _MEASURED, ("pounds", "inches", "seconds", "pages")),
 )
 

@@ -101,7 +101,9 @@ def _asks_no_more(case: Case) -> bool:
     if not asks(case.request.instruction) or not case.added.text:
         return False
     if not asks(case.added.text):
-        return not names_the_same(case.naive, case.added) if not case.is_addition else states(case.added.text)
+        if case.is_addition or case.added.lexicon.code != "en":
+            return states(case.added.text)
+        return not names_the_same(case.naive, case.added)
     # "How do I boil an egg?" is not asked by "Put the egg in boiling water".
     is_question = re.search(r"[?\u061f\uff1f]", case.request.instruction) is not None
     return is_question and not case.is_addition and not asks_to_say(case.added.text)

@@ -64,13 +64,15 @@ def names_invented(case: Case) -> str | None:
     known = case.given.stems
     new = [
         name
-        for name in names.names(case.added)
+        for name in names.names(case.added, with_headings=False)
         if name.key not in known and name.text.lower() not in free and names.missing_names([name], case.given)
         if not difflib.get_close_matches(name.key, known, 1, 0.8)
     ]
-    if not case.is_addition:
+    # It may say more about a name; not with another in its place.
+    if not case.is_addition and not missing(names.names(case.naive), names.names(case.rewrite), counted=True):
         new = [name for name in new if not _is_elaboration(name, case)]
-    return _invented(name for name in new if not _abbreviates(name, case))
+    short = names.abbreviated(names.names(case.added), case.given)
+    return _invented(name for name in new if name.key not in short and not _abbreviates(name, case))
 
 
 def languages_invented(case: Case) -> str | None:

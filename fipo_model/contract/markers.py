@@ -34,10 +34,15 @@ class Marker:
     """The nearest stem that carries meaning of its own."""
 
     @property
+    def bounded(self) -> str | None:
+        """The number that it bounds."""
+        numbers = (stem for stem in self.scope[:_NEAREST] if stem[-1].isdigit())
+        return next(numbers, None) if self.kind != "not" else None
+
+    @property
     def nearest(self) -> frozenset[str]:
-        """What must come again: the number it bounds, or else the nearest stems."""
-        values = [stem for stem in self.scope[:_NEAREST] if stem[-1].isdigit()]
-        return frozenset(values[:1] if values and self.kind != "not" else self.scope[:_NEAREST])
+        """What it concerns first of all."""
+        return frozenset(self.scope[:_NEAREST] if self.bounded is None else [self.bounded])
 
     def as_commitment(self, text: str) -> Commitment:
         """As others see it, with the words that follow."""
@@ -68,25 +73,23 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 
 def _concern_the_same(marker: Marker, other: Marker) -> bool:
-    return bool(marker.nearest & set(other.scope)) or not marker.scope or not other.scope
+    if not marker.scope or not other.scope:
+        return True
+    if marker.bounded is not None:
+        return marker.bounded in other.scope
+    return (marker.topic or marker.scope[0]) in other.scope
 
 
-def _is_said_otherwise(
-    marker: Marker, expected: Sequence[Marker], found: Sequence[Marker], rewrite: Reading
-) -> bool:
+def _is_said_otherwise(marker: Marker, expected: Sequence[Marker], found: Sequence[Marker], rewrite: Reading) -> bool:
     """Whether one marker does the work of two, a prefix does ("unsafe"), or nothing is left of its scope."""
-    of_kind = [other for other in found if other.kind == marker.kind]
-    if any(len(set(other.scope) & set(marker.scope)) > 1 for other in of_kind):
-        return not any(other is not marker and other.scope[:1] == marker.scope[:1] and other.kind == marker.kind for other in expected) or any(
-            marker.nearest < set(other.scope) for other in of_kind
-        )
     if marker.kind == "not" and _is_prefixed(marker, rewrite):
         return True
-    mentioned = [stem for stem in marker.scope[:_NEAREST] if stem in rewrite.stems]
-    if marker.topic is not None:
-        mentioned = [marker.topic] if marker.topic in rewrite.stems else []
+    of_kind = [other for other in found if other.kind == marker.kind]
+    if any(_concern_the_same(marker, other) for other in of_kind):
+        # "Do not use X. Do not use Y." has become "Do not use X or Y."
+        return sum(other.kind == marker.kind and other.topic == marker.topic for other in expected) == 1
     wanted = sum(other.kind == marker.kind for other in expected)
-    return len(of_kind) >= wanted and not mentioned
+    return len(of_kind) >= wanted and (marker.bounded or marker.topic or marker.scope[0]) not in rewrite.stems
 
 
 def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
@@ -176,8 +179,13 @@ def _equivalents(text: str) -> tuple[Marker, ...]:
         for kind, pattern in reading.lexicon.equivalents.items()
         for match in pattern.finditer(lowered)
     ]
-    # What only stands for a marker concerns what is near it.
-    return tuple(Marker(m.kind, m.text, m.span, m.scope[:_NEAREST], m.topic) for m in found)
+    taken = [marker.span for marker in _markers(text)]
+    # What only stands for a marker concerns what is near it; a part of a marker is none ("no *less* than").
+    return tuple(
+        Marker(m.kind, m.text, m.span, m.scope[:_NEAREST], m.topic)
+        for m in found
+        if not any(start < m.span[1] and m.span[0] < end for start, end in taken)
+    )
 
 
 def _matches(lexicon: Lexicon, kind: str, text: str) -> list[re.Match[str]]:
@@ -194,6 +202,7 @@ def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
     is_about_what_precedes = reading.lexicon.scope_before or (after and after[0].text in reading.lexicon.predicates)
     ordered = (before if is_about_what_precedes else after) or before
     near = [token for token in ordered[:_REACH] if _has_meaning(token, reading) or token.start in values]
+    near = near or [token for token in before[:_REACH] if _has_meaning(token, reading)]
     scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
     topic = next((token.stem for token in near[:_SCOPE] if token.is_content), None)
     return Marker(kind, match[0], match.span(), scope, topic)

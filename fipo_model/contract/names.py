@@ -1,7 +1,7 @@
 """Names: words with a capital inside a sentence, abbreviations, words with digits; and languages by their names. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 
 from fipo_model.contract.commitments import Commitment
@@ -25,15 +25,18 @@ _NAMED = (
 _MARKED = re.compile(rf"[^\W\d_][\w{MARKS}]*")
 
 
-def names(reading: Reading) -> list[Commitment]:
-    """Names, as far as capitals, abbreviations and digits show them."""
+def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
+    """Names, as far as capitals, abbreviations and digits show them.
+
+    In a heading every word has a capital: what may not be lost, but says little of what is new.
+    """
     if reading.language.script not in (*CASED, None):
         return _foreign_names(reading)
     text = without_variables(blanked(reading.text))
     found = []
     for sentence in reading.sentences:
         words = [reading.text[token.start : token.end] for token in sentence.tokens]
-        if _is_title(words):
+        if not with_headings and _is_title(words):
             continue
         for token, word in zip(sentence.tokens, words, strict=True):
             if text[token.start] != " " and _is_name(token, word, reading):
@@ -54,8 +57,8 @@ def _foreign_names(reading: Reading) -> list[Commitment]:
 
 def _is_title(words: list[str]) -> bool:
     """Whether a line has capitals because it is a heading, or is shouted."""
-    letters = [word for word in words if word[0].isalpha()]
-    return len(letters) > 3 and sum(word[0].isupper() for word in letters) > 0.6 * len(letters)
+    long = [word for word in words if word[0].isalpha() and len(word) > 3]
+    return len(long) > 1 and all(word[0].isupper() for word in long)
 
 
 def _is_name(token: Token, word: str, reading: Reading) -> bool:
@@ -81,24 +84,47 @@ def is_heading(name: Commitment, reading: Reading) -> bool:
     return (len(line.split()) < 5 and ":" in rest[:40] and ":" not in line) or bool(re.match(r"^\W*(?:\d+[.)])?\W*\w* ?$", line) and len(rest.split()) < 3)
 
 
-def missing_names(expected: Iterable[Commitment], rewrite: Reading) -> list[Commitment]:
+def missing_names(expected: Sequence[Commitment], rewrite: Reading) -> list[Commitment]:
     """Names that a text does not have, spelled out or abbreviated either."""
-    return [name for name in expected if name.key not in rewrite.stems and not _is_spelled_out(name, rewrite)]
+    absent = [name for name in expected if name.key not in rewrite.stems and not _is_spelled_out(name, rewrite)]
+    if not absent:
+        return []
+    short = abbreviated(list(expected), rewrite)
+    return [name for name in absent if name.key not in short]
 
 
 def _is_spelled_out(name: Commitment, rewrite: Reading) -> bool:
     """Whether consecutive words of a text begin with an abbreviation's letters: WW2 and "World War II"."""
-    letters = name.text.lower().replace(".", "")
+    letters = name.text.lower()
     wanted = letters.removesuffix("s") if name.text.endswith("s") and len(letters) > 2 else letters
+    if len(wanted) < 2 or not name.text[:2].isupper():
+        return False
     initials = "".join(_ROMAN.get(token.text, token.text[0]) for token in rewrite.tokens)
-    if len(wanted) > 1 and name.text[:2].isupper() and wanted in initials:
-        return True
-    # "World War II" where the rewrite has WW2.
-    short = [token for token in rewrite.tokens if rewrite.text[token.start : token.start + 2].isupper()]
-    initial = _ROMAN.get(letters, letters[0])
-    return any(initial in token.text for token in short if len(token.text) < 6 and not token.is_content) or any(
-        initial in token.text for token in short if 1 < len(token.text) < 6 and name.text[0].isupper()
-    )
+    return wanted in initials
+
+
+def abbreviated(found: Sequence[Commitment], rewrite: Reading) -> frozenset[str]:
+    """The keys of names that a text has as an abbreviation: "World War II" where it has WW2 or WWII."""
+    short = {t.text for t in rewrite.tokens if len(t.text) > 1 and rewrite.text[t.start : t.start + 2].isupper()}
+    kept: set[str] = set()
+    for start in range(len(found)):
+        run = [found[start]]
+        for name in found[start + 1 : start + 6]:
+            if name.span[0] - run[-1].span[1] > 5:
+                break
+            run.append(name)
+            initials = ("".join(part(each.text.lower()) for each in run) for part in (_initial, _numeral))
+            if any(each in short for each in initials):
+                kept |= {each.key for each in run}
+    return frozenset(kept)
+
+
+def _initial(word: str) -> str:
+    return word if word in _ROMAN else word[0]
+
+
+def _numeral(word: str) -> str:
+    return _ROMAN.get(word, word[0])
 
 
 def named_languages(reading: Reading) -> list[Commitment]:

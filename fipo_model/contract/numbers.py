@@ -94,6 +94,10 @@ _BARE_MEASURE = re.compile(rf"(?<=\bin )(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/
 _HAN_NUMBER = re.compile(
     r"([〇零一二两三四五六七八九十百千万兩]+)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
 )
+_KOREAN = dict(zip("두 세 네 다섯 여섯 일곱 여덟 아홉 열 스무".split(), (2, 3, 4, 5, 6, 7, 8, 9, 10, 20), strict=True))
+_KOREAN_NUMBER = re.compile(
+    rf"(?<![\uac00-\ud7af])({'|'.join(_KOREAN)})(?= ?(?:가지|개|문장|줄|단어|명|번|단락|장|권|살|시간|사람|마리|단계|예시|예))"
+)
 _NUMBER_LIST = re.compile(r"\[[\d\s.,\u2212-]+\]")
 _ARTIFACT = re.compile(r"^\s*\d+ / \d+(?=\D)")  # what a chat's page adds to a copied prompt
 _ENUMERATION = re.compile(r"(?:(?<=^)|(?<=[\n.;:!?]))([ \t>*-]*)(\d{1,2})(?=[.)](?:\s|\*))|(?<=\s)\(?(\d{1,2})(?=\)\s)")
@@ -205,6 +209,9 @@ def _spelled(reading: Reading, text: str) -> Iterator[Number]:
             value = _chinese(match[1])
             if value > 1:
                 yield Number(str(value), None, match[1], match.span(1), is_word=True)
+    if reading.lexicon.code == "ko":
+        for match in _KOREAN_NUMBER.finditer(text):
+            yield Number(str(_KOREAN[match[1]]), None, match[1], match.span(), is_word=True)
     words = reading.lexicon.numbers
     if not words:
         return

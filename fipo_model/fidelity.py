@@ -16,6 +16,7 @@ from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
 from fipo_model.contract.coverage import covered, spelled_out
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import read
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
@@ -34,8 +35,8 @@ _SAME_LINES = 3
 # A full rewrite may be a sentence or two longer than the limit that a prompt's length sets.
 _SPARE_WORDS = 60
 
-_WORDS = re.compile(r"\w+")
-_REPLY_OPENING = re.compile(
+_WORDS = lazy(r"\w+")
+_REPLY_OPENING = lazy(
     r"(?i)(?:sure|certainly|of course|absolutely)\b[,!.]|(?:here (?:is|are)|here's)\b|i(?:'m| am) sorry\b|as an ai\b"
     r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b"
 )
@@ -45,7 +46,7 @@ _META_TALK = (
 )
 _PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where the naive one is about prompts
 # At the beginning of a sentence: "make sure the answer is a number" states none.
-_STATED_ANSWER = re.compile(
+_STATED_ANSWER = lazy(
     r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
     r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is(?! to be)|:))"
 )

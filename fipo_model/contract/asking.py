@@ -2,10 +2,11 @@
 
 import re
 
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
 
 # A sentence that begins with a word and a determiner begins with an imperative, whatever the verb: "Chronicle the life".
-_IMPERATIVE = re.compile(
+_IMPERATIVE = lazy(
     r"(?:^|[.!:;\n,]\s*)(?:[*_#>\s-]*)(?:\w+ly,? |then |also |first,? |next,? )?(?!it\b|this\b|that\b|and\b|or\b|but\b|of\b|for\b|in\b|on\b|at\b|to\b|by\b|with\b"
     r"|from\b|as\b|than\b|if\b|because\b|like\b|not\b|so\b|into\b|over\b|about\b|all\b|here\b|there\b|both\b|while\b|when\b"
     r"|is\b|are\b|was\b|were\b|has\b|have\b|had\b|also\b|then\b|after\b|before\b|during\b|through\b|under\b|without\b"
@@ -13,9 +14,7 @@ _IMPERATIVE = re.compile(
     r"|only\b|even\b|just\b|half\b|such\b|many\b|sure\b|yes\b|no\b|where\b|though\b|although\b|unless\b|per\b|via\b"
     r"|[a-z]+(?:ing|ed|s)\b)"
     r"[a-z]{2,} (?:the|a|an|each|all|every|your|my|this|these|those|any|concise|brief|short|clear|on)\b",
-    re.IGNORECASE,
 )
-_NOUN_PHRASE = re.compile(r"^(?:an?|the|one|some)?\s*(?:[\w'-]+ ){0,3}?([\w'-]+)", re.IGNORECASE)
 
 
 def asks(text: str) -> bool:
@@ -25,7 +24,7 @@ def asks(text: str) -> bool:
     before drawing a conclusion.
     """
     reading = read(text)
-    plain = text.replace("\u2019", "'")
+    plain = reading.lowered
     pattern = reading.lexicon.asking
     if pattern is None:
         return "?" in text
@@ -36,15 +35,14 @@ def asks(text: str) -> bool:
 
 def asks_to_say(text: str) -> bool:
     """Whether it asks for words: a question, or a request to explain, list, write; not "Cool it under water"."""
-    pattern = read(text).lexicon.saying
-    plain = text.replace("\u2019", "'")
+    pattern, plain = read(text).lexicon.saying, read(text).lowered
     return pattern is None or pattern.search(plain) is not None or _IMPERATIVE.search(plain) is not None
 
 
 def states(text: str) -> bool:
     """Whether the form of `text` is that of a statement; False for languages without a lexicon."""
     pattern = read(text).lexicon.stating
-    return pattern is not None and pattern.search(text.replace("\u2019", "'")) is not None
+    return pattern is not None and pattern.search(read(text).lowered) is not None
 
 
 def names_the_same(naive: Reading, rewrite: Reading) -> bool:
@@ -58,4 +56,4 @@ def names_the_same(naive: Reading, rewrite: Reading) -> bool:
 def wants_input(text: str) -> re.Match[str] | None:
     """Where a text asks its reader for the material, as an assistant does that was given none."""
     pattern = read(text).lexicon.wanting_input
-    return pattern.search(text.replace("\u2019", "'")) if pattern else None
+    return pattern.search(read(text).lowered) if pattern else None

@@ -9,11 +9,12 @@ import re
 
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Sentence, Token
 
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
-_CLAUSE = re.compile(
+_CLAUSE = lazy(
     r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?|\u3001|\uff0c|\u060c",
     re.IGNORECASE,
 )

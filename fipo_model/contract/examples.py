@@ -4,12 +4,13 @@ import re
 from collections import Counter
 
 from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
 
-_ARROW = re.compile(r"[^\n,;:]*?[^\s,;:]\s*(?:->|=>|\u2192|\u21d2)\s*(?:\?|[^\n,;]+)")
-_LABELLED_LINE = re.compile(r"^[ \t>*-]*([A-Za-z][\w ]{0,20}\d*):[ \t]*(\S[^\n]*)$", re.MULTILINE)
-_ENCLOSED = re.compile(r"\"\"\"(.+?)\"\"\"|'''(.+?)'''|<([A-Za-z][\w-]*)>([^<>]{20,}?)</\3>", re.DOTALL)
-_INTRODUCED = re.compile(
+_ARROW = lazy(r"[^\n,;:]*?[^\s,;:]\s*(?:->|=>|\u2192|\u21d2)\s*(?:\?|[^\n,;]+)")
+_LABELLED_LINE = lazy(r"^[ \t>*-]*([A-Za-z][\w ]{0,20}\d*):[ \t]*(\S[^\n]*)$", re.MULTILINE)
+_ENCLOSED = lazy(r"\"\"\"(.+?)\"\"\"|'''(.+?)'''|<([A-Za-z][\w-]*)>([^<>]{20,}?)</\3>", re.DOTALL)
+_INTRODUCED = lazy(
     r"(?i)^[^\n:.?!]*\b(?:translat\w*|summari[sz]e|classify|categori[sz]e|proofread|correct|fix|paraphrase|rephrase|rewrite"
     r"|edit|improve|simplify|explain|analy[sz]e|convert|debug|following|text|sentence|article|passage|paragraph|review|email"
     r"|übersetze\w*|fasse|tradui\w*|résume\w*|traduc\w*|resum\w*|traduz\w*|traduci|riassumi|vertaal|переведи\w*|翻译|ترجم)\b"
@@ -21,7 +22,9 @@ _SHORTEST_DOCUMENT = 4
 
 def examples(text: str) -> list[Commitment]:
     """Pairs with an arrow, and lines whose heading comes again: "Q: ...", "A: ..."."""
-    found = [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in _ARROW.finditer(text)]
+    has_arrow = any(arrow in text for arrow in ("->", "=>", "\u2192", "\u21d2"))
+    arrows = _ARROW.finditer(text) if has_arrow else ()
+    found = [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in arrows]
     lines = list(_LABELLED_LINE.finditer(text))
     often = Counter(match[1] for match in lines)
     found += [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in lines if often[m[1]] > 1]

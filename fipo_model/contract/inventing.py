@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from fipo_model.contract import asking, labels, literals, markers, names, numbers, variables, words
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
+from fipo_model.contract.patterns import lazy
 
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
 _FREE_NAMES = frozenset("ai english step steps note example examples title output input format".split())
 # A full rewrite may give examples, and say whose book it is.
-_INTRODUCED = re.compile(r"\b(?:such as|like|including|e\.g\.,?|for example,?|by|namely) (?:[\w'-]+,? (?:and |or )?(?:the )?){0,7}$")
+_INTRODUCED = lazy(r"\b(?:such as|like|including|e\.g\.,?|for example,?|by|namely) (?:[\w'-]+,? (?:and |or )?(?:the )?){0,7}$")
 _PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql bash html css json".split())
 
 

@@ -3,23 +3,24 @@
 import re
 
 from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading
 
 _ITEM = r"[\"'\u201c\u2018`*]{0,2}([^\W\d_][\w-]*)[\"'\u201d\u2019`*]{0,2}"
 _OR = r"(?:or|oder|ou|o|of|или|أو|या|或|または|또는)"
-_LIST = re.compile(rf"(?:{_ITEM}(?:, | / |/|, {_OR} | {_OR} | \| ?))+{_ITEM}", re.IGNORECASE)
-_CHOICE = re.compile(
+_LIST = lazy(rf"(?:{_ITEM}(?:, | / |/|, {_OR} | {_OR} | \| ?))+{_ITEM}", re.IGNORECASE)
+_CHOICE = lazy(
     r"(?i)classif|categor|label|whether|either|choose|pick|select|answer|respond|repl(?:y|ies)|sentiment|one of|decide|output"
     r"|klassifi|einordn|antwort|class(?:e|ez|er)|répond|clasific|etique|respond|classific|rispond|antwoord|классиф|ответ"
     r"|صنف|أجب|वर्गीकृत|उत्तर|分类|回答|判断|分類|答え|분류|답"
 )
-_SPLIT = re.compile(rf",? {_OR} |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
-_LINE_LABEL = re.compile(r"^[ \t>*#-]*((?:[A-Z][\w-]*)(?: [A-Za-z][\w-]*){0,3}):(?=\s|\*|$)", re.MULTILINE)
+_SPLIT = lazy(rf",? {_OR} |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
+_LINE_LABEL = lazy(r"^[ \t>*#-]*((?:[A-Z][\w-]*)(?: [A-Za-z][\w-]*){0,3}):(?=\s|\*|$)", re.MULTILINE)
 _PROTOCOL = frozenset(
     "thought action input observation final answer question context human assistant system user output response query "
     "reasoning instructions example task".split()
 )
-_CAPITALS = re.compile(r"(?<![\w/.@#${<\[-])[A-Z][A-Z_]+(?![\w}>\]/-])")
+_CAPITALS = lazy(r"(?<![\w/.@#${<\[-])[A-Z][A-Z_]+(?![\w}>\]/-])")
 _ANSWERS = frozenset({"yes", "no", "none", "other"})
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 

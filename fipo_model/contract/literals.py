@@ -5,29 +5,30 @@ from collections.abc import Iterable
 
 from fipo_model.contract.commitments import Commitment, Kind
 from fipo_model.contract.letters import RUNS
+from fipo_model.contract.patterns import lazy
 
 _LETTER = rf"[^\W{RUNS}]"  # of a script with spaces between words
-_TOKENS = re.compile(
+_TOKENS = lazy(
     r"<\|[^<>|\n]{1,40}\|>|</?s>|<</?SYS>>|\[/?INST\]|<(?:bos|eos|pad|unk|mask|sep|cls|(?:start|end)_of_turn)>"
     r"|<\uff5c[^<>\n]{1,40}\uff5c>|[\U0001f300-\U0001faff\u2600-\u27bf]"
 )
-_TAGS = re.compile(r"</?([^\W\d][\w.:-]*)(?:\s[^<>\n]*)?/?>")
+_TAGS = lazy(r"</?([^\W\d][\w.:-]*)(?:\s[^<>\n]*)?/?>")
 # Where an address ends: at quotation marks and dashes, and where a script without spaces or its punctuation begins.
 _URL_END = rf"\s<>\"'`\\«»\u2010-\u205e\u3000-\u303f\uff00-\uffef{RUNS}"
-_URL = re.compile(rf"(?:(?:https?|ftp|s3|file)://|www\.)[^{_URL_END}]+", re.IGNORECASE)
-_EMAIL = re.compile(rf"(?:{_LETTER}|[.+-])+@(?:{_LETTER}|-)+(?:\.(?:{_LETTER}|-)+)+")
-_DOMAIN = re.compile(
+_URL = lazy(rf"(?:(?:https?|ftp|s3|file)://|www\.)[^{_URL_END}]+", re.IGNORECASE)
+_EMAIL = lazy(rf"(?:{_LETTER}|[.+-])+@(?:{_LETTER}|-)+(?:\.(?:{_LETTER}|-)+)+")
+_DOMAIN = lazy(
     r"(?<![\w@/.-])(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|edu|gov|ai|co|app|de|fr|es|it|nl|uk|eu|ru|cn|jp|kr|in|br|info)"
     r"(?![\w-])(?!\.\w)",
     re.IGNORECASE,
 )
-_PATHS = re.compile(
+_PATHS = lazy(
     r"[A-Za-z]:\\[^\s\"'<>|*?]+|\\\\[^\s\"'<>|]+|(?<![\w/.:<~\)\]}])(?:~|\.{1,2})?(?:/[\w.@+-]+)+/?"
     r"|(?<![\w/.@-])[\w-]+(?:/[\w-]+)*\.(?:pdf|txt|csv|json|xml|md|py|js|ts|html?|css|docx?|xlsx?|pptx?|png|jpe?g|gif|svg"
     r"|ya?ml|toml|ini|log|zip|tar|gz|sql|java|cpp|go|rs|rb|sh|ipynb|jsonl|parquet|mp[34]|wav)(?!\w)"
 )
-_HANDLES = re.compile(r"(?<![\w@./])@[A-Za-z_]\w*|(?<![\w&#/])#[A-Za-z_\u00c0-\uffff][\w-]*")
-_IDENTIFIERS = re.compile(
+_HANDLES = lazy(r"(?<![\w@./])@[A-Za-z_]\w*|(?<![\w&#/])#[A-Za-z_\u00c0-\uffff][\w-]*")
+_IDENTIFIERS = lazy(
     r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # a UUID
     r"|(?<![\w&])#[0-9a-fA-F]{6}(?!\w)|(?<![\w&])#[0-9a-fA-F]{3}(?!\w)"  # a colour
     r"|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)|(?<![\w:])[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{0,4}){2,7}(?!\w)"
@@ -39,11 +40,11 @@ _IDENTIFIERS = re.compile(
     r"|(?<![\w-])--[a-z][\w-]+(?=[\s=,.]|$)"  # --flag
     r"|(?<=[\w)] )(?:[<>]=?|[\u2264\u2265\u2260]|[!=]=)(?= [\w(])"  # x > 3
 )
-_MATH = re.compile(r"(?<![\w$])\$(?! )[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n]*\})+")
+_MATH = lazy(r"(?<![\w$])\$(?! )[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n]*\})+")
 # The second kind is without an end or of tildes, and stands on lines of its own.
-_FENCED = re.compile(r"```[\w+-]*\n?(.*?)```|^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:\2|\Z)", re.DOTALL | re.MULTILINE)
-_INLINE_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_QUOTATION = re.compile(
+_FENCED = lazy(r"```[\w+-]*\n?(.*?)```|^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:\2|\Z)", re.DOTALL | re.MULTILINE)
+_INLINE_CODE = lazy(r"(?<!`)`([^`\n]+)`(?!`)")
+_QUOTATION = lazy(
     r"\"([^\"\n]+)\"|„([^“”\n]+)[“”]|“([^”\n]+)”|«([^»\n]+)»|\u2018([^\u2018\u2019\n]+)\u2019(?!\w)"
     r"|(?<![\w'])'([^'\n]+)'(?![\w'])|[「『]([^」』\n]+)[」』]|\*\*([^*\n]{1,60})\*\*"
 )
@@ -135,9 +136,18 @@ def holds(text: str, literal: str) -> bool:
     return re.search(f"{before}{re.escape(literal)}{after}", _squeezed(text)) is not None
 
 
-def blanked(text: str) -> str:
-    """The text without addresses, code and identifiers, so that positions stay."""
-    return _without(text, _FENCED, _INLINE_CODE, _URL, _EMAIL, _DOMAIN, _PATHS, _IDENTIFIERS, _MATH)
+def without_literals(text: str) -> str:
+    """The text with blanks in the place of addresses, code and identifiers, so that positions stay."""
+    # Each needs one of these characters, and most prompts have none of them.
+    if "`" in text or "~~~" in text:
+        text = _without(text, _FENCED, _INLINE_CODE)
+    if ":" in text or "www." in text:
+        text = _without(text, _URL)
+    if "@" in text:
+        text = _without(text, _EMAIL)
+    if "$" in text or "\\" in text:
+        text = _without(text, _MATH)
+    return _without(text, _DOMAIN, _PATHS, _IDENTIFIERS)
 
 
 def is_ordinary_tag(tag: Commitment) -> bool:

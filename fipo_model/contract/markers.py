@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment
-from fipo_model.contract.lexicon import Lexicon
 from fipo_model.contract.numbers import numbers
 from fipo_model.contract.reading import Reading, Token, read
 
@@ -161,10 +160,10 @@ def _is_next(reading: Reading, marker: Marker) -> bool:
 def _markers(text: str) -> tuple[Marker, ...]:
     reading = read(text)
     # Bounds first: "no more than" is one, and no negation.
-    kinds = [*(kind for kind in reading.lexicon.markers if kind != "not"), "not"]
+    kinds = sorted(reading.lexicon.markers, key=lambda kind: kind == "not")
     found: list[Marker] = []
     for kind in kinds:
-        for match in _matches(reading.lexicon, kind, text):
+        for match in reading.lexicon.markers[kind].finditer(reading.lowered):
             if not any(other.span[0] < match.end() and match.start() < other.span[1] for other in found):
                 found.append(_marker(kind, match, reading))
     return tuple(sorted(found, key=lambda marker: marker.span))
@@ -173,11 +172,10 @@ def _markers(text: str) -> tuple[Marker, ...]:
 @lru_cache(maxsize=2048)
 def _equivalents(text: str) -> tuple[Marker, ...]:
     reading = read(text)
-    lowered = text.replace("\u2019", "'")
     found = [
         _marker(kind, match, reading)
         for kind, pattern in reading.lexicon.equivalents.items()
-        for match in pattern.finditer(lowered)
+        for match in pattern.finditer(reading.lowered)
     ]
     taken = [marker.span for marker in _markers(text)]
     # What only stands for a marker concerns what is near it; a part of a marker is none ("no *less* than").
@@ -186,11 +184,6 @@ def _equivalents(text: str) -> tuple[Marker, ...]:
         for m in found
         if not any(start < m.span[1] and m.span[0] < end for start, end in taken)
     )
-
-
-def _matches(lexicon: Lexicon, kind: str, text: str) -> list[re.Match[str]]:
-    pattern = lexicon.markers.get(kind)
-    return [] if pattern is None else list(pattern.finditer(text.replace("\u2019", "'")))
 
 
 def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:

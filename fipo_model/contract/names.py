@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
+from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.languages import CASED
 from fipo_model.contract.letters import MARKS
 from fipo_model.contract.lexicon import lexicon_of
-from fipo_model.contract.literals import blanked
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.stemming import stems_of
-from fipo_model.contract.variables import without_variables
 
-_OPENING = re.compile(r"[:.!?\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
+_OPENING = lazy(r"[:.!?\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 # Languages with a capital for every noun, where it tells no name.
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
@@ -22,9 +22,10 @@ _NAMED = (
     "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id ms "
     "tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
 ).split()
-_MARKED = re.compile(rf"[^\W\d_][\w{MARKS}]*")
+_MARKED = lazy(rf"[^\W\d_][\w{MARKS}]*")
 
 
+@lru_cache(maxsize=2048)
 def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
     """Names, as far as capitals, abbreviations and digits show them.
 
@@ -32,7 +33,7 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
     """
     if reading.language.script not in (*CASED, None):
         return _foreign_names(reading)
-    text = without_variables(blanked(reading.text))
+    text = blanked(reading)
     found = []
     for sentence in reading.sentences:
         words = [reading.text[token.start : token.end] for token in sentence.tokens]
@@ -46,7 +47,7 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
 
 def _foreign_names(reading: Reading) -> list[Commitment]:
     """In a script without capitals: words in Latin letters."""
-    text = without_variables(blanked(reading.text))
+    text = blanked(reading)
     return [
         Commitment("name", reading.text[token.start : token.end], (token.start, token.end), token.stem)
         for token in reading.tokens
@@ -127,6 +128,7 @@ def _numeral(word: str) -> str:
     return _ROMAN.get(word, word[0])
 
 
+@lru_cache(maxsize=1024)
 def named_languages(reading: Reading) -> list[Commitment]:
     """Languages that a text names, in its own language or in English, by their ISO 639 codes."""
     known = _language_names(reading.lexicon.code)

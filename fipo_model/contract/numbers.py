@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment
-from fipo_model.contract.literals import blanked
+from fipo_model.contract.blanking import blanked
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.variables import without_variables
 
@@ -15,17 +17,15 @@ _MONTHS = (
     *("sep(?:t(?:ember)?)?", "oct(?:ober)?", "nov(?:ember)?", "dec(?:ember)?"),
 )
 _MONTH = "|".join(f"(?P<m{index}>{name})" for index, name in enumerate(_MONTHS, 1))
-_DATE = re.compile(
+_DATE = lazy(
     r"(?<![\w.])(?P<iso>(?P<y1>\d{4})[-/.](?P<mo1>\d{1,2})[-/.](?P<d1>\d{1,2}))(?!\w)"
     r"|(?<![\w.])(?P<dmy>(?P<a>\d{1,2})[./-](?P<b>\d{1,2})[./-](?P<y2>\d{4}))(?!\w)"
     rf"|(?<!\w)(?:(?P<d2>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?)?(?:{_MONTH})\.? "
     r"(?:(?P<d3>\d{1,2})(?:st|nd|rd|th)?,? )?(?P<y3>\d{4})(?!\w)",
-    re.IGNORECASE,
 )
-_TIME = re.compile(
+_TIME = lazy(
     r"(?<![\w.:])(?P<h>[01]?\d|2[0-3])(?:[:.](?P<min>[0-5]\d))? ?(?P<half>a\.?m|p\.?m)\b\.?"
     r"|(?<![\w.:])(?P<h24>[01]?\d|2[0-3]):(?P<min24>[0-5]\d)(?![\w:])",
-    re.IGNORECASE,
 )
 _SIGN = r"(?:(?<![\w.)\]/-])[-\u2212])?"  # not the dash of a range, a date or a difference
 _CURRENCY = {"$": "usd", "€": "eur", "£": "gbp", "¥": "jpy", "₹": "inr", "₩": "krw", "₽": "rub"}
@@ -77,30 +77,30 @@ _SCALES = {
 }
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
 _DIGITS = r"(?:\d{1,3}(?:[, \u00a0\u202f'](?=\d{3}(?!\d))\d{3})+|\d+(?:[.,]\d+)*)(?:\.\d+)?"
-_NUMBER = re.compile(
+_NUMBER = lazy(
     rf"(?<![\w^])(?:(?<=\d[-\u2013\u2014])|(?<![\w][-\u2013\u2014.]))(?P<currency>[$€£¥₹₩₽] ?)?(?P<number>{_SIGN}(?:(?<![\w.])\.)?{_DIGITS})"
     rf"(?:(?:st|nd|rd|th)\b|(?P<scale> ?(?:k|thousand|million|mio|mn|billion|bn))(?!\w))?"
-    rf"(?:[ \u00a0-]?(?P<unit>{_UNIT})(?![\w]))?(?P<glued>[A-Za-z])?",
-    re.IGNORECASE,
+    rf"(?:[ \u00a0-]?(?P<unit>{_UNIT})(?![\w]))?(?P<glued>[a-z])?",
 )
-_SYMBOLS = {**_CURRENCY, "%": "%", "\u00b0C": "\u00b0c", "\u00b0F": "\u00b0f"}
+_SYMBOLS = {**_CURRENCY, "%": "%", "\u00b0c": "\u00b0c", "\u00b0f": "\u00b0f"}
 _MEASURES = {
     word: unit
     for word, unit in _UNITS.items()
     if unit in ("km", "cm", "mm", "kg", "mg", "ml", "mile", "oz", "ft", "inch", "usd", "eur", "\u00b0c", "\u00b0f", "mb", "gb", "kb")
     and len(word) > 1
 }
-_BARE_MEASURE = re.compile(rf"(?<=\bin )(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)")
-_HAN_NUMBER = re.compile(
+_BARE_MEASURE = lazy(rf"(?<=\bin )(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)")
+_HAN_NUMBER = lazy(
     r"([〇零一二两三四五六七八九十百千万兩]+)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
 )
 _KOREAN = dict(zip("두 세 네 다섯 여섯 일곱 여덟 아홉 열 스무".split(), (2, 3, 4, 5, 6, 7, 8, 9, 10, 20), strict=True))
-_KOREAN_NUMBER = re.compile(
+_KOREAN_NUMBER = lazy(
     rf"(?<![\uac00-\ud7af])({'|'.join(_KOREAN)})(?= ?(?:가지|개|문장|줄|단어|명|번|단락|장|권|살|시간|사람|마리|단계|예시|예))"
 )
-_NUMBER_LIST = re.compile(r"\[[\d\s.,\u2212-]+\]")
-_ARTIFACT = re.compile(r"^\s*\d+ / \d+(?=\D)")  # what a chat's page adds to a copied prompt
-_ENUMERATION = re.compile(r"(?:(?<=^)|(?<=[\n.;:!?]))([ \t>*-]*)(\d{1,2})(?=[.)](?:\s|\*))|(?<=\s)\(?(\d{1,2})(?=\)\s)")
+_NUMBER_LIST = lazy(r"\[[\d\s.,\u2212-]+\]")
+_DIGIT = lazy(r"\d")
+_ARTIFACT = lazy(r"^\s*\d+ / \d+(?=\D)")  # what a chat's page adds to a copied prompt
+_ENUMERATION = lazy(r"(?:(?<=^)|(?<=[\n.;:!?]))([ \t>*-]*)(\d{1,2})(?=[.)](?:\s|\*))|(?<=\s)\(?(\d{1,2})(?=\)\s)")
 _CHINESE = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 
 
@@ -121,10 +121,13 @@ class Number:
         return Commitment("number", self.text, self.span, self.value)
 
 
+@lru_cache(maxsize=1024)
 def numbers(reading: Reading) -> list[Number]:
     """All numbers of a text but those that only number a list, "one" as a word, and digits in names (WW2)."""
-    text = _without_enumeration(_ARTIFACT.sub(lambda match: " " * len(match[0]), reading.text))
-    text = without_variables(blanked(_NUMBER_LIST.sub(lambda found: found[0].replace(",", " "), text)))
+    if not _DIGIT.search(reading.text):
+        return list(_spelled(reading, reading.lowered))
+    text = _ARTIFACT.sub(lambda match: " " * len(match[0]), blanked(reading))
+    text = _without_enumeration(_NUMBER_LIST.sub(lambda found: found[0].replace(",", " "), text)).lower()
     found = []
     for match in _DATE.finditer(text):
         found.append(Number(_date(match), None, match[0], match.span()))
@@ -260,12 +263,12 @@ def _chinese(text: str) -> int:
 def named_units(reading: Reading) -> frozenset[str]:
     """The units that a text names, with or without a number."""
     found = {_UNITS[token.text] for token in reading.tokens if token.text in _UNITS}
-    return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol in reading.text})
+    return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol in reading.lowered})
 
 
 def measures(reading: Reading) -> frozenset[str]:
     """Units of measurement that a text asks for without a number: "in km", "in \u20ac"."""
-    text = without_variables(reading.text)
+    text = without_variables(reading.text).lower()
     found = {_MEASURES[word] for word in _BARE_MEASURE.findall(text)}
     return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol != "$" and symbol in text})
 

@@ -11,15 +11,16 @@ from functools import cached_property, lru_cache
 from fipo_model.contract.languages import Language, language_of, natural_text
 from fipo_model.contract.letters import MARKS, RUNS
 from fipo_model.contract.lexicon import Lexicon, lexicon_of
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.stemming import stems_of
 
-_TOKEN = re.compile(
+_TOKEN = lazy(
     rf"[{RUNS}]+|(?:(?![{RUNS}_])[\w{MARKS}])+(?:['\u2019](?:t|s|re|ve|ll|d|m)(?![\w{MARKS}]))?"
 )
-_RUN = re.compile(rf"[{RUNS}]")
-_KANA_RUN = re.compile(r"[\u3041-\u309f]+")
+_RUN = lazy(rf"[{RUNS}]")
+_KANA_RUN = lazy(r"[\u3041-\u309f]+")
 _ABBREVIATION = r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bz\.B)"
-_SENTENCE_END = re.compile(
+_SENTENCE_END = lazy(
     rf"{_ABBREVIATION}[.!?\u061f]+[\"'\u201d\u2019\u00bb)*\]]*(?=\s)|[\u3002\uff01\uff1f\u0964]+|\n+|;\s"
 )
 
@@ -57,6 +58,14 @@ class Reading:
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+    @cached_property
+    def lowered(self) -> str:
+        """In lower case, with plain apostrophes, and every position as in the text."""
+        lowered = self.text.lower().replace("\u2019", "'")
+        if len(lowered) == len(self.text):
+            return lowered
+        return "".join(low if len(low := each.lower()) == 1 else each for each in self.text).replace("\u2019", "'")
 
     @cached_property
     def language(self) -> Language:

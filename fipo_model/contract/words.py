@@ -4,9 +4,10 @@ Each is a class of a language's lexicon: "in a table", "tabular" and "as a markd
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment, Kind
-from fipo_model.contract.lexicon import Patterns
+from fipo_model.contract.lexicon import Classes
 from fipo_model.contract.reading import Reading
 
 # Of each of these an output has one.
@@ -22,31 +23,34 @@ OPPOSITES: Mapping[str, str] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def formats(reading: Reading) -> list[Commitment]:
     """Forms of output: one word, yes or no, JSON, a table, bullets, capitals."""
     return _of_class("format", reading.lexicon.formats, reading)
 
 
+@lru_cache(maxsize=1024)
 def manners(reading: Reading) -> list[Commitment]:
     """Length, register and tone."""
     return _of_class("manner", reading.lexicon.manners, reading)
 
 
+@lru_cache(maxsize=1024)
 def tasks(reading: Reading) -> list[Commitment]:
     """What is to be done to a given text: summarize, translate, proofread, classify."""
     return _of_class("task", reading.lexicon.tasks, reading)
 
 
+@lru_cache(maxsize=1024)
 def task_words(reading: Reading) -> frozenset[str]:
     """The tasks that some word of a text may stand for."""
-    text = reading.text.replace("\u2019", "'")
-    return frozenset(name for name, pattern in reading.lexicon.task_words.items() if pattern.search(text))
+    return frozenset(name for name, pattern in reading.lexicon.task_words.items() if pattern.search(reading.lowered))
 
 
-def _of_class(kind: Kind, classes: Patterns, reading: Reading) -> list[Commitment]:
-    text = reading.text.replace("\u2019", "'")
+def _of_class(kind: Kind, classes: Classes | None, reading: Reading) -> list[Commitment]:
+    if classes is None:
+        return []
     return [
-        Commitment(kind, match[0], match.span(), name)
-        for name, pattern in classes.items()
-        for match in pattern.finditer(text)
+        Commitment(kind, reading.text[match.start() : match.end()], match.span(), name)
+        for name, match in classes.find(reading.lowered)
     ]

@@ -132,10 +132,9 @@ def case_statements(case: Case) -> list[str]:
         head, colon, tail = piece.partition(": ")
         if colon and len(tail.split()) > 4:
             piece = tail
-        if len(piece.split()) < 5 or asks(piece) or not states(piece):
-            continue
-        content = read(piece).content
-        if content and len(content - known) > 0.6 * len(content):
+        content = read(piece).content if piece != sentence.text else sentence.content
+        is_new = len(piece.split()) > 4 and len(content - known) > 0.6 * len(content)
+        if is_new and states(piece) and not asks(piece):
             found.append(piece)
     return found
 
@@ -324,6 +323,8 @@ def _copied(text: str, source: str, allowed: str, length: int) -> str | None:
 
 def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
     """The runs of `length` words that `text` takes from `source` and that `allowed` does not have."""
+    if not source:
+        return []
 
     def runs(of: str) -> dict[tuple[str, ...], str]:
         words = _WORDS.findall(of.lower())

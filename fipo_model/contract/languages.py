@@ -31,12 +31,16 @@ _SCRIPTS = (
 )
 CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
 _SURE = 0.5
-# Kinds of text that no language is written in.
-_NOT_PROSE = lazy(
-    r"```.*?(?:```|\Z)|`[^`\n]+`|\{+[^{}\n]*\}+|<[^<>\n]+>|(?:https?|ftp)://\S+|www\.\S+|\S+@\S+|[\w./\\-]*[_/\\][\w./\\-]*"
-    r"|\"[^\"\n]+\"|[\u300c\u300e][^\u300d\u300f\n]+[\u300d\u300f]|\u201c[^\u201d\n]+\u201d|\b[A-Z0-9]{2,}\b",
-    re.DOTALL,
-)
+# Kinds of text that no language is written in, by a character that each of them has.
+_NOT_PROSE = {
+    "`": lazy(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL),
+    "{": lazy(r"\{+[^{}\n]*\}+"),
+    "<": lazy(r"<[^<>\n]+>"),
+    '"': lazy(r"\"[^\"\n]+\""),
+    "\u201c": lazy(r"\u201c[^\u201d\n]+\u201d"),
+    "\u300c": lazy(r"\u300c[^\u300d\n]+\u300d"),
+}
+_IN_NO_WORD = frozenset("_/\\@")
 # One of these is easily taken for another.
 _ALIKE = (
     frozenset({"no", "nn", "nb", "da", "sv"}),
@@ -76,7 +80,11 @@ class Language:
 
 def natural_text(text: str) -> str:
     """The text without what is no prose: code, variables, addresses, quotations, abbreviations."""
-    return " ".join(_NOT_PROSE.sub(" ", text).split())
+    for mark, pattern in _NOT_PROSE.items():
+        if mark in text:
+            text = pattern.sub(" ", text)
+    words = text.split()
+    return " ".join(w for w in words if _IN_NO_WORD.isdisjoint(w) and not (w.isupper() and w.isascii() and len(w) > 1))
 
 
 @lru_cache(maxsize=4096)

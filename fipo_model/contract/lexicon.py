@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,17 @@ class Lexicon:
     """What else may say so."""
     language_names: Mapping[str, str] = field(default_factory=dict)
     """Names of languages that CLDR does not have, to their codes."""
+
+    @cached_property
+    def _known_common(self) -> dict[str, bool]:
+        return dict.fromkeys(self.common, True)
+
+    def has_common(self, word: str) -> bool:
+        """Whether a word, or what it is an inflection of, is a common one."""
+        known = self._known_common
+        if word not in known:
+            known[word] = any(word.removesuffix(ending) in self.common for ending in ("s", "ed", "ing", "d"))
+        return known[word]
 
     @property
     def is_known(self) -> bool:

@@ -8,6 +8,7 @@ from fipo_model.contract.letters import RUNS
 from fipo_model.contract.patterns import lazy
 
 _LETTER = rf"[^\W{RUNS}]"  # of a script with spaces between words
+_LETTER_PATTERN = lazy(_LETTER)
 _TOKENS = lazy(
     r"<\|[^<>|\n]{1,40}\|>|</?s>|<</?SYS>>|\[/?INST\]|<(?:bos|eos|pad|unk|mask|sep|cls|(?:start|end)_of_turn)>"
     r"|<\uff5c[^<>\n]{1,40}\uff5c>|[\U0001f300-\U0001faff\u2600-\u27bf]"
@@ -130,10 +131,19 @@ def quotations(text: str) -> list[Commitment]:
 
 def holds(text: str, literal: str) -> bool:
     """Whether a text has a literal, and not only as a part of longer words; white space does not matter."""
-    literal = _squeezed(literal)
-    before = rf"(?<!{_LETTER})" if re.match(_LETTER, literal) else ""
-    after = rf"(?!{_LETTER})" if re.match(_LETTER, literal[-1:]) else ""
-    return re.search(f"{before}{re.escape(literal)}{after}", _squeezed(text)) is not None
+    text, literal = _squeezed(text), _squeezed(literal)
+    at = text.find(literal)
+    while at >= 0 and literal:
+        end = at + len(literal)
+        if not _joins(text[at - 1 : at], literal[:1]) and not _joins(literal[-1:], text[end : end + 1]):
+            return True
+        at = text.find(literal, at + 1)
+    return False
+
+
+def _joins(one: str, other: str) -> bool:
+    """Whether two characters side by side belong to one word."""
+    return _LETTER_PATTERN.match(one) is not None and _LETTER_PATTERN.match(other) is not None
 
 
 def without_literals(text: str) -> str:

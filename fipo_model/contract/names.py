@@ -40,7 +40,7 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
         if not with_headings and _is_title(words):
             continue
         for token, word in zip(sentence.tokens, words, strict=True):
-            if text[token.start] != " " and _is_name(token, word, reading):
+            if word != token.text and text[token.start] != " " and _is_name(token, word, reading):
                 found.append(Commitment("name", word, (token.start, token.end), token.stem))
     return found
 

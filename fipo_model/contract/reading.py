@@ -7,6 +7,7 @@ characters, so that a word is found wherever its neighbours leave it.
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import groupby
 
 from fipo_model.contract.languages import Language, language_of, natural_text
 from fipo_model.contract.letters import MARKS, RUNS
@@ -78,21 +79,34 @@ class Reading:
         return lexicon_of(self.language.code)
 
     @cached_property
-    def sentences(self) -> tuple[Sentence, ...]:
-        """Sentences and lines, those without words left out."""
-        found, start = [], 0
-        for end in [*(match.end() for match in _SENTENCE_END.finditer(self.text)), len(self.text)]:
-            piece = self.text[start:end]
-            tokens = tuple(self._tokens(piece, start, len(found)))
-            if tokens:
-                found.append(Sentence(piece.strip(), start, tokens))
-            start = end
-        return tuple(found)
+    def tokens(self) -> tuple[Token, ...]:
+        """The words, or pairs of characters, in the order of the text."""
+        spans = [(match[0], match.start()) for match in _TOKEN.finditer(self.text)]
+        words = [word.lower().replace("\u2019", "'") for word, _ in spans]
+        stems = stems_of(words, self.language.code)
+        ends = [*(match.end() for match in _SENTENCE_END.finditer(self.text)), len(self.text)]
+        tokens: list[Token] = []
+        sentence = 0
+        for (word, start), lowered, stem in zip(spans, words, stems, strict=True):
+            while start >= ends[sentence]:
+                sentence += 1
+            if _RUN.match(word):
+                tokens += self._pairs(word, start, sentence)
+            else:
+                end = start + len(word)
+                is_content = self._is_content(lowered, self.text[end : end + 1])
+                tokens.append(Token(lowered, stem, start, end, sentence, is_content))
+        return tuple(tokens)
 
     @cached_property
-    def tokens(self) -> tuple[Token, ...]:
-        """The tokens of all sentences."""
-        return tuple(token for sentence in self.sentences for token in sentence.tokens)
+    def sentences(self) -> tuple[Sentence, ...]:
+        """Sentences and lines, those without words left out."""
+        found = []
+        for _, group in groupby(self.tokens, key=lambda token: token.sentence):
+            tokens = tuple(group)
+            start, end = tokens[0].start, tokens[-1].end
+            found.append(Sentence(self.text[start : _closing(self.text, end)], start, tokens))
+        return tuple(found)
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -109,26 +123,10 @@ class Reading:
         """All words in lower case between single spaces, with one at either end: for finding phrases."""
         return f" {' '.join(token.text for token in self.tokens)} "
 
-    def _tokens(self, piece: str, offset: int, sentence: int) -> list[Token]:
-        spans = [(match[0], match.start()) for match in _TOKEN.finditer(piece)]
-        spaced = [text.lower().replace("\u2019", "'") for text, _ in spans if not _RUN.match(text)]
-        stems = dict(zip(spaced, stems_of(spaced, self.language.code), strict=True))
-        tokens: list[Token] = []
-        for text, at in spans:
-            if _RUN.match(text):
-                tokens += self._pairs(text, at + offset, sentence)
-                continue
-            word = text.lower().replace("\u2019", "'")
-            is_content = self._is_content(word, piece[at + len(text) : at + len(text) + 1])
-            tokens.append(Token(word, stems[word], at + offset, at + offset + len(text), sentence, is_content))
-        return tokens
-
     def _is_content(self, word: str, following: str) -> bool:
         if word.isdigit():
             return following not in (".", ")", ":")  # not one that numbers a list
-        common = self.lexicon.common
-        bare = (word.removesuffix(ending) for ending in ("s", "ed", "ing", "d"))
-        return len(word) > 1 and word not in common and not any(each in common for each in bare)
+        return len(word) > 1 and not self.lexicon.has_common(word)
 
     def _pairs(self, run: str, start: int, sentence: int) -> list[Token]:
         tokens = []
@@ -137,6 +135,13 @@ class Reading:
             is_content = not (set(pair) & self.lexicon.particles) and not _KANA_RUN.search(pair)
             tokens.append(Token(pair, pair, start + index, start + index + len(pair), sentence, is_content))
         return tokens
+
+
+def _closing(text: str, end: int) -> int:
+    """Where a sentence ends whose last word ends at `end`: behind its punctuation."""
+    while end < len(text) and text[end] in ".!?\u061f\u3002\uff01\uff1f\u0964\"')\u201d":
+        end += 1
+    return end
 
 
 @lru_cache(maxsize=2048)

@@ -24,7 +24,7 @@ from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_word
 # Words in a row that two texts share before one is called a copy of the other; contexts hold field descriptions and
 # set phrases a rewrite may use, so more is allowed there.
 _COPIED_WORDS = 8
-_COPIED_CONTEXT_WORDS = 20
+_COPIED_CONTEXT_WORDS = 13
 # A run of the golden response gives it away only by what the naive prompt does not say: so many content words of it.
 _NEW_WORDS = 5
 # A rewrite that keeps fewer of the naive prompt's content words than this is about something else.
@@ -32,6 +32,7 @@ _LEAST_TOPIC_SHARE = 0.25
 _LEAST_DISTINCT_TRIGRAMS = 0.6
 _SHORTEST_REPETITION = 30
 _SAME_LINES = 3
+_LONGEST_PHRASE = 7  # "In simple terms." asks for something, "Rivers begin in the hills and end in the sea." does not
 # A full rewrite may be a sentence or two longer than the limit that a prompt's length sets.
 _SPARE_WORDS = 60
 
@@ -102,9 +103,10 @@ def _asks_no_more(case: Case) -> bool:
     if not asks(case.request.instruction) or not case.added.text:
         return False
     if not asks(case.added.text):
-        if case.is_addition or case.added.lexicon.code != "en":
+        if case.added.lexicon.code != "en":
             return states(case.added.text)
-        return not names_the_same(case.naive, case.added)
+        is_phrase = case.is_addition and count_words(case.added.text) <= _LONGEST_PHRASE and not states(case.added.text)
+        return not is_phrase and not names_the_same(case.naive, case.added)
     # "How do I boil an egg?" is not asked by "Put the egg in boiling water".
     is_question = re.search(r"[?\u061f\uff1f]", case.request.instruction) is not None
     return is_question and not case.is_addition and not asks_to_say(case.added.text)
@@ -199,6 +201,11 @@ RULES: dict[Outcome, Rule] = {
         Rule("empty", "is nothing", _empty),
         Rule("input_requested", "asks you for the input, or for particulars", inventing.input_requested),
         Rule("language_changed", "is in another language than your prompt", inventing.language_changed),
+        Rule(
+            "golden_leaked",
+            "gives the golden response away, or in DSPy names some of a `Literal`'s values and not all",
+            _golden_leaked,
+        ),
         Rule("answered", "replies to the prompt, or states things, instead of asking better", _answered),
         Rule("placeholder_lost", "lacks a variable or a slot that something fills", keeping.variables_lost),
         Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
@@ -213,31 +220,26 @@ RULES: dict[Outcome, Rule] = {
         Rule("quotation_lost", "lacks a quotation, or changed it", keeping.quotations_lost),
         Rule("example_lost", "lacks an example or a document that your prompt brings, or changed it", keeping.examples_lost),
         Rule("number_lost", "lacks a number, or changed it, its unit or what it counts", keeping.numbers_lost),
-        Rule("number_invented", "has a number that nobody gave", inventing.numbers_invented),
         Rule("negation_lost", "lacks a negation, so that it says the contrary", keeping.negations_lost),
-        Rule("negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented),
         Rule("bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
-        Rule("language_invented", "names a language that nobody named", inventing.languages_invented),
         Rule("name_lost", "lacks a name, or changed it", keeping.names_lost),
-        Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
         Rule("label_lost", "lacks a label, a line's heading or a word in capitals", keeping.labels_lost),
-        Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
         Rule("format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost),
-        Rule("format_invented", "asks for a form of output that your prompt does not have", inventing.formats_invented),
         Rule("manner_lost", "lacks the length or the tone your prompt asks for", keeping.manner_changed),
-        Rule("manner_contradicted", "asks for the contrary of that length or tone", inventing.manner_contradicted),
         Rule("task_lost", "does not ask to summarize, translate, … what your prompt does", keeping.task_lost),
-        Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
-        Rule(
-            "golden_leaked",
-            "gives the golden response away, or in DSPy names some of a `Literal`'s values and not all",
-            _golden_leaked,
-        ),
         Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
         Rule("too_long", "exceeds the word limit", lambda case: _too_long(case, _MOST_ADDED_WORDS)),
         Rule("repetitive", "goes round in circles", _repetitive),
         Rule("off_topic", "shares hardly a content word with your prompt", _off_topic),
+        Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
+        Rule("number_invented", "has a number that nobody gave", inventing.numbers_invented),
+        Rule("negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented),
+        Rule("language_invented", "names a language that nobody named", inventing.languages_invented),
+        Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
+        Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
+        Rule("format_invented", "asks for a form of output that your prompt does not have", inventing.formats_invented),
+        Rule("manner_contradicted", "asks for the contrary of that length or tone", inventing.manner_contradicted),
     )
 }
 """Every rule by the outcome it leads to, in the order they are asked; the first that objects decides."""

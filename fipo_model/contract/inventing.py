@@ -17,6 +17,7 @@ _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
 _FREE_NAMES = frozenset("ai english step steps note example examples title output input format".split())
+_CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
 # A full rewrite may give examples, and say whose book it is.
 _INTRODUCED = lazy(r"\b(?:such as|like|including|e\.g\.,?|for example,?|by|namely) (?:[\w'-]+,? (?:and |or )?(?:the )?){0,7}$")
 _PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql bash html css json".split())
@@ -44,7 +45,7 @@ def numbers_invented(case: Case) -> str | None:
     known = {number.value for number in numbers.numbers(case.given)} | _ones(case)
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
     if not case.is_addition:
-        new = [number for number in new if not _is_free_size(number)]
+        new = [number for number in new if not _is_free_size(number) and not _is_age(number, case)]
     return _invented(number.as_commitment() for number in new)
 
 
@@ -97,6 +98,8 @@ def formats_invented(case: Case) -> str | None:
     wanted = {each.key for each in words.formats(case.naive)}
     context = {each.key for each in words.formats(case.given)}
     new = [each for each in words.formats(case.added) if each.key not in context]
+    if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
+        new = [each for each in new if each.key not in ("one word", "yes or no")]
     against = [each for each in new if each.key in words.EXCLUSIVE and wanted & words.EXCLUSIVE]
     return _invented([*against, *(each for each in new if each.key in words.MACHINE_READ)])
 
@@ -172,6 +175,11 @@ def _is_numeronym(name: Commitment, case: Case) -> bool:
     """Kubernetes for k8s."""
     word = name.text.lower()
     return f" {word[0]}{len(word) - 2}{word[-1]} " in case.given.words
+
+
+def _is_age(number: numbers.Number, case: Case) -> bool:
+    """Whether it says how old the reader is taken to be: "to a six-year-old"."""
+    return re.match(r"[ -]year[ -]old", case.added.text[number.span[1] :]) is not None
 
 
 def _abbreviates(name: Commitment, case: Case) -> bool:

@@ -127,7 +127,7 @@ def numbers(reading: Reading) -> list[Number]:
     if not _DIGIT.search(reading.text):
         return list(_spelled(reading, reading.lowered))
     text = _ARTIFACT.sub(lambda match: " " * len(match[0]), blanked(reading))
-    text = _without_enumeration(_NUMBER_LIST.sub(lambda found: found[0].replace(",", " "), text)).lower()
+    text = _without_enumeration(_NUMBER_LIST.sub(lambda found: found[0].replace(",", ";"), text)).lower()
     found = []
     for match in _DATE.finditer(text):
         found.append(Number(_date(match), None, match[0], match.span()))

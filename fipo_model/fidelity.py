@@ -51,6 +51,7 @@ _STATED_ANSWER = lazy(
     r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
     r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is(?! to be)|:))"
 )
+_GOES_ON = lazy(r"[,;(\u2013\u2014-]|(?:and|or|with|in|for|from|by|using|focusing|including|which|that|as|so)\b")
 _MOST_ADDED_WORDS = 200
 
 
@@ -101,6 +102,8 @@ def _answered(case: Case) -> str | None:
 
 def _asks_no_more(case: Case) -> bool:
     if not asks(case.request.instruction) or not case.added.text:
+        return False
+    if case.is_addition and _GOES_ON.match(case.added.text):
         return False
     if not asks(case.added.text):
         if case.added.lexicon.code != "en":

@@ -7,6 +7,7 @@ kept only by what the rest of the rewrite has of it.
 import difflib
 import re
 
+from fipo_model.contract.asking import asks
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.patterns import lazy
@@ -14,6 +15,7 @@ from fipo_model.contract.reading import Reading, Sentence, Token
 
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
+_LONG_CLAUSE = 6
 _CLAUSE = lazy(
     r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?|\u3001|\uff0c|\u060c",
     re.IGNORECASE,
@@ -65,11 +67,18 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
         tokens = tuple(token for token in sentence.tokens if start <= token.start < stop)
         content = frozenset(token.stem for token in tokens if token.is_content)
         meaning = [token for token in tokens if token.text not in naive.lexicon.function]
+        if start != starts[0] and not _begins_a_clause(naive, tokens):
+            continue
         if len(tokens) < 3 or len(meaning) < 2 or not content or tokens[0].text in ("given", "based") or _stands_in(tokens, rewrite):
             continue
         if covered(content, available) < _LEAST_CLAUSE_SHARE * len(content):
             lost.append(Commitment("sentence", naive.text[start:stop].strip(), (start, stop), naive.text[start:stop]))
     return lost
+
+
+def _begins_a_clause(naive: Reading, tokens: tuple[Token, ...]) -> bool:
+    """Whether words behind a comma or an "and" ask for something of their own, or are many."""
+    return len(tokens) > _LONG_CLAUSE or (bool(tokens) and asks(naive.text[tokens[0].start : tokens[-1].end]))
 
 
 def _stands_in(tokens: tuple[Token, ...], text: Reading) -> bool:

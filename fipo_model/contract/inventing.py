@@ -6,6 +6,7 @@ long an output should be.
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from fipo_model.contract import asking, labels, literals, markers, names, numbers, variables, words
@@ -18,8 +19,9 @@ _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
 _FREE_NAMES = frozenset("ai english step steps note example examples title output input format".split())
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
+_PROGRAM = lazy(r"\b(?:code|script|program|function|app|class)\b")
 # A full rewrite may give examples, and say whose book it is.
-_INTRODUCED = lazy(r"\b(?:such as|like|including|e\.g\.,?|for example,?|by|namely) (?:[\w'-]+,? (?:and |or )?(?:the )?){0,7}$")
+_INTRODUCED = lazy(r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) (?:[\w'-]+,? (?:and |or )?(?:the )?){0,12}$")
 _PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql bash html css json".split())
 
 
@@ -71,7 +73,7 @@ def names_invented(case: Case) -> str | None:
         if not difflib.get_close_matches(name.key, known, 1, 0.8)
     ]
     # It may say more about a name; not with another in its place.
-    if not case.is_addition and not missing(names.names(case.naive), names.names(case.rewrite), counted=True):
+    if not case.is_addition and _has_all_names(case):
         new = [name for name in new if not _is_elaboration(name, case)]
     short = names.abbreviated(names.names(case.added), case.given)
     return _invented(name for name in new if name.key not in short and not _abbreviates(name, case))
@@ -153,11 +155,19 @@ def _is_free_size(number: numbers.Number) -> bool:
     return number.is_word or number.unit in _SIZES
 
 
+def _has_all_names(case: Case) -> bool:
+    """Whether the rewrite has every name of the prompt as often as the prompt."""
+    found = Counter(token.stem for token in case.rewrite.tokens)
+    return all(count <= found[key] for key, count in Counter(each.key for each in names.names(case.naive)).items())
+
+
 def _is_elaboration(name: Commitment, case: Case) -> bool:
     """Whether a full rewrite may bring the name: an abbreviation or what it is short for, or a heading."""
     if name.text[:2].isupper() or names.is_heading(name, case.added) or _is_numeronym(name, case):
         return True
     text = case.added.text
+    if text[name.span[0] - 1 : name.span[0]] in "'`\"" and _PROGRAM.search(case.naive.lowered):
+        return True
     if _INTRODUCED.search(text[: name.span[0]]) or _is_beside_a_known_name(name, case):
         return True
     after = case.added.text[name.span[1] : name.span[1] + 40]

@@ -103,7 +103,9 @@ def bounds_lost(case: Case) -> str | None:
 
 def names_lost(case: Case) -> str | None:
     """A name is missing or another."""
-    return _lost(names.missing_names(names.names(case.naive), case.rewrite))
+    units = numbers.named_units(case.rewrite)
+    lost = names.missing_names(names.names(case.naive), case.rewrite)
+    return _lost(each for each in lost if numbers.unit_of(each.text) not in units)
 
 
 def languages_lost(case: Case) -> str | None:

@@ -15,6 +15,7 @@ _CHOICE = lazy(
     r"|صنف|أجب|वर्गीकृत|उत्तर|分类|回答|判断|分類|答え|분류|답"
 )
 _SPLIT = lazy(rf",? {_OR} |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
+_ALTERNATIVE = lazy(rf"(?i) {_OR} |[/|]")
 _LINE_LABEL = lazy(r"^[ \t>*#-]*((?:[A-Z][\w-]*)(?: [A-Za-z][\w-]*){0,3}):(?=\s|\*|$)", re.MULTILINE)
 _PROTOCOL = frozenset(
     "thought action input observation final answer question context human assistant system user output response query "
@@ -32,6 +33,8 @@ def choices(reading: Reading) -> list[Commitment]:
         if not _CHOICE.search(sentence.text):
             continue
         for match in _LIST.finditer(sentence.text):
+            if not _ALTERNATIVE.search(match[0]):
+                continue
             items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
             items = [item for item in items if item.lower() not in reading.lexicon.function or item.lower() in _ANSWERS]
             if len(items) < 2 or _NOT_A_CHOICE & {item.lower() for item in items}:

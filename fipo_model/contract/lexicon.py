@@ -29,9 +29,11 @@ class Classes:
 
     def find(self, text: str) -> Iterator[tuple[str, re.Match[str]]]:
         """The class and the match of everything found, from left to right."""
-        for match in self.pattern.finditer(text):
-            if match.lastindex is not None:
-                yield self.names[match.lastindex - 1], match
+        match = self.pattern.search(text)
+        while match is not None and match.lastindex is not None:
+            yield self.names[match.lastindex - 1], match
+            # From the next character on: in "as a markdown table" there are two.
+            match = self.pattern.search(text, match.start() + 1)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.stemming import stems_of
 
-_OPENING = lazy(r"[:.!?\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
+_OPENING = lazy(r"[:.!?|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 # Languages with a capital for every noun, where it tells no name.
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})

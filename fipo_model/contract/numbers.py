@@ -266,6 +266,11 @@ def named_units(reading: Reading) -> frozenset[str]:
     return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol in reading.lowered})
 
 
+def unit_of(word: str) -> str | None:
+    """The unit that a word names."""
+    return _UNITS.get(word.lower())
+
+
 def measures(reading: Reading) -> frozenset[str]:
     """Units of measurement that a text asks for without a number: "in km", "in \u20ac"."""
     text = without_variables(reading.text).lower()

@@ -13,11 +13,12 @@ from typing import Protocol
 
 from fipo_model.contract import inventing, keeping, unchecked
 from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
+from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
 from fipo_model.contract.coverage import covered, spelled_out
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.reading import read
+from fipo_model.contract.reading import Reading, read
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
 
@@ -183,13 +184,26 @@ def _context_copied(case: Case) -> str | None:
 
 
 def _off_topic(case: Case) -> str | None:
-    naive = case.naive.content
+    naive = _topic_of(case.naive)
     if not naive or case.is_addition:
         return None
     kept = covered(naive, case.rewrite.content | spelled_out(case.naive, case.rewrite))
     if kept >= _LEAST_TOPIC_SHARE * len(naive):
         return None
     return f"keeps {kept} of the prompt's {len(naive)} content words"
+
+
+def _topic_of(reading: Reading) -> frozenset[str]:
+    """The content words outside of addresses and code; numbers only where there is hardly a word."""
+    prose = blanked(reading)
+    words = {token for token in reading.tokens if token.is_content and not prose[token.start].isspace()}
+    spelled = frozenset(token.stem for token in words if not token.text.isdigit())
+    return spelled if len(spelled) > 1 else frozenset(token.stem for token in words)
+
+
+def topic(text: str) -> frozenset[str]:
+    """The content words of a text, as stems."""
+    return _topic_of(read(text))
 
 
 def _repetitive(case: Case) -> str | None:
@@ -209,20 +223,24 @@ RULES: dict[Outcome, Rule] = {
             "gives the golden response away, or in DSPy names some of a `Literal`'s values and not all",
             _golden_leaked,
         ),
+        Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
         Rule("answered", "replies to the prompt, or states things, instead of asking better", _answered),
         Rule("placeholder_lost", "lacks a variable or a slot that something fills", keeping.variables_lost),
         Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
         Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
         Rule("order_changed", "has variables, names or languages in each other's places", keeping.variables_swapped),
         Rule("literal_lost", "lacks a text you named in `keep=`", keeping.literal_lost),
-        Rule("token_lost", "lacks a control token, a tag or an emoji", keeping.tokens_lost),
         Rule("url_lost", "lacks a web address, or changed it", keeping.urls_lost),
         Rule("email_lost", "lacks an e-mail address, or changed it", keeping.emails_lost),
-        Rule("path_lost", "lacks a file, a path, a @handle or a #tag, or changed it", keeping.paths_lost),
         Rule("code_lost", "lacks code, a formula or an identifier, or changed it", keeping.code_lost),
         Rule("quotation_lost", "lacks a quotation, or changed it", keeping.quotations_lost),
-        Rule("example_lost", "lacks an example or a document that your prompt brings, or changed it", keeping.examples_lost),
         Rule("number_lost", "lacks a number, or changed it, its unit or what it counts", keeping.numbers_lost),
+        Rule("too_long", "exceeds the word limit", lambda case: _too_long(case, _MOST_ADDED_WORDS)),
+        Rule("repetitive", "goes round in circles", _repetitive),
+        Rule("off_topic", "shares hardly a content word with your prompt", _off_topic),
+        Rule("token_lost", "lacks a control token, a tag or an emoji", keeping.tokens_lost),
+        Rule("path_lost", "lacks a file, a path, a @handle or a #tag, or changed it", keeping.paths_lost),
+        Rule("example_lost", "lacks an example or a document that your prompt brings, or changed it", keeping.examples_lost),
         Rule("negation_lost", "lacks a negation, so that it says the contrary", keeping.negations_lost),
         Rule("bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
@@ -231,10 +249,6 @@ RULES: dict[Outcome, Rule] = {
         Rule("format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost),
         Rule("manner_lost", "lacks the length or the tone your prompt asks for", keeping.manner_changed),
         Rule("task_lost", "does not ask to summarize, translate, … what your prompt does", keeping.task_lost),
-        Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
-        Rule("too_long", "exceeds the word limit", lambda case: _too_long(case, _MOST_ADDED_WORDS)),
-        Rule("repetitive", "goes round in circles", _repetitive),
-        Rule("off_topic", "shares hardly a content word with your prompt", _off_topic),
         Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
         Rule("number_invented", "has a number that nobody gave", inventing.numbers_invented),
         Rule("negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented),

@@ -41,7 +41,7 @@ class ScriptedGenerator:
             number = seen[repr(conversation)] = seen.get(repr(conversation), -1) + 1
             reply = self.script(conversation)
             if not sampling.is_greedy:
-                reply = f"{reply} (sample {sampling.seed}.{number})"
+                reply = f"{reply} (sample-{sampling.seed}.{number})"
             words = reply.split(" ")
             completions.append(
                 Completion(

@@ -205,7 +205,7 @@ def test_calls_that_decode_differently_are_not_merged(gate: Gate, callers: Calle
     ]
     gate.leave.release(5)
     wait_for_all([first, *others], PATIENCE)
-    assert texts(others[3]) == ["Re: four (sample 1.0)"]
+    assert texts(others[3]) == ["Re: four (sample-1.0)"]
     together = {frozenset(conversation[-1]["content"] for conversation in call) for call in gate.calls}
     assert together == {frozenset(names.split()) for names in ("zero", "one five", "two", "three", "four")}
 

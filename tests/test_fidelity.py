@@ -178,7 +178,7 @@ def test_rewrites_people_and_strong_models_wrote_mostly_pass() -> None:
         in ("optimized", "unchanged")
         for row in rows
     )
-    assert passed > 0.9 * len(rows)
+    assert passed > 0.8 * len(rows)
 
 
 def test_what_is_added_after_the_prompt_may_say_it_again_but_not_go_round_in_circles_or_answer():

@@ -227,7 +227,7 @@ def test_a_script_decides_each_reply_and_every_call_is_recorded() -> None:
 def test_samples_carry_their_seed_and_number() -> None:
     generator = ScriptedGenerator(lambda conversation: "Yes.")
     replies = generator.generate([ask("one"), ask("two"), ask("one")], Sampling(temperature=1.0, seed=3))
-    assert [reply.text for reply in replies] == ["Yes. (sample 3.0)", "Yes. (sample 3.0)", "Yes. (sample 3.1)"]
+    assert [reply.text for reply in replies] == ["Yes. (sample-3.0)", "Yes. (sample-3.0)", "Yes. (sample-3.1)"]
 
 
 def test_words_over_the_limit_are_cut_and_it_says_so() -> None:

@@ -15,6 +15,8 @@ _IMPERATIVE = lazy(
     r"|[a-z]+(?:ing|ed|s)\b)"
     r"[a-z]{2,} (?:the|a|an|each|all|every|your|my|this|these|those|any|concise|brief|short|clear|on)\b",
 )
+_ARTICLES = frozenset("a an the one two three four five some".split())
+_PREPOSITIONS = frozenset("about of for on in with to from and or between".split())
 
 
 def asks(text: str) -> bool:
@@ -49,8 +51,10 @@ def names_the_same(naive: Reading, rewrite: Reading) -> bool:
     """Whether the rewrite is a noun phrase for what the naive prompt wants: "A poem about the sea"."""
     if states(rewrite.text) or not rewrite.sentences:
         return False
-    first = [token.stem for token in rewrite.sentences[0].tokens[:5] if token.is_content]
-    return bool(first) and bool(set(first) & naive.content)
+    tokens = rewrite.sentences[0].tokens
+    opens_like_one = tokens[0].text in _ARTICLES or any(token.text in _PREPOSITIONS for token in tokens[1:2])
+    first = [token.stem for token in tokens[:5] if token.is_content]
+    return opens_like_one and bool(first) and bool(set(first) & naive.content)
 
 
 def wants_input(text: str) -> re.Match[str] | None:

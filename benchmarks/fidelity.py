@@ -1,6 +1,7 @@
 """How often the contract lets bad rewrites pass and refuses good ones: the table of docs/fidelity.md.
 
-`python benchmarks/fidelity.py ../shared` prints it; `--failures` also lists what failed, `--json FILE` keeps the figures.
+`python benchmarks/fidelity.py ../shared` prints it; `--failures NAME` also lists what failed of the rates with that in
+their name, `--json FILE` keeps the figures.
 The cases are those of ../shared/cases; the mutations are made here from the prompts of ../shared/data, seeded.
 """
 
@@ -21,8 +22,8 @@ from fipo_model.types import count_words
 _ACCEPTED = ("optimized", "unchanged")
 _MUTATIONS = 260  # of each kind, as many as the first measurement had
 _CONSTRAINT = re.compile(
-    r"(?i)\b(?:must|should|do not|don't|never|only|at least|at most|no more than|avoid|ensure|make sure|include|exactly|"
-    r"use|keep|limit|without|always|each|every)\b"
+    r"(?i)\b(?:must|should|do not|don't|never|only|at least|at most|no more than|avoid|ensure|make sure|include|"
+    r"exactly|use|keep|limit|without|always|each|every)\b"
 )
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]+(?=\s|$)")
 _SLOTS = ("{audience}", "{{ tone }}", "[COMPANY]", "<topic>", "${name}", "%s")
@@ -137,9 +138,13 @@ class Edit:
             yield Case(prompt, re.sub(r"  +", " ", changed) if not other else changed, note=f"{match[0]} -> {other}")
 
 
-_LANGUAGE = r"\b(?:English|French|German|Spanish|Italian|Chinese|Japanese|Russian|Portuguese|Arabic|Hindi|Korean|Dutch)\b"
+_LANGUAGE = (
+    r"\b(?:English|French|German|Spanish|Italian|Chinese|Japanese|Russian|Portuguese|Arabic|Hindi|Korean|Dutch)\b"
+)
 _NUMBER_WORD = r"\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty)\b"
-_MEASURED = r"(?<=\d )(?:minutes?|hours?|days?|weeks?|months?|years?|km|miles?|kg|cm|meters?|words?|sentences?|degrees?)\b"
+_MEASURED = (
+    r"(?<=\d )(?:minutes?|hours?|days?|weeks?|months?|years?|km|miles?|kg|cm|meters?|words?|sentences?|degrees?)\b"
+)
 EDITS = (
     Edit("`not` deleted", r"(?<= )not (?!only)", ("",)),
     Edit("`not` inserted", r"(?<=\bshould )(?=\w)|(?<=\bmust )(?=\w)", ("not ",)),
@@ -195,9 +200,11 @@ HARMLESS: dict[str, Callable[[str], str]] = {
 
 
 def harmless(name: str, prompts: Iterable[str]) -> Rate:
-    """How many prompts are refused after an edit that changes nothing; those that it leaves as they are do not count."""
+    """How many prompts are refused after an edit that changes nothing, of those that it does not leave as they are."""
     edited = ((prompt, HARMLESS[name](prompt)) for prompt in prompts)
-    return refused(f"harmless: {name}", [Case(old, new) for old, new in edited if old.split() != new.split()][:_MUTATIONS])
+    return refused(
+        f"harmless: {name}", [Case(old, new) for old, new in edited if old.split() != new.split()][:_MUTATIONS]
+    )
 
 
 def language_rates(path: Path) -> list[Rate]:

@@ -40,7 +40,7 @@ _SPARE_WORDS = 60
 _WORDS = lazy(r"\w+")
 _REPLY_OPENING = lazy(
     r"(?i)(?:sure|certainly|of course|absolutely)\b[,!.]|(?:here (?:is|are)|here's)\b|i(?:'m| am) sorry\b|as an ai\b"
-    r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b"
+    r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b(?!.{0,60}\bis\b)"
 )
 _META_TALK = (
     *("naive prompt", "silver response", "golden response"),
@@ -84,9 +84,8 @@ def _empty(case: Case) -> str | None:
 def _answered(case: Case) -> str | None:
     """Recognised by form, so not every answer is."""
     added = case.added.text
-    if (opening := _REPLY_OPENING.match(added)) and opening[0].lower() not in case.request.instruction.lower():
-        if not re.match(r"(?i)thank you for .{0,60}\bis\b", added):
-            return f"begins like a reply: {opening[0]!r}"
+    if (opening := _REPLY_OPENING.match(added)) and opening[0].lower() not in case.naive.lowered:
+        return f"begins like a reply: {opening[0]!r}"
     if (stated := _STATED_ANSWER.search(added)) and stated[1].lower() not in case.material.lower():
         return f"states an answer: {stated[1]!r}"
     if _asks_no_more(case):
@@ -102,23 +101,23 @@ def _answered(case: Case) -> str | None:
 
 
 def _asks_no_more(case: Case) -> bool:
-    if not asks(case.request.instruction) or not case.added.text:
+    if not asks(case.naive) or not case.added.text or not case.added.lexicon.is_known:
         return False
     if case.is_addition and _GOES_ON.match(case.added.text):
         return False
-    if not asks(case.added.text):
+    if not asks(case.added):
         if case.added.lexicon.code != "en":
-            return states(case.added.text)
-        is_phrase = case.is_addition and count_words(case.added.text) <= _LONGEST_PHRASE and not states(case.added.text)
+            return states(case.added)
+        is_phrase = case.is_addition and count_words(case.added.text) <= _LONGEST_PHRASE and not states(case.added)
         return not is_phrase and not names_the_same(case.naive, case.added)
     # "How do I boil an egg?" is not asked by "Put the egg in boiling water".
     is_question = re.search(r"[?\u061f\uff1f]", case.request.instruction) is not None
-    return is_question and not case.is_addition and not asks_to_say(case.added.text)
+    return is_question and not case.is_addition and not asks_to_say(case.added)
 
 
 def _told(case: Case) -> str | None:
-    """A statement behind the request that says things which neither prompt nor context says: an answer, or made-up input."""
-    if not asks(case.request.instruction):
+    """A statement that says what neither prompt nor context does: an answer, or made-up input."""
+    if not asks(case.naive):
         return None
     head = case.request.instruction.rstrip(" .!?:")
     if case.rewrite_text.startswith(f"{head}:") and not case.request.instruction.rstrip().endswith(":"):
@@ -126,16 +125,16 @@ def _told(case: Case) -> str | None:
         rest = case.rewrite_text[len(head) + 1 :].strip()
         if rest[:1].isupper() and count_words(rest) > 4 and not asks(rest):
             return rest
-    return next(iter(case_statements(case)), None)
+    return next(iter(_statements(case)), None)
 
 
-def case_statements(case: Case) -> list[str]:
+def _statements(case: Case) -> list[str]:
     """Sentences, and what follows a colon, that ask nothing, state something, and are made of new words."""
     found = []
     known = case.given.stems
     for sentence in case.added.sentences:
         piece = sentence.text
-        head, colon, tail = piece.partition(": ")
+        _, colon, tail = piece.partition(": ")
         if colon and len(tail.split()) > 4:
             piece = tail
         content = read(piece).content if piece != sentence.text else sentence.content
@@ -187,7 +186,8 @@ def _off_topic(case: Case) -> str | None:
     naive = _topic_of(case.naive)
     if not naive or case.is_addition:
         return None
-    kept = covered(naive, case.rewrite.content | spelled_out(case.naive, case.rewrite))
+    available = _prose_words(case.rewrite) | spelled_out(case.naive, case.rewrite)
+    kept = covered(naive, available, characters=frozenset(case.rewrite.text))
     if kept >= _LEAST_TOPIC_SHARE * len(naive):
         return None
     return f"keeps {kept} of the prompt's {len(naive)} content words"
@@ -195,10 +195,14 @@ def _off_topic(case: Case) -> str | None:
 
 def _topic_of(reading: Reading) -> frozenset[str]:
     """The content words outside of addresses and code; numbers only where there is hardly a word."""
+    words = _prose_words(reading)
+    spelled = frozenset(word for word in words if not word.isdigit())
+    return spelled if len(spelled) > 1 else words
+
+
+def _prose_words(reading: Reading) -> frozenset[str]:
     prose = blanked(reading)
-    words = {token for token in reading.tokens if token.is_content and not prose[token.start].isspace()}
-    spelled = frozenset(token.stem for token in words if not token.text.isdigit())
-    return spelled if len(spelled) > 1 else frozenset(token.stem for token in words)
+    return frozenset(token.stem for token in reading.tokens if token.is_content and not prose[token.start].isspace())
 
 
 def topic(text: str) -> frozenset[str]:
@@ -240,18 +244,28 @@ RULES: dict[Outcome, Rule] = {
         Rule("off_topic", "shares hardly a content word with your prompt", _off_topic),
         Rule("token_lost", "lacks a control token, a tag or an emoji", keeping.tokens_lost),
         Rule("path_lost", "lacks a file, a path, a @handle or a #tag, or changed it", keeping.paths_lost),
-        Rule("example_lost", "lacks an example or a document that your prompt brings, or changed it", keeping.examples_lost),
+        Rule(
+            "example_lost",
+            "lacks an example or a document that your prompt brings, or changed it",
+            keeping.examples_lost,
+        ),
         Rule("negation_lost", "lacks a negation, so that it says the contrary", keeping.negations_lost),
-        Rule("bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost),
+        Rule(
+            "bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost
+        ),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
         Rule("name_lost", "lacks a name, or changed it", keeping.names_lost),
         Rule("label_lost", "lacks a label, a line's heading or a word in capitals", keeping.labels_lost),
-        Rule("format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost),
+        Rule(
+            "format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost
+        ),
         Rule("manner_lost", "lacks the length or the tone your prompt asks for", keeping.manner_changed),
         Rule("task_lost", "does not ask to summarize, translate, … what your prompt does", keeping.task_lost),
         Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
         Rule("number_invented", "has a number that nobody gave", inventing.numbers_invented),
-        Rule("negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented),
+        Rule(
+            "negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented
+        ),
         Rule("language_invented", "names a language that nobody named", inventing.languages_invented),
         Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
         Rule("label_invented", "has one label more to choose from", inventing.labels_invented),

@@ -120,7 +120,10 @@ FAILURES = {
     "context_copied": (OptimizationRequest("Summarize the story.", context=CONTEXT), f"Summarize the story. {CONTEXT}"),
     "off_topic": (OptimizationRequest("Describe volcanoes briefly."), "Write something funny about modern kitchens."),
     "placeholder_doubled": (OptimizationRequest("Explain {text} well."), "Explain {text} well, and only {text}."),
-    "order_changed": (OptimizationRequest("Turn {a} into {b}: from {a} to {b}."), "Turn {b} into {a}: from {b} to {a}."),
+    "order_changed": (
+        OptimizationRequest("Turn {a} into {b}: from {a} to {b}."),
+        "Turn {b} into {a}: from {b} to {a}.",
+    ),
     "input_requested": (OptimizationRequest("Summarize it."), "Please provide the text you want me to summarize."),
     "language_changed": (OptimizationRequest("Explain how rain forms."), "Explique comment la pluie se forme."),
     "token_lost": (OptimizationRequest("Summarize <|user|> now."), "Summarize the user now, please."),

@@ -17,12 +17,13 @@ _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
 _LONG_CLAUSE = 6
 _CLAUSE = lazy(
-    r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?|\u3001|\uff0c|\u060c",
+    r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?"
+    r"|\u3001|\uff0c|\u060c",
     re.IGNORECASE,
 )
 _CHATTER = frozenset(
-    "hello hi hey thanks thank you in advance good morning evening day please help me i hope well dear assistant much very "
-    "so hallo danke bitte bonjour merci hola gracias ciao grazie hoi привет спасибо".split()
+    "hello hi hey thanks thank you in advance good morning evening day please help me i hope well dear assistant much "
+    "very so hallo danke bitte bonjour merci hola gracias ciao grazie hoi привет спасибо".split()
 )
 
 
@@ -49,10 +50,14 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
     return lost
 
 
-def covered(wanted: frozenset[str], available: frozenset[str]) -> int:
-    """How many stems of one set another has, a slip of the pen allowed for."""
+def covered(wanted: frozenset[str], available: frozenset[str], *, characters: frozenset[str] = frozenset()) -> int:
+    """How many stems of one set another has, a slip of the pen allowed for.
+
+    Of a script read in pairs of characters, a pair counts whose `characters` are all there, if apart.
+    """
     missing = wanted - available
     found = len(wanted) - len(missing)
+    found += sum(len(stem) == 2 and not stem.isascii() and characters.issuperset(stem) for stem in missing)
     return found + sum(bool(difflib.get_close_matches(stem, available, 1, 0.8)) for stem in missing if len(stem) > 3)
 
 
@@ -69,7 +74,13 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
         meaning = [token for token in tokens if token.text not in naive.lexicon.function]
         if start != starts[0] and not _begins_a_clause(naive, tokens):
             continue
-        if len(tokens) < 3 or len(meaning) < 2 or not content or tokens[0].text in ("given", "based") or _stands_in(tokens, rewrite):
+        if (
+            len(tokens) < 3
+            or len(meaning) < 2
+            or not content
+            or tokens[0].text in ("given", "based")
+            or _stands_in(tokens, rewrite)
+        ):
             continue
         if covered(content, available) < _LEAST_CLAUSE_SHARE * len(content):
             lost.append(Commitment("sentence", naive.text[start:stop].strip(), (start, stop), naive.text[start:stop]))

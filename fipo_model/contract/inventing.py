@@ -21,7 +21,10 @@ _FREE_NAMES = frozenset("ai english step steps note example examples title outpu
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
 _PROGRAM = lazy(r"\b(?:code|script|program|function|app|class)\b")
 # A full rewrite may give examples, and say whose book it is.
-_INTRODUCED = lazy(r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) (?:[\w'-]+,? (?:and |or )?(?:the )?){0,12}$")
+_INTRODUCED = lazy(
+    r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) "
+    r"(?:[\w'-]+,? (?:and |or )?(?:the )?){0,12}$"
+)
 _PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql bash html css json".split())
 
 
@@ -128,8 +131,8 @@ def labels_invented(case: Case) -> str | None:
 
 def input_requested(case: Case) -> str | None:
     """The rewrite asks its reader for the text or for particulars, as an assistant does that was given none."""
-    found = asking.wants_input(case.added.text)
-    if found is None or asking.wants_input(case.request.instruction) is not None:
+    found = asking.wants_input(case.added)
+    if found is None or asking.wants_input(case.naive) is not None:
         return None
     return f"asks for the input: {found[0]!r}"
 

@@ -192,9 +192,7 @@ def _as_commitments(found: Iterable[numbers.Number]) -> list[Commitment]:
     return [number.as_commitment() for number in found]
 
 
-def _swapped_numbers(
-    case: Case, expected: Iterable[numbers.Number], found: Iterable[numbers.Number]
-) -> str | None:
+def _swapped_numbers(case: Case, expected: Iterable[numbers.Number], found: Iterable[numbers.Number]) -> str | None:
     """Two numbers that count each other's things."""
     before, after = numbers.counted(case.naive, expected), numbers.counted(case.rewrite, found)
     for one in before:

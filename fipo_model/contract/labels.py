@@ -10,8 +10,8 @@ _ITEM = r"[\"'\u201c\u2018`*]{0,2}([^\W\d_][\w-]*)[\"'\u201d\u2019`*]{0,2}"
 _OR = r"(?:or|oder|ou|o|of|или|أو|या|或|または|또는)"
 _LIST = lazy(rf"(?:{_ITEM}(?:, | / |/|, {_OR} | {_OR} | \| ?))+{_ITEM}", re.IGNORECASE)
 _CHOICE = lazy(
-    r"(?i)classif|categor|label|whether|either|choose|pick|select|answer|respond|repl(?:y|ies)|sentiment|one of|decide|output"
-    r"|klassifi|einordn|antwort|class(?:e|ez|er)|répond|clasific|etique|respond|classific|rispond|antwoord|классиф|ответ"
+    r"(?i)classif|categor|label|whether|either|choose|pick|select|answer|respond|repl(?:y|ies)|sentiment|one of|decide"
+    r"|output|klassifi|einordn|antwort|class(?:e|ez|er)|répond|clasific|etique|respond|classific|rispond|antwoord|классиф|ответ"
     r"|صنف|أجب|वर्गीकृत|उत्तर|分类|回答|判断|分類|答え|분류|답"
 )
 _SPLIT = lazy(rf",? {_OR} |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
@@ -53,9 +53,7 @@ def line_labels(text: str) -> list[Commitment]:
 
     One alone counts only if it is a word of such protocols; "Budget: 3,000" is a sentence.
     """
-    found = [
-        Commitment("label", f"{match[1]}:", match.span(1), f"{match[1]}:") for match in _LINE_LABEL.finditer(text)
-    ]
+    found = [Commitment("label", f"{match[1]}:", match.span(1), f"{match[1]}:") for match in _LINE_LABEL.finditer(text)]
     if len(found) > 1:
         return found
     return [each for each in found if set(each.text.rstrip(":").lower().split()) <= _PROTOCOL]

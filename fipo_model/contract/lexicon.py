@@ -90,7 +90,7 @@ class Lexicon:
 
 @cache
 def lexicon_of(code: str | None) -> Lexicon:
-    """The lexicon of a language; the English one where the language is not known."""
+    """The lexicon of a language; the English one where the language is not known, as in "TCP vs UDP"."""
     path = _FOLDER / f"{code or 'en'}.toml"
     if not path.exists():
         return Lexicon()
@@ -151,4 +151,3 @@ def _joined(patterns: Iterable[str], code: str) -> str:
     """One pattern for many, for text in lower case: of whole words where there are spaces between words."""
     joined = "|".join(patterns)
     return joined if code in _PAIRED else rf"(?<![{_EDGE}])(?:{joined})(?![{_EDGE}])"
-

@@ -1,4 +1,4 @@
-"""What has to survive as it is written: tokens, tags, addresses, paths, handles, identifiers, code, quotations. Pure."""
+"""What survives as it is written: tokens, tags, addresses, paths, handles, identifiers, code, quotations. Pure."""
 
 import re
 from collections.abc import Iterable

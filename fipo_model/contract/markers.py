@@ -17,6 +17,7 @@ _SCOPE = 3  # words with a meaning that a marker is taken to concern
 _NEAREST = 2  # those of them that must come again
 _REACH = 9  # words of any kind within which they must come
 _OPPOSITES = {"least": "most", "most": "least", "before": "after", "after": "before"}
+_EXCLUDING = ("not", "except", "only")
 _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
 
 
@@ -108,7 +109,7 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
     found = []
     for marker in markers(rewrite):
         is_next = _is_next(rewrite, marker)
-        if marker.kind == "not" and (_is_inserted(marker, naive, rewrite) or marker.topic in said and is_next):
+        if marker.kind == "not" and (_is_inserted(marker, naive, rewrite) or (marker.topic in said and is_next)):
             found.append(marker)
         opposite = _OPPOSITES.get(marker.kind)
         contradicted = [other for other in wanted if other.kind == opposite and other.nearest & marker.nearest]
@@ -119,16 +120,15 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 def contradicted(naive: Reading, added: Reading) -> list[Marker]:
     """Negations and exceptions of a prompt whose words an addition says again without them."""
-    again = _markers(added.text)
+    again = [other for other in _markers(added.text) if other.kind in _EXCLUDING]
     found = []
     for marker in markers(naive):
         scope = set(marker.scope)
         said_again = scope & added.stems
-        if _is_about_the_speaker(marker, naive):
-            continue
-        if marker.kind in ("not", "except", "only") and len(said_again) > 1 and said_again >= marker.nearest:
-            if not any(other.kind in ("not", "except", "only") and scope & set(other.scope) for other in again):
-                found.append(marker)
+        is_said_again = len(said_again) > 1 and said_again >= marker.nearest
+        is_kept = any(scope & set(other.scope) for other in again)
+        if marker.kind in _EXCLUDING and is_said_again and not is_kept and not _is_about_the_speaker(marker, naive):
+            found.append(marker)
     return found
 
 
@@ -202,7 +202,9 @@ def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
 
 
 def _has_meaning(token: Token, reading: Reading) -> bool:
-    return token.is_content or token.text not in reading.lexicon.function and reading.lexicon.code not in ("zh", "ja", "ko")
+    return token.is_content or (
+        token.text not in reading.lexicon.function and reading.lexicon.code not in ("zh", "ja", "ko")
+    )
 
 
 def _sentence_at(reading: Reading, position: int) -> Sequence[Token]:

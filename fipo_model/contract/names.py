@@ -1,4 +1,4 @@
-"""Names: words with a capital inside a sentence, abbreviations, words with digits; and languages by their names. Pure."""
+"""Names: capitals inside a sentence, abbreviations, words with digits; and languages by their names. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", 
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
 # Languages people name in prompts; CLDR has their names in all of the languages that have a lexicon.
 _NAMED = (
-    "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id ms "
-    "tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
+    "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id "
+    "ms tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
 ).split()
 _MARKED = lazy(rf"[^\W\d_][\w{MARKS}]*")
 
@@ -82,7 +82,9 @@ def is_heading(name: Commitment, reading: Reading) -> bool:
     """Whether a name stands in the heading of a line: "1. Profile Picture: ..."."""
     line = reading.text[: name.span[0]].rpartition("\n")[2]
     rest = reading.text[name.span[1] :].partition("\n")[0]
-    return (len(line.split()) < 5 and ":" in rest[:40] and ":" not in line) or bool(re.match(r"^\W*(?:\d+[.)])?\W*\w* ?$", line) and len(rest.split()) < 3)
+    return (len(line.split()) < 5 and ":" in rest[:40] and ":" not in line) or bool(
+        re.match(r"^\W*(?:\d+[.)])?\W*\w* ?$", line) and len(rest.split()) < 3
+    )
 
 
 def missing_names(expected: Sequence[Commitment], rewrite: Reading) -> list[Commitment]:
@@ -139,9 +141,9 @@ def named_languages(reading: Reading) -> list[Commitment]:
             if at >= 0:
                 found.append(Commitment("language", name, (at, at + len(name)), code))
     for token in reading.tokens:
-        code = known.get(token.text) or known.get(token.stem)
-        if code is not None and not _is_other_word(reading.text[token.start : token.end]):
-            found.append(Commitment("language", token.text, (token.start, token.end), code))
+        named = known.get(token.text) or known.get(token.stem)
+        if named is not None and not _is_other_word(reading.text[token.start : token.end]):
+            found.append(Commitment("language", token.text, (token.start, token.end), named))
     return found
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.blanking import blanked
+from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.variables import without_variables
@@ -78,7 +78,8 @@ _SCALES = {
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
 _DIGITS = r"(?:\d{1,3}(?:[, \u00a0\u202f'](?=\d{3}(?!\d))\d{3})+|\d+(?:[.,]\d+)*)(?:\.\d+)?"
 _NUMBER = lazy(
-    rf"(?<![\w^])(?:(?<=\d[-\u2013\u2014])|(?<![\w][-\u2013\u2014.]))(?P<currency>[$€£¥₹₩₽] ?)?(?P<number>{_SIGN}(?:(?<![\w.])\.)?{_DIGITS})"
+    rf"(?<![\w^])(?:(?<=\d[-\u2013\u2014])|(?<![\w][-\u2013\u2014.]))(?P<currency>[$€£¥₹₩₽] ?)?"
+    rf"(?P<number>{_SIGN}(?:(?<![\w.])\.)?{_DIGITS})"
     rf"(?:(?:st|nd|rd|th)\b|(?P<scale> ?(?:k|thousand|million|mio|mn|billion|bn))(?!\w))?"
     rf"(?:[ \u00a0-]?(?P<unit>{_UNIT})(?![\w]))?(?P<glued>[a-z])?",
 )
@@ -86,7 +87,26 @@ _SYMBOLS = {**_CURRENCY, "%": "%", "\u00b0c": "\u00b0c", "\u00b0f": "\u00b0f"}
 _MEASURES = {
     word: unit
     for word, unit in _UNITS.items()
-    if unit in ("km", "cm", "mm", "kg", "mg", "ml", "mile", "oz", "ft", "inch", "usd", "eur", "\u00b0c", "\u00b0f", "mb", "gb", "kb")
+    if unit
+    in (
+        "km",
+        "cm",
+        "mm",
+        "kg",
+        "mg",
+        "ml",
+        "mile",
+        "oz",
+        "ft",
+        "inch",
+        "usd",
+        "eur",
+        "\u00b0c",
+        "\u00b0f",
+        "mb",
+        "gb",
+        "kb",
+    )
     and len(word) > 1
 }
 _BARE_MEASURE = lazy(rf"(?<=\bin )(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)")
@@ -95,7 +115,8 @@ _HAN_NUMBER = lazy(
 )
 _KOREAN = dict(zip("두 세 네 다섯 여섯 일곱 여덟 아홉 열 스무".split(), (2, 3, 4, 5, 6, 7, 8, 9, 10, 20), strict=True))
 _KOREAN_NUMBER = lazy(
-    rf"(?<![\uac00-\ud7af])({'|'.join(_KOREAN)})(?= ?(?:가지|개|문장|줄|단어|명|번|단락|장|권|살|시간|사람|마리|단계|예시|예))"
+    rf"(?<![\uac00-\ud7af])({'|'.join(_KOREAN)})"
+    r"(?= ?(?:가지|개|문장|줄|단어|명|번|단락|장|권|살|시간|사람|마리|단계|예시|예))"
 )
 _NUMBER_LIST = lazy(r"\[[\d\s.,\u2212-]+\]")
 _DIGIT = lazy(r"\d")
@@ -229,7 +250,9 @@ def _spelled(reading: Reading, text: str) -> Iterator[Number]:
         run = [token] if token is not None and is_number else []
 
 
-def _composed(run: list[Token], words: Mapping[str, int], reading: Reading, following: Token | None) -> Iterator[Number]:
+def _composed(
+    run: list[Token], words: Mapping[str, int], reading: Reading, following: Token | None
+) -> Iterator[Number]:
     total = current = 0
     for token in run:
         value = words[token.text]

@@ -4,7 +4,6 @@ Scripts that are written without spaces (and Korean, whose words carry their par
 characters, so that a word is found wherever its neighbours leave it.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -15,9 +14,7 @@ from fipo_model.contract.lexicon import Lexicon, lexicon_of
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.stemming import stems_of
 
-_TOKEN = lazy(
-    rf"[{RUNS}]+|(?:(?![{RUNS}_])[\w{MARKS}])+(?:['\u2019](?:t|s|re|ve|ll|d|m)(?![\w{MARKS}]))?"
-)
+_TOKEN = lazy(rf"[{RUNS}]+|(?:(?![{RUNS}_])[\w{MARKS}])+(?:['\u2019](?:t|s|re|ve|ll|d|m)(?![\w{MARKS}]))?")
 _RUN = lazy(rf"[{RUNS}]")
 _KANA_RUN = lazy(r"[\u3041-\u309f]+")
 _ABBREVIATION = r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bz\.B)"
@@ -57,8 +54,9 @@ class Sentence:
 class Reading:
     """A text, read once; what has been worked out stays."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, assumed: str | None = None) -> None:
         self.text = text
+        self._assumed = assumed
 
     @cached_property
     def lowered(self) -> str:
@@ -70,8 +68,9 @@ class Reading:
 
     @cached_property
     def language(self) -> Language:
-        """The language that the text itself is in."""
-        return language_of(natural_text(self.text))
+        """The language that the text itself is in; where its form does not show it, the one that was assumed."""
+        found = language_of(natural_text(self.text))
+        return found if found.code is not None else Language(self._assumed, found.script)
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -145,6 +144,6 @@ def _closing(text: str, end: int) -> int:
 
 
 @lru_cache(maxsize=2048)
-def read(text: str) -> Reading:
-    """The reading of a text; the last few thousand are remembered."""
-    return Reading(text)
+def read(text: str, assumed: str | None = None) -> Reading:
+    """The reading of a text, the last few thousand of which are remembered; `assumed` is its likely language."""
+    return Reading(text, assumed)

@@ -1,6 +1,5 @@
 """Template variables of every dialect, and slots that somebody fills in by hand. Pure."""
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 

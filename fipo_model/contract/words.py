@@ -12,7 +12,19 @@ from fipo_model.contract.reading import Reading
 
 # Of each of these an output has one.
 EXCLUSIVE = frozenset(
-    {"one word", "yes or no", "json", "csv", "xml", "yaml", "table", "bullets", "essay", "one sentence", "numbered list"}
+    {
+        "one word",
+        "yes or no",
+        "json",
+        "csv",
+        "xml",
+        "yaml",
+        "table",
+        "bullets",
+        "essay",
+        "one sentence",
+        "numbered list",
+    }
 )
 # Machines read these, so nobody adds them unasked.
 MACHINE_READ = frozenset({"one word", "yes or no", "json", "csv", "xml", "yaml", "uppercase", "lowercase", "code only"})

@@ -147,7 +147,7 @@ _MEASURED = (
 )
 EDITS = (
     Edit("`not` deleted", r"(?<= )not (?!only)", ("",)),
-    Edit("`not` inserted", r"(?<=\bshould )(?=\w)|(?<=\bmust )(?=\w)", ("not ",)),
+    Edit("`not` inserted", r"(?<=\bshould )(?!not\b)(?=\w)|(?<=\bmust )(?!not\b)(?=\w)", ("not ",)),
     Edit("`only` deleted", r"(?<= )only (?!if)", ("",)),
     Edit("number word", _NUMBER_WORD, ("two", "three", "seven", "eleven", "forty")),
     Edit("number", r"(?<![\w.,-])[2-9]\d*(?![\w.,:)-])", ("13", "47", "98")),

@@ -7,7 +7,7 @@ kept only by what the rest of the rewrite has of it.
 import difflib
 import re
 
-from fipo_model.contract.asking import asks
+from fipo_model.contract.asking import asks, states
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.patterns import lazy
@@ -15,7 +15,7 @@ from fipo_model.contract.reading import Reading, Sentence, Token
 
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
-_LONG_CLAUSE = 6
+_LONG_HEADING = 3
 _CLAUSE = lazy(
     r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?"
     r"|\u3001|\uff0c|\u060c",
@@ -43,7 +43,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
                 lost.append(_commitment(sentence))
             continue
         share = covered(content, available) / len(content)
-        if len(naive.sentences) > 1 and share < _LEAST_SHARE:
+        if len(naive.sentences) > 1 and share < _LEAST_SHARE and not _is_heading(sentence):
             lost.append(_commitment(sentence))
             continue
         lost += _lost_clauses(naive, sentence, rewrite, available)
@@ -74,10 +74,11 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
         meaning = [token for token in tokens if token.text not in naive.lexicon.function]
         if start != starts[0] and not _begins_a_clause(naive, tokens):
             continue
+        least = 1 if asks(naive.text[start:stop]) else 2
         if (
             len(tokens) < 3
             or len(meaning) < 2
-            or not content
+            or len(content) < least
             or tokens[0].text in ("given", "based")
             or _stands_in(tokens, rewrite)
         ):
@@ -88,8 +89,8 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
 
 
 def _begins_a_clause(naive: Reading, tokens: tuple[Token, ...]) -> bool:
-    """Whether words behind a comma or an "and" ask for something of their own, or are many."""
-    return len(tokens) > _LONG_CLAUSE or (bool(tokens) and asks(naive.text[tokens[0].start : tokens[-1].end]))
+    """Whether words behind a comma or an "and" ask for something of their own."""
+    return bool(tokens) and asks(naive.text[tokens[0].start : tokens[-1].end])
 
 
 def _stands_in(tokens: tuple[Token, ...], text: Reading) -> bool:
@@ -117,6 +118,11 @@ def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
     found = names(naive)
     missing = {name.key for name in missing_names(found, rewrite)}
     return frozenset(name.key for name in found if name.key not in rewrite.stems and name.key not in missing)
+
+
+def _is_heading(sentence: Sentence) -> bool:
+    """ "Arithmetic exercise." asks for nothing and says nothing."""
+    return len(sentence.tokens) < _LONG_HEADING and not asks(sentence.text) and not states(sentence.text)
 
 
 def _is_chatter(sentence: Sentence) -> bool:

@@ -79,6 +79,7 @@ def names_invented(case: Case) -> str | None:
     if not case.is_addition and _has_all_names(case):
         new = [name for name in new if not _is_elaboration(name, case)]
     short = names.abbreviated(names.names(case.added), case.given)
+    new = [name for name in new if numbers.unit_of(name.text) is None]
     return _invented(name for name in new if name.key not in short and not _abbreviates(name, case))
 
 
@@ -155,13 +156,14 @@ def _is_free_size(number: numbers.Number) -> bool:
     """Whether it is the small number of parts that an output should have."""
     if not number.value.isdigit() or int(number.value) > _LARGEST_FREE_SIZE:
         return False
-    return number.is_word or number.unit in _SIZES
+    return number.value == "0" or number.is_word or number.unit in _SIZES
 
 
 def _has_all_names(case: Case) -> bool:
     """Whether the rewrite has every name of the prompt as often as the prompt."""
+    said = Counter(token.stem for token in case.naive.tokens)
     found = Counter(token.stem for token in case.rewrite.tokens)
-    return all(count <= found[key] for key, count in Counter(each.key for each in names.names(case.naive)).items())
+    return all(said[each.key] <= found[each.key] for each in names.names(case.naive))
 
 
 def _is_elaboration(name: Commitment, case: Case) -> bool:

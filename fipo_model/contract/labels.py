@@ -14,6 +14,7 @@ _CHOICE = lazy(
     r"|output|klassifi|einordn|antwort|class(?:e|ez|er)|répond|clasific|etique|respond|classific|rispond|antwoord|классиф|ответ"
     r"|صنف|أجب|वर्गीकृत|उत्तर|分类|回答|判断|分類|答え|분류|답"
 )
+_CHOOSING = lazy(r"(?i)classif|categor|label|whether|either|sentiment|one of|klassifi|классиф|分类|分類|분류|صنف")
 _SPLIT = lazy(rf",? {_OR} |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
 _ALTERNATIVE = lazy(rf"(?i) {_OR} |[/|]")
 _LINE_LABEL = lazy(r"^[ \t>*#-]*((?:[A-Z][\w-]*)(?: [A-Za-z][\w-]*){0,3}):(?=\s|\*|$)", re.MULTILINE)
@@ -33,7 +34,7 @@ def choices(reading: Reading) -> list[Commitment]:
         if not _CHOICE.search(sentence.text):
             continue
         for match in _LIST.finditer(sentence.text):
-            if not _ALTERNATIVE.search(match[0]):
+            if not _ALTERNATIVE.search(match[0]) or not _is_asked_for(sentence.text, match):
                 continue
             items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
             items = [item for item in items if item.lower() not in reading.lexicon.function or item.lower() in _ANSWERS]
@@ -46,6 +47,13 @@ def choices(reading: Reading) -> list[Commitment]:
                 if f" {(key := item.lower().replace('-', ' '))} " in reading.words
             ]
     return found
+
+
+def _is_asked_for(sentence: str, match: re.Match[str]) -> bool:
+    """Whether the sentence is about choosing, or the list comes right after a word for it ("answer yes or no")."""
+    if sentence[match.end() :].startswith((" question", "-question")):
+        return False
+    return _CHOOSING.search(sentence) is not None or _CHOICE.search(sentence[: match.start()][-40:]) is not None
 
 
 def line_labels(text: str) -> list[Commitment]:

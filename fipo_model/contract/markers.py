@@ -6,9 +6,10 @@ least be of the class. What a marker concerns, said without one, is the contrary
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from fipo_model.contract.asking import asks
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.numbers import numbers
 from fipo_model.contract.reading import Reading, Token, read
@@ -32,12 +33,18 @@ class Marker:
     """Verbs that every prompt has ("write") among them."""
     topic: str | None
     """The nearest stem that carries meaning of its own."""
+    sentence: str
 
     @property
     def bounded(self) -> str | None:
         """The number that it bounds."""
         numbers = (stem for stem in self.scope[:_NEAREST] if stem[-1].isdigit())
         return next(numbers, None) if self.kind != "not" else None
+
+    @property
+    def subject(self) -> str | None:
+        """What must come again with a marker of the class: the number, the word of meaning, or the next best."""
+        return self.bounded or self.topic or (self.scope[0] if self.scope else None)
 
     @property
     def nearest(self) -> frozenset[str]:
@@ -73,11 +80,7 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 
 def _concern_the_same(marker: Marker, other: Marker) -> bool:
-    if not marker.scope or not other.scope:
-        return True
-    if marker.bounded is not None:
-        return marker.bounded in other.scope
-    return (marker.topic or marker.scope[0]) in other.scope
+    return marker.subject is None or not other.scope or marker.subject in other.scope
 
 
 def _is_said_otherwise(marker: Marker, expected: Sequence[Marker], found: Sequence[Marker], rewrite: Reading) -> bool:
@@ -85,11 +88,15 @@ def _is_said_otherwise(marker: Marker, expected: Sequence[Marker], found: Sequen
     if marker.kind == "not" and _is_prefixed(marker, rewrite):
         return True
     of_kind = [other for other in found if other.kind == marker.kind]
+    is_mentioned = marker.subject is None or marker.subject in rewrite.stems
+    if marker.kind == "not" and not is_mentioned and not asks(marker.sentence):
+        # "Time is not one of my concerns": background that went with its sentence, which is counted elsewhere.
+        return True
     if any(_concern_the_same(marker, other) for other in of_kind):
         # "Do not use X. Do not use Y." has become "Do not use X or Y."
         return sum(other.kind == marker.kind and other.topic == marker.topic for other in expected) == 1
     wanted = sum(other.kind == marker.kind for other in expected)
-    return len(of_kind) >= wanted and (marker.bounded or marker.topic or marker.scope[0]) not in rewrite.stems
+    return len(of_kind) >= wanted and not is_mentioned
 
 
 def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
@@ -159,14 +166,17 @@ def _is_next(reading: Reading, marker: Marker) -> bool:
 @lru_cache(maxsize=2048)
 def _markers(text: str) -> tuple[Marker, ...]:
     reading = read(text)
-    # Bounds first: "no more than" is one, and no negation.
-    kinds = sorted(reading.lexicon.markers, key=lambda kind: kind == "not")
+    matches = [
+        (match.start(), -len(match[0]), kind, match)
+        for kind, pattern in reading.lexicon.markers.items()
+        for match in pattern.finditer(reading.lowered)
+    ]
     found: list[Marker] = []
-    for kind in kinds:
-        for match in reading.lexicon.markers[kind].finditer(reading.lowered):
-            if not any(other.span[0] < match.end() and match.start() < other.span[1] for other in found):
-                found.append(_marker(kind, match, reading))
-    return tuple(sorted(found, key=lambda marker: marker.span))
+    # The first and longest: "no more than" is a bound, no negation and not the bound "more than".
+    for start, _, kind, match in sorted(matches, key=lambda each: each[:2]):
+        if not found or start >= found[-1].span[1]:
+            found.append(_marker(kind, match, reading))
+    return tuple(found)
 
 
 @lru_cache(maxsize=2048)
@@ -180,7 +190,7 @@ def _equivalents(text: str) -> tuple[Marker, ...]:
     taken = [marker.span for marker in _markers(text)]
     # What only stands for a marker concerns what is near it; a part of a marker is none ("no *less* than").
     return tuple(
-        Marker(m.kind, m.text, m.span, m.scope[:_NEAREST], m.topic)
+        replace(m, scope=m.scope[:_NEAREST])
         for m in found
         if not any(start < m.span[1] and m.span[0] < end for start, end in taken)
     )
@@ -198,7 +208,8 @@ def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
     near = near or [token for token in before[:_REACH] if _has_meaning(token, reading)]
     scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
     topic = next((token.stem for token in near[:_SCOPE] if token.is_content), None)
-    return Marker(kind, match[0], match.span(), scope, topic)
+    sentence = reading.text[tokens[0].start : tokens[-1].end] if tokens else ""
+    return Marker(kind, match[0], match.span(), scope, topic, sentence)
 
 
 def _has_meaning(token: Token, reading: Reading) -> bool:

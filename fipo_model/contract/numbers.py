@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.letters import in_lower_case
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.variables import without_variables
@@ -148,7 +149,7 @@ def numbers(reading: Reading) -> list[Number]:
     if not _DIGIT.search(reading.text):
         return list(_spelled(reading, reading.lowered))
     text = _ARTIFACT.sub(lambda match: " " * len(match[0]), blanked(reading))
-    text = _without_enumeration(_NUMBER_LIST.sub(lambda found: found[0].replace(",", ";"), text)).lower()
+    text = in_lower_case(_without_enumeration(_NUMBER_LIST.sub(lambda found: found[0].replace(",", ";"), text)))
     found = []
     for match in _DATE.finditer(text):
         found.append(Number(_date(match), None, match[0], match.span()))
@@ -296,7 +297,7 @@ def unit_of(word: str) -> str | None:
 
 def measures(reading: Reading) -> frozenset[str]:
     """Units of measurement that a text asks for without a number: "in km", "in \u20ac"."""
-    text = without_variables(reading.text).lower()
+    text = without_variables(reading.lowered)
     found = {_MEASURES[word] for word in _BARE_MEASURE.findall(text)}
     return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol != "$" and symbol in text})
 

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from itertools import groupby
 
 from fipo_model.contract.languages import Language, language_of, natural_text
-from fipo_model.contract.letters import MARKS, RUNS
+from fipo_model.contract.letters import MARKS, RUNS, in_lower_case
 from fipo_model.contract.lexicon import Lexicon, lexicon_of
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.stemming import stems_of
@@ -61,10 +61,7 @@ class Reading:
     @cached_property
     def lowered(self) -> str:
         """In lower case, with plain apostrophes, and every position as in the text."""
-        lowered = self.text.lower().replace("\u2019", "'")
-        if len(lowered) == len(self.text):
-            return lowered
-        return "".join(low if len(low := each.lower()) == 1 else each for each in self.text).replace("\u2019", "'")
+        return in_lower_case(self.text)
 
     @cached_property
     def language(self) -> Language:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from planting import plant
+
 from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest
 from fipo_model.fidelity import as_addition, check
 from fipo_model.types import count_words
@@ -272,18 +274,39 @@ def as_additions(cases: Iterable[Case]) -> list[Case]:
     ]
 
 
+def planted_rates(prompts: Sequence[str], count: int, seed: int = 4) -> list[Rate]:
+    """Random commitments in random prompts, by what was done to them; harmful ones that pass, harmless ones refused."""
+    rng = random.Random(seed)
+    rates: dict[str, Rate] = {}
+    for _ in range(count):
+        made = plant(rng.choice(prompts), rng)
+        name = f"planted, {made.change}: {made.kind}{' (harmless)' if made.is_harmless else ''}"
+        rate = rates.setdefault(name, Rate(name))
+        outcome, detail = outcome_of(Case(made.naive, made.rewrite))
+        rate.cases += 1
+        if (outcome in _ACCEPTED) != made.is_harmless:
+            rate.failed += 1
+            rate.failures.append(f"{outcome}: {detail} | {made.naive[-200:]!r} -> {made.rewrite[-200:]!r}")
+    return [rates[name] for name in sorted(rates)]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shared", type=Path)
     parser.add_argument("--failures", metavar="NAME", help="list what failed of the rates whose name contains this")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--planted", metavar="N", type=int, help="plant N random commitments instead")
     options = parser.parse_args()
-    rates, milliseconds = measure(options.shared)
+    if options.planted:
+        rates, milliseconds = planted_rates(real_prompts(options.shared / "data"), options.planted), float("nan")
+    else:
+        rates, milliseconds = measure(options.shared)
     print("| what | failed | of | share |\n|---|---|---|---|")
     for rate in rates:
         print(f"| {rate.name} | {rate.failed} | {rate.cases} | {100 * rate.share:.1f} % |")
-    print(f"| check of one rewrite of 200 words | {milliseconds:.2f} ms | | |")
+    if not options.planted:
+        print(f"| check of one rewrite of 200 words | {milliseconds:.2f} ms | | |")
     if options.failures:
         for rate in rates:
             if options.failures in rate.name:

@@ -14,8 +14,9 @@ _IMPERATIVE = lazy(
     r"|using\b|given\b|since\b|among\b|between\b|within\b|across\b|despite\b|what\b|who\b|which\b|why\b|how\b|upon\b|until\b"
     r"|only\b|even\b|just\b|half\b|such\b|many\b|sure\b|yes\b|no\b|where\b|though\b|although\b|unless\b|per\b|via\b"
     r"|[a-z]+(?:ing|ed|s)\b)"
-    r"[a-z]{2,} (?:the|a|an|each|all|every|your|my|this|these|those|any|concise|brief|short|clear|on)\b",
+    r"[a-z]{2,} (?:the|a|an|each|all|every|your|my|this|these|those|any|concise|brief|short|clear|on|it|them|me|us)\b",
 )
+_PRONOUNS = frozenset({"it", "them"})
 _ARTICLES = frozenset("a an the one two three four five some".split())
 _PREPOSITIONS = frozenset("about of for on in with to from and or between".split())
 
@@ -39,7 +40,11 @@ def asks(text: str | Reading) -> bool:
 def asks_to_say(reading: Reading) -> bool:
     """Whether it asks for words: a question, or a request to explain, list, write; not "Cool it under water"."""
     pattern, plain = reading.lexicon.saying, reading.lowered
-    return pattern is None or pattern.search(plain) is not None or _IMPERATIVE.search(plain) is not None
+    if pattern is None or pattern.search(plain) is not None:
+        return True
+    imperatives = _IMPERATIVE.finditer(plain) if reading.lexicon.code == "en" else ()
+    verbs_and_objects = (match[0].split()[-2:] for match in imperatives)
+    return any(verb not in reading.lexicon.doing and what not in _PRONOUNS for verb, what in verbs_and_objects)
 
 
 def states(text: str | Reading) -> bool:

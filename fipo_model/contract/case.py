@@ -22,7 +22,7 @@ class Case:
     @cached_property
     def rewrite(self) -> Reading:
         """The whole rewrite."""
-        return read(self.rewrite_text, self.naive.language.code)
+        return read(self.rewrite_text, self.naive.language.likely)
 
     @cached_property
     def is_addition(self) -> bool:
@@ -35,7 +35,7 @@ class Case:
         if not self.is_addition:
             return self.rewrite
         before, _, after = self.rewrite_text.partition(self.request.instruction.strip())
-        return read(f"{before.strip()}\n{after.strip()}".strip(), self.naive.language.code)
+        return read(f"{before.strip()}\n{after.strip()}".strip(), self.naive.language.likely)
 
     @cached_property
     def given(self) -> Reading:

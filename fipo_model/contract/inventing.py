@@ -38,7 +38,8 @@ def variables_invented(case: Case) -> str | None:
 
 def variables_doubled(case: Case) -> str | None:
     """A template variable is there more often than in the prompt, so that what fills it comes twice."""
-    found = [each for each in variables.variables(case.rewrite_text) if not each.text.startswith("[")]
+    # A program puts the same text into each; a person who fills [SLOTS] may be told of them twice.
+    found = [each for each in variables.variables(case.rewrite_text) if each.text[0] in "{$%#"]
     expected = variables.variables(case.naive.text)
     known = {each.key for each in expected}
     doubled = [each for each in missing(found, expected, counted=True) if each.key in known]

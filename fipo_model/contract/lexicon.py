@@ -56,6 +56,8 @@ class Lexicon:
     scope_before: bool = False
     """Whether what a marker concerns stands before it, as in Japanese."""
     asking: re.Pattern[str] | None = None
+    doing: frozenset[str] = frozenset()
+    """Verbs of requests to do something: no request for words ("Put the egg in water")."""
     saying: re.Pattern[str] | None = None
     """Requests to say something, as opposed to do something."""
     stating: re.Pattern[str] | None = None
@@ -113,7 +115,8 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         equivalents=_all_compiled(words.get("equivalents", {}), code),
         predicates=frozenset(words.get("predicates", "").split()),
         scope_before=words.get("scope_before", False),
-        asking=_asking(verbs, asking["phrases"], code),
+        doing=frozenset(doing),
+        asking=_asking(verbs, [*asking["phrases"], *asking.get("openings", ())], code),
         saying=_asking(speaking, asking["phrases"], code),
         stating=_compiled(words["stating"], code),
         wanting_input=_compiled(words["wanting_input"], code),

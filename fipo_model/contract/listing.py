@@ -48,7 +48,7 @@ def unchecked(text: str) -> tuple[str, ...]:
         missing.append("output formats")
     if not lexicon.manners:
         missing.append("length and tone")
-    if reading.language.script not in CASED or reading.language.code in ("de", "lb"):
+    if reading.language.script not in CASED or reading.language.likely in ("de", "lb"):
         missing.append("names")
     if _has_no_sure_language(reading):
         missing.append("language")

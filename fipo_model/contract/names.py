@@ -73,7 +73,7 @@ def _is_name(token: Token, word: str, reading: Reading) -> bool:
         return False
     if is_abbreviation:
         return True
-    if not word[0].isupper() or reading.language.code in _CAPITAL_NOUNS:
+    if not word[0].isupper() or reading.language.likely in _CAPITAL_NOUNS:
         return False
     return not _OPENING.search(reading.text[max(0, token.start - 4) : token.start])
 

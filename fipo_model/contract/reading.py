@@ -67,19 +67,19 @@ class Reading:
     def language(self) -> Language:
         """The language that the text itself is in; where its form does not show it, the one that was assumed."""
         found = language_of(natural_text(self.text))
-        return found if found.code is not None else Language(self._assumed, found.script)
+        return found if found.code is not None else Language(None, found.script, self._assumed or found.likely)
 
     @cached_property
     def lexicon(self) -> Lexicon:
         """The words of that language, or an empty lexicon."""
-        return lexicon_of(self.language.code)
+        return lexicon_of(self.language.likely)
 
     @cached_property
     def tokens(self) -> tuple[Token, ...]:
         """The words, or pairs of characters, in the order of the text."""
         spans = [(match[0], match.start()) for match in _TOKEN.finditer(self.text)]
         words = [word.lower().replace("\u2019", "'") for word, _ in spans]
-        stems = stems_of(words, self.language.code)
+        stems = stems_of(words, self.language.likely)
         ends = [*(match.end() for match in _SENTENCE_END.finditer(self.text)), len(self.text)]
         tokens: list[Token] = []
         sentence = 0

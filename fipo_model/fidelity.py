@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fipo_model.contract import inventing, keeping, unchecked
+from fipo_model.contract import commitments, inventing, keeping, unchecked
 from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
@@ -30,9 +30,11 @@ _COPIED_CONTEXT_WORDS = 13
 _NEW_WORDS = 5
 # A rewrite that keeps fewer of the naive prompt's content words than this is about something else.
 _LEAST_TOPIC_SHARE = 0.25
+_LEAST_TOPIC = 2
 _LEAST_DISTINCT_TRIGRAMS = 0.6
 _SHORTEST_REPETITION = 30
 _SAME_LINES = 3
+_SAME_LINES_SHARE = 0.3
 _LONGEST_PHRASE = 7  # "In simple terms." asks for something, "Rivers begin in the hills and end in the sea." does not
 # A full rewrite may be a sentence or two longer than the limit that a prompt's length sets.
 _SPARE_WORDS = 60
@@ -184,7 +186,11 @@ def _context_copied(case: Case) -> str | None:
 
 def _off_topic(case: Case) -> str | None:
     naive = _topic_of(case.naive)
-    if not naive or case.is_addition:
+    # Where there is but a word beside code or an address, that is what the prompt is about, and kept by its own rule.
+    is_about_literals = len(naive) < _LEAST_TOPIC and any(
+        each.kind in ("code", "url", "variable", "quotation", "path") for each in commitments(case.naive.text)
+    )
+    if not naive or case.is_addition or is_about_literals:
         return None
     available = _prose_words(case.rewrite) | spelled_out(case.naive, case.rewrite)
     kept = covered(naive, available, characters=frozenset(case.rewrite.text))
@@ -370,7 +376,7 @@ def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
 
 def _is_repetitive(text: str) -> bool:
     lines = Counter(line.strip() for line in text.splitlines() if count_words(line) > 2)
-    if lines and max(lines.values()) >= _SAME_LINES:
+    if lines and max(lines.values()) >= max(_SAME_LINES, _SAME_LINES_SHARE * lines.total()):
         return True
     words = _WORDS.findall(text.lower())
     if len(words) < _SHORTEST_REPETITION:

@@ -12,12 +12,13 @@ from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Sentence, Token
+from fipo_model.contract.words import task_words, tasks
 
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
 _LONG_HEADING = 3
 _CLAUSE = lazy(
-    r"[,;:] ?(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?"
+    r"[,;:]\s(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?"
     r"|\u3001|\uff0c|\u060c",
     re.IGNORECASE,
 )
@@ -31,7 +32,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Sentences and clauses of a text that another has nothing of."""
     pending = [sentence for sentence in naive.sentences if not _stands_in(sentence.tokens, rewrite)]
     kept = [sentence for sentence in naive.sentences if sentence not in pending]
-    available = _rest(rewrite, kept) | spelled_out(naive, rewrite)
+    available = _rest(rewrite, kept) | spelled_out(naive, rewrite) | _tasks_said_otherwise(naive, rewrite)
     lost = []
     for sentence in pending:
         if _is_chatter(sentence):
@@ -118,6 +119,13 @@ def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
     found = names(naive)
     missing = {name.key for name in missing_names(found, rewrite)}
     return frozenset(name.key for name in found if name.key not in rewrite.stems and name.key not in missing)
+
+
+def _tasks_said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
+    """The stems of words for tasks that the rewrite asks for in another word: "debug" where it says "fix the bug"."""
+    asked = task_words(rewrite)
+    spans = [task.span for task in tasks(naive) if task.key in asked]
+    return frozenset(t.stem for t in naive.tokens for start, end in spans if start <= t.start < end)
 
 
 def _is_heading(sentence: Sentence) -> bool:

@@ -17,9 +17,10 @@ from fipo_model.contract.patterns import lazy
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
-_FREE_NAMES = frozenset("ai english step steps note example examples title output input format".split())
+_FREE_NAMES = frozenset(
+    "ai url html css pdf faq id api ui ux english step steps note example examples title output input format".split()
+)
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
-_PROGRAM = lazy(r"\b(?:code|script|program|function|app|class)\b")
 # A full rewrite may give examples, and say whose book it is.
 _INTRODUCED = lazy(
     r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) "
@@ -50,6 +51,7 @@ def numbers_invented(case: Case) -> str | None:
     """A number appeared that neither prompt nor context nor responses have."""
     known = {number.value for number in numbers.numbers(case.given)} | _ones(case)
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
+    new = [number for number in new if not _counts_nothing(number, case)]
     if not case.is_addition:
         new = [number for number in new if not _is_free_size(number) and not _is_age(number, case)]
     return _invented(number.as_commitment() for number in new)
@@ -74,7 +76,7 @@ def names_invented(case: Case) -> str | None:
         name
         for name in names.names(case.added, with_headings=False)
         if name.key not in known and name.text.lower() not in free and names.missing_names([name], case.given)
-        if not difflib.get_close_matches(name.key, known, 1, 0.8)
+        if not names.is_heading(name, case.added) and not difflib.get_close_matches(name.key, known, 1, 0.8)
     ]
     # It may say more about a name; not with another in its place.
     if not case.is_addition and _has_all_names(case):
@@ -172,7 +174,7 @@ def _is_elaboration(name: Commitment, case: Case) -> bool:
     if name.text[:2].isupper() or names.is_heading(name, case.added) or _is_numeronym(name, case):
         return True
     text = case.added.text
-    if text[name.span[0] - 1 : name.span[0]] in "'`\"" and _PROGRAM.search(case.naive.lowered):
+    if any(start <= name.span[0] < end for start, end in (each.span for each in literals.quotations(text))):
         return True
     if _INTRODUCED.search(text[: name.span[0]]) or _is_beside_a_known_name(name, case):
         return True
@@ -191,6 +193,12 @@ def _is_numeronym(name: Commitment, case: Case) -> bool:
     """Kubernetes for k8s."""
     word = name.text.lower()
     return f" {word[0]}{len(word) - 2}{word[-1]} " in case.given.words
+
+
+def _counts_nothing(number: numbers.Number, case: Case) -> bool:
+    """Whether it is one of a computer's or a list's small numbers, with no word behind it: "from x to 0"."""
+    follows = re.match(r"[\s-]+[^\W\d_]", case.added.text[number.span[1] :])
+    return number.value in ("0", "2") and not number.is_word and number.unit is None and follows is None
 
 
 def _is_age(number: numbers.Number, case: Case) -> bool:

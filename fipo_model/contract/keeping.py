@@ -211,7 +211,7 @@ def _positive_instead(case: Case) -> str | None:
             continue
         for prefix in ("dis", "un", "in", "im", "non", "ir", "il"):
             bare = token.text.removeprefix(prefix)
-            if bare != token.text and len(bare) > 4 and any(stem[:5] == bare[:5] for stem in new):
+            if bare != token.text and len(bare) > 3 and any(stem[:4] == bare[:4] for stem in new):
                 return f"says {bare!r} for {token.text!r}"
     return None
 

@@ -23,7 +23,9 @@ _PROTOCOL = frozenset(
     "reasoning instructions example task".split()
 )
 _CAPITALS = lazy(r"(?<![\w/.@#${<\[-])[A-Z][A-Z_]+(?![\w}>\]/-])")
-_ANSWERS = frozenset({"yes", "no", "none", "other"})
+_ANSWERS = frozenset(
+    {"yes", "no", "none", "other", "good", "best", "simple", "specific", "unknown", "question", "answer"}
+)
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 
 
@@ -37,7 +39,7 @@ def choices(reading: Reading) -> list[Commitment]:
             if not _ALTERNATIVE.search(match[0]) or not _is_asked_for(sentence.text, match):
                 continue
             items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
-            items = [item for item in items if item.lower() not in reading.lexicon.function or item.lower() in _ANSWERS]
+            items = [item for item in items if not reading.lexicon.has_common(item.lower()) or item.lower() in _ANSWERS]
             if len(items) < 2 or _NOT_A_CHOICE & {item.lower() for item in items}:
                 continue
             at = sentence.start + match.start()

@@ -80,7 +80,10 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 
 def _concern_the_same(marker: Marker, other: Marker) -> bool:
-    return marker.subject is None or not other.scope or marker.subject in other.scope
+    if marker.subject is None or not other.scope or marker.subject in other.scope:
+        return True
+    # Of nothing but words that every prompt has ("only use the text") any may come again.
+    return marker.topic is None and marker.bounded is None and not set(marker.scope).isdisjoint(other.scope)
 
 
 def _is_said_otherwise(marker: Marker, expected: Sequence[Marker], found: Sequence[Marker], rewrite: Reading) -> bool:

@@ -16,6 +16,7 @@ from fipo_model.contract.stemming import stems_of
 _OPENING = lazy(r"[:.!?|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 # Languages with a capital for every noun, where it tells no name.
+_LONG_ABBREVIATION = 4
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
 # Languages people name in prompts; CLDR has their names in all of the languages that have a lexicon.
 _NAMED = (
@@ -73,6 +74,8 @@ def _is_name(token: Token, word: str, reading: Reading) -> bool:
         return False
     if is_abbreviation:
         return True
+    if len(word) < _LONG_ABBREVIATION and reading.text[token.end : token.end + 2] in (". ", ".\n"):
+        return False  # "Mt. Everest", "Dr. Who"
     if not word[0].isupper() or reading.language.likely in _CAPITAL_NOUNS:
         return False
     return not _OPENING.search(reading.text[max(0, token.start - 4) : token.start])

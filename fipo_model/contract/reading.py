@@ -17,7 +17,7 @@ from fipo_model.contract.stemming import stems_of
 _TOKEN = lazy(rf"[{RUNS}]+|(?:(?![{RUNS}_])[\w{MARKS}])+(?:['\u2019](?:t|s|re|ve|ll|d|m)(?![\w{MARKS}]))?")
 _RUN = lazy(rf"[{RUNS}]")
 _KANA_RUN = lazy(r"[\u3041-\u309f]+")
-_ABBREVIATION = r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bz\.B)"
+_ABBREVIATION = r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bMt)(?<!\bFt)(?<!\bMs)(?<!\bSr)(?<!\bJr)(?<!\bcf)(?<!\bca)(?<!\bProf)(?<!\bFig)(?<!\bbzw)(?<!\bz\.B)"
 _SENTENCE_END = lazy(
     rf"{_ABBREVIATION}[.!?\u061f]+[\"'\u201d\u2019\u00bb)*\]]*(?=\s)|[\u3002\uff01\uff1f\u0964]+|\n+|;\s"
 )

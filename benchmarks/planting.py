@@ -1,7 +1,7 @@
 """Commitments of every kind, planted in real prompts and then deleted, changed, doubled or swapped.
 
-A plant is a sentence with a place for a commitment. What may be said in its stead is drawn from the same class, in words
-that the lexicons do not list as one.
+A plant is a sentence with a place for a commitment. What may stand in its stead is of the same class, in words
+that no lexicon lists as one.
 """
 
 import random

@@ -12,7 +12,7 @@ _LABELLED_LINE = lazy(r"^[ \t>*-]*([A-Za-z][\w ]{0,20}\d*):[ \t]*(\S[^\n]*)$", r
 _ENCLOSED = lazy(r"\"\"\"(.+?)\"\"\"|'''(.+?)'''|<([A-Za-z][\w-]*)>([^<>]{20,}?)</\3>", re.DOTALL)
 _INTRODUCED = lazy(
     r"(?i)^[^\n:.?!]*\b(?:translat\w*|summari[sz]e|classify|categori[sz]e|proofread|correct|fix|paraphrase|rephrase|rewrite"
-    r"|edit|improve|simplify|explain|analy[sz]e|convert|debug|following|text|sentence|article|passage|paragraph|review|email"
+    r"|edit|improve|simplify|explain|analy[sz]e|convert|debug|text|sentence|article|passage|paragraph|review|email"
     r"|übersetze\w*|fasse|tradui\w*|résume\w*|traduc\w*|resum\w*|traduz\w*|traduci|riassumi|vertaal|переведи\w*|翻译|ترجم)\b"
     r"[^\n:?!]{0,60}(?::\s+|\uff1a\s*)(?P<rest>\S.+)\Z",
     re.DOTALL,

@@ -7,8 +7,7 @@ from fipo_model.contract import coverage, examples, labels, literals, markers, n
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
 
-# Words people put in capitals for emphasis, which a rewrite may say in small letters.
-_EMPHASIS_IS_CASE_FREE = 1
+_NEGATIVE_PREFIXES = ("dis", "un", "in", "im", "non", "ir", "il")
 
 
 def variables_lost(case: Case) -> str | None:
@@ -204,16 +203,19 @@ def _swapped_numbers(case: Case, expected: Iterable[numbers.Number], found: Iter
 
 def _positive_instead(case: Case) -> str | None:
     """ "advantages" where the prompt has "disadvantages": a word that lost its negative prefix."""
-    lost = {token.text for token in case.naive.tokens} - {token.text for token in case.rewrite.tokens}
-    new = case.rewrite.stems - case.naive.stems
-    for token in case.naive.tokens:
-        if token.text not in lost or token.stem in case.rewrite.stems:
-            continue
-        for prefix in ("dis", "un", "in", "im", "non", "ir", "il"):
-            bare = token.text.removeprefix(prefix)
-            if bare != token.text and len(bare) > 3 and any(stem[:4] == bare[:4] for stem in new):
-                return f"says {bare!r} for {token.text!r}"
+    said = {token.text for token in case.naive.tokens}
+    new = {token.text for token in case.rewrite.tokens} - said
+    for word in sorted(said - {token.text for token in case.rewrite.tokens}):
+        for prefix in _NEGATIVE_PREFIXES:
+            bare = word.removeprefix(prefix)
+            if bare != word and len(bare) > 3 and any(_are_alike(bare, other) for other in new):
+                return f"says {bare!r} for {word!r}"
     return None
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two words differ by no more than an ending."""
+    return abs(len(one) - len(other)) < 3 and other.startswith(one[: max(4, len(one) - 2)])
 
 
 def _plain(case: Case) -> str:

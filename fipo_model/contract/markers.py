@@ -16,6 +16,7 @@ from fipo_model.contract.reading import Reading, Token, read
 
 _SCOPE = 3  # words with a meaning that a marker is taken to concern
 _NEAREST = 2  # those of them that must come again
+_ENDING = 4  # letters
 _REACH = 9  # words of any kind within which they must come
 _OPPOSITES = {"least": "most", "most": "least", "before": "after", "after": "before"}
 _EXCLUDING = ("not", "except", "only")
@@ -118,7 +119,7 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
     said = {token.stem for token in naive.tokens if token.is_content} - denied
     found = []
     for marker in markers(rewrite):
-        is_next = _is_next(rewrite, marker)
+        is_next = _is_next(marker, naive, rewrite)
         if marker.kind == "not" and (_is_inserted(marker, naive, rewrite) or (marker.topic in said and is_next)):
             found.append(marker)
         opposite = _OPPOSITES.get(marker.kind)
@@ -158,12 +159,15 @@ def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
     return naive.words.count(pair) > rewrite.words.count(pair)
 
 
-def _is_next(reading: Reading, marker: Marker) -> bool:
-    """Whether what a negation denies follows it at once, or after a verb that every prompt has."""
-    after = [token for token in reading.tokens if token.start >= marker.span[1]][:2]
-    if after and after[0].text in reading.lexicon.predicates:
+def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
+    """Whether what a negation denies follows it, at once or after a common verb, and the prompt says it."""
+    after = [token for token in rewrite.tokens if token.start >= marker.span[1]][:2]
+    if after and after[0].text in rewrite.lexicon.predicates:
         return True
-    return any(token.stem == marker.topic for token in after)
+    denied = [token for token in after if token.stem == marker.topic]
+    # One stem is not yet one word: parallel lines and a parallelogram.
+    lengths = [len(token.text) for token in naive.tokens if token.stem == marker.topic]
+    return any(abs(len(token.text) - length) <= _ENDING for token in denied for length in lengths)
 
 
 @lru_cache(maxsize=2048)

@@ -17,9 +17,10 @@ from fipo_model.contract.stemming import stems_of
 _TOKEN = lazy(rf"[{RUNS}]+|(?:(?![{RUNS}_])[\w{MARKS}])+(?:['\u2019](?:t|s|re|ve|ll|d|m)(?![\w{MARKS}]))?")
 _RUN = lazy(rf"[{RUNS}]")
 _KANA_RUN = lazy(r"[\u3041-\u309f]+")
-_ABBREVIATION = r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bMt)(?<!\bFt)(?<!\bMs)(?<!\bSr)(?<!\bJr)(?<!\bcf)(?<!\bca)(?<!\bProf)(?<!\bFig)(?<!\bbzw)(?<!\bz\.B)"
-_SENTENCE_END = lazy(
-    rf"{_ABBREVIATION}[.!?\u061f]+[\"'\u201d\u2019\u00bb)*\]]*(?=\s)|[\u3002\uff01\uff1f\u0964]+|\n+|;\s"
+_SENTENCE_END = lazy(r"[.!?\u061f]+[\"'\u201d\u2019\u00bb)*\]]*(?=\s)|[\u3002\uff01\uff1f\u0964]+|\n+|;\s")
+# A point behind one of these ends no sentence.
+_ABBREVIATIONS = frozenset(
+    "e.g i.e vs mr mrs ms dr st no mt ft sr jr cf ca prof fig approx z.b d.h bzw u.a p.ej".split()
 )
 
 
@@ -80,7 +81,7 @@ class Reading:
         spans = [(match[0], match.start()) for match in _TOKEN.finditer(self.text)]
         words = [word.lower().replace("\u2019", "'") for word, _ in spans]
         stems = stems_of(words, self.language.likely)
-        ends = [*(match.end() for match in _SENTENCE_END.finditer(self.text)), len(self.text)]
+        ends = self._ends
         tokens: list[Token] = []
         sentence = 0
         for (word, start), lowered, stem in zip(spans, words, stems, strict=True):
@@ -93,6 +94,16 @@ class Reading:
                 is_content = self._is_content(lowered, self.text[end : end + 1])
                 tokens.append(Token(lowered, stem, start, end, sentence, is_content))
         return tuple(tokens)
+
+    @property
+    def _ends(self) -> list[int]:
+        """Where sentences and lines end."""
+        ends = []
+        for match in _SENTENCE_END.finditer(self.text):
+            before = self.text[max(0, match.start() - 8) : match.start()].split()[-1:] if match[0] == "." else []
+            if not before or before[0].lstrip("(").lower() not in _ABBREVIATIONS:
+                ends.append(match.end())
+        return [*ends, len(self.text)]
 
     @cached_property
     def sentences(self) -> tuple[Sentence, ...]:

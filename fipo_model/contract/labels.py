@@ -1,6 +1,7 @@
 """Labels to choose from, lines a parser waits for, and words in capitals. Pure."""
 
 import re
+from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.patterns import lazy
@@ -29,6 +30,7 @@ _ANSWERS = frozenset(
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 
 
+@lru_cache(maxsize=1024)
 def choices(reading: Reading) -> list[Commitment]:
     """The labels of an enumeration with "or" or slashes, where a sentence asks to choose."""
     found = []

@@ -13,6 +13,7 @@ from fipo_model.contract.patterns import lazy
 
 _FOLDER = Path(__file__).parent / "lexicons"
 _EDGE = rf"\w{MARKS}"
+_WITH_MARKS = frozenset({"ar", "hi"})
 _PAIRED = frozenset({"zh", "ja", "ko"})
 # Where a request begins: at the beginning of a sentence or a clause, behind marks of lists and of emphasis.
 _CLAUSE = r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]*"
@@ -154,4 +155,7 @@ def _compiled(patterns: Iterable[str], code: str) -> re.Pattern[str]:
 def _joined(patterns: Iterable[str], code: str) -> str:
     """One pattern for many, for text in lower case: of whole words where there are spaces between words."""
     joined = "|".join(patterns)
-    return joined if code in _PAIRED else rf"(?<![{_EDGE}])(?:{joined})(?![{_EDGE}])"
+    if code in _PAIRED:
+        return joined
+    edge = rf"[{_EDGE}]" if code in _WITH_MARKS else r"\w"
+    return rf"(?<!{edge})(?:{joined})(?!{edge})"

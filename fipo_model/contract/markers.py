@@ -68,16 +68,24 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
     expected = markers(naive)
     if not expected:
         return []
+    unmatched = _unmatched(expected, list(markers(rewrite)))
+    if not unmatched:
+        return []
     found = [*markers(rewrite), *_equivalents(rewrite.text)]
-    free = list(found)
-    lost = []
+    unmatched = _unmatched(expected, list(found))
+    return [marker for marker in unmatched if not _is_said_otherwise(marker, expected, found, rewrite)]
+
+
+def _unmatched(expected: Sequence[Marker], free: list[Marker]) -> list[Marker]:
+    """Those of the expected markers that have none for themselves among others, each of which serves one."""
+    unmatched = []
     for marker in expected:
         same = [other for other in free if other.kind == marker.kind and _concern_the_same(marker, other)]
         if same:
             free.remove(max(same, key=lambda other: len(set(other.scope) & set(marker.scope))))
-        elif not _is_said_otherwise(marker, expected, found, rewrite):
-            lost.append(marker)
-    return lost
+        else:
+            unmatched.append(marker)
+    return unmatched
 
 
 def _concern_the_same(marker: Marker, other: Marker) -> bool:

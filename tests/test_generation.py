@@ -69,7 +69,7 @@ def test_the_samples_of_a_conversation_come_together() -> None:
     generator = ScriptedGenerator(echo, context_tokens=20)
     asked = [ask("a"), ask("long " * 20), ask("a")]
     first, too_long, second = generate_each(generator, asked, Sampling(max_new_tokens=9, temperature=1.0), samples=2)
-    assert [sample.text for sample in first] == ["Re: a (sample 0.0)", "Re: a (sample 0.1)"]
+    assert [sample.text for sample in first] == ["Re: a (sample-0.0)", "Re: a (sample-0.1)"]
     assert second == first
     assert too_long.index == 1
 

@@ -43,8 +43,6 @@ FLOORS = (
     (
         "fipo_model.templates",
         "fipo_model.contract",
-        "fipo_model.asking",
-        "fipo_model.literals",
         "fipo_model.jsonl",
         "fipo_model.testing",
     ),

@@ -38,8 +38,8 @@ FLOORS = (
     ("fipo_model.optimizer",),
     ("fipo_model.choosing", "fipo_model.likelihood"),
     ("fipo_model.rewriter", "fipo_model.judge"),
-    ("fipo_model.backends",),
-    ("fipo_model.models", "fipo_model.fidelity", "fipo_model.pages", "fipo_model.recipes", "fipo_model.jobs"),
+    ("fipo_model.backends", "fipo_model.pages"),
+    ("fipo_model.models", "fipo_model.fidelity", "fipo_model.recipes", "fipo_model.jobs"),
     (
         "fipo_model.templates",
         "fipo_model.contract",

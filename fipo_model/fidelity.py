@@ -139,9 +139,10 @@ def _statements(case: Case) -> list[str]:
         _, colon, tail = piece.partition(": ")
         if colon and len(tail.split()) > 4:
             piece = tail
-        content = read(piece).content if piece != sentence.text else sentence.content
+        part = read(piece, case.added.language.likely)
+        content = sentence.content if piece == sentence.text else part.content
         is_new = len(piece.split()) > 4 and len(content - known) > 0.6 * len(content)
-        if is_new and states(piece) and not asks(piece):
+        if is_new and states(part) and not asks(part):
             found.append(piece)
     return found
 

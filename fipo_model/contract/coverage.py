@@ -7,11 +7,11 @@ kept only by what the rest of the rewrite has of it.
 import difflib
 import re
 
-from fipo_model.contract.asking import asks, states
+from fipo_model.contract.asking import asks, asks_in, states
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.reading import Reading, Sentence, Token
+from fipo_model.contract.reading import Reading, Sentence, Token, read
 from fipo_model.contract.words import task_words, tasks
 
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
@@ -44,7 +44,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
                 lost.append(_commitment(sentence))
             continue
         share = covered(content, available) / len(content)
-        if len(naive.sentences) > 1 and share < _LEAST_SHARE and not _is_heading(sentence):
+        if len(naive.sentences) > 1 and share < _LEAST_SHARE and not _is_heading(sentence, naive):
             lost.append(_commitment(sentence))
             continue
         lost += _lost_clauses(naive, sentence, rewrite, available)
@@ -75,7 +75,7 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
         meaning = [token for token in tokens if token.text not in naive.lexicon.function]
         if start != starts[0] and not _begins_a_clause(naive, tokens):
             continue
-        least = 1 if asks(naive.text[start:stop]) else 2
+        least = 1 if asks_in(naive, start, stop) else 2
         if (
             len(tokens) < 3
             or len(meaning) < 2
@@ -91,7 +91,7 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
 
 def _begins_a_clause(naive: Reading, tokens: tuple[Token, ...]) -> bool:
     """Whether words behind a comma or an "and" ask for something of their own."""
-    return bool(tokens) and asks(naive.text[tokens[0].start : tokens[-1].end])
+    return bool(tokens) and asks_in(naive, tokens[0].start, tokens[-1].end)
 
 
 def _stands_in(tokens: tuple[Token, ...], text: Reading) -> bool:
@@ -128,9 +128,12 @@ def _tasks_said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
     return frozenset(t.stem for t in naive.tokens for start, end in spans if start <= t.start < end)
 
 
-def _is_heading(sentence: Sentence) -> bool:
+def _is_heading(sentence: Sentence, text: Reading) -> bool:
     """ "Arithmetic exercise." asks for nothing and says nothing."""
-    return len(sentence.tokens) < _LONG_HEADING and not asks(sentence.text) and not states(sentence.text)
+    if len(sentence.tokens) >= _LONG_HEADING:
+        return False
+    piece = read(sentence.text, text.language.likely)
+    return not asks(piece) and not states(piece)
 
 
 def _is_chatter(sentence: Sentence) -> bool:

@@ -19,6 +19,8 @@ def variables_swapped(case: Case) -> str | None:
     """Two variables, names or languages have changed places: "from {source} to {target}"."""
     for extract in (_variables_of, names.names, names.named_languages):
         expected, found = extract(case.naive), extract(case.rewrite)
+        if len({each.key for each in expected}) < 2:
+            continue
         before, after = variables.roles(case.naive.text, expected), variables.roles(case.rewrite.text, found)
         for one in before:
             for other in before:

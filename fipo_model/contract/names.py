@@ -37,11 +37,13 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
     text = blanked(reading)
     found = []
     for sentence in reading.sentences:
-        words = [reading.text[token.start : token.end] for token in sentence.tokens]
-        if not with_headings and _is_title(words):
+        words = [(token, reading.text[token.start : token.end]) for token in sentence.tokens]
+        # A word in small letters is no name.
+        candidates = [(token, word) for token, word in words if word != token.text and text[token.start] != " "]
+        if candidates and not with_headings and _is_title([word for _, word in words]):
             continue
-        for token, word in zip(sentence.tokens, words, strict=True):
-            if word != token.text and text[token.start] != " " and _is_name(token, word, reading):
+        for token, word in candidates:
+            if _is_name(token, word, reading):
                 found.append(Commitment("name", word, (token.start, token.end), token.stem))
     return found
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.letters import in_lower_case
-from fipo_model.contract.patterns import lazy
+from fipo_model.contract.patterns import Form, lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.variables import without_variables
 
@@ -18,15 +18,17 @@ _MONTHS = (
     *("sep(?:t(?:ember)?)?", "oct(?:ober)?", "nov(?:ember)?", "dec(?:ember)?"),
 )
 _MONTH = "|".join(f"(?P<m{index}>{name})" for index, name in enumerate(_MONTHS, 1))
-_DATE = lazy(
+_DATE = Form(
     r"(?<![\w.])(?P<iso>(?P<y1>\d{4})[-/.](?P<mo1>\d{1,2})[-/.](?P<d1>\d{1,2}))(?!\w)"
     r"|(?<![\w.])(?P<dmy>(?P<a>\d{1,2})[./-](?P<b>\d{1,2})[./-](?P<y2>\d{4}))(?!\w)"
     rf"|(?<!\w)(?:(?P<d2>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?)?(?:{_MONTH})\.? "
     r"(?:(?P<d3>\d{1,2})(?:st|nd|rd|th)?,? )?(?P<y3>\d{4})(?!\w)",
+    sign=r"\d{4}",
 )
-_TIME = lazy(
+_TIME = Form(
     r"(?<![\w.:])(?P<h>[01]?\d|2[0-3])(?:[:.](?P<min>[0-5]\d))? ?(?P<half>a\.?m|p\.?m)\b\.?"
     r"|(?<![\w.:])(?P<h24>[01]?\d|2[0-3]):(?P<min24>[0-5]\d)(?![\w:])",
+    sign=r"\d ?[ap]\.?m|\d:\d",
 )
 _SIGN = r"(?:(?<![\w.)\]/-])[-\u2212])?"  # not the dash of a range, a date or a difference
 _CURRENCY = {"$": "usd", "€": "eur", "£": "gbp", "¥": "jpy", "₹": "inr", "₩": "krw", "₽": "rub"}
@@ -121,7 +123,7 @@ _KOREAN_NUMBER = lazy(
 )
 _NUMBER_LIST = lazy(r"\[[\d\s.,\u2212-]+\]")
 _DIGIT = lazy(r"\d")
-_ARTIFACT = lazy(r"^\s*\d+ / \d+(?=\D)")  # what a chat's page adds to a copied prompt
+_ARTIFACT = Form(r"^\s*\d+ / \d+(?=\D)", sign=r"^\s*\d+ /")  # what a chat's page adds to a copied prompt
 _ENUMERATION = lazy(r"(?:(?<=^)|(?<=[\n.;:!?]))([ \t>*-]*)(\d{1,2})(?=[.)](?:\s|\*))|(?<=\s)\(?(\d{1,2})(?=\)\s)")
 _CHINESE = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 
@@ -148,15 +150,13 @@ def numbers(reading: Reading) -> list[Number]:
     """All numbers of a text but those that only number a list, "one" as a word, and digits in names (WW2)."""
     if not _DIGIT.search(reading.text):
         return list(_spelled(reading, reading.lowered))
-    text = _ARTIFACT.sub(lambda match: " " * len(match[0]), blanked(reading))
+    text = _ARTIFACT.blank(blanked(reading))
     text = in_lower_case(_without_enumeration(_NUMBER_LIST.sub(lambda found: found[0].replace(",", ";"), text)))
     found = []
-    for match in _DATE.finditer(text):
-        found.append(Number(_date(match), None, match[0], match.span()))
-    text = _DATE.sub(lambda match: " " * len(match[0]), text)
-    for match in _TIME.finditer(text):
-        found.append(Number(_time(match), None, match[0], match.span()))
-    text = _TIME.sub(lambda match: " " * len(match[0]), text)
+    for form, value_of in ((_DATE, _date), (_TIME, _time)):
+        for match in form.finditer(text):
+            found.append(Number(value_of(match), None, match[0], match.span()))
+        text = form.blank(text)
     found += filter(None, map(_number, _NUMBER.finditer(text)))
     return [*found, *_spelled(reading, text)]
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
 from fipo_model.contract.languages import Language, language_of, natural_text
 from fipo_model.contract.letters import MARKS, RUNS, in_lower_case
@@ -27,8 +28,7 @@ _ABBREVIATIONS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A word, or a pair of characters of a script that is read in pairs."""
 
     text: str

@@ -40,7 +40,7 @@ _FORMS = {
 _PATTERNS = {mark: lazy("|".join(forms)) for mark, forms in _FORMS.items()}
 _ESCAPED = lazy(r"\\[A-Za-z]+(?:\{[^{}\n]*\})+")  # \frac{a}{b}
 # Words before a variable that say what it is there for: "from {source} to {target}".
-_ROLE = lazy(r"(?:([^\W\d_]+)|([^\W\d_][\w ]{0,30}:))[\s\"'`<(*]*$")
+_ROLE = lazy(r"(?:([^\W\d_]+)|(?<![^\W\d_])([^\W\d_][\w ]{0,30}:))[\s\"'`<(*]*$")
 
 
 @lru_cache(maxsize=2048)

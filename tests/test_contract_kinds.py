@@ -199,8 +199,9 @@ def test_a_swap_is_noticed_wherever_words_say_what_a_thing_is_for() -> None:
 
 _PIECES = st.sampled_from(
     "not never only at least exactly three 3 5% $3,000 {x} {{y}} [Z] <t> </t> . ! ? \n : - -> ' \" “ ” ‘ ’ ` ``` "
-    "Paris TCP please Write explain the a of 不要 只 三个 でください 않 нет не لا कम से İ ß \u200b \u2028 😈 NEVER yes/no A: x=1 "
-    "\\frac{a}{b} $x^2$ 1. 2024-05-01 3pm 1/2 http://a.b @me #t a_b f(x)".split(" ")
+    "Paris TCP please Write explain the a of "
+    "不要 只 三个 でください 않 нет не لا कम से İ ß \u200b \u2028 😈 NEVER yes/no A: "
+    "x=1 \\frac{a}{b} $x^2$ 1. 2024-05-01 3pm 1/2 http://a.b @me #t a_b f(x)".split(" ")
 )
 _TEXTS = st.text(max_size=60) | st.lists(_PIECES, max_size=25).map(" ".join)
 

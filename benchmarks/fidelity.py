@@ -155,7 +155,7 @@ EDITS = (
     Edit("number", r"(?<![\w.,-])[2-9]\d*(?![\w.,:)-])", ("13", "47", "98")),
     Edit("name", r"(?<=[a-z,] )[A-Z][a-z]{3,}(?= [a-z])", ("Marlowe", "Zagreb", "Okafor"), re.RegexFlag(0)),
     Edit("language", _LANGUAGE, ("Swedish", "Greek", "Turkish")),
-    Edit("bound: other way", r"\bat least\b|\bmore than\b|\bminimum of\b", ("at most", "less than")),
+    Edit("bound: other way", r"\bat least\b|(?<!no )(?<!not )\bmore than\b|\bminimum of\b", ("at most", "less than")),
     Edit("bound: before, after", r"\bbefore\b", ("after",)),
     Edit("bound deleted", r"\bat least |\bat most |\bno more than |\bexactly |\bup to (?=\d)", ("",)),
     Edit("unit", _MEASURED, ("pounds", "inches", "seconds", "pages")),

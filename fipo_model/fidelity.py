@@ -139,7 +139,7 @@ def _statements(case: Case) -> list[str]:
         _, colon, tail = piece.partition(": ")
         if colon and len(tail.split()) > 4:
             piece = tail
-        part = read(piece, case.added.language.likely)
+        part = case.added.part(piece)
         content = sentence.content if piece == sentence.text else part.content
         is_new = len(piece.split()) > 4 and len(content - known) > 0.6 * len(content)
         if is_new and states(part) and not asks(part):

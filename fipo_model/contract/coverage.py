@@ -11,7 +11,7 @@ from fipo_model.contract.asking import asks, asks_in, states
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.reading import Reading, Sentence, Token, read
+from fipo_model.contract.reading import Reading, Sentence, Token
 from fipo_model.contract.words import task_words, tasks
 
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
@@ -132,7 +132,7 @@ def _is_heading(sentence: Sentence, text: Reading) -> bool:
     """ "Arithmetic exercise." asks for nothing and says nothing."""
     if len(sentence.tokens) >= _LONG_HEADING:
         return False
-    piece = read(sentence.text, text.language.likely)
+    piece = text.part(sentence.text)
     return not asks(piece) and not states(piece)
 
 

@@ -18,7 +18,8 @@ _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
 _FREE_NAMES = frozenset(
-    "ai url html css pdf faq id api ui ux english step steps note example examples title output input format".split()
+    "json csv xml yaml ai url html css pdf faq id api ui ux english "
+    "step steps note example examples title output input format".split()
 )
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
 # A full rewrite may give examples, and say whose book it is.

@@ -63,7 +63,7 @@ def paths_lost(case: Case) -> str | None:
 def code_lost(case: Case) -> str | None:
     """Code, a formula or the name of something in a program is missing or changed."""
     expected = [*literals.code(case.naive.text), *literals.identifiers(case.naive.text)]
-    return _lost(each for each in expected if not literals.holds(case.rewrite_text, each.text))
+    return _lost(each for each in expected if each.key and not literals.holds(case.rewrite_text, each.text))
 
 
 def quotations_lost(case: Case) -> str | None:

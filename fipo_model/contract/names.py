@@ -13,7 +13,7 @@ from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.stemming import stems_of
 
-_OPENING = lazy(r"[:.!?|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
+_OPENING = lazy(r"[:|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 # Languages with a capital for every noun, where it tells no name.
 _LONG_ABBREVIATION = 4
@@ -43,7 +43,7 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
         if candidates and not with_headings and _is_title([word for _, word in words]):
             continue
         for token, word in candidates:
-            if _is_name(token, word, reading):
+            if _is_name(token, word, reading, is_first=token is sentence.tokens[0]):
                 found.append(Commitment("name", word, (token.start, token.end), token.stem))
     return found
 
@@ -65,7 +65,7 @@ def _is_title(words: list[str]) -> bool:
     return len(long) > 1 and all(word[0].isupper() for word in long)
 
 
-def _is_name(token: Token, word: str, reading: Reading) -> bool:
+def _is_name(token: Token, word: str, reading: Reading, *, is_first: bool) -> bool:
     if not word[0].isalnum() or len(word) < 2 or word.isdigit():
         return False
     letters = [character for character in word.removesuffix("s") if character.isalpha()]
@@ -78,7 +78,7 @@ def _is_name(token: Token, word: str, reading: Reading) -> bool:
         return True
     if len(word) < _LONG_ABBREVIATION and reading.text[token.end : token.end + 2] in (". ", ".\n"):
         return False  # "Mt. Everest", "Dr. Who"
-    if not word[0].isupper() or reading.language.likely in _CAPITAL_NOUNS:
+    if is_first or not word[0].isupper() or reading.language.likely in _CAPITAL_NOUNS:
         return False
     return not _OPENING.search(reading.text[max(0, token.start - 4) : token.start])
 

@@ -158,7 +158,8 @@ def numbers(reading: Reading) -> list[Number]:
             found.append(Number(value_of(match), None, match[0], match.span()))
         text = form.blank(text)
     found += filter(None, map(_number, _NUMBER.finditer(text)))
-    return [*found, *_spelled(reading, text)]
+    taken = {place for number in found for place in range(*number.span)}
+    return [*found, *(number for number in _spelled(reading, text) if number.span[0] not in taken)]
 
 
 def _date(match: re.Match[str]) -> str:

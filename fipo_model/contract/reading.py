@@ -58,9 +58,14 @@ class Sentence:
 class Reading:
     """A text, read once; what has been worked out stays."""
 
-    def __init__(self, text: str, assumed: str | None = None) -> None:
+    def __init__(self, text: str, assumed: str | None = None, whole: "Reading | None" = None) -> None:
         self.text = text
         self._assumed = assumed
+        self._whole = whole
+
+    def part(self, text: str) -> "Reading":
+        """The reading of a part of the text, which is in the language of the whole."""
+        return self if text == self.text else Reading(text, whole=self)
 
     @cached_property
     def lowered(self) -> str:
@@ -70,6 +75,8 @@ class Reading:
     @cached_property
     def language(self) -> Language:
         """The language that the text itself is in; where its form does not show it, the one that was assumed."""
+        if self._whole is not None:
+            return self._whole.language
         found = language_of(natural_text(self.text))
         return found if found.code is not None else Language(None, found.script, self._assumed or found.likely)
 

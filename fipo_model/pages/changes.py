@@ -14,6 +14,7 @@ OUTCOME_WORDS: Mapping[str, str] = {
     "unchanged": "left alone: proposed as it is",
     "empty": "turned down: nothing came",
     "truncated": "turned down: cut off",
+    "refused": "left alone: the model or its server refused",
     "template_echoed": "turned down: repeats the template",
     "answered": "turned down: replies to the prompt",
     "placeholder_lost": "turned down: a placeholder was lost",

@@ -196,8 +196,8 @@ class ServedModel:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = getattr(cause, "verify_message", None) or cause
                 return ServerError(
-                    f"{self._where} could not prove over TLS who it is ({why}). If the server is yours, set SSL_CERT_FILE "
-                    "to the file of the authority that signed its certificate."
+                    f"{self._where} could not prove over TLS who it is ({why}). If the server is yours, set "
+                    "SSL_CERT_FILE to the file of the authority that signed its certificate."
                 )
             if isinstance(cause, ssl.SSLError):
                 return ServerError(

@@ -285,7 +285,8 @@ RULES: dict[Outcome, Rule] = {
 OTHER_OUTCOMES: dict[Outcome, str] = {
     "optimized": "passed every check, and the judge if there is one",
     "unchanged": "is your prompt",
-    "truncated": "was cut off",
+    "truncated": "was cut off, or is not known to be finished",
+    "refused": "does not exist: the model, its server or a filter refused; the detail has their words",
     "template_echoed": "repeats FIPO's own template or talks about prompts",
     "not_preferred": "did not beat your prompt before the judge in both orders",
 }

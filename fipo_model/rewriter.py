@@ -10,6 +10,7 @@ from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Completion, Generator, Sampling, generate_each
 from fipo_model.models.registry import Role
+from fipo_model.replies import is_thought
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import Candidate, OptimizationRequest
 
@@ -115,7 +116,11 @@ class Rewriter:
 
     def _candidate(self, reply: Completion, request: OptimizationRequest) -> Candidate:
         text = self.template.rewrite(reply.text, request.instruction)
+        if reply.is_refused:
+            return Candidate(text=text, outcome="refused", detail=reply.note)
         if reply.is_truncated:
             cut = f"the model was cut off after {reply.completion_tokens} tokens"
-            return Candidate(text=text, outcome="truncated", detail=cut)
+            return Candidate(text=text, outcome="truncated", detail=reply.note or cut)
+        if not text and (reply.note or is_thought(reply.text, request.instruction)):
+            return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
         return self.check(text, request)

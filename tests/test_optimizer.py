@@ -166,7 +166,28 @@ def test_whatever_is_wrong_with_a_rewrite_the_prompt_stays_as_it_was_and_it_is_s
 
 
 def test_every_outcome_but_success_is_tried_above() -> None:
-    assert set(FAILURES) == set(OUTCOMES) - {"optimized"}
+    assert set(FAILURES) == set(OUTCOMES) - {"optimized", "refused"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome", "detail"),
+    [
+        ({"is_refused": True, "note": "the policy forbids it"}, "refused", "the policy forbids it"),
+        ({"is_truncated": True, "note": "nobody knows why"}, "truncated", "nobody knows why"),
+        ({"is_truncated": True}, "truncated", "cut off after 5 tokens"),
+        ({"text": "", "note": "the model called a tool"}, "empty", "the model called a tool"),
+        ({"text": "<think>\nHm."}, "empty", "the model thought and did not reply"),
+    ],
+)
+def test_a_reply_that_did_not_end_well_is_not_used_and_says_how(ending, outcome, detail) -> None:
+    class Ending(ScriptedGenerator):
+        def generate(self, conversations, sampling, *, samples=1):
+            found = super().generate(conversations, sampling, samples=samples)
+            return [[replace(completion, **ending) for completion in own] for own in found]
+
+    result = PromptOptimizer(Ending(lambda _: "Name a colour, please now.")).optimize("Name a colour.")
+    assert (result.text, result.outcome) == ("Name a colour.", outcome)
+    assert detail in result.detail
 
 
 def test_a_rule_that_is_not_enforced_does_not_object() -> None:

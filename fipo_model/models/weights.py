@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fipo_model.errors import WeightsError, explain_missing
+from fipo_model import places
+from fipo_model.errors import InputError, WeightsError, explain_missing
 from fipo_model.models.registry import ModelCard, find_card
 
 with explain_missing("local", "filelock", "platformdirs", "httpx", "huggingface_hub"):
@@ -45,10 +46,13 @@ def located(base: str) -> str:
 
 
 def directory(card: ModelCard) -> Path:
-    """Where a card's weights are, or will be."""
+    """Where a card's weights are, or will be. Raises `WeightsError` where nobody may look."""
     # An earlier version's are the same, by another name.
-    places = [cache_dir() / name for name in (card.name, *card.former_names)]
-    return next((place for place in places if place.is_dir()), places[0])
+    candidates = [cache_dir() / name for name in (card.name, *card.former_names)]
+    try:
+        return next((one for one in candidates if places.is_directory(one)), candidates[0])
+    except InputError as error:
+        raise _unusable(error) from error
 
 
 def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
@@ -62,7 +66,7 @@ def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
         return directory(card)
     with _locked(card):
         if (problem := _problem(card, thoroughly=thoroughly)) is not None:
-            if directory(card).exists():
+            if places.exists(directory(card)):
                 say(f"the weights of {card.name} are damaged ({problem}); fetching them again")
                 shutil.rmtree(directory(card))
             _build(card)
@@ -78,11 +82,11 @@ def verify(card: ModelCard) -> None:
 def remove(card: ModelCard) -> int:
     """Delete a card's weights, finished or not; gives how many bytes that were. Raises `WeightsError`."""
     with _locked(card):
-        places = [place for place in (directory(card), _scratch(card)) if place.exists()]
-        if not places:
+        left = [place for place in (directory(card), _scratch(card)) if places.exists(place)]
+        if not left:
             raise WeightsError(f"there are no weights of {card.name} in {cache_dir()} to remove")
-        freed = sum(size_of(place) for place in places)
-        for place in places:
+        freed = sum(size_of(place) for place in left)
+        for place in left:
             shutil.rmtree(place)
     return freed
 
@@ -95,7 +99,7 @@ def size_of(folder: Path) -> int:
 def _problem(card: ModelCard, *, thoroughly: bool) -> str | None:
     """What is wrong with the cached weights, or None."""
     folder = directory(card)
-    if not folder.is_dir():
+    if not places.is_directory(folder):
         return f"there are no weights of {card.name} in {cache_dir()}"
     try:
         noted = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
@@ -194,6 +198,10 @@ def _locked(card: ModelCard) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise WeightsError(_no_room(card, "filled it up")) from error
-        raise WeightsError(
-            f"cannot use the cache directory {cache_dir()}: {error}. Set FIPO_CACHE to a directory you can write to."
-        ) from error
+        raise _unusable(error) from error
+
+
+def _unusable(error: Exception) -> WeightsError:
+    return WeightsError(
+        f"cannot use the cache directory {cache_dir()}: {error}. Set FIPO_CACHE to a directory you can write to."
+    )

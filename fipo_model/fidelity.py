@@ -16,7 +16,7 @@ from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
-from fipo_model.contract.coverage import covered, spelled_out
+from fipo_model.contract.coverage import covered, said_otherwise
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
 from fipo_model.errors import InputError
@@ -193,7 +193,7 @@ def _off_topic(case: Case) -> str | None:
     )
     if not naive or case.is_addition or is_about_literals:
         return None
-    available = _prose_words(case.rewrite) | spelled_out(case.naive, case.rewrite)
+    available = _prose_words(case.rewrite) | said_otherwise(case.naive, case.rewrite)
     kept = covered(naive, available, characters=frozenset(case.rewrite.text))
     if kept >= _LEAST_TOPIC_SHARE * len(naive):
         return None

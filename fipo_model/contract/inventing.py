@@ -70,7 +70,11 @@ def negations_invented(case: Case) -> str | None:
 
 def names_invented(case: Case) -> str | None:
     """A name appeared that neither prompt nor context nor responses have."""
-    has_code = bool(literals.code(case.naive.text)) or "code" in case.naive.stems
+    has_code = (
+        bool(literals.code(case.naive.text) or literals.identifiers(case.naive.text)) or "code" in case.naive.stems
+    )
+    if has_code and not case.is_addition:
+        return None  # "in React", "in this Python code": what the code is of
     free = _FREE_NAMES | _PROGRAMMING if has_code else _FREE_NAMES
     known = case.given.stems
     new = [

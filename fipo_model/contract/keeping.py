@@ -161,10 +161,12 @@ def _variables_of(reading: object) -> list[Commitment]:
 
 def _are_swapped(pair: tuple[str, str], before: dict[str, set[str]], after: dict[str, set[str]]) -> bool:
     one, other = pair
-    if not before[one].isdisjoint(before[other]) or one not in after or other not in after:
+    if one not in after or other not in after:
         return False
-    crossed = before[one] & after[other] and before[other] & after[one]
-    return bool(crossed) and before[one].isdisjoint(after[one]) and before[other].isdisjoint(after[other])
+    # What both have in common ("cups") tells them not apart.
+    own, others = before[one] - before[other], before[other] - before[one]
+    crossed = own & after[other] and others & after[one]
+    return bool(crossed) and own.isdisjoint(after[one]) and others.isdisjoint(after[other])
 
 
 def _has_words(quoted: Commitment, case: Case) -> bool:

@@ -128,6 +128,8 @@ def _spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
 
 def _tasks_said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
     """The stems of words for tasks that the rewrite asks for in another word: "debug" where it says "fix the bug"."""
+    if not tasks(naive):
+        return frozenset()
     asked = task_words(rewrite)
     spans = [task.span for task in tasks(naive) if task.key in asked]
     return frozenset(t.stem for t in naive.tokens for start, end in spans if start <= t.start < end)

@@ -95,7 +95,7 @@ def natural_text(text: str) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def language_of(text: str) -> Language:
     """The language of a text as far as script and form show it."""
     script, code = _script_of(text)

@@ -175,7 +175,7 @@ def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
     return any(abs(len(token.text) - length) <= _ENDING for token in denied for length in lengths)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def markers(reading: Reading) -> tuple[Marker, ...]:
     """The negations and bounds of a text."""
     matches = [
@@ -191,7 +191,7 @@ def markers(reading: Reading) -> tuple[Marker, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _equivalents(reading: Reading) -> tuple[Marker, ...]:
     found = [
         _marker(kind, match, reading)

@@ -24,10 +24,9 @@ _NAMED = (
     "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id "
     "ms tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
 ).split()
-_MARKED = lazy(rf"[^\W\d_][\w{MARKS}]*")
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=128)
 def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
     """Names, as far as capitals, abbreviations and digits show them.
 
@@ -141,7 +140,7 @@ def _numeral(word: str) -> str:
     return _ROMAN.get(word, word[0])
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def named_languages(reading: Reading) -> list[Commitment]:
     """Languages that a text names, in its own language or in English, by their ISO 639 codes."""
     known = _language_names(reading.lexicon.code)

@@ -152,7 +152,7 @@ class Number:
         return Commitment("number", self.text, self.span, self.value)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def numbers(reading: Reading) -> list[Number]:
     """All numbers of a text but those that only number a list, "one" as a word, and digits in names (WW2)."""
     if not _DIGIT.search(reading.text):

@@ -161,7 +161,7 @@ def _closing(text: str, end: int) -> int:
     return end
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=128)
 def read(text: str, assumed: str | None = None) -> Reading:
-    """The reading of a text, the last few thousand of which are remembered; `assumed` is its likely language."""
+    """The reading of a text, the last hundred or so of which are remembered; `assumed` is its likely language."""
     return Reading(text, assumed)

@@ -42,7 +42,7 @@ _ESCAPED = lazy(r"\\[A-Za-z]+(?:\{[^{}\n]*\})+")  # \frac{a}{b}
 _LONG_HEADING = 40  # characters
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=128)
 def variables(text: str) -> list[Commitment]:
     """Template variables and slots; white space within braces does not matter."""
     taken = [match.span() for match in _ESCAPED.finditer(text)] if "\\" in text else []

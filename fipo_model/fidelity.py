@@ -16,7 +16,7 @@ from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
-from fipo_model.contract.coverage import covered, spelled_out
+from fipo_model.contract.coverage import covered, said_otherwise
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
 from fipo_model.errors import InputError
@@ -187,13 +187,15 @@ def _context_copied(case: Case) -> str | None:
 
 def _off_topic(case: Case) -> str | None:
     naive = _topic_of(case.naive)
+    if len(naive & case.rewrite.content) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
+        return None
     # Where there is but a word beside code or an address, that is what the prompt is about, and kept by its own rule.
     is_about_literals = len(naive) < _LEAST_TOPIC and any(
         each.kind in ("code", "url", "variable", "quotation", "path") for each in commitments(case.naive.text)
     )
     if not naive or case.is_addition or is_about_literals:
         return None
-    available = _prose_words(case.rewrite) | spelled_out(case.naive, case.rewrite)
+    available = _prose_words(case.rewrite) | said_otherwise(case.naive, case.rewrite)
     kept = covered(naive, available, characters=frozenset(case.rewrite.text))
     if kept >= _LEAST_TOPIC_SHARE * len(naive):
         return None

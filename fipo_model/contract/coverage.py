@@ -32,7 +32,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Sentences and clauses of a text that another has nothing of."""
     pending = [sentence for sentence in naive.sentences if not _stands_in(sentence.tokens, rewrite)]
     kept = [sentence for sentence in naive.sentences if sentence not in pending]
-    available = _rest(rewrite, kept) | spelled_out(naive, rewrite) | _tasks_said_otherwise(naive, rewrite)
+    available = _rest(rewrite, kept) | said_otherwise(naive, rewrite)
     lost = []
     for sentence in pending:
         if _is_chatter(sentence):
@@ -114,7 +114,12 @@ def _is_reworded(naive: Reading, rewrite: Reading) -> bool:
     return bool({token.text for token in rewrite.tokens} - {token.text for token in naive.tokens})
 
 
-def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
+def said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
+    """Stems of one text that the other has in other words: abbreviations and tasks."""
+    return _spelled_out(naive, rewrite) | _tasks_said_otherwise(naive, rewrite)
+
+
+def _spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
     """Abbreviations of one text that the other spells out, and the other way round."""
     found = names(naive)
     missing = {name.key for name in missing_names(found, rewrite)}
@@ -123,6 +128,8 @@ def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
 
 def _tasks_said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
     """The stems of words for tasks that the rewrite asks for in another word: "debug" where it says "fix the bug"."""
+    if not tasks(naive):
+        return frozenset()
     asked = task_words(rewrite)
     spans = [task.span for task in tasks(naive) if task.key in asked]
     return frozenset(t.stem for t in naive.tokens for start, end in spans if start <= t.start < end)

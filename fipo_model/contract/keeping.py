@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fipo_model.contract import coverage, examples, labels, literals, markers, names, numbers, variables, words
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
+from fipo_model.contract.reading import Reading, read
 
 _NEGATIVE_PREFIXES = ("dis", "un", "in", "im", "non", "ir", "il")
 
@@ -116,7 +117,7 @@ def languages_lost(case: Case) -> str | None:
 
 def labels_lost(case: Case) -> str | None:
     """A label to choose, a line that a parser waits for, or a word in capitals is missing."""
-    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in _plain(case)]
+    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in case.rewrite.words]
     lost = [each for each in lost if not _has_stem(each, case)]
     lost += [each for each in labels.line_labels(case.naive.text) if each.text not in case.rewrite_text]
     for each in labels.capitals(case.naive):
@@ -141,8 +142,11 @@ def manner_changed(case: Case) -> str | None:
 
 def task_lost(case: Case) -> str | None:
     """What is to be done to the given text is something else: to summarize, to translate, to proofread."""
+    wanted = words.tasks(case.naive)
+    if not wanted:
+        return None
     found = words.task_words(case.rewrite) | {each.key for each in words.tasks(case.rewrite)}
-    return _lost(each for each in words.tasks(case.naive) if each.key not in found)
+    return _lost(each for each in wanted if each.key not in found)
 
 
 def sentences_lost(case: Case) -> str | None:
@@ -155,21 +159,21 @@ def _lost(commitments: Iterable[Commitment]) -> str | None:
     return f"lost {listed(lost)}" if lost else None
 
 
-def _variables_of(reading: object) -> list[Commitment]:
-    return variables.variables(reading.text)  # type: ignore[attr-defined]
+def _variables_of(reading: Reading) -> list[Commitment]:
+    return variables.variables(reading.text)
 
 
 def _are_swapped(pair: tuple[str, str], before: dict[str, set[str]], after: dict[str, set[str]]) -> bool:
     one, other = pair
-    if not before[one].isdisjoint(before[other]) or one not in after or other not in after:
+    if one not in after or other not in after:
         return False
-    crossed = before[one] & after[other] and before[other] & after[one]
-    return bool(crossed) and before[one].isdisjoint(after[one]) and before[other].isdisjoint(after[other])
+    # What both have in common ("cups") tells them not apart.
+    own, others = before[one] - before[other], before[other] - before[one]
+    crossed = own & after[other] and others & after[one]
+    return bool(crossed) and own.isdisjoint(after[one]) and others.isdisjoint(after[other])
 
 
 def _has_words(quoted: Commitment, case: Case) -> bool:
-    from fipo_model.contract.reading import read
-
     words = read(quoted.text).words
     return literals.holds(case.rewrite_text, quoted.text) or (len(words) > 2 and words in case.rewrite.words)
 
@@ -218,10 +222,6 @@ def _positive_instead(case: Case) -> str | None:
 def _are_alike(one: str, other: str) -> bool:
     """Whether two words differ by no more than an ending."""
     return abs(len(one) - len(other)) < 3 and other.startswith(one[: max(4, len(one) - 2)])
-
-
-def _plain(case: Case) -> str:
-    return case.rewrite.words
 
 
 def _has_stem(each: Commitment, case: Case) -> bool:

@@ -175,7 +175,7 @@ def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
     return any(abs(len(token.text) - length) <= _ENDING for token in denied for length in lengths)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def markers(reading: Reading) -> tuple[Marker, ...]:
     """The negations and bounds of a text."""
     matches = [
@@ -191,7 +191,7 @@ def markers(reading: Reading) -> tuple[Marker, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _equivalents(reading: Reading) -> tuple[Marker, ...]:
     found = [
         _marker(kind, match, reading)
@@ -218,7 +218,7 @@ def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
     near = [token for token in ordered[:_REACH] if _has_meaning(token, reading) or token.start in values]
     near = near or [token for token in before[:_REACH] if _has_meaning(token, reading)]
     scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
-    topic = next((token.stem for token in near[:_SCOPE] if token.is_content), None)
+    topic = next((values.get(token.start, token.stem) for token in near[:_SCOPE] if token.is_content), None)
     sentence = (tokens[0].start, tokens[-1].end) if tokens else match.span()
     return Marker(kind, match[0], match.span(), scope, topic, sentence)
 

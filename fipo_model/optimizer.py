@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,9 @@ class PromptOptimizer:
     @classmethod
     def from_rewriter(cls, rewriter: Rewriter, *, judge: Judge | None = None) -> "PromptOptimizer":
         """An optimizer that chooses among what `rewriter` proposes."""
-        return cls(
-            rewriter.generator,
-            template=rewriter.template,
-            judge=judge,
-            settings=rewriter.settings,
-            candidates=rewriter.samples,
-            seed=rewriter.seed,
-        )
+        made = cls(rewriter.generator, judge=judge, candidates=rewriter.samples)
+        made.rewriter = rewriter
+        return made
 
     @classmethod
     def from_pretrained(
@@ -108,6 +104,19 @@ class PromptOptimizer:
         is_judged = judge or rewriter.samples > 1
         own = LLMJudge(rewriter.generator, template=rewriter.template) if is_judged else None
         return cls.from_rewriter(rewriter, judge=own)
+
+    def keeping(self, *texts: str, max_words: int | None = None) -> "PromptOptimizer":
+        """The same optimizer for prompts whose rewrites must have these texts, where the prompts have them.
+
+        `max_words` is the most words of a rewrite. Both add to what a request says itself, so that an integration,
+        which makes the requests, can be given such an optimizer: `FIPORunnable(optimizer=optimizer.keeping("Ann"))`.
+        """
+        rewriter = replace(
+            self.rewriter,
+            keep=tuple(dict.fromkeys((*self.rewriter.keep, *texts))),
+            max_words=self.rewriter.max_words if max_words is None else max_words,
+        )
+        return type(self).from_rewriter(rewriter, judge=self.judge)
 
     def optimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """Rewrite one prompt; a plain string is an instruction without context or responses."""

@@ -544,3 +544,19 @@ def test_threads_share_one_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
         sys.setswitchinterval(interval)
     assert [result.text for result in results] == [f"{prompt} {MORE}" for prompt in prompts]
     assert len(made._memo) <= 3
+
+
+def test_an_optimizer_can_be_told_what_every_rewrite_must_keep_and_how_long_it_may_be() -> None:
+    made = saying("Explain rain and all of its many kinds, please.")
+    kept = made.keeping("to Ann").keeping("Bob")
+    assert made.optimize("Explain rain to Ann.").outcome == "optimized"
+    assert kept.optimize("Explain rain to Ann.").outcome == "literal_lost"
+    assert kept.optimize("Explain rain to Jo.").outcome == "optimized"  # the prompt has nothing of what is to be kept
+    assert kept.rewriter.check("Explain rain.", OptimizationRequest("Explain rain for Bob.")).outcome == "literal_lost"
+    short = made.keeping(max_words=5)
+    assert short.optimize("Explain rain.").outcome == "too_long"
+    assert short.optimize(OptimizationRequest("Explain rain.", max_words=20)).outcome == "optimized"
+    assert short.rewriter.generator is made.rewriter.generator
+    for wrong in ({"keep": "Ann"}, {"keep": (1,)}, {"max_words": 0}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            replace(made.rewriter, **wrong)

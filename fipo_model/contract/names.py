@@ -7,7 +7,6 @@ from functools import cache, lru_cache
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.languages import CASED
-from fipo_model.contract.letters import MARKS
 from fipo_model.contract.lexicon import lexicon_of
 from fipo_model.contract.numbers import numbers
 from fipo_model.contract.patterns import lazy

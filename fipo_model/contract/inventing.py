@@ -105,7 +105,7 @@ def _new_names(case: Case) -> str | None:
     has_code = (
         bool(literals.code(case.naive.text) or literals.identifiers(case.naive.text)) or "code" in case.naive.stems
     )
-    if has_code and not case.is_addition:
+    if has_code and not case.is_addition and _has_all_names(case):
         return None  # "in React", "in this Python code": what the code is of
     free = _FREE_NAMES | _PROGRAMMING if has_code else _FREE_NAMES
     known = case.given.stems

@@ -91,7 +91,7 @@ def _is_usable(row: dict[str, Any], addition: str) -> bool:
     if len(naive.split()) > 80 or len(context.split()) > 120:
         return False
     request = OptimizationRequest(naive)
-    if fidelity.off_topic(addition, request) or fidelity.answered(addition, request):
+    if any(fidelity.RULES[name].objection(addition, request) for name in ("off_topic", "answered")):
         return False
     topic = fidelity.topic(naive)
     return not topic or len(topic & fidelity.topic(addition)) >= 0.5 * len(topic)

@@ -1,43 +1,48 @@
-"""What a rewrite may not lose, invent or give away. Pure.
+"""What a rewrite may not lose, invent or give away: the rules, and the verdict on one rewrite. Pure.
 
-Each rule is a small function that carries the name of the outcome it leads to: it looks at a rewrite and its request,
-and returns what is wrong, in words, or None. The rules are deliberately strict. A good rewrite that is turned down
-costs an opportunity; a bad one that is let through costs the user's prompt.
+A rule is one record: the outcome it leads to, words for people, and a check that says what is wrong, or None. What a
+prompt commits its reader to is read in `contract`. The rules are strict: a good rewrite that is turned down costs an
+opportunity, and may still be offered as an addition (`as_addition`); a bad one that is let through costs the prompt.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fipo_model import literals
-from fipo_model.asking import asks
+from fipo_model.contract import commitments, inventing, keeping, unchecked
+from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
+from fipo_model.contract.blanking import blanked
+from fipo_model.contract.case import Case
+from fipo_model.contract.commitments import listed
+from fipo_model.contract.coverage import covered, said_otherwise
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading, read
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
 
 # Words in a row that two texts share before one is called a copy of the other; contexts hold field descriptions and
 # set phrases a rewrite may use, so more is allowed there.
 _COPIED_WORDS = 8
-_COPIED_CONTEXT_WORDS = 12
+_COPIED_CONTEXT_WORDS = 13
 # A run of the golden response gives it away only by what the naive prompt does not say: so many content words of it.
 _NEW_WORDS = 5
 # A rewrite that keeps fewer of the naive prompt's content words than this is about something else.
 _LEAST_TOPIC_SHARE = 0.25
+_LEAST_TOPIC = 2
 _LEAST_DISTINCT_TRIGRAMS = 0.6
 _SHORTEST_REPETITION = 30
 _SAME_LINES = 3
+_SAME_LINES_SHARE = 0.3
+_LONGEST_PHRASE = 7  # "In simple terms." asks for something, "Rivers begin in the hills and end in the sea." does not
+# A full rewrite may be a sentence or two longer than the limit that a prompt's length sets.
+_SPARE_WORDS = 60
 
-_TOPIC_WORD = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u052f]{4,}")  # alphabets with spaces between words
-_WORDS = re.compile(r"\w+")
-_COMMON_WORDS = frozenset(
-    "about also answer could each following from gives give have here into like make more need please prompt provide "
-    "question should some tell text than that their them then there these they thing things this those using want what "
-    "when where which will with would write your".split()
-)
-_REPLY_OPENING = re.compile(
+_WORDS = lazy(r"\w+")
+_REPLY_OPENING = lazy(
     r"(?i)(?:sure|certainly|of course|absolutely)\b[,!.]|(?:here (?:is|are)|here's)\b|i(?:'m| am) sorry\b|as an ai\b"
-    r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b"
+    r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b(?!.{0,60}\bis\b)"
 )
 _META_TALK = (
     *("naive prompt", "silver response", "golden response"),
@@ -45,12 +50,26 @@ _META_TALK = (
 )
 _PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where the naive one is about prompts
 # At the beginning of a sentence: "make sure the answer is a number" states none.
-_STATED_ANSWER = re.compile(
+_STATED_ANSWER = lazy(
     r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
-    r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is|:))"
+    r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is(?! to be)|:))"
 )
+_GOES_ON = lazy(r"[,;(\u2013\u2014-]|(?:and|or|with|in|for|from|by|using|focusing|including|which|that|as|so)\b")
+_MOST_ADDED_WORDS = 200
 
-Rule = Callable[[str, OptimizationRequest], str | None]
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that a rewrite may not do."""
+
+    outcome: Outcome
+    words: str
+    """What a rewrite of this outcome does, for people: "the rewrite …"."""
+    check: Callable[[Case], str | None]
+
+    def objection(self, rewrite: str, request: OptimizationRequest) -> str | None:
+        """What is wrong with a rewrite by this rule alone, in words, or None."""
+        return self.check(Case(rewrite, request))
 
 
 class Headers(Protocol):
@@ -60,67 +79,86 @@ class Headers(Protocol):
     def headers(self) -> frozenset[str]: ...
 
 
-def empty(rewrite: str, request: OptimizationRequest) -> str | None:
-    """The model said nothing."""
-    return None if rewrite.strip() else "the model replied with nothing"
+def _empty(case: Case) -> str | None:
+    return None if case.rewrite_text.strip() else "the model replied with nothing"
 
 
-def answered(rewrite: str, request: OptimizationRequest) -> str | None:
-    """The rewrite replies to the prompt instead of asking it better. Recognised by form, so not every answer is."""
-    known = _given(request)
-    rewrite = _added(rewrite, request)
-    if (opening := _REPLY_OPENING.match(rewrite)) and opening[0].lower() not in request.instruction.lower():
+def _answered(case: Case) -> str | None:
+    """Recognised by form, so not every answer is."""
+    added = case.added.text
+    if (opening := _REPLY_OPENING.match(added)) and opening[0].lower() not in case.naive.lowered:
         return f"begins like a reply: {opening[0]!r}"
-    if (stated := _STATED_ANSWER.search(rewrite)) and stated[1].lower() not in known.lower():
+    if (stated := _STATED_ANSWER.search(added)) and stated[1].lower() not in case.material.lower():
         return f"states an answer: {stated[1]!r}"
-    if asks(request.instruction) and not asks(rewrite):
+    if _asks_no_more(case):
         return "asks for nothing, though the prompt does"
-    if "```" in rewrite and not re.search("```|~~~", request.instruction):
+    if (told := _told(case)) is not None:
+        return f"tells instead of asking: {told!r}"
+    if _brings_code(case):
         return "brings a code block the prompt does not have"
-    if request.silver_response and (copied := _copied(rewrite, request.silver_response, known, _COPIED_WORDS)):
+    silver = case.request.silver_response
+    if silver and (copied := _copied(added, silver, case.material, _COPIED_WORDS)):
         return f"repeats the silver response: {copied!r}"
     return None
 
 
-def placeholder_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A template variable of the instruction is missing."""
-    return _missing(literals.placeholders(request.instruction), set(literals.placeholders(rewrite)))
+def _asks_no_more(case: Case) -> bool:
+    if not asks(case.naive) or not case.added.text or not case.added.lexicon.is_known:
+        return False
+    if case.is_addition and _GOES_ON.match(case.added.text):
+        return False
+    if not asks(case.added):
+        if case.added.lexicon.code != "en":
+            return states(case.added)
+        is_phrase = case.is_addition and count_words(case.added.text) <= _LONGEST_PHRASE and not states(case.added)
+        return not is_phrase and not names_the_same(case.naive, case.added)
+    # "How do I boil an egg?" is not asked by "Put the egg in boiling water".
+    is_question = re.search(r"[?\u061f\uff1f]", case.request.instruction) is not None
+    return is_question and not case.is_addition and not asks_to_say(case.added)
 
 
-def placeholder_invented(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A template variable appeared that nobody will fill."""
-    invented = set(literals.placeholders(rewrite)) - set(literals.placeholders(request.instruction))
-    return f"invented {_listed(invented)}" if invented else None
+def _told(case: Case) -> str | None:
+    """A statement that says what neither prompt nor context does: an answer, or made-up input."""
+    if not asks(case.naive):
+        return None
+    head = case.request.instruction.rstrip(" .!?:")
+    if case.rewrite_text.startswith(f"{head}:") and not case.request.instruction.rstrip().endswith(":"):
+        # "Summarize the text: The quick brown fox ..." made up its text.
+        rest = case.rewrite_text[len(head) + 1 :].strip()
+        if rest[:1].isupper() and count_words(rest) > 4 and not asks(rest):
+            return rest
+    return next(iter(_statements(case)), None)
 
 
-def literal_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A literal the caller asked to keep is missing."""
-    return _missing(request.keep, rewrite)
+def _statements(case: Case) -> list[str]:
+    """Sentences, and what follows a colon, that ask nothing, state something, and are made of new words."""
+    found = []
+    known = case.given.stems
+    for sentence in case.added.sentences:
+        piece = sentence.text
+        _, colon, tail = piece.partition(": ")
+        if colon and len(tail.split()) > 4:
+            piece = tail
+        part = case.added.part(piece)
+        content = sentence.content if piece == sentence.text else part.content
+        is_new = len(piece.split()) > 4 and len(content - known) > 0.6 * len(content)
+        if is_new and states(part) and not asks(part):
+            found.append(piece)
+    return found
 
 
-def url_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A web address is missing or changed."""
-    return _missing(literals.urls(request.instruction), set(literals.urls(rewrite)))
+def _brings_code(case: Case) -> bool:
+    """Whether a code block holds anything but what the prompt has."""
+    if "```" not in case.added.text or re.search("```|~~~", case.request.instruction):
+        return False
+    blocks = re.findall(r"```[\w+-]*\n?(.*?)```", case.added.text, re.DOTALL)
+    held = read(case.material).words
+    return not all(read(block).words in held for block in blocks) or not blocks
 
 
-def email_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """An e-mail address is missing or changed."""
-    return _missing(literals.emails(request.instruction), set(literals.emails(rewrite)))
-
-
-def code_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A code block or inline code is missing or changed."""
-    return _missing_words(literals.code(request.instruction), rewrite)
-
-
-def quotation_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A quoted string is missing or changed; the kind of quotation mark and the final punctuation may change."""
-    return _missing_words(literals.quotations(request.instruction), rewrite)
-
-
-def number_lost(rewrite: str, request: OptimizationRequest) -> str | None:
-    """A number is missing or changed; separators of thousands may come and go."""
-    return _missing(literals.numbers(request.instruction), set(literals.numbers(rewrite)))
+def _golden_leaked(case: Case) -> str | None:
+    """The paper's "cheating notes" (section "Limitations")."""
+    return golden_leaked(case.rewrite_text, case.request)
 
 
 def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
@@ -132,61 +170,129 @@ def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
         # A bare option letter is also a word; it is given away only where it is said to be the answer.
         letter = re.escape(golden.strip("()."))
         said = re.search(rf"(?:(?i:answer|option|choice)\W+(?:(?i:is)\W+)?|\()\(?{letter}\b(?!\w)", rewrite)
-        return f"says that the answer is {golden!r}" if said and said[0] not in _given(request) else None
+        return f"says that the answer is {golden!r}" if said and said[0] not in _material(request) else None
     words = min(_COPIED_WORDS, len(_WORDS.findall(golden)))
-    known = set(_WORDS.findall(_given(request).lower()))
-    for copied in _copies(rewrite, golden, _given(request), words) if words else ():
+    known = set(_WORDS.findall(_material(request).lower()))
+    for copied in _copies(rewrite, golden, _material(request), words) if words else ():
         new = {word for word in copied.split() if word not in known}
         if len(new) >= min(_NEW_WORDS, words) or (words < _COPIED_WORDS and new):
             return f"contains the golden response: {copied!r}"
     return None
 
 
-def context_copied(rewrite: str, request: OptimizationRequest) -> str | None:
-    """The rewrite repeats the context, which will follow it anyway."""
-    copied = _copied(rewrite, request.context or "", request.instruction, _COPIED_CONTEXT_WORDS)
+def _context_copied(case: Case) -> str | None:
+    copied = _copied(case.added.text, case.request.context or "", case.request.instruction, _COPIED_CONTEXT_WORDS)
     return f"repeats the context: {copied!r}" if copied else None
 
 
-def off_topic(rewrite: str, request: OptimizationRequest) -> str | None:
-    """The rewrite shares hardly a content word with the naive prompt."""
-    naive, new = topic(request.instruction), topic(rewrite)
-    if not naive or len(naive & new) >= _LEAST_TOPIC_SHARE * len(naive):
+def _off_topic(case: Case) -> str | None:
+    naive = _topic_of(case.naive)
+    if len(naive & case.rewrite.content) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
         return None
-    return f"keeps {len(naive & new)} of the prompt's {len(naive)} content words"
-
-
-def too_long(rewrite: str, request: OptimizationRequest) -> str | None:
-    """The rewrite exceeds the word limit."""
-    words = count_words(rewrite)
-    return f"{words} words, the limit is {request.word_limit}" if words > request.word_limit else None
-
-
-def repetitive(rewrite: str, request: OptimizationRequest) -> str | None:
-    """The rewrite goes round in circles, more so than the naive prompt does."""
-    if _is_repetitive(request.instruction):
+    # Where there is but a word beside code or an address, that is what the prompt is about, and kept by its own rule.
+    is_about_literals = len(naive) < _LEAST_TOPIC and any(
+        each.kind in ("code", "url", "variable", "quotation", "path") for each in commitments(case.naive.text)
+    )
+    if not naive or case.is_addition or is_about_literals:
         return None
-    return "repeats itself" if _is_repetitive(_added(rewrite, request)) else None
+    available = _prose_words(case.rewrite) | said_otherwise(case.naive, case.rewrite)
+    kept = covered(naive, available, characters=frozenset(case.rewrite.text))
+    if kept >= _LEAST_TOPIC_SHARE * len(naive):
+        return None
+    return f"keeps {kept} of the prompt's {len(naive)} content words"
+
+
+def _topic_of(reading: Reading) -> frozenset[str]:
+    """The content words outside of addresses and code; numbers only where there is hardly a word."""
+    words = _prose_words(reading)
+    spelled = frozenset(word for word in words if not word.isdigit())
+    return spelled if len(spelled) > 1 else words
+
+
+def _prose_words(reading: Reading) -> frozenset[str]:
+    prose = blanked(reading)
+    return frozenset(token.stem for token in reading.tokens if token.is_content and not prose[token.start].isspace())
+
+
+def topic(text: str) -> frozenset[str]:
+    """The content words of a text, as stems."""
+    return _topic_of(read(text))
+
+
+def _repetitive(case: Case) -> str | None:
+    if _is_repetitive(case.request.instruction):
+        return None
+    return "repeats itself" if _is_repetitive(case.added.text) else None
 
 
 RULES: dict[Outcome, Rule] = {
-    "empty": empty,
-    "answered": answered,
-    "placeholder_lost": placeholder_lost,
-    "placeholder_invented": placeholder_invented,
-    "literal_lost": literal_lost,
-    "url_lost": url_lost,
-    "email_lost": email_lost,
-    "code_lost": code_lost,
-    "quotation_lost": quotation_lost,
-    "number_lost": number_lost,
-    "golden_leaked": golden_leaked,
-    "context_copied": context_copied,
-    "too_long": too_long,
-    "repetitive": repetitive,
-    "off_topic": off_topic,
+    rule.outcome: rule
+    for rule in (
+        Rule("empty", "is nothing", _empty),
+        Rule("input_requested", "asks you for the input, or for particulars", inventing.input_requested),
+        Rule("language_changed", "is in another language than your prompt", inventing.language_changed),
+        Rule(
+            "golden_leaked",
+            "gives the golden response away, or in DSPy names some of a `Literal`'s values and not all",
+            _golden_leaked,
+        ),
+        Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
+        Rule("answered", "replies to the prompt, or states things, instead of asking better", _answered),
+        Rule("placeholder_lost", "lacks a variable or a slot that something fills", keeping.variables_lost),
+        Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
+        Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
+        Rule("order_changed", "has variables, names or languages in each other's places", keeping.variables_swapped),
+        Rule("literal_lost", "lacks a text you named in `keep=`", keeping.literal_lost),
+        Rule("url_lost", "lacks a web address, or changed it", keeping.urls_lost),
+        Rule("email_lost", "lacks an e-mail address, or changed it", keeping.emails_lost),
+        Rule("code_lost", "lacks code, a formula or an identifier, or changed it", keeping.code_lost),
+        Rule("quotation_lost", "lacks a quotation, or changed it", keeping.quotations_lost),
+        Rule("number_lost", "lacks a number, or changed it, its unit or what it counts", keeping.numbers_lost),
+        Rule("too_long", "exceeds the word limit", lambda case: _too_long(case, _MOST_ADDED_WORDS)),
+        Rule("repetitive", "goes round in circles", _repetitive),
+        Rule("off_topic", "shares hardly a content word with your prompt", _off_topic),
+        Rule("token_lost", "lacks a control token, a tag or an emoji", keeping.tokens_lost),
+        Rule("path_lost", "lacks a file, a path, a @handle or a #tag, or changed it", keeping.paths_lost),
+        Rule(
+            "example_lost",
+            "lacks an example or a document that your prompt brings, or changed it",
+            keeping.examples_lost,
+        ),
+        Rule("negation_lost", "lacks a negation, so that it says the contrary", keeping.negations_lost),
+        Rule(
+            "bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost
+        ),
+        Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
+        Rule("name_lost", "lacks a name, or changed it", keeping.names_lost),
+        Rule("label_lost", "lacks a label, a line's heading or a word in capitals", keeping.labels_lost),
+        Rule(
+            "format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost
+        ),
+        Rule("manner_lost", "lacks the length or the tone your prompt asks for", keeping.manner_changed),
+        Rule("task_lost", "does not ask to summarize, translate, … what your prompt does", keeping.task_lost),
+        Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
+        Rule("number_invented", "has a number that nobody gave", inventing.numbers_invented),
+        Rule(
+            "negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented
+        ),
+        Rule("language_invented", "names a language that nobody named", inventing.languages_invented),
+        Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
+        Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
+        Rule("format_invented", "asks for a form of output that your prompt does not have", inventing.formats_invented),
+        Rule("manner_contradicted", "asks for the contrary of that length or tone", inventing.manner_contradicted),
+    )
 }
 """Every rule by the outcome it leads to, in the order they are asked; the first that objects decides."""
+
+OTHER_OUTCOMES: dict[Outcome, str] = {
+    "optimized": "passed every check, and the judge if there is one",
+    "unchanged": "is your prompt",
+    "truncated": "was cut off, or is not known to be finished",
+    "refused": "does not exist: the model, its server or a filter refused; the detail has their words",
+    "template_echoed": "repeats FIPO's own template or talks about prompts",
+    "not_preferred": "did not beat your prompt before the judge in both orders",
+}
+"""What the outcomes that are no rule's mean, for people: "the rewrite …"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +300,18 @@ class FidelitySettings:
     """Which rules are enforced. Empty, truncated and template-echoing rewrites are never accepted."""
 
     enforced: frozenset[Outcome] = frozenset(RULES)
+    most_added_words: int = _MOST_ADDED_WORDS
+    """How long an addition to the prompt may be, where the request sets no `max_words` of its own."""
 
     def __post_init__(self) -> None:
         if unknown := set(self.enforced) - set(RULES):
-            raise InputError(f"there is no fidelity rule {_listed(unknown)}; the rules are {', '.join(RULES)}")
+            raise InputError(f"there is no fidelity rule {listed(unknown)}; the rules are {', '.join(RULES)}")
 
     def without(self, *outcomes: Outcome) -> "FidelitySettings":
         """These settings with some rules turned off, by name."""
         if unknown := set(outcomes) - set(RULES):
-            raise InputError(f"there is no fidelity rule {_listed(unknown)}; the rules are {', '.join(RULES)}")
-        return FidelitySettings(self.enforced - set(outcomes))
+            raise InputError(f"there is no fidelity rule {listed(unknown)}; the rules are {', '.join(RULES)}")
+        return FidelitySettings(self.enforced - set(outcomes), self.most_added_words)
 
 
 def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers) -> Candidate:
@@ -212,10 +320,30 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
         return Candidate(text=rewrite, outcome="unchanged", detail="the model left the prompt as it is")
     if (header := _echoed_header(rewrite, request, template)) is not None:
         return Candidate(text=rewrite, outcome="template_echoed", detail=f"contains {header!r}")
+    case = Case(rewrite, request)
     for outcome, rule in RULES.items():
-        if (outcome == "empty" or outcome in settings.enforced) and (detail := rule(rewrite, request)):
+        if outcome != "empty" and outcome not in settings.enforced:
+            continue
+        detail = _too_long(case, settings.most_added_words) if outcome == "too_long" else rule.check(case)
+        if detail is not None:
             return Candidate(text=rewrite, outcome=outcome, detail=detail)
-    return Candidate(text=rewrite, outcome="optimized")
+    return Candidate(text=rewrite, outcome="optimized", unchecked=unchecked(request.instruction))
+
+
+def as_addition(rewrite: str, request: OptimizationRequest) -> str:
+    """A full rewrite that was refused, as an addition to the whole prompt, to be checked as such: nothing is lost then.
+
+    Rewrites of a prompt with variables would bring those twice, and `check` refuses them again.
+    """
+    return f"{request.instruction}\n\n{rewrite.strip()}"
+
+
+def _too_long(case: Case, most_added: int) -> str | None:
+    words, limit = count_words(case.rewrite_text), case.request.word_limit
+    if case.request.max_words is None:
+        limit = count_words(case.request.instruction) + max(most_added, limit) if case.is_addition else limit
+        limit = limit if case.is_addition else max(limit, 2 * count_words(case.request.instruction) + _SPARE_WORDS)
+    return f"{words} words, the limit is {limit}" if words > limit else None
 
 
 def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers) -> str | None:
@@ -228,34 +356,8 @@ def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers
     return next((phrase for phrase in phrases if phrase in lowered and phrase not in naive), None)
 
 
-def _added(rewrite: str, request: OptimizationRequest) -> str:
-    """What a rewrite adds after the whole prompt and an empty line, which may well say it again; else the rewrite."""
-    return rewrite.removeprefix(f"{request.instruction}\n\n")
-
-
-def _given(request: OptimizationRequest) -> str:
+def _material(request: OptimizationRequest) -> str:
     return f"{request.instruction}\n{request.context or ''}"
-
-
-def _missing(expected: Iterable[str], found: str | set[str]) -> str | None:
-    lost = list(dict.fromkeys(item for item in expected if item and item not in found))
-    return f"lost {_listed(lost)}" if lost else None
-
-
-def _missing_words(expected: list[str], text: str) -> str | None:
-    return _missing(expected, {item for item in expected if literals.holds(text, item)})
-
-
-def _listed(items: Iterable[str]) -> str:
-    shown = [item if len(item) <= 60 else f"{item[:57]}..." for item in items]
-    return ", ".join(map(repr, shown[:5])) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
-
-
-def topic(text: str) -> set[str]:
-    """The content words of a text, by their first five letters."""
-    # Five letters stand for a word, so that "classify" and "classification" count as one.
-    words = (word.lower() for word in _TOPIC_WORD.findall(literals.PLACEHOLDER.sub(" ", text)))
-    return {word[:5] for word in words if word not in _COMMON_WORDS}
 
 
 def _copied(text: str, source: str, allowed: str, length: int) -> str | None:
@@ -264,6 +366,8 @@ def _copied(text: str, source: str, allowed: str, length: int) -> str | None:
 
 def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
     """The runs of `length` words that `text` takes from `source` and that `allowed` does not have."""
+    if not source:
+        return []
 
     def runs(of: str) -> dict[tuple[str, ...], str]:
         words = _WORDS.findall(of.lower())
@@ -276,7 +380,7 @@ def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
 
 def _is_repetitive(text: str) -> bool:
     lines = Counter(line.strip() for line in text.splitlines() if count_words(line) > 2)
-    if lines and max(lines.values()) >= _SAME_LINES:
+    if lines and max(lines.values()) >= max(_SAME_LINES, _SAME_LINES_SHARE * lines.total()):
         return True
     words = _WORDS.findall(text.lower())
     if len(words) < _SHORTEST_REPETITION:

@@ -22,6 +22,9 @@ def golden_log_likelihoods(
     )
 
 
+_UNDECIDABLE = Verdict(winner="tie", reason="the request has no golden response whose likelihood could decide")
+
+
 class LikelihoodJudge:
     """Prefers a rewrite that makes the request's golden response likelier under every one of the test models.
 
@@ -42,18 +45,14 @@ class LikelihoodJudge:
 
     def prefer(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """One batched call for each test model, in which a prompt that is compared several times is scored once."""
-        pairs = [
-            (comparison.request, prompt)
-            for comparison in comparisons
-            if _golden_response(comparison.request) is not None
-            for prompt in (comparison.incumbent, comparison.challenger)
-        ]
-        gains = zip(*(_gains(golden_log_likelihoods(scorer, pairs)) for scorer in self.scorers), strict=True)
+        decidable = [each for each in comparisons if _golden_response(each.request) is not None]
+        prompts: list[tuple[OptimizationRequest, str]] = []
+        for each in decidable:
+            prompts += [(each.request, each.incumbent), (each.request, each.challenger)]
+        gains = zip(*(_gains(golden_log_likelihoods(scorer, prompts)) for scorer in self.scorers), strict=True)
         return [
-            Verdict(winner="tie", reason="the request has no golden response whose likelihood could decide")
-            if _golden_response(comparison.request) is None
-            else self._decide(next(gains))
-            for comparison in comparisons
+            _UNDECIDABLE if _golden_response(each.request) is None else self._decide(next(gains))
+            for each in comparisons
         ]
 
     def _decide(self, gains: tuple[float | None, ...]) -> Verdict:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ class PromptOptimizer:
         candidates: int = 1,
         seed: int = 0,
     ) -> None:
-        if candidates < 1:
-            raise InputError(f"candidates must be at least 1, not {candidates}")
+        if not isinstance(candidates, int) or candidates < 1:
+            raise InputError(f"candidates must be a whole number of at least 1, not {candidates!r}")
         if candidates > 1 and judge is None:
             raise InputError("choosing among several candidates needs a judge, for example judge=LLMJudge(generator)")
         settings = settings or FidelitySettings()
@@ -139,8 +139,10 @@ class PromptOptimizer:
 
         Errors that concern the model rather than a prompt (a server that is down) are still raised.
         """
-        if isinstance(prompts, str):
-            raise InputError("this takes a list of prompts; for a single one there is optimize")
+        if isinstance(prompts, str | OptimizationRequest) or not isinstance(prompts, Iterable):
+            raise InputError(
+                f"this takes a list of prompts, not a {type(prompts).__name__}; for a single one there is optimize"
+            )
         asked = [_as_request(prompt) for prompt in prompts]
         known: dict[OptimizationRequest, OptimizedPrompt | InputError] = {}
         new: list[OptimizationRequest] = []

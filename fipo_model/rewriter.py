@@ -8,7 +8,7 @@ from pathlib import Path
 from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.generation import Completion, Generator, Sampling, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
 from fipo_model.templates import FIPO_1, Template
@@ -46,8 +46,8 @@ class Rewriter:
     """Most words of a rewrite whose request does not say how many; by default twice the prompt's, at least 60."""
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise InputError(f"samples must be at least 1, not {self.samples}")
+        check_generator(self.generator)
+        _check_numbers(self.samples, self.seed)
         if not isinstance(self.keep, tuple) or not all(isinstance(text, str) for text in self.keep):
             raise InputError(f"keep must be a tuple of texts, such as ('<name>',), not {self.keep!r}")
         if self.max_words is not None and self.max_words < 1:
@@ -77,6 +77,7 @@ class Rewriter:
         """
         from fipo_model.backends.opening import open_generator, template_of
 
+        _check_numbers(samples, seed)  # before a model is loaded
         generator = open_generator(model, adapter=adapter, role=role)
         template = template or template_of(model, adapter=adapter, role=role)
         return cls(generator, template=template, samples=samples, seed=seed)
@@ -141,3 +142,10 @@ class Rewriter:
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
             return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
         return self.check(text, request)
+
+
+def _check_numbers(samples: object, seed: object) -> None:
+    if not isinstance(samples, int) or samples < 1:
+        raise InputError(f"samples must be a whole number of at least 1, not {samples!r}")
+    if not isinstance(seed, int):
+        raise InputError(f"seed must be a whole number, not {seed!r}")

@@ -44,7 +44,7 @@ class ScriptedGenerator:
     def _reply(self, conversation: list[Message], sampling: Sampling, number: int) -> Completion:
         reply = self.script(conversation)
         if not sampling.is_greedy:
-            reply = f"{reply} (sample {sampling.seed}.{number})"
+            reply = f"{reply} (sample-{sampling.seed}.{number})"
         words = reply.split(" ")
         return Completion(
             text=" ".join(words[: sampling.max_new_tokens]),

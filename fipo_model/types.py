@@ -13,15 +13,38 @@ Outcome = Literal[
     "truncated",
     "refused",
     "template_echoed",
+    "input_requested",
+    "language_changed",
     "answered",
     "placeholder_lost",
     "placeholder_invented",
+    "placeholder_doubled",
+    "order_changed",
     "literal_lost",
+    "token_lost",
     "url_lost",
     "email_lost",
+    "path_lost",
     "code_lost",
     "quotation_lost",
+    "example_lost",
     "number_lost",
+    "number_invented",
+    "negation_lost",
+    "negation_invented",
+    "bound_lost",
+    "language_lost",
+    "language_invented",
+    "name_lost",
+    "name_invented",
+    "label_lost",
+    "label_invented",
+    "format_lost",
+    "format_invented",
+    "manner_lost",
+    "manner_contradicted",
+    "task_lost",
+    "sentence_lost",
     "golden_leaked",
     "context_copied",
     "off_topic",
@@ -114,6 +137,8 @@ class Candidate:
     outcome: Outcome
     detail: str = ""
     """What exactly was lost or leaked, for a reader; empty where the outcome says it all."""
+    unchecked: tuple[str, ...] = ()
+    """What could not be checked in the prompt's language, in words: "negations", "number words"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +165,11 @@ class OptimizedPrompt:
     def detail(self) -> str:
         """Why the naive instruction was kept, in words; empty for an optimized prompt."""
         return next((c.detail for c in self.candidates if c.outcome == self.outcome), "")
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What of the text to use could not be checked in the prompt's language; empty where the prompt was kept."""
+        return next((c.unchecked for c in self.candidates if self.is_rewritten and c.text == self.text), ())
 
     def __str__(self) -> str:
         return self.text

@@ -48,7 +48,7 @@ def test_instructions_alone_become_whole_records(tmp_path: Path) -> None:
         "instruction": "Explain rain to a child.",
         "silver_response": "It just is.",
         "golden_response": "Tiny droplets gather until they are heavy and fall.",
-        "chosen": "As a patient teacher, do this in three short paragraphs: Explain rain to a child.",
+        "chosen": "As a patient teacher, do this in short paragraphs: Explain rain to a child.",
         "rejected": "Explain rain to a child. Please.",
     }
     assert [record.id for record in read_records(target) if isinstance(record, Record)] == ["r0", "r1", "r2"]
@@ -132,7 +132,7 @@ FAILURES: list[tuple[str, str, str, str]] = [
         "chosen_too_long",
         "strong",
         "rewrite",
-        "Explain heavy rain and thunder to 3 children at www.rain.org. " + "Be very clear. " * 25,
+        "Explain thunder and heavy rain to 3 children at www.rain.org. " + "Be very clear. " * 25,
     ),
     ("chosen_off_topic", "strong", "rewrite", "Describe 3 hills (www.rain.org) in detail."),
     ("rejected_empty", "weak", "rewrite", "\n"),
@@ -141,7 +141,7 @@ FAILURES: list[tuple[str, str, str, str]] = [
         "chosen_equals_rejected",
         "weak",
         "rewrite",
-        f"As a patient teacher, do this in three short paragraphs: {HARD}",
+        f"As a patient teacher, do this in short paragraphs: {HARD}",
     ),
     ("judge_tie", "strong", "judge", "A"),
 ]
@@ -533,7 +533,7 @@ def test_records_that_ask_the_same_share_a_reply(tmp_path: Path) -> None:
     models = Models()
     report = run(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", models, temperature=0.8, seed=5)
     assert report["calls"]["by_stage"]["silver"]["calls"] == 1
-    assert {row["silver_response"] for row in read(tmp_path / "out.jsonl")} == {"It just is. (sample 5.0)"}
+    assert {row["silver_response"] for row in read(tmp_path / "out.jsonl")} == {"It just is. (sample-5.0)"}
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

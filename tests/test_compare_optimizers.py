@@ -10,7 +10,7 @@ import dspy
 import pytest
 from typer.testing import CliRunner
 
-from fipo_model import PromptOptimizer
+from fipo_model import PromptOptimizer, Rewriter
 from fipo_model.cli import app
 from fipo_model.comparing import opening
 from fipo_model.errors import ServerError
@@ -68,9 +68,9 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedGenerator:
     generator = ScriptedGenerator(reply)
-    rewriter = PromptOptimizer(ScriptedGenerator(lambda conversation: f"{GUIDANCE} Label the sentiment."))
+    rewriter = Rewriter(ScriptedGenerator(lambda conversation: f"{GUIDANCE} Label the sentiment."))
     monkeypatch.setattr(opening, "open_answerer", lambda **options: generator)
-    monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda *args, **kwargs: rewriter)
+    monkeypatch.setattr(Rewriter, "from_pretrained", lambda *args, **kwargs: rewriter)
     return generator
 
 

@@ -8,6 +8,7 @@ from langchain_core.language_models import FakeListChatModel
 
 from fipo_integrations.langchain import default
 from fipo_model import PromptOptimizer
+from fipo_model.backends import opening
 from fipo_model.testing import ScriptedGenerator
 
 PAGE = Path(__file__).parents[1] / "docs" / "langchain.md"
@@ -22,6 +23,7 @@ def rewrite(conversation: list) -> str:
 def test_every_block_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     optimizer = PromptOptimizer(ScriptedGenerator(rewrite))
     monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda *args, **kwargs: optimizer)
+    monkeypatch.setattr(opening, "open_generator", lambda *args, **kwargs: optimizer.rewriter.generator)
     default._load.cache_clear()
     names = {"model": FakeListChatModel(responses=["Yes."])}
     for place, block in enumerate(BLOCKS):

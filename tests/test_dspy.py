@@ -342,7 +342,7 @@ def test_frozen_sub_modules_stay_as_they_are():
         ("Look at `ticket` first.", "optimized"),
         ("Say `refund` when money is wanted, or `delivery`.", "optimized"),
         ("Say that it is a REFUND.", "golden_leaked"),
-        ("Money is refunded.", "optimized"),
+        ("Say whether money is refunded.", "optimized"),
         ("Be brief.", "optimized"),
     ],
 )

@@ -53,7 +53,7 @@ def told(proposer_optimizer) -> list[str]:
 def test_it_proposes_a_text_for_each_component_it_is_asked_about():
     proposed = FIPOProposer(optimizer=optimizer())(CANDIDATE, RECORDS, ["answer", "sort"])
     assert set(proposed) == {"answer", "sort"}
-    assert all(text.startswith(f"{CANDIDATE[name]} {GUIDANCE} (sample ") for name, text in proposed.items())
+    assert all(text.startswith(f"{CANDIDATE[name]} {GUIDANCE} (sample-") for name, text in proposed.items())
     assert set(FIPOProposer(optimizer=optimizer())(CANDIDATE, RECORDS, ["sort"])) == {"sort"}
 
 

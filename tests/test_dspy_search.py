@@ -164,6 +164,9 @@ def test_with_a_metric_the_student_need_not_be_run_for_responses():
     assert task.calls == 2 * 2
 
 
+STEPS = ("slow", "small", "careful", "plain", "steady", "calm")
+
+
 def test_repeated_and_refused_rewrites_do_not_take_the_place_of_others():
     def rewrite(conversation: list[Message]) -> str:
         return next(replies)(naive_in(conversation))
@@ -172,7 +175,7 @@ def test_repeated_and_refused_rewrites_do_not_take_the_place_of_others():
         return naive
 
     def numbered(number: int) -> Callable[[str], str]:
-        return lambda naive: f"{naive} Take {number} steps."
+        return lambda naive: f"{naive} Take {STEPS[number]} steps."
 
     # The greedy one leaves the instruction alone; of the samples, the first two are refused and the next is repeated.
     replies = iter([kept, lambda naive: "", lambda naive: "Sure!", *[numbered(n) for n in (1, 1, 2, 3, 4, 5)]])
@@ -182,7 +185,7 @@ def test_repeated_and_refused_rewrites_do_not_take_the_place_of_others():
         compiled = using.compile(Zoo(), valset=examples())
     found = compiled.fipo_report["predictors"][0]["candidates"]
     accepted = [row["text"].removeprefix("Answer the question. ") for row in found if row["outcome"] == "optimized"]
-    assert accepted == [f"Take {number} steps." for number in (1, 2, 3, 4)]
+    assert accepted == [f"Take {STEPS[number]} steps." for number in (1, 2, 3, 4)]
     assert sorted({row["outcome"] for row in found}) == ["answered", "empty", "optimized", "unchanged"]
 
 
@@ -228,7 +231,7 @@ def test_training_examples_that_fail_are_said_and_give_labels_only(caplog):
 
 def only_sample(number: str) -> Callable[[str, str], str]:
     """A task model that is right about everything only under one of the sampled rewrites."""
-    return lambda instruction, question: answering("right" if f"(sample {number})" in instruction else "wrong")
+    return lambda instruction, question: answering("right" if f"(sample-{number})" in instruction else "wrong")
 
 
 def test_candidates_come_from_two_batches_and_the_best_of_them_wins():
@@ -237,7 +240,7 @@ def test_candidates_come_from_two_batches_and_the_best_of_them_wins():
         compiled = using.compile(Zoo(), valset=examples())
     assert using.optimizer.rewriter.generator.batch_sizes == [1, 1]
     assert [row["outcome"] for row in compiled.fipo_report["predictors"][0]["candidates"]] == ["optimized"] * 4
-    assert instructions(compiled)["answer"] == f"Answer the question. {GUIDANCE} (sample 5.1)"
+    assert instructions(compiled)["answer"] == f"Answer the question. {GUIDANCE} (sample-5.1)"
     assert compiled.score == 100.0
 
 
@@ -288,13 +291,13 @@ def test_one_candidate_that_always_fails_takes_nothing_from_those_beside_it():
         return 0.5 if prediction.answer == "fine" else 0.0
 
     def reply(instruction: str, question: str) -> str:
-        return answering({"(sample 5.0)": "right", "(sample 5.1)": "fine"}.get(instruction[-12:], "wrong"))
+        return answering({"(sample-5.0)": "right", "(sample-5.1)": "fine"}.get(instruction[-12:], "wrong"))
 
     search = any_lead(candidates=4, minibatch_size=4, seed=5)
     using = fipo(metric=picky, num_threads=16, search=search, predictors=["answer"])
     with dspy.context(lm=task_lm(reply), max_errors=3):
         compiled = using.compile(Zoo(), valset=examples([f"Question {n}?" for n in range(8)]))
-    assert instructions(compiled)["answer"].endswith("(sample 5.1)")
+    assert instructions(compiled)["answer"].endswith("(sample-5.1)")
     assert compiled.score == 50.0
 
 

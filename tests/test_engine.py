@@ -215,7 +215,7 @@ def test_calls_that_decode_differently_are_not_merged(gate: Gate, callers: Calle
     ]
     gate.leave.release(5)
     wait_for_all([first, *others], PATIENCE)
-    assert texts(others[3]) == ["Re: four (sample 1.0)"]
+    assert texts(others[3]) == ["Re: four (sample-1.0)"]
     together = {frozenset(conversation[-1]["content"] for conversation in call) for call in gate.calls}
     assert together == {frozenset(names.split()) for names in ("zero", "one five", "two", "three", "four")}
 
@@ -227,11 +227,11 @@ def test_calls_that_want_another_number_of_samples_are_not_merged(gate: Gate, ca
         callers.call(text, sampling=sampling, samples=samples) for text, samples in (("x", 1), ("y", 2), ("z", 2))
     ]
     gate.leave.release(3)
-    assert texts(first) == ["Re: zero (sample 0.0)"]
+    assert texts(first) == ["Re: zero (sample-0.0)"]
     assert [texts(future) for future in others] == [
-        ["Re: x (sample 0.0)"],
-        ["Re: y (sample 0.0)", "Re: y (sample 0.1)"],
-        ["Re: z (sample 0.0)", "Re: z (sample 0.1)"],
+        ["Re: x (sample-0.0)"],
+        ["Re: y (sample-0.0)", "Re: y (sample-0.1)"],
+        ["Re: z (sample-0.0)", "Re: z (sample-0.1)"],
     ]
     assert sorted(gate.batch_sizes) == [1, 1, 2]
 
@@ -243,8 +243,8 @@ def test_sampling_calls_that_share_a_conversation_are_merged_and_get_equal_sampl
     first = callers.begin("zero", sampling=sampling)
     others = [callers.call(*call, sampling=sampling) for call in (["x"], ["x", "y"], ["y", "x"])]
     gate.leave.release(2)
-    x, y = "Re: x (sample 7.0)", "Re: y (sample 7.0)"
-    assert texts(first) == ["Re: zero (sample 7.0)"]
+    x, y = "Re: x (sample-7.0)", "Re: y (sample-7.0)"
+    assert texts(first) == ["Re: zero (sample-7.0)"]
     assert [texts(future) for future in others] == [[x], [x, y], [y, x]]
     assert gate.batch_sizes == [1, 5]
 
@@ -692,3 +692,26 @@ def test_ctrl_c_ends_decoding_after_a_token(tiny, ctrl_c) -> None:
     # The next caller's turn comes when the work has ended, and it is served as ever.
     assert len(tiny.generate([COLOUR], Sampling(max_new_tokens=4))) == 1
     assert len(steps) <= 4
+
+
+@pytest.mark.tiny
+def test_ctrl_c_ends_scoring_after_a_batch(tiny, ctrl_c) -> None:
+    from fipo_model.backends.transformers.scorer import TransformersScorer
+
+    scorer = TransformersScorer(tiny.loaded, token_budget=1)  # every pair a batch of its own
+    batches = []
+    began, released = threading.Event(), threading.Event()
+
+    def step(*_: object) -> None:
+        batches.append(1)
+        began.set()
+        released.wait(PATIENCE)
+
+    hook = tiny.model.register_forward_pre_hook(step)
+    ctrl_c(lambda: began.wait(PATIENCE))
+    with pytest.raises(KeyboardInterrupt):
+        scorer.log_likelihoods([(COLOUR, f"Blue {number}.") for number in range(9)])
+    released.set()
+    tiny.loaded.run(lambda: None)  # whose turn comes when the work has ended
+    hook.remove()
+    assert len(batches) == 1

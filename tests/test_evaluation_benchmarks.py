@@ -15,7 +15,6 @@ import pytest
 from fipo_model.errors import InputError, ServerError
 from fipo_model.evaluation.benchmarks import (
     BENCHMARKS,
-    SHOTS,
     Question,
     choose,
     leaks,
@@ -230,10 +229,10 @@ def test_the_development_data_can_be_used(name: str) -> None:
     from conftest import SHARED_DATA
 
     questions = load_questions(name, SHARED_DATA / "benchmarks")
-    examples, scored = choose(questions, shots=SHOTS[name], limit=60)
+    examples, scored = choose(questions, shots=BENCHMARKS[name].shots, limit=60)
     groups = {question.group for question in questions}
     assert len({question.group for question in scored}) == min(60, len(groups))
-    assert len(examples) >= SHOTS[name]
+    assert len(examples) >= BENCHMARKS[name].shots
     if name == "bbh":
         written = {question.group for question in questions if question.choices is None}
         # Two rows of the set have an answer that is none of their options.
@@ -252,7 +251,7 @@ def scoring() -> ModuleType:
 
 @pytest.mark.tiny
 def test_rows_of_the_hub_get_our_shape() -> None:
-    from fipo_model.evaluation.benchmarks import hub, rows
+    from fipo_model.evaluation.benchmarks import rows
 
     given = {
         "gsm8k": {"question": "2 and 998?", "answer": "2+998=<<2+998=1000>>1000\n#### 1,000"},
@@ -265,10 +264,11 @@ def test_rows_of_the_hub_get_our_shape() -> None:
         "mmlu": {"question": "Law?", "subject": "law", "choices": ["a", "b", "c", "d"], "answer": 2},
     }
     task = {"bbh": {"task": "snarks"}}
-    got = {
-        name: rows.parse(name, [("here", {"id": "1", **task.get(name, {}), **getattr(hub, name)(row)})])[0]
-        for name, row in given.items()
-    }
+    got = {}
+    for name, row in given.items():
+        card = BENCHMARKS[name]
+        fields = {"id": "1", **task.get(name, {}), **card.hub.normalise(row)}
+        (got[name],) = rows.parse(card, [("here", fields)])
     assert (got["gsm8k"].answer, got["gsm8k"].rationale) == ("1000", "2+998=<<2+998=1000>>1000")
     assert (got["bbh"].question, got["bbh"].choices, got["bbh"].answer) == ("Odd?", ("one", "two"), 1)
     assert (got["piqa"].question, got["piqa"].choices, got["piqa"].answer) == ("Open?", ("Lift.", "Wait."), 1)
@@ -410,7 +410,7 @@ def test_a_long_choice_is_not_at_a_disadvantage(scoring: ModuleType, written: Ca
 def test_the_letter_is_the_likeliest_as_our_own_measure_has_it(
     scoring: ModuleType, tiny_model: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from fipo_model.backends.transformers.generator import TransformersGenerator
+    from fipo_model.backends.transformers.model import LoadedModel
     from fipo_model.backends.transformers.scorer import TransformersScorer
 
     texts = ["Name a colour.", "Tell a story.", "Invent a word.", "Compare two prompts.", "Answer it.", "Say so."]
@@ -418,8 +418,8 @@ def test_the_letter_is_the_likeliest_as_our_own_measure_has_it(
         Question(id=f"q{n}", benchmark="mmlu", question=text, choices=("one", "two", "three"), answer=0)
         for n, text in enumerate(texts)
     ]
-    generator = TransformersGenerator.from_pretrained(tiny_model)
-    measure = TransformersScorer(generator.loaded)
+    loaded = LoadedModel.from_pretrained(tiny_model)
+    measure = TransformersScorer(loaded)
     expected = []
     for text in texts:
         asked = {"role": "user", "content": f"Question: {text}\nA. one\nB. two\nC. three\nAnswer:"}
@@ -429,8 +429,8 @@ def test_the_letter_is_the_likeliest_as_our_own_measure_has_it(
     assert len(set(expected)) > 1
     monkeypatch.chdir(tmp_path)
     capfd.readouterr()
-    lm = scoring.test_model(generator)
-    assert lm.model is generator.model
+    lm = scoring.test_model(loaded)
+    assert lm.model is loaded.model
     for answer in range(3):
         rows = [replace(question, answer=answer) for question in questions]
         found = scoring.score(lm, rows, texts=texts, examples=[], scoring="letter", description="Be brief.")
@@ -516,8 +516,11 @@ def test_the_tasks_run_under_lm_eval_itself(scoring: ModuleType, written: Callab
         assert len(tasks) == (1 if name == "gsm8k" else 2)
         for task in manager.load(tasks)["tasks"].values():
             assert len(task.eval_docs) == 3
-            assert task.config.num_fewshot == SHOTS[name] == len(task.fewshot_docs())
-            assert task.fewshot_context(task.eval_docs[0], SHOTS[name]).count("Question: ") == SHOTS[name] + 1
+            assert task.config.num_fewshot == BENCHMARKS[name].shots == len(task.fewshot_docs())
+            assert (
+                task.fewshot_context(task.eval_docs[0], BENCHMARKS[name].shots).count("Question: ")
+                == BENCHMARKS[name].shots + 1
+            )
 
 
 @pytest.fixture

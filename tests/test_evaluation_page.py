@@ -130,7 +130,14 @@ def test_a_mean_over_nothing_is_not_a_finding() -> None:
 def test_figures_tables_and_settings_need_no_script() -> None:
     text = render_page(RESULTS, [an_example()])
     page = Page(text)
-    for part in ("An evaluation", "rewritten", "turned down: a number was lost", "placeholders", "data.rows", "102"):
+    for part in (
+        "An evaluation",
+        "rewritten",
+        "turned down: lacks a number, or changed it, its unit or what it counts",
+        "placeholders",
+        "data.rows",
+        "102",
+    ):
         assert part in page.texts
     assert "+0.031 (+0.012 to +0.050)" in page.texts
     assert "−10.0 (−15.0 to −5.0)" in page.texts
@@ -215,7 +222,10 @@ def test_a_proposal_is_told_apart_from_the_prompt_to_use() -> None:
     assert turned_down["change"] == [["=", "Tell me about rivers."]]
     assert "".join(text for sign, text in turned_down["proposed"] if sign != "-") == "Name rivers."
     assert accepted["proposed"] is None
-    assert data["words"] == {"off_topic": "turned down: off the topic", "optimized": "rewritten"}
+    assert data["words"] == {
+        "off_topic": "turned down: shares hardly a content word with your prompt",
+        "optimized": "rewritten",
+    }
 
 
 def test_a_gain_that_is_not_finite_does_not_break_the_data() -> None:

@@ -234,6 +234,52 @@ class TestInTheParent:
         assert not parts
 
 
+def test_a_server_is_asked_in_the_child_though_every_request_the_parent_may_make_was_under_way():
+    script = """
+        import json
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+        from fipo_model.backends.openai import OpenAIGenerator
+
+        os.environ["NO_PROXY"] = "127.0.0.1"
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
+                said = {"role": "assistant", "content": script(asked)}
+                choice = {"index": 0, "finish_reason": "stop", "message": said}
+                data = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m",
+                                   "choices": [choice], "usage": None}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        served = OpenAIGenerator(f"http://127.0.0.1:{server.server_port}/v1", name="m", concurrency=1)
+        optimizer = PromptOptimizer(served)
+        check()
+        parent_asks = threading.Thread(target=optimizer.optimize, args=("Explain it slowly.",), daemon=True)
+        parent_asks.start()
+        assert entered.wait(10)
+
+        def work():
+            assert optimizer.optimize("Explain hail.").text == better("Explain hail.")
+
+        assert in_child(work) == 0
+        leave.set()
+        parent_asks.join(10)
+        assert optimizer.optimize("Explain it slowly.").text == better("Explain it slowly.")
+        print("done")
+    """
+    assert outcome_of(script) == "done"
+
+
 @pytest.mark.tiny
 def test_a_model_that_was_used_goes_on_in_the_child_on_one_thread(tiny_model: Path):
     script = f"""

@@ -147,7 +147,7 @@ class TestReplies:
 
     def test_settings_reach_the_generator(self, generator: Keeping):
         model = GeneratorChatModel(generator=generator, max_tokens=9, temperature=0.7, top_p=0.5, seed=3)
-        assert model.invoke("Hi.").content == "You said: Hi. (sample 3.0)"
+        assert model.invoke("Hi.").content == "You said: Hi. (sample-3.0)"
         model.bind(temperature=0.0, max_tokens=7).invoke("Hi.")
         assert generator.samplings == [
             Sampling(max_new_tokens=9, temperature=0.7, top_p=0.5, seed=3),

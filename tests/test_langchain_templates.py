@@ -240,7 +240,7 @@ class TestPromptTemplate:
             ("Explain it briefly and well.", "placeholder_lost", "{topic}"),
             ("Explain {subject} briefly and well.", "placeholder_lost", "{topic}"),
             ("Explain {topic} briefly, in {style}.", "placeholder_invented", "{style}"),
-            ("Explain {topic} briefly; {topic} matters.", "variables_changed", "has {topic} once too often"),
+            ("Explain {topic} briefly; {topic} matters.", "placeholder_doubled", "{topic}"),
         ],
         ids=["lost", "renamed", "invented", "doubled"],
     )
@@ -814,7 +814,7 @@ class TestExamples:
         assert len(report.changes[0].candidates) == 3
 
     def test_a_rewrite_that_gives_away_another_examples_response_is_not_used(self):
-        secret = "the crimson walrus naps under seven birches"
+        secret = "the crimson walrus naps under tall birches"
 
         def script(conversation: list[Message]) -> str:
             told = "text: rain" in conversation[-1]["content"]
@@ -827,7 +827,7 @@ class TestExamples:
         assert [candidate.outcome for candidate in leaked] == ["golden_leaked"] * 2
 
     def test_where_every_rewrite_gives_a_response_away_the_template_stays(self):
-        secret = "the crimson walrus naps under seven birches"
+        secret = "the crimson walrus naps under tall birches"
         examples = [({"text": "rain"}, secret), ({"text": "sun"}, "glad")]
         optimizer = replying(lambda naive: f"{naive} Say that {secret}.")
         new, report = optimize_prompt(MOOD, optimizer=optimizer, examples=examples)
@@ -895,7 +895,7 @@ class TestExamples:
         optimizer = replying(lambda naive: f"{naive} Mind {{text}}.")
         new, report = optimize_prompt(MOOD, optimizer=optimizer, examples=MOODS)
         assert new is MOOD
-        assert outcomes(report) == [("template", "variables_changed")]
+        assert outcomes(report) == [("template", "placeholder_doubled")]
 
     def test_outputs_of_every_kind_become_text(self):
         message = AIMessage([{"type": "text", "text": "Well"}, {"type": "image_url", "image_url": {"url": "data:,"}}])

@@ -153,8 +153,8 @@ def test_it_is_an_ordinary_directory_that_everyone_may_read(tiny_model, checkpoi
 def test_an_optimizer_on_it_says_what_one_on_the_adapter_says(checkpoint, tmp_path):
     merge(checkpoint, tmp_path / "merged")
     adapted, merged = PromptOptimizer.from_pretrained(checkpoint), PromptOptimizer.from_pretrained(tmp_path / "merged")
-    assert merged.template == adapted.template
-    assert merged.generator.name == "merged"
+    assert merged.rewriter.template == adapted.rewriter.template
+    assert merged.rewriter.name == "merged"
     assert merged.optimize("Name a colour.").template == "fipo-1"
 
 
@@ -170,7 +170,7 @@ def test_a_template_in_a_file_of_its_own_comes_along(tiny_model, damaged, tmp_pa
     (damaged / "fipo.json").write_text(json.dumps({"template": "mine.json", "base_model": str(tiny_model)}))
     merge(damaged, tmp_path / "merged")
     optimizer = PromptOptimizer.from_pretrained(tmp_path / "merged")
-    assert optimizer.rewriter.template == PromptOptimizer.from_pretrained(damaged).template
+    assert optimizer.rewriter.template == PromptOptimizer.from_pretrained(damaged).rewriter.template
     assert optimizer.rewriter.template.name == "mine"
 
 
@@ -199,7 +199,7 @@ def test_the_default_weights_are_noted_by_their_name(default_weights, make_check
     notes = json.loads((tmp_path / "merged" / "fipo.json").read_text())
     assert notes == {"template": "fipo-1", "base_model": "smollm2-135m"}
     assert stored_formats(tmp_path / "merged") == {"BF16"}
-    assert PromptOptimizer.from_pretrained(tmp_path / "merged").generator.name == "merged"
+    assert PromptOptimizer.from_pretrained(tmp_path / "merged").rewriter.name == "merged"
 
 
 @pytest.mark.tiny

@@ -252,7 +252,7 @@ def test_in_bf16_a_merged_adapter_is_the_exact_sum_but_for_rounding(tiny_model, 
 
 
 @pytest.mark.gpu
-def test_a_gpu_computes_in_half_precision(tiny_model):
+def test_a_gpu_computes_in_half_precision(tiny_model, own_number_format):
     import torch
 
     generator = load(tiny_model)

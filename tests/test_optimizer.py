@@ -119,6 +119,35 @@ FAILURES = {
     ),
     "context_copied": (OptimizationRequest("Summarize the story.", context=CONTEXT), f"Summarize the story. {CONTEXT}"),
     "off_topic": (OptimizationRequest("Describe volcanoes briefly."), "Write something funny about modern kitchens."),
+    "placeholder_doubled": (OptimizationRequest("Explain {text} well."), "Explain {text} well, and only {text}."),
+    "order_changed": (
+        OptimizationRequest("Turn {a} into {b}: from {a} to {b}."),
+        "Turn {b} into {a}: from {b} to {a}.",
+    ),
+    "input_requested": (OptimizationRequest("Summarize it."), "Please provide the text you want me to summarize."),
+    "language_changed": (OptimizationRequest("Explain how rain forms."), "Explique comment la pluie se forme."),
+    "token_lost": (OptimizationRequest("Summarize <|user|> now."), "Summarize the user now, please."),
+    "path_lost": (OptimizationRequest("Open /etc/hosts now."), "Open the file of hosts now."),
+    "example_lost": (OptimizationRequest("Label it. good -> yes"), "Label it, and say yes if it is good."),
+    "number_invented": (OptimizationRequest("Name colours."), "Name 12 colours."),
+    "negation_lost": (OptimizationRequest("Do not mention cats."), "Mention cats."),
+    "negation_invented": (OptimizationRequest("Mention cats."), "Do not mention cats."),
+    "bound_lost": (OptimizationRequest("Use only blue colours."), "Use blue colours."),
+    "language_lost": (OptimizationRequest("Describe the words of french cooks."), "Describe the words of cooks."),
+    "language_invented": (OptimizationRequest("Translate the words."), "Translate the words to french."),
+    "name_lost": (OptimizationRequest("Describe the mayor of Bonn."), "Describe the mayor of the town."),
+    "name_invented": (OptimizationRequest("Describe the mayor."), "Describe the mayor of Bonn."),
+    "label_lost": (OptimizationRequest("Classify it as good or bad."), "Classify it as good."),
+    "label_invented": (OptimizationRequest("Classify it as good or bad."), "Classify it as good, bad or odd."),
+    "format_lost": (OptimizationRequest("List colours as bullets."), "List colours."),
+    "format_invented": (OptimizationRequest("List colours."), "List colours as json."),
+    "manner_lost": (OptimizationRequest("Write a funny letter."), "Write a letter."),
+    "manner_contradicted": (OptimizationRequest("Write a short letter."), "Write a short letter. Make it lengthy."),
+    "task_lost": (OptimizationRequest("Proofread the letter."), "Send the letter."),
+    "sentence_lost": (
+        OptimizationRequest("Describe volcanoes. Mention their shape and their height."),
+        "Describe volcanoes well.",
+    ),
     "too_long": (OptimizationRequest("Name a colour.", max_words=5), "Name one single bright colour now please."),
     "repetitive": (OptimizationRequest("Name a colour."), "Name a colour quickly. " * 12),
     "not_preferred": (OptimizationRequest("Name a colour."), f"Name a colour. {MORE}"),
@@ -194,7 +223,7 @@ def test_candidates_without_a_judge_are_refused() -> None:
 
 @pytest.mark.parametrize("candidates", [0, -1])
 def test_less_than_one_candidate_is_refused(candidates: int) -> None:
-    with pytest.raises(InputError, match=f"candidates must be at least 1, not {candidates}"):
+    with pytest.raises(InputError, match=f"candidates must be a whole number of at least 1, not {candidates}"):
         improving(candidates=candidates)
 
 
@@ -209,7 +238,7 @@ def test_all_candidates_of_all_prompts_are_sampled_in_one_batch() -> None:
 
 def test_the_seed_reaches_the_samples() -> None:
     made = improving(candidates=2, judge=judge_by(len), seed=9)
-    assert made.optimize("Name a colour.").text.endswith("(sample 9.0)")
+    assert made.optimize("Name a colour.").text.endswith("(sample-9.0)")
 
 
 SHORT, MIDDLE, LONG = "Name one colour.", "Name one bright colour.", "Name one very bright and warm colour."
@@ -388,7 +417,7 @@ def test_a_batch_needs_a_list_of_prompts() -> None:
     # A lone string was once taken for a list of one-letter prompts.
     made = improving()
     for call in (made.optimize_batch, made.optimize_each):
-        with pytest.raises(InputError, match="a list of prompts; for a single one there is optimize"):
+        with pytest.raises(InputError, match="a list of prompts, not a str; for a single one there is optimize"):
             call("Name a colour.")
     assert made.rewriter.generator.calls == []
 
@@ -519,11 +548,11 @@ def test_threads_share_one_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_optimizer_can_be_told_what_every_rewrite_must_keep_and_how_long_it_may_be() -> None:
     made = saying("Explain rain and all of its many kinds, please.")
-    kept = made.keeping("to Ann").keeping("Bob")
-    assert made.optimize("Explain rain to Ann.").outcome == "optimized"
-    assert kept.optimize("Explain rain to Ann.").outcome == "literal_lost"
-    assert kept.optimize("Explain rain to Jo.").outcome == "optimized"  # the prompt has nothing of what is to be kept
-    assert kept.rewriter.check("Explain rain.", OptimizationRequest("Explain rain for Bob.")).outcome == "literal_lost"
+    kept = made.keeping("gently").keeping("slowly")
+    assert made.optimize("Explain rain gently.").outcome == "optimized"
+    assert kept.optimize("Explain rain gently.").outcome == "literal_lost"
+    assert kept.optimize("Explain rain.").outcome == "optimized"  # the prompt has nothing of what is to be kept
+    assert kept.rewriter.check("Explain rain.", OptimizationRequest("Explain rain slowly.")).outcome == "literal_lost"
     short = made.keeping(max_words=5)
     assert short.optimize("Explain rain.").outcome == "too_long"
     assert short.optimize(OptimizationRequest("Explain rain.", max_words=20)).outcome == "optimized"

@@ -14,7 +14,7 @@ from fipo_model.testing import ScriptedGenerator
 
 
 def rewriter(replies, candidates=3):
-    """Samples that end in "(sample 0.N)" as ScriptedGenerator makes them."""
+    """Samples that end in "(sample-0.N)" as ScriptedGenerator makes them."""
     return Rewriter(ScriptedGenerator(lambda conversation: replies), template=FIPO_2, samples=candidates)
 
 
@@ -33,7 +33,7 @@ def test_rewrites_come_from_the_best_to_the_worst_with_what_they_gain():
     first, second = rank(RECORDS, [sampled(rewriter("Explain it with examples."))], [measure])
     assert first.record is RECORDS[0]
     assert [gain for _, gain in second.gains] == [2.0, 1.0, 0.0]
-    assert second.gains[0][0] == "Explain snow.\n\nExplain it with examples. (sample 0.2)"
+    assert second.gains[0][0] == "Explain snow.\n\nExplain it with examples. (sample-0.2)"
 
 
 def test_of_several_test_models_the_least_gain_counts():

@@ -23,7 +23,7 @@ from fipo_model.types import OptimizationRequest
 from support.servers import completion, free_port, serving
 
 NAIVE = "name three lakes"
-GOOD = "Please name three lakes and say for each of them in which country it lies."
+GOOD = "Please name three lakes, and explain why each of them matters."
 FINE = ("optimized", "")
 
 
@@ -399,8 +399,8 @@ def test_what_goes_to_this_machine_takes_no_proxy(monkeypatch, host):
     monkeypatch.delenv("no_proxy", raising=False)
     with serving(lambda _request, _number: say()) as (address, _):
         generator = OpenAIGenerator(address.replace("127.0.0.1", host), name="m", max_retries=0)
-        transport = generator._client._client._transport_for_url(generator._client.base_url)
-        assert transport is generator._client._client._transport
+        client = generator._connection.client
+        assert client._client._transport_for_url(client.base_url) is client._client._transport
         if host == "127.0.0.1":
             assert complete(generator, [[{"role": "user", "content": "x"}]], Sampling())[0].text == GOOD
     abroad = OpenAIGenerator("http://models.example/v1", name="m", max_retries=0)

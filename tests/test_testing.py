@@ -288,7 +288,7 @@ def test_a_script_decides_each_reply_and_every_call_is_recorded() -> None:
 def test_samples_carry_their_seed_and_number() -> None:
     generator = ScriptedGenerator(lambda conversation: "Yes.")
     replies = generator.generate([ask("one"), ask("two")], Sampling(temperature=1.0, seed=3), samples=2)
-    assert [[sample.text for sample in row] for row in replies] == [["Yes. (sample 3.0)", "Yes. (sample 3.1)"]] * 2
+    assert [[sample.text for sample in row] for row in replies] == [["Yes. (sample-3.0)", "Yes. (sample-3.1)"]] * 2
 
 
 def test_words_over_the_limit_are_cut_and_it_says_so() -> None:

@@ -110,7 +110,7 @@ def losses(output: Path) -> list[float]:
 def test_a_model_is_trained_in_both_ways_and_used_and_nobody_is_asked(
     recipe, hub: tuple[str, list[str]], own_number_format: None, tmp_path: Path
 ) -> None:
-    from fipo_model.backends.loading import best_device, best_dtype
+    from fipo_model.backends.transformers.loading import best_device, best_dtype
 
     address, asked = hub
     settings = {"hub": address, "home": tmp_path / "home"}

@@ -51,7 +51,7 @@ class SearchSettings:
     seed: int = 0
     """Decides which training examples are used, the rewriter's samples, and the order of the batches."""
     log_dir: str | Path | None = None
-    """Where the report goes, and every score as it is measured, so that a compile that was killed can go on."""
+    """Where the report goes, and every score as it is measured, so that interrupted compiles resume."""
 
     def __post_init__(self) -> None:
         for name in ("candidates", "minibatch_size"):

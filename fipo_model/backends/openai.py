@@ -15,6 +15,7 @@ from fipo_model.backends.engine import Engine
 from fipo_model.backends.failures import Failure
 from fipo_model.backends.served import CONCURRENT_REQUESTS, RETRIES, TIMEOUT_SECONDS, ServedModel
 from fipo_model.errors import InputError, PromptTooLongError, ServerError, explain_missing
+from fipo_model.forking import PerProcess
 from fipo_model.generation import Completion, Message, Sampling, check_samples
 from fipo_model.templates import FIPO_1
 from fipo_model.types import OptimizationRequest
@@ -35,6 +36,7 @@ _Wanted = tuple[str, Sampling, int]
 _MOST_ASIDE = 1024
 
 _log = logging.getLogger("fipo_model.server")
+_aside_lock = PerProcess(threading.Lock)  # of all generators: it is held for microseconds
 
 
 class OpenAIGenerator(ServedModel):
@@ -65,7 +67,6 @@ class OpenAIGenerator(ServedModel):
         self.thinking_tokens = thinking_tokens
         self._room_to_think = thinking_tokens or 0
         self._dialect = Dialect()
-        self._negotiating = threading.Lock()
         self._set_aside = _Aside()
         self._answers = 0  # how often there was a completion
 
@@ -196,7 +197,7 @@ class OpenAIGenerator(ServedModel):
             other = asked.after(failure)
             if other is None:
                 raise
-        with self._negotiating:  # the others that were refused meanwhile wait for what comes out
+        with self._connection.negotiating:  # the others that were refused meanwhile wait for what comes out
             dialect = self._dialect if self._dialect != asked else other
             while True:
                 try:
@@ -218,15 +219,14 @@ class _Aside:
 
     def __init__(self) -> None:
         self._found: dict[_Wanted, Completion | PromptTooLongError] = {}
-        self._lock = threading.Lock()
 
     def keep(self, found: dict[_Wanted, Completion | PromptTooLongError]) -> None:
-        with self._lock:
+        with _aside_lock.value:
             self._found = found if len(self._found) > _MOST_ASIDE else self._found | found
 
     def taken(self, wanted: Sequence[_Wanted]) -> dict[_Wanted, Completion | PromptTooLongError]:
         """What is there of it; it is not kept any longer."""
-        with self._lock:
+        with _aside_lock.value:
             return {each: self._found.pop(each) for each in wanted if each in self._found}
 
 

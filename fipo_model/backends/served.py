@@ -16,6 +16,7 @@ from fipo_model.addresses import check_address, host_of, is_loopback, secrets_of
 from fipo_model.backends.crew import Work, do_all
 from fipo_model.backends.failures import Failure, read_failure, tidy
 from fipo_model.errors import FipoError, InputError, PromptTooLongError, ServerError, explain_missing
+from fipo_model.forking import PerProcess
 
 with explain_missing("server", "openai"):
     import httpx
@@ -70,11 +71,12 @@ class ServedModel:
         self.max_retries = max_retries
         key = _key()
         self._secrets = [*([key] if key else []), *secrets_of(base_url)]
-        self._client = _connect(base_url, key, timeout_seconds)
-        weakref.finalize(self, self._client.close).atexit = False
-        self._slots = threading.BoundedSemaphore(concurrency)  # over all calls, whichever thread they come from
-        self._telling = threading.Lock()
-        self._told_until = 0.0
+        _ = self._connection  # what is wrong with the key, a proxy or a certificate is told now
+
+    @property
+    def _connection(self) -> "_Connection":
+        known = _connections.value
+        return known.get(self) or known.setdefault(self, _Connection(self))
 
     def _ask_all(self, requests: Sequence[tuple[int, Work[_Answer]]]) -> list[_Answer | PromptTooLongError]:
         """The answers to requests, each with the index of what it is about; raises the first one's error.
@@ -85,7 +87,7 @@ class ServedModel:
         def asking(index: int, request: Work[_Answer]) -> Work[_Answer | PromptTooLongError]:
             def ask(is_over: threading.Event) -> _Answer | PromptTooLongError:
                 try:
-                    with self._slots, self._explained(index):
+                    with self._connection.slots, self._explained(index):
                         return request(is_over)
                 except PromptTooLongError as error:
                     return error
@@ -122,7 +124,7 @@ class ServedModel:
 
     def _send_once(self, path: str, body: dict[str, Any]) -> Any:
         try:
-            text = self._client.post(path, cast_to=str, body=body)
+            text = self._connection.client.post(path, cast_to=str, body=body)
         except openai.APIStatusError as error:
             failure = read_failure(error.status_code, error.response.text, _asked_to_wait(error.response.headers))
             if 300 <= failure.status < 400:
@@ -144,11 +146,11 @@ class ServedModel:
 
     def _tell(self, error: Failure | openai.APIConnectionError, seconds: float) -> None:
         """Note that there is a wait, once for all requests that wait."""
-        now = time.monotonic()
-        with self._telling:
-            if now < self._told_until:
+        now, connection = time.monotonic(), self._connection
+        with connection.telling:
+            if now < connection.told_until:
                 return
-            self._told_until = now + max(seconds, 1.0)
+            connection.told_until = now + max(seconds, 1.0)
         if isinstance(error, Failure):
             what = f"answered {error.status} ({self._public(error.words)})"
         else:
@@ -244,6 +246,21 @@ class ServedModel:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         type(self).__init__(self, **state)  # the client and its connections are this process's own
+
+
+class _Connection:
+    """What a process has of a server: two must not share a socket, nor wait for each other."""
+
+    def __init__(self, served: ServedModel) -> None:
+        self.client = _connect(served.base_url, _key(), served.timeout_seconds)
+        weakref.finalize(self, self.client.close).atexit = False
+        self.slots = threading.BoundedSemaphore(served.concurrency)  # over all calls, whichever thread they come from
+        self.telling = threading.Lock()
+        self.negotiating = threading.Lock()
+        self.told_until = 0.0
+
+
+_connections: PerProcess[weakref.WeakKeyDictionary[ServedModel, _Connection]] = PerProcess(weakref.WeakKeyDictionary)
 
 
 class _ElsewhereError(Exception):

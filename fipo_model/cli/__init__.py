@@ -33,7 +33,7 @@ def options(
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version, and stop.")
     ] = False,
 ) -> None:
-    """Rewrite naive prompts into better ones with a local model. No prompt leaves this machine."""
+    """Rewrite naive prompts into better ones with a local model. Prompts go nowhere but to a server that you name."""
 
 
 app.command()(optimize)

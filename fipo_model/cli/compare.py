@@ -23,9 +23,7 @@ _COLUMNS_OF_A_FILE = 160
 
 Server = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server that answers instead.")]
 ServerModel = Annotated[str | None, typer.Option(help="Name of the model the server serves.")]
-OptimizerModel = Annotated[
-    str | None, typer.Option(help="Directory or hub id of the model that rewrites, instead of FIPO's own.")
-]
+OptimizerModel = Annotated[str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")]
 ShownTable = tuple[str, Sequence[str], Iterable[Sequence[str]]]
 """A table's title, its header and its rows."""
 
@@ -39,7 +37,12 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
     metric: Annotated[
         str, typer.Option(help="exact, contains, f1, json_fields, or a module:function(reference, output, input).")
     ] = "exact",
-    model: Annotated[str | None, typer.Option(help="Directory or hub id of the model that answers a prompt.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Model that answers a prompt, by any name (fipo weights list, a directory, a hub id, http://…/v1#NAME)."
+        ),
+    ] = None,
     server: Server = None,
     name: ServerModel = None,
     chat_model: Annotated[
@@ -116,7 +119,7 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     train: Annotated[int, typer.Option(min=4, help="Examples to learn from.")] = 20,
     limit_val: Annotated[int, typer.Option(min=4, help="Examples to select on.")] = 20,
     limit_test: Annotated[int, typer.Option(min=4, help="Examples to test on, the same for every seed.")] = 100,
-    model: Annotated[str | None, typer.Option(help="Directory or hub id of the task model.")] = None,
+    model: Annotated[str | None, typer.Option(help="The task model, by any name.")] = None,
     server: Server = None,
     name: ServerModel = None,
     optimizer_model: OptimizerModel = None,

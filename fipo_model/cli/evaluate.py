@@ -16,7 +16,7 @@ def evaluate(
         typer.Option("--set", help="Change a setting: key=value, such as seed=1 or data.bpo.limit=20."),
     ] = None,
 ) -> None:
-    """Measure naive prompts against optimized ones, as a recipe says. Started again, it goes on where it stopped."""
+    """Measure naive prompts against optimized ones, as a recipe says. Interrupted evaluations resume."""
     from fipo_model import recipes
     from fipo_model.evaluation.run import PAGE, RESULTS
     from fipo_model.evaluation.run import evaluate as run

@@ -24,7 +24,12 @@ def rank(  # noqa: PLR0913 - one parameter for each option
     source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file of records, or a data set on the hub.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of pairs to write, or to go on with.")],
     *,
-    model: Annotated[str | None, typer.Option(help="Directory or hub id of the optimizer to sample from.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Optimizer to sample from, by any name (fipo weights list, a directory, a hub id, http://…/v1#NAME)."
+        ),
+    ] = None,
     candidates: Annotated[int, typer.Option(min=0, help="Rewrites to sample for each prompt.")] = 8,
     repeat: Annotated[bool, typer.Option("--repeat", help="Try each prompt said twice, too.")] = False,
     reference: Annotated[bool, typer.Option("--reference", help="Try the record's own chosen rewrite, too.")] = False,

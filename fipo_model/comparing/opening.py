@@ -4,7 +4,7 @@ from fipo_model import Generator
 
 
 def open_answerer(*, model: str | None, server: str | None, name: str | None) -> Generator:
-    """Open the model of a directory or hub id, the one a server calls `name`, or by default the untrained weights.
+    """Open the model of a spec, the one a server calls `name`, or by default the untrained weights.
 
     Threads that ask a model in this process at the same time share a batch.
     """

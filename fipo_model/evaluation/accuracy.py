@@ -12,9 +12,8 @@ from fipo_model.data.records import Record
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation import statistics
 from fipo_model.evaluation.benchmarks import (
-    NAIVE_INSTRUCTIONS,
-    SHOTS,
-    Benchmark,
+    BENCHMARKS,
+    BenchmarkName,
     Question,
     choose,
     leaks,
@@ -41,7 +40,7 @@ _TestModel = tuple[str, str | ServerSettings]
 class _Asked:
     """One benchmark's rows, and what a system makes of them."""
 
-    benchmark: Benchmark
+    benchmark: BenchmarkName
     examples: Sequence[Question]
     scored: Mapping[str, Question]
     level: str
@@ -67,9 +66,11 @@ class Benchmarks:
         self._models: dict[str, LM] = {}
         self._chosen = {name: self._choose(name) for name in settings.names}
 
-    def _choose(self, benchmark: Benchmark) -> tuple[Sequence[Question], dict[str, Question]]:
+    def _choose(self, benchmark: BenchmarkName) -> tuple[Sequence[Question], dict[str, Question]]:
         questions = load_questions(benchmark, self.settings.path)
-        examples, scored = choose(questions, shots=SHOTS[benchmark], limit=self.settings.limit, seed=self.seed)
+        examples, scored = choose(
+            questions, shots=BENCHMARKS[benchmark].shots, limit=self.settings.limit, seed=self.seed
+        )
         return examples, {question.id: question for question in scored}
 
     def accuracies(self, system: System, test_models: Mapping[str, str]) -> Iterator[BenchmarkAccuracy]:
@@ -81,11 +82,11 @@ class Benchmarks:
             for model, scoring in product(models.items(), self._scorings(benchmark)):
                 yield self._compared(system, rewritten, outcomes, model, scoring)
 
-    def _scorings(self, benchmark: Benchmark) -> list[Scoring]:
+    def _scorings(self, benchmark: BenchmarkName) -> list[Scoring]:
         # GSM8K has no choices: its answers are generated, whatever the scoring.
         return self.settings.scorings[:1] if benchmark == "gsm8k" else self.settings.scorings
 
-    def _rewritten(self, system: System, benchmark: Benchmark, level: str) -> tuple[_Asked, dict[str, int]]:
+    def _rewritten(self, system: System, benchmark: BenchmarkName, level: str) -> tuple[_Asked, dict[str, int]]:
         scored = self._chosen[benchmark][1]
         naive = self._naive(benchmark, level)
         if level == "task":
@@ -98,7 +99,7 @@ class Benchmarks:
             asked = replace(naive, texts={key: fields["text"] for key, fields in done.items()})
         return asked, dict(Counter(fields["outcome"] for fields in done.values()).most_common())
 
-    def _naive(self, benchmark: Benchmark, level: str) -> _Asked:
+    def _naive(self, benchmark: BenchmarkName, level: str) -> _Asked:
         examples, scored = self._chosen[benchmark]
         return _Asked(
             benchmark=benchmark,
@@ -106,7 +107,7 @@ class Benchmarks:
             scored=scored,
             level=level,
             texts={key: question.question for key, question in scored.items()},
-            description=NAIVE_INSTRUCTIONS[benchmark] if level == "task" else "",
+            description=BENCHMARKS[benchmark].instruction if level == "task" else "",
         )
 
     def _compared(

@@ -55,10 +55,10 @@ def count_rewriting(
 def _count_kept(records: Mapping[str, Record], rewrites: Rewrites, rule: fidelity.Rule) -> Kept:
     """Of the prompts that have such a literal, how many proposals, and how many prompts to use, kept all of theirs."""
     # A rule that objects to an empty rewrite is one whose literals the prompt has.
-    having = [key for key, record in records.items() if rule("", request_of(record)) is not None]
+    having = [key for key, record in records.items() if rule.objection("", request_of(record)) is not None]
 
     def keeping(field: str) -> int:
-        return sum(rule(rewrites[key][field] or "", request_of(records[key])) is None for key in having)
+        return sum(rule.objection(rewrites[key][field] or "", request_of(records[key])) is None for key in having)
 
     return Kept(of=len(having), proposed=keeping("proposed"), final=keeping("text"))
 

@@ -7,6 +7,7 @@ from fipo_model.backends.transformers.scorer import TransformersScorer
 from fipo_model.data.records import Record
 from fipo_model.errors import PromptTooLongError
 from fipo_model.evaluation.systems import System, request_of
+from fipo_model.generation import Message
 from fipo_model.models.names import resolve_local
 
 
@@ -19,20 +20,18 @@ def margins(
     model's context has a reason instead (`error`).
     """
     template = system.optimizer().rewriter.template
-    replies = {
-        key: [
-            (template.render(request_of(records[key])), template.reply_for(text, records[key].instruction))
-            for text in pairs[key]
-        ]
-        for key in keys
-    }
+    replies: dict[str, list[tuple[list[Message], str]]] = {}
+    for key in keys:
+        asked = template.render(request_of(records[key]))
+        replies[key] = [(asked, template.reply_for(text, records[key].instruction)) for text in pairs[key]]
     checkpoint = resolve_local(system.settings.model, system.settings.adapter)
     model = TransformersScorer(LoadedModel.from_pretrained(checkpoint.base, adapter=checkpoint.adapter))
     base = TransformersScorer(LoadedModel.from_pretrained(checkpoint.base))
     while True:
-        asked = [reply for pair in replies.values() for reply in pair]
+        pairs_of_replies = [reply for pair in replies.values() for reply in pair]
         try:
-            ratios = [after - before for after, before in zip(model.sums(asked), base.sums(asked), strict=True)]
+            sums = zip(model.sums(pairs_of_replies), base.sums(pairs_of_replies), strict=True)
+            ratios = [after - before for after, before in sums]
             break
         except PromptTooLongError as error:  # told before anything is computed
             del replies[list(replies)[error.index // 2]]

@@ -5,13 +5,12 @@ from typing import Literal, get_args
 
 from fipo_model.data.records import Format
 from fipo_model.errors import explain_missing
+from fipo_model.evaluation.benchmarks.cards import BenchmarkName
 from fipo_model.models.registry import DEFAULT
 from fipo_model.recipes import STRICT
 
 with explain_missing("eval", "pydantic"):
     from pydantic.dataclasses import dataclass as checked
-
-BenchmarkName = Literal["gsm8k", "bbh", "piqa", "cosmosqa", "mmlu"]
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
@@ -104,7 +103,7 @@ class EvaluationSettings:
     data: dict[str, DataSettings]
     systems: dict[str, SystemSettings]
     test_models: list[str] = field(default_factory=lambda: [DEFAULT.name])
-    """Under which the golden responses are measured and the benchmarks answered: directories or hub ids."""
+    """Under which golden responses are measured and benchmarks answered: any names of models (docs/models.md)."""
     max_response_tokens: int | None = None
     """Measure only the golden responses' first tokens; by default all of them."""
     preference: str | None = None

@@ -74,16 +74,11 @@ class ModelCard:
 
 def _parts(package: str, version: str, member: str, parts: tuple[tuple[str, int], ...]) -> tuple[Wheel, ...]:
     """Wheels with numbers for names, from the hash and size of each; `{}` stands for the number."""
-    return tuple(
-        Wheel(
-            package=package.format(number),
-            version=version,
-            sha256=sha256,
-            bytes=size,
-            member=member.format(number),
-        )
-        for number, (sha256, size) in enumerate(parts, start=1)
-    )
+    wheels = []
+    for number, (sha256, size) in enumerate(parts, start=1):
+        name, inside = package.format(number), member.format(number)
+        wheels.append(Wheel(package=name, version=version, sha256=sha256, bytes=size, member=inside))
+    return tuple(wheels)
 
 
 SMOLLM2_135M = ModelCard(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
+from fipo_model.fidelity import RULES
 from fipo_model.types import UNSPACED
 
 Piece = tuple[str, str]
@@ -12,25 +13,11 @@ Piece = tuple[str, str]
 OUTCOME_WORDS: Mapping[str, str] = {
     "optimized": "rewritten",
     "unchanged": "left alone: proposed as it is",
-    "empty": "turned down: nothing came",
     "truncated": "turned down: cut off",
     "refused": "left alone: the model or its server refused",
     "template_echoed": "turned down: repeats the template",
-    "answered": "turned down: replies to the prompt",
-    "placeholder_lost": "turned down: a placeholder was lost",
-    "placeholder_invented": "turned down: a placeholder was invented",
-    "literal_lost": "turned down: a text to keep was lost",
-    "url_lost": "turned down: a URL was lost",
-    "email_lost": "turned down: an e-mail address was lost",
-    "code_lost": "turned down: code was lost",
-    "quotation_lost": "turned down: a quotation was lost",
-    "number_lost": "turned down: a number was lost",
-    "golden_leaked": "turned down: gives the golden response away",
-    "context_copied": "turned down: repeats the context",
-    "off_topic": "turned down: off the topic",
-    "too_long": "turned down: too long",
-    "repetitive": "turned down: goes round in circles",
     "not_preferred": "turned down: not preferred to the prompt",
+    **{rule.outcome: f"turned down: {rule.words}" for rule in RULES.values()},
 }
 
 # A script written without spaces would be one word a sentence, so words of other letters than these are single signs.

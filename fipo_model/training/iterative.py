@@ -48,8 +48,8 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
     """Train in rounds; gives the directory that `PromptOptimizer.from_pretrained` loads.
 
     OUTPUT/round-N holds each round's records, rewrites, verdicts, answers and checkpoint, OUTPUT/rounds.jsonl the share
-    of prompts that were replaced and how often the judge is right on held-out pairs. `resume` goes on where a stopped
-    run was. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
+    of prompts that were replaced and how often the judge is right on held-out pairs. `resume` takes an
+    interrupted run up. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
     """
     with claimed(settings, resume=resume) as output:
         return output if is_finished(output) else _train_rounds(settings, output)
@@ -190,13 +190,16 @@ class _Round:
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]
     ) -> dict[str, dict[str, Any]]:
         """What `handle` says of every record, by id. What an earlier run wrote is taken from the file."""
-        return jobs.completed(
-            self.folder / f"{name}.jsonl",
+        path = self.folder / f"{name}.jsonl"
+        found = jobs.completed(
+            path,
             {record.id: record for record in records},
             lambda batch: handle(list(batch)),
             key="id",
             report=lambda done: say(f"{self.folder.name}: {name}: {done} of {len(records)}"),
         )
+        path.touch()  # a stage that had nothing to do is done, too
+        return found
 
     def _answer(
         self, generator: Generator, batch: list[Record], rewrites: dict[str, dict[str, Any]]

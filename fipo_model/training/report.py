@@ -66,12 +66,11 @@ def draw_curves(history: list[dict[str, float]], path: Path) -> None:
     with explain_missing("train", "matplotlib"):
         from matplotlib.figure import Figure
 
-    panels = {
-        title: lines
-        for title, names in _PANELS.items()
-        if (lines := {name: [(e["step"], e[name]) for e in history if name in e] for name in names})
-        and any(lines.values())
-    }
+    panels = {}
+    for title, names in _PANELS.items():
+        lines = {name: [(entry["step"], entry[name]) for entry in history if name in entry] for name in names}
+        if any(lines.values()):
+            panels[title] = lines
     figure = Figure(figsize=(5 * max(len(panels), 1), 4), layout="constrained")
     for axes, (title, lines) in zip(
         figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels.items(), strict=False

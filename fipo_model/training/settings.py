@@ -65,7 +65,7 @@ class SFTSettings:
     """Directory of the run; what `PromptOptimizer.from_pretrained` loads when it is done."""
     data: DataSettings
     model: str | None = None
-    """Base model, a hub id or a directory; by default the default weights."""
+    """Base model: a registered name, a directory or a hub id; by default the default weights."""
     adapter: str | None = None
     """Adapter to go on training, such as the output of an earlier run."""
     method: Literal["lora", "full", "qlora"] = "lora"
@@ -118,7 +118,7 @@ class IterativeSettings(PreferenceSettings):
     """Rounds of one epoch; the first is the warm-up on the original data."""
     judge: Literal["self", "likelihood"] | str = "self"
     """Who decides whether a rewrite replaces the naive prompt: the model in training, the golden response's likelihood
-    under `test_models`, or another model by its hub id or directory."""
+    under `test_models`, or another model by any name (docs/models.md), a server's address too."""
     test_models: list[str] = field(default_factory=list)
     """For the likelihood judge; by default the base model."""
     margin: float = 0.0

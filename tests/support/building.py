@@ -40,7 +40,7 @@ def say_strong(conversation: list[Message]) -> str:
     if "Which prompt is better" in asked:
         return "A" if is_about_better(conversation) else "B"
     if "Naive prompt:" in asked:
-        return f"As a patient teacher, do this in three short paragraphs: {naive_of(conversation)}"
+        return f"As a patient teacher, do this in short paragraphs: {naive_of(conversation)}"
     return "Tiny droplets gather until they are heavy and fall."
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,9 @@ class Comparison:
     def measure(self, chains: Chains, begin: Begin) -> list[dict[str, Any]]:
         """Every row with what both chains made of it, how it scores, and how long the first rows took alone."""
         repeat, size = self.settings.repeat, self.settings.batch_size
-        runs = {
-            f"{number}:{row.id}": Run(row, number * len(self.rows) + place)
-            for number in range(repeat)
-            for place, row in enumerate(self.rows)
-        }
+        runs: dict[str, Run] = {}
+        for number, row in product(range(repeat), self.rows):
+            runs[f"{number}:{row.id}"] = Run(row, len(runs))
         progress = begin(f"both chains on {len(self.rows)} rows" + (f", {repeat} times" * (repeat > 1)), len(runs))
         ask = partial(run_batch, chains, size, len(runs), progress)
         answers: dict[str, dict[str, Any]] = {}
@@ -116,14 +114,11 @@ class Comparison:
             scored = {key: (run.row, answers[key]) for key, run in part.items()}
             scores = completed(self._file(f"scores-{self._scores_version()}"), scored, self._scores, at_once=size)
         alone = self._alone(chains, begin)
-        return [
-            {
-                **asdict(row),
-                "runs": [_merged(answers[key], scores[key]) for key in _keys(row, repeat)],
-                "seconds_alone": alone.get(row.id),
-            }
-            for row in self.rows
-        ]
+        measured = []
+        for row in self.rows:
+            own = [_merged(answers[key], scores[key]) for key in _keys(row, repeat)]
+            measured.append({**asdict(row), "runs": own, "seconds_alone": alone.get(row.id)})
+        return measured
 
     def write(self, results: Mapping[str, Any]) -> None:
         """The results, and the page made of them."""
@@ -139,13 +134,10 @@ class Comparison:
         return completed(self._file("alone"), timed, compute, at_once=1)
 
     def _scores(self, answered: Sequence[tuple[Row, Mapping[str, Any]]]) -> list[dict[str, float | None]]:
-        return [
-            {
-                side: None if answer[side]["error"] is not None else self.metric.score(row, answer[side]["output"])
-                for side in SIDES
-            }
-            for row, answer in answered
-        ]
+        return [{side: self._score(row, answer[side]) for side in SIDES} for row, answer in answered]
+
+    def _score(self, row: Row, answer: Mapping[str, Any]) -> float | None:
+        return None if answer["error"] is not None else self.metric.score(row, answer["output"])
 
     def _scores_version(self) -> str:
         """Tells scores apart that were made with another metric or other references."""

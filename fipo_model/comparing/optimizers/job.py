@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,9 @@ def run(settings: Settings, runner: Runner, *, say: Callable[[str], None]) -> di
     """
     folder, started = Path(settings.output), datetime.now(UTC)
     names = (STUDENT, *(name for name in settings.contenders if name != STUDENT))
-    cells = {
-        key(task, name, seed): (task, name, seed)
-        for seed in range(settings.seeds)
-        for name in names
-        for task in settings.tasks
-    }
+    cells: dict[str, tuple[str, str, int]] = {}
+    for seed, name, task in product(range(settings.seeds), names, settings.tasks):
+        cells[key(task, name, seed)] = (task, name, seed)
     speed = completed(folder / SPEED, {"fipo": "fipo"}, lambda _: [runner.without_metric()])["fipo"]
     known = _known(folder)
 

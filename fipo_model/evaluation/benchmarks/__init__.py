@@ -6,23 +6,13 @@ by one (`scoring`), so that the naive and the rewritten side can be compared row
 because it brings torch and lm-eval.
 """
 
-from fipo_model.evaluation.benchmarks.questions import (
-    BENCHMARKS,
-    NAIVE_INSTRUCTIONS,
-    SHOTS,
-    Benchmark,
-    choose,
-    leaks,
-    load_questions,
-    naive_prompt,
-)
+from fipo_model.evaluation.benchmarks.cards import BENCHMARKS, BenchmarkName
+from fipo_model.evaluation.benchmarks.questions import choose, leaks, load_questions, naive_prompt
 from fipo_model.evaluation.benchmarks.rows import Question
 
 __all__ = [
     "BENCHMARKS",
-    "NAIVE_INSTRUCTIONS",
-    "SHOTS",
-    "Benchmark",
+    "BenchmarkName",
     "Question",
     "choose",
     "leaks",

@@ -7,28 +7,12 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Literal, get_args
 
 from fipo_model.errors import InputError
 from fipo_model.evaluation.benchmarks import rows
+from fipo_model.evaluation.benchmarks.cards import BENCHMARKS, BenchmarkCard
 from fipo_model.evaluation.benchmarks.rows import Question
 from fipo_model.types import OptimizationRequest
-
-Benchmark = Literal["gsm8k", "bbh", "piqa", "cosmosqa", "mmlu"]
-
-BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
-
-SHOTS: dict[Benchmark, int] = {"gsm8k": 3, "bbh": 3, "piqa": 3, "cosmosqa": 5, "mmlu": 5}
-"""In-context examples of each benchmark, as in the paper."""
-
-NAIVE_INSTRUCTIONS: dict[Benchmark, str] = {
-    "gsm8k": "Solve the math problem.",
-    "bbh": "Answer the question.",
-    "piqa": "Say how to reach the goal.",
-    "cosmosqa": "Read the text and answer the question.",
-    "mmlu": "Answer the exam question.",
-}
-"""What is rewritten, once for each benchmark, where an instruction rather than each question is optimized."""
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
@@ -39,13 +23,12 @@ def load_questions(benchmark: str, source: str | Path | None) -> list[Question]:
     Raises `InputError` for a benchmark nobody knows, for a file that cannot be read, and for a row that cannot be used,
     with the file, the line, the field and what is expected there. On the hub, rows stand for lines.
     """
-    known = _known(benchmark)
+    card = _card_of(benchmark)
     if source is not None:
-        path = Path(source) / f"{known}.jsonl"
-        return rows.parse(known, rows.read(path))
+        return rows.parse(card, rows.read(Path(source) / f"{card.name}.jsonl"))
     from fipo_model.evaluation.benchmarks import hub  # only a run on the hub's data needs the library behind it
 
-    return rows.parse(known, hub.read(known))
+    return rows.parse(card, hub.read(card))
 
 
 def choose(
@@ -109,10 +92,11 @@ def _has(text: str, answer: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", " ".join(text.casefold().split())) is not None
 
 
-def _known(benchmark: str) -> Benchmark:
-    if benchmark not in BENCHMARKS:
-        raise InputError(f"there is no benchmark {benchmark!r}; the benchmarks are {', '.join(BENCHMARKS)}")
-    return benchmark
+def _card_of(benchmark: str) -> BenchmarkCard:
+    for card in BENCHMARKS.values():
+        if card.name == benchmark:
+            return card
+    raise InputError(f"there is no benchmark {benchmark!r}; the benchmarks are {', '.join(BENCHMARKS)}")
 
 
 def _hash(seed: int, identity: str) -> str:

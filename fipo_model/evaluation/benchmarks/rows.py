@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model.errors import InputError
+from fipo_model.evaluation.benchmarks.cards import BenchmarkCard
 from fipo_model.jsonl import BadRow, read_objects
 
 Located = tuple[str, dict[str, Any]]
 """Where a row is, for a reader of an error, and its fields."""
 
-_GROUPED = ("bbh", "mmlu")
 # BBH writes the options of a task into its questions, lettered or as a list.
 _OPTIONS = re.compile(r"(?P<question>.*\S)\s*\nOptions:\s*\n(?P<options>.*)", re.DOTALL)
 _OPTION = re.compile(r"(?:\((?P<letter>[A-Z])\)|-)\s+(?P<text>.*\S)\s*")
@@ -30,17 +30,17 @@ class Question:
     id: str
     benchmark: str
     group: str | None = None
-    """Task of BBH, subject of MMLU."""
+    """The task (BBH) or subject (MMLU) it belongs to."""
     question: str
     """What is rewritten; without the options, also where the benchmark writes them into it."""
     context: str | None = None
-    """Passage of CosmosQA."""
+    """The passage it is about, as in CosmosQA."""
     choices: tuple[str, ...] | None = None
     """Texts of the options. None where the answer has to be generated."""
     answer: int | str
     """Index of the right choice, or the answer's text."""
     rationale: str | None = None
-    """How GSM8K gets there; shown in examples."""
+    """How one gets there, as in GSM8K; shown in examples."""
 
 
 def read(path: Path) -> Iterator[Located]:
@@ -52,32 +52,32 @@ def read(path: Path) -> Iterator[Located]:
         yield f"{path}, line {line}", fields
 
 
-def parse(benchmark: str, located: Iterable[Located]) -> list[Question]:
+def parse(card: BenchmarkCard, located: Iterable[Located]) -> list[Question]:
     """The questions of all rows. Raises `InputError` for a wrong field, and for an id that comes twice."""
     questions: dict[str, Question] = {}
     for where, fields in located:
-        question = _question(benchmark, fields, where)
+        question = _question(card, fields, where)
         if question.id in questions:
             raise InputError(f"{where}, field id: {question.id!r} comes twice; rows are told apart by it")
         questions[question.id] = question
-    return _with_shared_answers(list(questions.values())) if benchmark == "bbh" else list(questions.values())
+    return _with_shared_answers(list(questions.values())) if card.answers == "text" else list(questions.values())
 
 
-def _question(benchmark: str, fields: dict[str, Any], where: str) -> Question:
-    choices = _choices(fields, where) if benchmark in ("piqa", "cosmosqa", "mmlu") else None
+def _question(card: BenchmarkCard, fields: dict[str, Any], where: str) -> Question:
+    choices = _choices(fields, where) if card.answers == "choice" else None
     question = Question(
         id=_text(fields, "id", where),
-        benchmark=benchmark,
-        group=_text(fields, "task", where) if benchmark in _GROUPED else None,
+        benchmark=card.name,
+        group=_text(fields, "task", where) if card.has_groups else None,
         question=_text(fields, "question", where),
-        context=_text(fields, "context", where) if benchmark == "cosmosqa" else None,
+        context=_text(fields, "context", where) if card.has_context else None,
         choices=choices,
         answer=_text(fields, "answer", where) if choices is None else _index(fields, len(choices), where),
-        rationale=_text(fields, "rationale", where) if benchmark == "gsm8k" else None,
+        rationale=_text(fields, "rationale", where) if card.has_rationale else None,
     )
-    if benchmark == "gsm8k" and not _NUMBER.fullmatch(str(question.answer)):
+    if card.answers == "number" and not _NUMBER.fullmatch(str(question.answer)):
         raise InputError(f"{where}, field answer: a number as text is expected, such as '18', not {question.answer!r}")
-    return _with_own_options(question) if benchmark == "bbh" else question
+    return _with_own_options(question) if card.answers == "text" else question
 
 
 def _text(fields: dict[str, Any], name: str, where: str) -> str:

@@ -7,10 +7,11 @@ The metadata may have `source` (a directory of JSONL files; without it the hub),
 BBH or a subject of MMLU: there the examples are of one group, so that one at a time is run like this.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from fipo_model.errors import InputError, explain_missing
-from fipo_model.evaluation.benchmarks.questions import NAIVE_INSTRUCTIONS, SHOTS, Benchmark, choose, load_questions
+from fipo_model.evaluation.benchmarks.cards import BENCHMARKS
+from fipo_model.evaluation.benchmarks.questions import choose, load_questions
 from fipo_model.evaluation.benchmarks.scoring import Scoring, as_docs, task_name
 
 with explain_missing("eval", "datasets"):
@@ -23,19 +24,17 @@ def dataset(**metadata: Any) -> dict[str, Dataset]:
     lm-eval hands over its own metadata as well, which is not looked at. Raises `InputError` as `load_questions` and
     `choose` do, and where no row belongs to the task.
     """
-    benchmark, task = cast(Benchmark, metadata["benchmark"]), metadata["name"]
+    card, task = BENCHMARKS[metadata["benchmark"]], metadata["name"]
     scoring: Scoring = "letter" if task.endswith("letter") else "likelihood"
     group = metadata.get("group")
-    if group is None and benchmark in ("bbh", "mmlu"):
+    if group is None and card.has_groups:
         raise InputError(f'{task} is run one group at a time: --metadata \'{{"group": "..."}}\'')
-    of_benchmark = load_questions(benchmark, metadata.get("source"))
+    of_benchmark = load_questions(card.name, metadata.get("source"))
     of_group = [question for question in of_benchmark if group in (None, question.group)]
     questions = [question for question in of_group if task_name(question, scoring) == task]
-    examples, scored = choose(
-        questions, shots=SHOTS[benchmark], limit=metadata.get("limit"), seed=metadata.get("seed", 0)
-    )
+    examples, scored = choose(questions, shots=card.shots, limit=metadata.get("limit"), seed=metadata.get("seed", 0))
     texts = [question.question for question in scored]
     return {
         "examples": Dataset.from_list(as_docs(examples, [question.question for question in examples])),
-        "test": Dataset.from_list(as_docs(scored, texts, NAIVE_INSTRUCTIONS[benchmark])),
+        "test": Dataset.from_list(as_docs(scored, texts, card.instruction)),
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fipo_model.asking import asks
+from fipo_model.contract.asking import asks
 
 _PAIRS = Path(__file__).parents[2] / "shared" / "data" / "prompt_pairs"
 

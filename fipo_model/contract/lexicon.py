@@ -1,0 +1,161 @@
+"""The words of a language that extractors look for, from one file a language in `lexicons/`. Pure."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from fipo_model.contract.letters import LETTER, MARKS
+from fipo_model.contract.patterns import lazy
+
+_FOLDER = Path(__file__).parent / "lexicons"
+_EDGE = rf"\w{MARKS}"
+_WITH_MARKS = frozenset({"ar", "hi"})
+_PAIRED = frozenset({"zh", "ja", "ko"})
+# Where a request begins: at the beginning of a sentence or a clause, behind marks of lists and of emphasis.
+_CLAUSE = r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]*"
+QUESTION = r"[?\u061f\uff1f\u037e]|\u0964?\?"
+Patterns = Mapping[str, re.Pattern[str]]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Several classes of words in one pattern, with a group for each: one pass over a text finds them all."""
+
+    names: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+    def find(self, text: str) -> Iterator[tuple[str, re.Match[str]]]:
+        """The class and the match of everything found, from left to right."""
+        match = self.pattern.search(text)
+        while match is not None and match.lastindex is not None:
+            yield self.names[match.lastindex - 1], match
+            # From the next character on: in "as a markdown table" there are two.
+            match = self.pattern.search(text, match.start() + 1)
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What a language says things with; empty for a language that has no file."""
+
+    code: str | None = None
+    function: frozenset[str] = frozenset()
+    """Articles, pronouns, auxiliaries, prepositions, conjunctions."""
+    common: frozenset[str] = frozenset()
+    """Those, and words that every prompt has ("write", "please")."""
+    particles: frozenset[str] = frozenset()
+    """Characters of a script read in pairs that are no part of a content word."""
+    markers: Patterns = field(default_factory=dict)
+    """Negations and bounds by class ("not", "least", "only", ...)."""
+    equivalents: Patterns = field(default_factory=dict)
+    """What may stand for a marker of a class without being one."""
+    predicates: frozenset[str] = frozenset()
+    """Words behind a negation that make it concern what stands before it: "is not *needed*"."""
+    scope_before: bool = False
+    """Whether what a marker concerns stands before it, as in Japanese."""
+    asking: re.Pattern[str] | None = None
+    doing: frozenset[str] = frozenset()
+    """Verbs of requests to do something: no request for words ("Put the egg in water")."""
+    saying: re.Pattern[str] | None = None
+    """Requests to say something, as opposed to do something."""
+    stating: re.Pattern[str] | None = None
+    """Signs of a statement, such as a copula."""
+    wanting_input: re.Pattern[str] | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    formats: "Classes | None" = None
+    manners: "Classes | None" = None
+    tasks: "Classes | None" = None
+    """What is done to a text that is given, by its own word."""
+    task_words: Patterns = field(default_factory=dict)
+    """What else may say so."""
+    language_names: Mapping[str, str] = field(default_factory=dict)
+    """Names of languages that CLDR does not have, to their codes."""
+
+    @cached_property
+    def _known_common(self) -> dict[str, bool]:
+        return dict.fromkeys(self.common, True)
+
+    def has_common(self, word: str) -> bool:
+        """Whether a word, or what it is an inflection of, is a common one."""
+        known = self._known_common
+        if word not in known:
+            known[word] = any(word.removesuffix(ending) in self.common for ending in ("s", "ed", "ing", "d"))
+        return known[word]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a file for the language."""
+        return self.code is not None
+
+
+@cache
+def lexicon_of(code: str | None) -> Lexicon:
+    """The lexicon of a language; the English one where the language is not known, as in "TCP vs UDP"."""
+    path = _FOLDER / f"{code or 'en'}.toml"
+    if not path.exists():
+        return Lexicon()
+    return _lexicon(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
+    function = frozenset(words["function"].split())
+    common = function | frozenset(words["common"].split())
+    asking = words["asking"]
+    doing = set(asking.get("doing", "").split())
+    verbs = asking["verbs"].split()
+    speaking = [verb for verb in verbs if verb not in doing]
+    return Lexicon(
+        code=code,
+        function=function,
+        common=common,
+        particles=frozenset(words.get("particles", "")),
+        markers=_all_compiled(words["markers"], code),
+        equivalents=_all_compiled(words.get("equivalents", {}), code),
+        predicates=frozenset(words.get("predicates", "").split()),
+        scope_before=words.get("scope_before", False),
+        doing=frozenset(doing),
+        asking=_asking(verbs, [*asking["phrases"], *asking.get("openings", ())], code),
+        saying=_asking(speaking, asking["phrases"], code),
+        stating=_compiled(words["stating"], code),
+        wanting_input=_compiled(words["wanting_input"], code),
+        numbers=words.get("numbers", {}),
+        formats=_classes(words.get("formats", {}), code),
+        manners=_classes(words.get("manners", {}), code),
+        tasks=_classes(words.get("tasks", {}), code),
+        task_words=_all_compiled(words.get("task_words", {}), code),
+        language_names=words.get("language_names", {}),
+    )
+
+
+def _asking(verbs: Iterable[str], phrases: Iterable[str], code: str) -> re.Pattern[str]:
+    # Verbs ask where a clause begins; phrases and question marks wherever they are.
+    boundary = "" if code in _PAIRED else rf"(?!{LETTER})"
+    adverb = r"(?:\w+ly,? |then |also |first,? |next,? )?" if code == "en" else ""
+    at_clause = rf"(?:{_CLAUSE}){adverb}(?:{'|'.join(verbs)}){boundary}"
+    return lazy(rf"{QUESTION}|{at_clause}|{_joined(phrases, code)}", re.MULTILINE)
+
+
+def _classes(table: Mapping[str, Iterable[str]], code: str) -> Classes | None:
+    if not table:
+        return None
+    return Classes(tuple(table), _compiled([f"({'|'.join(patterns)})" for patterns in table.values()], code))
+
+
+def _all_compiled(table: Mapping[str, Iterable[str]], code: str) -> dict[str, re.Pattern[str]]:
+    return {name: _compiled(patterns, code) for name, patterns in table.items()}
+
+
+def _compiled(patterns: Iterable[str], code: str) -> re.Pattern[str]:
+    return lazy(_joined(patterns, code))
+
+
+def _joined(patterns: Iterable[str], code: str) -> str:
+    """One pattern for many, for text in lower case: of whole words where there are spaces between words."""
+    joined = "|".join(patterns)
+    if code in _PAIRED:
+        return joined
+    edge = rf"[{_EDGE}]" if code in _WITH_MARKS else r"\w"
+    return rf"(?<!{edge})(?:{joined})(?!{edge})"

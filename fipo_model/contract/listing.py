@@ -1,0 +1,59 @@
+"""All commitments of a text, and what of them cannot be read in its language. Pure."""
+
+from fipo_model.contract import examples, labels, literals, markers, names, numbers, variables, words
+from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.languages import CASED
+from fipo_model.contract.reading import Reading, read
+
+
+def commitments(text: str) -> list[Commitment]:
+    """Everything a text commits its reader to, in the order in which it stands there."""
+    reading = read(text)
+    found = [
+        *variables.variables(text),
+        *literals.tokens(text),
+        *literals.tags(text),
+        *literals.urls(text),
+        *literals.emails(text),
+        *literals.paths(text),
+        *literals.handles(text),
+        *literals.identifiers(text),
+        *literals.code(text),
+        *literals.quotations(text),
+        *(number.as_commitment() for number in numbers.numbers(reading)),
+        *(marker.as_commitment(text) for marker in markers.markers(reading)),
+        *names.names(reading),
+        *names.named_languages(reading),
+        *labels.choices(reading),
+        *labels.line_labels(text),
+        *words.formats(reading),
+        *words.manners(reading),
+        *words.tasks(reading),
+        *examples.examples(text),
+        *examples.documents(text),
+    ]
+    return sorted(found, key=lambda each: each.span)
+
+
+def unchecked(text: str) -> tuple[str, ...]:
+    """What cannot be checked of a text, because its language or script does not show it, in words."""
+    reading = read(text)
+    if reading.language.script is None:
+        return ()
+    missing = []
+    lexicon = reading.lexicon
+    if not lexicon.is_known:
+        missing += ["requests and statements", "negations", "bounds", "number words"]
+    if not lexicon.formats:
+        missing.append("output formats")
+    if not lexicon.manners:
+        missing.append("length and tone")
+    if reading.language.script not in CASED or reading.language.likely in ("de", "lb"):
+        missing.append("names")
+    if _has_no_sure_language(reading):
+        missing.append("language")
+    return tuple(missing)
+
+
+def _has_no_sure_language(reading: Reading) -> bool:
+    return reading.language.code is None and len(reading.tokens) > 3

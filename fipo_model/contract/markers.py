@@ -1,0 +1,238 @@
+"""Negations and bounds, with what they concern: "do not *explain*", "at least *three*", "except *loop counters*". Pure.
+
+A marker is kept where the other text has one of its class about the same. One that says the same in other words must at
+least be of the class. What a marker concerns, said without one, is the contrary.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from fipo_model.contract.asking import asks_in
+from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.numbers import numbers
+from fipo_model.contract.reading import Reading, Token
+
+_SCOPE = 3  # words with a meaning that a marker is taken to concern
+_NEAREST = 2  # those of them that must come again
+_ENDING = 4  # letters
+_REACH = 9  # words of any kind within which they must come
+_OPPOSITES = {"least": "most", "most": "least", "before": "after", "after": "before"}
+_EXCLUDING = ("not", "except", "only")
+_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A negation or a bound, and the stems it concerns, the nearest first."""
+
+    kind: str
+    text: str
+    span: tuple[int, int]
+    scope: tuple[str, ...]
+    """Verbs that every prompt has ("write") among them."""
+    topic: str | None
+    """The nearest stem that carries meaning of its own."""
+    sentence: tuple[int, int]
+    """Where its sentence stands."""
+
+    @property
+    def bounded(self) -> str | None:
+        """The number that it bounds."""
+        numbers = (stem for stem in self.scope[:_NEAREST] if stem[-1].isdigit())
+        return next(numbers, None) if self.kind != "not" else None
+
+    @property
+    def subject(self) -> str | None:
+        """What must come again with a marker of the class: the number, the word of meaning, or the next best."""
+        return self.bounded or self.topic or (self.scope[0] if self.scope else None)
+
+    @property
+    def nearest(self) -> frozenset[str]:
+        """What it concerns first of all."""
+        return frozenset(self.scope[:_NEAREST] if self.bounded is None else [self.bounded])
+
+    def as_commitment(self, text: str) -> Commitment:
+        """As others see it, with the words that follow."""
+        shown = text[self.span[0] : self.span[1] + 25].split("\n")[0].strip()
+        return Commitment("negation" if self.kind == "not" else "bound", shown, self.span, f"{self.kind} {self.scope}")
+
+
+def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
+    """Negations and bounds of one text that the other lacks, or has about something else."""
+    expected = markers(naive)
+    if not expected:
+        return []
+    unmatched = _unmatched(expected, list(markers(rewrite)))
+    if not unmatched:
+        return []
+    found = [*markers(rewrite), *_equivalents(rewrite)]
+    unmatched = _unmatched(expected, list(found))
+    return [marker for marker in unmatched if not _is_said_otherwise(marker, found, naive, rewrite)]
+
+
+def _unmatched(expected: Sequence[Marker], free: list[Marker]) -> list[Marker]:
+    """Those of the expected markers that have none for themselves among others, each of which serves one."""
+    unmatched = []
+    for marker in expected:
+        same = [other for other in free if other.kind == marker.kind and _concern_the_same(marker, other)]
+        if same:
+            free.remove(max(same, key=lambda other: len(set(other.scope) & set(marker.scope))))
+        else:
+            unmatched.append(marker)
+    return unmatched
+
+
+def _concern_the_same(marker: Marker, other: Marker) -> bool:
+    if marker.subject is None or not other.scope or marker.subject in other.scope:
+        return True
+    # Of nothing but words that every prompt has ("only use the text") any may come again.
+    return marker.topic is None and marker.bounded is None and not set(marker.scope).isdisjoint(other.scope)
+
+
+def _is_said_otherwise(marker: Marker, found: Sequence[Marker], naive: Reading, rewrite: Reading) -> bool:
+    """Whether one marker does the work of two, a prefix does ("unsafe"), or nothing is left of its scope."""
+    if marker.kind == "not" and _is_prefixed(marker, rewrite):
+        return True
+    expected = markers(naive)
+    of_kind = [other for other in found if other.kind == marker.kind]
+    is_mentioned = marker.subject is None or marker.subject in rewrite.stems
+    if marker.kind == "not" and not is_mentioned and not asks_in(naive, *marker.sentence):
+        # "Time is not one of my concerns": background that went with its sentence, which is counted elsewhere.
+        return True
+    if any(_concern_the_same(marker, other) for other in of_kind):
+        # "Do not use X. Do not use Y." has become "Do not use X or Y."
+        return sum(other.kind == marker.kind and other.topic == marker.topic for other in expected) == 1
+    wanted = sum(other.kind == marker.kind for other in expected)
+    return len(of_kind) >= wanted and not is_mentioned
+
+
+def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
+    return any(
+        token.text.startswith(prefix) and token.text[len(prefix) :].startswith(stem[:5])
+        for stem in marker.scope[:_NEAREST]
+        for token in rewrite.tokens
+        for prefix in _PREFIXES
+    )
+
+
+def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
+    """Negations of the rewrite that deny what the naive text says without one; bounds that it has the other way."""
+    wanted = markers(naive)
+    denied = {stem for marker in wanted if marker.kind == "not" for stem in marker.scope}
+    said = {token.stem for token in naive.tokens if token.is_content} - denied
+    found = []
+    for marker in markers(rewrite):
+        is_next = _is_next(marker, naive, rewrite)
+        if marker.kind == "not" and (_is_inserted(marker, naive, rewrite) or (marker.topic in said and is_next)):
+            found.append(marker)
+        opposite = _OPPOSITES.get(marker.kind)
+        contradicted = [other for other in wanted if other.kind == opposite and other.nearest & marker.nearest]
+        if contradicted and not any(other.kind == marker.kind and other.nearest & marker.nearest for other in wanted):
+            found.append(marker)
+    return found
+
+
+def contradicted(naive: Reading, added: Reading) -> list[Marker]:
+    """Negations and exceptions of a prompt whose words an addition says again without them."""
+    again = [other for other in markers(added) if other.kind in _EXCLUDING]
+    found = []
+    for marker in markers(naive):
+        scope = set(marker.scope)
+        said_again = scope & added.stems
+        is_said_again = len(said_again) > 1 and said_again >= marker.nearest
+        is_kept = any(scope & set(other.scope) for other in again)
+        if marker.kind in _EXCLUDING and is_said_again and not is_kept and not _is_about_the_speaker(marker, naive):
+            found.append(marker)
+    return found
+
+
+def _is_about_the_speaker(marker: Marker, reading: Reading) -> bool:
+    """ "I haven't written one yet" forbids nothing."""
+    before = [token for token in _sentence_at(reading, marker.span[0]) if token.start < marker.span[0]]
+    return any(token.text in ("i", "we", "my") for token in before[-4:])
+
+
+def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
+    """Whether the prompt has the words around a negation, side by side."""
+    before = [token for token in rewrite.tokens if token.end <= marker.span[0]][-1:]
+    after = [token for token in rewrite.tokens if token.start >= marker.span[1]][:1]
+    if not before or not after or before[0].sentence != after[0].sentence:
+        return False
+    pair = f" {before[0].text} {after[0].text} "
+    return naive.words.count(pair) > rewrite.words.count(pair)
+
+
+def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
+    """Whether what a negation denies follows it, at once or after a common verb, and the prompt says it."""
+    after = [token for token in rewrite.tokens if token.start >= marker.span[1]][:2]
+    if after and after[0].text in rewrite.lexicon.predicates:
+        return True
+    denied = [token for token in after if token.stem == marker.topic]
+    # One stem is not yet one word: parallel lines and a parallelogram.
+    lengths = [len(token.text) for token in naive.tokens if token.stem == marker.topic]
+    return any(abs(len(token.text) - length) <= _ENDING for token in denied for length in lengths)
+
+
+@lru_cache(maxsize=64)
+def markers(reading: Reading) -> tuple[Marker, ...]:
+    """The negations and bounds of a text."""
+    matches = [
+        (match.start(), -len(match[0]), kind, match)
+        for kind, pattern in reading.lexicon.markers.items()
+        for match in pattern.finditer(reading.lowered)
+    ]
+    found: list[Marker] = []
+    # The first and longest: "no more than" is a bound, no negation and not the bound "more than".
+    for start, _, kind, match in sorted(matches, key=lambda each: each[:2]):
+        if not found or start >= found[-1].span[1]:
+            found.append(_marker(kind, match, reading))
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _equivalents(reading: Reading) -> tuple[Marker, ...]:
+    found = [
+        _marker(kind, match, reading)
+        for kind, pattern in reading.lexicon.equivalents.items()
+        for match in pattern.finditer(reading.lowered)
+    ]
+    taken = [marker.span for marker in markers(reading)]
+    # What only stands for a marker concerns what is near it; a part of a marker is none ("no *less* than").
+    return tuple(
+        replace(m, scope=m.scope[:_NEAREST])
+        for m in found
+        if not any(start < m.span[1] and m.span[0] < end for start, end in taken)
+    )
+
+
+def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
+    """With the stems that carry meaning, and the numbers, near it in its sentence."""
+    values = {number.span[0]: number.value for number in numbers(reading)}
+    tokens = _sentence_at(reading, match.start())
+    after = [token for token in tokens if token.start >= match.end()]
+    before = [token for token in reversed(tokens) if token.end <= match.start()]
+    is_about_what_precedes = reading.lexicon.scope_before or (after and after[0].text in reading.lexicon.predicates)
+    ordered = (before if is_about_what_precedes else after) or before
+    near = [token for token in ordered[:_REACH] if _has_meaning(token, reading) or token.start in values]
+    near = near or [token for token in before[:_REACH] if _has_meaning(token, reading)]
+    scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
+    topic = next((values.get(token.start, token.stem) for token in near[:_SCOPE] if token.is_content), None)
+    sentence = (tokens[0].start, tokens[-1].end) if tokens else match.span()
+    return Marker(kind, match[0], match.span(), scope, topic, sentence)
+
+
+def _has_meaning(token: Token, reading: Reading) -> bool:
+    return token.is_content or (
+        token.text not in reading.lexicon.function and reading.lexicon.code not in ("zh", "ja", "ko")
+    )
+
+
+def _sentence_at(reading: Reading, position: int) -> Sequence[Token]:
+    tokens: Sequence[Token] = ()
+    for sentence in reading.sentences:
+        if sentence.start > position:
+            break
+        tokens = sentence.tokens
+    return tokens

@@ -1,0 +1,86 @@
+"""Template variables of every dialect, and slots that somebody fills in by hand. Pure."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.letters import MARKS
+from fipo_model.contract.patterns import lazy
+
+_NAME = rf"[^\W\d][\w{MARKS}]*"
+_FIELD = rf"{_NAME}(?:\.[\w{MARKS}]+|-[\w{MARKS}]+|\[[^\[\]{{}}\n]*\])*"
+# What stands before a brace that belongs to code or LaTeX: "f(x) {", "\frac{", "x^{", ": {".
+_NOT_CODE = r"(?<![\w{\\^_=)>])(?<![=)>]\s)(?<!\":)(?<!\":\s)(?<!})"
+# By the character that each of them has, since most prompts have few of these.
+_FORMS = {
+    "{": (
+        r"\{%-?[^\n]{1,200}?-?%\}",  # {% if x %}
+        r"\{#[^\n#]{1,200}#\}",  # {# comment #}
+        r"\{{2,}[^{}\n]{1,200}\}{2,}",  # {{name}}, {{{raw}}}, {{#each x}}, {{ .Field }}, {{ f(x) | upper }}
+        r"[$#]\{[^{}\n]{1,200}\}",  # ${name}, ${name:default}, #{x}
+        rf"(?<!\{{)(?<!\\)\{{!?(?:{_FIELD}|\d+)(?:![rsa])?(?::[^{{}}\n\"']*)?\}}(?!\}})",  # {name}, {0}, {a.b[0]!r:>3}
+        rf"{_NOT_CODE}\{{{_NAME}(?:[ -][\w{MARKS}'-]+){{1,7}}\}}(?!\}})",  # {insert text here}
+        rf"{_NOT_CODE}\{{\}}(?!\}})",  # {}
+    ),
+    "%": (
+        r"<%[=-]?[^\n%]{1,200}%>",  # <%= x %>
+        r"%\([\w.]+\)[-#0+]*\d*(?:\.\d+)?[a-zA-Z]",  # %(name)s
+        r"(?<![\w%])%[-#0+]*\d*(?:\.\d+)?[sdifr](?!\w)",  # %s, %.2f
+        r"%%\w+%%",  # %%topic%%
+    ),
+    # $name, not $x^2$
+    "$": (r"(?<![\w$\\])\$[A-Za-z_]\w*(?![\w$^{\\])(?![^\n$]{0,40}[\^\\_][^\n$]{0,40}\$)",),
+    "__": (r"(?<!\w)__[A-Za-z]\w*?__(?!\w)",),  # __TOPIC__
+    "[": (
+        r"\[\[[^\[\]\n]{1,60}\]\]",  # [[X]]
+        rf"(?<![\w\])!])\[[^\W\d][\w{MARKS} .'/:-]{{1,60}}\](?![\[(])",  # [TOPIC], [insert name], [Source X]
+    ),
+    "<<": (r"<<[^<>\n]{1,60}>>",),  # <<topic>>
+}
+_PATTERNS = {mark: lazy("|".join(forms)) for mark, forms in _FORMS.items()}
+_ESCAPED = lazy(r"\\[A-Za-z]+(?:\{[^{}\n]*\})+")  # \frac{a}{b}
+_LONG_HEADING = 40  # characters
+
+
+@lru_cache(maxsize=128)
+def variables(text: str) -> list[Commitment]:
+    """Template variables and slots; white space within braces does not matter."""
+    taken = [match.span() for match in _ESCAPED.finditer(text)] if "\\" in text else []
+    found = []
+    for mark, pattern in _PATTERNS.items():
+        if mark not in text:
+            continue
+        for match in pattern.finditer(text):
+            if not any(start <= match.start() < end for start, end in taken):
+                found.append(Commitment("variable", match[0], match.span(), _key(match[0])))
+                taken.append(match.span())
+    return sorted(found, key=lambda each: each.span)
+
+
+def without_variables(text: str) -> str:
+    """The text with every variable blanked, so that positions stay."""
+    for each in variables(text):
+        text = text[: each.span[0]] + " " * len(each.text) + text[each.span[1] :]
+    return text
+
+
+def is_example(text: str, variable: Commitment) -> bool:
+    """Whether nobody fills this: a part of an address such as /users/{id}, or a slot in brackets."""
+    return text[variable.span[0] - 1 : variable.span[0]] == "/" or variable.text.startswith("[")
+
+
+def roles(text: str, commitments: Iterable[Commitment]) -> dict[str, set[str]]:
+    """The word, or the heading, right before each commitment, by its key: "from" in "from {source} to {target}"."""
+    found: dict[str, set[str]] = {}
+    for each in commitments:
+        before = text[max(0, each.span[0] - _LONG_HEADING) : each.span[0]].rstrip(" \t\n\"'`<(*")
+        role = before.rpartition("\n")[2] if before.endswith(":") else before.rpartition(" ")[2].rpartition("\n")[2]
+        if role.rstrip(":").replace(" ", "").isalpha():
+            found.setdefault(each.key, set()).add(role.strip().lower())
+    return found
+
+
+def _key(variable: str) -> str:
+    if variable.startswith(("{{", "{%", "<%", "{#")):
+        return "".join(variable.split())
+    return " ".join(variable.split())

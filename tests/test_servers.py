@@ -266,7 +266,7 @@ def poisoned(refusal):
 )
 @pytest.mark.parametrize("place", [0, 3])
 def test_one_prompt_that_a_server_refuses_has_its_outcome_and_the_others_have_theirs(refusal, outcome, detail, place):
-    prompts = [f"name {number} lakes" for number in range(6)]
+    prompts = [f"name {number + 2} lakes" for number in range(6)]
     prompts[place] += " POISON"
     with serving(poisoned(refusal)) as (address, _):
         for optimizer in (PromptOptimizer.from_server(address, name="m") for _ in range(2)):

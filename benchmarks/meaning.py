@@ -1,0 +1,181 @@
+"""Whether a model's own likelihoods find the bad rewrites that form cannot: the section "Meaning" of docs/fidelity.md.
+
+`python benchmarks/meaning.py score ../shared SCORES.jsonl --model qwen2.5-coder-0.5b` measures every case,
+`python benchmarks/meaning.py table SCORES.jsonl` prints the table from that.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+from fidelity import real_prompts, stored_cases, without_a_constraint
+from read_replies import is_accepted, outcome_today, stored
+
+from fipo_model.backends.opening import open_scorer
+from fipo_model.contract.reading import read
+from fipo_model.generation import Message, Scorer
+from fipo_model.types import count_words
+
+_DELETIONS = 60
+_LONGEST_MUTATED = 60  # words: the time is for many prompts, not for long ones
+_CASES_AT_ONCE = 8
+_COSTS = (0.05, 0.1, 0.2, 0.3)  # shares of the good rewrites that a threshold may cost
+_AGAIN = "Somebody asked this:\n\n{}\n\nSay again, sentence by sentence, what was asked."
+_NOTHING = "Somebody asked something. Say again, sentence by sentence, what was asked."
+_ENTAILS = (
+    "Prompt A:\n{}\n\nPrompt B:\n{}\n\nDoes a response that does everything that prompt B asks also do everything that "
+    "prompt A asks? Reply Yes or No."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A rewrite that is known to be good or bad, and where it is from."""
+
+    group: str
+    is_bad: bool
+    naive: str
+    rewrite: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What the model says of a rewrite; low is suspicious."""
+
+    group: str
+    is_bad: bool
+    recalled: float
+    """How much likelier the rewrite makes the naive prompt's least supported sentence, in nats per token."""
+    repeated: float
+    """How likely that sentence is after the rewrite, in nats per token."""
+    forward: float
+    """How likely it is that whoever does what the rewrite asks does what the prompt asks, in nats."""
+    both: float
+    """The less likely of this and the same asked the other way round."""
+
+
+SIGNALS: dict[str, Callable[[Scores], float]] = {
+    "least supported sentence, against nothing": lambda scores: scores.recalled,
+    "least likely sentence": lambda scores: scores.repeated,
+    "entailment": lambda scores: scores.forward,
+    "entailment both ways": lambda scores: scores.both,
+}
+
+
+def judged_cases(shared: Path) -> list[Judged]:
+    """The replies that were read and that the contract accepts, the shared cases, and deletions."""
+    read_ones = [
+        Judged("replies", reply.judgement == "bad", reply.naive, reply.reply)
+        for reply in stored()
+        if reply.judgement and is_accepted(outcome_today(reply)) and reply.naive.split() != reply.reply.split()
+    ]
+    cases = [
+        Judged("cases", is_bad, case.naive, case.rewrite)
+        for name, is_bad in (("bad_rewrites", True), ("good_rewrites", False))
+        for case in stored_cases(shared / "cases" / f"{name}.jsonl")
+    ]
+    short = (prompt for prompt in real_prompts(shared / "data") if count_words(prompt) <= _LONGEST_MUTATED)
+    deleted = [
+        Judged("deletions", True, case.naive, case.rewrite) for case in islice(without_a_constraint(short), _DELETIONS)
+    ]
+    return [*read_ones, *cases, *deleted]
+
+
+def scored(scorer: Scorer, cases: Sequence[Judged]) -> list[Scores]:
+    """Every case's scores, from one call."""
+    sentences = [[sentence.text for sentence in read(case.naive).sentences] or [case.naive] for case in cases]
+    pairs: list[tuple[list[Message], str]] = []
+    for case, said in zip(cases, sentences, strict=True):
+        pairs += [(_user(_AGAIN.format(case.rewrite)), sentence) for sentence in said]
+        pairs += [(_user(_NOTHING), sentence) for sentence in said]
+        pairs += [(_user(_ENTAILS.format(case.naive, case.rewrite)), "Yes")]
+        pairs += [(_user(_ENTAILS.format(case.rewrite, case.naive)), "Yes")]
+    values = iter(scorer.log_likelihoods(pairs))
+    return [_scores(case, len(said), values) for case, said in zip(cases, sentences, strict=True)]
+
+
+def _user(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
+
+
+def _scores(case: Judged, sentences: int, values: Iterator[float]) -> Scores:
+    given = list(islice(values, sentences))
+    alone = list(islice(values, sentences))
+    forward, backward = next(values), next(values)
+    return Scores(
+        group=case.group,
+        is_bad=case.is_bad,
+        recalled=min(with_it - without for with_it, without in zip(given, alone, strict=True)),
+        repeated=min(given),
+        forward=forward,
+        both=min(forward, backward),
+    )
+
+
+def score(shared: Path, output: Path, model: str) -> None:
+    """Append the scores of every case, a few cases at a time, to those that are there."""
+    scorer = open_scorer(model)
+    cases = judged_cases(shared)
+    done = len(output.read_text(encoding="utf-8").splitlines()) if output.exists() else 0
+    for start in range(done, len(cases), _CASES_AT_ONCE):
+        with output.open("a", encoding="utf-8") as file:
+            for scores in scored(scorer, cases[start : start + _CASES_AT_ONCE]):
+                file.write(json.dumps(asdict(scores)) + "\n")
+        print(f"{start + _CASES_AT_ONCE} of {len(cases)}", flush=True)
+
+
+def area(bad: Sequence[float], good: Sequence[float]) -> float:
+    """How often a bad rewrite scores lower than a good one: the area under the curve, 0.5 for chance."""
+    wins = sum((low < high) + (low == high) / 2 for low in bad for high in good)
+    return wins / (len(bad) * len(good))
+
+
+def below(values: Sequence[float], threshold: float) -> str:
+    """How many are below the threshold, in words."""
+    found = sum(value < threshold for value in values)
+    return f"{found} of {len(values)}"
+
+
+def print_table(scores: Iterable[Scores]) -> None:
+    """For each signal and threshold, what is found and what it costs; the threshold is set on the shared cases alone."""
+    groups: dict[tuple[str, bool], list[Scores]] = {}
+    for each in scores:
+        groups.setdefault((each.group, each.is_bad), []).append(each)
+    print(
+        "| signal | area: cases, replies | good cases lost | bad cases found | deletions found | "
+        "bad replies found | good replies lost |\n|---|---|---|---|---|---|---|"
+    )
+    for name, signal in SIGNALS.items():
+        values = {group: [signal(each) for each in members] for group, members in groups.items()}
+        good, bad = values["cases", False], values["cases", True]
+        replies = values.get(("replies", True), []), values.get(("replies", False), [])
+        areas = f"{area(bad, good):.2f}, {area(*replies):.2f}"
+        for cost in _COSTS:
+            threshold = sorted(good)[int(cost * len(good))]
+            cells = (good, bad, values["deletions", True], *replies)
+            print(f"| {name} | {areas} | {' | '.join(below(cell, threshold) for cell in cells)} |")
+
+
+def main() -> None:
+    """Score, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    scoring = commands.add_parser("score")
+    scoring.add_argument("shared", type=Path)
+    scoring.add_argument("scores", type=Path)
+    scoring.add_argument("--model", default="qwen2.5-coder-0.5b")
+    showing = commands.add_parser("table")
+    showing.add_argument("scores", type=Path)
+    options = parser.parse_args()
+    if options.command == "score":
+        score(options.shared, options.scores, options.model)
+    else:
+        print_table(Scores(**json.loads(line)) for line in options.scores.read_text(encoding="utf-8").splitlines())
+
+
+if __name__ == "__main__":
+    main()

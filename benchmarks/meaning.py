@@ -6,7 +6,6 @@
 
 import argparse
 import json
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -71,7 +70,7 @@ def judged_cases(shared: Path) -> list[Judged]:
     read_ones = [
         Judged("replies", reply.judgement == "bad", reply.naive, reply.reply)
         for reply in stored()
-        if reply.judgement and is_accepted(outcome_today(reply)) and reply.naive.split() != reply.reply.split()
+        if reply.judgement and is_accepted(outcome_today(reply))
     ]
     cases = [
         Judged("cases", is_bad, case.naive, case.rewrite)
@@ -141,7 +140,7 @@ def below(values: Sequence[float], threshold: float) -> str:
 
 
 def print_table(scores: Iterable[Scores]) -> None:
-    """For each signal and threshold, what is found and what it costs; the threshold is set on the shared cases alone."""
+    """For each signal and threshold, what is found and what it costs; thresholds are set on the shared cases."""
     groups: dict[tuple[str, bool], list[Scores]] = {}
     for each in scores:
         groups.setdefault((each.group, each.is_bad), []).append(each)

@@ -27,7 +27,6 @@ _FILES = (
 )
 _PROMPTS = 50
 _BATCH = 8
-_ACCEPTED = ("optimized", "unchanged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +111,8 @@ def outcome_today(reply: Reply) -> str:
 
 
 def is_accepted(outcome: str) -> bool:
-    """Whether the reply would be used."""
-    return outcome in _ACCEPTED
+    """Whether the reply would be used instead of the prompt."""
+    return outcome == "optimized"
 
 
 def _rates_of(replies: list[Reply], outcomes: list[str]) -> str:
@@ -135,9 +134,8 @@ def _in_words(hits: int, of: int) -> str:
 def print_rates() -> None:
     """A row for each model and part, by the contract when the replies were made and by today's."""
     replies = [reply for reply in stored() if reply.judgement]
-    print(
-        "| model | prompts | contract | accepted | bad of the accepted | refused of the good |\n|---|---|---|---|---|---|"
-    )
+    print("| model | prompts | contract | accepted | bad of the accepted | refused of the good |")
+    print("|---|---|---|---|---|---|")
     for model, part in sorted({(reply.model, reply.part) for reply in replies}):
         chosen = [reply for reply in replies if (reply.model, reply.part) == (model, part)]
         print(f"| {model} | {part} | before | {_rates_of(chosen, [reply.outcome for reply in chosen])} |")

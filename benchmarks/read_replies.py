@@ -74,7 +74,8 @@ def ask(model: str, data: Path) -> None:
     parts = {key: "tuning" if place < _PROMPTS // 2 else "reporting" for place, (key, _) in enumerate(prompts)}
     done = {reply.id for reply in stored() if reply.model == model}
     # Those of one length together: a batch takes as long as its longest.
-    waiting = sorted((row for row in prompts if row[0] not in done), key=lambda row: len(row[1]))
+    waiting = [row for row in prompts if row[0] not in done]
+    waiting.sort(key=lambda row: (parts[row[0]] == "tuning", len(row[1])))
     for start in range(0, len(waiting), _BATCH):
         batch = waiting[start : start + _BATCH]
         proposals = rewriter.propose([OptimizationRequest(naive) for _, naive in batch])
@@ -107,7 +108,8 @@ def outcome_today(reply: Reply) -> str:
     """What the contract as it is now says; only the generation knows that a reply was cut off."""
     if reply.outcome == "truncated":
         return reply.outcome
-    return check(reply.reply, OptimizationRequest(reply.naive), FidelitySettings(), FIPO_1).outcome
+    text = FIPO_1.parse(reply.reply)
+    return check(text, OptimizationRequest(reply.naive), FidelitySettings(), FIPO_1).outcome
 
 
 def is_accepted(outcome: str) -> bool:

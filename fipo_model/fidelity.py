@@ -18,6 +18,7 @@ from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
 from fipo_model.contract.coverage import covered, spelled_out
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.questions import said_of_a_name
 from fipo_model.contract.reading import Reading, read
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
@@ -94,6 +95,8 @@ def _answered(case: Case) -> str | None:
         return "asks for nothing, though the prompt does"
     if (told := _told(case)) is not None:
         return f"tells instead of asking: {told!r}"
+    if (said := said_of_a_name(case.naive, case.added, case.given)) is not None:
+        return f"says what the prompt does not: {said!r}"
     if _brings_code(case):
         return "brings a code block the prompt does not have"
     silver = case.request.silver_response

@@ -19,7 +19,10 @@ _REPLY_HEADERS = frozenset(
     {"golden prompt", "optimized prompt", "rewritten prompt", "better prompt", "improved prompt", "new prompt"}
 )
 # "Golden prompt: ...", "## Golden Prompt" or "**Golden prompt**" on a line of its own, "**Golden prompt:** ...".
-_HEADING = re.compile(rf"(?i)(?:#+\s*)?(\**)(?:{'|'.join(sorted(_REPLY_HEADERS))})\s*(?::\s*?\1|\1\s*?[:\n])")
+_HEADING = re.compile(
+    r"(?i)(?:#+\s*)?(\**)(?:golden|(?:optimi[sz]ed|rewritten|better|improved|new|revised|refined)(?: naive)?) prompt"
+    r"\s*(?::\s*?\1|\1\s*?[:\n])"
+)
 _FENCED = re.compile(r"```[\w-]*\n((?:(?!```).)*)\n```", re.DOTALL)
 _QUOTED = re.compile(r'"([^"]+)"|“([^“”]+)”')
 

@@ -3,7 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from fipo_model.contract import coverage, examples, labels, literals, markers, names, numbers, variables, words
+from fipo_model.contract import (
+    coverage,
+    examples,
+    labels,
+    literals,
+    markers,
+    names,
+    numbers,
+    questions,
+    variables,
+    words,
+)
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
 
@@ -101,7 +112,9 @@ def bounds_lost(case: Case) -> str | None:
 
 
 def names_lost(case: Case) -> str | None:
-    """A name is missing or another."""
+    """A name is missing or another, or the reader of whom the prompt asks."""
+    if (asked := questions.reader_lost(case.naive, case.rewrite)) is not None:
+        return f"lost whom {asked!r} asks"
     units = numbers.named_units(case.rewrite)
     lost = names.missing_names(names.names(case.naive), case.rewrite)
     return _lost(each for each in lost if numbers.unit_of(each.text) not in units)
@@ -138,7 +151,12 @@ def manner_changed(case: Case) -> str | None:
 
 
 def task_lost(case: Case) -> str | None:
-    """What is to be done to the given text is something else: to summarize, to translate, to proofread."""
+    """What is to be done to the given text is something else: to summarize, to translate, to proofread.
+
+    Nor is doing a thing what the prompt wants that asks how it is done.
+    """
+    if (asked := questions.how_lost(case.naive, case.rewrite)) is not None:
+        return f"says to do what your prompt asks {asked!r}"
     found = words.task_words(case.rewrite) | {each.key for each in words.tasks(case.rewrite)}
     return _lost(each for each in words.tasks(case.naive) if each.key not in found)
 

@@ -1,0 +1,65 @@
+"""What a question is after, beyond its words: how something is done, what is with the reader, what a name is. English.
+
+Each has its own way to get lost: "How do I boil an egg?" becomes "Boil an egg", "What were you trained on?" becomes
+"What was trained?", and "Who is Ada Lovelace?" comes back with an answer built in: "Who is Ada Lovelace, the first
+programmer?".
+"""
+
+from fipo_model.contract.names import names
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading, read
+
+_HOW = lazy(
+    r"\bhow (?:(?:do|does|can|could|should|would|might) (?:i|we|you|one|someone|people)|to) "
+    r"(?:best |quickly |safely |properly |easily )?(?P<verb>[a-z]{2,})\b"
+)
+# Whoever asks how to solve an equation, or how to say a word, may be given the solution or the word.
+_DONE_BY_SAYING = frozenset(
+    "say spell pronounce translate call define describe explain express solve calculate compute count find determine "
+    "convert evaluate simplify prove answer compare know tell think feel rate".split()
+)
+_GUIDANCE = lazy(
+    r"\b(?:how|steps?|guid\w*|explain\w*|describ\w*|instruct\w*|ways?|methods?|process\w*|procedures?|tips?|approach\w*"
+    r"|techniques?|tutorial|strateg\w+|advice|advise|teach\w*|show\w*|demonstrat\w+|walk|suggest\w*|recommend\w*|ideas?"
+    r"|outline|discuss\w*|list|what|tell|recipe|plan|tricks?|options?|help)\b"
+)
+_OF_THE_READER = lazy(
+    r"\b(?:(?:have|had) you (?:ever )?been|who are you|(?:are|were) you(?! (?:able|going|there|ready|familiar|aware"
+    r"|sure|interested|looking|still|free|ok(?:ay)?)\b)|did you(?! know\b)|do you (?:feel|prefer|like|love|want|dream))\b"
+)
+_READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbot|model)\b")
+_SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")
+_LEAST_SAID = 2
+
+
+def how_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question how to do something, where the rewrite says to do it."""
+    if naive.lexicon.code != "en" or (asked := _HOW.search(naive.lowered)) is None:
+        return None
+    verb = asked["verb"]
+    if verb in _DONE_BY_SAYING or "?" in rewrite.text or _GUIDANCE.search(rewrite.lowered):
+        return None
+    told = any(sentence.tokens[0].text == verb for sentence in rewrite.sentences)
+    return asked[0] if told else None
+
+
+def reader_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question about the reader, where the rewrite speaks of no reader."""
+    if naive.lexicon.code != "en" or (asked := _OF_THE_READER.search(naive.lowered)) is None:
+        return None
+    return None if _READER.search(rewrite.lowered) else asked[0]
+
+
+def said_of_a_name(naive: Reading, rewrite: Reading, given: Reading) -> str | None:
+    """What the rewrite says in passing about a name of the prompt and nobody else did."""
+    if rewrite.lexicon.code != "en":
+        return None
+    known = {name.key for name in names(naive)}
+    for name in names(rewrite):
+        said = _SAID_OF_IT.match(rewrite.lowered, name.span[1]) if name.key in known else None
+        if said is None:
+            continue
+        content = read(said[1], "en").content
+        if len(content - given.stems) >= _LEAST_SAID:
+            return rewrite.text[name.span[0] : said.end()]
+    return None

@@ -1,0 +1,84 @@
+"""A question keeps what it is after: the way something is done, the reader it asks about, and an open answer."""
+
+import pytest
+
+from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest
+from fipo_model.fidelity import check
+
+
+def outcome(naive: str, rewrite: str) -> str:
+    return check(rewrite, OptimizationRequest(naive), FidelitySettings(), FIPO_1).outcome
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite"),
+    [
+        ("How do I write a letter of complaint?", "Write a formal letter of complaint to a shop."),
+        ("How to design a garden with little water", "Design a garden that needs little water."),
+        ("How can one organize a chess tournament?", "Organize a chess tournament for ten people or more."),
+    ],
+)
+def test_doing_a_thing_is_not_how_it_is_done(naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == "task_lost"
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite"),
+    [
+        ("How do I write a letter of complaint?", "Write a guide to a good letter of complaint."),
+        ("How do I write a letter of complaint?", "Write a clear explanation of how to write a letter of complaint."),
+        ("How would you solve 3x = 9?", "Solve 3x = 9 step by step."),
+        ("Explain how to bake bread.", "Explain step by step how to bake bread."),
+    ],
+)
+def test_guidance_may_be_asked_for_in_other_words(naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == "optimized"
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite"),
+    [
+        ("Are you conscious of time passing?", "Is consciousness of time passing possible?"),
+        ("which books were you raised on?", "Which books were raised on?"),
+        ("Have you ever been angry with a customer?", "Describe an angry customer in detail."),
+    ],
+)
+def test_a_question_about_the_reader_is_not_one_about_nobody(naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == "name_lost"
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite"),
+    [
+        ("Are you conscious of time passing?", "Explain whether an AI is conscious of time passing."),
+        ("Are you able to list the planets?", "List the planets from the sun outwards."),
+        ("Can you list the planets?", "List the planets from the sun outwards."),
+    ],
+)
+def test_the_reader_may_be_named_and_a_polite_form_dropped(naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == "optimized"
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite"),
+    [
+        ("Who is Grace Hopper?", "Who is Grace Hopper, the inventor of the compiler?"),
+        ("Write a poem about Lisbon.", "Write a poem about Lisbon, known for its trams and sad songs."),
+        ("Tell me about Nokia and its phones.", "Tell me about Nokia, a struggling Finnish company, and its phones."),
+    ],
+)
+def test_an_answer_in_passing_is_an_answer(naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == "answered"
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite"),
+    [
+        ("Who is Grace Hopper?", "Who is Grace Hopper, and what is she known for?"),
+        ("Who is Grace Hopper, the admiral?", "Explain who Grace Hopper, the admiral, is."),
+        ("Write a poem about Lisbon.", "Write a poem about Lisbon, a sonnet."),
+        ("Write a poem about Lisbon.", "Write a poem about Lisbon, its trams and its light."),
+    ],
+)
+def test_what_is_asked_about_a_name_is_no_answer(naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == "optimized"

@@ -72,7 +72,10 @@ def paths_lost(case: Case) -> str | None:
 def code_lost(case: Case) -> str | None:
     """Code, a formula or the name of something in a program is missing or changed."""
     expected = [*literals.code(case.naive.text), *literals.identifiers(case.naive.text)]
-    return _lost(each for each in expected if not literals.holds(case.rewrite_text, each.text))
+    lost = [each for each in expected if not literals.holds(case.rewrite_text, each.text)]
+    lines = literals.code_lines(case.naive.text)
+    squeezed = literals.without_space(case.rewrite_text) if lines else ""
+    return _lost([*lost, *(line for line in lines if line.key not in squeezed)])
 
 
 def quotations_lost(case: Case) -> str | None:

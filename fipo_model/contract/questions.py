@@ -24,8 +24,9 @@ _GUIDANCE = lazy(
     r"|outline|discuss\w*|list|what|tell|recipe|plan|tricks?|options?|help)\b"
 )
 _OF_THE_READER = lazy(
-    r"\b(?:(?:have|had) you (?:ever )?been|who are you|(?:are|were) you(?! (?:able|going|there|ready|familiar|aware"
-    r"|sure|interested|looking|still|free|ok(?:ay)?)\b)|did you(?! know\b)|do you (?:feel|prefer|like|love|want|dream))\b"
+    r"\b(?:(?:have|had) you (?:ever )?been|who are you|did you(?! know\b)|do you (?:feel|prefer|like|love|want|dream)"
+    r"|(?:are|were) you"
+    r"(?! (?:able|going|there|ready|familiar|aware|sure|interested|looking|still|free|ok(?:ay)?)\b))\b"
 )
 _READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbot|model)\b")
 _SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")

@@ -82,3 +82,32 @@ def test_an_answer_in_passing_is_an_answer(naive: str, rewrite: str) -> None:
 )
 def test_what_is_asked_about_a_name_is_no_answer(naive: str, rewrite: str) -> None:
     assert outcome(naive, rewrite) == "optimized"
+
+
+@pytest.mark.parametrize(
+    ("expected", "naive", "rewrite"),
+    [
+        ("task_lost", "Tell me who is Banksy.", "What is Banksy?"),
+        ("task_lost", "When was the treaty of Lisbon signed?", "Where was the treaty of Lisbon signed?"),
+        ("task_lost", "Why do cats purr at night?", "When do cats purr at night?"),
+        ("optimized", "What's the best way to learn the piano?", "Which is the best way to learn the piano?"),
+        ("optimized", "Who is Banksy?", "What is known of Banksy, and who is Banksy?"),
+        ("task_lost", "Predict the winner of the next election.", "Who is the winner of the next election?"),
+        ("optimized", "Predict the winner of the next election.", "Estimate who will win the next election, and why."),
+    ],
+)
+def test_another_question_word_asks_something_else(expected: str, naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "naive", "rewrite"),
+    [
+        ("input_requested", "Recommend a quiet beach.", "Describe a quiet beach that you have visited."),
+        ("input_requested", "Name a funny film.", "What is your favourite funny film?"),
+        ("optimized", "Name a funny film.", "Name a funny film, of any kind you like."),
+        ("optimized", "What is your favourite funny film?", "Name your favourite funny film and say why."),
+    ],
+)
+def test_the_reader_is_not_asked_about_itself(expected: str, naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == expected

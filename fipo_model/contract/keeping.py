@@ -160,6 +160,8 @@ def task_lost(case: Case) -> str | None:
     """
     if (asked := questions.how_lost(case.naive, case.rewrite)) is not None:
         return f"says to do what your prompt asks {asked!r}"
+    if (asked := questions.question_changed(case.naive, case.rewrite)) is not None:
+        return f"does not ask {asked!r}"
     found = words.task_words(case.rewrite) | {each.key for each in words.tasks(case.rewrite)}
     return _lost(each for each in words.tasks(case.naive) if each.key not in found)
 

@@ -1,8 +1,8 @@
-"""What a question is after, beyond its words: how something is done, what is with the reader, what a name is. English.
+"""What a question is after, beyond its words: how something is done, who it is about, what is still open. English.
 
 Each has its own way to get lost: "How do I boil an egg?" becomes "Boil an egg", "What were you trained on?" becomes
-"What was trained?", and "Who is Ada Lovelace?" comes back with an answer built in: "Who is Ada Lovelace, the first
-programmer?".
+"What was trained?", "Who is Ada Lovelace?" becomes "What is Ada Lovelace?" or comes back with an answer built in:
+"Who is Ada Lovelace, the first programmer?".
 """
 
 from fipo_model.contract.names import names
@@ -31,6 +31,35 @@ _OF_THE_READER = lazy(
 _READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbot|model)\b")
 _SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")
 _LEAST_SAID = 2
+
+# "Who is X" and "what is X" ask for different things; "which" and "what" do not.
+_ASKED_WITH = lazy(r"\b(who|what|where|when|why|how)(?:'s| (?:is|are|was|were|did|does|do)) (?:the |an? )?(?=(\w+))")
+_OF_ITSELF = lazy(
+    r"\byour (?:own |most )?(?:(?:favou?rite|memorable|personal) \w+|experiences?\b|childhood|life\b)"
+    r"|\byou(?:'ve| have)? (?:personally |ever |really |most )*"
+    r"(?:enjoy(?:ed)?|liked|loved|experienced|visited|tried|tasted|remember)\b"
+)
+_SECOND_PERSON = lazy(r"\byou(?:r|rs|rself)?\b")
+
+
+def question_changed(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question that the rewrite asks with another question word: "who is" became "what is"."""
+    if naive.lexicon.code != "en":
+        return None
+    asked_now = {match[2]: match[1] for match in _ASKED_WITH.finditer(rewrite.lowered)}
+    for asked in _ASKED_WITH.finditer(naive.lowered):
+        other = asked_now.get(asked[2], asked[1])
+        if other != asked[1] and asked[1] not in rewrite.stems:
+            return asked[0] + asked[2]
+    return None
+
+
+def asks_reader_of_itself(naive: Reading, added: Reading) -> str | None:
+    """Where the rewrite asks for the reader's own taste or life, and the prompt does not speak of the reader."""
+    if added.lexicon.code != "en" or _SECOND_PERSON.search(naive.lowered) is not None:
+        return None
+    found = _OF_ITSELF.search(added.lowered)
+    return found[0] if found is not None and "if you" not in added.lowered else None
 
 
 def how_lost(naive: Reading, rewrite: Reading) -> str | None:

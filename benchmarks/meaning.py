@@ -66,11 +66,16 @@ SIGNALS: dict[str, Callable[[Scores], float]] = {
 
 
 def judged_cases(shared: Path) -> list[Judged]:
-    """The replies that were read and that the contract accepts, the shared cases, and deletions."""
+    """The replies that were read and that the contract accepts or did before it was mended, the shared cases, deletions."""
     read_ones = [
-        Judged("replies", reply.judgement == "bad", reply.naive, reply.reply)
+        Judged(
+            "replies" if is_accepted(outcome_today(reply)) else "refused",
+            reply.judgement == "bad",
+            reply.naive,
+            reply.reply,
+        )
         for reply in stored()
-        if reply.judgement and is_accepted(outcome_today(reply))
+        if is_accepted(reply.outcome) or is_accepted(outcome_today(reply))
     ]
     cases = [
         Judged("cases", is_bad, case.naive, case.rewrite)

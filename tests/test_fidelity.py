@@ -163,6 +163,24 @@ def test_an_honest_rewrite_passes(naive: str, rewrite: str, fields: dict[str, ob
     assert (candidate.outcome, candidate.detail) == ("optimized", "")
 
 
+@pytest.mark.parametrize(
+    ("expected", "naive", "rewrite"),
+    [
+        (
+            "sentence_lost",
+            "Draw up a bicycle parking plan for a school.",
+            "Draw up a bicycle plan for a school.",
+        ),
+        ("sentence_lost", "Explain the French tax appeal procedure.", "Explain the French procedure step by step."),
+        ("sentence_lost", "Beschreibe das alte Wiener Kaffeehaus.", "Beschreibe das alte Kaffeehaus ausführlich."),
+        ("optimized", "Explain the French tax appeal procedure.", "Explain the French procedure for a tax appeal."),
+        ("optimized", "Can a cow actually jump over the moon?", "Can a cow jump over the moon, and how high?"),
+    ],
+)
+def test_the_words_that_say_which_thing_is_meant_are_not_squeezed_out(expected: str, naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == expected
+
+
 def test_every_rule_can_be_turned_off_by_name_and_an_unknown_name_is_refused() -> None:
     request = OptimizationRequest("Name 3 rivers.")
     rewrite = "Name some rivers and their lengths."

@@ -5,7 +5,9 @@ kept only by what the rest of the rewrite has of it.
 """
 
 import difflib
+import itertools
 import re
+from collections.abc import Iterator
 
 from fipo_model.contract.asking import asks, states
 from fipo_model.contract.commitments import Commitment
@@ -17,6 +19,7 @@ from fipo_model.contract.words import task_words, tasks
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
 _LONG_HEADING = 3
+_MOST_SQUEEZED = 3  # words between two neighbours
 _CLAUSE = lazy(
     r"[,;:]\s(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?"
     r"|\u3001|\uff0c|\u060c",
@@ -49,6 +52,37 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
             continue
         lost += _lost_clauses(naive, sentence, rewrite, available)
     return lost
+
+
+def squeezed_out(naive: Reading, rewrite: Reading) -> list[Commitment]:
+    """Words that say which thing is meant, where the rewrite lets their neighbours meet: "a [window] script"."""
+    tokens = rewrite.tokens
+    meet = {(a.stem, b.stem) for a, b in itertools.pairwise(tokens) if a.is_content and b.is_content}
+    lost = []
+    for run in _runs_of_content(naive):
+        places = ((start, start + 1 + gap) for start in range(len(run)) for gap in range(1, _MOST_SQUEEZED + 1))
+        for start, end in places:
+            between = run[start + 1 : end]
+            if end >= len(run) or (run[start].stem, run[end].stem) not in meet:
+                continue
+            missing = frozenset(token.stem for token in between if not token.text.endswith("ly"))
+            if missing and not covered(missing, rewrite.stems):
+                span = (between[0].start, between[-1].end)
+                lost.append(Commitment("sentence", naive.text[slice(*span)], span, naive.text[slice(*span)]))
+    return lost
+
+
+def _runs_of_content(reading: Reading) -> Iterator[list[Token]]:
+    """Words of meaning with nothing but a space or a hyphen between them."""
+    run: list[Token] = []
+    for token in reading.tokens:
+        is_next = bool(run) and reading.text[run[-1].end : token.start] in (" ", "-")
+        if token.is_content and is_next and token.text not in reading.lexicon.function:
+            run.append(token)
+            continue
+        yield run
+        run = [token] if token.is_content and token.text not in reading.lexicon.function else []
+    yield run
 
 
 def covered(wanted: frozenset[str], available: frozenset[str], *, characters: frozenset[str] = frozenset()) -> int:

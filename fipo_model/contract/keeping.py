@@ -168,7 +168,8 @@ def task_lost(case: Case) -> str | None:
 
 def sentences_lost(case: Case) -> str | None:
     """A sentence of the prompt, or a part of one, left no trace."""
-    return _lost(coverage.lost_sentences(case.naive, case.rewrite))
+    lost = coverage.lost_sentences(case.naive, case.rewrite)
+    return _lost([*lost, *coverage.squeezed_out(case.naive, case.rewrite)])
 
 
 def _lost(commitments: Iterable[Commitment]) -> str | None:

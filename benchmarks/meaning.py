@@ -66,7 +66,7 @@ SIGNALS: dict[str, Callable[[Scores], float]] = {
 
 
 def judged_cases(shared: Path) -> list[Judged]:
-    """The replies that were read and that the contract accepts or did before it was mended, the shared cases, deletions."""
+    """Replies that the contract accepts, or did before it was mended; the shared cases; and deletions."""
     read_ones = [
         Judged(
             "replies" if is_accepted(outcome_today(reply)) else "refused",

@@ -25,7 +25,8 @@ _FILES = (
     *("prompt_pairs/train", "prompt_pairs/bpo", "prompt_pairs/candidates"),
     *("instructions/with_golden_response", "instructions/more_with_golden_response"),
 )
-_PROMPTS = 50
+_PROMPTS = 75
+_REPORTING = 25
 _BATCH = 8
 
 
@@ -57,9 +58,11 @@ def drawn_prompts(data: Path, seed: int = 16) -> list[tuple[str, str]]:
     rng = random.Random(seed)
     for rows in by_source.values():
         rng.shuffle(rows)
-    prompts = list(islice(_in_turn(list(by_source.values())), _PROMPTS))
-    rng.shuffle(prompts)
-    return prompts
+    in_turn = _in_turn(list(by_source.values()))
+    # The first fifty were read first, in this order.
+    first = list(islice(in_turn, _PROMPTS - _REPORTING))
+    rng.shuffle(first)
+    return [*first, *islice(in_turn, _REPORTING)]
 
 
 def _in_turn(groups: list[list[tuple[str, str]]]) -> Iterator[tuple[str, str]]:
@@ -71,7 +74,7 @@ def ask(model: str, data: Path) -> None:
     """Append the model's replies, a batch at a time, to those that are there."""
     rewriter = Rewriter.from_pretrained(model, adapter="none")
     prompts = drawn_prompts(data)
-    parts = {key: "tuning" if place < _PROMPTS // 2 else "reporting" for place, (key, _) in enumerate(prompts)}
+    parts = {key: "tuning" if place < _PROMPTS - _REPORTING else "reporting" for place, (key, _) in enumerate(prompts)}
     done = {reply.id for reply in stored() if reply.model == model}
     # Those of one length together: a batch takes as long as its longest.
     waiting = [row for row in prompts if row[0] not in done]

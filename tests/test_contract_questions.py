@@ -15,6 +15,7 @@ def outcome(naive: str, rewrite: str) -> str:
     [
         ("How do I write a letter of complaint?", "Write a formal letter of complaint to a shop."),
         ("How to design a garden with little water", "Design a garden that needs little water."),
+        ("How do we count votes in an election?", "Count votes in an election with care."),
         ("How can one organize a chess tournament?", "Organize a chess tournament for ten people or more."),
     ],
 )
@@ -91,6 +92,10 @@ def test_what_is_asked_about_a_name_is_no_answer(naive: str, rewrite: str) -> No
         ("task_lost", "When was the treaty of Lisbon signed?", "Where was the treaty of Lisbon signed?"),
         ("task_lost", "Why do cats purr at night?", "When do cats purr at night?"),
         ("optimized", "What's the best way to learn the piano?", "Which is the best way to learn the piano?"),
+        ("task_lost", "The three stages of grief in this novel:", "What are the three stages of grief in this novel?"),
+        ("optimized", "The three stages of grief in this novel:", "List the three stages of grief in this novel:"),
+        ("manner_lost", "Name the fastest ships of all time.", "Name the fastest ships and say who built them."),
+        ("optimized", "Name the fastest ships of all time.", "Name the fastest ships ever built and their builders."),
         ("optimized", "Who is Banksy?", "What is known of Banksy, and who is Banksy?"),
         ("task_lost", "Predict the winner of the next election.", "Who is the winner of the next election?"),
         ("optimized", "Predict the winner of the next election.", "Estimate who will win the next election, and why."),
@@ -105,6 +110,8 @@ def test_another_question_word_asks_something_else(expected: str, naive: str, re
     [
         ("input_requested", "Recommend a quiet beach.", "Describe a quiet beach that you have visited."),
         ("input_requested", "Name a funny film.", "What is your favourite funny film?"),
+        ("input_requested", "Plan my small garden.", "Plan your small garden with herbs."),
+        ("optimized", "Plan my small garden.", "Plan my small garden with herbs, and state your reasons."),
         ("optimized", "Name a funny film.", "Name a funny film, of any kind you like."),
         ("optimized", "What is your favourite funny film?", "Name your favourite funny film and say why."),
     ],

@@ -173,11 +173,13 @@ def test_an_honest_rewrite_passes(naive: str, rewrite: str, fields: dict[str, ob
         ),
         ("sentence_lost", "Explain the French tax appeal procedure.", "Explain the French procedure step by step."),
         ("sentence_lost", "Beschreibe das alte Wiener Kaffeehaus.", "Beschreibe das alte Kaffeehaus ausführlich."),
+        ("sentence_lost", "Explain deep sea mining to a class.", "Explain mining to a class, with examples."),
+        ("optimized", "Explain deep sea mining to a class.", "Explain mining in the deep sea to a class."),
         ("optimized", "Explain the French tax appeal procedure.", "Explain the French procedure for a tax appeal."),
         ("optimized", "Can a cow actually jump over the moon?", "Can a cow jump over the moon, and how high?"),
     ],
 )
-def test_the_words_that_say_which_thing_is_meant_are_not_squeezed_out(expected: str, naive: str, rewrite: str) -> None:
+def test_the_words_that_say_which_thing_is_meant_are_kept(expected: str, naive: str, rewrite: str) -> None:
     assert outcome(naive, rewrite) == expected
 
 

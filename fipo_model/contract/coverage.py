@@ -19,7 +19,7 @@ from fipo_model.contract.words import task_words, tasks
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
 _LONG_HEADING = 3
-_MOST_SQUEEZED = 3  # words between two neighbours
+_MOST_ATTRIBUTES = 3
 _CLAUSE = lazy(
     r"[,;:]\s(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?"
     r"|\u3001|\uff0c|\u060c",
@@ -54,22 +54,26 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
     return lost
 
 
-def squeezed_out(naive: Reading, rewrite: Reading) -> list[Commitment]:
-    """Words that say which thing is meant, where the rewrite lets their neighbours meet: "a [window] script"."""
-    tokens = rewrite.tokens
-    meet = {(a.stem, b.stem) for a, b in itertools.pairwise(tokens) if a.is_content and b.is_content}
+def lost_attributes(naive: Reading, rewrite: Reading) -> list[Commitment]:
+    """Words before a noun that say which one is meant: "a [machine learning] model", "a Unity [window] script".
+
+    Lost where the rewrite lets their neighbours meet, or has the noun and none of two words before it.
+    """
+    meet = {(a.stem, b.stem) for a, b in itertools.pairwise(rewrite.tokens) if a.is_content and b.is_content}
     lost = []
     for run in _runs_of_content(naive):
-        places = ((start, start + 1 + gap) for start in range(len(run)) for gap in range(1, _MOST_SQUEEZED + 1))
-        for start, end in places:
+        for start, end in itertools.combinations(range(-1, len(run)), 2):
             between = run[start + 1 : end]
-            if end >= len(run) or (run[start].stem, run[end].stem) not in meet:
+            if not between or len(between) > _MOST_ATTRIBUTES:
                 continue
+            is_squeezed = start >= 0 and (run[start].stem, run[end].stem) in meet
+            is_bare = len(between) > 1 and run[end] is run[-1] and run[end].stem in rewrite.content
             missing = frozenset(token.stem for token in between if not token.text.endswith("ly"))
-            if missing and not covered(missing, rewrite.stems):
+            least = 1 if is_squeezed else 2
+            if (is_squeezed or is_bare) and len(missing) >= least and not covered(missing, rewrite.stems):
                 span = (between[0].start, between[-1].end)
                 lost.append(Commitment("sentence", naive.text[slice(*span)], span, naive.text[slice(*span)]))
-    return lost
+    return lost[:1]
 
 
 def _runs_of_content(reading: Reading) -> Iterator[list[Token]]:

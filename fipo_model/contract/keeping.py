@@ -162,6 +162,8 @@ def task_lost(case: Case) -> str | None:
         return f"says to do what your prompt asks {asked!r}"
     if (asked := questions.question_changed(case.naive, case.rewrite)) is not None:
         return f"does not ask {asked!r}"
+    if (begun := questions.beginning_lost(case.naive, case.rewrite)) is not None:
+        return f"does not go on with {begun!r}"
     found = words.task_words(case.rewrite) | {each.key for each in words.tasks(case.rewrite)}
     return _lost(each for each in words.tasks(case.naive) if each.key not in found)
 
@@ -169,7 +171,7 @@ def task_lost(case: Case) -> str | None:
 def sentences_lost(case: Case) -> str | None:
     """A sentence of the prompt, or a part of one, left no trace."""
     lost = coverage.lost_sentences(case.naive, case.rewrite)
-    return _lost([*lost, *coverage.squeezed_out(case.naive, case.rewrite)])
+    return _lost([*lost, *coverage.lost_attributes(case.naive, case.rewrite)])
 
 
 def _lost(commitments: Iterable[Commitment]) -> str | None:

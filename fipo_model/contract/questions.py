@@ -5,6 +5,7 @@ Each has its own way to get lost: "How do I boil an egg?" becomes "Boil an egg",
 "Who is Ada Lovelace, the first programmer?".
 """
 
+from fipo_model.contract.asking import asks
 from fipo_model.contract.names import names
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
@@ -15,8 +16,7 @@ _HOW = lazy(
 )
 # Whoever asks how to solve an equation, or how to say a word, may be given the solution or the word.
 _DONE_BY_SAYING = frozenset(
-    "say spell pronounce translate call define describe explain express solve calculate compute count find determine "
-    "convert evaluate simplify prove answer compare know tell think feel rate".split()
+    "say spell pronounce translate call define describe explain express solve calculate compute convert prove".split()
 )
 _GUIDANCE = lazy(
     r"\b(?:how|steps?|guid\w*|explain\w*|describ\w*|instruct\w*|ways?|methods?|process\w*|procedures?|tips?|approach\w*"
@@ -39,6 +39,12 @@ _OF_ITSELF = lazy(
     r"|\byou(?:'ve| have)? (?:personally |ever |really |most )*"
     r"(?:enjoy(?:ed)?|liked|loved|experienced|visited|tried|tasted|remember)\b"
 )
+# "My garden" is not the reader's, and "this is my plan:" wants to be continued.
+_MINE = lazy(r"\bmy (?:\w+ )?(\w+)")
+_YOURS = lazy(r"\byour (?:\w+ )?(\w+)")
+_CONTINUED = lazy(
+    r"\b(?:continu\w*|complet\w*|finish\w*|writ\w+|fill|provid\w*|giv\w+|list\w*|draft|generat\w*|creat\w*)\b"
+)
 _SECOND_PERSON = lazy(r"\byou(?:r|rs|rself)?\b")
 
 
@@ -56,10 +62,25 @@ def question_changed(naive: Reading, rewrite: Reading) -> str | None:
 
 def asks_reader_of_itself(naive: Reading, added: Reading) -> str | None:
     """Where the rewrite asks for the reader's own taste or life, and the prompt does not speak of the reader."""
-    if added.lexicon.code != "en" or _SECOND_PERSON.search(naive.lowered) is not None:
+    if added.lexicon.code != "en":
+        return None
+    mine = set(_MINE.findall(naive.lowered)) - set(_YOURS.findall(naive.lowered))
+    turned = next((yours for yours in _YOURS.finditer(added.lowered) if yours[1] in mine), None)
+    if turned is not None:
+        return turned[0]
+    if _SECOND_PERSON.search(naive.lowered) is not None:
         return None
     found = _OF_ITSELF.search(added.lowered)
     return found[0] if found is not None and "if you" not in added.lowered else None
+
+
+def beginning_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The end of a text that asks nothing and breaks off with a colon, where the rewrite does not have it continued."""
+    if naive.lexicon.code != "en" or not naive.text.rstrip().endswith(":") or asks(naive):
+        return None
+    if rewrite.text.rstrip().endswith(":") or _CONTINUED.search(rewrite.lowered):
+        return None
+    return naive.sentences[-1].text if naive.sentences else None
 
 
 def how_lost(naive: Reading, rewrite: Reading) -> str | None:

@@ -121,12 +121,13 @@ def is_accepted(outcome: str) -> bool:
 
 
 def _rates_of(replies: list[Reply], outcomes: list[str]) -> str:
-    """Accepted ones that are bad, and good ones that were refused, as cells of a table."""
-    accepted = [reply for reply, outcome in zip(replies, outcomes, strict=True) if is_accepted(outcome)]
+    """Accepted ones that are bad, and changed ones that are not bad and were refused, as cells of a table."""
+    changed = [pair for pair in zip(replies, outcomes, strict=True) if pair[1] != "unchanged"]
+    accepted = [reply for reply, outcome in changed if is_accepted(outcome)]
     bad = sum(reply.judgement == "bad" for reply in accepted)
-    good = sum(reply.judgement == "good" for reply in replies)
-    lost = good - sum(reply.judgement == "good" for reply in accepted)
-    return f"{len(accepted)} of {len(replies)} | {_in_words(bad, len(accepted))} | {_in_words(lost, good)}"
+    sound = [outcome for reply, outcome in changed if reply.judgement != "bad"]
+    refused = sum(not is_accepted(outcome) for outcome in sound)
+    return f"{len(accepted)} of {len(replies)} | {_in_words(bad, len(accepted))} | {_in_words(refused, len(sound))}"
 
 
 def _in_words(hits: int, of: int) -> str:
@@ -139,7 +140,7 @@ def _in_words(hits: int, of: int) -> str:
 def print_rates() -> None:
     """A row for each model and part, by the contract when the replies were made and by today's."""
     replies = [reply for reply in stored() if reply.judgement]
-    print("| model | prompts | contract | accepted | bad of the accepted | refused of the good |")
+    print("| model | prompts | contract | accepted | bad of the accepted | refused of the sound |")
     print("|---|---|---|---|---|---|")
     for model, part in sorted({(reply.model, reply.part) for reply in replies}):
         chosen = [reply for reply in replies if (reply.model, reply.part) == (model, part)]

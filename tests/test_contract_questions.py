@@ -96,6 +96,7 @@ def test_what_is_asked_about_a_name_is_no_answer(naive: str, rewrite: str) -> No
         ("optimized", "The three stages of grief in this novel:", "List the three stages of grief in this novel:"),
         ("manner_lost", "Name the fastest ships of all time.", "Name the fastest ships and say who built them."),
         ("optimized", "Name the fastest ships of all time.", "Name the fastest ships ever built and their builders."),
+        ("optimized", "Why was he famous and what did he do?", "Explain this: why was he famous and what did he do?"),
         ("optimized", "Who is Banksy?", "What is known of Banksy, and who is Banksy?"),
         ("task_lost", "Predict the winner of the next election.", "Who is the winner of the next election?"),
         ("optimized", "Predict the winner of the next election.", "Estimate who will win the next election, and why."),

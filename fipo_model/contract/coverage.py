@@ -57,8 +57,11 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
 def lost_attributes(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Words before a noun that say which one is meant: "a [machine learning] model", "a Unity [window] script".
 
-    Lost where the rewrite lets their neighbours meet, or has the noun and none of two words before it.
+    Lost where the rewrite lets their neighbours meet, or has the noun and none of two words before it. Without a
+    lexicon nothing tells a noun from "is".
     """
+    if not naive.lexicon.is_known:
+        return []
     meet = {(a.stem, b.stem) for a, b in itertools.pairwise(rewrite.tokens) if a.is_content and b.is_content}
     lost = []
     for run in _runs_of_content(naive):

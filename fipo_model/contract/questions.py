@@ -5,6 +5,8 @@ Each has its own way to get lost: "How do I boil an egg?" becomes "Boil an egg",
 "Who is Ada Lovelace, the first programmer?".
 """
 
+import re
+
 from fipo_model.contract.asking import asks
 from fipo_model.contract.names import names
 from fipo_model.contract.patterns import lazy
@@ -52,10 +54,9 @@ def question_changed(naive: Reading, rewrite: Reading) -> str | None:
     """The words of a question that the rewrite asks with another question word: "who is" became "what is"."""
     if naive.lexicon.code != "en":
         return None
-    asked_now = {match[2]: match[1] for match in _ASKED_WITH.finditer(rewrite.lowered)}
+    asked_now = {match[2] for match in _ASKED_WITH.finditer(rewrite.lowered)}
     for asked in _ASKED_WITH.finditer(naive.lowered):
-        other = asked_now.get(asked[2], asked[1])
-        if other != asked[1] and asked[1] not in rewrite.stems:
+        if asked[2] in asked_now and re.search(rf"\b{asked[1]}\b", rewrite.lowered) is None:
             return asked[0] + asked[2]
     return None
 

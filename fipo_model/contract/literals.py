@@ -151,8 +151,8 @@ def code_lines(text: str) -> list[Commitment]:
 
 
 def without_space(text: str) -> str:
-    """The text without white space, and with plain apostrophes."""
-    return _squeezed(text).replace(" ", "")
+    """The text without white space, and with plain quotation marks."""
+    return re.sub("[\u201c\u201d]", '"', _squeezed(text)).replace(" ", "")
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,7 +21,7 @@ from fipo_model.generation import Message, Scorer
 from fipo_model.types import count_words
 
 _DELETIONS = 60
-_LONGEST_MUTATED = 60  # words: the time is for many prompts, not for long ones
+_LONGEST_MUTATED = 40  # words: the time is for many prompts, not for long ones
 _CASES_AT_ONCE = 8
 _COSTS = (0.05, 0.1, 0.2, 0.3)  # shares of the good rewrites that a threshold may cost
 _AGAIN = "Somebody asked this:\n\n{}\n\nSay again, sentence by sentence, what was asked."
@@ -86,7 +87,8 @@ def judged_cases(shared: Path) -> list[Judged]:
     deleted = [
         Judged("deletions", True, case.naive, case.rewrite) for case in islice(without_a_constraint(short), _DELETIONS)
     ]
-    return [*read_ones, *cases, *deleted]
+    # In a random order, so that a run cut short has some of all.
+    return random.Random(0).sample([*read_ones, *cases, *deleted], len(read_ones) + len(cases) + len(deleted))
 
 
 def scored(scorer: Scorer, cases: Sequence[Judged]) -> list[Scores]:

@@ -119,3 +119,34 @@ def test_another_question_word_asks_something_else(expected: str, naive: str, re
 )
 def test_the_reader_is_not_asked_about_itself(expected: str, naive: str, rewrite: str) -> None:
     assert outcome(naive, rewrite) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "naive", "rewrite"),
+    [
+        (
+            "task_lost",
+            "You are a grumpy pirate. Describe a storm at sea.",
+            "Describe a storm at sea with grumpy pirates.",
+        ),
+        ("task_lost", "Imagine you are Galileo. Describe your telescope.", "Describe the telescope of Galileo."),
+        (
+            "optimized",
+            "You are a grumpy pirate. Describe a storm at sea.",
+            "As a grumpy pirate, describe a storm at sea.",
+        ),
+        (
+            "optimized",
+            "Pretend you are Galileo. Describe the moon.",
+            "Describe the moon from the perspective of Galileo.",
+        ),
+        ("task_lost", "He sells honey. Should he open a shop?", "Explain how he opens a shop that sells honey."),
+        (
+            "optimized",
+            "He sells honey. Should he open a shop?",
+            "He sells honey. Discuss whether he should open a shop.",
+        ),
+    ],
+)
+def test_roles_and_doubts_are_kept(expected: str, naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == expected

@@ -72,3 +72,8 @@ def wants_input(reading: Reading) -> re.Match[str] | None:
 
 def _as_reading(text: str | Reading) -> Reading:
     return read(text) if isinstance(text, str) else text
+
+
+def asks_in(reading: Reading, start: int, end: int) -> bool:
+    """Whether a part of a text asks for something, in the language of the whole."""
+    return asks(reading.part(reading.text[start:end]))

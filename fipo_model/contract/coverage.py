@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from fipo_model.contract.asking import asks, states
+from fipo_model.contract.asking import asks, asks_in, states
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.patterns import lazy
@@ -35,7 +35,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Sentences and clauses of a text that another has nothing of."""
     pending = [sentence for sentence in naive.sentences if not _stands_in(sentence.tokens, rewrite)]
     kept = [sentence for sentence in naive.sentences if sentence not in pending]
-    available = _rest(rewrite, kept) | spelled_out(naive, rewrite) | _tasks_said_otherwise(naive, rewrite)
+    available = _rest(rewrite, kept) | said_otherwise(naive, rewrite)
     lost = []
     for sentence in pending:
         if _is_chatter(sentence):
@@ -47,7 +47,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
                 lost.append(_commitment(sentence))
             continue
         share = covered(content, available) / len(content)
-        if len(naive.sentences) > 1 and share < _LEAST_SHARE and not _is_heading(sentence):
+        if len(naive.sentences) > 1 and share < _LEAST_SHARE and not _is_heading(sentence, naive):
             lost.append(_commitment(sentence))
             continue
         lost += _lost_clauses(naive, sentence, rewrite, available)
@@ -80,16 +80,17 @@ def lost_attributes(naive: Reading, rewrite: Reading) -> list[Commitment]:
 
 
 def _runs_of_content(reading: Reading) -> Iterator[list[Token]]:
-    """Words of meaning with nothing but a space or a hyphen between them."""
-    run: list[Token] = []
-    for token in reading.tokens:
-        is_next = bool(run) and reading.text[run[-1].end : token.start] in (" ", "-")
-        if token.is_content and is_next and token.text not in reading.lexicon.function:
-            run.append(token)
-            continue
+    """Words of meaning with nothing but a space or a hyphen between them; without the verb that begins a request."""
+    for sentence in reading.sentences:
+        run: list[Token] = []
+        for token in sentence.tokens[1:]:
+            is_attribute = token.is_content and token.text not in reading.lexicon.function and not token.text.isdigit()
+            if run and not (is_attribute and reading.text[run[-1].end : token.start] in (" ", "-")):
+                yield run
+                run = []
+            if is_attribute:
+                run.append(token)
         yield run
-        run = [token] if token.is_content and token.text not in reading.lexicon.function else []
-    yield run
 
 
 def covered(wanted: frozenset[str], available: frozenset[str], *, characters: frozenset[str] = frozenset()) -> int:
@@ -116,7 +117,7 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
         meaning = [token for token in tokens if token.text not in naive.lexicon.function]
         if start != starts[0] and not _begins_a_clause(naive, tokens):
             continue
-        least = 1 if asks(naive.text[start:stop]) else 2
+        least = 1 if asks_in(naive, start, stop) else 2
         if (
             len(tokens) < 3
             or len(meaning) < 2
@@ -132,7 +133,7 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
 
 def _begins_a_clause(naive: Reading, tokens: tuple[Token, ...]) -> bool:
     """Whether words behind a comma or an "and" ask for something of their own."""
-    return bool(tokens) and asks(naive.text[tokens[0].start : tokens[-1].end])
+    return bool(tokens) and asks_in(naive, tokens[0].start, tokens[-1].end)
 
 
 def _stands_in(tokens: tuple[Token, ...], text: Reading) -> bool:
@@ -155,7 +156,12 @@ def _is_reworded(naive: Reading, rewrite: Reading) -> bool:
     return bool({token.text for token in rewrite.tokens} - {token.text for token in naive.tokens})
 
 
-def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
+def said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
+    """Stems of one text that the other has in other words: abbreviations and tasks."""
+    return _spelled_out(naive, rewrite) | _tasks_said_otherwise(naive, rewrite)
+
+
+def _spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
     """Abbreviations of one text that the other spells out, and the other way round."""
     found = names(naive)
     missing = {name.key for name in missing_names(found, rewrite)}
@@ -164,14 +170,19 @@ def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
 
 def _tasks_said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
     """The stems of words for tasks that the rewrite asks for in another word: "debug" where it says "fix the bug"."""
+    if not tasks(naive):
+        return frozenset()
     asked = task_words(rewrite)
     spans = [task.span for task in tasks(naive) if task.key in asked]
     return frozenset(t.stem for t in naive.tokens for start, end in spans if start <= t.start < end)
 
 
-def _is_heading(sentence: Sentence) -> bool:
+def _is_heading(sentence: Sentence, text: Reading) -> bool:
     """ "Arithmetic exercise." asks for nothing and says nothing."""
-    return len(sentence.tokens) < _LONG_HEADING and not asks(sentence.text) and not states(sentence.text)
+    if len(sentence.tokens) >= _LONG_HEADING:
+        return False
+    piece = text.part(sentence.text)
+    return not asks(piece) and not states(piece)
 
 
 def _is_chatter(sentence: Sentence) -> bool:

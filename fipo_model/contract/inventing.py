@@ -18,7 +18,8 @@ _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
 _FREE_NAMES = frozenset(
-    "ai url html css pdf faq id api ui ux english step steps note example examples title output input format".split()
+    "json csv xml yaml ai url html css pdf faq id api ui ux english "
+    "step steps note example examples title output input format".split()
 )
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
 # A full rewrite may give examples, and say whose book it is.
@@ -49,7 +50,7 @@ def variables_doubled(case: Case) -> str | None:
 
 def numbers_invented(case: Case) -> str | None:
     """A number appeared that neither prompt nor context nor responses have."""
-    known = {number.value for number in numbers.numbers(case.given)} | _ones(case)
+    known = {number.value for number in numbers.numbers(case.given)} | {"1"}
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
     new = [number for number in new if not _counts_nothing(number, case)]
     if not case.is_addition:
@@ -69,7 +70,11 @@ def negations_invented(case: Case) -> str | None:
 
 def names_invented(case: Case) -> str | None:
     """A name appeared that neither prompt nor context nor responses have."""
-    has_code = bool(literals.code(case.naive.text)) or "code" in case.naive.stems
+    has_code = (
+        bool(literals.code(case.naive.text) or literals.identifiers(case.naive.text)) or "code" in case.naive.stems
+    )
+    if has_code and not case.is_addition:
+        return None  # "in React", "in this Python code": what the code is of
     free = _FREE_NAMES | _PROGRAMMING if has_code else _FREE_NAMES
     known = case.given.stems
     new = [
@@ -151,10 +156,6 @@ def _invented(commitments: Iterable[Commitment]) -> str | None:
 def _is_in_code(each: Commitment, case: Case) -> bool:
     """Whether braces belong to an example of an address, a set or a formula."""
     return case.added.text[each.span[0] - 1 : each.span[0]] in ("/", "\\")
-
-
-def _ones(case: Case) -> frozenset[str]:
-    return frozenset({"1"})
 
 
 def _is_free_size(number: numbers.Number) -> bool:

@@ -17,6 +17,7 @@ from fipo_model.contract import (
 )
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
+from fipo_model.contract.reading import Reading, read
 
 _NEGATIVE_PREFIXES = ("dis", "un", "in", "im", "non", "ir", "il")
 
@@ -30,6 +31,8 @@ def variables_swapped(case: Case) -> str | None:
     """Two variables, names or languages have changed places: "from {source} to {target}"."""
     for extract in (_variables_of, names.names, names.named_languages):
         expected, found = extract(case.naive), extract(case.rewrite)
+        if len({each.key for each in expected}) < 2:
+            continue
         before, after = variables.roles(case.naive.text, expected), variables.roles(case.rewrite.text, found)
         for one in before:
             for other in before:
@@ -72,7 +75,7 @@ def paths_lost(case: Case) -> str | None:
 def code_lost(case: Case) -> str | None:
     """Code, a formula or the name of something in a program is missing or changed."""
     expected = [*literals.code(case.naive.text), *literals.identifiers(case.naive.text)]
-    lost = [each for each in expected if not literals.holds(case.rewrite_text, each.text)]
+    lost = [each for each in expected if each.key and not literals.holds(case.rewrite_text, each.text)]
     lines = literals.code_lines(case.naive.text)
     squeezed = literals.without_space(case.rewrite_text) if lines else ""
     return _lost([*lost, *(line for line in lines if line.key not in squeezed)])
@@ -130,7 +133,7 @@ def languages_lost(case: Case) -> str | None:
 
 def labels_lost(case: Case) -> str | None:
     """A label to choose, a line that a parser waits for, or a word in capitals is missing."""
-    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in _plain(case)]
+    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in case.rewrite.words]
     lost = [each for each in lost if not _has_stem(each, case)]
     lost += [each for each in labels.line_labels(case.naive.text) if each.text not in case.rewrite_text]
     for each in labels.capitals(case.naive):
@@ -156,16 +159,27 @@ def manner_changed(case: Case) -> str | None:
 def task_lost(case: Case) -> str | None:
     """What is to be done to the given text is something else: to summarize, to translate, to proofread.
 
-    Nor is doing a thing what the prompt wants that asks how it is done.
+    Or the question is another one, or nobody is left to answer it.
     """
-    if (asked := questions.how_lost(case.naive, case.rewrite)) is not None:
-        return f"says to do what your prompt asks {asked!r}"
-    if (asked := questions.question_changed(case.naive, case.rewrite)) is not None:
-        return f"does not ask {asked!r}"
-    if (begun := questions.beginning_lost(case.naive, case.rewrite)) is not None:
-        return f"does not go on with {begun!r}"
+    if (asked := _question_lost(case.naive, case.rewrite)) is not None:
+        return asked
+    wanted = words.tasks(case.naive)
+    if not wanted:
+        return None
     found = words.task_words(case.rewrite) | {each.key for each in words.tasks(case.rewrite)}
-    return _lost(each for each in words.tasks(case.naive) if each.key not in found)
+    return _lost(each for each in wanted if each.key not in found)
+
+
+def _question_lost(naive: Reading, rewrite: Reading) -> str | None:
+    losses = (
+        (questions.how_lost, "says to do what your prompt asks"),
+        (questions.question_changed, "does not ask"),
+        (questions.doubt_lost, "does not ask"),
+        (questions.beginning_lost, "does not go on with"),
+        (questions.role_lost, "lost the role in"),
+    )
+    found = ((words_for_it, lost(naive, rewrite)) for lost, words_for_it in losses)
+    return next((f"{words_for_it} {text!r}" for words_for_it, text in found if text is not None), None)
 
 
 def sentences_lost(case: Case) -> str | None:
@@ -179,21 +193,21 @@ def _lost(commitments: Iterable[Commitment]) -> str | None:
     return f"lost {listed(lost)}" if lost else None
 
 
-def _variables_of(reading: object) -> list[Commitment]:
-    return variables.variables(reading.text)  # type: ignore[attr-defined]
+def _variables_of(reading: Reading) -> list[Commitment]:
+    return variables.variables(reading.text)
 
 
 def _are_swapped(pair: tuple[str, str], before: dict[str, set[str]], after: dict[str, set[str]]) -> bool:
     one, other = pair
-    if not before[one].isdisjoint(before[other]) or one not in after or other not in after:
+    if one not in after or other not in after:
         return False
-    crossed = before[one] & after[other] and before[other] & after[one]
-    return bool(crossed) and before[one].isdisjoint(after[one]) and before[other].isdisjoint(after[other])
+    # What both have in common ("cups") tells them not apart.
+    own, others = before[one] - before[other], before[other] - before[one]
+    crossed = own & after[other] and others & after[one]
+    return bool(crossed) and own.isdisjoint(after[one]) and others.isdisjoint(after[other])
 
 
 def _has_words(quoted: Commitment, case: Case) -> bool:
-    from fipo_model.contract.reading import read
-
     words = read(quoted.text).words
     return literals.holds(case.rewrite_text, quoted.text) or (len(words) > 2 and words in case.rewrite.words)
 
@@ -242,10 +256,6 @@ def _positive_instead(case: Case) -> str | None:
 def _are_alike(one: str, other: str) -> bool:
     """Whether two words differ by no more than an ending."""
     return abs(len(one) - len(other)) < 3 and other.startswith(one[: max(4, len(one) - 2)])
-
-
-def _plain(case: Case) -> str:
-    return case.rewrite.words
 
 
 def _has_stem(each: Commitment, case: Case) -> bool:

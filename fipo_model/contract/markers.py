@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from fipo_model.contract.asking import asks
+from fipo_model.contract.asking import asks_in
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.numbers import numbers
-from fipo_model.contract.reading import Reading, Token, read
+from fipo_model.contract.reading import Reading, Token
 
 _SCOPE = 3  # words with a meaning that a marker is taken to concern
 _NEAREST = 2  # those of them that must come again
@@ -34,7 +34,8 @@ class Marker:
     """Verbs that every prompt has ("write") among them."""
     topic: str | None
     """The nearest stem that carries meaning of its own."""
-    sentence: str
+    sentence: tuple[int, int]
+    """Where its sentence stands."""
 
     @property
     def bounded(self) -> str | None:
@@ -58,11 +59,6 @@ class Marker:
         return Commitment("negation" if self.kind == "not" else "bound", shown, self.span, f"{self.kind} {self.scope}")
 
 
-def markers(reading: Reading) -> tuple[Marker, ...]:
-    """The negations and bounds of a text."""
-    return _markers(reading.text)
-
-
 def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
     """Negations and bounds of one text that the other lacks, or has about something else."""
     expected = markers(naive)
@@ -71,9 +67,9 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
     unmatched = _unmatched(expected, list(markers(rewrite)))
     if not unmatched:
         return []
-    found = [*markers(rewrite), *_equivalents(rewrite.text)]
+    found = [*markers(rewrite), *_equivalents(rewrite)]
     unmatched = _unmatched(expected, list(found))
-    return [marker for marker in unmatched if not _is_said_otherwise(marker, expected, found, rewrite)]
+    return [marker for marker in unmatched if not _is_said_otherwise(marker, found, naive, rewrite)]
 
 
 def _unmatched(expected: Sequence[Marker], free: list[Marker]) -> list[Marker]:
@@ -95,13 +91,14 @@ def _concern_the_same(marker: Marker, other: Marker) -> bool:
     return marker.topic is None and marker.bounded is None and not set(marker.scope).isdisjoint(other.scope)
 
 
-def _is_said_otherwise(marker: Marker, expected: Sequence[Marker], found: Sequence[Marker], rewrite: Reading) -> bool:
+def _is_said_otherwise(marker: Marker, found: Sequence[Marker], naive: Reading, rewrite: Reading) -> bool:
     """Whether one marker does the work of two, a prefix does ("unsafe"), or nothing is left of its scope."""
     if marker.kind == "not" and _is_prefixed(marker, rewrite):
         return True
+    expected = markers(naive)
     of_kind = [other for other in found if other.kind == marker.kind]
     is_mentioned = marker.subject is None or marker.subject in rewrite.stems
-    if marker.kind == "not" and not is_mentioned and not asks(marker.sentence):
+    if marker.kind == "not" and not is_mentioned and not asks_in(naive, *marker.sentence):
         # "Time is not one of my concerns": background that went with its sentence, which is counted elsewhere.
         return True
     if any(_concern_the_same(marker, other) for other in of_kind):
@@ -139,7 +136,7 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 def contradicted(naive: Reading, added: Reading) -> list[Marker]:
     """Negations and exceptions of a prompt whose words an addition says again without them."""
-    again = [other for other in _markers(added.text) if other.kind in _EXCLUDING]
+    again = [other for other in markers(added) if other.kind in _EXCLUDING]
     found = []
     for marker in markers(naive):
         scope = set(marker.scope)
@@ -178,9 +175,9 @@ def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
     return any(abs(len(token.text) - length) <= _ENDING for token in denied for length in lengths)
 
 
-@lru_cache(maxsize=2048)
-def _markers(text: str) -> tuple[Marker, ...]:
-    reading = read(text)
+@lru_cache(maxsize=64)
+def markers(reading: Reading) -> tuple[Marker, ...]:
+    """The negations and bounds of a text."""
     matches = [
         (match.start(), -len(match[0]), kind, match)
         for kind, pattern in reading.lexicon.markers.items()
@@ -194,15 +191,14 @@ def _markers(text: str) -> tuple[Marker, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=2048)
-def _equivalents(text: str) -> tuple[Marker, ...]:
-    reading = read(text)
+@lru_cache(maxsize=64)
+def _equivalents(reading: Reading) -> tuple[Marker, ...]:
     found = [
         _marker(kind, match, reading)
         for kind, pattern in reading.lexicon.equivalents.items()
         for match in pattern.finditer(reading.lowered)
     ]
-    taken = [marker.span for marker in _markers(text)]
+    taken = [marker.span for marker in markers(reading)]
     # What only stands for a marker concerns what is near it; a part of a marker is none ("no *less* than").
     return tuple(
         replace(m, scope=m.scope[:_NEAREST])
@@ -222,8 +218,8 @@ def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
     near = [token for token in ordered[:_REACH] if _has_meaning(token, reading) or token.start in values]
     near = near or [token for token in before[:_REACH] if _has_meaning(token, reading)]
     scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
-    topic = next((token.stem for token in near[:_SCOPE] if token.is_content), None)
-    sentence = reading.text[tokens[0].start : tokens[-1].end] if tokens else ""
+    topic = next((values.get(token.start, token.stem) for token in near[:_SCOPE] if token.is_content), None)
+    sentence = (tokens[0].start, tokens[-1].end) if tokens else match.span()
     return Marker(kind, match[0], match.span(), scope, topic, sentence)
 
 

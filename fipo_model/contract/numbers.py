@@ -9,7 +9,7 @@ from functools import lru_cache
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.letters import in_lower_case
-from fipo_model.contract.patterns import lazy
+from fipo_model.contract.patterns import Form, lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.variables import without_variables
 
@@ -18,15 +18,17 @@ _MONTHS = (
     *("sep(?:t(?:ember)?)?", "oct(?:ober)?", "nov(?:ember)?", "dec(?:ember)?"),
 )
 _MONTH = "|".join(f"(?P<m{index}>{name})" for index, name in enumerate(_MONTHS, 1))
-_DATE = lazy(
+_DATE = Form(
     r"(?<![\w.])(?P<iso>(?P<y1>\d{4})[-/.](?P<mo1>\d{1,2})[-/.](?P<d1>\d{1,2}))(?!\w)"
     r"|(?<![\w.])(?P<dmy>(?P<a>\d{1,2})[./-](?P<b>\d{1,2})[./-](?P<y2>\d{4}))(?!\w)"
     rf"|(?<!\w)(?:(?P<d2>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?)?(?:{_MONTH})\.? "
     r"(?:(?P<d3>\d{1,2})(?:st|nd|rd|th)?,? )?(?P<y3>\d{4})(?!\w)",
+    sign=r"\d{4}",
 )
-_TIME = lazy(
+_TIME = Form(
     r"(?<![\w.:])(?P<h>[01]?\d|2[0-3])(?:[:.](?P<min>[0-5]\d))? ?(?P<half>a\.?m|p\.?m)\b\.?"
     r"|(?<![\w.:])(?P<h24>[01]?\d|2[0-3]):(?P<min24>[0-5]\d)(?![\w:])",
+    sign=r"\d ?[ap]\.?m|\d:\d",
 )
 _SIGN = r"(?:(?<![\w.)\]/-])[-\u2212])?"  # not the dash of a range, a date or a difference
 _CURRENCY = {"$": "usd", "€": "eur", "£": "gbp", "¥": "jpy", "₹": "inr", "₩": "krw", "₽": "rub"}
@@ -97,6 +99,11 @@ _MEASURES = {
         "mg",
         "ml",
         "mile",
+        "pound",
+        "yard",
+        "m",
+        "l",
+        "g",
         "oz",
         "ft",
         "inch",
@@ -110,7 +117,9 @@ _MEASURES = {
     )
     and len(word) > 1
 }
-_BARE_MEASURE = lazy(rf"(?<=\bin )(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)")
+_BARE_MEASURE = lazy(
+    rf"(?:(?<=\bin )|(?<=\bto )|(?<=\binto ))(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)"
+)
 _HAN_NUMBER = lazy(
     r"([〇零一二两三四五六七八九十百千万兩]+)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
 )
@@ -121,7 +130,7 @@ _KOREAN_NUMBER = lazy(
 )
 _NUMBER_LIST = lazy(r"\[[\d\s.,\u2212-]+\]")
 _DIGIT = lazy(r"\d")
-_ARTIFACT = lazy(r"^\s*\d+ / \d+(?=\D)")  # what a chat's page adds to a copied prompt
+_ARTIFACT = Form(r"^\s*\d+ / \d+(?=\D)", sign=r"^\s*\d+ /")  # what a chat's page adds to a copied prompt
 _ENUMERATION = lazy(r"(?:(?<=^)|(?<=[\n.;:!?]))([ \t>*-]*)(\d{1,2})(?=[.)](?:\s|\*))|(?<=\s)\(?(\d{1,2})(?=\)\s)")
 _CHINESE = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 
@@ -143,22 +152,21 @@ class Number:
         return Commitment("number", self.text, self.span, self.value)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def numbers(reading: Reading) -> list[Number]:
     """All numbers of a text but those that only number a list, "one" as a word, and digits in names (WW2)."""
     if not _DIGIT.search(reading.text):
         return list(_spelled(reading, reading.lowered))
-    text = _ARTIFACT.sub(lambda match: " " * len(match[0]), blanked(reading))
+    text = _ARTIFACT.blank(blanked(reading))
     text = in_lower_case(_without_enumeration(_NUMBER_LIST.sub(lambda found: found[0].replace(",", ";"), text)))
     found = []
-    for match in _DATE.finditer(text):
-        found.append(Number(_date(match), None, match[0], match.span()))
-    text = _DATE.sub(lambda match: " " * len(match[0]), text)
-    for match in _TIME.finditer(text):
-        found.append(Number(_time(match), None, match[0], match.span()))
-    text = _TIME.sub(lambda match: " " * len(match[0]), text)
+    for form, value_of in ((_DATE, _date), (_TIME, _time)):
+        for match in form.finditer(text):
+            found.append(Number(value_of(match), None, match[0], match.span()))
+        text = form.blank(text)
     found += filter(None, map(_number, _NUMBER.finditer(text)))
-    return [*found, *_spelled(reading, text)]
+    taken = {place for number in found for place in range(*number.span)}
+    return [*found, *(number for number in _spelled(reading, text) if number.span[0] not in taken)]
 
 
 def _date(match: re.Match[str]) -> str:
@@ -303,10 +311,11 @@ def measures(reading: Reading) -> frozenset[str]:
 
 
 def counted(reading: Reading, found: Iterable[Number]) -> dict[str, set[str]]:
-    """What each number counts: the stem of the word right after it."""
+    """What each number counts: the stems of the two words right after it ("3 cups sugar")."""
     following: dict[str, set[str]] = {}
     for number in found:
-        token = next((each for each in reading.tokens if each.start >= number.span[1]), None)
-        if token is not None and token.is_content:
-            following.setdefault(number.value, set()).add(token.stem)
+        near = [token for token in reading.tokens if token.start >= number.span[1]][:2]
+        stems = {token.stem for token in near if token.is_content and not token.text.isdigit()}
+        if stems:
+            following.setdefault(number.value, set()).update(stems)
     return following

@@ -47,6 +47,21 @@ _YOURS = lazy(r"\byour (?:\w+ )?(\w+)")
 _CONTINUED = lazy(
     r"\b(?:continu\w*|complet\w*|finish\w*|writ\w+|fill|provid\w*|giv\w+|list\w*|draft|generat\w*|creat\w*)\b"
 )
+_ROLE = lazy(
+    r"(?:^|[.!?,:;]\s+|\b(?:imagine|pretend|suppose|assume)(?: that)? )you(?:'re| are) (?:an?|the|my) (?!not\b)\w+"
+    r"|\b(?:imagine|pretend|suppose|assume)(?: that)? you(?:'re| are) \w+|\brole-?play as|\bact as an? \w+"
+)
+_PLAYED = lazy(
+    r"\byou(?:'re| are)\b|\byour\b|\b(?:as|like) (?:if|an?|the|my)\b|\bact\w* as|\bas \w+"
+    r"|\bimagin\w+ (?:that )?you|\bbeing\b"
+    r"|\bpretend\w*|\bplay\w*|\broles?\b|\brole-?play|\bpersona|\bperspective|\bpoint of view|\bvoice\b|\bcharacter\b"
+)
+_YES_OR_NO = lazy(
+    r"(?<!what )(?<!how )(?<!where )(?<!when )(?<!which )(?<!who )(?<!why )\b(?:should|would|could|will) (?:he|she|it|they|i|we)\b(?! (?:please|like|love)\b)"
+)
+_IN_DOUBT = lazy(
+    r"\b(?:whether|if|should|worth|advis\w+|recommend\w*|consider\w*|pros|argument\w*|weigh\w*|decid\w+|would|could|will|can)\b"
+)
 _SECOND_PERSON = lazy(r"\byou(?:r|rs|rself)?\b")
 
 
@@ -82,6 +97,20 @@ def beginning_lost(naive: Reading, rewrite: Reading) -> str | None:
     if rewrite.text.rstrip().endswith(":") or _CONTINUED.search(rewrite.lowered):
         return None
     return naive.sentences[-1].text if naive.sentences else None
+
+
+def role_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words that give the reader a part to play, where the rewrite gives none."""
+    if naive.lexicon.code != "en" or (given := _ROLE.search(naive.lowered)) is None:
+        return None
+    return None if _PLAYED.search(rewrite.lowered) else given[0]
+
+
+def doubt_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question for yes or no, where the rewrite takes the answer for given."""
+    if naive.lexicon.code != "en" or (asked := _YES_OR_NO.search(naive.lowered)) is None:
+        return None
+    return None if "?" in rewrite.text or _IN_DOUBT.search(rewrite.lowered) else asked[0]
 
 
 def how_lost(naive: Reading, rewrite: Reading) -> str | None:

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fipo_model.addresses import show_address
 from fipo_model.errors import InputError, ModelError
 from fipo_model.models.registry import DEFAULT, ModelCard, Role, find_card, nearest_names
 from fipo_model.templates import FIPO_1, Template, load_template, template_named
@@ -73,8 +74,9 @@ def resolve_local(
     """`resolve` where only a model in this process will do. Raises `InputError` for a server."""
     found = resolve(spec, adapter, role)
     if isinstance(found, Server):
+        shown = show_address(str(spec))
         raise InputError(
-            f"{spec} is a server, and this needs a model in this process: a directory, a name, or a hub id"
+            f"{shown} is a server, and this needs a model in this process: a directory, a name, or a hub id"
         )
     return found
 
@@ -94,7 +96,8 @@ def is_adapter(path: Path) -> bool:
 def _server(address: str, adapter: str | None) -> Server:
     base_url, _, name = address.partition("#")
     if not name:
-        raise ModelError(f"{address} does not say which of the server's models to use: add its name, {address}#NAME")
+        shown = show_address(base_url)
+        raise ModelError(f"{shown} does not say which of the server's models to use: add its name, {shown}#NAME")
     if adapter is not None:
         raise ModelError(
             f"an adapter cannot be put on a model behind a server; serve it there, and leave out {adapter}"

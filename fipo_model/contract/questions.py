@@ -57,7 +57,8 @@ _PLAYED = lazy(
     r"|\bpretend\w*|\bplay\w*|\broles?\b|\brole-?play|\bpersona|\bperspective|\bpoint of view|\bvoice\b|\bcharacter\b"
 )
 _YES_OR_NO = lazy(
-    r"(?<!what )(?<!how )(?<!where )(?<!when )(?<!which )(?<!who )(?<!why )\b(?:should|would|could|will) (?:he|she|it|they|i|we)\b(?! (?:please|like|love)\b)"
+    r"(?<!what )(?<!how )(?<!where )(?<!when )(?<!which )(?<!who )(?<!why )"
+    r"\b(?:should|would|could|will) (?:he|she|it|they|i|we)\b(?! (?:please|like|love)\b)"
 )
 _IN_DOUBT = lazy(
     r"\b(?:whether|if|should|worth|advis\w+|recommend\w*|consider\w*|pros|argument\w*|weigh\w*|decid\w+|would|could|will|can)\b"

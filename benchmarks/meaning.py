@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from fidelity import real_prompts, stored_cases, without_a_constraint
-from read_replies import is_accepted, outcome_today, stored
+from read_replies import in_turn, is_accepted, outcome_today, stored
 
 from fipo_model.backends.opening import open_scorer
 from fipo_model.contract.reading import read
@@ -22,7 +22,7 @@ from fipo_model.types import count_words
 
 _DELETIONS = 60
 _LONGEST_MUTATED = 40  # words: the time is for many prompts, not for long ones
-_CASES_AT_ONCE = 8
+_CASES_AT_ONCE = 6
 _COSTS = (0.05, 0.1, 0.2, 0.3)  # shares of the good rewrites that a threshold may cost
 _AGAIN = "Somebody asked this:\n\n{}\n\nSay again, sentence by sentence, what was asked."
 _NOTHING = "Somebody asked something. Say again, sentence by sentence, what was asked."
@@ -87,8 +87,11 @@ def judged_cases(shared: Path) -> list[Judged]:
     deleted = [
         Judged("deletions", True, case.naive, case.rewrite) for case in islice(without_a_constraint(short), _DELETIONS)
     ]
-    # In a random order, so that a run cut short has some of all.
-    return random.Random(0).sample([*read_ones, *cases, *deleted], len(read_ones) + len(cases) + len(deleted))
+    groups: dict[tuple[str, bool], list[Judged]] = {}
+    for case in [*read_ones, *cases, *deleted]:
+        groups.setdefault((case.group, case.is_bad), []).append(case)
+    # In turn, and at random within a group, so that a run cut short has as many of all.
+    return list(in_turn([random.Random(0).sample(group, len(group)) for group in groups.values()]))
 
 
 def scored(scorer: Scorer, cases: Sequence[Judged]) -> list[Scores]:

@@ -9,16 +9,19 @@ import argparse
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest, Rewriter
 from fipo_model.errors import InputError
 from fipo_model.evaluation.statistics import share
 from fipo_model.fidelity import check
 from fipo_model.types import count_words
+
+_Item = TypeVar("_Item")
 
 REPLIES = Path(__file__).parent / "reading" / "replies.jsonl"
 _FILES = (
@@ -58,14 +61,15 @@ def drawn_prompts(data: Path, seed: int = 16) -> list[tuple[str, str]]:
     rng = random.Random(seed)
     for rows in by_source.values():
         rng.shuffle(rows)
-    in_turn = _in_turn(list(by_source.values()))
+    rows_in_turn = in_turn(list(by_source.values()))
     # The first fifty were read first, in this order.
-    first = list(islice(in_turn, _PROMPTS - _REPORTING))
+    first = list(islice(rows_in_turn, _PROMPTS - _REPORTING))
     rng.shuffle(first)
-    return [*first, *islice(in_turn, _REPORTING)]
+    return [*first, *islice(rows_in_turn, _REPORTING)]
 
 
-def _in_turn(groups: list[list[tuple[str, str]]]) -> Iterator[tuple[str, str]]:
+def in_turn(groups: Sequence[Sequence[_Item]]) -> Iterator[_Item]:
+    """The first of each group, then the second of each."""
     for place in range(max(len(group) for group in groups)):
         yield from (group[place] for group in groups if place < len(group))
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jobs, jsonl
+from fipo_model import jobs, jsonl, places
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import LLMJudge
@@ -93,7 +93,7 @@ def optimize_file(
         settings = _settings(made)
         job.check(settings)
         done = _resume(target, made)
-        if done and source.is_file():  # before anything is added to rows that are somebody else's
+        if done and places.is_file(source):  # before anything is added to rows that are somebody else's
             for row in read_rows(source):
                 _check_prompt(row, done, source)
         job.begin(settings)

@@ -190,7 +190,7 @@ def _context_copied(case: Case) -> str | None:
 
 def _off_topic(case: Case) -> str | None:
     naive = _topic_of(case.naive)
-    if len(naive & case.rewrite.content) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
+    if len(naive & _prose_words(case.rewrite)) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
         return None
     # Where there is but a word beside code or an address, that is what the prompt is about, and kept by its own rule.
     is_about_literals = len(naive) < _LEAST_TOPIC and any(

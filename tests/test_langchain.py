@@ -222,12 +222,12 @@ class TestWhatComesOut:
 
     def test_an_optimizer_brings_what_every_rewrite_must_keep_and_how_long_it_may_be(self):
         made = PromptOptimizer(ScriptedGenerator(lambda _: "Describe the animal well, and briefly, as an expert does."))
-        chat = [SystemMessage("Describe the animal to Ann.")]
+        chat = [SystemMessage("Describe the animal for us.")]
         (rewritten,) = FIPORunnable(optimizer=made).invoke(chat)
         assert rewritten.content.endswith("as an expert does.")
-        for optimizer in (made.keeping("to Ann"), made.keeping(max_words=5)):
+        for optimizer in (made.keeping("for us"), made.keeping(max_words=5)):
             assert FIPORunnable(optimizer=optimizer).invoke(chat) == chat
-            template = ChatPromptTemplate.from_messages([("system", "Describe the animal to Ann.")])
+            template = ChatPromptTemplate.from_messages([("system", "Describe the animal for us.")])
             _, report = optimize_prompt(template, optimizer=optimizer)
             assert [change.outcome for change in report.changes] != ["optimized"]
         _, report = optimize_prompt(template, optimizer=made)

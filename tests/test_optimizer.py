@@ -548,11 +548,11 @@ def test_threads_share_one_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_optimizer_can_be_told_what_every_rewrite_must_keep_and_how_long_it_may_be() -> None:
     made = saying("Explain rain and all of its many kinds, please.")
-    kept = made.keeping("to Ann").keeping("Bob")
-    assert made.optimize("Explain rain to Ann.").outcome == "optimized"
-    assert kept.optimize("Explain rain to Ann.").outcome == "literal_lost"
-    assert kept.optimize("Explain rain to Jo.").outcome == "optimized"  # the prompt has nothing of what is to be kept
-    assert kept.rewriter.check("Explain rain.", OptimizationRequest("Explain rain for Bob.")).outcome == "literal_lost"
+    kept = made.keeping("gently").keeping("slowly")
+    assert made.optimize("Explain rain gently.").outcome == "optimized"
+    assert kept.optimize("Explain rain gently.").outcome == "literal_lost"
+    assert kept.optimize("Explain rain.").outcome == "optimized"  # the prompt has nothing of what is to be kept
+    assert kept.rewriter.check("Explain rain.", OptimizationRequest("Explain rain slowly.")).outcome == "literal_lost"
     short = made.keeping(max_words=5)
     assert short.optimize("Explain rain.").outcome == "too_long"
     assert short.optimize(OptimizationRequest("Explain rain.", max_words=20)).outcome == "optimized"

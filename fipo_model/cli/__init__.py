@@ -58,7 +58,7 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         note(f"error: cannot write the output: {error.strerror}")
-        os._exit(1)  # or Python tries to write the rest once more, and complains
+        sys.exit(1)
     except KeyboardInterrupt:
         note("stopped")
         sys.exit(130)

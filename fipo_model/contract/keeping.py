@@ -100,7 +100,7 @@ def numbers_lost(case: Case) -> str | None:
     lost = [each for each in lost if not (each.key.isdigit() and each.key in case.rewrite.stems)]
     if lost:
         return _lost(lost)
-    return _units_lost(case, expected, found) or _swapped_numbers(case, expected, found)
+    return _units_lost(case, expected, found) or swapped_numbers(case.naive, case.rewrite)
 
 
 def negations_lost(case: Case) -> str | None:
@@ -108,7 +108,7 @@ def negations_lost(case: Case) -> str | None:
     lost = [marker for marker in markers.lost_markers(case.naive, case.rewrite) if marker.kind == "not"]
     if lost:
         return _lost(marker.as_commitment(case.naive.text) for marker in lost)
-    return _positive_instead(case)
+    return positive_instead(case.naive, case.rewrite)
 
 
 def bounds_lost(case: Case) -> str | None:
@@ -231,9 +231,10 @@ def _as_commitments(found: Iterable[numbers.Number]) -> list[Commitment]:
     return [number.as_commitment() for number in found]
 
 
-def _swapped_numbers(case: Case, expected: Iterable[numbers.Number], found: Iterable[numbers.Number]) -> str | None:
-    """Two numbers that count each other's things."""
-    before, after = numbers.counted(case.naive, expected), numbers.counted(case.rewrite, found)
+def swapped_numbers(naive: Reading, rewrite: Reading) -> str | None:
+    """Two numbers that count each other's things in another text."""
+    before = numbers.counted(naive, numbers.numbers(naive))
+    after = numbers.counted(rewrite, numbers.numbers(rewrite))
     for one in before:
         for other in before:
             if one < other and _are_swapped((one, other), before, after):
@@ -241,11 +242,11 @@ def _swapped_numbers(case: Case, expected: Iterable[numbers.Number], found: Iter
     return None
 
 
-def _positive_instead(case: Case) -> str | None:
+def positive_instead(naive: Reading, rewrite: Reading) -> str | None:
     """ "advantages" where the prompt has "disadvantages": a word that lost its negative prefix."""
-    said = {token.text for token in case.naive.tokens}
-    new = {token.text for token in case.rewrite.tokens} - said
-    for word in sorted(said - {token.text for token in case.rewrite.tokens}):
+    said = {token.text for token in naive.tokens}
+    new = {token.text for token in rewrite.tokens} - said
+    for word in sorted(said - {token.text for token in rewrite.tokens}):
         for prefix in _NEGATIVE_PREFIXES:
             bare = word.removeprefix(prefix)
             if bare != word and len(bare) > 3 and any(_are_alike(bare, other) for other in new):

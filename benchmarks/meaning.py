@@ -23,7 +23,7 @@ from fipo_model.types import count_words
 _DELETIONS = 60
 _LONGEST_MUTATED = 40  # words: the time is for many prompts, not for long ones
 _CASES_AT_ONCE = 6
-_COSTS = (0.05, 0.1, 0.2, 0.3)  # shares of the good rewrites that a threshold may cost
+_COSTS = (0.05, 0.1, 0.2)  # shares of the good rewrites that a threshold may cost
 _AGAIN = "Somebody asked this:\n\n{}\n\nSay again, sentence by sentence, what was asked."
 _NOTHING = "Somebody asked something. Say again, sentence by sentence, what was asked."
 _ENTAILS = (
@@ -149,24 +149,31 @@ def below(values: Sequence[float], threshold: float) -> str:
     return f"{found} of {len(values)}"
 
 
+_COLUMNS = {
+    "good cases lost": ("cases", False),
+    "bad cases found": ("cases", True),
+    "deletions found": ("deletions", True),
+    "bad replies found that form finds": ("refused", True),
+    "that it does not": ("replies", True),
+    "good replies lost": ("replies", False),
+}
+
+
 def print_table(scores: Iterable[Scores]) -> None:
-    """For each signal and threshold, what is found and what it costs; thresholds are set on the shared cases."""
-    groups: dict[tuple[str, bool], list[Scores]] = {}
+    """For each signal and threshold, what is found and what it costs; thresholds are set on the shared good cases."""
+    members: dict[tuple[str, bool], list[Scores]] = {group: [] for group in _COLUMNS.values()}
     for each in scores:
-        groups.setdefault((each.group, each.is_bad), []).append(each)
-    print(
-        "| signal | area: cases, replies | good cases lost | bad cases found | deletions found | "
-        "bad replies found | good replies lost |\n|---|---|---|---|---|---|---|"
-    )
+        members.setdefault((each.group, each.is_bad), []).append(each)
+    print(f"| signal | area: cases | area: replies | {' | '.join(_COLUMNS)} |\n{'|---' * (3 + len(_COLUMNS))}|")
     for name, signal in SIGNALS.items():
-        values = {group: [signal(each) for each in members] for group, members in groups.items()}
-        good, bad = values["cases", False], values["cases", True]
-        replies = values.get(("replies", True), []), values.get(("replies", False), [])
-        areas = f"{area(bad, good):.2f}, {area(*replies):.2f}"
+        values = {group: [signal(each) for each in found] for group, found in members.items()}
+        good_cases = sorted(values["cases", False])
+        bad_replies = values["refused", True] + values["replies", True]
+        areas = f"{area(values['cases', True], good_cases):.2f} | {area(bad_replies, values['replies', False]):.2f}"
         for cost in _COSTS:
-            threshold = sorted(good)[int(cost * len(good))]
-            cells = (good, bad, values["deletions", True], *replies)
-            print(f"| {name} | {areas} | {' | '.join(below(cell, threshold) for cell in cells)} |")
+            threshold = good_cases[int(cost * len(good_cases))]
+            cells = (below(values[group], threshold) for group in _COLUMNS.values())
+            print(f"| {name} | {areas} | {' | '.join(cells)} |")
 
 
 def main() -> None:

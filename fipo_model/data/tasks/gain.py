@@ -41,7 +41,7 @@ class Gain:
 
 
 def gains(scorers: Sequence[Scorer], changes: Sequence[Change]) -> list[Gain | PromptTooLongError]:
-    """The gain of each change under all test models, which are asked once each; an error in its place if one is too long.
+    """The gain of each change under all test models, each asked once; an error in the place of one that is too long.
 
     Raises `InputError` without a test model, or for two of one name.
     """

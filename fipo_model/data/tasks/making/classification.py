@@ -31,7 +31,14 @@ _KINDS_OF_WORDS: Mapping[str, Mapping[str, str]] = {
     "first_name_or_city": {"first name": "first_names", "city": "cities"},
 }
 _SENTENCES = ("question_or_statement", "formal_or_informal", "past_or_future", "positive_or_negative", "order_or_offer")
-_TEXTS = ("ticket_urgency", "ticket_department", "spam_or_not", "greeting_language", "topic_of_headline", "polite_or_rude")
+_TEXTS = (
+    "ticket_urgency",
+    "ticket_department",
+    "spam_or_not",
+    "greeting_language",
+    "topic_of_headline",
+    "polite_or_rude",
+)
 _PAIRS = (
     *("capital_of_country", "past_tense", "plural", "opposite", "comparative", "continent_of_country"),
     *("language_of_country", "chemical_symbol", "noun_to_adjective", "agent_of_verb"),
@@ -98,7 +105,11 @@ def _pronoun(random: Random) -> Example:
             (f"My {random.choice(('brother', 'father', 'uncle', 'son', 'nephew'))}", "he"),
         )
     )
-    return one(f"{subject} arrived in {random.choice(words('cities'))} yesterday.", pronoun, choices=("he", "she", "it", "they"))
+    return one(
+        f"{subject} arrived in {random.choice(words('cities'))} yesterday.",
+        pronoun,
+        choices=("he", "she", "it", "they"),
+    )
 
 
 def _same_kind(random: Random) -> Example:

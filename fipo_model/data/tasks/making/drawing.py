@@ -12,8 +12,18 @@ Make = Callable[[Random], Example]
 Draw = Callable[[Random], str]
 
 YES_NO = ("yes", "no")
-_VERBS = "watched carried painted found moved followed lifted cleaned borrowed sold repaired ignored opened noticed".split()
-_PLACES = ("near the river", "before lunch", "after the storm", "at noon", "behind the house", "last week", "with great care")
+_VERBS = (
+    "watched carried painted found moved followed lifted cleaned borrowed sold repaired ignored opened noticed".split()
+)
+_PLACES = (
+    "near the river",
+    "before lunch",
+    "after the storm",
+    "at noon",
+    "behind the house",
+    "last week",
+    "with great care",
+)
 
 
 @cache

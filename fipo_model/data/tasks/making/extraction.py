@@ -75,7 +75,9 @@ def _about(random: Random, forms: tuple[str, ...], **parts: str) -> str:
 
 
 def _address(random: Random) -> Example:
-    user = f"{random.choice(words('first_names')).lower()}{random.choice(('.', '_', ''))}{random.choice(words('nouns'))}"
+    user = (
+        f"{random.choice(words('first_names')).lower()}{random.choice(('.', '_', ''))}{random.choice(words('nouns'))}"
+    )
     address = f"{user}@{random.choice(words('companies')).lower()}.example"
     forms = (
         "Write to {address} if the {noun} is late.",
@@ -123,7 +125,9 @@ def _all_numbers(random: Random) -> Example:
         "Bus {first} leaves at platform {second} and takes {third} minutes.",
         "In room {first} there are {second} chairs and {third} lamps.",
     )
-    return one(_about(random, forms, first=str(first), second=str(second), third=str(third)), listed([first, second, third]))
+    return one(
+        _about(random, forms, first=str(first), second=str(second), third=str(third)), listed([first, second, third])
+    )
 
 
 def _quantity(random: Random) -> Example:
@@ -159,13 +163,20 @@ def _order_number(random: Random) -> Example:
 
 def _hashtags(random: Random) -> Example:
     first, second = random.sample(words("nouns"), 2)
-    forms = ("What a {adjective} day in {city}! #{first} #{second}", "#{first} and me in {city}, so {adjective} #{second}")
+    forms = (
+        "What a {adjective} day in {city}! #{first} #{second}",
+        "#{first} and me in {city}, so {adjective} #{second}",
+    )
     return one(_about(random, forms, first=first, second=second), f"#{first}, #{second}")
 
 
 def _mention(random: Random) -> Example:
     handle = f"@{random.choice(words('first_names')).lower()}_{random.choice(words('nouns'))}"
-    forms = ("Thanks {handle} for the {noun}!", "Has {handle} seen the {adjective} {noun}?", "In {city} with {handle} today.")
+    forms = (
+        "Thanks {handle} for the {noun}!",
+        "Has {handle} seen the {adjective} {noun}?",
+        "In {city} with {handle} today.",
+    )
     return one(_about(random, forms, handle=handle), handle)
 
 

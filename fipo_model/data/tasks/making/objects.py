@@ -45,7 +45,10 @@ def _field(random: Random) -> Example:
 
 
 def _nested(random: Random) -> Example:
-    order = {"id": random.randint(100, 999), "customer": {"name": full_name(random), "city": random.choice(words("cities"))}}
+    order = {
+        "id": random.randint(100, 999),
+        "customer": {"name": full_name(random), "city": random.choice(words("cities"))},
+    }
     return one(json.dumps(order), order["customer"]["city"])  # type: ignore[index]
 
 
@@ -133,7 +136,9 @@ def _to_lines(random: Random) -> Example:
 
 def _person_from_sentence(random: Random) -> Example:
     name, age, city = random.choice(words("first_names")), random.randint(18, 90), random.choice(words("cities"))
-    form = random.choice(("{0} is {1} years old and lives in {2}.", "In {2} lives {0}, aged {1}.", "{0} ({1}) is from {2}."))
+    form = random.choice(
+        ("{0} is {1} years old and lives in {2}.", "In {2} lives {0}, aged {1}.", "{0} ({1}) is from {2}.")
+    )
     return one(form.format(name, age, city), json.dumps({"name": name, "age": age, "city": city}))
 
 

@@ -8,7 +8,20 @@ from fipo_model.data.tasks.making.drawing import YES_NO, Make, listed, one, word
 from fipo_model.data.tasks.task import Example
 
 _VERBS = ("load", "save", "count", "find", "merge", "parse", "print", "check", "build", "send")
-_MODULES = ("json", "math", "random", "datetime", "csv", "re", "shutil", "hashlib", "socket", "zipfile", "decimal", "uuid")
+_MODULES = (
+    "json",
+    "math",
+    "random",
+    "datetime",
+    "csv",
+    "re",
+    "shutil",
+    "hashlib",
+    "socket",
+    "zipfile",
+    "decimal",
+    "uuid",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +98,7 @@ _LANGUAGES: Mapping[str, tuple[str, ...]] = {
         '<div class="{0}"><p>{1}</p></div>',
         "<ul><li>{0}</li><li>{1}</li></ul>",
         '<a href="/{0}">{1}</a>',
-        '<table><tr><td>{0}</td><td>{2}</td></tr></table>',
+        "<table><tr><td>{0}</td><td>{2}</td></tr></table>",
     ),
     "Java": (
         'public class {0} {{\n    private String {1} = "{2}";\n}}',
@@ -105,7 +118,10 @@ def _language(random: Random) -> Example:
 
 def _imported(random: Random) -> Example:
     module, noun = random.choice(_MODULES), random.choice(words("nouns"))
-    return one(f"import {module}\n\n\ndef {noun}():\n    return {module}.{random.choice(_VERBS)}({random.randint(1, 9)})", module)
+    return one(
+        f"import {module}\n\n\ndef {noun}():\n    return {module}.{random.choice(_VERBS)}({random.randint(1, 9)})",
+        module,
+    )
 
 
 def _assigned(random: Random) -> Example:
@@ -116,7 +132,9 @@ def _assigned(random: Random) -> Example:
 
 def _printed(random: Random) -> Example:
     first, second, third = random.randint(1, 20), random.randint(1, 20), random.choice(words("nouns"))
-    form, value = random.choice((("{2} = {0}\n{2} = {2} + {1}\nprint({2})", first + second), ("{2} = {0} * {1}\nprint({2})", first * second)))
+    form, value = random.choice(
+        (("{2} = {0}\n{2} = {2} + {1}\nprint({2})", first + second), ("{2} = {0} * {1}\nprint({2})", first * second))
+    )
     return one(form.format(first, second, third), value)
 
 
@@ -124,8 +142,14 @@ def _has_loop(random: Random) -> Example:
     one_word, other = random.sample(words("nouns"), 2)
     number = random.randint(2, 50)
     holds = random.random() < 0.5
-    loops = (f"for {one_word} in range({number}):\n    {other}({one_word})", f"while {one_word} < {number}:\n    {one_word} += 1")
-    plain = (f"if {one_word} > {number}:\n    {other}({one_word})", f"{one_word} = {other}({number})\nprint({one_word})")
+    loops = (
+        f"for {one_word} in range({number}):\n    {other}({one_word})",
+        f"while {one_word} < {number}:\n    {one_word} += 1",
+    )
+    plain = (
+        f"if {one_word} > {number}:\n    {other}({one_word})",
+        f"{one_word} = {other}({number})\nprint({one_word})",
+    )
     return one(random.choice(loops if holds else plain), YES_NO[not holds], choices=YES_NO)
 
 

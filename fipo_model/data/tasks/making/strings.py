@@ -195,7 +195,9 @@ MAKERS: Mapping[str, Make] = {
     "sort_words": answered(several("nouns", 3, 5), lambda text: " ".join(sorted(text.split()))),
     "last_word_of_alphabet": answered(several("nouns", 3, 5), lambda text: max(text.split())),
     "snake_case": answered(_heading, lambda text: text.lower().replace(" ", "_")),
-    "camel_case": answered(_phrase, lambda text: text.split()[0] + text.title().replace(" ", "")[len(text.split()[0]) :]),
+    "camel_case": answered(
+        _phrase, lambda text: text.split()[0] + text.title().replace(" ", "")[len(text.split()[0]) :]
+    ),
     "slug": answered(_heading, lambda text: text.lower().replace(" ", "-")),
     "acronym": answered(_heading, _initials),
     "spell_with_hyphens": answered(_NOUN, "-".join),

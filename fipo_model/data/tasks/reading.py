@@ -26,10 +26,7 @@ def read_tasks(path: Path, *, examples: int | None = None) -> Iterator[Task | Ba
     labelled = LabelledTexts()
     first_problem: BadRow | None = None
     for row in _parsed(jsonl.read_objects(path), labelled, examples):
-        found = row
-        if isinstance(found, tuple):
-            line, task = found
-            found = BadRow(line=line, reason=f"there is another task {task.name!r}") if task.name in names else task
+        found = row if isinstance(row, BadRow) else _unless_known(*row, names)
         if isinstance(found, BadRow):
             first_problem = first_problem or found
         else:
@@ -48,7 +45,7 @@ def parse_task(fields: dict[str, Any], *, examples: int | None = None) -> Task:
     if len(wordings) <= hasty:
         raise InputError(f"the first {hasty} wordings are the hasty ones, and of {len(wordings)} none is left as good")
     name = _text(fields, "task")
-    parsed = tuple(_examples(fields))
+    parsed = _merged(_examples(fields))
     task = Task(
         name=name,
         family=fields.get("family", _known_families().get(name, name)),
@@ -80,6 +77,10 @@ def write_tasks(path: Path, tasks: Iterable[Task]) -> int:
     return count
 
 
+def _unless_known(line: int, task: Task, names: set[str]) -> Task | BadRow:
+    return BadRow(line=line, reason=f"there is another task {task.name!r}") if task.name in names else task
+
+
 def _parsed(
     rows: Iterable[tuple[int, dict[str, Any]] | BadRow], labelled: LabelledTexts, examples: int | None
 ) -> Iterator[tuple[int, Task] | BadRow]:
@@ -101,6 +102,15 @@ def _parsed(
             yield line, task if examples is None else first_examples(task, examples)
         except InputError as error:
             yield BadRow(line=line, reason=str(error))
+
+
+def _merged(examples: Iterable[Example]) -> tuple[Example, ...]:
+    """One example for each input: public sets have some twice, with other right outputs."""
+    found: dict[str, Example] = {}
+    for each in examples:
+        known = found.setdefault(each.input, each)
+        found[each.input] = replace(known, outputs=tuple(dict.fromkeys(known.outputs + each.outputs)))
+    return tuple(found.values())
 
 
 def _examples(fields: dict[str, Any]) -> Iterator[Example]:

@@ -72,7 +72,7 @@ class Task:
             raise InputError(f"there is no {'good' if self.hasty else 'hasty'} wording")
         for wording in self.wordings:
             check_text("a wording", wording)
-        if twice := _twice(normalized(wording) for wording in self.wordings):
+        if twice := _twice(self.wordings):
             raise InputError(f"the wording {twice!r} comes twice")
         if not self.examples:
             raise InputError("there is no example")

@@ -81,7 +81,7 @@ def answered(draw: Draw, solve: Callable[[str], object], *, choices: Sequence[st
 
 
 def asked_whether(draw: Callable[[Random, bool], str]) -> Make:
-    """Makes questions to be answered with yes or no, of what is drawn for either answer, as often the one as the other."""
+    """Makes questions to be answered with yes or no, each about half of the time."""
 
     def make(random: Random) -> Example:
         holds = random.random() < 0.5

@@ -45,11 +45,8 @@ def _field(random: Random) -> Example:
 
 
 def _nested(random: Random) -> Example:
-    order = {
-        "id": random.randint(100, 999),
-        "customer": {"name": full_name(random), "city": random.choice(words("cities"))},
-    }
-    return one(json.dumps(order), order["customer"]["city"])  # type: ignore[index]
+    customer = {"name": full_name(random), "city": random.choice(words("cities"))}
+    return one(json.dumps({"id": random.randint(100, 999), "customer": customer}), customer["city"])
 
 
 def _field_type(random: Random) -> Example:

@@ -8,20 +8,7 @@ from fipo_model.data.tasks.making.drawing import YES_NO, Make, listed, one, word
 from fipo_model.data.tasks.task import Example
 
 _VERBS = ("load", "save", "count", "find", "merge", "parse", "print", "check", "build", "send")
-_MODULES = (
-    "json",
-    "math",
-    "random",
-    "datetime",
-    "csv",
-    "re",
-    "shutil",
-    "hashlib",
-    "socket",
-    "zipfile",
-    "decimal",
-    "uuid",
-)
+_MODULES = "json math random datetime csv re shutil hashlib socket zipfile decimal uuid".split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +104,12 @@ def _language(random: Random) -> Example:
 
 
 def _imported(random: Random) -> Example:
-    module, noun = random.choice(_MODULES), random.choice(words("nouns"))
-    return one(
-        f"import {module}\n\n\ndef {noun}():\n    return {module}.{random.choice(_VERBS)}({random.randint(1, 9)})",
-        module,
-    )
+    module, call = random.choice(_MODULES), f"{random.choice(_VERBS)}({random.randint(1, 9)})"
+    return one(f"import {module}
+
+
+def {random.choice(words('nouns'))}():
+    return {module}.{call}", module)
 
 
 def _assigned(random: Random) -> Example:
@@ -131,24 +119,29 @@ def _assigned(random: Random) -> Example:
 
 
 def _printed(random: Random) -> Example:
-    first, second, third = random.randint(1, 20), random.randint(1, 20), random.choice(words("nouns"))
-    form, value = random.choice(
-        (("{2} = {0}\n{2} = {2} + {1}\nprint({2})", first + second), ("{2} = {0} * {1}\nprint({2})", first * second))
-    )
-    return one(form.format(first, second, third), value)
+    first, second, name = random.randint(1, 20), random.randint(1, 20), random.choice(words("nouns"))
+    if random.random() < 0.5:
+        return one(f"{name} = {first}
+{name} = {name} + {second}
+print({name})", first + second)
+    return one(f"{name} = {first} * {second}
+print({name})", first * second)
 
 
 def _has_loop(random: Random) -> Example:
-    one_word, other = random.sample(words("nouns"), 2)
-    number = random.randint(2, 50)
-    holds = random.random() < 0.5
+    name, function = random.sample(words("nouns"), 2)
+    number, holds = random.randint(2, 50), random.random() < 0.5
     loops = (
-        f"for {one_word} in range({number}):\n    {other}({one_word})",
-        f"while {one_word} < {number}:\n    {one_word} += 1",
+        f"for {name} in range({number}):
+    {function}({name})",
+        f"while {name} < {number}:
+    {name} += 1",
     )
     plain = (
-        f"if {one_word} > {number}:\n    {other}({one_word})",
-        f"{one_word} = {other}({number})\nprint({one_word})",
+        f"if {name} > {number}:
+    {function}({name})",
+        f"{name} = {function}({number})
+print({name})",
     )
     return one(random.choice(loops if holds else plain), YES_NO[not holds], choices=YES_NO)
 

@@ -88,7 +88,7 @@ def _with_repeats(random: Random) -> str:
 
 def _repeated_word(random: Random) -> Example:
     drawn = random.sample(words("nouns"), 4)
-    repeated = drawn + [drawn[0]]
+    repeated = [*drawn, drawn[0]]
     random.shuffle(repeated)
     return one(" ".join(repeated), drawn[0])
 
@@ -134,6 +134,11 @@ def _replaced(random: Random) -> Example:
 
 def _initials(text: str) -> str:
     return "".join(word[0].upper() for word in text.split())
+
+
+def _camel_case(text: str) -> str:
+    first, *rest = text.split()
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def _heading(random: Random) -> str:
@@ -195,9 +200,7 @@ MAKERS: Mapping[str, Make] = {
     "sort_words": answered(several("nouns", 3, 5), lambda text: " ".join(sorted(text.split()))),
     "last_word_of_alphabet": answered(several("nouns", 3, 5), lambda text: max(text.split())),
     "snake_case": answered(_heading, lambda text: text.lower().replace(" ", "_")),
-    "camel_case": answered(
-        _phrase, lambda text: text.split()[0] + text.title().replace(" ", "")[len(text.split()[0]) :]
-    ),
+    "camel_case": answered(_phrase, _camel_case),
     "slug": answered(_heading, lambda text: text.lower().replace(" ", "-")),
     "acronym": answered(_heading, _initials),
     "spell_with_hyphens": answered(_NOUN, "-".join),

@@ -30,13 +30,9 @@ _KINDS_OF_WORDS: Mapping[str, Mapping[str, str]] = {
     "noun_or_adjective": {"noun": "nouns", "adjective": "adjectives"},
     "first_name_or_city": {"first name": "first_names", "city": "cities"},
 }
-_SENTENCES = ("question_or_statement", "formal_or_informal", "past_or_future", "positive_or_negative", "order_or_offer")
 _TEXTS = (
-    "ticket_urgency",
-    "ticket_department",
-    "spam_or_not",
-    "greeting_language",
-    "topic_of_headline",
+    *("question_or_statement", "formal_or_informal", "past_or_future", "positive_or_negative", "order_or_offer"),
+    *("ticket_urgency", "ticket_department", "spam_or_not", "greeting_language", "topic_of_headline"),
     "polite_or_rude",
 )
 _PAIRS = (
@@ -122,7 +118,7 @@ def _same_kind(random: Random) -> Example:
 
 MAKERS: Mapping[str, Make] = {
     **{name: _of_words(kinds) for name, kinds in _KINDS_OF_WORDS.items()},
-    **{name: _of_texts(name) for name in (*_SENTENCES, *_TEXTS)},
+    **{name: _of_texts(name) for name in _TEXTS},
     **{name: _of_pairs(name) for name in _PAIRS},
     "true_sum": _true_sum,
     "article": answered(

@@ -105,11 +105,7 @@ def _language(random: Random) -> Example:
 
 def _imported(random: Random) -> Example:
     module, call = random.choice(_MODULES), f"{random.choice(_VERBS)}({random.randint(1, 9)})"
-    return one(f"import {module}
-
-
-def {random.choice(words('nouns'))}():
-    return {module}.{call}", module)
+    return one(f"import {module}\n\n\ndef {random.choice(words('nouns'))}():\n    return {module}.{call}", module)
 
 
 def _assigned(random: Random) -> Example:
@@ -121,27 +117,20 @@ def _assigned(random: Random) -> Example:
 def _printed(random: Random) -> Example:
     first, second, name = random.randint(1, 20), random.randint(1, 20), random.choice(words("nouns"))
     if random.random() < 0.5:
-        return one(f"{name} = {first}
-{name} = {name} + {second}
-print({name})", first + second)
-    return one(f"{name} = {first} * {second}
-print({name})", first * second)
+        return one(f"{name} = {first}\n{name} = {name} + {second}\nprint({name})", first + second)
+    return one(f"{name} = {first} * {second}\nprint({name})", first * second)
 
 
 def _has_loop(random: Random) -> Example:
     name, function = random.sample(words("nouns"), 2)
     number, holds = random.randint(2, 50), random.random() < 0.5
     loops = (
-        f"for {name} in range({number}):
-    {function}({name})",
-        f"while {name} < {number}:
-    {name} += 1",
+        f"for {name} in range({number}):\n    {function}({name})",
+        f"while {name} < {number}:\n    {name} += 1",
     )
     plain = (
-        f"if {name} > {number}:
-    {function}({name})",
-        f"{name} = {function}({number})
-print({name})",
+        f"if {name} > {number}:\n    {function}({name})",
+        f"{name} = {function}({number})\nprint({name})",
     )
     return one(random.choice(loops if holds else plain), YES_NO[not holds], choices=YES_NO)
 

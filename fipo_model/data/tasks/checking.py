@@ -75,9 +75,8 @@ _COMPARISONS: Mapping[Check, Callable[[str, Example], bool]] = {
 
 def _bare(text: str) -> str:
     """A text without what people add to an answer: spaces, quotation marks around it, a full stop."""
-    line = " ".join(text.split())
-    without_stop = line.removesuffix(".") or line
-    return without_stop.strip(_QUOTES) or line
+    tidy = "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+    return tidy.strip(_QUOTES).removesuffix(".").strip(_QUOTES) or tidy
 
 
 def _whole(text: str) -> re.Pattern[str]:

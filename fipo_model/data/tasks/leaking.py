@@ -12,10 +12,11 @@ _DETAILS = re.compile(r"\S+@\w\S*|https?://\S+|(?<![\w.])\d[\d.,:/-]*\d(?!\w)|(?
 _COPIED_WORDS = 4
 # An input of so few words is named by all of them.
 _SHORT_INPUT = 3
-# What any sentence may say, although it is also somebody's output.
+# What any instruction may say, although it is also somebody's output or input.
 _ORDINARY = frozenset(
     "a about all an and are as at be but by can do each for from has have if in is it its no none not of on one only or"
-    " other s that the there they this to true false was what when which who will with yes you".split()
+    " other s that the there they this to true false was what when which who will with yes you"
+    " write say give find name answer output reply read copy word number text".split()
 )
 
 
@@ -31,7 +32,7 @@ def leak(wording: str, before: str, shown: Sequence[Example]) -> str | None:
         for output in example.outputs:
             if output not in labels and _says(wording, output) and not _says(before, output):
                 return f"gives away a right output, {output!r}"
-        for detail in _details(example.input, known):
+        for detail in (*_named_details(example.input, wording), *_runs(example.input, known)):
             if _says(wording, detail) and not _says(before, detail) and detail not in labels:
                 return f"names a detail of an input, {detail!r}"
     return None
@@ -41,11 +42,16 @@ def _named_labels(wording: str, shown: Sequence[Example]) -> frozenset[str]:
     """The choices of all inputs, if they are the same ones and the wording has them all."""
     sets = {frozenset(example.choices or ()) for example in shown}
     labels = next(iter(sets)) if len(sets) == 1 else frozenset()
-    return labels if all(_says(wording, label) for label in labels) else frozenset()
+    return labels if all(_occurs(label, wording) for label in labels) else frozenset()
 
 
-def _details(text: str, known: frozenset[str]) -> Iterator[str]:
-    yield from _DETAILS.findall(text)
+def _named_details(text: str, wording: str) -> list[str]:
+    """Numbers, addresses and names that a wording has as they are written."""
+    return [detail for detail in _DETAILS.findall(text) if _whole(detail).search(wording)]
+
+
+def _runs(text: str, known: frozenset[str]) -> Iterator[str]:
+    """Words in a row that are quoted rather than said by chance, or all words of a short input."""
     words = [match.span() for match in _WORD.finditer(text)]
     size = len(words) if len(words) <= _SHORT_INPUT else _COPIED_WORDS
     for first in range(len(words) - size + 1):
@@ -56,10 +62,18 @@ def _details(text: str, known: frozenset[str]) -> Iterator[str]:
 
 def _says(text: str, part: str) -> bool:
     part = part.strip().casefold()
-    if part in _ORDINARY:
-        return False
-    pattern = rf"[\"'`“‘]{re.escape(part)}[\"'`”’]" if len(part) == 1 else rf"(?<!\w){re.escape(part)}(?!\w)"
-    return re.search(pattern, text.casefold()) is not None
+    if len(part) == 1:
+        return re.search(rf"[\"'`“‘]{re.escape(part)}[\"'`”’]", text.casefold()) is not None
+    return part not in _ORDINARY and _occurs(part, text)
+
+
+def _occurs(part: str, text: str) -> bool:
+    return _whole(part.casefold()).search(text.casefold()) is not None
+
+
+def _whole(part: str) -> re.Pattern[str]:
+    """Matches a part that is not one of a longer word or number."""
+    return re.compile(rf"(?<!\w)(?<!\d[.,]){re.escape(part)}(?!\w|[.,]\d)")
 
 
 def _words(text: str) -> frozenset[str]:

@@ -171,7 +171,7 @@ MAKERS: Mapping[str, Make] = {
     "compare_two": _compared,
     "larger_of_two": _larger,
     "to_binary": answered(_between(2, 63), lambda text: f"{int(text):b}"),
-    "from_binary": answered(lambda random: f"{random.randint(2, 63):b}", lambda text: int(text, 2)),
+    "from_binary": answered(lambda random: f"{random.randint(4, 127):b}", lambda text: int(text, 2)),
     "digit_sum": answered(_between(100, 99999), lambda text: sum(map(int, text))),
     "thousands_commas": answered(_between(1000, 9999999), lambda text: f"{int(text):,}"),
     "leading_zeros": answered(_between(1, 9999), lambda text: text.zfill(5)),

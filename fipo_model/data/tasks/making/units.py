@@ -92,7 +92,7 @@ MAKERS: Mapping[str, Make] = {
     "kg_to_grams": answered(_measure("kg", 2, 300), _converted("1000", "g", places="1")),
     "kg_to_pounds": answered(_measure("kg", 2, 300), _converted("2.204623", "lb")),
     "celsius_to_fahrenheit": answered(lambda random: f"{5 * random.randint(-10, 50)} °C", _fahrenheit),
-    "fahrenheit_to_celsius": answered(lambda random: f"{32 + 9 * random.randint(-5, 60)} °F", _celsius),
+    "fahrenheit_to_celsius": answered(lambda random: f"{32 + 9 * random.randint(1, 60)} °F", _celsius),
     "minutes_to_hours": answered(_measure("minutes", 61, 600), _hours_and_minutes),
     "hours_to_minutes": answered(lambda random: f"{random.randint(1, 9)} h {random.randint(1, 59)} min", _minutes),
     "seconds_to_clock": answered(_measure("seconds", 61, 900), _minutes_and_seconds),

@@ -12,8 +12,8 @@ from fipo_model.data.tasks import (
     gains,
     leak,
     likelihoods,
-    make_tasks,
 )
+from fipo_model.data.tasks.making import make_tasks
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.evaluation.task_gain import LEAST, task_gain, task_gains
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer

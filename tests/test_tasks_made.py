@@ -14,7 +14,8 @@ from fractions import Fraction
 
 import pytest
 
-from fipo_model.data.tasks import Task, check_disjoint, is_right, leak, make_tasks, part_of
+from fipo_model.data.tasks import Task, check_disjoint, is_right, leak, part_of
+from fipo_model.data.tasks.making import make_tasks
 from fipo_model.data.tasks.making.collecting import ROOMS, wordings
 from fipo_model.data.tasks.task import normalized
 from fipo_model.errors import InputError

@@ -8,12 +8,12 @@ settings that it was made with, and keeps a second process away from it.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jobs, jsonl
+from fipo_model import jobs, jsonl, places
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import LLMJudge
@@ -39,6 +39,8 @@ class Tally:
 
     written: int = 0
     rewritten: int = 0
+    refused: int = 0
+    """Rows whose prompt the model or its server refused; they are written, too."""
     already_done: int = 0
     bad: int = 0
 
@@ -73,13 +75,15 @@ def optimize_file(
     *,
     batch_size: int,
     report: Report,
+    proposals: bool = False,
 ) -> Tally:
     """Optimize every row of `source` into `target`, `batch_size` rows at a time.
 
     A function that makes the optimizer is called when everything that can be refused without it was looked at. Output
-    rows hold id, instruction (to use: the rewrite, or the naive one), naive_instruction, outcome, seconds (the row's
-    share of its batch), model and template. Raises `InputError` for files that cannot be used, where another process
-    is at work on `target`, and where that was made with other settings.
+    rows hold id, instruction (to use: the rewrite, or the naive one), naive_instruction, outcome, detail (why the naive
+    one was kept), seconds (the row's share of its batch), model and template; with `proposals`, also what the model
+    proposed, each with text, outcome and detail. Raises `InputError` for files that cannot be used, where another
+    process is at work on `target`, and where that was made with other settings.
     """
     jsonl.check_apart(source, target)
     # Version 0.1 noted no settings; what its rows say of them must do.
@@ -89,33 +93,70 @@ def optimize_file(
         settings = _settings(made)
         job.check(settings)
         done = _resume(target, made)
-        if done and source.is_file():  # before anything is added to rows that are somebody else's
+        if done and places.is_file(source):  # before anything is added to rows that are somebody else's
             for row in read_rows(source):
                 _check_prompt(row, done, source)
         job.begin(settings)
         tally = Tally(already_done=len(done))
-        waiting = _waiting(source, done, tally, report)
-        while batch := list(islice(waiting, batch_size)):
-            jobs.append(target, _optimize_batch(made, batch, tally, report))
+        report(tally, None)
+        batches = _Batches(made, tally, report, has_proposals=proposals)
+        for rows in batches.of(_waiting(source, done, tally, report), batch_size):
+            jobs.append(target, rows)
             report(tally, None)
         return tally
 
 
-def _optimize_batch(optimizer: PromptOptimizer, batch: list[Row], tally: Tally, report: Report) -> list[dict[str, Any]]:
-    """The output rows of a batch."""
-    started = time.perf_counter()
-    results = optimizer.optimize_each([row.request for row in batch])
-    seconds = (time.perf_counter() - started) / len(batch)
-    rows = []
-    for row, result in zip(batch, results, strict=True):
-        if isinstance(result, InputError):
-            tally.bad += 1
-            report(tally, BadRow(line=row.line, reason=str(result)))
-            continue
-        rows.append(_fields(row, result, seconds))
-        tally.written += 1
-        tally.rewritten += result.is_rewritten
-    return rows
+def optimize_stream(
+    optimizer: PromptOptimizer,
+    source: Path,
+    write: Callable[[bytes], object],
+    *,
+    batch_size: int,
+    report: Report,
+    proposals: bool = False,
+) -> Tally:
+    """`optimize_file` for an output that can only be written to, such as a pipe: nothing is noted, nothing resumed."""
+    tally = Tally()
+    batches = _Batches(optimizer, tally, report, has_proposals=proposals)
+    for rows in batches.of(_waiting(source, {}, tally, report), batch_size):
+        write(b"".join(map(jsonl.encode_object, rows)))
+        report(tally, None)
+    return tally
+
+
+class _Batches:
+    """Makes output rows of rows, and counts them."""
+
+    def __init__(self, optimizer: PromptOptimizer, tally: Tally, report: Report, *, has_proposals: bool) -> None:
+        self.optimizer = optimizer
+        self.tally = tally
+        self.report = report
+        self.has_proposals = has_proposals
+
+    def of(self, waiting: Iterator[Row], size: int) -> Iterator[list[dict[str, Any]]]:
+        """The output rows, batch by batch."""
+        while batch := list(islice(waiting, size)):
+            yield self._optimize(batch)
+
+    def _optimize(self, batch: list[Row]) -> list[dict[str, Any]]:
+        started = time.perf_counter()
+        results = self.optimizer.optimize_each([row.request for row in batch])
+        seconds = (time.perf_counter() - started) / len(batch)
+        rows = []
+        for row, result in zip(batch, results, strict=True):
+            if isinstance(result, InputError):
+                self.tally.bad += 1
+                self.report(self.tally, BadRow(line=row.line, reason=str(result)))
+                continue
+            rows.append(_fields(row, result, seconds) | (_proposals(result) if self.has_proposals else {}))
+            self.tally.written += 1
+            self.tally.rewritten += result.is_rewritten
+            self.tally.refused += result.outcome == "refused"
+        return rows
+
+
+def _proposals(result: OptimizedPrompt) -> dict[str, Any]:
+    return {"proposals": [asdict(candidate) for candidate in result.candidates]}
 
 
 def _settings(optimizer: PromptOptimizer) -> dict[str, Any]:
@@ -129,6 +170,8 @@ def _settings(optimizer: PromptOptimizer) -> dict[str, Any]:
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
         "candidates": rewriter.samples,
         "seed": rewriter.seed if rewriter.samples > 1 else None,
+        "keep": sorted(rewriter.keep) or None,
+        "max_words": rewriter.max_words,
     }
 
 
@@ -163,6 +206,8 @@ def _parse(line: int, fields: dict[str, Any]) -> Row:
         context=_part(fields, "context"),
         silver_response=_part(fields, "silver_response"),
         golden_response=_part(fields, "golden_response"),
+        max_words=_part(fields, "max_words"),
+        keep=_keep(fields),
     )
     return Row(line=line, id=number, request=request)
 
@@ -172,12 +217,18 @@ def _part(fields: dict[str, Any], name: str) -> Any:
     return None if fields.get(name) == "" else fields.get(name)
 
 
+def _keep(fields: dict[str, Any]) -> Any:
+    keep = fields.get("keep")
+    return tuple(keep) if isinstance(keep, list) else keep or ()
+
+
 def _fields(row: Row, result: OptimizedPrompt, seconds: float) -> dict[str, Any]:
     return {
         "id": row.id,
         "instruction": result.text,
         "naive_instruction": row.request.instruction,
         "outcome": result.outcome,
+        "detail": result.detail,
         "seconds": round(seconds, 3),
         "model": result.model,
         "template": result.template,

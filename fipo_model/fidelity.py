@@ -16,7 +16,7 @@ from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
-from fipo_model.contract.coverage import covered, spelled_out
+from fipo_model.contract.coverage import covered, said_otherwise
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
 from fipo_model.errors import InputError
@@ -139,7 +139,7 @@ def _statements(case: Case) -> list[str]:
         _, colon, tail = piece.partition(": ")
         if colon and len(tail.split()) > 4:
             piece = tail
-        part = read(piece, case.added.language.likely)
+        part = case.added.part(piece)
         content = sentence.content if piece == sentence.text else part.content
         is_new = len(piece.split()) > 4 and len(content - known) > 0.6 * len(content)
         if is_new and states(part) and not asks(part):
@@ -187,13 +187,15 @@ def _context_copied(case: Case) -> str | None:
 
 def _off_topic(case: Case) -> str | None:
     naive = _topic_of(case.naive)
+    if len(naive & _prose_words(case.rewrite)) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
+        return None
     # Where there is but a word beside code or an address, that is what the prompt is about, and kept by its own rule.
     is_about_literals = len(naive) < _LEAST_TOPIC and any(
         each.kind in ("code", "url", "variable", "quotation", "path") for each in commitments(case.naive.text)
     )
     if not naive or case.is_addition or is_about_literals:
         return None
-    available = _prose_words(case.rewrite) | spelled_out(case.naive, case.rewrite)
+    available = _prose_words(case.rewrite) | said_otherwise(case.naive, case.rewrite)
     kept = covered(naive, available, characters=frozenset(case.rewrite.text))
     if kept >= _LEAST_TOPIC_SHARE * len(naive):
         return None
@@ -285,7 +287,8 @@ RULES: dict[Outcome, Rule] = {
 OTHER_OUTCOMES: dict[Outcome, str] = {
     "optimized": "passed every check, and the judge if there is one",
     "unchanged": "is your prompt",
-    "truncated": "was cut off",
+    "truncated": "was cut off, or is not known to be finished",
+    "refused": "does not exist: the model, its server or a filter refused; the detail has their words",
     "template_echoed": "repeats FIPO's own template or talks about prompts",
     "not_preferred": "did not beat your prompt before the judge in both orders",
 }

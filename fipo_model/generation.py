@@ -45,12 +45,17 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a model said. `is_truncated` means it was stopped by `max_new_tokens` before it was done."""
+    """What a model said, and how it ended."""
 
     text: str
     is_truncated: bool
+    """Whether it may lack its end: it was stopped by `max_new_tokens`, or for a reason that nobody knows."""
     prompt_tokens: int
     completion_tokens: int
+    is_refused: bool = False
+    """Whether there is no reply to this conversation: the server or the model would not give one, or a filter did."""
+    note: str = ""
+    """What else there is to say about how it ended, such as the words of a server that refused."""
 
 
 class Generator(Protocol):
@@ -59,8 +64,10 @@ class Generator(Protocol):
     For each conversation its samples, in the same order; an empty list gives an empty list. Greedy completions do not
     depend on what else is in the batch, beyond rounding. The samples of a conversation are independent of each other,
     and follow from it, the sampling settings and their number alone, never from the rest of the batch. Any text is just
-    text. A conversation that does not fit raises `PromptTooLongError` with its index before anything is generated; a
-    failure raises a `FipoError`. No placeholder is ever returned for either. Safe to call from several threads.
+    text. A conversation that does not fit raises `PromptTooLongError` with its index; a failure raises a `FipoError`.
+    No placeholder is ever returned for either. What is refused for what it says (by a filter, a policy, a server that
+    answers others) is a completion that `is_refused`; the others in the batch have theirs. Safe to call from several
+    threads.
     """
 
     @property
@@ -99,6 +106,27 @@ class Scorer(Protocol):
         `InputError` for an empty response, before anything is computed.
         """
         ...
+
+
+def check_generator(model: object) -> None:
+    """Raise `InputError` for what is no `Generator`; other libraries' chat models have methods of the same name."""
+    _check_seam(model, "generate", "a Generator")
+
+
+def check_scorer(model: object) -> None:
+    """Raise `InputError` for what is no `Scorer`."""
+    _check_seam(model, "log_likelihoods", "a Scorer")
+
+
+def _check_seam(model: object, method: str, what: str) -> None:
+    is_runnable = callable(getattr(model, "invoke", None))
+    has_parts = callable(getattr(model, method, None)) and isinstance(getattr(model, "name", None), str)
+    if is_runnable or not has_parts:
+        kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
+        raise InputError(
+            f"a model is a name (see docs/models.md) or {what}, an object with a name and {method}(); this is "
+            f"{kind}. For a model of another library, write such an object around it."
+        )
 
 
 def check_samples(sampling: Sampling, samples: int) -> None:

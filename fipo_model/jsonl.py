@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fipo_model import places
 from fipo_model.errors import InputError
 
 # No room on the disk, in the quota, or in the largest file that is allowed.
@@ -58,7 +60,8 @@ def encode_object(fields: Mapping[str, Any]) -> bytes:
 
 def count_lines(path: Path) -> int | None:
     """How many lines that are not blank a file has; None for a pipe or a terminal, which can be read only once."""
-    if path.is_fifo() or path.is_char_device():
+    found = places.look_at(path)
+    if found is not None and (stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode)):
         return None
     with opened(path) as file:
         return sum(1 for content in file if content.strip())
@@ -66,14 +69,15 @@ def count_lines(path: Path) -> int | None:
 
 def check_apart(source: Path, target: Path) -> None:
     """Raise `InputError` where the input is the output, too."""
-    if source.exists() and target.exists() and source.samefile(target):
+    if places.exists(source) and places.exists(target) and source.samefile(target):
         raise InputError(f"the input and the output are the same file, {target}")
 
 
 def check_file(path: Path) -> None:
-    """Raise `InputError` where something is that is no file: a pipe or a device must not be replaced by one."""
-    if path.exists() and not path.is_file():
+    """Raise `InputError` where no file can be, or something else is: a pipe or a device must not be replaced by one."""
+    if places.exists(path) and not places.is_file(path):
         raise InputError(f"cannot write to {path}: not a file")
+    places.exists(_part_of(path))  # whose name is longer
 
 
 def check_writable(path: Path) -> None:
@@ -90,7 +94,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     """
     check_file(target)
     target = target.resolve()
-    part = target.with_name(f".{target.name}.part")  # what a kill leaves, the next attempt takes over
+    part = _part_of(target)  # what a kill leaves, the next attempt takes over
     try:
         with opened(part, "wb") as file:
             yield file
@@ -102,7 +106,12 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
             raise
         raise InputError(f"cannot write to {target}: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or where nobody may delete it
+            part.unlink()
+
+
+def _part_of(target: Path) -> Path:
+    return target.parent / f".{target.name}.part"
 
 
 def write_json(target: Path, content: Any) -> None:

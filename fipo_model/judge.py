@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from fipo_model.errors import PromptTooLongError
 from fipo_model.generation import Completion, Generator, Sampling, complete_each
+from fipo_model.replies import spoken
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import OptimizationRequest
 
@@ -72,6 +73,11 @@ def _decide(
 ) -> Verdict:
     if isinstance(incumbent_first, PromptTooLongError) or isinstance(challenger_first, PromptTooLongError):
         return Verdict(winner="tie", reason="the two prompts together are too long for the judge's context")
+    for reply in (incumbent_first, challenger_first):
+        if reply.is_refused:
+            return Verdict(winner="tie", reason=f"the judge was refused an answer: {reply.note}")
+        if reply.is_truncated and reply.note:
+            return Verdict(winner="tie", reason=f"the judge came to no answer: {reply.note}")
     match _choice(incumbent_first.text), _choice(challenger_first.text):
         case "B", "A":
             return Verdict(winner="challenger", reason="preferred in both orders")
@@ -85,5 +91,5 @@ def _decide(
 
 
 def _choice(reply: str) -> str | None:
-    match = _CHOICE.match(reply)
+    match = _CHOICE.match(spoken(reply))
     return match[1] if match else None

@@ -13,15 +13,12 @@ from string import Template as _Slots
 
 from fipo_model.errors import TemplateError
 from fipo_model.generation import Message
+from fipo_model.replies import spoken, unwrapped
 from fipo_model.types import OptimizationRequest
 
 _REPLY_HEADERS = frozenset(
     {"golden prompt", "optimized prompt", "rewritten prompt", "better prompt", "improved prompt", "new prompt"}
 )
-# "Golden prompt: ...", "## Golden Prompt" or "**Golden prompt**" on a line of its own, "**Golden prompt:** ...".
-_HEADING = re.compile(rf"(?i)(?:#+\s*)?(\**)(?:{'|'.join(sorted(_REPLY_HEADERS))})\s*(?::\s*?\1|\1\s*?[:\n])")
-_FENCED = re.compile(r"```[\w-]*\n((?:(?!```).)*)\n```", re.DOTALL)
-_QUOTED = re.compile(r'"([^"]+)"|“([^“”]+)”')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,24 +78,17 @@ class Template:
         )
         return _conversation(self.discriminator_system, text)
 
-    def parse(self, reply: str) -> str:
-        """The rewrite in a model's reply: without a heading, a code fence or quotation marks around the whole.
+    def parse(self, reply: str, instruction: str = "") -> str:
+        """The rewrite in a model's reply: without thoughts, control tokens, and what frames the whole (`replies`).
 
-        Only what wraps the entire reply is removed. Any other trace of the template, such as the heading of a part it
-        was given ("Silver response:"), stays, for `fidelity` to reject.
+        What the instruction has, too, is not taken for a frame. Any other trace of the template, such as the heading of
+        a part it was given ("Silver response:"), stays, for `fidelity` to reject.
         """
-        text = reply.strip()
-        if (match := _HEADING.match(text)) is not None:
-            text = text[match.end() :].strip()
-        if (match := _FENCED.fullmatch(text)) is not None:
-            text = match[1].strip()
-        if (match := _QUOTED.fullmatch(text)) is not None:
-            text = (match[1] or match[2]).strip()
-        return text
+        return unwrapped(spoken(reply, instruction), instruction)
 
     def rewrite(self, reply: str, instruction: str) -> str:
         """The prompt that a model's reply makes of an instruction; the instruction itself where it adds nothing."""
-        text = self.parse(reply)
+        text = self.parse(reply, instruction)
         if not self.is_addition or not text:
             return text
         return instruction if text.rstrip(".").lower() == NOTHING.lower() else f"{instruction}\n\n{text}"

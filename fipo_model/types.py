@@ -11,6 +11,7 @@ Outcome = Literal[
     "unchanged",
     "empty",
     "truncated",
+    "refused",
     "template_echoed",
     "input_requested",
     "language_changed",

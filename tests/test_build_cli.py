@@ -31,8 +31,7 @@ def address() -> Iterator[str]:
 
 
 def both(address: str, *, strong: str = "strong") -> list[str]:
-    weak = ["--weak-server", address, "--weak-name", "weak"]
-    return [*weak, "--strong-server", address, "--strong-name", strong]
+    return ["--weak", f"{address}#weak", "--strong", f"{address}#{strong}"]
 
 
 def fipo_build(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -85,17 +84,31 @@ def test_a_server_that_fails_is_told_with_how_to_go_on(tmp_path: Path, address: 
     ("options", "words"),
     [
         ([], "are the same"),
-        (["--weak", "a", "--strong", "a"], "are the same"),
-        (["--strong-server", "http://127.0.0.1:1/v1"], "go together"),
-        (["--weak-name", "x", "--strong", "a"], "go together"),
-        (["--strong", "a", "--strong-server", "http://127.0.0.1:1/v1", "--strong-name", "x"], "leave --strong out"),
-        (["--strong", "a", "--similarity", "2"], "similarity"),
+        (["--weak", "a/b", "--strong", "a/b"], "are the same"),
+        (["--weak", "http://127.0.0.1:1/v1#x", "--strong", "http://127.0.0.1:1/v1#x"], "are the same"),
+        (["--strong", "smollm2-135m"], "are the same"),  # which is the default
+        (["--strong-server", "http://127.0.0.1:1/v1"], "No such option"),
+        (["--strong", "a/b", "--similarity", "2"], "similarity"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path, options: list[str], words: str) -> None:
     done = fipo_build(write(tmp_path / "in.jsonl", instructions(1)), tmp_path / "out.jsonl", *options)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("http://u:secret@127.0.0.1:1/v1", "add its name, http://127.0.0.1:1/v1#NAME"),
+        ("no-model", "there is no model"),
+    ],
+)
+def test_a_name_of_no_model_is_told_before_anything_is_read(tmp_path: Path, spec: str, words: str) -> None:
+    done = fipo_build(write(tmp_path / "in.jsonl", instructions(1)), tmp_path / "out.jsonl", "--strong", spec)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_failed_records_are_kept_on_demand(tmp_path: Path, address: str) -> None:

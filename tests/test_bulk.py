@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fipo_model import PromptOptimizer
-from fipo_model.bulk import Row, Tally, optimize_file, read_rows
+from fipo_model.bulk import Row, Tally, optimize_file, optimize_stream, read_rows
 from fipo_model.errors import InputError, ServerError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Message
@@ -49,10 +49,71 @@ def test_every_row_gets_one_output_row_with_all_fields_in_order(tmp_path: Path) 
     assert run(source, tmp_path / "out.jsonl") == []
     rows = read(tmp_path / "out.jsonl")
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(5)]
-    assert list(rows[0]) == ["id", "instruction", "naive_instruction", "outcome", "seconds", "model", "template"]
+    fields = ["id", "instruction", "naive_instruction", "outcome", "detail", "seconds", "model", "template"]
+    assert list(rows[0]) == fields
     assert rows[3]["instruction"] == "Explain topic number 3 to a child. Give one example for each point."
     assert rows[3]["naive_instruction"] == "Explain topic number 3 to a child."
     assert (rows[3]["outcome"], rows[3]["model"], rows[3]["template"]) == ("optimized", "scripted", "fipo-1")
+
+
+def test_a_row_says_why_its_prompt_was_kept_and_on_request_what_was_proposed(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "in.jsonl", 2)
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: "Explain topics to a child."))
+    optimize_file(
+        optimizer, source, tmp_path / "out.jsonl", batch_size=2, report=lambda tally, row: None, proposals=True
+    )
+    (first, _) = read(tmp_path / "out.jsonl")
+    assert (first["outcome"], first["detail"]) == ("number_lost", "lost '0'")
+    (proposal,) = first["proposals"]
+    assert proposal["text"] == "Explain topics to a child."
+    assert (proposal["outcome"], proposal["detail"]) == (first["outcome"], first["detail"])
+
+
+def test_rows_may_name_what_to_keep_and_how_long_a_rewrite_may_be(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    prompt = "Explain rain to Ann."
+    rows = [
+        {"id": 1, "instruction": prompt, "keep": ["to Ann"]},
+        {"id": 2, "instruction": prompt, "max_words": 5},
+        {"id": 3, "instruction": prompt, "keep": None, "max_words": ""},
+        {"id": 4, "instruction": prompt, "keep": "Ann"},
+        {"id": 5, "instruction": prompt, "keep": ["Bob"]},
+        {"id": 6, "instruction": prompt, "max_words": "7"},
+    ]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: "Explain rain and all its kinds, for Ann."))
+    bad = run(source, tmp_path / "out.jsonl", optimizer=optimizer)
+    assert [row["outcome"] for row in read(tmp_path / "out.jsonl")] == ["literal_lost", "too_long", "optimized"]
+    assert [row.line for row in bad] == [4, 5, 6]
+    for row, words in zip(bad, ("tuple of texts", "does not contain", "whole number"), strict=True):
+        assert words in row.reason
+
+
+def test_a_report_comes_first_of_what_was_done_before(tmp_path: Path) -> None:
+    source, target = write_rows(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
+    run(source, target)
+    seen: list[tuple[int, int]] = []
+
+    def report(tally: Tally, row: BadRow | None) -> None:
+        seen.append((tally.already_done, tally.written))
+
+    optimize_file(make_optimizer(), write_rows(source, 5), target, batch_size=1, report=report)
+    assert seen == [(3, 0), (3, 1), (3, 2)]
+
+
+def test_rows_go_to_a_stream_without_a_file_of_their_own(tmp_path: Path) -> None:
+    written: list[bytes] = []
+    tally = optimize_stream(
+        make_optimizer(),
+        write_rows(tmp_path / "in.jsonl", 3),
+        written.append,
+        batch_size=2,
+        report=lambda tally, row: None,
+    )
+    assert [part.count(b"\n") for part in written] == [2, 1]
+    assert [json.loads(line)["id"] for line in b"".join(written).splitlines()] == ["r0", "r1", "r2"]
+    assert (tally.written, tally.rewritten, tally.refused) == (3, 3, 0)
+    assert [file.name for file in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_rows_go_to_the_model_in_batches(tmp_path: Path) -> None:

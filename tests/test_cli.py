@@ -5,6 +5,8 @@ process, answers for it.
 """
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import fipo_model
 from fipo_model import cli
 from support.servers import completion, serving
 
@@ -110,10 +113,128 @@ def test_rows_come_from_a_pipe_but_go_to_a_file(server: list[str], tmp_path: Pat
     assert b"cannot write to /dev/stdout: not a file" in done.stderr
 
 
+def rows_of(count: int) -> bytes:
+    rows = ({"id": number, "instruction": f"Explain rain to child number {number}."} for number in range(count))
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_rows_go_from_stdin_to_stdout(server: list[str], tmp_path: Path) -> None:
+    done = fipo("optimize", "--input", "-", "--output", "-", *server, "--proposals", stdin=rows_of(3) + b"broken\n")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["instruction"] for row in rows] == [
+        f"Explain rain to child number {number}. Give one example." for number in range(3)
+    ]
+    assert [[each["outcome"] for each in row["proposals"]] for row in rows] == [["optimized"]] * 3
+    assert b"3 rows written to stdout (3 rewritten" in done.stderr
+    assert (done.returncode, b"line 4: not JSON" in done.stderr) == (1, True)
+    (tmp_path / "in.jsonl").write_bytes(rows_of(2))
+    with (tmp_path / "in.jsonl").open("rb") as file:  # stdin may be a file, which is then read from its beginning
+        command = [sys.executable, "-m", "fipo_model.cli", "optimize", "--input", "-", "--output", "-", *server]
+        done = subprocess.run(command, stdin=file, capture_output=True, check=False, timeout=120)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["optimize", "Explain rain.", "--json"], ["optimize", "--input", "IN", "--output", "-"], ["--version"]],
+)
+@pytest.mark.parametrize("output", ["closed", "full"])
+def test_an_output_that_takes_nothing_is_told_in_one_line(
+    server: list[str], tmp_path: Path, arguments: list[str], output: str
+) -> None:
+    (tmp_path / "in.jsonl").write_bytes(rows_of(9))
+    arguments = [str(tmp_path / "in.jsonl") if each == "IN" else each for each in arguments]
+    command = [sys.executable, "-m", "fipo_model.cli", *arguments, *(server if len(arguments) > 1 else [])]
+    if output == "full":
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=120)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "wb") as closed:
+            done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, check=False, timeout=120)
+    said = b"nobody reads the output any more" if output == "closed" else b"cannot write to stdout: No space left"
+    told = [line for line in done.stderr.splitlines() if b"outcome:" not in line and b"rows " not in line]
+    assert done.returncode == (141 if output == "closed" else 1)
+    assert len(told) == 1
+    assert said in told[0]
+
+
+def test_the_version_is_told() -> None:
+    done = fipo("--version")
+    assert (done.returncode, done.stdout.decode()) == (0, f"fipo {fipo_model.__version__}\n")
+
+
+def test_texts_to_keep_can_be_named_more_than_once(server: list[str]) -> None:
+    done = fipo("optimize", "Explain rain to Ann and Bob.", "--keep", "Ann", "--keep", "Bob", "--json", *server)
+    assert json.loads(done.stdout)["request"]["keep"] == ["Ann", "Bob"]
+    done = fipo("optimize", "Explain rain.", "--keep", "Ann", *server)
+    assert (done.returncode, b"keep names 'Ann', which the prompt does not contain" in done.stderr) == (1, True)
+
+
+def test_a_model_of_a_server_is_named_like_every_other(server: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = f"{server[1]}#{server[3]}"
+    assert fipo("optimize", "Explain rain.", "--model", spec).stdout == b"Explain rain. Give one example.\n"
+    monkeypatch.setenv("OPENAI_BASE_URL", server[1])
+    assert fipo("optimize", "Explain rain.", "--name", "m").stdout == b"Explain rain. Give one example.\n"
+    done = fipo("optimize", "Explain rain.", "--model", server[1].replace("//", "//u:secret@"))
+    assert (done.returncode, b"add its name" in done.stderr, b"secret" in done.stderr) == (1, True, False)
+
+
+def test_a_wait_for_a_server_is_told_and_a_server_writes_nothing_to_the_terminal() -> None:
+    def answer(_request: dict[str, Any], number: int) -> Any:
+        if number < 2:
+            return {"error": {"message": "slow \x1b[31mdown"}}, 429, {"retry-after": "0.1"}
+        return completion("Explain rain\x1b[2J, please\x07.")
+
+    with serving(answer) as (address, _):
+        done = fipo("optimize", "Explain rain.", "--server", address, "--name", "m")
+    assert done.stdout == b"Explain rain, please.\n"
+    assert f"{address} answered 429 (slow down); trying again in 0.1 s\n".encode() in done.stderr
+
+
+def test_a_refused_row_is_written_with_the_servers_words_and_the_job_goes_on(tmp_path: Path) -> None:
+    def answer(request: dict[str, Any], _number: int) -> Any:
+        if "number 2" in request["messages"][-1]["content"]:
+            return {"error": {"message": "The content policy forbids it", "code": "content_filter"}}, 400
+        return completion(say(request))
+
+    (tmp_path / "in.jsonl").write_bytes(rows_of(5))
+    arguments = ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), "--batch-size", "1"]
+    with serving(answer) as (address, requests):
+        done = fipo("optimize", *arguments, "--server", address, "--name", "m")
+        assert done.returncode == 0
+        assert b"5 rows written" in done.stderr
+        assert b"4 rewritten, 1 refused" in done.stderr
+        before = len(requests)
+        assert fipo("optimize", *arguments, "--server", address, "--name", "m").returncode == 0
+        assert len(requests) == before  # it is not asked for again
+    row = [json.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()][2]
+    assert (row["outcome"], row["instruction"]) == ("refused", row["naive_instruction"])
+    assert "The content policy forbids it" in row["detail"]
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colours_can_be_turned_off(server: list[str], tmp_path: Path, no_color: str) -> None:
+    (tmp_path / "in.jsonl").write_bytes(rows_of(2))
+    arguments = ["optimize", "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), *server]
+    main_end, terminal = os.openpty()
+    environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm-256color"}
+    with os.fdopen(terminal, "wb") as file:
+        command = [sys.executable, "-m", "fipo_model.cli", *arguments]
+        subprocess.run(command, stderr=file, stdout=subprocess.PIPE, env=environment, check=True, timeout=120)
+        shown = os.read(main_end, 100_000)
+    os.close(main_end)
+    assert b"rows" in shown
+    assert bool(re.search(rb"\x1b\[[\d;]*3[0-8]", shown)) == (not no_color)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["optimize", ""], 1, "empty"),
+        (["optimize", "x", "--proposals"], 2, "--json shows everything"),
+        (["optimize", "--input", "a", "--output", "b", "--keep", "x"], 2, "fields of the rows"),
         (["optimize", " \n"], 1, "empty"),
         (["optimize"], 2, "--input"),
         (["optimize", "x", "--input", "a", "--output", "b"], 2, "one prompt"),

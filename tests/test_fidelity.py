@@ -1,15 +1,18 @@
 """Each fidelity rule turns down what it is named for, and lets honest rewrites pass."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest
 from fipo_model.errors import InputError
-from fipo_model.fidelity import RULES, check
+from fipo_model.fidelity import OTHER_OUTCOMES, RULES, check
 from fipo_model.templates import FIPO_2
+from fipo_model.types import OUTCOMES
 
+_ROOT = Path(__file__).parents[1]
 _PAIRS = Path(__file__).parents[2] / "shared" / "data" / "prompt_pairs"
 _LONG_GOLDEN = "Photosynthesis turns light, water and carbon dioxide into sugar and oxygen inside the chloroplasts."
 
@@ -192,3 +195,41 @@ def test_what_is_added_after_the_prompt_may_say_it_again_but_not_go_round_in_cir
     assert outcome("Name a river. " * 12) == "repetitive"
     assert outcome("Sure! Rivers begin in the mountains.") == "answered"
     assert outcome("Rivers begin in the mountains and end in the sea.") == "answered"
+
+
+def test_every_outcome_has_one_record_and_the_readme_tells_them_in_its_words() -> None:
+    told = OTHER_OUTCOMES | {rule.outcome: rule.words for rule in RULES.values()}
+    assert set(told) == set(OUTCOMES)
+    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", readme, re.MULTILINE))
+    assert {outcome: table.get(outcome) for outcome in told} == told
+
+
+def test_the_docs_name_every_language_that_has_a_lexicon() -> None:
+    lexicons = list((_ROOT / "fipo_model" / "contract" / "lexicons").glob("*.toml"))
+    assert len(lexicons) == 13
+    assert "thirteen" in (_ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+
+
+def outcome_of_length(naive: str, rewrite: str, **settings: int) -> str:
+    return check(rewrite, OptimizationRequest(naive), FidelitySettings(**settings), FIPO_1).outcome  # type: ignore[arg-type]
+
+
+WORDS = [f"{a}{b}{c}zo" for a in "bcdfgh" for b in "aeiou" for c in "klmnrst"]
+
+
+def test_an_addition_may_be_as_long_as_the_settings_say() -> None:
+    naive = "Explain how rain forms."
+    added = f"{naive}\n\nMention these: {', '.join(WORDS[:100])}."
+    assert outcome_of_length(naive, added) == "optimized"
+    assert outcome_of_length(naive, added, most_added_words=80) == "too_long"
+    assert outcome_of_length(naive, f"{naive}\n\nMention these: {', '.join(WORDS)}.") == "too_long"
+
+
+def test_a_full_rewrite_of_a_long_prompt_is_not_refused_for_one_sentence() -> None:
+    naive = f"Explain these words: {' '.join(WORDS[:117])}."
+    assert OptimizationRequest(naive).word_limit == 240
+    rewrite = f"Explain all of these words: {' '.join(WORDS[:117])}. Then add these: {' '.join(WORDS[::-1][:130])}."
+    assert 240 < len(rewrite.split()) < 300
+    assert outcome_of_length(naive, rewrite) == "optimized"
+    assert check(rewrite, OptimizationRequest(naive, max_words=240), FidelitySettings(), FIPO_1).outcome == "too_long"

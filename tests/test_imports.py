@@ -46,8 +46,8 @@ FLOORS = (
         "fipo_model.jsonl",
         "fipo_model.testing",
     ),
-    ("fipo_model.generation", "fipo_model.types", "fipo_model.callers"),
-    ("fipo_model.errors", "fipo_model.forking"),
+    ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),
+    ("fipo_model.errors", "fipo_model.forking", "fipo_model.replies"),
 )
 # What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
 # sides; each hands the other nothing but a checkpoint directory.

@@ -25,6 +25,7 @@ import pytest
 from fipo_model.errors import WeightsError
 from fipo_model.models import sources, weights
 from fipo_model.models.registry import CARDS, DEFAULT, HubFile, ModelCard, Wheel
+from support.permissions import needs_capabilities, without_roots_powers
 
 PARTS = (b"GGUF" + bytes(range(256)) * 800, b"middle" * 30_000, b"end" * 5_000)
 CONTENT = b"".join(PARTS)
@@ -425,6 +426,80 @@ def test_damage_is_noticed_and_mended(source, finished, damage, capfd):
     assert "are damaged (" in capfd.readouterr().err
 
 
+def only_here(folder):
+    """What is in a directory, by name; of links, where they lead."""
+    return {file.name: file.read_bytes() if file.is_file() else None for file in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_damaged_weights_stay_until_others_can_be_had(source, finished, damage):
+    damage(finished)
+    before = only_here(finished)
+    source.files.clear()
+    with pytest.raises(WeightsError, match="cannot fetch small"):
+        weights.fetch(CARD)
+    assert only_here(finished) == before
+
+
+@needs_capabilities
+@pytest.mark.parametrize("name", ["model.safetensors", "sha256.json"])
+def test_what_cannot_be_read_is_not_taken_for_damaged(source, finished, name):
+    (finished / name).chmod(0)
+    os.utime(finished / "model.safetensors")  # so that it is to be read
+    with without_roots_powers():
+        for look in (weights.fetch, weights.verify):
+            with pytest.raises(WeightsError, match=rf"cannot be read: .*Permission denied: .*{name}.*Nothing was"):
+                look(CARD)
+    (finished / name).chmod(0o600)
+    weights.verify(CARD)
+    assert source.asked == []
+
+
+def test_a_link_in_the_cache_is_removed_or_replaced_and_what_it_leads_to_stays(source, finished, tmp_path):
+    kept = finished.rename(tmp_path / "elsewhere")
+    finished.symlink_to(kept)
+    assert weights.fetch(CARD) == finished
+    assert weights.remove(CARD) == 0
+    assert not os.path.lexists(finished)
+    finished.symlink_to(kept)
+    flip_a_byte(kept / "model.safetensors")
+    before = only_here(kept)
+    assert (weights.fetch(CARD) / "model.safetensors").read_bytes() == CONTENT
+    assert not finished.is_symlink()
+    assert only_here(kept) == before
+    assert left_in_the_cache() == FINISHED
+
+
+def test_a_link_that_leads_nowhere_is_removed_or_replaced(source, tmp_path):
+    weights.cache_dir().mkdir()
+    place = weights.cache_dir() / "small"
+    for act in (weights.remove, weights.fetch):
+        place.symlink_to(tmp_path / "nowhere")
+        act(CARD)
+        assert not place.is_symlink()
+    weights.verify(CARD)
+
+
+def test_a_file_where_the_weights_belong_is_named_and_stays(source):
+    weights.cache_dir().mkdir()
+    place = weights.cache_dir() / "small"
+    place.write_text("mine")
+    for act in (weights.remove, weights.fetch):
+        with pytest.raises(WeightsError, match=rf"{re.escape(str(place))} is a file.*Move it away"):
+            act(CARD)
+    assert place.read_text() == "mine"
+    assert source.asked == []
+
+
+def test_what_fails_for_another_reason_is_not_blamed_on_the_cache(source, monkeypatch):
+    def fail(gguf, made, card):
+        raise OSError("the file is of an unknown kind")
+
+    monkeypatch.setattr(weights, "_convert", fail)
+    with pytest.raises(WeightsError, match=r"the work on the weights of small failed: the file is of an unknown kind$"):
+        weights.fetch(CARD)
+
+
 def test_damage_that_leaves_size_and_time_is_noticed_by_a_thorough_look(source, finished):
     file = finished / "model.safetensors"
     before = file.stat()
@@ -547,10 +622,12 @@ def test_the_command_removes_and_tells_what_is_not_there(source):
     (weights.cache_dir() / DEFAULT.name / "model.safetensors").write_bytes(bytes(2_000_000))
     done = fipo("remove", DEFAULT.name)
     assert done.stderr == "fipo: the weights of smollm2-135m are gone; that freed 2 MB\n"
-    for arguments in (("remove", DEFAULT.name), ("verify",)):
+    for arguments in (("remove", DEFAULT.name), ("remove", "default"), ("verify",), ("verify", "default")):
         done = fipo(*arguments)
         assert done.returncode == 1
         assert done.stderr.startswith("fipo: error: there are no weights of smollm2-135m in ")
+        assert "Mend" not in done.stderr
+    assert done.stderr.endswith("Fetch them with: fipo weights pull smollm2-135m\n")
     done = fipo("pull", "smollm")
     assert done.returncode == 1
     assert "no weights called 'smollm' (did you mean smollm2-135m?)" in done.stderr

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fipo_model import FIPO_1, FipoError, OptimizationRequest, Template, load_template
 from fipo_model.errors import TemplateError
+from fipo_model.replies import without_controls
 from fipo_model.templates import FIPO_2, find_template, template_named
 
 # The layout of the original project's prompts.json, in other words, with odd neighbours for the slot names.
@@ -234,7 +235,7 @@ def test_wrapping_around_the_whole_reply_is_removed(template: Template, reply: s
         "```\nls\n```\nand\n```\npwd\n```",
         "```ls```",
         "Write a golden prompt: it should shine.",
-        "Here is the golden prompt:\nName a colour.",
+        "Here is the list:\n{items}\n\nSort it.",
         "New prompts: name two.",
         "'Name a colour.'",
     ],
@@ -268,7 +269,7 @@ def test_a_plain_reply_is_only_stripped(reply: str) -> None:
 @given(st.text(max_size=60))
 @settings(deadline=None, max_examples=200)
 def test_what_is_removed_is_at_the_ends(reply: str) -> None:
-    assert FIPO_1.parse(reply) in reply
+    assert FIPO_1.parse(reply) in without_controls(reply)
 
 
 @given(st.text(PLAIN, max_size=60), st.sampled_from(["{}", "Golden prompt: {}", "```\n{}\n```", '"{}"', "“{}”"]))

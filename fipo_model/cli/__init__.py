@@ -1,22 +1,41 @@
 """The command line. stdout holds results and nothing else; notes go to stderr."""
 
+import errno
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+import fipo_model
 from fipo_model.cli import compare, data, train, weights
 from fipo_model.cli.evaluate import evaluate
-from fipo_model.cli.notes import note
+from fipo_model.cli.notes import note, say, show_log
 from fipo_model.cli.optimize import optimize
 from fipo_model.errors import FipoError
 
 app = typer.Typer(
-    help="Rewrite naive prompts into better ones with a local model. No prompt leaves this machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        say(f"fipo {fipo_model.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version, and stop.")
+    ] = False,
+) -> None:
+    """Rewrite naive prompts into better ones with a local model. Prompts go nowhere but to a server that you name."""
+
+
 app.command()(optimize)
 app.command("eval")(evaluate)
 app.add_typer(compare.app, name="compare")
@@ -29,10 +48,16 @@ def main() -> None:
     """Entry point: our own errors become one line on stderr and exit code 1, never a traceback."""
     # Third-party progress bars are for what takes long, not for loading 270 MB.
     os.environ.setdefault("TQDM_DELAY", "5")
+    show_log()
     try:
         app()
     except FipoError as error:
         note(f"error: {error}")
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        note(f"error: cannot write the output: {error.strerror}")
         sys.exit(1)
     except KeyboardInterrupt:
         note("stopped")

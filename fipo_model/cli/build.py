@@ -9,7 +9,6 @@ import typer
 from fipo_model.cli.notes import note
 from fipo_model.data.records import Format
 from fipo_model.errors import FipoError
-from fipo_model.generation import Generator
 
 if TYPE_CHECKING:
     from fipo_model.data.collection import Job
@@ -20,19 +19,11 @@ def build(  # noqa: PLR0913 - one parameter for each option
     target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of records to write, or to go on with.")],
     *,
     weak: Annotated[
-        str | None, typer.Option(help="Directory or hub id of the weaker model, instead of the default weights.")
-    ] = None,
-    weak_server: Annotated[
-        str | None, typer.Option(help="Address of the server of the weaker model; it is sent your prompts.")
-    ] = None,
-    weak_name: Annotated[str | None, typer.Option(help="Name of the weaker model at its server.")] = None,
+        str, typer.Option(help="The weaker model: a name, a directory, a hub id, or http://HOST:PORT/v1#NAME.")
+    ] = "default",
     strong: Annotated[
-        str | None, typer.Option(help="Directory or hub id of the stronger model, which also judges.")
-    ] = None,
-    strong_server: Annotated[
-        str | None, typer.Option(help="Address of the server of the stronger model; it is sent your prompts.")
-    ] = None,
-    strong_name: Annotated[str | None, typer.Option(help="Name of the stronger model at its server.")] = None,
+        str, typer.Option(help="The stronger model, which also judges, named in the same way.")
+    ] = "default",
     max_calls: Annotated[
         int | None, typer.Option(min=0, help="Most conversations sent to the two models, over all runs.")
     ] = None,
@@ -58,7 +49,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
     Both answer and rewrite each prompt; the rewrites are checked and judged. The same command goes on after any stop.
     Exits with 1, after writing the rest, if lines could not be used.
     """
-    _check_models((weak, weak_server, weak_name), (strong, strong_server, strong_name))
+    _check_models(weak, strong)
     from fipo_model.data.collection import BuildSettings, prepare
 
     settings = BuildSettings(
@@ -78,34 +69,27 @@ def build(  # noqa: PLR0913 - one parameter for each option
             return
         if not yes and job.estimate.calls and sys.stdin.isatty():
             typer.confirm("fipo: go on?", abort=True, err=True)
-        made = _build(job, (weak, weak_server, weak_name), (strong, strong_server, strong_name))
+        made = _build(job, weak, strong)
     _say_what_was_done(made, target)
 
 
-_Place = tuple[str | None, str | None, str | None]
+def _check_models(weak: str, strong: str) -> None:
+    from fipo_model.models.names import resolve
+
+    # Not FIPO's own adapter on the default weights: it has learnt to rewrite, and the weaker model has to answer, too.
+    if resolve(weak, role=None) == resolve(strong, role=None):
+        raise typer.BadParameter("the weaker and the stronger model are the same; name another with --strong")
 
 
-def _check_models(weak: _Place, strong: _Place) -> None:
-    for which, (model, server, name) in (("weak", weak), ("strong", strong)):
-        if (server is None) != (name is None):
-            raise typer.BadParameter(f"--{which}-server ADDRESS and --{which}-name MODEL go together")
-        if server is not None and model is not None:
-            raise typer.BadParameter(f"--{which}-server brings its own model; leave --{which} out")
-    if weak == strong:
-        raise typer.BadParameter(
-            "the weaker and the stronger model are the same; name another with --strong, or with --strong-server "
-            "and --strong-name"
-        )
-
-
-def _build(job: "Job", weak: _Place, strong: _Place) -> dict[str, Any]:
+def _build(job: "Job", weak: str, strong: str) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from fipo_model.backends.opening import open_generator
     from fipo_model.data.collection import Progress as Step
     from fipo_model.data.collection import build as build_data
 
-    generators = _generator(weak), _generator(strong)
+    generators = open_generator(weak, role=None), open_generator(strong, role=None)
     columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -120,18 +104,6 @@ def _build(job: "Job", weak: _Place, strong: _Place) -> dict[str, Any]:
         if job.workplace.calls:
             note(f"what came back is kept in {job.workplace.directory}; the same command goes on from there")
         raise
-
-
-def _generator(place: _Place) -> Generator:
-    model, server, name = place
-    if server is not None and name is not None:
-        from fipo_model.backends.openai import OpenAIGenerator
-
-        return OpenAIGenerator(server, name=name)
-    from fipo_model.backends.opening import open_generator
-
-    # Not FIPO's own adapter on the default weights: it has learnt to rewrite, and the weaker model has to answer, too.
-    return open_generator(model, role=None)
 
 
 def _say_what_is_to_be_done(job: "Job") -> None:

@@ -2,8 +2,10 @@
 
 import difflib
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +13,15 @@ from typing import Annotated
 import typer
 
 from fipo_model import bulk, jsonl
-from fipo_model.cli.notes import note
+from fipo_model.cli.notes import note, say, say_bytes
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.replies import without_controls
 from fipo_model.templates import load_template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
+
+_DASH = Path("-")
+SPEC_HELP = "A name from `fipo weights list`, a directory, a hub id, gguf:FILE, or http://HOST:PORT/v1#NAME."
 
 
 def optimize(  # noqa: PLR0913 - one parameter for each option
@@ -27,6 +33,9 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     silver: Annotated[Path | None, typer.Option(help="File with the response the prompt got.")] = None,
     golden: Annotated[Path | None, typer.Option(help="File with the response it should get.")] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="Most words the rewrite may have.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="A text of the prompt that the rewrite must have, too; may be repeated.")
+    ] = None,
     candidates: Annotated[
         int,
         typer.Option(
@@ -37,32 +46,42 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         bool, typer.Option("--judge", help="Keep the prompt unless the judge, the same model, prefers the rewrite.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
-    model: Annotated[str | None, typer.Option(help="Directory or hub id instead of the default weights.")] = None,
+    model: Annotated[str | None, typer.Option(help=SPEC_HELP)] = None,
     adapter: Annotated[Path | None, typer.Option(help="Directory of a PEFT adapter for the model.")] = None,
-    server: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server, ending in /v1.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Address of an OpenAI-compatible server, ending in /v1; by default OPENAI_BASE_URL."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
     template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show on stderr what changed, word by word.")] = False,
     input_: Annotated[
-        Path | None, typer.Option("--input", help="JSONL file of prompts, instead of one prompt.")
+        Path | None, typer.Option("--input", help="JSONL file of prompts, or - for stdin, instead of one prompt.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="JSONL file to write, or to go on with.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="JSONL file to write, or to resume; - for stdout.")
+    ] = None,
+    proposals: Annotated[
+        bool, typer.Option("--proposals", help="Write into each row what the model proposed, refused or not.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows of --input handled at a time.")] = 32,
 ) -> None:
     """Rewrite one prompt, or every prompt in a file. Prints the prompt to use: the rewrite, or yours unchanged."""
-    if (server is None) != (name is None):
-        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
-    if server is not None and (model is not None or adapter is not None):
-        raise typer.BadParameter("--server brings its own model; leave --model and --adapter out")
+    if server is None and name is not None and model is None:
+        server = os.environ.get("OPENAI_BASE_URL") or None
+    _check_model(server, name, model, adapter)
     if (input_ is None) != (output is None):
         raise typer.BadParameter("--input FILE and --output FILE go together")
     if (prompt is None) == (input_ is None):
         raise typer.BadParameter('give one prompt ("..." or - for stdin), or --input FILE --output FILE')
-    if input_ is not None and (context or silver or golden or max_words or as_json or diff):
+    if input_ is not None and (context or silver or golden or max_words or keep or as_json or diff):
         raise typer.BadParameter(
-            "with --input, context and responses are fields of the rows; --json and --diff are not for it"
+            "with --input, context, responses, max_words and keep are fields of the rows; --json and --diff are not "
+            "for it"
         )
+    if proposals and input_ is None:
+        raise typer.BadParameter("--proposals is for the rows of --input; for one prompt, --json shows everything")
 
     def make_optimizer() -> PromptOptimizer:
         chosen = load_template(template) if template else None
@@ -75,7 +94,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         )
 
     if input_ is not None and output is not None:
-        _optimize_file(make_optimizer, input_, output, batch_size)
+        _optimize_rows(make_optimizer, input_, output, batch_size=batch_size, proposals=proposals)
         return
     # The prompt is read and checked before a model is loaded: a mistake should not take seconds to be told.
     request = OptimizationRequest(
@@ -84,11 +103,45 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         silver_response=_read_optional(silver),
         golden_response=_read_optional(golden),
         max_words=max_words,
+        keep=tuple(keep or ()),
     )
     _show(make_optimizer().optimize(request), as_json=as_json, diff=diff)
 
 
-def _optimize_file(make_optimizer: Callable[[], PromptOptimizer], source: Path, target: Path, batch_size: int) -> None:
+def _check_model(server: str | None, name: str | None, model: str | None, adapter: Path | None) -> None:
+    if (server is None) != (name is None):
+        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    if server is not None and (model is not None or adapter is not None):
+        raise typer.BadParameter("--server brings its own model; leave --model and --adapter out")
+
+
+def _optimize_rows(
+    make_optimizer: Callable[[], PromptOptimizer], source: Path, target: Path, *, batch_size: int, proposals: bool
+) -> None:
+    is_stream = target == _DASH
+    source = Path("/dev/stdin") if source == _DASH else source
+    with _showing_rows(source) as report:
+        if is_stream:
+            tally = bulk.optimize_stream(
+                make_optimizer(), source, say_bytes, batch_size=batch_size, report=report, proposals=proposals
+            )
+        else:
+            tally = bulk.optimize_file(
+                make_optimizer, source, target, batch_size=batch_size, report=report, proposals=proposals
+            )
+    refused = f", {tally.refused} refused" if tally.refused else ""
+    written = f"{tally.written} rows written to {'stdout' if is_stream else target}"
+    note(
+        f"{written} ({tally.rewritten} rewritten{refused}, the "
+        f"others keep their prompt), {tally.already_done} were there before, {tally.bad} could not be used"
+    )
+    if tally.bad:
+        sys.exit(1)
+
+
+@contextmanager
+def _showing_rows(source: Path) -> Iterator[bulk.Report]:
+    """A bar on stderr that begins where the job does."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -96,26 +149,28 @@ def _optimize_file(make_optimizer: Callable[[], PromptOptimizer], source: Path, 
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("rows", total=total)
+        is_new = True
 
         def report(tally: bulk.Tally, bad: jsonl.BadRow | None) -> None:
+            nonlocal is_new
             if bad is not None:
-                progress.console.print(f"fipo: {bad}", markup=False, highlight=False, soft_wrap=True)
-            progress.update(bar, completed=tally.already_done + tally.written + tally.bad)
+                line = f"fipo: {without_controls(str(bad))}"
+                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            done = tally.already_done + tally.written + tally.bad
+            if is_new:  # or what was done before would count for the speed
+                progress.reset(bar, total=total, completed=done)
+            else:
+                progress.update(bar, completed=done)
+            is_new = False
 
-        tally = bulk.optimize_file(make_optimizer, source, target, batch_size=batch_size, report=report)
-    note(
-        f"{tally.written} rows written to {target} ({tally.rewritten} rewritten, the others keep their prompt), "
-        f"{tally.already_done} were there before, {tally.bad} could not be used"
-    )
-    if tally.bad:
-        sys.exit(1)
+        yield report
 
 
 def _show(result: OptimizedPrompt, *, as_json: bool, diff: bool) -> None:
     if diff:
         note(f"diff: {_word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
     note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
-    typer.echo(json.dumps(asdict(result), ensure_ascii=False) if as_json else result.text)
+    say(json.dumps(asdict(result), ensure_ascii=False) if as_json else result.text)
 
 
 def _word_diff(before: str, after: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fipo_model import places
 from fipo_model.cli.notes import note
 from fipo_model.models.registry import CARDS, DEFAULT, ModelCard, card_named
 
@@ -38,7 +39,7 @@ def _table() -> "Table":
         table.add_column(column, overflow="fold")
     for card in CARDS:
         place = directory(card)
-        here = f"yes, {gigabytes(size_of(place))}" if place.is_dir() else "no"
+        here = f"yes, {gigabytes(size_of(place))}" if places.is_directory(place) else "no"
         name = f"{card.name} (default)" if card is DEFAULT else card.name
         table.add_row(name, card.title, gigabytes(card.bytes), here, _sources(card), card.licence)
     return table

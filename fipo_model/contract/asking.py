@@ -76,4 +76,4 @@ def _as_reading(text: str | Reading) -> Reading:
 
 def asks_in(reading: Reading, start: int, end: int) -> bool:
     """Whether a part of a text asks for something, in the language of the whole."""
-    return asks(read(reading.text[start:end], reading.language.likely))
+    return asks(reading.part(reading.text[start:end]))

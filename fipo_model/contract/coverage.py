@@ -11,7 +11,7 @@ from fipo_model.contract.asking import asks, asks_in, states
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.names import missing_names, names
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.reading import Reading, Sentence, Token, read
+from fipo_model.contract.reading import Reading, Sentence, Token
 from fipo_model.contract.words import task_words, tasks
 
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
@@ -32,7 +32,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Sentences and clauses of a text that another has nothing of."""
     pending = [sentence for sentence in naive.sentences if not _stands_in(sentence.tokens, rewrite)]
     kept = [sentence for sentence in naive.sentences if sentence not in pending]
-    available = _rest(rewrite, kept) | spelled_out(naive, rewrite) | _tasks_said_otherwise(naive, rewrite)
+    available = _rest(rewrite, kept) | said_otherwise(naive, rewrite)
     lost = []
     for sentence in pending:
         if _is_chatter(sentence):
@@ -114,7 +114,12 @@ def _is_reworded(naive: Reading, rewrite: Reading) -> bool:
     return bool({token.text for token in rewrite.tokens} - {token.text for token in naive.tokens})
 
 
-def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
+def said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
+    """Stems of one text that the other has in other words: abbreviations and tasks."""
+    return _spelled_out(naive, rewrite) | _tasks_said_otherwise(naive, rewrite)
+
+
+def _spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
     """Abbreviations of one text that the other spells out, and the other way round."""
     found = names(naive)
     missing = {name.key for name in missing_names(found, rewrite)}
@@ -123,6 +128,8 @@ def spelled_out(naive: Reading, rewrite: Reading) -> frozenset[str]:
 
 def _tasks_said_otherwise(naive: Reading, rewrite: Reading) -> frozenset[str]:
     """The stems of words for tasks that the rewrite asks for in another word: "debug" where it says "fix the bug"."""
+    if not tasks(naive):
+        return frozenset()
     asked = task_words(rewrite)
     spans = [task.span for task in tasks(naive) if task.key in asked]
     return frozenset(t.stem for t in naive.tokens for start, end in spans if start <= t.start < end)
@@ -132,7 +139,7 @@ def _is_heading(sentence: Sentence, text: Reading) -> bool:
     """ "Arithmetic exercise." asks for nothing and says nothing."""
     if len(sentence.tokens) >= _LONG_HEADING:
         return False
-    piece = read(sentence.text, text.language.likely)
+    piece = text.part(sentence.text)
     return not asks(piece) and not states(piece)
 
 

@@ -30,7 +30,7 @@ _ANSWERS = frozenset(
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def choices(reading: Reading) -> list[Commitment]:
     """The labels of an enumeration with "or" or slashes, where a sentence asks to choose."""
     found = []

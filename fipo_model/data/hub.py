@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fipo_model import places
 from fipo_model.data.records import Format, Record, parse_records, read_records
 from fipo_model.errors import InputError, explain_missing
 from fipo_model.jsonl import BadRow
@@ -21,9 +22,9 @@ def open_records(
     A directory is read as a data set that lies here. Raises `InputError` if `source` is neither, or cannot be read.
     """
     path = Path(source)
-    if path.exists() and not path.is_dir():
+    if places.exists(path) and not places.is_directory(path):
         return read_records(path, format=format)
-    if not path.is_dir() and not _HUB_NAME.fullmatch(str(source)):
+    if not places.is_directory(path) and not _HUB_NAME.fullmatch(str(source)):
         raise InputError(f"there is no file {source}, and that cannot be the name of a data set on the hub either")
     return read_hub_records(str(source), split, format=format)
 
@@ -46,7 +47,7 @@ def _rows(name: str, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, row
     except Exception as error:
         # Anything from the network, a file format or the library itself; the cause is kept.
-        tried = "" if number or Path(name).is_dir() else f"there is no file {name}, and "
+        tried = "" if number or places.is_directory(name) else f"there is no file {name}, and "
         raise InputError(
             f"{tried}the split {split} of the data set {name} cannot be read: {type(error).__name__}: {error}"
         ) from error

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from fipo_model import places
 from fipo_model.errors import InputError, ModelError
 from fipo_model.evaluation.settings import EvaluationSettings, SystemSettings
 from fipo_model.models.names import Server, resolve
@@ -35,7 +36,7 @@ def hash_adapter(model: str | None, adapter: str | None = None, *, role: Role | 
         return None
     for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
         weights = Path(found.adapter) / name
-        if weights.is_file():
+        if places.is_file(weights):
             with weights.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
     raise ModelError(
@@ -44,7 +45,7 @@ def hash_adapter(model: str | None, adapter: str | None = None, *, role: Role | 
 
 
 def _short_name(spec: str) -> str:
-    if Path(spec).is_dir():
+    if places.is_directory(spec):
         return Path(spec).resolve().name
     found = resolve(spec, role=None)
     return found.name if isinstance(found, Server) else found.base

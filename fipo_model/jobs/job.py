@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl
+from fipo_model import jsonl, places
 from fipo_model.errors import InputError
 from fipo_model.jobs.lock import LOCK, locked
 from fipo_model.jobs.settings import as_noted, differences, read_note
@@ -74,7 +74,7 @@ def claimed_directory(output: Path, *, kind: str, option: str = "output") -> Ite
     A job that fails, or was killed, before it left more than its note there leaves the directory free. Raises
     `InputError` if the directory holds something else, or another process is at work in it.
     """
-    if output.exists() and not output.is_dir():
+    if places.exists(output) and not places.is_directory(output):
         raise InputError(f"cannot write to {output}: not a directory")
     job = Job(output=output, directory=output, kind=kind, option=option)
     with _claimed(job):
@@ -107,9 +107,9 @@ def claimed_file(output: Path, *, kind: str, option: str = "output", needs_note:
 
 @contextmanager
 def _claimed(job: Job) -> Iterator[None]:
-    existed = job.output.exists()
+    existed = places.exists(job.output)
     # Who left without removing it was killed. A note that says more than any result does is then worth nothing.
-    was_killed = (job.directory / LOCK).exists()
+    was_killed = places.exists(job.directory / LOCK)
     try:
         job.directory.mkdir(parents=not job.is_file, exist_ok=True)
     except OSError as error:
@@ -145,11 +145,12 @@ def is_vacant(directory: Path, *, apart_from: str = LOCK) -> bool:
 
     What belongs to a claim, or to a file that was being written when its process was killed, does not count.
     """
-    if not directory.is_dir():
-        return not directory.exists()
-    names = {file.name for file in directory.iterdir()} - {LOCK, apart_from}
+    if not places.is_directory(directory):
+        return not places.exists(directory)
+    names = places.names_in(directory) - {LOCK, apart_from}
     return all(name.startswith(".") and name.endswith(".part") for name in names)
 
 
 def _has_content(file: Path) -> bool:
-    return file.exists() and file.stat().st_size > 0
+    found = places.look_at(file)
+    return found is not None and found.st_size > 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fipo_model import jsonl
+from fipo_model import jsonl, places
 from fipo_model.errors import InputError
 
 Item = TypeVar("Item")
@@ -84,7 +84,7 @@ def _finished_lines(path: Path, begin: bytes) -> Iterator[tuple[int, bytes]]:
     Raises `InputError` where what would be cut off does not `begin` as the job's lines do.
     """
     jsonl.check_file(path)  # a pipe would be waited for
-    if not path.exists():
+    if not places.exists(path):
         return
     complete, rest = 0, b""
     with jsonl.opened(path) as file:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fipo_model import jsonl
+from fipo_model import jsonl, places
 from fipo_model.errors import InputError
 
 # Of a value that is shown, and of differences: enough to see which one it is.
@@ -20,7 +20,7 @@ def as_noted(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_note(path: Path) -> dict[str, Any] | None:
     """The settings in a file; None where there is none. Raises `InputError` if it is damaged."""
-    if not path.exists():
+    if not places.exists(path):
         return None
     with jsonl.opened(path) as file:
         content = file.read()

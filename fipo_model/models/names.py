@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fipo_model import places
+from fipo_model.addresses import show_address
 from fipo_model.errors import InputError, ModelError
 from fipo_model.models.registry import DEFAULT, ModelCard, Role, find_card, nearest_names
 from fipo_model.templates import FIPO_1, Template, load_template, template_named
@@ -73,8 +75,9 @@ def resolve_local(
     """`resolve` where only a model in this process will do. Raises `InputError` for a server."""
     found = resolve(spec, adapter, role)
     if isinstance(found, Server):
+        shown = show_address(str(spec))
         raise InputError(
-            f"{spec} is a server, and this needs a model in this process: a directory, a name, or a hub id"
+            f"{shown} is a server, and this needs a model in this process: a directory, a name, or a hub id"
         )
     return found
 
@@ -83,18 +86,19 @@ def template_file(source: Path) -> Path | None:
     """The file of the template that a checkpoint was trained with; None where that is one of FIPO's own."""
     name = _noted(source / "fipo.json", "template")
     file = source / (name or "")
-    return file if file.name == name and file.is_file() else None
+    return file if file.name == name and places.is_file(file) else None
 
 
 def is_adapter(path: Path) -> bool:
     """Whether a directory holds a PEFT adapter."""
-    return (path / "adapter_config.json").is_file()
+    return places.is_file(path / "adapter_config.json")
 
 
 def _server(address: str, adapter: str | None) -> Server:
     base_url, _, name = address.partition("#")
     if not name:
-        raise ModelError(f"{address} does not say which of the server's models to use: add its name, {address}#NAME")
+        shown = show_address(base_url)
+        raise ModelError(f"{shown} does not say which of the server's models to use: add its name, {shown}#NAME")
     if adapter is not None:
         raise ModelError(
             f"an adapter cannot be put on a model behind a server; serve it there, and leave out {adapter}"
@@ -122,7 +126,7 @@ def _base(spec: str) -> str:
     if (card := find_card(spec)) is not None:
         return card.name
     if spec.startswith(GGUF_PREFIX):
-        if not Path(spec.removeprefix(GGUF_PREFIX)).expanduser().is_file():
+        if not places.is_file(Path(spec.removeprefix(GGUF_PREFIX)).expanduser()):
             raise ModelError(f"there is no file {spec.removeprefix(GGUF_PREFIX)} to load as a GGUF model")
         return spec
     if spec.startswith("vllm:"):
@@ -130,7 +134,7 @@ def _base(spec: str) -> str:
             "vllm: is not in this version. Start the server (vllm serve NAME) and name its address: "
             "http://localhost:8000/v1#NAME"
         )
-    if (spec and Path(spec).is_dir()) or _HUB_ID.fullmatch(spec):
+    if (spec and places.is_directory(spec)) or _HUB_ID.fullmatch(spec):
         return spec
     raise ModelError(f"there is no model {spec!r}{nearest_names(spec)}; {_KINDS}")
 
@@ -151,10 +155,12 @@ def _template_of(source: Path) -> Template:
 
 def _noted(path: Path, key: str) -> str | None:
     """The text that a JSON file has under a key; None where there is no such file or key."""
-    if not path.is_file():
+    if not places.is_file(path):
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise ModelError(f"{path} is damaged: {error}. Copy the checkpoint again.") from error
     if not isinstance(content, dict) or not isinstance(value := content.get(key), str | None):

@@ -201,8 +201,9 @@ def find_card(name: str) -> ModelCard | None:
 
 
 def card_named(name: str) -> ModelCard:
-    """The card with a name or former name. Raises `ModelError`."""
-    if (card := find_card(name)) is None:
+    """The card with a name or former name, or of `default`. Raises `ModelError`."""
+    card = DEFAULT if name == "default" else find_card(name)
+    if card is None:
         raise ModelError(f"FIPO keeps no weights called {name!r}{nearest_names(name)}. See: fipo weights list")
     return card
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fipo_model.errors import WeightsError, explain_missing
+from fipo_model import places
+from fipo_model.errors import InputError, WeightsError, explain_missing
 from fipo_model.models.registry import ModelCard, find_card
 
 with explain_missing("local", "filelock", "platformdirs", "httpx", "huggingface_hub"):
@@ -25,8 +26,10 @@ with explain_missing("local", "filelock", "platformdirs", "httpx", "huggingface_
 
     from fipo_model.models.sources import assemble, gigabytes, say, sha256_of
 
+# How the system says that a place is not to be written to.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _MANIFEST = "sha256.json"
-_MODEL = "model"
+_MODEL, _REPLACED = "model", "replaced"
 
 
 def cache_dir() -> Path:
@@ -45,26 +48,29 @@ def located(base: str) -> str:
 
 
 def directory(card: ModelCard) -> Path:
-    """Where a card's weights are, or will be."""
+    """Where a card's weights are, or will be. Raises `WeightsError` where nobody may look."""
     # An earlier version's are the same, by another name.
-    places = [cache_dir() / name for name in (card.name, *card.former_names)]
-    return next((place for place in places if place.is_dir()), places[0])
+    candidates = [cache_dir() / name for name in (card.name, *card.former_names)]
+    try:
+        return next((one for one in candidates if places.is_directory(one)), candidates[0])
+    except InputError as error:
+        raise _unusable(error) from error
 
 
 def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
     """The directory of a card's weights, complete; fetched first, or mended, where need be.
 
     Files whose size or time of change is not what it was are checked by their hash, and with `thoroughly` all are. Only
-    one process at a time works on a card. Progress is shown on stderr. Raises `WeightsError`.
+    one process at a time works on a card. Damaged weights stay until others can take their place. Progress is shown on
+    stderr. Raises `WeightsError`, also for files that cannot be read: that is no damage.
     """
     # Without the lock, so that a finished cache may be read-only.
     if _problem(card, thoroughly=thoroughly) is None:
         return directory(card)
     with _locked(card):
         if (problem := _problem(card, thoroughly=thoroughly)) is not None:
-            if directory(card).exists():
+            if places.is_directory(directory(card)):
                 say(f"the weights of {card.name} are damaged ({problem}); fetching them again")
-                shutil.rmtree(directory(card))
             _build(card)
         return directory(card)
 
@@ -72,19 +78,33 @@ def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
 def verify(card: ModelCard) -> None:
     """Check every file of a card's weights against the hashes taken when they were made. Raises `WeightsError`."""
     if (problem := _problem(card, thoroughly=True)) is not None:
-        raise WeightsError(f"{problem}. Mend it with: fipo weights pull {card.name}")
+        doing = "Fetch them" if problem == _absent(card) else "Mend it"
+        raise WeightsError(f"{problem}. {doing} with: fipo weights pull {card.name}")
 
 
 def remove(card: ModelCard) -> int:
     """Delete a card's weights, finished or not; gives how many bytes that were. Raises `WeightsError`."""
     with _locked(card):
-        places = [place for place in (directory(card), _scratch(card)) if place.exists()]
-        if not places:
+        _refuse_file(directory(card))
+        left = [place for place in (directory(card), _scratch(card)) if os.path.lexists(place)]
+        if not left:
             raise WeightsError(f"there are no weights of {card.name} in {cache_dir()} to remove")
-        freed = sum(size_of(place) for place in places)
-        for place in places:
-            shutil.rmtree(place)
+        return sum(_delete(place) for place in left)
+
+
+def _delete(place: Path) -> int:
+    """Remove a directory, or a link to one, which stays; gives how many bytes that freed."""
+    if place.is_symlink():
+        place.unlink()
+        return 0
+    freed = size_of(place)
+    shutil.rmtree(place)
     return freed
+
+
+def _refuse_file(place: Path) -> None:
+    if places.is_file(place):
+        raise WeightsError(f"{place} is a file, where a directory of weights belongs. Move it away.")
 
 
 def size_of(folder: Path) -> int:
@@ -95,8 +115,8 @@ def size_of(folder: Path) -> int:
 def _problem(card: ModelCard, *, thoroughly: bool) -> str | None:
     """What is wrong with the cached weights, or None."""
     folder = directory(card)
-    if not folder.is_dir():
-        return f"there are no weights of {card.name} in {cache_dir()}"
+    if not places.is_directory(folder):
+        return _absent(card)
     try:
         noted = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if not isinstance(noted, dict) or not noted:
@@ -104,9 +124,15 @@ def _problem(card: ModelCard, *, thoroughly: bool) -> str | None:
         for name, entry in noted.items():
             if (thoroughly or not _is_untouched(folder / name, entry)) and not _has_hash(folder / name, entry):
                 return f"{folder / name} is not what it was when it was made"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"a file in {folder} is missing or unreadable: {error}"
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        return f"a file in {folder} is missing or damaged: {error}"
+    except OSError as error:  # perhaps it is whole, and only not for this user
+        raise WeightsError(f"the weights of {card.name} cannot be read: {error}. Nothing was changed.") from error
     return None
+
+
+def _absent(card: ModelCard) -> str:
+    return f"there are no weights of {card.name} in {cache_dir()}"
 
 
 def _is_untouched(file: Path, entry: Any) -> bool:
@@ -124,10 +150,13 @@ def _has_hash(file: Path, entry: Any) -> bool:
 
 def _build(card: ModelCard) -> None:
     """Fetch and convert in the card's scratch directory, and rename the model when everything is there."""
+    _refuse_file(directory(card))
     scratch = _scratch(card)
     scratch.mkdir(exist_ok=True)
-    made = scratch / _MODEL
-    shutil.rmtree(made, ignore_errors=True)  # a conversion that was interrupted
+    made, replaced = scratch / _MODEL, scratch / _REPLACED
+    for left in (made, replaced):  # by a start that was interrupted
+        if os.path.lexists(left):
+            _delete(left)
     _refuse_small_disk(card, scratch)
     gguf = assemble(card, scratch)
     say(f"converting {card.name} to safetensors (once, about a minute)")
@@ -135,6 +164,8 @@ def _build(card: ModelCard) -> None:
     for file in made.iterdir():  # safetensors are written for their owner only; a cache may be made for others
         shutil.copymode(made / "config.json", file)
     _write_manifest(made)
+    if os.path.lexists(directory(card)):
+        directory(card).rename(replaced)
     made.rename(cache_dir() / card.name)
     shutil.rmtree(scratch)
     say(f"the weights of {card.name} are in {directory(card)}")
@@ -187,13 +218,21 @@ def _locked(card: ModelCard) -> Iterator[None]:
         except filelock.Timeout:
             say(f"waiting for another process, which works on {card.name}")
             lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    except OSError as error:
+        raise _unusable(error) from error
+    try:
+        yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise WeightsError(_no_room(card, "filled it up")) from error
-        raise WeightsError(
-            f"cannot use the cache directory {cache_dir()}: {error}. Set FIPO_CACHE to a directory you can write to."
-        ) from error
+        if error.errno in _REFUSED:
+            raise _unusable(error) from error
+        raise WeightsError(f"the work on the weights of {card.name} failed: {error}") from error
+    finally:
+        lock.release()
+
+
+def _unusable(error: Exception) -> WeightsError:
+    return WeightsError(
+        f"cannot use the cache directory {cache_dir()}: {error}. Set FIPO_CACHE to a directory you can write to."
+    )

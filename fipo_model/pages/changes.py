@@ -14,6 +14,7 @@ OUTCOME_WORDS: Mapping[str, str] = {
     "optimized": "rewritten",
     "unchanged": "left alone: proposed as it is",
     "truncated": "turned down: cut off",
+    "refused": "left alone: the model or its server refused",
     "template_echoed": "turned down: repeats the template",
     "not_preferred": "turned down: not preferred to the prompt",
     **{rule.outcome: f"turned down: {rule.words}" for rule in RULES.values()},

@@ -25,6 +25,7 @@ from fipo_model.jsonl import BadRow
 from fipo_model.judge import Comparison, Judge, LLMJudge
 from fipo_model.likelihood import LikelihoodJudge
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.replies import spoken
 from fipo_model.rewriter import Rewriter
 from fipo_model.templates import find_template
 from fipo_model.training.finishing import hand_over, is_finished
@@ -213,7 +214,8 @@ class _Round:
             seed=self.settings.seed,
         )
         for answer in complete_each(generator, conversations, sampling):
-            yield {"text": None if isinstance(answer, PromptTooLongError) else answer.text.strip() or None}
+            said = "" if isinstance(answer, PromptTooLongError) or answer.is_refused else spoken(answer.text)
+            yield {"text": said or None}
 
     def _accuracy(self, judge: Judge, held_out: list[Record]) -> dict[str, Any]:
         """How often the judge prefers the chosen of two held-out rewrites, and how often it cannot tell."""

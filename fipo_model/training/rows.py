@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+from fipo_model import places
 from fipo_model.data.diversify import Diversification, TrainingRow, diversify, parse_training_row
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
@@ -102,7 +103,7 @@ def _refuse_what_has_no_effect(settings: DataSettings) -> None:
 
 
 def _holds_training_rows(source: str) -> bool:
-    if not Path(source).is_file():
+    if not places.is_file(source):
         return False
     first = next(read_objects(Path(source)), None)
     return isinstance(first, tuple) and {"kind", "prompt", "chosen"} <= first[1].keys()

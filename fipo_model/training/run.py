@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fipo_model import places
 from fipo_model.backends.transformers.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.jobs import claimed_directory
@@ -196,7 +197,7 @@ def _template_file(settings: SFTSettings, checkpoint: Checkpoint) -> Path | None
     if settings.template is None:
         return template_file(Path(checkpoint.adapter or checkpoint.base))
     file = Path(settings.template)
-    return file if file.is_file() else None
+    return file if places.is_file(file) else None
 
 
 def _lora(settings: SFTSettings, model: Any) -> LoraConfig:

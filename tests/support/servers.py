@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Body = dict[str, Any] | str | bytes
-Answer = Callable[[dict[str, Any], int], Body | tuple[Body, int]]
+Headers = dict[str, str]
+Answer = Callable[[dict[str, Any], int], Body | tuple[Body, int] | tuple[Body, int, Headers]]
 
 
 def completion(text: str = "Done.", **changes: Any) -> dict[str, Any]:
@@ -27,10 +29,11 @@ def completion(text: str = "Done.", **changes: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def serving(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A server's address, and the list of what it is sent.
 
-    `answer(request, number)` returns a body (JSON unless it is text), or it and a status.
+    `answer(request, number)` returns a body (JSON unless it is text), or it and a status, and perhaps headers; those
+    ask to try again soon by default.
     """
     requests: list[dict[str, Any]] = []
     lock = threading.Lock()
@@ -44,12 +47,16 @@ def serving(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
                 requests.append({**request, "path": self.path, "key": self.headers["Authorization"]})
                 number = len(requests)
             answered = answer(request, number)
-            body, status = answered if isinstance(answered, tuple) else (answered, 200)
+            body, status, *others = answered if isinstance(answered, tuple) else (answered, 200)
+            headers = {"retry-after-ms": "1"}
+            for other in others:
+                headers = other
             data = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
             self.send_response(status)
             self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
             self.send_header("Content-Length", str(len(data)))
-            self.send_header("retry-after-ms", "1")
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
 
@@ -58,10 +65,12 @@ def serving(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.handle_error = lambda *_args: None  # a client that waited no longer
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", requests
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}/v1", requests
     finally:
         server.shutdown()
         thread.join()

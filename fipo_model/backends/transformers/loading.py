@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+from fipo_model import places
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
 from fipo_model.errors import InputError, ModelError, explain_missing
 from fipo_model.models.names import GGUF_PREFIX
@@ -88,7 +89,7 @@ def _place(model: str, load_in_4bit: bool) -> tuple[str, dict[str, str], Any]:
 def _short(model: str) -> str:
     if model.startswith(GGUF_PREFIX):
         return Path(model).name
-    return Path(model).resolve().name if Path(model).is_dir() else model
+    return Path(model).resolve().name if places.is_directory(model) else model
 
 
 def with_adapter(

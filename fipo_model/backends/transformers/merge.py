@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from fipo_model import places
 from fipo_model.backends.transformers.loading import load_base, with_adapter
 from fipo_model.errors import InputError, ModelError, explain_missing
 from fipo_model.models.names import GGUF_PREFIX, Checkpoint, resolve_local
@@ -29,6 +30,7 @@ def merge(checkpoint: str | Path, target: str | Path, *, number_format: NumberFo
     empty directory. Raises `InputError` for a target that cannot be written, and `ModelError` for a checkpoint that is
     no adapter, does not fit its base, or cannot be merged.
     """
+    _refuse_taken(Path(target))  # before a link that leads to itself is followed
     target = Path(target).resolve()
     _refuse_taken(target)
     found = resolve_local(None, checkpoint)
@@ -76,8 +78,8 @@ def _merged(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedM
 def _write_notes(directory: Path, checkpoint: Path, found: Checkpoint) -> None:
     """`fipo.json`, and the template's file, if it is not one of FIPO's own."""
     noted = checkpoint / "fipo.json"  # what is in it was checked when it was resolved
-    name = (json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}).get("template")
-    if name is not None and (checkpoint / name).is_file():
+    name = (json.loads(noted.read_text(encoding="utf-8")) if places.is_file(noted) else {}).get("template")
+    if name is not None and places.is_file(checkpoint / name):
         shutil.copyfile(checkpoint / name, directory / name)
     notes = {"template": name or found.template.name, "base_model": found.base}
     (directory / "fipo.json").write_text(json.dumps(notes, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -88,9 +90,9 @@ def _embeddings(model: PreTrainedModel) -> tuple[object, object]:
 
 
 def _refuse_taken(target: Path) -> None:
-    if target.is_dir() and any(target.iterdir()):
+    if places.is_directory(target) and places.names_in(target):
         raise InputError(f"{target} is not empty. Nothing was written; choose a new directory.")
-    if target.exists() and not target.is_dir():
+    if places.exists(target) and not places.is_directory(target):
         raise InputError(f"{target} is a file. Nothing was written; choose a new directory.")
 
 

@@ -14,6 +14,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableSequence
 
+from fipo_model import places
 from fipo_model.errors import InputError
 
 _MOST_NAMES = 8
@@ -72,14 +73,14 @@ def fingerprint(reference: str) -> str | None:
     """Tell versions of the file apart that an object came from; None where it came from no file."""
     source = reference.rpartition(":")[0]
     path = source if source.endswith(".py") else getattr(sys.modules.get(source), "__file__", None)
-    if not path or not Path(path).is_file():
+    if not path or not places.is_file(path):
         return None
     return sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
 def _import_module(source: str, what: str) -> ModuleType:
     is_file = source.endswith(".py")
-    if is_file and not Path(source).is_file():
+    if is_file and not places.is_file(source):
         raise InputError(f"{what} should be in {source}, which is not there")
     before = list(sys.path)
     sys.path.insert(0, str(Path(source).resolve().parent) if is_file else os.getcwd())

@@ -12,6 +12,7 @@ import dspy
 from dspy.signatures import make_signature
 from dspy.teleprompt.gepa.gepa_utils import ScoreWithFeedback
 
+from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow, read_objects
 
@@ -134,7 +135,7 @@ def fingerprint(folder: Path, dataset: str) -> str:
 def read_set(folder: Path, dataset: str) -> list[dict[str, Any]]:
     """Read the rows of a data set. Raises `InputError` where there are none, or one lacks a field."""
     path = folder / f"{dataset}.jsonl"
-    if not path.is_file():
+    if not places.is_file(path):
         raise InputError(
             f"there is no {path}; --data names a folder with one JSONL file for each data set, whose rows have "
             '"split" ("train" or "test"), "text", "label", and in "labels" all labels of the set'

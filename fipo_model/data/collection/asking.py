@@ -12,6 +12,7 @@ from fipo_model.data.records import Record
 from fipo_model.errors import PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling, complete
 from fipo_model.judge import Comparison, Judge
+from fipo_model.replies import spoken
 
 
 def ask_for(
@@ -45,8 +46,10 @@ def _replies(
             yield [(number, Reply(too_long=str(error))) for number in ids]
             continue
         replies: list[tuple[str, Reply]] = []
-        for completion, (_, ids) in zip(completions, group, strict=True):
-            reply = Reply(text=_valid(completion.text), is_truncated=completion.is_truncated)
+        for completion, (conversation, ids) in zip(completions, group, strict=True):
+            asked = conversation[-1]["content"]
+            text = "" if completion.is_refused else spoken(_valid(completion.text), asked)
+            reply = Reply(text=text, is_truncated=completion.is_truncated)
             replies += [(number, reply) for number in ids]
         yield replies
         return

@@ -23,6 +23,9 @@ from fipo_model.generation import Generator
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Judge, LLMJudge
 
+# What the names of the report and its page add to that of the output.
+_REPORT, _PAGE = ".report.json", ".report.html"
+
 
 @dataclass(slots=True, kw_only=True)
 class Job:
@@ -60,6 +63,8 @@ def prepare(source: Path, target: Path, settings: BuildSettings | None = None) -
     and where another process is at work. Takes some kilobytes of memory for each record.
     """
     settings = settings or BuildSettings()
+    for written in (target, _beside(target, _REPORT), _beside(target, _PAGE)):  # before anything is paid for
+        jsonl.check_file(written)
     target = target.resolve()
     jsonl.check_apart(source, target)
     digest = sha256_of(source)
@@ -115,9 +120,9 @@ def build(
     made = make_report(job.cases, job.bad_rows, job.workplace, job.settings)
     fields = made.to_fields()
     if render is not None:
-        with jsonl.replacing(_beside(job.target, ".report.html")) as file:
+        with jsonl.replacing(_beside(job.target, _PAGE)) as file:
             file.write(render(made, job.cases, job.target.name).encode())
-    jsonl.write_json(_beside(job.target, ".report.json"), fields)
+    jsonl.write_json(_beside(job.target, _REPORT), fields)
     with jsonl.replacing(job.target) as file:
         file.writelines(_rows(job.cases, job.settings.keep_failed))
     return fields

@@ -1,0 +1,67 @@
+"""Addresses of servers: what can be one, how it is shown, and which stay on this machine."""
+
+import ipaddress
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from fipo_model.errors import InputError
+
+_LABEL = 63  # RFC 1035, section 2.3.4: the longest part of a host's name
+
+
+def check_address(address: str) -> None:
+    """Raise `InputError` for what cannot be the address of a server."""
+    shown = show_address(address)
+    if not address.startswith(("http://", "https://")):
+        raise InputError(f"the server's address must begin with http:// or https://, not {shown!r}")
+    parts = _split(address)
+    is_printable = address.isprintable() and " " not in address
+    if parts is None or not parts.hostname or not is_printable or max(map(len, parts.hostname.split("."))) > _LABEL:
+        raise InputError(f"{shown!r} is no address of a server; one looks like http://localhost:8000/v1")
+
+
+def show_address(address: str) -> str:
+    """An address to be read by people, without the user and the password that it may have."""
+    if "@" not in address:
+        return address
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address.rpartition("@")[2]
+    place, slash, path = rest.partition("/")
+    # A password may have a slash that somebody forgot to encode.
+    if "@" in path and "@" not in place:
+        place, slash, path = rest.rpartition("@")[2].partition("/")
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+
+
+def secrets_of(address: str) -> list[str]:
+    """The user's password in an address, if it has one, as it is written there and as it is meant."""
+    parts = _split(address)
+    written = parts.password if parts is not None else None
+    return [written, unquote(written)] if written else []
+
+
+def host_of(address: str) -> str:
+    """The host of an address, in lower case."""
+    parts = _split(address)
+    return (parts.hostname if parts is not None else None) or ""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether what is sent to an address does not leave this machine."""
+    host = host_of(address).rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return number.is_loopback or number.is_unspecified
+
+
+def _split(address: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return None
+    return parts

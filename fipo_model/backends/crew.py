@@ -1,0 +1,41 @@
+"""Work that waits for others, done by several threads, which nobody has to wait for."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from typing import TypeVar
+
+_Result = TypeVar("_Result")
+Work = Callable[[threading.Event], _Result]
+"""What is to be done. It is given the event that is set when nobody waits for its result any more."""
+
+
+def do_all(work: Sequence[Work[_Result]], *, most: int) -> list[_Result]:
+    """The results in order, with at most so many under way at a time.
+
+    The first failure is raised, and ends what has not begun. So does Ctrl-C, at once: the threads are daemons, which
+    keep no process from ending, unlike those of an executor.
+    """
+    results: list[Future[_Result]] = [Future() for _ in work]
+    places, lock, is_over = iter(range(len(work))), threading.Lock(), threading.Event()
+
+    def serve() -> None:
+        while not is_over.is_set():
+            with lock:
+                place = next(places, None)
+            if place is None:
+                return
+            try:
+                results[place].set_result(work[place](is_over))
+            except BaseException as error:  # noqa: BLE001 - whoever waits is to hear of it
+                results[place].set_exception(error)
+                is_over.set()  # work begins in order, so what went wrong comes before what did not begin any more
+
+    for _ in range(min(most, len(work))):
+        threading.Thread(target=serve, daemon=True, name="fipo-server").start()
+    try:
+        done, _ = wait(results, return_when=FIRST_EXCEPTION)
+    finally:
+        is_over.set()
+    failed = [result for result in results if result in done and result.exception() is not None]
+    return [result.result() for result in (failed or results)]

@@ -227,22 +227,23 @@ def form_rate(path: Path) -> Rate:
     return passing("variable forms lost unnoticed", cases)
 
 
-def milliseconds_for_one_check(prompts: Sequence[str]) -> float:
-    """The median processor time to check a rewrite of about 200 words never read before, in milliseconds."""
-    times = []
+def milliseconds_for_one_check(prompts: Sequence[str]) -> tuple[float, float]:
+    """Median processor times in milliseconds: a rewrite of about 200 words of a new prompt, and one more of it."""
+    first, second = [], []
     for start in range(0, 800, 8):
         # Prompts are put together until they are as long as that.
         naive = "\n".join(prompts[start : start + 8])
         naive = naive[: [*re.finditer(r"\S+", naive)][:200][-1].end()]
-        case = Case(naive, f"{naive.replace(' the ', ' this ', 1)}\nBe brief.")
-        began = time.process_time()
-        outcome_of(case)
-        times.append(time.process_time() - began)
-    return 1000 * statistics.median(times)
+        for times, word in ((first, "this"), (second, "that")):
+            case = Case(naive, f"{naive.replace(' the ', f' {word} ', 1)}\nBe brief.")
+            began = time.process_time()
+            outcome_of(case)
+            times.append(time.process_time() - began)
+    return 1000 * statistics.median(first), 1000 * statistics.median(second)
 
 
-def measure(shared: Path) -> tuple[list[Rate], float]:
-    """All rates, and the time of one check."""
+def measure(shared: Path) -> tuple[list[Rate], tuple[float, float]]:
+    """All rates, and the times of one check."""
     cases, data = shared / "cases", shared / "data"
     prompts = real_prompts(data)
     bad, good = stored_cases(cases / "bad_rewrites.jsonl"), stored_cases(cases / "good_rewrites.jsonl")
@@ -255,11 +256,11 @@ def measure(shared: Path) -> tuple[list[Rate], float]:
         passing("one word: slot", list(planted(prompts, _SLOTS))[:_MUTATIONS]),
         passing("one word: tag", list(planted(prompts, _TAGS))[:_MUTATIONS]),
         refused("good rewrites refused", good),
-        refused("good rewrites refused as additions, too", as_additions(good)),
+        refused("good rewrites refused as additions", as_additions(good)),
         passing("bad rewrites passing as additions", as_additions(bad)),
         *(harmless(name, prompts) for name in HARMLESS),
         refused("reference rewrites of BPO refused", pairs),
-        refused("reference rewrites of BPO refused as additions, too", as_additions(pairs)),
+        refused("reference rewrites of BPO refused as additions", as_additions(pairs)),
         *language_rates(cases / "languages.jsonl"),
         form_rate(cases / "variable_forms.jsonl"),
     ]
@@ -299,20 +300,21 @@ def main() -> None:
     parser.add_argument("--planted", metavar="N", type=int, help="plant N random commitments instead")
     options = parser.parse_args()
     if options.planted:
-        rates, milliseconds = planted_rates(real_prompts(options.shared / "data"), options.planted), float("nan")
+        rates, times = planted_rates(real_prompts(options.shared / "data"), options.planted), None
     else:
-        rates, milliseconds = measure(options.shared)
+        rates, times = measure(options.shared)
     print("| what | failed | of | share |\n|---|---|---|---|")
     for rate in rates:
         print(f"| {rate.name} | {rate.failed} | {rate.cases} | {100 * rate.share:.1f} % |")
-    if not options.planted:
-        print(f"| check of one rewrite of 200 words | {milliseconds:.2f} ms | | |")
+    if times:
+        print(f"| check of a rewrite of 200 words, the prompt new | | | {times[0]:.1f} ms |")
+        print(f"| check of a rewrite of 200 words, the prompt known | | | {times[1]:.1f} ms |")
     if options.failures:
         for rate in rates:
             if options.failures in rate.name:
                 print(f"\n{rate.name}", *rate.failures, sep="\n  ")
     if options.json:
-        figures = {"rates": [asdict(rate) for rate in rates], "milliseconds": milliseconds}
+        figures = {"rates": [asdict(rate) for rate in rates], "milliseconds": times}
         options.json.write_text(json.dumps(figures, ensure_ascii=False, indent=2), encoding="utf-8")
 
 

@@ -170,6 +170,8 @@ def _settings(optimizer: PromptOptimizer) -> dict[str, Any]:
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
         "candidates": rewriter.samples,
         "seed": rewriter.seed if rewriter.samples > 1 else None,
+        "keep": sorted(rewriter.keep) or None,
+        "max_words": rewriter.max_words,
     }
 
 

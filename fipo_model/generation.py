@@ -108,6 +108,27 @@ class Scorer(Protocol):
         ...
 
 
+def check_generator(model: object) -> None:
+    """Raise `InputError` for what is no `Generator`; other libraries' chat models have methods of the same name."""
+    _check_seam(model, "generate", "a Generator")
+
+
+def check_scorer(model: object) -> None:
+    """Raise `InputError` for what is no `Scorer`."""
+    _check_seam(model, "log_likelihoods", "a Scorer")
+
+
+def _check_seam(model: object, method: str, what: str) -> None:
+    is_runnable = callable(getattr(model, "invoke", None))
+    has_parts = callable(getattr(model, method, None)) and isinstance(getattr(model, "name", None), str)
+    if is_runnable or not has_parts:
+        kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
+        raise InputError(
+            f"a model is a name (see docs/models.md) or {what}, an object with a name and {method}(); this is "
+            f"{kind}. For a model of another library, write such an object around it."
+        )
+
+
 def check_samples(sampling: Sampling, samples: int) -> None:
     """Raise `InputError` for a number of samples that `sampling` cannot give."""
     if samples < 1:

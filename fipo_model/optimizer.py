@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ class PromptOptimizer:
         candidates: int = 1,
         seed: int = 0,
     ) -> None:
-        if candidates < 1:
-            raise InputError(f"candidates must be at least 1, not {candidates}")
+        if not isinstance(candidates, int) or candidates < 1:
+            raise InputError(f"candidates must be a whole number of at least 1, not {candidates!r}")
         if candidates > 1 and judge is None:
             raise InputError("choosing among several candidates needs a judge, for example judge=LLMJudge(generator)")
         settings = settings or FidelitySettings()
@@ -53,14 +54,9 @@ class PromptOptimizer:
     @classmethod
     def from_rewriter(cls, rewriter: Rewriter, *, judge: Judge | None = None) -> "PromptOptimizer":
         """An optimizer that chooses among what `rewriter` proposes."""
-        return cls(
-            rewriter.generator,
-            template=rewriter.template,
-            judge=judge,
-            settings=rewriter.settings,
-            candidates=rewriter.samples,
-            seed=rewriter.seed,
-        )
+        made = cls(rewriter.generator, judge=judge, candidates=rewriter.samples)
+        made.rewriter = rewriter
+        return made
 
     @classmethod
     def from_pretrained(
@@ -109,6 +105,19 @@ class PromptOptimizer:
         own = LLMJudge(rewriter.generator, template=rewriter.template) if is_judged else None
         return cls.from_rewriter(rewriter, judge=own)
 
+    def keeping(self, *texts: str, max_words: int | None = None) -> "PromptOptimizer":
+        """The same optimizer for prompts whose rewrites must have these texts, where the prompts have them.
+
+        `max_words` is the most words of a rewrite. Both add to what a request says itself, so that an integration,
+        which makes the requests, can be given such an optimizer: `FIPORunnable(optimizer=optimizer.keeping("Ann"))`.
+        """
+        rewriter = replace(
+            self.rewriter,
+            keep=tuple(dict.fromkeys((*self.rewriter.keep, *texts))),
+            max_words=self.rewriter.max_words if max_words is None else max_words,
+        )
+        return type(self).from_rewriter(rewriter, judge=self.judge)
+
     def optimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """Rewrite one prompt; a plain string is an instruction without context or responses."""
         return self.optimize_batch([prompt])[0]
@@ -130,8 +139,10 @@ class PromptOptimizer:
 
         Errors that concern the model rather than a prompt (a server that is down) are still raised.
         """
-        if isinstance(prompts, str):
-            raise InputError("this takes a list of prompts; for a single one there is optimize")
+        if isinstance(prompts, str | OptimizationRequest) or not isinstance(prompts, Iterable):
+            raise InputError(
+                f"this takes a list of prompts, not a {type(prompts).__name__}; for a single one there is optimize"
+            )
         asked = [_as_request(prompt) for prompt in prompts]
         known: dict[OptimizationRequest, OptimizedPrompt | InputError] = {}
         new: list[OptimizationRequest] = []

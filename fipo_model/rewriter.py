@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Sampling, generate_each
+from fipo_model.generation import Completion, Generator, Sampling, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
 from fipo_model.templates import FIPO_1, Template
@@ -40,10 +40,18 @@ class Rewriter:
     settings: FidelitySettings = field(default_factory=FidelitySettings)
     samples: int = 1
     seed: int = 0
+    keep: tuple[str, ...] = ()
+    """Texts that a rewrite must have where the prompt has them, besides those that a request names."""
+    max_words: int | None = None
+    """Most words of a rewrite whose request does not say how many; by default twice the prompt's, at least 60."""
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise InputError(f"samples must be at least 1, not {self.samples}")
+        check_generator(self.generator)
+        _check_numbers(self.samples, self.seed)
+        if not isinstance(self.keep, tuple) or not all(isinstance(text, str) for text in self.keep):
+            raise InputError(f"keep must be a tuple of texts, such as ('<name>',), not {self.keep!r}")
+        if self.max_words is not None and self.max_words < 1:
+            raise InputError(f"max_words must be at least 1, not {self.max_words}")
 
     @classmethod
     def from_pretrained(
@@ -69,6 +77,7 @@ class Rewriter:
         """
         from fipo_model.backends.opening import open_generator, template_of
 
+        _check_numbers(samples, seed)  # before a model is loaded
         generator = open_generator(model, adapter=adapter, role=role)
         template = template or template_of(model, adapter=adapter, role=role)
         return cls(generator, template=template, samples=samples, seed=seed)
@@ -83,6 +92,7 @@ class Rewriter:
 
         Equal proposals come once. Requests with the same word limit go out as one call.
         """
+        requests = [self._completed(request) for request in requests]
         places_by_limit: defaultdict[int, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
             places_by_limit[request.word_limit].append(place)
@@ -94,7 +104,15 @@ class Rewriter:
 
     def check(self, text: str, request: OptimizationRequest) -> Candidate:
         """A rewrite from elsewhere by the rules that the model's own go by."""
-        return fidelity.check(text, request, self.settings, self.template)
+        return fidelity.check(text, self._completed(request), self.settings, self.template)
+
+    def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
+        """The request with what this rewriter asks of every one."""
+        own = [text for text in self.keep if text in request.instruction and text not in request.keep]
+        max_words = self.max_words if request.max_words is None else request.max_words
+        if not own and max_words == request.max_words:
+            return request
+        return replace(request, keep=(*request.keep, *own), max_words=max_words)
 
     def _ask(self, requests: Sequence[OptimizationRequest], word_limit: int) -> list[Proposal]:
         conversations = [self.template.render(request) for request in requests]
@@ -124,3 +142,10 @@ class Rewriter:
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
             return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
         return self.check(text, request)
+
+
+def _check_numbers(samples: object, seed: object) -> None:
+    if not isinstance(samples, int) or samples < 1:
+        raise InputError(f"samples must be a whole number of at least 1, not {samples!r}")
+    if not isinstance(seed, int):
+        raise InputError(f"seed must be a whole number, not {seed!r}")

@@ -201,6 +201,18 @@ def test_a_default_instruction_stays_when_its_rewrite_forgets_the_fields():
     assert outcomes(compiled) == {"self": "code_lost"}
 
 
+def test_an_optimizer_brings_what_every_rewrite_must_keep_and_how_long_it_may_be():
+    student = dspy.Predict(Answer)
+    naive = instructions(student)["self"]
+    word = naive.split()[-1]
+    made = optimizer(lambda conversation: f"{naive_in(conversation).replace(word, 'well.')} Consider every part of it.")
+    found = {
+        name: outcomes(FIPO(optimizer=using).compile(student))["self"]
+        for name, using in (("as it is", made), ("kept", made.keeping(word)), ("short", made.keeping(max_words=4)))
+    }
+    assert found == {"as it is": "optimized", "kept": "literal_lost", "short": "too_long"}
+
+
 @pytest.mark.parametrize("predictors", [["answer"], {"answer"}, ("answer",)])
 def test_only_the_named_predictors_are_rewritten(predictors):
     using = fipo(predictors=predictors)

@@ -4,7 +4,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from fipo_model import Completion, Sampling
+from fipo_model import Completion, PromptOptimizer, Rewriter, Sampling
+from fipo_model.backends.opening import open_generator, open_scorer
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.generation import check_samples, complete_each, generate_each, score_each
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
@@ -92,3 +93,46 @@ def test_each_pair_gets_its_figure_or_its_error_in_its_place() -> None:
     first, too_long, second = score_each(scorer, pairs)
     assert (first, second, too_long.index) == (-3.0, -2.0, 1)
     assert len(scorer.calls) == 1
+
+
+class ChatModel:
+    """Another library's, with a method of the same name that takes and gives other things."""
+
+    name = "chat"
+
+    def generate(self, messages):
+        raise NotImplementedError
+
+    def invoke(self, message):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("model", [5, b"default", ["default"], ChatModel(), ScriptedScorer(lambda *_: 0.0)])
+def test_what_is_no_generator_is_told_at_once(model: object) -> None:
+    for make in (Rewriter, PromptOptimizer, open_generator):
+        with pytest.raises(InputError, match=r"a model is a name .* or a Generator, an object with"):
+            make(model)
+
+
+@pytest.mark.parametrize("model", [5, ChatModel(), ScriptedGenerator(echo)])
+def test_what_is_no_scorer_is_told_at_once(model: object) -> None:
+    with pytest.raises(InputError, match=r"a model is a name .* or a Scorer"):
+        open_scorer(model)
+
+
+def test_what_is_a_generator_or_a_scorer_is_taken_as_it_is() -> None:
+    generator, scorer = ScriptedGenerator(echo), ScriptedScorer(lambda *_: 0.0)
+    assert open_generator(generator) is generator
+    assert open_scorer(scorer) is scorer
+
+
+@pytest.mark.parametrize(("setting", "value"), [("samples", "3"), ("samples", 0), ("seed", "x")])
+def test_numbers_that_are_none_are_told_before_a_model_is_loaded(setting: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"{setting} must be a whole number"):
+        Rewriter.from_pretrained("/nowhere", **{setting: value})
+
+
+@pytest.mark.parametrize("prompts", ["Name a colour.", None, 5])
+def test_what_is_no_list_of_prompts_is_told(prompts: object) -> None:
+    with pytest.raises(InputError, match="this takes a list of prompts, not a"):
+        PromptOptimizer(ScriptedGenerator(echo)).optimize_batch(prompts)

@@ -30,7 +30,7 @@ from langchain_core.runnables import ConfigurableField, RunnableLambda, Runnable
 from langchain_core.tracers import BaseTracer
 from pydantic import ValidationError
 
-from fipo_integrations.langchain import EVENT, OUTCOMES, FIPORunnable, default, loads
+from fipo_integrations.langchain import EVENT, OUTCOMES, FIPORunnable, default, loads, optimize_prompt
 from fipo_model import Message, PromptOptimizer
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
@@ -219,6 +219,19 @@ class TestWhatComesOut:
         runnable = FIPORunnable(optimizer=PromptOptimizer(careless))
         assert runnable.invoke("Describe {animal} briefly.") == "Describe {animal} briefly."
         assert await runnable.ainvoke("Describe {animal} briefly.") == "Describe {animal} briefly."
+
+    def test_an_optimizer_brings_what_every_rewrite_must_keep_and_how_long_it_may_be(self):
+        made = PromptOptimizer(ScriptedGenerator(lambda _: "Describe the animal well, and briefly, as an expert does."))
+        chat = [SystemMessage("Describe the animal for us.")]
+        (rewritten,) = FIPORunnable(optimizer=made).invoke(chat)
+        assert rewritten.content.endswith("as an expert does.")
+        for optimizer in (made.keeping("for us"), made.keeping(max_words=5)):
+            assert FIPORunnable(optimizer=optimizer).invoke(chat) == chat
+            template = ChatPromptTemplate.from_messages([("system", "Describe the animal for us.")])
+            _, report = optimize_prompt(template, optimizer=optimizer)
+            assert [change.outcome for change in report.changes] != ["optimized"]
+        _, report = optimize_prompt(template, optimizer=made)
+        assert [change.outcome for change in report.changes] == ["optimized"]
 
     async def test_a_prompt_that_cannot_be_used_raises_fipos_error(self, runnable: FIPORunnable):
         with pytest.raises(PromptTooLongError):

@@ -223,7 +223,7 @@ def test_candidates_without_a_judge_are_refused() -> None:
 
 @pytest.mark.parametrize("candidates", [0, -1])
 def test_less_than_one_candidate_is_refused(candidates: int) -> None:
-    with pytest.raises(InputError, match=f"candidates must be at least 1, not {candidates}"):
+    with pytest.raises(InputError, match=f"candidates must be a whole number of at least 1, not {candidates}"):
         improving(candidates=candidates)
 
 
@@ -417,7 +417,7 @@ def test_a_batch_needs_a_list_of_prompts() -> None:
     # A lone string was once taken for a list of one-letter prompts.
     made = improving()
     for call in (made.optimize_batch, made.optimize_each):
-        with pytest.raises(InputError, match="a list of prompts; for a single one there is optimize"):
+        with pytest.raises(InputError, match="a list of prompts, not a str; for a single one there is optimize"):
             call("Name a colour.")
     assert made.rewriter.generator.calls == []
 
@@ -544,3 +544,20 @@ def test_threads_share_one_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
         sys.setswitchinterval(interval)
     assert [result.text for result in results] == [f"{prompt} {MORE}" for prompt in prompts]
     assert len(made._memo) <= 3
+
+
+def test_an_optimizer_can_be_told_what_every_rewrite_must_keep_and_how_long_it_may_be() -> None:
+    made = saying("Explain rain and all of its many kinds, please.")
+    kept = made.keeping("gently").keeping("slowly")
+    assert made.optimize("Explain rain gently.").outcome == "optimized"
+    assert kept.optimize("Explain rain gently.").outcome == "literal_lost"
+    assert kept.optimize("Explain rain.").outcome == "optimized"  # the prompt has nothing of what is to be kept
+    assert kept.rewriter.check("Explain rain.", OptimizationRequest("Explain rain slowly.")).outcome == "literal_lost"
+    short = made.keeping(max_words=5)
+    assert short.optimize("Explain rain.").outcome == "too_long"
+    assert "at most 5 words" in short.rewriter.generator.calls[-1][0][-1]["content"]
+    assert short.optimize(OptimizationRequest("Explain rain.", max_words=20)).outcome == "optimized"
+    assert short.rewriter.generator is made.rewriter.generator
+    for wrong in ({"keep": "Ann"}, {"keep": (1,)}, {"max_words": 0}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            replace(made.rewriter, **wrong)

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -16,13 +17,13 @@ import pytest
 from fipo_model import PromptOptimizer
 from fipo_model.backends.openai import OpenAIGenerator
 from fipo_model.errors import FipoError, InputError, PromptTooLongError, ServerError
-from fipo_model.generation import Sampling, complete
+from fipo_model.generation import Sampling, complete, generate_each
 from fipo_model.judge import Comparison, LLMJudge
 from fipo_model.types import OptimizationRequest
 from support.servers import completion, free_port, serving
 
 NAIVE = "name three lakes"
-GOOD = "Please name three lakes and say for each of them in which country it lies."
+GOOD = "Please name three lakes, and explain why each of them matters."
 FINE = ("optimized", "")
 
 
@@ -265,7 +266,7 @@ def poisoned(refusal):
 )
 @pytest.mark.parametrize("place", [0, 3])
 def test_one_prompt_that_a_server_refuses_has_its_outcome_and_the_others_have_theirs(refusal, outcome, detail, place):
-    prompts = [f"name {number} lakes" for number in range(6)]
+    prompts = [f"name {number + 2} lakes" for number in range(6)]
     prompts[place] += " POISON"
     with serving(poisoned(refusal)) as (address, _):
         for optimizer in (PromptOptimizer.from_server(address, name="m") for _ in range(2)):
@@ -282,6 +283,40 @@ def test_a_server_that_breaks_down_is_not_taken_for_one_that_refuses_prompts(mon
         optimizer = PromptOptimizer.from_server(address, name="m")
         with pytest.raises(ServerError, match="out of memory"):
             optimizer.optimize_each([f"name {number} lakes" for number in range(9)])
+
+
+def test_what_is_too_long_costs_the_others_nothing():
+    def answer(request, _number):
+        asked = request["messages"][-1]["content"]
+        return fail("prompt is too long: 9 tokens > 8 maximum") if "LONG" in asked else say(f"{asked} please.")
+
+    prompts = [f"name {number} lakes{' LONG' if number in (0, 4, 5) else ''}" for number in range(9)]
+    with serving(answer) as (address, requests):
+        generator = OpenAIGenerator(address, name="m")
+        conversations = [[{"role": "user", "content": prompt}] for prompt in (*prompts, prompts[1])]
+        found = generate_each(generator, conversations, Sampling(temperature=1.0), samples=2)
+        assert len(requests) == 2 * 9  # each sample was asked for once
+        generate_each(generator, conversations[1:2], Sampling(temperature=1.0), samples=2)
+        assert len(requests) == 2 * 10  # and nothing is remembered any longer
+    assert [place for place, each in enumerate(found) if isinstance(each, PromptTooLongError)] == [0, 4, 5]
+    assert [found[place].index for place in (0, 4, 5)] == [0, 4, 5]
+    assert found[1] == found[9]
+    assert found[8][0].text == "name 8 lakes please."
+
+
+def test_after_a_failure_nobody_waits_any_longer():
+    def answer(request, _number):
+        if request["messages"][-1]["content"] == "wait":
+            return (*fail("slow down", 429), {"retry-after": "60"})
+        time.sleep(0.3)
+        return fail("no such key", 401)
+
+    with serving(answer) as (address, _):
+        asked = [[{"role": "user", "content": text}] for text in ("wait", "fail")]
+        with pytest.raises(ServerError, match="no such key"):
+            complete(OpenAIGenerator(address, name="m"), asked, Sampling())
+        time.sleep(0.3)
+    assert not [thread for thread in threading.enumerate() if thread.name == "fipo-server"]
 
 
 # Thinking.
@@ -317,13 +352,16 @@ def test_a_model_that_does_not_think_gets_no_more_room():
 
 
 def test_room_to_think_is_what_fits():
-    long = "maximum context length is 2048 tokens"
-    with serving(lambda r, n: fail(long) if r["max_tokens"] > 1500 else thinker(r, n)) as (address, requests):
-        (found,) = complete(
-            OpenAIGenerator(address, name="m"), [[{"role": "user", "content": "x"}]], Sampling(max_new_tokens=9)
-        )
-    assert found.text.endswith(GOOD)
-    assert [request["max_tokens"] for request in requests] == [9, 9 + 4096, 9 + 2048, 9 + 1024]
+    def answer(request, number):
+        too_much = request["max_tokens"] > 1500
+        return fail("maximum context length is 2048 tokens") if too_much else thinker(request, number)
+
+    with serving(answer) as (address, requests):
+        generator = OpenAIGenerator(address, name="m")
+        for _ in range(2):
+            (found,) = complete(generator, [[{"role": "user", "content": "x"}]], Sampling(max_new_tokens=9))
+            assert found.text.endswith(GOOD)
+    assert [request["max_tokens"] for request in requests] == [9, 9 + 4096, 9 + 2048, 9 + 1024, 9 + 1024]
 
 
 @pytest.mark.parametrize(("tokens", "sent"), [(0, [9]), (50, [59]), (200, [209])])
@@ -361,8 +399,8 @@ def test_what_goes_to_this_machine_takes_no_proxy(monkeypatch, host):
     monkeypatch.delenv("no_proxy", raising=False)
     with serving(lambda _request, _number: say()) as (address, _):
         generator = OpenAIGenerator(address.replace("127.0.0.1", host), name="m", max_retries=0)
-        transport = generator._client._client._transport_for_url(generator._client.base_url)
-        assert transport is generator._client._client._transport
+        client = generator._connection.client
+        assert client._client._transport_for_url(client.base_url) is client._client._transport
         if host == "127.0.0.1":
             assert complete(generator, [[{"role": "user", "content": "x"}]], Sampling())[0].text == GOOD
     abroad = OpenAIGenerator("http://models.example/v1", name="m", max_retries=0)

@@ -246,6 +246,8 @@ class FIPO(Teleprompter):
             "metric": metric.name,
             "predictors": self.predictors,
             "rewriter": None if rewriter is None else f"{rewriter.name} with {rewriter.template.name}",
+            "keep": None if rewriter is None or not rewriter.keep else sorted(rewriter.keep),
+            "max_words": None if rewriter is None else rewriter.max_words,
             "candidates": search.candidates,
             "minibatch_size": search.minibatch_size,
             "metric_threshold": search.metric_threshold,

@@ -82,11 +82,15 @@ class GeneratorChatModel(BaseChatModel):
                 output_tokens=completion.completion_tokens,
                 total_tokens=completion.prompt_tokens + completion.completion_tokens,
             ),
-            response_metadata={
-                "model_name": self.generator.name,
-                "finish_reason": "length" if completion.is_truncated and not ends else "stop",
-            },
+            response_metadata={"model_name": self.generator.name, "finish_reason": _reason(completion, bool(ends))},
         )
+
+
+def _reason(completion: Completion, is_stopped: bool) -> str:
+    """Why a reply ended, in OpenAI's words."""
+    if completion.is_refused:
+        return "content_filter"
+    return "length" if completion.is_truncated and not is_stopped else "stop"
 
 
 def _conversation(messages: list[BaseMessage]) -> list[Message]:

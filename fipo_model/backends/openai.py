@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model.backends.answers import Answer, nothing, read_answer
+from fipo_model.backends.crew import Work
 from fipo_model.backends.dialect import Dialect
 from fipo_model.backends.engine import Engine
 from fipo_model.backends.failures import Failure
 from fipo_model.backends.served import CONCURRENT_REQUESTS, RETRIES, TIMEOUT_SECONDS, ServedModel
-from fipo_model.errors import InputError, ServerError, explain_missing
+from fipo_model.errors import InputError, PromptTooLongError, ServerError, explain_missing
+from fipo_model.forking import PerProcess
 from fipo_model.generation import Completion, Message, Sampling, check_samples
 from fipo_model.templates import FIPO_1
 from fipo_model.types import OptimizationRequest
@@ -29,7 +31,12 @@ _LEAST_THINKING_TOKENS = 512
 # A request like others of FIPO's, which nobody can object to.
 _PROBE = FIPO_1.render(OptimizationRequest("Name three colours."))
 
+# A conversation as text, how it is sampled, and which sample of it.
+_Wanted = tuple[str, Sampling, int]
+_MOST_ASIDE = 1024
+
 _log = logging.getLogger("fipo_model.server")
+_aside_lock = PerProcess(threading.Lock)  # of all generators: it is held for microseconds
 
 
 class OpenAIGenerator(ServedModel):
@@ -60,7 +67,7 @@ class OpenAIGenerator(ServedModel):
         self.thinking_tokens = thinking_tokens
         self._room_to_think = thinking_tokens or 0
         self._dialect = Dialect()
-        self._negotiating = threading.Lock()
+        self._set_aside = _Aside()
         self._answers = 0  # how often there was a completion
 
     def generate(
@@ -75,15 +82,20 @@ class OpenAIGenerator(ServedModel):
         firsts: dict[str, int] = {}
         for index, key in enumerate(keys):
             firsts.setdefault(key, index)
-        completions = self._ask_all(
-            [
-                (index, partial(self._complete, conversations[index], sampling, number))
-                for index in firsts.values()
-                for number in range(samples)
-            ]
-        )
-        places = {key: samples * place for place, key in enumerate(firsts)}
-        return [completions[places[key] : places[key] + samples] for key in keys]
+        wanted = [(key, sampling, number) for key in firsts for number in range(samples)]
+        found = self._set_aside.taken(wanted)
+        missing = [each for each in wanted if each not in found]
+        requests: list[tuple[int, Work[Completion]]] = []
+        for key, _, number in missing:
+            requests.append((firsts[key], partial(self._complete, conversations[firsts[key]], sampling, number)))
+        found.update(zip(missing, self._ask_all(requests), strict=True))
+        for each in wanted:
+            if isinstance(error := found[each], PromptTooLongError):
+                others = {other: what for other, what in found.items() if other[0] != each[0]}
+                self._set_aside.keep(others)
+                raise error.at(firsts[each[0]])
+        done = {each: completion for each, completion in found.items() if isinstance(completion, Completion)}
+        return [[done[key, sampling, number] for number in range(samples)] for key in keys]
 
     def _complete(
         self, conversation: list[Message], sampling: Sampling, number: int, is_over: threading.Event
@@ -124,26 +136,25 @@ class OpenAIGenerator(ServedModel):
         """One sample, with room for thoughts where the model has some; or what is wrong with the answer."""
         room = self._room_to_think
         ask = partial(self._ask, conversation, sampling, number, is_over, tries=tries)
-        found = self._with_less_room(ask, room)
+        found, _ = self._with_less_room(ask, room)
         is_new = self.thinking_tokens is None and not room
         if is_new and found.is_thinking and found.completion is not None and found.completion.is_truncated:
-            _log.debug("%s thinks: from now on it has room for %d tokens of that", self._where, THINKING_TOKENS)
-            self._room_to_think = THINKING_TOKENS
             try:
-                found = self._with_less_room(ask, THINKING_TOKENS)
+                found, self._room_to_think = self._with_less_room(ask, THINKING_TOKENS)
             except Failure as failure:  # the server has no room; then the reply stays as it was
                 if not failure.is_of_room:
                     raise
+            _log.debug("%s thinks: it has room for %d tokens of that", self._where, self._room_to_think)
         if found.completion is None:
             return found.problem
         self._answers += 1
         return replace(found.completion, note=self._public(found.completion.note))
 
-    def _with_less_room(self, ask: Callable[[int], Answer], room: int) -> Answer:
-        """What is answered with room for thoughts, or with the half of it, where so much does not fit."""
+    def _with_less_room(self, ask: Callable[[int], Answer], room: int) -> tuple[Answer, int]:
+        """What is answered with room for thoughts, or with the half of it where so much does not fit, and that room."""
         while True:
             try:
-                return ask(room)
+                return ask(room), room
             except Failure as failure:
                 if not room or not failure.is_of_room:
                     raise
@@ -169,7 +180,10 @@ class OpenAIGenerator(ServedModel):
 
         def ask(dialect: Dialect) -> Answer:
             body = {"model": self.name, **dialect.request(conversation, parameters, sampling.max_new_tokens + room)}
-            is_settled = lambda failure: dialect.after(failure) is not None  # noqa: E731
+
+            def is_settled(failure: Failure) -> bool:
+                return dialect.after(failure) is not None
+
             return read_answer(self._send("/chat/completions", body, is_over, tries=tries, is_settled=is_settled))
 
         return self._negotiated(ask)
@@ -183,7 +197,7 @@ class OpenAIGenerator(ServedModel):
             other = asked.after(failure)
             if other is None:
                 raise
-        with self._negotiating:  # the others that were refused meanwhile wait for what comes out
+        with self._connection.negotiating:  # the others that were refused meanwhile wait for what comes out
             dialect = self._dialect if self._dialect != asked else other
             while True:
                 try:
@@ -198,6 +212,22 @@ class OpenAIGenerator(ServedModel):
                         _log.debug("%s is asked with %s", self._where, dialect)
                         self._dialect = dialect  # only now: what did not help is not remembered
                     return answer
+
+
+class _Aside:
+    """What was answered in calls that failed because a conversation was too long, for those that ask for the others."""
+
+    def __init__(self) -> None:
+        self._found: dict[_Wanted, Completion | PromptTooLongError] = {}
+
+    def keep(self, found: dict[_Wanted, Completion | PromptTooLongError]) -> None:
+        with _aside_lock.value:
+            self._found = found if len(self._found) > _MOST_ASIDE else self._found | found
+
+    def taken(self, wanted: Sequence[_Wanted]) -> dict[_Wanted, Completion | PromptTooLongError]:
+        """What is there of it; it is not kept any longer."""
+        with _aside_lock.value:
+            return {each: self._found.pop(each) for each in wanted if each in self._found}
 
 
 class OpenAIScorer(ServedModel):
@@ -241,7 +271,11 @@ class OpenAIScorer(ServedModel):
         for index, row in enumerate(rows):
             distinct.setdefault(row, index)
         found = self._ask_all([(index, partial(self._score, row)) for row, index in distinct.items()])
-        values = dict(zip(distinct, found, strict=True))
+        values: dict[tuple[tuple[int, ...], int], float] = {}
+        for row, value in zip(distinct, found, strict=True):
+            if isinstance(value, PromptTooLongError):
+                raise value
+            values[row] = value
         return [values[row] for row in rows]
 
     def _encode(self, pairs: Sequence[tuple[list[Message], str]]) -> list[tuple[tuple[int, ...], int]]:

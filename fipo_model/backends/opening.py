@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fipo_model.errors import InputError
-from fipo_model.generation import Generator, Scorer
+from fipo_model.generation import Generator, Scorer, check_generator, check_scorer
 from fipo_model.models.names import Checkpoint, Server, resolve
 from fipo_model.models.registry import Role
 from fipo_model.templates import FIPO_1, Template
@@ -30,6 +30,7 @@ def open_generator(
     for a spec that makes no sense, and `MissingExtraError` without the extra `local` or `server`.
     """
     if not isinstance(spec, Spec):
+        check_generator(spec)
         _refuse(adapter, "an adapter", "a generator that is made already")
         return spec
     found = resolve(spec, adapter, role)
@@ -51,6 +52,7 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
     `open_generator`, and `ServerError` when it is used with a server that gives no log-probabilities.
     """
     if not isinstance(spec, Spec):
+        check_scorer(spec)
         _refuse(max_response_tokens, "max_response_tokens", "a scorer that is made already")
         return spec
     found = resolve(spec, role=None)

@@ -78,13 +78,19 @@ class ServedModel:
         known = _connections.value
         return known.get(self) or known.setdefault(self, _Connection(self))
 
-    def _ask_all(self, requests: Sequence[tuple[int, Work[_Answer]]]) -> list[_Answer]:
-        """The answers to requests, each with the index of what it is about. Raises the first one's error."""
+    def _ask_all(self, requests: Sequence[tuple[int, Work[_Answer]]]) -> list[_Answer | PromptTooLongError]:
+        """The answers to requests, each with the index of what it is about; raises the first one's error.
 
-        def asking(index: int, request: Work[_Answer]) -> Work[_Answer]:
-            def ask(is_over: threading.Event) -> _Answer:
-                with self._connection.slots, self._explained(index):
-                    return request(is_over)
+        What is too long is no reason to stop, as whoever asked will go on without it.
+        """
+
+        def asking(index: int, request: Work[_Answer]) -> Work[_Answer | PromptTooLongError]:
+            def ask(is_over: threading.Event) -> _Answer | PromptTooLongError:
+                try:
+                    with self._connection.slots, self._explained(index):
+                        return request(is_over)
+                except PromptTooLongError as error:
+                    return error
 
             return ask
 
@@ -250,6 +256,7 @@ class _Connection:
         weakref.finalize(self, self.client.close).atexit = False
         self.slots = threading.BoundedSemaphore(served.concurrency)  # over all calls, whichever thread they come from
         self.telling = threading.Lock()
+        self.negotiating = threading.Lock()
         self.told_until = 0.0
 
 

@@ -33,7 +33,7 @@ def options(
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version, and stop.")
     ] = False,
 ) -> None:
-    """Rewrite naive prompts into better ones with a local model. No prompt leaves this machine."""
+    """Rewrite naive prompts into better ones with a local model. Prompts go nowhere but to a server that you name."""
 
 
 app.command()(optimize)
@@ -58,7 +58,7 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         note(f"error: cannot write the output: {error.strerror}")
-        os._exit(1)  # or Python tries to write the rest once more, and complains
+        sys.exit(1)
     except KeyboardInterrupt:
         note("stopped")
         sys.exit(130)

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +39,6 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Python would try to write the rest at its end, and complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             note("stopped: nobody reads the output any more")
             sys.exit(_NOBODY_READS)

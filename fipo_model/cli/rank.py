@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fipo_model import jobs, jsonl
+from fipo_model.addresses import show_address
 from fipo_model.cli.notes import note
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
@@ -50,11 +51,11 @@ def rank(  # noqa: PLR0913 - one parameter for each option
         raise InputError("there is nothing to rank: ask for --candidates, --repeat or --reference")
     jsonl.check_apart(Path(source), target)
     told = {
-        "model": model,
+        "model": model and show_address(model),  # a note is no place for passwords
         "candidates": candidates,
         "repeat": repeat,
         "reference": reference,
-        "test_models": test_model,
+        "test_models": test_model and [show_address(each) for each in test_model],
         "margin": margin,
         "max_response_tokens": max_response_tokens,
         "seed": seed,

@@ -7,7 +7,7 @@ from fipo_model.contract.reading import Reading
 from fipo_model.contract.variables import without_variables
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def blanked(reading: Reading) -> str:
     """The text with blanks in the place of code, addresses, identifiers and variables."""
     return without_variables(without_literals(reading.text))

@@ -1,7 +1,7 @@
 """What a text commits its reader to, as data. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,9 +40,6 @@ class Commitment:
     """Where it stands in the text, in characters."""
     key: str
     """What it is equal to: "3", "three" and "03" have one key."""
-
-
-Extractor = Callable[[str], Sequence[Commitment]]
 
 
 def missing(expected: Iterable[Commitment], found: Iterable[Commitment], *, counted: bool = False) -> list[Commitment]:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from fipo_model.contract import asking, labels, literals, markers, names, numbers, variables, words
+from fipo_model.contract import asking, keeping, labels, literals, markers, names, numbers, questions, variables, words
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
 from fipo_model.contract.patterns import lazy
@@ -17,6 +17,8 @@ from fipo_model.contract.patterns import lazy
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
+_SMALL_SIZES = {"sentence": 3, "line": 4, "word": 60}
+_ELABORATION = lazy(r"(?<!not )(?<!n't )(?<!without )\b(?:explain\w*|describ\w+|elaborat\w+|background|discuss\w*)\b")
 _FREE_NAMES = frozenset(
     "json csv xml yaml ai url html css pdf faq id api ui ux english "
     "step steps note example examples title output input format".split()
@@ -50,12 +52,26 @@ def variables_doubled(case: Case) -> str | None:
 
 def numbers_invented(case: Case) -> str | None:
     """A number appeared that neither prompt nor context nor responses have."""
-    known = {number.value for number in numbers.numbers(case.given)} | _ones(case)
+    known = {number.value for number in numbers.numbers(case.given)} | {"1"}
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
     new = [number for number in new if not _counts_nothing(number, case)]
     if not case.is_addition:
         new = [number for number in new if not _is_free_size(number) and not _is_age(number, case)]
-    return _invented(number.as_commitment() for number in new)
+    if new or not case.is_addition:
+        return _invented(number.as_commitment() for number in new)
+    return _other_units(case) or keeping.swapped_numbers(case.naive, case.added)
+
+
+def _other_units(case: Case) -> str | None:
+    """A number of the prompt that an addition gives another unit."""
+    given: dict[str, set[str | None]] = {}
+    for number in numbers.numbers(case.given):
+        given.setdefault(number.value, set()).add(number.unit)
+    for number in numbers.numbers(case.added):
+        units = given.get(number.value, {None})
+        if number.unit is not None and None not in units and number.unit not in units:
+            return f"has another unit in {number.text!r}"
+    return None
 
 
 def negations_invented(case: Case) -> str | None:
@@ -63,14 +79,34 @@ def negations_invented(case: Case) -> str | None:
     found = markers.flipped(case.naive, case.added)
     if found:
         return _invented(marker.as_commitment(case.added.text) for marker in found)
-    said_again = markers.contradicted(case.naive, case.added) if case.is_addition else []
+    if not case.is_addition:
+        return None
+    said_again = markers.contradicted(case.naive, case.added)
     shown = [marker.as_commitment(case.naive.text).text for marker in said_again]
-    return f"says the contrary of {listed(shown)}" if shown else None
+    if shown:
+        return f"says the contrary of {listed(shown)}"
+    return keeping.positive_instead(case.naive, case.added)
 
 
 def names_invented(case: Case) -> str | None:
-    """A name appeared that neither prompt nor context nor responses have."""
-    has_code = bool(literals.code(case.naive.text)) or "code" in case.naive.stems
+    """A name, an address or a path appeared that neither prompt nor context nor responses have."""
+    text, given = case.added.text, case.given.text
+    new_addresses = missing(literals.urls(text), literals.urls(given)) + missing(
+        literals.emails(text), literals.emails(given)
+    )
+    if case.is_addition:
+        new_addresses += missing(literals.handles(text), literals.handles(given))
+        new_addresses += missing(literals.paths(text), literals.paths(given))
+    new_addresses = [each for each in new_addresses if each.text not in given]
+    return _invented(new_addresses) or _new_names(case)
+
+
+def _new_names(case: Case) -> str | None:
+    has_code = (
+        bool(literals.code(case.naive.text) or literals.identifiers(case.naive.text)) or "code" in case.naive.stems
+    )
+    if has_code and not case.is_addition and _has_all_names(case):
+        return None  # "in React", "in this Python code": what the code is of
     free = _FREE_NAMES | _PROGRAMMING if has_code else _FREE_NAMES
     known = case.given.stems
     new = [
@@ -118,10 +154,19 @@ def manner_contradicted(case: Case) -> str | None:
     """The contrary of the length or the tone that the prompt asks for."""
     wanted = {each.key for each in words.manners(case.naive)}
     brief = {each.key for each in words.formats(case.naive)} & {"one word", "yes or no", "one sentence", "one letter"}
-    if brief:
+    if brief or any(map(_is_small_size, numbers.numbers(case.naive))):
         wanted |= {"short"}
+    elaborates = _ELABORATION.search(case.added.lowered) if case.is_addition else None
+    if elaborates and (brief & {"one word", "yes or no", "one letter"} or "nothing else" in case.naive.lowered):
+        return f"asks for more than the prompt wants: {elaborates[0]!r}"
     found = [each for each in words.manners(case.added) if each.key not in wanted]
     return _invented(each for each in found if words.OPPOSITES.get(each.key) in wanted)
+
+
+def _is_small_size(number: numbers.Number) -> bool:
+    """Whether it makes an output short: "in two sentences", "in 30 words"."""
+    most = _SMALL_SIZES.get(number.unit or "", 0)
+    return number.value.isdigit() and int(number.value) <= most
 
 
 def labels_invented(case: Case) -> str | None:
@@ -136,6 +181,8 @@ def labels_invented(case: Case) -> str | None:
 
 def input_requested(case: Case) -> str | None:
     """The rewrite asks its reader for the text or for particulars, as an assistant does that was given none."""
+    if (of_itself := questions.asks_reader_of_itself(case.naive, case.added)) is not None:
+        return f"asks for what is the reader's own: {of_itself!r}"
     found = asking.wants_input(case.added)
     if found is None or asking.wants_input(case.naive) is not None:
         return None
@@ -150,10 +197,6 @@ def _invented(commitments: Iterable[Commitment]) -> str | None:
 def _is_in_code(each: Commitment, case: Case) -> bool:
     """Whether braces belong to an example of an address, a set or a formula."""
     return case.added.text[each.span[0] - 1 : each.span[0]] in ("/", "\\")
-
-
-def _ones(case: Case) -> frozenset[str]:
-    return frozenset({"1"})
 
 
 def _is_free_size(number: numbers.Number) -> bool:

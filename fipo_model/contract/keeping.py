@@ -3,9 +3,21 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from fipo_model.contract import coverage, examples, labels, literals, markers, names, numbers, variables, words
+from fipo_model.contract import (
+    coverage,
+    examples,
+    labels,
+    literals,
+    markers,
+    names,
+    numbers,
+    questions,
+    variables,
+    words,
+)
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
+from fipo_model.contract.reading import Reading, read
 
 _NEGATIVE_PREFIXES = ("dis", "un", "in", "im", "non", "ir", "il")
 
@@ -63,7 +75,10 @@ def paths_lost(case: Case) -> str | None:
 def code_lost(case: Case) -> str | None:
     """Code, a formula or the name of something in a program is missing or changed."""
     expected = [*literals.code(case.naive.text), *literals.identifiers(case.naive.text)]
-    return _lost(each for each in expected if each.key and not literals.holds(case.rewrite_text, each.text))
+    lost = [each for each in expected if each.key and not literals.holds(case.rewrite_text, each.text)]
+    lines = literals.code_lines(case.naive.text)
+    squeezed = literals.without_space(case.rewrite_text) if lines else ""
+    return _lost([*lost, *(line for line in lines if line.key not in squeezed)])
 
 
 def quotations_lost(case: Case) -> str | None:
@@ -85,7 +100,7 @@ def numbers_lost(case: Case) -> str | None:
     lost = [each for each in lost if not (each.key.isdigit() and each.key in case.rewrite.stems)]
     if lost:
         return _lost(lost)
-    return _units_lost(case, expected, found) or _swapped_numbers(case, expected, found)
+    return _units_lost(case, expected, found) or swapped_numbers(case.naive, case.rewrite)
 
 
 def negations_lost(case: Case) -> str | None:
@@ -93,7 +108,7 @@ def negations_lost(case: Case) -> str | None:
     lost = [marker for marker in markers.lost_markers(case.naive, case.rewrite) if marker.kind == "not"]
     if lost:
         return _lost(marker.as_commitment(case.naive.text) for marker in lost)
-    return _positive_instead(case)
+    return positive_instead(case.naive, case.rewrite)
 
 
 def bounds_lost(case: Case) -> str | None:
@@ -103,7 +118,9 @@ def bounds_lost(case: Case) -> str | None:
 
 
 def names_lost(case: Case) -> str | None:
-    """A name is missing or another."""
+    """A name is missing or another, or the reader of whom the prompt asks."""
+    if (asked := questions.reader_lost(case.naive, case.rewrite)) is not None:
+        return f"lost whom {asked!r} asks"
     units = numbers.named_units(case.rewrite)
     lost = names.missing_names(names.names(case.naive), case.rewrite)
     return _lost(each for each in lost if numbers.unit_of(each.text) not in units)
@@ -116,7 +133,7 @@ def languages_lost(case: Case) -> str | None:
 
 def labels_lost(case: Case) -> str | None:
     """A label to choose, a line that a parser waits for, or a word in capitals is missing."""
-    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in _plain(case)]
+    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in case.rewrite.words]
     lost = [each for each in lost if not _has_stem(each, case)]
     lost += [each for each in labels.line_labels(case.naive.text) if each.text not in case.rewrite_text]
     for each in labels.capitals(case.naive):
@@ -140,14 +157,35 @@ def manner_changed(case: Case) -> str | None:
 
 
 def task_lost(case: Case) -> str | None:
-    """What is to be done to the given text is something else: to summarize, to translate, to proofread."""
+    """What is to be done to the given text is something else: to summarize, to translate, to proofread.
+
+    Or the question is another one, or nobody is left to answer it.
+    """
+    if (asked := _question_lost(case.naive, case.rewrite)) is not None:
+        return asked
+    wanted = words.tasks(case.naive)
+    if not wanted:
+        return None
     found = words.task_words(case.rewrite) | {each.key for each in words.tasks(case.rewrite)}
-    return _lost(each for each in words.tasks(case.naive) if each.key not in found)
+    return _lost(each for each in wanted if each.key not in found)
+
+
+def _question_lost(naive: Reading, rewrite: Reading) -> str | None:
+    losses = (
+        (questions.how_lost, "says to do what your prompt asks"),
+        (questions.question_changed, "does not ask"),
+        (questions.doubt_lost, "does not ask"),
+        (questions.beginning_lost, "does not go on with"),
+        (questions.role_lost, "lost the role in"),
+    )
+    found = ((words_for_it, lost(naive, rewrite)) for lost, words_for_it in losses)
+    return next((f"{words_for_it} {text!r}" for words_for_it, text in found if text is not None), None)
 
 
 def sentences_lost(case: Case) -> str | None:
     """A sentence of the prompt, or a part of one, left no trace."""
-    return _lost(coverage.lost_sentences(case.naive, case.rewrite))
+    lost = coverage.lost_sentences(case.naive, case.rewrite)
+    return _lost([*lost, *coverage.lost_attributes(case.naive, case.rewrite)])
 
 
 def _lost(commitments: Iterable[Commitment]) -> str | None:
@@ -155,21 +193,21 @@ def _lost(commitments: Iterable[Commitment]) -> str | None:
     return f"lost {listed(lost)}" if lost else None
 
 
-def _variables_of(reading: object) -> list[Commitment]:
-    return variables.variables(reading.text)  # type: ignore[attr-defined]
+def _variables_of(reading: Reading) -> list[Commitment]:
+    return variables.variables(reading.text)
 
 
 def _are_swapped(pair: tuple[str, str], before: dict[str, set[str]], after: dict[str, set[str]]) -> bool:
     one, other = pair
-    if not before[one].isdisjoint(before[other]) or one not in after or other not in after:
+    if one not in after or other not in after:
         return False
-    crossed = before[one] & after[other] and before[other] & after[one]
-    return bool(crossed) and before[one].isdisjoint(after[one]) and before[other].isdisjoint(after[other])
+    # What both have in common ("cups") tells them not apart.
+    own, others = before[one] - before[other], before[other] - before[one]
+    crossed = own & after[other] and others & after[one]
+    return bool(crossed) and own.isdisjoint(after[one]) and others.isdisjoint(after[other])
 
 
 def _has_words(quoted: Commitment, case: Case) -> bool:
-    from fipo_model.contract.reading import read
-
     words = read(quoted.text).words
     return literals.holds(case.rewrite_text, quoted.text) or (len(words) > 2 and words in case.rewrite.words)
 
@@ -193,9 +231,10 @@ def _as_commitments(found: Iterable[numbers.Number]) -> list[Commitment]:
     return [number.as_commitment() for number in found]
 
 
-def _swapped_numbers(case: Case, expected: Iterable[numbers.Number], found: Iterable[numbers.Number]) -> str | None:
-    """Two numbers that count each other's things."""
-    before, after = numbers.counted(case.naive, expected), numbers.counted(case.rewrite, found)
+def swapped_numbers(naive: Reading, rewrite: Reading) -> str | None:
+    """Two numbers that count each other's things in another text."""
+    before = numbers.counted(naive, numbers.numbers(naive))
+    after = numbers.counted(rewrite, numbers.numbers(rewrite))
     for one in before:
         for other in before:
             if one < other and _are_swapped((one, other), before, after):
@@ -203,11 +242,11 @@ def _swapped_numbers(case: Case, expected: Iterable[numbers.Number], found: Iter
     return None
 
 
-def _positive_instead(case: Case) -> str | None:
+def positive_instead(naive: Reading, rewrite: Reading) -> str | None:
     """ "advantages" where the prompt has "disadvantages": a word that lost its negative prefix."""
-    said = {token.text for token in case.naive.tokens}
-    new = {token.text for token in case.rewrite.tokens} - said
-    for word in sorted(said - {token.text for token in case.rewrite.tokens}):
+    said = {token.text for token in naive.tokens}
+    new = {token.text for token in rewrite.tokens} - said
+    for word in sorted(said - {token.text for token in rewrite.tokens}):
         for prefix in _NEGATIVE_PREFIXES:
             bare = word.removeprefix(prefix)
             if bare != word and len(bare) > 3 and any(_are_alike(bare, other) for other in new):
@@ -218,10 +257,6 @@ def _positive_instead(case: Case) -> str | None:
 def _are_alike(one: str, other: str) -> bool:
     """Whether two words differ by no more than an ending."""
     return abs(len(one) - len(other)) < 3 and other.startswith(one[: max(4, len(one) - 2)])
-
-
-def _plain(case: Case) -> str:
-    return case.rewrite.words
 
 
 def _has_stem(each: Commitment, case: Case) -> bool:

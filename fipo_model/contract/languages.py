@@ -88,10 +88,14 @@ def natural_text(text: str) -> str:
         if mark in text:
             text = pattern.sub(" ", text)
     words = text.split()
-    return " ".join(w for w in words if _IN_NO_WORD.isdisjoint(w) and not (w.isupper() and w.isascii() and len(w) > 1))
+    return " ".join(
+        w
+        for w in words
+        if any(map(str.isalpha, w)) and _IN_NO_WORD.isdisjoint(w) and not (w.isupper() and w.isascii() and len(w) > 1)
+    )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def language_of(text: str) -> Language:
     """The language of a text as far as script and form show it."""
     script, code = _script_of(text)

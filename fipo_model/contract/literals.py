@@ -1,7 +1,6 @@
 """What survives as it is written: tokens, tags, addresses, paths, handles, identifiers, code, quotations. Pure."""
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment, Kind
@@ -41,7 +40,7 @@ _IDENTIFIERS = Form(
     r"|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)|(?<![\w:])[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{0,4}){2,7}(?!\w)"
     r"|(?<![\w.])(?!\d\d?\.\d\d?\.\d{4})[vV]?\d+\.\d+\.\d+(?:-[\w.]+)?(?![\w])"  # a version, not a date
     r"|(?<![\w.])[vV]\d+(?:\.\d+)*(?!\w)"
-    r"|(?<![\w$%{.])[A-Za-z]\w*(?:\.\w+)*\((?![A-Z]+s?\))(?:\w+(?:, ?\w+)*)?\)"  # f(x)
+    r"|(?<![\w$%{.])[A-Za-z]\w*(?:\.\w+)*\((?![A-Z]+s?\)|e?s\)|e\.g|i\.e)[^()\n]{0,40}\)"  # f(x)
     r"|(?<![\w$%{@#/_])[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+(?!\w)"  # snake_case
     r"|(?<![\w$%{@#/\\])[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)"  # camelCase
     r"|(?<![\w-])--[a-z][\w-]+(?=[\s=,.]|$)"  # --flag
@@ -53,6 +52,14 @@ _MATH = Form(r"(?<![\w$])\$(?! )[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n
 _FENCED = Form(
     r"```[\w+-]*\n?(.*?)```|^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:\2|\Z)", sign=r"```|~~~", flags=re.DOTALL | re.MULTILINE
 )
+# Lines of code without a fence: statements with a semicolon or a brace, and what begins as in Python or C.
+_CODE_LINE = Form(
+    r"^[ \t]*(?![-*\u2022\d])(?:[^\n]*[=()\[\]][^\n]*[;{]|return\b[^\n]*[()=*+;\[\]][^\n]*|(?:def|class) \w+[^\n]*:"
+    r"|(?:for|while|if|elif)\b[^\n]*[=<>()\[\]][^\n]*:|import [\w.]+(?: as \w+)?|from [\w.]+ import [^\n]+"
+    r"|\#include\b[^\n]*|(?:print|printf|console\.log)\([^\n]*)[ \t]*$",
+    sign=r"[;{]\s|[()\[\]]|\b(?:class|import) |#include",
+    flags=re.MULTILINE,
+)
 _INLINE_CODE = Form(r"(?<!`)`([^`\n]+)`(?!`)", sign=r"`")
 _QUOTATION = Form(
     r"\"([^\"\n]+)\"|„([^“”\n]+)[“”]|“([^”\n]+)”|«([^»\n]+)»|\u2018([^\u2018\u2019\n]+)\u2019(?!\w)"
@@ -62,13 +69,13 @@ _QUOTATION = Form(
 _ORDINARY_TAGS = frozenset({"b", "i", "u", "em", "strong", "br", "p"})
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def tokens(text: str) -> list[Commitment]:
     """Control tokens of chat templates, and emoji."""
     return _all("token", _TOKENS, text)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def tags(text: str) -> list[Commitment]:
     """Tags and slots in angle brackets, by name: <article>, </article>, <topic>."""
     found = []
@@ -78,7 +85,7 @@ def tags(text: str) -> list[Commitment]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def urls(text: str) -> list[Commitment]:
     """Web and file addresses, without the punctuation and the marks of emphasis behind them; with or without https."""
     found = []
@@ -95,35 +102,36 @@ def urls(text: str) -> list[Commitment]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def emails(text: str) -> list[Commitment]:
     """E-mail addresses."""
     return _all("email", _EMAIL, text)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def paths(text: str) -> list[Commitment]:
     """Files, folders and slash commands."""
-    return [
-        Commitment("path", path, (match.start(), match.start() + len(path)), path)
-        for match in _PATHS.finditer(_without(text, _URL, _EMAIL, _TAGS))
-        if len(path := match[0].rstrip(".,;:")) > 1
-    ]
+    found = []
+    for match in _PATHS.finditer(_without(text, _URL, _EMAIL, _TAGS)):
+        path = match[0].rstrip(".,;:")
+        if len(path) > 1:
+            found.append(Commitment("path", path, (match.start(), match.start() + len(path)), path))
+    return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def handles(text: str) -> list[Commitment]:
     """@handles and #tags."""
     return [each for each in _all("handle", _HANDLES, text) if not _IDENTIFIERS.match(each.text)]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def identifiers(text: str) -> list[Commitment]:
     """Names of things in programs: user_id, getUserName, f(x), v1.2.3, UUIDs, IP addresses, colours, options."""
     return _all("code", _IDENTIFIERS, _without(text, _URL, _EMAIL, _PATHS))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def code(text: str) -> list[Commitment]:
     """The content of code blocks, one without an end among them, of inline code, and formulas in LaTeX."""
     found = []
@@ -136,7 +144,18 @@ def code(text: str) -> list[Commitment]:
     return [*found, *(Commitment("code", text, span, _squeezed(text)) for text, span in inline)]
 
 
-@lru_cache(maxsize=1024)
+def code_lines(text: str) -> list[Commitment]:
+    """Lines of code that stand in a text without a fence; white space in them may change."""
+    found = _CODE_LINE.finditer(_without(text, _FENCED, _INLINE_CODE))
+    return [Commitment("code", match[0].strip(), match.span(), without_space(match[0])) for match in found]
+
+
+def without_space(text: str) -> str:
+    """The text without white space, and with plain quotation marks."""
+    return re.sub("[\u201c\u201d]", '"', _squeezed(text)).replace(" ", "")
+
+
+@lru_cache(maxsize=64)
 def quotations(text: str) -> list[Commitment]:
     """What stands in quotation marks or bold outside of code blocks, without the punctuation at its end."""
     found = []
@@ -187,8 +206,3 @@ def _without(text: str, *forms: Form) -> str:
 
 def _all(kind: Kind, form: Form, text: str) -> list[Commitment]:
     return [Commitment(kind, match[0], match.span(), match[0]) for match in form.finditer(text)]
-
-
-def texts(commitments: Iterable[Commitment]) -> list[str]:
-    """Their texts."""
-    return [each.text for each in commitments]

@@ -143,7 +143,8 @@ def contradicted(naive: Reading, added: Reading) -> list[Marker]:
         said_again = scope & added.stems
         is_said_again = len(said_again) > 1 and said_again >= marker.nearest
         is_kept = any(scope & set(other.scope) for other in again)
-        if marker.kind in _EXCLUDING and is_said_again and not is_kept and not _is_about_the_speaker(marker, naive):
+        is_contrary = is_said_again and not is_kept and not _is_about_the_speaker(marker, naive)
+        if marker.kind in _EXCLUDING and (is_contrary or _is_deleted(marker, naive, added)):
             found.append(marker)
     return found
 
@@ -152,6 +153,15 @@ def _is_about_the_speaker(marker: Marker, reading: Reading) -> bool:
     """ "I haven't written one yet" forbids nothing."""
     before = [token for token in _sentence_at(reading, marker.span[0]) if token.start < marker.span[0]]
     return any(token.text in ("i", "we", "my") for token in before[-4:])
+
+
+def _is_deleted(marker: Marker, naive: Reading, added: Reading) -> bool:
+    """Whether the words around a negation are there side by side."""
+    before = [token for token in naive.tokens if token.end <= marker.span[0]][-1:]
+    after = [token for token in naive.tokens if token.start >= marker.span[1]][:1]
+    if not before or not after or before[0].sentence != after[0].sentence or marker.kind != "not":
+        return False
+    return f" {before[0].text} {after[0].text} " in added.words
 
 
 def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
@@ -175,7 +185,7 @@ def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
     return any(abs(len(token.text) - length) <= _ENDING for token in denied for length in lengths)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def markers(reading: Reading) -> tuple[Marker, ...]:
     """The negations and bounds of a text."""
     matches = [
@@ -191,7 +201,7 @@ def markers(reading: Reading) -> tuple[Marker, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _equivalents(reading: Reading) -> tuple[Marker, ...]:
     found = [
         _marker(kind, match, reading)
@@ -218,7 +228,7 @@ def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
     near = [token for token in ordered[:_REACH] if _has_meaning(token, reading) or token.start in values]
     near = near or [token for token in before[:_REACH] if _has_meaning(token, reading)]
     scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
-    topic = next((token.stem for token in near[:_SCOPE] if token.is_content), None)
+    topic = next((values.get(token.start, token.stem) for token in near[:_SCOPE] if token.is_content), None)
     sentence = (tokens[0].start, tokens[-1].end) if tokens else match.span()
     return Marker(kind, match[0], match.span(), scope, topic, sentence)
 

@@ -7,14 +7,14 @@ from functools import cache, lru_cache
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.languages import CASED
-from fipo_model.contract.letters import MARKS
 from fipo_model.contract.lexicon import lexicon_of
+from fipo_model.contract.numbers import numbers
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.stemming import stems_of
 
 _OPENING = lazy(r"[:|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
-_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
+_ROMAN = {"i": "1", "v": "5", "ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 # Languages with a capital for every noun, where it tells no name.
 _LONG_ABBREVIATION = 4
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
@@ -23,10 +23,9 @@ _NAMED = (
     "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id "
     "ms tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
 ).split()
-_MARKED = lazy(rf"[^\W\d_][\w{MARKS}]*")
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=128)
 def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
     """Names, as far as capitals, abbreviations and digits show them.
 
@@ -36,10 +35,15 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
         return _foreign_names(reading)
     text = blanked(reading)
     found = []
+    dated = {place for number in numbers(reading) if " " in number.value for place in range(*number.span)}
     for sentence in reading.sentences:
         words = [(token, reading.text[token.start : token.end]) for token in sentence.tokens]
         # A word in small letters is no name.
-        candidates = [(token, word) for token, word in words if word != token.text and text[token.start] != " "]
+        candidates = [
+            (token, word)
+            for token, word in words
+            if word != token.text and text[token.start] != " " and token.start not in dated
+        ]
         if candidates and not with_headings and _is_title([word for _, word in words]):
             continue
         for token, word in candidates:
@@ -135,7 +139,7 @@ def _numeral(word: str) -> str:
     return _ROMAN.get(word, word[0])
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def named_languages(reading: Reading) -> list[Commitment]:
     """Languages that a text names, in its own language or in English, by their ISO 639 codes."""
     known = _language_names(reading.lexicon.code)

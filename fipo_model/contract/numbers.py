@@ -87,32 +87,11 @@ _NUMBER = lazy(
     rf"(?:[ \u00a0-]?(?P<unit>{_UNIT})(?![\w]))?(?P<glued>[a-z])?",
 )
 _SYMBOLS = {**_CURRENCY, "%": "%", "\u00b0c": "\u00b0c", "\u00b0f": "\u00b0f"}
-_MEASURES = {
-    word: unit
-    for word, unit in _UNITS.items()
-    if unit
-    in (
-        "km",
-        "cm",
-        "mm",
-        "kg",
-        "mg",
-        "ml",
-        "mile",
-        "oz",
-        "ft",
-        "inch",
-        "usd",
-        "eur",
-        "\u00b0c",
-        "\u00b0f",
-        "mb",
-        "gb",
-        "kb",
-    )
-    and len(word) > 1
-}
-_BARE_MEASURE = lazy(rf"(?<=\bin )(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)")
+_MEASURING = set("km cm mm kg mg ml mile pound yard m l g oz ft inch usd eur \u00b0c \u00b0f mb gb kb".split(" "))
+_MEASURES = {word: unit for word, unit in _UNITS.items() if unit in _MEASURING and len(word) > 1}
+_BARE_MEASURE = lazy(
+    rf"(?:(?<=\bin )|(?<=\bto )|(?<=\binto ))(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)"
+)
 _HAN_NUMBER = lazy(
     r"([〇零一二两三四五六七八九十百千万兩]+)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
 )
@@ -145,7 +124,7 @@ class Number:
         return Commitment("number", self.text, self.span, self.value)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def numbers(reading: Reading) -> list[Number]:
     """All numbers of a text but those that only number a list, "one" as a word, and digits in names (WW2)."""
     if not _DIGIT.search(reading.text):
@@ -304,10 +283,11 @@ def measures(reading: Reading) -> frozenset[str]:
 
 
 def counted(reading: Reading, found: Iterable[Number]) -> dict[str, set[str]]:
-    """What each number counts: the stem of the word right after it."""
+    """What each number counts: the stems of the two words right after it ("3 cups sugar")."""
     following: dict[str, set[str]] = {}
     for number in found:
-        token = next((each for each in reading.tokens if each.start >= number.span[1]), None)
-        if token is not None and token.is_content:
-            following.setdefault(number.value, set()).add(token.stem)
+        near = [token for token in reading.tokens if token.start >= number.span[1]][:2]
+        stems = {token.stem for token in near if token.is_content and not token.text.isdigit()}
+        if stems:
+            following.setdefault(number.value, set()).update(stems)
     return following

@@ -88,22 +88,26 @@ class Reading:
     @cached_property
     def tokens(self) -> tuple[Token, ...]:
         """The words, or pairs of characters, in the order of the text."""
-        pattern = _ASCII_TOKEN if self.text.isascii() else _TOKEN
-        spans = [(match[0], match.start()) for match in pattern.finditer(self.text)]
-        words = [word.lower().replace("\u2019", "'") for word, _ in spans]
+        is_ascii = self.text.isascii()
+        matches = list((_ASCII_TOKEN if is_ascii else _TOKEN).finditer(self.text))
+        words = [match[0].lower().replace("\u2019", "'") for match in matches]
         stems = stems_of(words, self.language.likely)
+        content = {word: len(word) > 1 and not self.lexicon.has_common(word) for word in set(words)}
         ends = self._ends
         tokens: list[Token] = []
         sentence = 0
-        for (word, start), lowered, stem in zip(spans, words, stems, strict=True):
+        for match, word, stem in zip(matches, words, stems, strict=True):
+            start, end = match.span()
             while start >= ends[sentence]:
                 sentence += 1
-            if _RUN.match(word):
+            if not is_ascii and _RUN.match(word):
                 tokens += self._pairs(word, start, sentence)
-            else:
-                end = start + len(word)
-                is_content = self._is_content(lowered, self.text[end : end + 1])
-                tokens.append(Token(lowered, stem, start, end, sentence, is_content))
+                continue
+            is_content = content[word]
+            if word.isdigit():
+                is_first = not tokens or tokens[-1].sentence != sentence
+                is_content = not is_first or self.text[end : end + 1] not in (".", ")")  # not one that numbers a list
+            tokens.append(Token(word, stem, start, end, sentence, is_content))
         return tuple(tokens)
 
     @property
@@ -141,11 +145,6 @@ class Reading:
         """All words in lower case between single spaces, with one at either end: for finding phrases."""
         return f" {' '.join(token.text for token in self.tokens)} "
 
-    def _is_content(self, word: str, following: str) -> bool:
-        if word.isdigit():
-            return following not in (".", ")", ":")  # not one that numbers a list
-        return len(word) > 1 and not self.lexicon.has_common(word)
-
     def _pairs(self, run: str, start: int, sentence: int) -> list[Token]:
         tokens = []
         for index in range(max(1, len(run) - 1)):
@@ -162,7 +161,7 @@ def _closing(text: str, end: int) -> int:
     return end
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=128)
 def read(text: str, assumed: str | None = None) -> Reading:
-    """The reading of a text, the last few thousand of which are remembered; `assumed` is its likely language."""
+    """The reading of a text, the last hundred or so of which are remembered; `assumed` is its likely language."""
     return Reading(text, assumed)

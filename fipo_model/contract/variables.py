@@ -39,11 +39,10 @@ _FORMS = {
 }
 _PATTERNS = {mark: lazy("|".join(forms)) for mark, forms in _FORMS.items()}
 _ESCAPED = lazy(r"\\[A-Za-z]+(?:\{[^{}\n]*\})+")  # \frac{a}{b}
-# Words before a variable that say what it is there for: "from {source} to {target}".
-_ROLE = lazy(r"(?:([^\W\d_]+)|(?<![^\W\d_])([^\W\d_][\w ]{0,30}:))[\s\"'`<(*]*$")
+_LONG_HEADING = 40  # characters
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=128)
 def variables(text: str) -> list[Commitment]:
     """Template variables and slots; white space within braces does not matter."""
     taken = [match.span() for match in _ESCAPED.finditer(text)] if "\\" in text else []
@@ -71,12 +70,13 @@ def is_example(text: str, variable: Commitment) -> bool:
 
 
 def roles(text: str, commitments: Iterable[Commitment]) -> dict[str, set[str]]:
-    """The word, or the heading, right before each commitment, by its key."""
+    """The word, or the heading, right before each commitment, by its key: "from" in "from {source} to {target}"."""
     found: dict[str, set[str]] = {}
     for each in commitments:
-        match = _ROLE.search(text[max(0, each.span[0] - 40) : each.span[0]])
-        if match:
-            found.setdefault(each.key, set()).add((match[1] or match[2]).lower())
+        before = text[max(0, each.span[0] - _LONG_HEADING) : each.span[0]].rstrip(" \t\n\"'`<(*")
+        role = before.rpartition("\n")[2] if before.endswith(":") else before.rpartition(" ")[2].rpartition("\n")[2]
+        if role.rstrip(":").replace(" ", "").isalpha():
+            found.setdefault(each.key, set()).add(role.strip().lower())
     return found
 
 

@@ -35,25 +35,25 @@ OPPOSITES: Mapping[str, str] = {
 }
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def formats(reading: Reading) -> list[Commitment]:
     """Forms of output: one word, yes or no, JSON, a table, bullets, capitals."""
     return _of_class("format", reading.lexicon.formats, reading)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def manners(reading: Reading) -> list[Commitment]:
     """Length, register and tone."""
     return _of_class("manner", reading.lexicon.manners, reading)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def tasks(reading: Reading) -> list[Commitment]:
     """What is to be done to a given text: summarize, translate, proofread, classify."""
     return _of_class("task", reading.lexicon.tasks, reading)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def task_words(reading: Reading) -> frozenset[str]:
     """The tasks that some word of a text may stand for."""
     return frozenset(name for name, pattern in reading.lexicon.task_words.items() if pattern.search(reading.lowered))

@@ -191,6 +191,7 @@ def test_test_models_of_one_name_are_refused_before_anything_is_measured(
     monkeypatch.chdir(tmp_path)
     for folder in ("one/m", "two/m", "org_m"):
         (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").touch()
     served = [ServerSettings(base_url=f"http://127.0.0.1:{port}/v1", name=m) for port, m in enumerate(servers, 1)]
     with pytest.raises(InputError, match=r"go by the name '(org/)?m'.*Rename the directory, serve the model under"):
         run(make(test_models=test_models, benchmarks=BenchmarkSettings(servers=served)))

@@ -10,6 +10,7 @@ import pytest
 
 from fipo_model import cli, places
 from fipo_model.errors import InputError
+from fipo_model.models.registry import DEFAULT
 from support.files import write
 from support.permissions import needs_capabilities, without_roots_powers
 
@@ -105,6 +106,26 @@ def test_a_name_to_which_nothing_can_be_added_is_told_first(here: Path, monkeypa
 def test_a_cache_that_cannot_be_looked_at_is_told_in_a_line(locked: Path, monkeypatch, capfd, command, how):
     monkeypatch.setenv("FIPO_CACHE", str(locked.parent if how == "locked" else locked.parents[1] / LONG))
     assert "FIPO_CACHE" in told(("weights", *command), "", monkeypatch, capfd)
+
+
+@needs_capabilities
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_weights_that_cannot_be_read_are_in_the_list_and_stay(here: Path, monkeypatch, capfd, mode):
+    monkeypatch.setenv("FIPO_CACHE", str(here))
+    kept = here / DEFAULT.name
+    kept.mkdir()
+    (kept / "config.json").touch()
+    kept.chmod(mode)
+    with without_roots_powers():
+        monkeypatch.setattr(sys, "argv", ["fipo", "weights", "list"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0
+        assert "yes, but it" in capfd.readouterr().out
+        for command in (("path",), ("verify",), ("pull",), ("remove", "default")):
+            assert "Permission denied" in told(("weights", *command), "", monkeypatch, capfd)
+    kept.chmod(0o700)
+    assert os.listdir(kept) == ["config.json"]
 
 
 def test_a_link_that_leads_to_itself_is_told_in_a_line(here: Path, monkeypatch, capfd):

@@ -8,6 +8,7 @@ import typer
 
 from fipo_model import places
 from fipo_model.cli.notes import note
+from fipo_model.errors import WeightsError
 from fipo_model.models.registry import CARDS, DEFAULT, ModelCard, card_named
 
 if TYPE_CHECKING:
@@ -32,17 +33,28 @@ def _table() -> "Table":
     from rich.table import Table
 
     from fipo_model.models.sources import gigabytes
-    from fipo_model.models.weights import cache_dir, directory, size_of
+    from fipo_model.models.weights import cache_dir
 
     table = Table(title=f"Base models; the cache is {cache_dir()}", title_justify="left")
     for column in ("name", "model", "to fetch", "here", "from", "licence"):
         table.add_column(column, overflow="fold")
     for card in CARDS:
-        place = directory(card)
-        here = f"yes, {gigabytes(size_of(place))}" if places.is_directory(place) else "no"
         name = f"{card.name} (default)" if card is DEFAULT else card.name
-        table.add_row(name, card.title, gigabytes(card.bytes), here, _sources(card), card.licence)
+        table.add_row(name, card.title, gigabytes(card.bytes), _presence(card), _sources(card), card.licence)
     return table
+
+
+def _presence(card: ModelCard) -> str:
+    from fipo_model.models.sources import gigabytes
+    from fipo_model.models.weights import directory, size_of
+
+    place = directory(card)
+    if not places.is_directory(place):
+        return "no"
+    try:
+        return f"yes, {gigabytes(size_of(place))}"
+    except WeightsError:
+        return "yes, but it cannot be read"
 
 
 def _sources(card: ModelCard) -> str:

@@ -108,8 +108,16 @@ def _refuse_file(place: Path) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """The bytes of a directory's files."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """The bytes of a directory's files. Raises `WeightsError` where it cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    try:
+        files = [Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names]
+        return sum(file.lstat().st_size for file in files)
+    except OSError as error:
+        raise WeightsError(f"cannot read {folder}: {error}") from error
 
 
 def _problem(card: ModelCard, *, thoroughly: bool) -> str | None:

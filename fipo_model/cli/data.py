@@ -14,6 +14,7 @@ from fipo_model import jsonl
 from fipo_model.cli.build import build
 from fipo_model.cli.notes import note
 from fipo_model.cli.rank import rank
+from fipo_model.cli.tasks import tasks
 from fipo_model.data.diversify import Diversification, Parts
 from fipo_model.data.diversify import diversify as training_rows
 from fipo_model.data.hub import open_records
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at preference data, and make training rows of it.", no_args_is_help=True)
 app.command()(build)
 app.command()(rank)
+app.command()(tasks)
 
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Format of the records; by default recognised from their fields.")

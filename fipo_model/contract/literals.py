@@ -111,11 +111,12 @@ def emails(text: str) -> list[Commitment]:
 @lru_cache(maxsize=64)
 def paths(text: str) -> list[Commitment]:
     """Files, folders and slash commands."""
-    return [
-        Commitment("path", path, (match.start(), match.start() + len(path)), path)
-        for match in _PATHS.finditer(_without(text, _URL, _EMAIL, _TAGS))
-        if len(path := match[0].rstrip(".,;:")) > 1
-    ]
+    found = []
+    for match in _PATHS.finditer(_without(text, _URL, _EMAIL, _TAGS)):
+        path = match[0].rstrip(".,;:")
+        if len(path) > 1:
+            found.append(Commitment("path", path, (match.start(), match.start() + len(path)), path))
+    return found
 
 
 @lru_cache(maxsize=64)

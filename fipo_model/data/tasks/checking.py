@@ -1,0 +1,88 @@
+"""Whether a model's reply is right. Pure."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from fipo_model.data.tasks.task import Check, Example, Task
+from fipo_model.errors import InputError
+
+_NUMBER = re.compile(r"-?\d+(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?")
+_FENCE = re.compile(r"\s*```\w*\n(.*?)\n?```\s*", re.DOTALL)
+_QUOTES = "\"'`“”‘’"
+
+
+def is_right(task: Task, example: Example, reply: str) -> bool:
+    """Whether a reply gives a right output of one of the task's examples, in the way the task says.
+
+    `exact`: the same text but for spaces, quotation marks around it and a full stop. `text`: case does not count,
+    either. `choice`: of all choices it names right ones only. `number`: its last number is right. `contains`: it says a
+    right output somewhere. `json`: it is the same value, perhaps in a code block. Raises `InputError` for a task whose
+    outputs cannot be checked.
+    """
+    if task.check is None:
+        raise InputError(f"the outputs of task {task.name!r} cannot be checked, only how likely they are")
+    return _COMPARISONS[task.check](reply, example)
+
+
+def _is_exact(reply: str, example: Example) -> bool:
+    return _bare(reply) in {_bare(output) for output in example.outputs}
+
+
+def _is_text(reply: str, example: Example) -> bool:
+    return _bare(reply).casefold() in {_bare(output).casefold() for output in example.outputs}
+
+
+def _is_choice(reply: str, example: Example) -> bool:
+    rest, named = reply.casefold(), set()
+    # The longest first: "not urgent" does not name "urgent".
+    for choice in sorted(example.choices or (), key=len, reverse=True):
+        rest, times = _whole(choice.casefold()).subn(" ", rest)
+        if times:
+            named.add(choice)
+    return bool(named) and named <= set(example.outputs)
+
+
+def _is_number(reply: str, example: Example) -> bool:
+    numbers = _NUMBER.findall(reply)
+    return bool(numbers) and Decimal(numbers[-1].replace(",", "")) in {Decimal(output) for output in example.outputs}
+
+
+def _is_contained(reply: str, example: Example) -> bool:
+    return any(_whole(output.casefold()).search(reply.casefold()) for output in example.outputs)
+
+
+def _is_json(reply: str, example: Example) -> bool:
+    fenced = _FENCE.fullmatch(reply)
+    try:
+        value = json.loads(fenced[1] if fenced else reply)
+    except (ValueError, RecursionError):
+        return False
+    return any(_same(value, json.loads(output)) for output in example.outputs)
+
+
+_COMPARISONS: Mapping[Check, Callable[[str, Example], bool]] = {
+    "exact": _is_exact,
+    "text": _is_text,
+    "choice": _is_choice,
+    "number": _is_number,
+    "contains": _is_contained,
+    "json": _is_json,
+}
+
+
+def _bare(text: str) -> str:
+    """A text without what people add to an answer: spaces, quotation marks around it, a full stop."""
+    tidy = "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+    return tidy.strip(_QUOTES).removesuffix(".").strip(_QUOTES) or tidy
+
+
+def _whole(text: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same; in Python true equals 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

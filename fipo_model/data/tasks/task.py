@@ -1,0 +1,172 @@
+"""A task: what somebody wants done to many inputs, as it is worded in a hurry and with care. Pure."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, get_args
+
+from fipo_model.errors import InputError
+
+Check = Literal["exact", "text", "choice", "number", "contains", "json"]
+"""How a reply is compared with a right output: see `checking.is_right`."""
+CHECKS: tuple[Check, ...] = get_args(Check)
+USUAL_HASTY = 2
+"""How many of a file's wordings are hasty ones where it does not say so; they come first."""
+
+_VARIABLE = re.compile(r"\{\{?\s*([A-Za-z_]\w*)\s*\}?\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """An input and the outputs that are right for it; `choices` is what an answer is chosen from, if it is."""
+
+    input: str
+    outputs: tuple[str, ...]
+    choices: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_text("input", self.input)
+        if not self.outputs:
+            raise InputError("there is no right output")
+        for output in self.outputs:
+            check_text("a right output", output)
+        if self.choices is None:
+            return
+        if len(set(self.choices)) < 2:
+            raise InputError("choices needs at least two different texts")
+        stranger = next((output for output in self.outputs if output not in self.choices), None)
+        if stranger is not None:
+            raise InputError(f"the right output {stranger!r} is not among the choices")
+
+    def to_fields(self) -> dict[str, Any]:
+        """What a file holds of it."""
+        fields: dict[str, Any] = {"input": self.input, "outputs": list(self.outputs)}
+        return fields if self.choices is None else fields | {"choices": list(self.choices)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Wordings of one task and examples of it. Siblings, which teach each other's answers, share a `family`.
+
+    `check` is None where right outputs are only some of the right ones, so that likelihood alone can tell. Raises
+    `InputError` for what is not such a task.
+    """
+
+    name: str
+    family: str
+    source: str
+    hasty: tuple[str, ...]
+    good: tuple[str, ...]
+    examples: tuple[Example, ...]
+    licence: str | None = None
+    note: str | None = None
+    check: Check | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("name", "family", "source"):
+            check_text(name, getattr(self, name))
+        if not self.hasty or not self.good:
+            raise InputError(f"there is no {'good' if self.hasty else 'hasty'} wording")
+        for wording in self.wordings:
+            check_text("a wording", wording)
+        if twice := _twice(self.wordings):
+            raise InputError(f"the wording {twice!r} comes twice")
+        if not self.examples:
+            raise InputError("there is no example")
+        if twice := _twice(example.input for example in self.examples):
+            raise InputError(f"the input {twice!r} comes twice")
+        self._check_check()
+
+    def _check_check(self) -> None:
+        if self.check is not None and self.check not in CHECKS:
+            raise InputError(f"check must be one of {', '.join(CHECKS)}, not {self.check!r}")
+        for example in self.examples:
+            if self.check == "choice" and example.choices is None:
+                raise InputError(f"the check is by choice, but the input {example.input!r} has no choices")
+            if self.check == "number" and not all(is_number(output) for output in example.outputs):
+                raise InputError(f"the check is by number, but a right output of {example.input!r} is none")
+            if self.check == "json" and not all(_is_json(output) for output in example.outputs):
+                raise InputError(f"the check is by JSON, but a right output of {example.input!r} is none")
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """All wordings, the hasty ones first."""
+        return self.hasty + self.good
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """What every input is chosen from, where that is the same for all of them."""
+        first = self.examples[0].choices
+        if first is None or any(set(example.choices or ()) != set(first) for example in self.examples):
+            return None
+        return first
+
+    def to_fields(self) -> dict[str, Any]:
+        """What a line of a file of tasks holds; what is not there is left out."""
+        fields = {
+            "task": self.name,
+            "family": self.family,
+            "source": self.source,
+            "licence": self.licence,
+            "note": self.note,
+            "check": self.check,
+            "labels": None if self.labels is None else list(self.labels),
+            "hasty": len(self.hasty),
+            "wordings": list(self.wordings),
+            "examples": [example.to_fields() for example in self.examples],
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def asked(wording: str, text: str) -> str:
+    """What a model is sent: the wording, an empty line and the input.
+
+    A wording with one variable ("{text} in capitals") is a template, and the input stands in the variable's place.
+    """
+    if len(set(_VARIABLE.findall(wording))) == 1:
+        return _VARIABLE.sub(lambda _: text, wording)
+    return f"{wording}\n\n{text}"
+
+
+def usual_check(examples: Sequence[Example]) -> Check | None:
+    """How outputs can be checked where nobody said so: by choice or by number, where all of them are such."""
+    if all(example.choices is not None for example in examples):
+        return "choice"
+    outputs = [output for example in examples for output in example.outputs]
+    return "number" if all(is_number(output) for output in outputs) else None
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a plain number, such as "-3.5"."""
+    try:
+        return Decimal(text.strip()).is_finite()
+    except InvalidOperation:
+        return False
+
+
+def normalized(wording: str) -> str:
+    """A wording without what does not make it another one: case, spaces and a full stop."""
+    return " ".join(wording.lower().split()).rstrip(".")
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise `InputError` for what is no text or an empty one."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a text, not {type(value).__name__}")
+    if not value.strip():
+        raise InputError(f"{name} is empty")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _twice(texts: Iterable[str]) -> str | None:
+    return next((text for text, count in Counter(texts).items() if count > 1), None)

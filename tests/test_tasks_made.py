@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from random import Random
 
 import pytest
 
@@ -20,6 +21,7 @@ from fipo_model.data.tasks.making.collecting import ROOMS, wordings
 from fipo_model.data.tasks.task import normalized
 from fipo_model.errors import InputError
 
+MAKERS = {name: make for room in ROOMS for name, make in room.MAKERS.items()}
 TASKS = {task.name: task for task in make_tasks(examples=40, seed=3)}
 # Words that are labels of some task and said by the wordings of others with another meaning, or of their subject.
 SAID_BY_ALL = set(
@@ -29,7 +31,10 @@ SAID_BY_ALL = set(
 
 
 def of(name):
-    return [(example.input, example.outputs[0]) for example in TASKS[name].examples]
+    """What a generator draws, often enough for the rare cases, too."""
+    random = Random(name)
+    examples = [MAKERS[name](random) for _ in range(400)]
+    return [(example.input, example.outputs[0]) for example in examples]
 
 
 def numbers_in(text):
@@ -89,7 +94,16 @@ def minutes(text):
 
 def roman_value(text):
     values = [dict(zip("IVXLC", (1, 5, 10, 50, 100), strict=True))[sign] for sign in text]
+    assert re.fullmatch("C?(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})", text)
     return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
+
+
+def ordinal(text):
+    """With the ending that most of them have, unless the last two digits say otherwise."""
+    endings = dict.fromkeys(range(100), "th")
+    for first, ending in ((1, "st"), (2, "nd"), (3, "rd")):
+        endings |= {number: ending for number in range(first, 100, 10) if number != first + 10}
+    return text + endings[int(text) % 100]
 
 
 def word_value(text):
@@ -187,6 +201,7 @@ RIGHT = {
     "prime": lambda text: "no" if re.fullmatch(r"1?|(11+?)\1+", "1" * int(text)) else "yes",
     "from_roman": roman_value,
     "number_from_words": word_value,
+    "ordinal": ordinal,
     "round_to_ten": lambda text: nearest(int(text), 10),
     "round_to_hundred": lambda text: nearest(int(text), 100),
     "round_to_cents": lambda text: f"{int(Fraction(text) * 100 + Fraction(1, 2)) / 100:.2f}",
@@ -349,6 +364,18 @@ def test_a_seed_gives_the_same_examples_and_another_one_others():
     other = {task.name: task for task in make_tasks(examples=5, seed=4)}
     assert all(again[name].examples == task.examples[:5] for name, task in TASKS.items())
     assert sum(other[name].examples != again[name].examples for name in TASKS) > 0.99 * len(TASKS)
+
+
+def test_every_draw_of_every_task_makes_an_example():
+    failed = {}
+    for name, make in MAKERS.items():
+        random = Random(f"any {name}")
+        for _ in range(500):
+            try:
+                make(random)
+            except (LookupError, ValueError) as error:
+                failed[name] = repr(error)
+    assert failed == {}
 
 
 @pytest.mark.parametrize("count", [0, 500])

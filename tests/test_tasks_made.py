@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -309,9 +310,13 @@ UNDONE = {
 }
 
 
-def test_there_are_many_tasks_in_many_families():
+def test_there_are_many_tasks_in_many_families_as_the_docs_say():
+    told = sum(len(task.wordings) for task in TASKS.values())
+    families = len({task.family for task in TASKS.values()})
     assert len(TASKS) >= 250
-    assert len({task.family for task in TASKS.values()}) >= 100
+    assert families >= 100
+    docs = (Path(__file__).parents[1] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    assert f"has {len(TASKS)} of them in {families} families, with {told:,} wordings" in docs
     assert all(2 <= len(task.hasty) <= 4 and 2 <= len(task.good) <= 3 for task in TASKS.values())
     assert sum(task.check is not None for task in TASKS.values()) >= 0.95 * len(TASKS)
 
@@ -349,6 +354,12 @@ def test_what_is_extracted_stands_in_the_input():
     for task in TASKS.values():
         if task.name.startswith("extract_") and task.name not in ("extract_numbers", "extract_hashtags"):
             assert all(example.outputs[0] in example.input for example in task.examples), task.name
+
+
+def test_words_that_are_filled_in_have_the_right_article():
+    article = re.compile(r"(?:^|[ \n])(?:[Aa] [aeiou]\w+|[Aa]n [bcdfgjklmnpqrstvwxyz]\w+)")
+    made = [text for name in MAKERS if not name.startswith("code_") for text, _ in of(name)]
+    assert {found for text in made for found in article.findall(text)} == set()
 
 
 def test_members_of_two_kinds_are_told_apart_by_nobody():

@@ -18,6 +18,7 @@ from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
 from fipo_model.contract.coverage import covered, said_otherwise
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.questions import said_of_a_name
 from fipo_model.contract.reading import Reading, read
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
@@ -94,6 +95,8 @@ def _answered(case: Case) -> str | None:
         return "asks for nothing, though the prompt does"
     if (told := _told(case)) is not None:
         return f"tells instead of asking: {told!r}"
+    if (said := said_of_a_name(case.naive, case.added, case.given)) is not None:
+        return f"says what the prompt does not: {said!r}"
     if _brings_code(case):
         return "brings a code block the prompt does not have"
     silver = case.request.silver_response
@@ -229,7 +232,7 @@ RULES: dict[Outcome, Rule] = {
     rule.outcome: rule
     for rule in (
         Rule("empty", "is nothing", _empty),
-        Rule("input_requested", "asks you for the input, or for particulars", inventing.input_requested),
+        Rule("input_requested", "asks you for the input, for particulars or about yourself", inventing.input_requested),
         Rule("language_changed", "is in another language than your prompt", inventing.language_changed),
         Rule(
             "golden_leaked",
@@ -263,13 +266,17 @@ RULES: dict[Outcome, Rule] = {
             "bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost
         ),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
-        Rule("name_lost", "lacks a name, or changed it", keeping.names_lost),
+        Rule("name_lost", "lacks a name, or changed it, or whom your prompt asks", keeping.names_lost),
         Rule("label_lost", "lacks a label, a line's heading or a word in capitals", keeping.labels_lost),
         Rule(
             "format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost
         ),
         Rule("manner_lost", "lacks the length or the tone your prompt asks for", keeping.manner_changed),
-        Rule("task_lost", "does not ask to summarize, translate, … what your prompt does", keeping.task_lost),
+        Rule(
+            "task_lost",
+            "does not ask to summarize, translate, … what your prompt does, or asks another question",
+            keeping.task_lost,
+        ),
         Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
         Rule("number_invented", "has a number that nobody gave", inventing.numbers_invented),
         Rule(

@@ -77,8 +77,8 @@ _FOREIGN_BEGINNING = re.compile(
     re.IGNORECASE,
 )
 _HEADING = re.compile(
-    r"(?i)(?:#+\s*)?(\**)(?:golden|optimized|rewritten|better|improved|new|revised|refined|enhanced|final) prompt"
-    r"\s*(?::\s*?\1|\1\s*?[:\n])"
+    r"(?i)(?:#+\s*)?(\**)(?:golden|optimized|rewritten|better|improved|new|revised|refined|enhanced|final)(?: naive)?"
+    r" prompt\s*(?::\s*?\1|\1\s*?[:\n])"
 )
 
 # Remarks about the work, in a paragraph of their own at the end.

@@ -378,6 +378,38 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     assert target.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
+def test_a_job_that_fails_before_the_first_reply_leaves_its_output_free(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "in.jsonl", instructions(3)), tmp_path / "out.jsonl"
+
+    def fail(_: object) -> str:
+        raise ServerError("nobody is there")
+
+    models = Models()
+    models.weak.script = models.strong.script = fail
+    for seed in (0, 1):  # other settings
+        with pytest.raises(ServerError):
+            run(source, target, models, seed=seed)
+        assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_the_calls_of_a_batch_that_fails_later_go_on_to_count(tmp_path: Path) -> None:
+    source, target, models = write(tmp_path / "in.jsonl", instructions(3)), tmp_path / "out.jsonl", Models()
+    script = models.strong.script
+
+    def fail(_: object) -> str:
+        raise ServerError("nobody is there any more")
+
+    models.strong.script = fail
+    with pytest.raises(ServerError):
+        run(source, target, models)
+    models.strong.script = script
+    with prepare(source, target, BuildSettings(similarity=None)) as job:
+        sent = job.workplace.calls
+        assert sent == 6  # of the weak model's answers, and what the strong one did not get
+    report = run(source, target, models)
+    assert report["calls"]["sent"] == 21
+
+
 def test_the_bound_is_kept_and_whole_records_are_there_when_it_is_reached(tmp_path: Path) -> None:
     source, target, models = write(tmp_path / "in.jsonl", instructions(5)), tmp_path / "out.jsonl", Models()
     report = run(source, target, models, max_calls=15)

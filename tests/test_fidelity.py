@@ -64,6 +64,19 @@ def outcome(naive: str, rewrite: str, **fields: object) -> str:
         ("email_lost", "Write to ann@a.org.", "Write a polite e-mail to Ann.", {}),
         ("code_lost", "Explain `a = b` to me.", "Explain the assignment to me, step by step.", {}),
         ("code_lost", "Explain:\n```\nx = 1\n```", "Explain the code, step by step:\n```\nx = 2\n```", {}),
+        (
+            "code_lost",
+            "Fix this:\n\nint i = 0\nwhile (i < 3) {\nprint(i);",
+            "Fix this:\nint i = 0\nwhile (i < 4) {\nprint(i);",
+            {},
+        ),
+        (
+            "code_lost",
+            "Why is it slow?\nfor x in range(n):\n  f[x]\n",
+            "Why is it slow?\nfor x in set(range(n)):\n  f[x]\n",
+            {},
+        ),
+        ("code_lost", "Debug it.\nreturn [a[0)\n", "Debug it, step by step.\nreturn [a[0]]\n", {}),
         ("code_lost", "Explain what `is` does.", "Explain what this operator does, with an example.", {}),
         ("code_lost", "Explain:\n```\nx = y\n", "Explain the code, step by step, for a beginner.", {}),
         ("code_lost", "Explain:\n~~~python\nf(x)\n~~~\nBe brief.", "Explain the code. Be brief and clear.", {}),
@@ -151,6 +164,26 @@ def test_a_rule_turns_down_what_it_is_named_for(
 def test_an_honest_rewrite_passes(naive: str, rewrite: str, fields: dict[str, object]) -> None:
     candidate = check(rewrite, OptimizationRequest(naive, **fields), FidelitySettings(), FIPO_1)  # type: ignore[arg-type]
     assert (candidate.outcome, candidate.detail) == ("optimized", "")
+
+
+@pytest.mark.parametrize(
+    ("expected", "naive", "rewrite"),
+    [
+        (
+            "sentence_lost",
+            "Draw up a bicycle parking plan for a school.",
+            "Draw up a bicycle plan for a school.",
+        ),
+        ("sentence_lost", "Explain the French tax appeal procedure.", "Explain the French procedure step by step."),
+        ("sentence_lost", "Beschreibe das alte Wiener Kaffeehaus.", "Beschreibe das alte Kaffeehaus ausführlich."),
+        ("sentence_lost", "Explain deep sea mining to a class.", "Explain mining to a class, with examples."),
+        ("optimized", "Explain deep sea mining to a class.", "Explain mining in the deep sea to a class."),
+        ("optimized", "Explain the French tax appeal procedure.", "Explain the French procedure for a tax appeal."),
+        ("optimized", "Can a cow actually jump over the moon?", "Can a cow jump over the moon, and how high?"),
+    ],
+)
+def test_the_words_that_say_which_thing_is_meant_are_kept(expected: str, naive: str, rewrite: str) -> None:
+    assert outcome(naive, rewrite) == expected
 
 
 def test_every_rule_can_be_turned_off_by_name_and_an_unknown_name_is_refused() -> None:

@@ -387,3 +387,24 @@ def test_importing_brings_nothing_heavy_and_says_nothing(module: str) -> None:
 def test_every_public_name_exists_once() -> None:
     assert [name for name in fipo_model.__all__ if not hasattr(fipo_model, name)] == []
     assert len(set(fipo_model.__all__)) == len(fipo_model.__all__)
+
+
+def assignments_in_comprehensions(path: Path) -> list[int]:
+    """The lines of a module on which a comprehension assigns a name: two ideas in one line."""
+    comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, comprehensions) and any(isinstance(part, ast.NamedExpr) for part in ast.walk(node)):
+            found.append(node.lineno)
+    return found
+
+
+def test_no_comprehension_assigns_a_name(tmp_path: Path) -> None:
+    dense = tmp_path / "dense.py"
+    dense.write_text("x = 1\ny = [z for w in v if (z := w)]\n")
+    assert assignments_in_comprehensions(dense) == [2]
+    folders = (*PACKAGES, "examples", "benchmarks")
+    modules = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert len(modules) > 100
+    found = {path.relative_to(ROOT): assignments_in_comprehensions(path) for path in modules}
+    assert {str(path): lines for path, lines in found.items() if lines} == {}

@@ -293,8 +293,41 @@ def test_a_directory_is_vacant_until_a_first_file_is_whole(tmp_path: Path) -> No
         assert is_vacant(directory)  # as a kill at this moment would leave it
     assert not killed.exists()
     assert not is_vacant(directory)
-    assert is_vacant(directory, apart_from=SETTINGS)
+    assert is_vacant(directory, apart_from={SETTINGS})
     assert not is_vacant(directory / SETTINGS)
+
+
+def test_folders_without_files_are_no_results(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+
+    def fail_early(seed: int) -> None:
+        with claimed_directory(output, kind="a job") as job:
+            job.begin({"seed": seed})
+            (output / "measured" / "deep").mkdir(parents=True)
+            raise RuntimeError("early")
+
+    for seed in (0, 1):
+        with pytest.raises(RuntimeError, match="early"):
+            fail_early(seed)
+        assert not output.exists()
+    (output / "measured" / "deep").mkdir(parents=True)
+    assert is_vacant(output)
+    (output / "measured" / "deep" / "rows.jsonl").touch()
+    assert not is_vacant(output)
+    (output / "measured" / "deep" / "rows.jsonl").unlink()
+    (output / "link").symlink_to(tmp_path)
+    assert not is_vacant(output)
+
+
+@POSIX
+def test_a_killed_job_with_nothing_but_folders_leaves_its_output_free(tmp_path: Path) -> None:
+    output, ready = tmp_path / "out", tmp_path / "ready"
+    with running(HOLDING, ready, "claimed_directory", output, ready, "told") as child:
+        (output / "measured" / "deep").mkdir(parents=True)
+        child.kill()
+        child.wait()
+    with claimed_directory(output, kind="a job") as job:
+        assert job.settings is None
 
 
 # Ledgers

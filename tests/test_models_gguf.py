@@ -135,5 +135,5 @@ def test_a_damaged_gguf_file_is_told_so(tmp_path):
     from fipo_model.backends.transformers.loading import load_base
 
     (tmp_path / "small.gguf").write_bytes(b"GGUF")
-    with pytest.raises(ModelError, match=r"cannot load the model 'gguf:.*small\.gguf'"):
+    with pytest.raises(ModelError, match=r"cannot load the model 'gguf:.*small\.gguf': the file is damaged"):
         load_base(f"gguf:{tmp_path / 'small.gguf'}", "cpu", load_in_4bit=False)

@@ -70,6 +70,7 @@ def test_checkpoints_that_name_a_base_by_its_former_name_go_on(write):
 
 
 def test_directories_and_hub_ids_stay_as_they_are(tmp_path):
+    (tmp_path / "config.json").touch()
     for spec in ("someone/some-model", str(tmp_path)):
         assert resolve(spec) == resolve(spec, role=None) == bare(spec)
     assert resolve(tmp_path) == bare(str(tmp_path))
@@ -107,7 +108,7 @@ def test_a_whole_model_may_carry_notes_too(write):
 @pytest.mark.parametrize("content", ['{"template": ', "[1]", "null", '"fipo-1"', "\x00\x00"])
 def test_damaged_notes_are_not_taken_for_none(write, content):
     with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
-        resolve(write("run", fipo=content))
+        resolve(write("run", fipo=content, config={}))
 
 
 @pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}])
@@ -122,12 +123,30 @@ def test_a_directory_without_an_adapter_is_not_taken_for_one(write, tmp_path):
             resolve("a/base", directory)
 
 
+def test_of_two_adapters_one_is_too_many(write):
+    adapter = write("run", fipo={"base_model": "a/base"}, adapter_config={})
+    with pytest.raises(ModelError, match=r"the model .*run is itself an adapter, and only one can be used"):
+        resolve(adapter, adapter)
+
+
+def test_a_directory_without_a_model_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for directory in (str(tmp_path), "."):
+        with pytest.raises(ModelError, match=rf"^{re.escape(directory)} holds no model \(no config\.json\)"):
+            resolve(directory)
+
+
 def test_a_server_is_an_address_and_a_name():
     assert resolve("http://localhost:8000/v1#some/model") == Server(
         base_url="http://localhost:8000/v1", name="some/model"
     )
     with pytest.raises(ModelError, match=r"add its name, https://host/v1#NAME"):
         resolve("https://host/v1")
+    with pytest.raises(ModelError, match=r"add its name, https://host/v1#NAME$"):
+        resolve("https://host/v1#")
+    for address in ("http://", "http://#m", "https:///v1#m"):
+        with pytest.raises(InputError, match=r"is no address of a server; one looks like http://localhost:8000/v1"):
+            resolve(address)
     with pytest.raises(ModelError, match=r"serve it there, and leave out runs/x"):
         resolve("http://localhost/v1#m", "runs/x")
     with pytest.raises(InputError, match=r"is a server, and this needs a model in this process"):
@@ -137,6 +156,8 @@ def test_a_server_is_an_address_and_a_name():
 def test_a_gguf_file_must_be_there(tmp_path):
     with pytest.raises(ModelError, match=r"there is no file .*small\.gguf"):
         resolve(f"gguf:{tmp_path}/small.gguf")
+    with pytest.raises(ModelError, match="gguf: needs a file's name"):
+        resolve("gguf:")
     (tmp_path / "small.gguf").touch()
     assert resolve(f"gguf:{tmp_path}/small.gguf") == bare(f"gguf:{tmp_path}/small.gguf")
 

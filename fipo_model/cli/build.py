@@ -101,7 +101,7 @@ def _build(job: "Job", weak: str, strong: str) -> dict[str, Any]:
 
             return build_data(job, weak=generators[0], strong=generators[1], report=report)
     except (FipoError, KeyboardInterrupt):
-        if job.workplace.calls:
+        if job.workplace.steps:
             note(f"what came back is kept in {job.workplace.directory}; the same command goes on from there")
         raise
 

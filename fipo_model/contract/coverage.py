@@ -5,7 +5,9 @@ kept only by what the rest of the rewrite has of it.
 """
 
 import difflib
+import itertools
 import re
+from collections.abc import Iterator
 
 from fipo_model.contract.asking import asks, asks_in, states
 from fipo_model.contract.commitments import Commitment
@@ -17,6 +19,7 @@ from fipo_model.contract.words import task_words, tasks
 _LEAST_SHARE = 0.25  # of a sentence's words with a meaning
 _LEAST_CLAUSE_SHARE = 0.2
 _LONG_HEADING = 3
+_MOST_ATTRIBUTES = 3
 _CLAUSE = lazy(
     r"[,;:]\s(?:and|but|then|or|und|dann|et|puis|y|e|en|и)? ?|\b(?:and|then|und|et|y|и)\b(?: then| also)?"
     r"|\u3001|\uff0c|\u060c",
@@ -49,6 +52,45 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
             continue
         lost += _lost_clauses(naive, sentence, rewrite, available)
     return lost
+
+
+def lost_attributes(naive: Reading, rewrite: Reading) -> list[Commitment]:
+    """Words before a noun that say which one is meant: "a [machine learning] model", "a Unity [window] script".
+
+    Lost where the rewrite lets their neighbours meet, or has the noun and none of two words before it. Without a
+    lexicon nothing tells a noun from "is".
+    """
+    if not naive.lexicon.is_known:
+        return []
+    meet = {(a.stem, b.stem) for a, b in itertools.pairwise(rewrite.tokens) if a.is_content and b.is_content}
+    lost = []
+    for run in _runs_of_content(naive):
+        for start, end in itertools.combinations(range(-1, len(run)), 2):
+            between = run[start + 1 : end]
+            if not between or len(between) > _MOST_ATTRIBUTES:
+                continue
+            is_squeezed = start >= 0 and (run[start].stem, run[end].stem) in meet
+            is_bare = len(between) > 1 and run[end] is run[-1] and run[end].stem in rewrite.content
+            missing = frozenset(token.stem for token in between if not token.text.endswith("ly"))
+            least = 1 if is_squeezed else 2
+            if (is_squeezed or is_bare) and len(missing) >= least and not covered(missing, rewrite.stems):
+                span = (between[0].start, between[-1].end)
+                lost.append(Commitment("sentence", naive.text[slice(*span)], span, naive.text[slice(*span)]))
+    return lost[:1]
+
+
+def _runs_of_content(reading: Reading) -> Iterator[list[Token]]:
+    """Words of meaning with nothing but a space or a hyphen between them; without the verb that begins a request."""
+    for sentence in reading.sentences:
+        run: list[Token] = []
+        for token in sentence.tokens[1:]:
+            is_attribute = token.is_content and token.text not in reading.lexicon.function and not token.text.isdigit()
+            if run and not (is_attribute and reading.text[run[-1].end : token.start] in (" ", "-")):
+                yield run
+                run = []
+            if is_attribute:
+                run.append(token)
+        yield run
 
 
 def covered(wanted: frozenset[str], available: frozenset[str], *, characters: frozenset[str] = frozenset()) -> int:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from fipo_model.contract import asking, keeping, labels, literals, markers, names, numbers, variables, words
+from fipo_model.contract import asking, keeping, labels, literals, markers, names, numbers, questions, variables, words
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
 from fipo_model.contract.patterns import lazy
@@ -181,6 +181,8 @@ def labels_invented(case: Case) -> str | None:
 
 def input_requested(case: Case) -> str | None:
     """The rewrite asks its reader for the text or for particulars, as an assistant does that was given none."""
+    if (of_itself := questions.asks_reader_of_itself(case.naive, case.added)) is not None:
+        return f"asks for what is the reader's own: {of_itself!r}"
     found = asking.wants_input(case.added)
     if found is None or asking.wants_input(case.naive) is not None:
         return None

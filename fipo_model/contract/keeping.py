@@ -3,7 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from fipo_model.contract import coverage, examples, labels, literals, markers, names, numbers, variables, words
+from fipo_model.contract import (
+    coverage,
+    examples,
+    labels,
+    literals,
+    markers,
+    names,
+    numbers,
+    questions,
+    variables,
+    words,
+)
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
 from fipo_model.contract.reading import Reading, read
@@ -64,7 +75,10 @@ def paths_lost(case: Case) -> str | None:
 def code_lost(case: Case) -> str | None:
     """Code, a formula or the name of something in a program is missing or changed."""
     expected = [*literals.code(case.naive.text), *literals.identifiers(case.naive.text)]
-    return _lost(each for each in expected if each.key and not literals.holds(case.rewrite_text, each.text))
+    lost = [each for each in expected if each.key and not literals.holds(case.rewrite_text, each.text)]
+    lines = literals.code_lines(case.naive.text)
+    squeezed = literals.without_space(case.rewrite_text) if lines else ""
+    return _lost([*lost, *(line for line in lines if line.key not in squeezed)])
 
 
 def quotations_lost(case: Case) -> str | None:
@@ -104,7 +118,9 @@ def bounds_lost(case: Case) -> str | None:
 
 
 def names_lost(case: Case) -> str | None:
-    """A name is missing or another."""
+    """A name is missing or another, or the reader of whom the prompt asks."""
+    if (asked := questions.reader_lost(case.naive, case.rewrite)) is not None:
+        return f"lost whom {asked!r} asks"
     units = numbers.named_units(case.rewrite)
     lost = names.missing_names(names.names(case.naive), case.rewrite)
     return _lost(each for each in lost if numbers.unit_of(each.text) not in units)
@@ -141,7 +157,12 @@ def manner_changed(case: Case) -> str | None:
 
 
 def task_lost(case: Case) -> str | None:
-    """What is to be done to the given text is something else: to summarize, to translate, to proofread."""
+    """What is to be done to the given text is something else: to summarize, to translate, to proofread.
+
+    Or the question is another one, or nobody is left to answer it.
+    """
+    if (asked := _question_lost(case.naive, case.rewrite)) is not None:
+        return asked
     wanted = words.tasks(case.naive)
     if not wanted:
         return None
@@ -149,9 +170,22 @@ def task_lost(case: Case) -> str | None:
     return _lost(each for each in wanted if each.key not in found)
 
 
+def _question_lost(naive: Reading, rewrite: Reading) -> str | None:
+    losses = (
+        (questions.how_lost, "says to do what your prompt asks"),
+        (questions.question_changed, "does not ask"),
+        (questions.doubt_lost, "does not ask"),
+        (questions.beginning_lost, "does not go on with"),
+        (questions.role_lost, "lost the role in"),
+    )
+    found = ((words_for_it, lost(naive, rewrite)) for lost, words_for_it in losses)
+    return next((f"{words_for_it} {text!r}" for words_for_it, text in found if text is not None), None)
+
+
 def sentences_lost(case: Case) -> str | None:
     """A sentence of the prompt, or a part of one, left no trace."""
-    return _lost(coverage.lost_sentences(case.naive, case.rewrite))
+    lost = coverage.lost_sentences(case.naive, case.rewrite)
+    return _lost([*lost, *coverage.lost_attributes(case.naive, case.rewrite)])
 
 
 def _lost(commitments: Iterable[Commitment]) -> str | None:

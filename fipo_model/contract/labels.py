@@ -45,11 +45,10 @@ def choices(reading: Reading) -> list[Commitment]:
             if len(items) < 2 or _NOT_A_CHOICE & {item.lower() for item in items}:
                 continue
             at = sentence.start + match.start()
-            found += [
-                Commitment("label", item, (at, at + len(item)), key)
-                for item in items
-                if f" {(key := item.lower().replace('-', ' '))} " in reading.words
-            ]
+            for item in items:
+                key = item.lower().replace("-", " ")
+                if f" {key} " in reading.words:
+                    found.append(Commitment("label", item, (at, at + len(item)), key))
     return found
 
 

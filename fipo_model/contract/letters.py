@@ -11,5 +11,5 @@ def in_lower_case(text: str) -> str:
     """The text in lower case with plain apostrophes, every position kept, which `str.lower` does not promise."""
     lowered = text.lower()
     if len(lowered) != len(text):
-        lowered = "".join(low if len(low := each.lower()) == 1 else each for each in text)
+        lowered = "".join(each.lower() if len(each.lower()) == 1 else each for each in text)
     return lowered.replace("\u2019", "'")

@@ -52,6 +52,14 @@ _MATH = Form(r"(?<![\w$])\$(?! )[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n
 _FENCED = Form(
     r"```[\w+-]*\n?(.*?)```|^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:\2|\Z)", sign=r"```|~~~", flags=re.DOTALL | re.MULTILINE
 )
+# Lines of code without a fence: statements with a semicolon or a brace, and what begins as in Python or C.
+_CODE_LINE = Form(
+    r"^[ \t]*(?![-*\u2022\d])(?:[^\n]*[=()\[\]][^\n]*[;{]|return\b[^\n]*[()=*+;\[\]][^\n]*|(?:def|class) \w+[^\n]*:"
+    r"|(?:for|while|if|elif)\b[^\n]*[=<>()\[\]][^\n]*:|import [\w.]+(?: as \w+)?|from [\w.]+ import [^\n]+"
+    r"|\#include\b[^\n]*|(?:print|printf|console\.log)\([^\n]*)[ \t]*$",
+    sign=r"[;{]\s|[()\[\]]|\b(?:class|import) |#include",
+    flags=re.MULTILINE,
+)
 _INLINE_CODE = Form(r"(?<!`)`([^`\n]+)`(?!`)", sign=r"`")
 _QUOTATION = Form(
     r"\"([^\"\n]+)\"|„([^“”\n]+)[“”]|“([^”\n]+)”|«([^»\n]+)»|\u2018([^\u2018\u2019\n]+)\u2019(?!\w)"
@@ -103,11 +111,12 @@ def emails(text: str) -> list[Commitment]:
 @lru_cache(maxsize=64)
 def paths(text: str) -> list[Commitment]:
     """Files, folders and slash commands."""
-    return [
-        Commitment("path", path, (match.start(), match.start() + len(path)), path)
-        for match in _PATHS.finditer(_without(text, _URL, _EMAIL, _TAGS))
-        if len(path := match[0].rstrip(".,;:")) > 1
-    ]
+    found = []
+    for match in _PATHS.finditer(_without(text, _URL, _EMAIL, _TAGS)):
+        path = match[0].rstrip(".,;:")
+        if len(path) > 1:
+            found.append(Commitment("path", path, (match.start(), match.start() + len(path)), path))
+    return found
 
 
 @lru_cache(maxsize=64)
@@ -133,6 +142,17 @@ def code(text: str) -> list[Commitment]:
     inline = [(match[1], match.span()) for match in _INLINE_CODE.finditer(rest)]
     inline += [(match[0].strip("$"), match.span()) for match in _MATH.finditer(rest)]
     return [*found, *(Commitment("code", text, span, _squeezed(text)) for text, span in inline)]
+
+
+def code_lines(text: str) -> list[Commitment]:
+    """Lines of code that stand in a text without a fence; white space in them may change."""
+    found = _CODE_LINE.finditer(_without(text, _FENCED, _INLINE_CODE))
+    return [Commitment("code", match[0].strip(), match.span(), without_space(match[0])) for match in found]
+
+
+def without_space(text: str) -> str:
+    """The text without white space, and with plain quotation marks."""
+    return re.sub("[\u201c\u201d]", '"', _squeezed(text)).replace(" ", "")
 
 
 @lru_cache(maxsize=64)

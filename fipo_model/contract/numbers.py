@@ -87,36 +87,8 @@ _NUMBER = lazy(
     rf"(?:[ \u00a0-]?(?P<unit>{_UNIT})(?![\w]))?(?P<glued>[a-z])?",
 )
 _SYMBOLS = {**_CURRENCY, "%": "%", "\u00b0c": "\u00b0c", "\u00b0f": "\u00b0f"}
-_MEASURES = {
-    word: unit
-    for word, unit in _UNITS.items()
-    if unit
-    in (
-        "km",
-        "cm",
-        "mm",
-        "kg",
-        "mg",
-        "ml",
-        "mile",
-        "pound",
-        "yard",
-        "m",
-        "l",
-        "g",
-        "oz",
-        "ft",
-        "inch",
-        "usd",
-        "eur",
-        "\u00b0c",
-        "\u00b0f",
-        "mb",
-        "gb",
-        "kb",
-    )
-    and len(word) > 1
-}
+_MEASURING = set("km cm mm kg mg ml mile pound yard m l g oz ft inch usd eur \u00b0c \u00b0f mb gb kb".split(" "))
+_MEASURES = {word: unit for word, unit in _UNITS.items() if unit in _MEASURING and len(word) > 1}
 _BARE_MEASURE = lazy(
     rf"(?:(?<=\bin )|(?<=\bto )|(?<=\binto ))(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)"
 )

@@ -1,6 +1,7 @@
 """A job's claim on its output, and the note of its settings there."""
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ class Job:
     """What the output holds, with its article, for messages."""
     option: str
     """How the user calls what names the output."""
+    accounts: tuple[str, ...] = ()
+    """Files in the directory that say what the job has cost, which is no result."""
     settings: dict[str, Any] | None = None
     """What it was started with; None for one that begins."""
     is_begun: bool = False
@@ -64,7 +67,9 @@ class Job:
     @property
     def has_results(self) -> bool:
         """Whether more is there than the note of what it was told."""
-        return not is_vacant(self.directory, apart_from=SETTINGS) or (self.is_file and _has_content(self.output))
+        return not is_vacant(self.directory, apart_from={SETTINGS, *self.accounts}) or (
+            self.is_file and _has_content(self.output)
+        )
 
 
 @contextmanager
@@ -84,18 +89,22 @@ def claimed_directory(output: Path, *, kind: str, option: str = "output") -> Ite
 
 
 @contextmanager
-def claimed_file(output: Path, *, kind: str, option: str = "output", needs_note: bool = True) -> Iterator[Job]:
+def claimed_file(
+    output: Path, *, kind: str, option: str = "output", needs_note: bool = True, accounts: tuple[str, ...] = ()
+) -> Iterator[Job]:
     """A job that writes a file, which is this process's alone meanwhile; its note is in OUTPUT.work/, beside it.
 
     What is there without a note is refused, unless the rows themselves are to tell (`needs_note=False`). Links are
-    followed. A job that fails, or was killed, before it wrote anything leaves the output free. Raises `InputError` if
-    that or the directory beside it holds something else, or another process is at work on it.
+    followed. A job that fails, or was killed, before it wrote anything leaves the output free; its `accounts`, files
+    beside its note that say what it has cost, are no result, and go with the job if it fails. Raises `InputError` if
+    the output or the directory beside it holds something else, or another process is at work on it.
     """
     jsonl.check_file(output)
     place = output.resolve()
-    job = Job(output=output, directory=place.with_name(f"{place.name}.work"), kind=kind, option=option)
+    beside = place.with_name(f"{place.name}.work")
+    job = Job(output=output, directory=beside, kind=kind, option=option, accounts=accounts)
     with _claimed(job):
-        if job.settings is None and not is_vacant(job.directory):
+        if job.settings is None and not is_vacant(job.directory, apart_from=accounts):
             raise InputError(f"{job.directory} already exists and is not FIPO's. Choose another {option}.")
         if job.settings is None and needs_note and _has_content(output):
             raise InputError(
@@ -135,20 +144,43 @@ def _claimed(job: Job) -> Iterator[None]:
 def _free(job: Job, existed: bool) -> None:
     """Undo what a job that failed early did to its output."""
     if job.is_begun:  # the note is its own
-        (job.directory / SETTINGS).unlink(missing_ok=True)
+        for name in (SETTINGS, *job.accounts):
+            (job.directory / name).unlink(missing_ok=True)
+        _remove_empty(job.directory)
     if job.is_file and not existed:
         job.output.unlink(missing_ok=True)
 
 
-def is_vacant(directory: Path, *, apart_from: str = LOCK) -> bool:
-    """Whether a job may take a directory: it is not there, or holds nothing, `apart_from` one file, if there is that.
+def is_vacant(directory: Path, *, apart_from: Collection[str] = ()) -> bool:
+    """Whether a job may take a directory: it is not there, or holds no file, `apart_from` some, if these are there.
 
-    What belongs to a claim, or to a file that was being written when its process was killed, does not count.
+    What belongs to a claim, or to a file that was being written when its process was killed, does not count, nor do
+    folders without files.
     """
     if not places.is_directory(directory):
         return not places.exists(directory)
-    names = places.names_in(directory) - {LOCK, apart_from}
-    return all(name.startswith(".") and name.endswith(".part") for name in names)
+    names = places.names_in(directory) - {LOCK, *apart_from}
+    return all(_is_unfinished(name) or _is_empty(directory / name) for name in names)
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".part")
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether that is a folder, no link to one, without a file at any depth."""
+    return (
+        places.is_directory(folder)
+        and not folder.is_symlink()
+        and all(_is_empty(folder / name) for name in places.names_in(folder))
+    )
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove the folders in a directory that hold nothing but such folders."""
+    for name in places.names_in(directory):
+        if _is_empty(directory / name):
+            shutil.rmtree(directory / name)
 
 
 def _has_content(file: Path) -> bool:

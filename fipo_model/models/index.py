@@ -23,6 +23,7 @@ with explain_missing("local", "httpx", "platformdirs"):
 
 _PYPI = "https://pypi.org/simple"
 _ACCEPTED = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+_WEB = ("http://", "https://")
 _TIMEOUT = 60.0
 # How often a download that breaks off is taken up again before that is left to the user.
 _ATTEMPTS = 5
@@ -35,18 +36,24 @@ class IndexSettings:
     urls: tuple[str, ...]
     certificates: str | None
     """A file of certificates to trust; by default the HTTP client's, which minds SSL_CERT_FILE."""
+    unusable: tuple[str, ...] = ()
+    """What is configured as an index and is no address on the web."""
     proxy: str | None
     """By default that of HTTPS_PROXY and its like."""
 
     def __str__(self) -> str:
         """The addresses, without the passwords that may be in them."""
-        return ", ".join(without_password(url) for url in self.urls) or "no package index"
+        shown = ", ".join(without_password(url) for url in self.urls or self.unusable)
+        if self.urls or not self.unusable:
+            return shown or "no package index"
+        return f"no package index with an address on the web (but {shown})"
 
 
 def index_settings() -> IndexSettings:
     """As pip's or uv's environment variables say, else pip's configuration files; else PyPI.
 
-    Indexes that are directories are left out. Raises `WeightsError` for a configuration file that cannot be read.
+    Directories and the like are told apart: nothing can be fetched from them. Raises `WeightsError` for a configuration
+    file that cannot be read.
     """
     written = _pip_configuration()
 
@@ -60,9 +67,10 @@ def index_settings() -> IndexSettings:
     more = told("extra-index-url"), os.environ.get("UV_INDEX", ""), os.environ.get("UV_EXTRA_INDEX_URL", "")
     # uv's may have a name in front: name=https://...
     named = [re.sub(r"^[\w-]+=", "", index) for index in " ".join([main, *more]).split()]
-    urls = [url.rstrip("/") for url in named if url.startswith(("http://", "https://"))]
+    urls = [url.rstrip("/") for url in named if url.startswith(_WEB)]
     return IndexSettings(
         urls=tuple(dict.fromkeys(urls)),
+        unusable=tuple(url for url in named if not url.startswith(_WEB)),
         certificates=told("cert") or os.environ.get("REQUESTS_CA_BUNDLE") or None,
         proxy=told("proxy") or None,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fipo_model import places
-from fipo_model.addresses import show_address
+from fipo_model.addresses import check_address, show_address
 from fipo_model.errors import InputError, ModelError
 from fipo_model.models.registry import DEFAULT, ModelCard, Role, find_card, nearest_names
 from fipo_model.templates import FIPO_1, Template, load_template, template_named
@@ -58,6 +58,8 @@ def resolve(
     if text is not None and text.startswith(("http://", "https://")):
         return _server(text, adapter)
     if adapter is not None and adapter != "none":
+        if text and is_adapter(Path(text)):
+            raise ModelError(f"the model {text} is itself an adapter, and only one can be used: leave one of them out")
         return _adapted(_base(text) if text is not None else None, Path(adapter))
     card = DEFAULT if text in (None, "default") else find_card(text or "")
     if card is not None:
@@ -89,6 +91,19 @@ def template_file(source: Path) -> Path | None:
     return file if file.name == name and places.is_file(file) else None
 
 
+def gguf_file(spec: str) -> Path:
+    """The file of a spec that begins with `gguf:`."""
+    return Path(spec.removeprefix(GGUF_PREFIX)).expanduser()
+
+
+def check_directory(directory: str | Path) -> None:
+    """Raise `ModelError` where a directory cannot be that of a model."""
+    if not places.is_file(Path(directory, "config.json")):
+        raise ModelError(
+            f"{directory} holds no model (no config.json). Name the directory of one, or a GGUF file in it as gguf:FILE"
+        )
+
+
 def is_adapter(path: Path) -> bool:
     """Whether a directory holds a PEFT adapter."""
     return places.is_file(path / "adapter_config.json")
@@ -96,6 +111,7 @@ def is_adapter(path: Path) -> bool:
 
 def _server(address: str, adapter: str | None) -> Server:
     base_url, _, name = address.partition("#")
+    check_address(base_url)
     if not name:
         shown = show_address(base_url)
         raise ModelError(f"{shown} does not say which of the server's models to use: add its name, {shown}#NAME")
@@ -126,15 +142,21 @@ def _base(spec: str) -> str:
     if (card := find_card(spec)) is not None:
         return card.name
     if spec.startswith(GGUF_PREFIX):
-        if not places.is_file(Path(spec.removeprefix(GGUF_PREFIX)).expanduser()):
-            raise ModelError(f"there is no file {spec.removeprefix(GGUF_PREFIX)} to load as a GGUF model")
+        if not places.is_file(gguf_file(spec)):
+            named = spec.removeprefix(GGUF_PREFIX)
+            raise ModelError(
+                f"there is no file {named} to load as a GGUF model" if named else "gguf: needs a file's name: gguf:FILE"
+            )
         return spec
     if spec.startswith("vllm:"):
         raise ModelError(
             "vllm: is not in this version. Start the server (vllm serve NAME) and name its address: "
             "http://localhost:8000/v1#NAME"
         )
-    if (spec and places.is_directory(spec)) or _HUB_ID.fullmatch(spec):
+    if spec and places.is_directory(spec):
+        check_directory(spec)
+        return spec
+    if _HUB_ID.fullmatch(spec):
         return spec
     raise ModelError(f"there is no model {spec!r}{nearest_names(spec)}; {_KINDS}")
 

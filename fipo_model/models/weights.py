@@ -12,11 +12,11 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fipo_model import places
+from fipo_model import jsonl, places
 from fipo_model.errors import InputError, WeightsError, explain_missing
 from fipo_model.models.registry import ModelCard, find_card
 
@@ -121,31 +121,45 @@ def _problem(card: ModelCard, *, thoroughly: bool) -> str | None:
         noted = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         if not isinstance(noted, dict) or not noted:
             raise ValueError(f"{_MANIFEST} lists no files")
-        for name, entry in noted.items():
-            if (thoroughly or not _is_untouched(folder / name, entry)) and not _has_hash(folder / name, entry):
-                return f"{folder / name} is not what it was when it was made"
+        found = {name: _checked(folder / name, entry, thoroughly) for name, entry in noted.items()}
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         return f"a file in {folder} is missing or damaged: {error}"
     except OSError as error:  # perhaps it is whole, and only not for this user
         raise WeightsError(f"the weights of {card.name} cannot be read: {error}. Nothing was changed.") from error
+    if thoroughly:
+        _refuse_strangers(folder, {*noted, _MANIFEST})
+    if found != noted:  # or copies would be hashed again at every load
+        with suppress(InputError, OSError):  # a cache may be read-only
+            jsonl.write_json(folder / _MANIFEST, found)
     return None
+
+
+def _refuse_strangers(folder: Path, own: set[str]) -> None:
+    """Raise `WeightsError` for files that a loader may take for the model's."""
+    strangers = sorted(name for name in places.names_in(folder) - own if not name.startswith("."))
+    if strangers:
+        raise WeightsError(f"{folder} holds what is not the model's: {', '.join(strangers)}. Move it away.")
 
 
 def _absent(card: ModelCard) -> str:
     return f"there are no weights of {card.name} in {cache_dir()}"
 
 
-def _is_untouched(file: Path, entry: Any) -> bool:
-    # Hashing 3 GB takes seconds, each time a model is loaded.
-    found = file.stat()
-    noted = (entry["bytes"], entry["changed"]) if isinstance(entry, dict) else None
-    return noted == (found.st_size, found.st_mtime_ns)
-
-
-def _has_hash(file: Path, entry: Any) -> bool:
+def _checked(file: Path, noted: Any, thoroughly: bool) -> dict[str, Any]:
+    """The note on a file as it is now. Raises `ValueError` if it is not what it was."""
+    now = _size_and_time(file)
     # Version 0.1 noted nothing but the hash.
-    noted: object = entry["sha256"] if isinstance(entry, dict) else entry
-    return noted == sha256_of(file)
+    before = noted if isinstance(noted, dict) else {"sha256": noted}
+    # Hashing 3 GB takes seconds, each time a model is loaded.
+    is_untouched = before == before | now
+    if (thoroughly or not is_untouched) and sha256_of(file) != before["sha256"]:
+        raise ValueError(f"{file.name} is not what it was when it was made")
+    return {"sha256": before["sha256"], **now}
+
+
+def _size_and_time(file: Path) -> dict[str, int]:
+    found = file.stat()
+    return {"bytes": found.st_size, "changed": found.st_mtime_ns}
 
 
 def _build(card: ModelCard) -> None:
@@ -178,12 +192,8 @@ def _convert(gguf: Path, made: Path, card: ModelCard) -> None:
 
 
 def _write_manifest(made: Path) -> None:
-    files = {file.name: file for file in sorted(made.iterdir())}
-    manifest = {
-        name: {"sha256": sha256_of(file), "bytes": file.stat().st_size, "changed": file.stat().st_mtime_ns}
-        for name, file in files.items()
-    }
-    (made / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    manifest = {file.name: {"sha256": sha256_of(file), **_size_and_time(file)} for file in sorted(made.iterdir())}
+    jsonl.write_json(made / _MANIFEST, manifest)
 
 
 def _refuse_small_disk(card: ModelCard, scratch: Path) -> None:

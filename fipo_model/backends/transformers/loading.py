@@ -9,7 +9,8 @@ from typing import Any, cast
 from fipo_model import places
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
 from fipo_model.errors import InputError, ModelError, explain_missing
-from fipo_model.models.names import GGUF_PREFIX
+from fipo_model.models.names import GGUF_PREFIX, check_directory, gguf_file
+from fipo_model.models.registry import find_card
 from fipo_model.models.weights import located
 
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors"):
@@ -64,10 +65,7 @@ def load_base(
             output_loading_info=True,
         )
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
-        raise ModelError(
-            f"cannot load the model {model!r}: it must be a directory with a transformers model, a GGUF file, or a hub "
-            f"id that can be reached or is in the hub's cache. ({_first_line(error)})"
-        ) from error
+        raise ModelError(f"cannot load the model {model!r}: {_requirement(model)}. ({_first_line(error)})") from error
     if report["missing_keys"]:  # transformers fills them with random numbers
         raise ModelError(
             f"the model {model!r} is incomplete: its files lack {len(report['missing_keys'])} tensors, such as "
@@ -76,13 +74,29 @@ def load_base(
     return base, tokenizer
 
 
+def _requirement(model: str) -> str:
+    """What a model that cannot be loaded must be."""
+    if model.startswith(GGUF_PREFIX):
+        return "the file is damaged, or of a form that transformers cannot read; fetch or copy it again"
+    if find_card(model) is not None:
+        return f"its files are damaged; mend them with: fipo weights pull {model}"
+    if places.is_directory(model):
+        return "its files are damaged, or of a form that transformers cannot read; fetch or copy them again"
+    return (
+        "it must be a directory with a transformers model, a GGUF file, or a hub id that can be reached or is in the "
+        "hub's cache"
+    )
+
+
 def _place(model: str, load_in_4bit: bool) -> tuple[str, dict[str, str], Any]:
     """For transformers' loaders: where to look, which file if it is a single one, and how it is quantized."""
     if not model.startswith(GGUF_PREFIX):
+        if model and places.is_directory(model):
+            check_directory(model)
         return located(model), {}, _four_bit() if load_in_4bit else None
     if load_in_4bit:
         raise ModelError(f"{model} is quantized already; load it without 4 bits")
-    file = Path(model.removeprefix(GGUF_PREFIX)).expanduser()
+    file = gguf_file(model)
     return str(file.parent), {"gguf_file": file.name}, GgufConfig(dequantize=True)
 
 

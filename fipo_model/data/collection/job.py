@@ -17,7 +17,7 @@ from fipo_model.data.collection.estimate import JUDGE_CALLS, Estimate, calls_lef
 from fipo_model.data.collection.prompts import naive_prompt
 from fipo_model.data.collection.report import Report, make_report
 from fipo_model.data.collection.settings import BuildSettings
-from fipo_model.data.collection.workplace import Workplace, sha256_of
+from fipo_model.data.collection.workplace import ACCOUNTS, Workplace, sha256_of
 from fipo_model.data.records import Record, read_records
 from fipo_model.generation import Generator
 from fipo_model.jsonl import BadRow
@@ -68,7 +68,7 @@ def prepare(source: Path, target: Path, settings: BuildSettings | None = None) -
     target = target.resolve()
     jsonl.check_apart(source, target)
     digest = sha256_of(source)
-    with jobs.claimed_file(target, kind="a data set") as claimed:
+    with jobs.claimed_file(target, kind="a data set", accounts=(ACCOUNTS,)) as claimed:
         claimed.check({"input_sha256": digest, **settings.deciding()})
         workplace = Workplace(claimed)
         records: list[Record] = []

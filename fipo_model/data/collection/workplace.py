@@ -1,7 +1,8 @@
 """The directory beside the output in which a job keeps what it has paid for, so that it can be killed at any moment.
 
 `settings.json` is what the job was started with; `<stage>.jsonl` holds the replies as the models gave them, a line for
-each record; `calls.jsonl` what was sent, noted before it goes out. Everything else follows from these and the input.
+each record; `calls.jsonl` what was sent, noted before it goes out. Everything else follows from these and the input. A
+job that fails before the first reply leaves none of it; of one that is killed then, what was sent goes on to count.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from fipo_model import jobs, jsonl
 from fipo_model.data.collection.cases import STAGES, Reply, Stage
 from fipo_model.errors import InputError
 from fipo_model.judge import Verdict
+
+ACCOUNTS = "calls.jsonl"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class Workplace:
         self.spent: dict[Stage, Spent] = {stage: Spent() for stage in STAGES}
         for stage in STAGES:
             _replay(self._file(stage), "id", partial(self._remember, stage))
-        _replay(self._file("calls"), "stage", self._count)
+        _replay(self.directory / ACCOUNTS, "stage", self._count)
 
     @property
     def settings(self) -> dict[str, Any] | None:
@@ -62,7 +65,7 @@ class Workplace:
     def spend(self, stage: Stage, calls: int = 0, prompt_tokens: int = 0, completion_tokens: int = 0) -> None:
         """Add to what a stage has cost."""
         fields = {"calls": calls, "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-        jobs.append(self._file("calls"), [{"stage": stage, **fields}])
+        jobs.append(self.directory / ACCOUNTS, [{"stage": stage, **fields}])
         self._count(stage, **fields)
 
     def _remember(self, stage: Stage, id: str, **fields: Any) -> None:
@@ -74,8 +77,8 @@ class Workplace:
         spent.prompt_tokens += prompt_tokens
         spent.completion_tokens += completion_tokens
 
-    def _file(self, name: str) -> Path:
-        return self.directory / f"{name}.jsonl"
+    def _file(self, stage: Stage) -> Path:
+        return self.directory / f"{stage}.jsonl"
 
 
 def sha256_of(path: Path) -> str:

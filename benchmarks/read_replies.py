@@ -1,0 +1,171 @@
+"""What untrained models make of real prompts, for people to read and judge: the section "Reading" of docs/fidelity.md.
+
+`python benchmarks/read_replies.py ask ../shared qwen2.5-coder-0.5b` appends a model's replies to
+benchmarks/reading/replies.jsonl, without a judgement, which a reader adds there: good, equal or bad, and why.
+`python benchmarks/read_replies.py rates` asks today's contract about every reply again and prints the shares.
+"""
+
+import argparse
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest, Rewriter
+from fipo_model.errors import InputError
+from fipo_model.evaluation.statistics import share
+from fipo_model.fidelity import check
+from fipo_model.types import count_words
+
+_Item = TypeVar("_Item")
+
+REPLIES = Path(__file__).parent / "reading" / "replies.jsonl"
+_FILES = (
+    *("prompt_pairs/train", "prompt_pairs/bpo", "prompt_pairs/candidates"),
+    *("instructions/with_golden_response", "instructions/more_with_golden_response"),
+)
+_PROMPTS = 75
+_REPORTING = 25
+_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One model's reply to one prompt, and what a reader thinks of it."""
+
+    id: str
+    model: str
+    part: str
+    """ "tuning" where the contract was mended with it at hand, else "reporting"."""
+    naive: str
+    reply: str
+    outcome: str
+    """When it was made; `rates` asks again."""
+    detail: str
+    judgement: str = ""
+    why: str = ""
+
+
+def drawn_prompts(data: Path, seed: int = 16) -> list[tuple[str, str]]:
+    """Ids and instructions of 5 to 120 words that come without a context, from each source in turn."""
+    by_source: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name in _FILES:
+        for line in (data / f"{name}.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"):
+            row = json.loads(line)
+            if not row.get("context") and 5 <= count_words(row["instruction"]) <= 120:
+                by_source[row["source"]].append((row["id"], row["instruction"]))
+    rng = random.Random(seed)
+    for rows in by_source.values():
+        rng.shuffle(rows)
+    rows_in_turn = in_turn(list(by_source.values()))
+    # The first fifty were read first, in this order.
+    first = list(islice(rows_in_turn, _PROMPTS - _REPORTING))
+    rng.shuffle(first)
+    return [*first, *islice(rows_in_turn, _REPORTING)]
+
+
+def in_turn(groups: Sequence[Sequence[_Item]]) -> Iterator[_Item]:
+    """The first of each group, then the second of each."""
+    for place in range(max(len(group) for group in groups)):
+        yield from (group[place] for group in groups if place < len(group))
+
+
+def ask(model: str, data: Path) -> None:
+    """Append the model's replies, a batch at a time, to those that are there."""
+    rewriter = Rewriter.from_pretrained(model, adapter="none")
+    prompts = drawn_prompts(data)
+    parts = {key: "tuning" if place < _PROMPTS - _REPORTING else "reporting" for place, (key, _) in enumerate(prompts)}
+    done = {reply.id for reply in stored() if reply.model == model}
+    # Those of one length together: a batch takes as long as its longest.
+    waiting = [row for row in prompts if row[0] not in done]
+    waiting.sort(key=lambda row: (parts[row[0]] == "tuning", len(row[1])))
+    for start in range(0, len(waiting), _BATCH):
+        batch = waiting[start : start + _BATCH]
+        proposals = rewriter.propose([OptimizationRequest(naive) for _, naive in batch])
+        with REPLIES.open("a", encoding="utf-8") as file:
+            for (key, naive), proposal in zip(batch, proposals, strict=True):
+                if isinstance(proposal, InputError):
+                    raise proposal
+                said = proposal[0]
+                reply = Reply(
+                    id=key,
+                    model=model,
+                    part=parts[key],
+                    naive=naive,
+                    reply=said.text,
+                    outcome=said.outcome,
+                    detail=said.detail,
+                )
+                file.write(json.dumps(asdict(reply), ensure_ascii=False) + "\n")
+        print(f"{start + len(batch)} of {len(waiting)}", flush=True)
+
+
+def stored() -> list[Reply]:
+    """All replies made so far."""
+    if not REPLIES.exists():
+        return []
+    return [Reply(**json.loads(line)) for line in REPLIES.read_text(encoding="utf-8").split("\n") if line]
+
+
+def outcome_today(reply: Reply) -> str:
+    """What the contract as it is now says; only the generation knows that a reply was cut off."""
+    if reply.outcome == "truncated":
+        return reply.outcome
+    text = FIPO_1.parse(reply.reply)
+    return check(text, OptimizationRequest(reply.naive), FidelitySettings(), FIPO_1).outcome
+
+
+def is_accepted(outcome: str) -> bool:
+    """Whether the reply would be used instead of the prompt."""
+    return outcome == "optimized"
+
+
+def _rates_of(replies: list[Reply], outcomes: list[str]) -> str:
+    """Accepted ones that are bad, and changed ones that are not bad and were refused, as cells of a table."""
+    changed = [pair for pair in zip(replies, outcomes, strict=True) if pair[1] != "unchanged"]
+    accepted = [reply for reply, outcome in changed if is_accepted(outcome)]
+    bad = sum(reply.judgement == "bad" for reply in accepted)
+    sound = [outcome for reply, outcome in changed if reply.judgement != "bad"]
+    refused = sum(not is_accepted(outcome) for outcome in sound)
+    return f"{len(accepted)} of {len(replies)} | {_in_words(bad, len(accepted))} | {_in_words(refused, len(sound))}"
+
+
+def _in_words(hits: int, of: int) -> str:
+    if not of:
+        return "none"
+    estimate = share(hits, of)
+    return f"{hits} of {of}: {100 * hits / of:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+
+
+def print_rates() -> None:
+    """A row for each model and part, by the contract when the replies were made and by today's."""
+    replies = [reply for reply in stored() if reply.judgement]
+    print("| model | prompts | contract | accepted | bad of the accepted | refused of the sound |")
+    print("|---|---|---|---|---|---|")
+    for model, part in sorted({(reply.model, reply.part) for reply in replies}):
+        chosen = [reply for reply in replies if (reply.model, reply.part) == (model, part)]
+        print(f"| {model} | {part} | before | {_rates_of(chosen, [reply.outcome for reply in chosen])} |")
+        print(f"| {model} | {part} | now | {_rates_of(chosen, [outcome_today(reply) for reply in chosen])} |")
+
+
+def main() -> None:
+    """Ask a model, or print the rates."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    asking = commands.add_parser("ask")
+    asking.add_argument("shared", type=Path)
+    asking.add_argument("model")
+    commands.add_parser("rates")
+    options = parser.parse_args()
+    if options.command == "ask":
+        ask(options.model, options.shared / "data")
+    else:
+        print_rates()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What a question is after, beyond its words: how something is done, who it is about, what is still open. English.
+
+Each has its own way to get lost: "How do I boil an egg?" becomes "Boil an egg", "What were you trained on?" becomes
+"What was trained?", "Who is Ada Lovelace?" becomes "What is Ada Lovelace?" or comes back with an answer built in:
+"Who is Ada Lovelace, the first programmer?".
+"""
+
+import re
+
+from fipo_model.contract.asking import asks
+from fipo_model.contract.names import names
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading, read
+
+_HOW = lazy(
+    r"\bhow (?:(?:do|does|can|could|should|would|might) (?:i|we|you|one|someone|people)|to) "
+    r"(?:best |quickly |safely |properly |easily )?(?P<verb>[a-z]{2,})\b"
+)
+# Whoever asks how to solve an equation, or how to say a word, may be given the solution or the word.
+_DONE_BY_SAYING = frozenset(
+    "say spell pronounce translate call define describe explain express solve calculate compute convert prove".split()
+)
+_GUIDANCE = lazy(
+    r"\b(?:how|steps?|guid\w*|explain\w*|describ\w*|instruct\w*|ways?|methods?|process\w*|procedures?|tips?|approach\w*"
+    r"|techniques?|tutorial|strateg\w+|advice|advise|teach\w*|show\w*|demonstrat\w+|walk|suggest\w*|recommend\w*|ideas?"
+    r"|outline|discuss\w*|list|what|tell|recipe|plan|tricks?|options?|help)\b"
+)
+_OF_THE_READER = lazy(
+    r"\b(?:(?:have|had) you (?:ever )?been|who are you|did you(?! know\b)|do you (?:feel|prefer|like|love|want|dream)"
+    r"|(?:are|were) you"
+    r"(?! (?:able|going|there|ready|familiar|aware|sure|interested|looking|still|free|ok(?:ay)?)\b))\b"
+)
+_READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbot|model)\b")
+_SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")
+_LEAST_SAID = 2
+
+# "Who is X" and "what is X" ask for different things; "which" and "what" do not.
+_ASKED_WITH = lazy(r"\b(who|what|where|when|why|how)(?:'s| (?:is|are|was|were|did|does|do)) (?:the |an? )?(?=(\w+))")
+_OF_ITSELF = lazy(
+    r"\byour (?:own |most )?(?:(?:favou?rite|memorable|personal) \w+|experiences?\b|childhood|life\b)"
+    r"|\byou(?:'ve| have)? (?:personally |ever |really |most )*"
+    r"(?:enjoy(?:ed)?|liked|loved|experienced|visited|tried|tasted|remember)\b"
+)
+# "My garden" is not the reader's, and "this is my plan:" wants to be continued.
+_MINE = lazy(r"\bmy (?:\w+ )?(\w+)")
+_YOURS = lazy(r"\byour (?:\w+ )?(\w+)")
+_CONTINUED = lazy(
+    r"\b(?:continu\w*|complet\w*|finish\w*|writ\w+|fill|provid\w*|giv\w+|list\w*|draft|generat\w*|creat\w*)\b"
+)
+_ROLE = lazy(
+    r"(?:^|[.!?,:;]\s+|\b(?:imagine|pretend|suppose|assume)(?: that)? )you(?:'re| are) (?:an?|the|my) (?!not\b)\w+"
+    r"|\b(?:imagine|pretend|suppose|assume)(?: that)? you(?:'re| are) \w+|\brole-?play as|\bact as an? \w+"
+)
+_PLAYED = lazy(
+    r"\byou(?:'re| are)\b|\byour\b|\b(?:as|like) (?:if|an?|the|my)\b|\bact\w* as|\bas \w+"
+    r"|\bimagin\w+ (?:that )?you|\bbeing\b"
+    r"|\bpretend\w*|\bplay\w*|\broles?\b|\brole-?play|\bpersona|\bperspective|\bpoint of view|\bvoice\b|\bcharacter\b"
+)
+_YES_OR_NO = lazy(
+    r"(?<!what )(?<!how )(?<!where )(?<!when )(?<!which )(?<!who )(?<!why )"
+    r"\b(?:should|would|could|will) (?:he|she|it|they|i|we)\b(?! (?:please|like|love)\b)"
+)
+_IN_DOUBT = lazy(
+    r"\b(?:whether|if|should|worth|advis\w+|recommend\w*|consider\w*|pros|argument\w*|weigh\w*|decid\w+|would|could|will|can)\b"
+)
+_SECOND_PERSON = lazy(r"\byou(?:r|rs|rself)?\b")
+
+
+def question_changed(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question that the rewrite asks with another question word: "who is" became "what is"."""
+    if naive.lexicon.code != "en":
+        return None
+    asked_now = {match[2] for match in _ASKED_WITH.finditer(rewrite.lowered)}
+    for asked in _ASKED_WITH.finditer(naive.lowered):
+        if asked[2] in asked_now and re.search(rf"\b{asked[1]}\b", rewrite.lowered) is None:
+            return asked[0] + asked[2]
+    return None
+
+
+def asks_reader_of_itself(naive: Reading, added: Reading) -> str | None:
+    """Where the rewrite asks for the reader's own taste or life, and the prompt does not speak of the reader."""
+    if added.lexicon.code != "en":
+        return None
+    mine = set(_MINE.findall(naive.lowered)) - set(_YOURS.findall(naive.lowered))
+    turned = next((yours for yours in _YOURS.finditer(added.lowered) if yours[1] in mine), None)
+    if turned is not None:
+        return turned[0]
+    if _SECOND_PERSON.search(naive.lowered) is not None:
+        return None
+    found = _OF_ITSELF.search(added.lowered)
+    return found[0] if found is not None and "if you" not in added.lowered else None
+
+
+def beginning_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The end of a text that asks nothing and breaks off with a colon, where the rewrite does not have it continued."""
+    if naive.lexicon.code != "en" or not naive.text.rstrip().endswith(":") or asks(naive):
+        return None
+    if rewrite.text.rstrip().endswith(":") or _CONTINUED.search(rewrite.lowered):
+        return None
+    return naive.sentences[-1].text if naive.sentences else None
+
+
+def role_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words that give the reader a part to play, where the rewrite gives none."""
+    if naive.lexicon.code != "en" or (given := _ROLE.search(naive.lowered)) is None:
+        return None
+    return None if _PLAYED.search(rewrite.lowered) else given[0]
+
+
+def doubt_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question for yes or no, where the rewrite takes the answer for given."""
+    if naive.lexicon.code != "en" or (asked := _YES_OR_NO.search(naive.lowered)) is None:
+        return None
+    return None if "?" in rewrite.text or _IN_DOUBT.search(rewrite.lowered) else asked[0]
+
+
+def how_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question how to do something, where the rewrite says to do it."""
+    if naive.lexicon.code != "en" or (asked := _HOW.search(naive.lowered)) is None:
+        return None
+    verb = asked["verb"]
+    if verb in _DONE_BY_SAYING or "?" in rewrite.text or _GUIDANCE.search(rewrite.lowered):
+        return None
+    told = any(sentence.tokens[0].text == verb for sentence in rewrite.sentences)
+    return asked[0] if told else None
+
+
+def reader_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words of a question about the reader, where the rewrite speaks of no reader."""
+    if naive.lexicon.code != "en" or (asked := _OF_THE_READER.search(naive.lowered)) is None:
+        return None
+    return None if _READER.search(rewrite.lowered) else asked[0]
+
+
+def said_of_a_name(naive: Reading, rewrite: Reading, given: Reading) -> str | None:
+    """What the rewrite says in passing about a name of the prompt and nobody else did."""
+    if rewrite.lexicon.code != "en":
+        return None
+    known = {name.key for name in names(naive)}
+    for name in names(rewrite):
+        said = _SAID_OF_IT.match(rewrite.lowered, name.span[1]) if name.key in known else None
+        if said is None:
+            continue
+        content = read(said[1], "en").content
+        if len(content - given.stems) >= _LEAST_SAID:
+            return rewrite.text[name.span[0] : said.end()]
+    return None

@@ -276,3 +276,9 @@ def test_the_summary_has_a_line_for_every_figure():
     assert "urls 1/2" in lines[0]
     assert "1.50 s" in lines[0]
     assert "[+0.4000, +0.6000]" in lines[1]
+
+
+@pytest.mark.parametrize("told", [{"model": ""}, {"adapter": ""}, {"template": ""}, {"judge": True}])
+def test_a_control_is_told_nothing_that_only_a_model_could_heed(told):
+    with pytest.raises(ValueError, match="a control of the kind repeat has no model"):
+        SystemSettings(kind="repeat", **told)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import warnings
 
 import pytest
@@ -145,6 +146,49 @@ def test_a_model_that_is_not_there_is_said_to_be_so(name, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=rf"cannot load the model '{name}': it must be a directory .* or a hub id"):
         load(name)
+
+
+@pytest.fixture
+def no_hub(tmp_path, monkeypatch):
+    """A hub that does not answer, and an empty cache of it."""
+    from huggingface_hub import constants
+
+    nowhere = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.tiny
+def test_a_hub_that_does_not_answer_is_asked_once(no_hub, capfd):
+    from fipo_model.backends.transformers.chat import ChatTokenizer
+
+    started = time.monotonic()
+    for door in (load, ChatTokenizer.from_pretrained):
+        with pytest.raises(ModelError, match=r"'someone/some-model' is neither .* cannot be reached \(ConnectError"):
+            door("someone/some-model")
+    assert time.monotonic() - started < 5
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.tiny
+def test_what_is_in_the_hubs_cache_needs_no_answer(no_hub, monkeypatch):
+    from huggingface_hub import constants
+
+    from fipo_model.models.hub import check_reachable
+
+    kept = no_hub / "models--someone--some-model"
+    (kept / "snapshots" / "0123").mkdir(parents=True)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("0123")
+    with pytest.raises(ModelError, match="cannot be reached"):
+        check_reachable("someone/some-model")
+    (kept / "snapshots" / "0123" / "tokenizer.json").write_text("{}")
+    check_reachable("someone/some-model")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    check_reachable("someone/another-model")
 
 
 @pytest.mark.tiny

@@ -76,6 +76,20 @@ def test_directories_and_hub_ids_stay_as_they_are(tmp_path):
     assert resolve(tmp_path) == bare(str(tmp_path))
 
 
+def test_a_tilde_is_the_users_home_for_every_path(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    model = write("model", config={})
+    adapter = write("run", fipo={"base_model": "a/base"}, adapter_config={})
+    (tmp_path / "small.gguf").touch()
+    assert resolve("~/model") == bare(str(model))
+    assert resolve("~/run") == resolve("a/base", "~/run") == resolve(adapter)
+    assert resolve("gguf:~/small.gguf") == bare("gguf:~/small.gguf")
+    for spec in ("~no-such-user/model", "gguf:~no-such-user/small.gguf"):
+        with pytest.raises(ModelError, match="there is no "):
+            resolve(spec)
+
+
 def test_an_adapter_brings_base_and_template(write):
     adapter = write("run", fipo={"template": "fipo-1", "base_model": "a/base"}, adapter_config={})
     wanted = Checkpoint(base="a/base", adapter=str(adapter), template=FIPO_1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fipo_model.errors import InputError
+from fipo_model.errors import InputError, ModelError
 from fipo_model.training.settings import (
     DataSettings,
     IterativeSettings,
@@ -155,6 +155,16 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 def test_a_change_that_cannot_be_made(recipe: Path, change: str) -> None:
     with pytest.raises(InputError, match="--set"):
         load_recipe(recipe, SFTSettings, (change,))
+
+
+def test_no_name_is_not_the_default(recipe: Path) -> None:
+    from fipo_model.training.sft import train_sft
+
+    settings = load_recipe(recipe, SFTSettings, ("model=", f"output={recipe.parent / 'out'}"))
+    assert settings.model == ""
+    with pytest.raises(ModelError, match="there is no model ''"):
+        train_sft(settings)
+    assert not (recipe.parent / "out").exists()
 
 
 def test_settings_of_the_wrong_type_are_refused_in_python_too() -> None:

@@ -51,8 +51,8 @@ class SystemSettings:
     def __post_init__(self) -> None:
         if self.candidates < 1:
             raise ValueError("candidates must be at least 1")
-        asks = self.model or self.adapter or self.template or self.judge or self.candidates > 1
-        if self.kind != "optimizer" and asks:
+        is_told = any(given is not None for given in (self.model, self.adapter, self.template))
+        if self.kind != "optimizer" and (is_told or self.judge or self.candidates > 1):
             raise ValueError(f"a control of the kind {self.kind} has no model, and so no candidates")
 
 

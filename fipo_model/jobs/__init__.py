@@ -1,7 +1,7 @@
 """What every job that can be interrupted and resumed stands on.
 
 - A *claim* on its output, for as long as it runs: a second process is told at once who is there.
-- A *note* of its settings, written before anything else: whoever resumes it with others is shown the difference.
+- A *note* of its settings, written before the first result: whoever resumes it with others is shown the difference.
 - *Ledgers*: files of one JSON object a line, to which finished items are added batch by batch.
 
 A job whose output is a directory keeps all of that in it; one that writes a file OUT keeps its note in OUT.work/.

@@ -8,6 +8,7 @@ meet only there. The template is one of FIPO's own by its name, or a file beside
 """
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,12 @@ def resolve(
 ) -> Checkpoint | Server:
     """Find base, adapter and template of a model, or its server.
 
-    `spec` may itself be an adapter's directory; its base is then the one the adapter names. A base that FIPO has
-    trained comes with its adapter for the `role`; without a role it is the bare base, and with `adapter="none"`, too.
-    A base's former name means the bare base, as it did in version 0.1. Raises `ModelError` for a spec that is none.
+    A path may begin with ~. `spec` may itself be an adapter's directory; its base is then the one the adapter names. A
+    base that FIPO has trained comes with its adapter for the `role`; without a role it is the bare base, and with
+    `adapter="none"`, too. A base's former name means the bare base, as it did in version 0.1. Raises `ModelError` for a
+    spec that is none, and `InputError` for a path that nobody may look at.
     """
-    text, adapter = (None if given is None else str(given) for given in (spec, adapter))
+    text, adapter = (None if given is None else os.path.expanduser(given) for given in (spec, adapter))
     if text is not None and text.startswith(("http://", "https://")):
         return _server(text, adapter)
     if adapter is not None and adapter != "none":
@@ -93,7 +95,7 @@ def template_file(source: Path) -> Path | None:
 
 def gguf_file(spec: str) -> Path:
     """The file of a spec that begins with `gguf:`."""
-    return Path(spec.removeprefix(GGUF_PREFIX)).expanduser()
+    return Path(os.path.expanduser(spec.removeprefix(GGUF_PREFIX)))
 
 
 def check_directory(directory: str | Path) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fipo_model.errors import WeightsError, explain_missing
+from fipo_model.models.hub import ask_once
 from fipo_model.models.index import PackageIndex, index_settings
 from fipo_model.models.registry import ModelCard, Wheel
 
@@ -24,7 +25,6 @@ with explain_missing("local", "httpx", "huggingface_hub"):
     import huggingface_hub
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-_HUB_TIMEOUT = 10.0
 _PARTS = "parts.json"
 _HUB = "hub"
 
@@ -76,10 +76,8 @@ def _from_hub(card: ModelCard, folder: Path, target: Path) -> None:
     if card.hub is None:
         raise _Unanswered("the hub has no such file")
     place = f"{card.hub.repository} on the hub"
-    url = huggingface_hub.hf_hub_url(card.hub.repository, card.file, revision=card.hub.revision)
     try:
-        # Asked once, because the library's own attempts to reach a hub that is not there take half a minute.
-        huggingface_hub.get_session().head(url, timeout=_HUB_TIMEOUT)
+        ask_once(card.hub.repository, card.file, revision=card.hub.revision)
         say(f"fetching {card.name} ({gigabytes(card.bytes)}) from {place}")
         found = huggingface_hub.hf_hub_download(
             card.hub.repository, card.file, revision=card.hub.revision, local_dir=folder / _HUB

@@ -59,7 +59,7 @@ def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
     rounds: list[dict[str, Any]] = []
     current = settings
     if settings.judge == "likelihood" and not settings.test_models:
-        current = replace(settings, test_models=[settings.model or "default"])
+        current = replace(settings, test_models=["default" if settings.model is None else settings.model])
     _load_judging_models(current)
     trained = output
     for number in range(1, settings.rounds + 1):

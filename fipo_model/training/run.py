@@ -170,7 +170,7 @@ def _number_format(config: Any) -> torch.dtype:
 
 def _starting_point(settings: SFTSettings) -> Checkpoint:
     # Without a name: the bare default weights, not FIPO's own adapter on them, unless that is named.
-    start = settings.model or (DEFAULT.name if settings.adapter is None else None)
+    start = DEFAULT.name if settings.model is None and settings.adapter is None else settings.model
     checkpoint = resolve_local(start, settings.adapter, role=None)
     if checkpoint.adapter is not None:
         if settings.method == "full":

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+from fipo_model import places
 from fipo_model.errors import ModelError, explain_missing
 from fipo_model.generation import Message
+from fipo_model.models.hub import check_reachable
 
 with explain_missing("local", "transformers", "jinja2"):
     import jinja2  # noqa: F401 - for chat templates; transformers asks for it only when one is applied
@@ -32,6 +34,8 @@ class ChatTokenizer:
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "ChatTokenizer":
         """The tokenizer of a directory or a hub id. Raises `ModelError` where there is none."""
+        if not places.is_directory(source):
+            check_reachable(str(source))
         try:
             # Said outright, because transformers would ask on the terminal whether to run a repository's code.
             tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from fipo_model import places
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
 from fipo_model.errors import InputError, ModelError, explain_missing
+from fipo_model.models.hub import check_reachable
 from fipo_model.models.names import GGUF_PREFIX, check_directory, gguf_file
 from fipo_model.models.registry import find_card
 from fipo_model.models.weights import located
@@ -91,9 +92,12 @@ def _requirement(model: str) -> str:
 def _place(model: str, load_in_4bit: bool) -> tuple[str, dict[str, str], Any]:
     """For transformers' loaders: where to look, which file if it is a single one, and how it is quantized."""
     if not model.startswith(GGUF_PREFIX):
-        if model and places.is_directory(model):
-            check_directory(model)
-        return located(model), {}, _four_bit() if load_in_4bit else None
+        place = located(model)
+        if not place or not places.is_directory(place):
+            check_reachable(place)
+        else:
+            check_directory(place)
+        return place, {}, _four_bit() if load_in_4bit else None
     if load_in_4bit:
         raise ModelError(f"{model} is quantized already; load it without 4 bits")
     file = gguf_file(model)

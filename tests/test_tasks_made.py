@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -20,6 +22,7 @@ from fipo_model.data.tasks.making.collecting import ROOMS, wordings
 from fipo_model.data.tasks.task import normalized
 from fipo_model.errors import InputError
 
+MAKERS = {name: make for room in ROOMS for name, make in room.MAKERS.items()}
 TASKS = {task.name: task for task in make_tasks(examples=40, seed=3)}
 # Words that are labels of some task and said by the wordings of others with another meaning, or of their subject.
 SAID_BY_ALL = set(
@@ -29,7 +32,10 @@ SAID_BY_ALL = set(
 
 
 def of(name):
-    return [(example.input, example.outputs[0]) for example in TASKS[name].examples]
+    """What a generator draws, often enough for the rare cases, too."""
+    random = Random(name)
+    examples = [MAKERS[name](random) for _ in range(400)]
+    return [(example.input, example.outputs[0]) for example in examples]
 
 
 def numbers_in(text):
@@ -89,7 +95,16 @@ def minutes(text):
 
 def roman_value(text):
     values = [dict(zip("IVXLC", (1, 5, 10, 50, 100), strict=True))[sign] for sign in text]
+    assert re.fullmatch("C?(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})", text)
     return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
+
+
+def ordinal(text):
+    """With the ending that most of them have, unless the last two digits say otherwise."""
+    endings = dict.fromkeys(range(100), "th")
+    for first, ending in ((1, "st"), (2, "nd"), (3, "rd")):
+        endings |= {number: ending for number in range(first, 100, 10) if number != first + 10}
+    return text + endings[int(text) % 100]
 
 
 def word_value(text):
@@ -187,6 +202,7 @@ RIGHT = {
     "prime": lambda text: "no" if re.fullmatch(r"1?|(11+?)\1+", "1" * int(text)) else "yes",
     "from_roman": roman_value,
     "number_from_words": word_value,
+    "ordinal": ordinal,
     "round_to_ten": lambda text: nearest(int(text), 10),
     "round_to_hundred": lambda text: nearest(int(text), 100),
     "round_to_cents": lambda text: f"{int(Fraction(text) * 100 + Fraction(1, 2)) / 100:.2f}",
@@ -294,9 +310,13 @@ UNDONE = {
 }
 
 
-def test_there_are_many_tasks_in_many_families():
+def test_there_are_many_tasks_in_many_families_as_the_docs_say():
+    told = sum(len(task.wordings) for task in TASKS.values())
+    families = len({task.family for task in TASKS.values()})
     assert len(TASKS) >= 250
-    assert len({task.family for task in TASKS.values()}) >= 100
+    assert families >= 100
+    docs = (Path(__file__).parents[1] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    assert f"has {len(TASKS)} of them in {families} families, with {told:,} wordings" in docs
     assert all(2 <= len(task.hasty) <= 4 and 2 <= len(task.good) <= 3 for task in TASKS.values())
     assert sum(task.check is not None for task in TASKS.values()) >= 0.95 * len(TASKS)
 
@@ -336,6 +356,12 @@ def test_what_is_extracted_stands_in_the_input():
             assert all(example.outputs[0] in example.input for example in task.examples), task.name
 
 
+def test_words_that_are_filled_in_have_the_right_article():
+    article = re.compile(r"(?:^|[ \n])(?:[Aa] [aeiou]\w+|[Aa]n [bcdfgjklmnpqrstvwxyz]\w+)")
+    made = [text for name in MAKERS if not name.startswith("code_") for text, _ in of(name)]
+    assert {found for text in made for found in article.findall(text)} == set()
+
+
 def test_members_of_two_kinds_are_told_apart_by_nobody():
     kinds = [task for task in TASKS.values() if task.family in ("kinds_of_things", "kinds_of_places")]
     known = {}
@@ -349,6 +375,18 @@ def test_a_seed_gives_the_same_examples_and_another_one_others():
     other = {task.name: task for task in make_tasks(examples=5, seed=4)}
     assert all(again[name].examples == task.examples[:5] for name, task in TASKS.items())
     assert sum(other[name].examples != again[name].examples for name in TASKS) > 0.99 * len(TASKS)
+
+
+def test_every_draw_of_every_task_makes_an_example():
+    failed = {}
+    for name, make in MAKERS.items():
+        random = Random(f"any {name}")
+        for _ in range(500):
+            try:
+                make(random)
+            except (LookupError, ValueError) as error:
+                failed[name] = repr(error)
+    assert failed == {}
 
 
 @pytest.mark.parametrize("count", [0, 500])
@@ -365,7 +403,7 @@ def test_no_two_tasks_share_a_wording():
 @pytest.mark.parametrize("name", TASKS)
 def test_no_good_wording_gives_away_an_output_or_an_input(name):
     task = TASKS[name]
-    assert [found for wording in task.good if (found := leak(wording, "", task.examples))] == []
+    assert [leak(wording, "", task.examples) for wording in task.good] == [None] * len(task.good)
 
 
 def test_no_wording_names_the_label_of_another_task():

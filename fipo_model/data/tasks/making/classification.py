@@ -15,6 +15,7 @@ from fipo_model.data.tasks.making.drawing import (
     looked_up,
     one,
     sorted_into,
+    with_articles,
     words,
 )
 from fipo_model.data.tasks.task import Example
@@ -71,7 +72,7 @@ def _of_texts(name: str) -> Make:
             "name": random.choice(words("first_names")),
             "job": random.choice(words("jobs")),
         }
-        return one(random.choice(kinds[label]).format(**slots), label, choices=tuple(kinds))
+        return one(with_articles(random.choice(kinds[label]).format(**slots)), label, choices=tuple(kinds))
 
     return make
 

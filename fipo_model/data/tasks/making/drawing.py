@@ -1,5 +1,6 @@
 """What examples are made with: words to draw from, sentences of them, and answers to what was drawn. Pure."""
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -103,6 +104,11 @@ def sorted_into(kinds: Mapping[str, Sequence[str]]) -> Make:
 def looked_up(pairs: Mapping[str, str]) -> Make:
     """Makes examples of pairs that somebody wrote down."""
     return answered(lambda random: random.choice(list(pairs)), pairs.__getitem__)
+
+
+def with_articles(text: str) -> str:
+    """A text into which words were filled, with "an" before those that begin with a vowel."""
+    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
 
 
 def lines(text: str) -> tuple[str, ...]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from random import Random
 
-from fipo_model.data.tasks.making.drawing import Make, full_name, listed, one, sentence, words
+from fipo_model.data.tasks.making.drawing import Make, full_name, listed, one, sentence, with_articles, words
 from fipo_model.data.tasks.task import Example
 
 
 def _filled(random: Random, forms: tuple[str, ...], **parts: object) -> str:
-    return random.choice(forms).format(**parts)
+    return with_articles(random.choice(forms).format(**parts))
 
 
 def _person(random: Random) -> Example:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from fipo_model.data.tasks.making.drawing import YES_NO, Make, full_name, one, words
+from fipo_model.data.tasks.making.drawing import YES_NO, Make, full_name, one, with_articles, words
 from fipo_model.data.tasks.task import Example
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
@@ -99,7 +99,7 @@ def _meeting(mail: _Mail, random: Random) -> str:
 
 
 def _filled(sentence: str, mail: _Mail, random: Random) -> str:
-    return sentence.format(thing=random.choice(words("nouns")), day=mail.day)
+    return with_articles(sentence.format(thing=random.choice(words("nouns")), day=mail.day))
 
 
 def _of_mail(solve: Callable[[_Mail], object]) -> Make:

@@ -151,9 +151,9 @@ def _mixed_case(random: Random) -> str:
 
 def _starting_alike(random: Random, holds: bool) -> str:
     """Two words that begin with the same letter, or do not."""
-    first = random.choice([word for word in words("nouns") if word[0] != "q"])
-    others = [word for word in words("nouns") + words("jobs") if word != first and (word[0] == first[0]) == holds]
-    return f"{first} {random.choice(others)}"
+    known = words("nouns") + words("jobs")
+    first = random.choice([word for word in words("nouns") if sum(word[0] == other[0] for other in known) > 1])
+    return f"{first} {random.choice([word for word in known if word != first and (word[0] == first[0]) == holds])}"
 
 
 def _most_frequent(random: Random) -> Example:

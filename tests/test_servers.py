@@ -341,8 +341,8 @@ def test_a_model_that_thinks_is_given_room_for_it_once_it_is_seen_to():
             assert judge.prefer([comparison])[0].winner == "challenger"
     sent = [request["max_tokens"] for request in requests]
     assert sent[0] == 8
-    assert sent[2:].count(8 + 4096) == len(sent) - 2  # only of the first two, which went out together, none knew
-    assert 5 <= len(sent) <= 6
+    assert 1 <= sent.count(8) <= 2  # of the first two, which go out together, the other may not know yet
+    assert sent.count(8 + 4096) == len(sent) - sent.count(8) == 4
 
 
 def test_a_model_that_does_not_think_gets_no_more_room():

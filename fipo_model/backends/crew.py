@@ -17,6 +17,7 @@ def do_all(work: Sequence[Work[_Result]], *, most: int) -> list[_Result]:
     keep no process from ending, unlike those of an executor.
     """
     results: list[Future[_Result]] = [Future() for _ in work]
+    failed: list[Future[_Result]] = []
     places, lock, is_over = iter(range(len(work))), threading.Lock(), threading.Event()
 
     def serve() -> None:
@@ -28,14 +29,16 @@ def do_all(work: Sequence[Work[_Result]], *, most: int) -> list[_Result]:
             try:
                 results[place].set_result(work[place](is_over))
             except BaseException as error:  # noqa: BLE001 - whoever waits is to hear of it
+                with lock:
+                    failed.append(results[place])
                 results[place].set_exception(error)
-                is_over.set()  # work begins in order, so what went wrong comes before what did not begin any more
+                is_over.set()
 
     for _ in range(min(most, len(work))):
         threading.Thread(target=serve, daemon=True, name="fipo-server").start()
     try:
-        done, _ = wait(results, return_when=FIRST_EXCEPTION)
+        wait(results, return_when=FIRST_EXCEPTION)
     finally:
         is_over.set()
-    failed = [result for result in results if result in done and result.exception() is not None]
-    return [result.result() for result in (failed or results)]
+    # What fails after the first failure may do so because of it: a wait that was cut short.
+    return [result.result() for result in (failed[:1] or results)]

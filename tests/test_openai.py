@@ -1,14 +1,11 @@
 """What is behind a server: the contracts on real models, and what goes wrong on one that misbehaves as told."""
 
 import copy
-import json
 import pickle
 import re
 import socket
 import threading
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -16,6 +13,7 @@ from fipo_model.backends.openai import OpenAIGenerator, OpenAIScorer
 from fipo_model.errors import InputError, ModelError, PromptTooLongError, ServerError
 from fipo_model.generation import Sampling, complete
 from fipo_model.testing import GeneratorContract, ScorerContract
+from support.servers import completion, serving
 
 
 def ask(text):
@@ -58,57 +56,6 @@ def test_requests_that_are_under_way_together_are_told_apart(served):
 def test_a_model_the_real_server_does_not_serve_is_an_error_that_says_so(served):
     with pytest.raises(ServerError, match=r"http://127\.0\.0\.1:.*another-model"):
         OpenAIGenerator(served[0], name="another-model").generate([ask("Hi.")], Sampling())
-
-
-def completion(text="Done.", **changes):
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-    return {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [choice],
-        "usage": usage,
-    } | changes
-
-
-@contextmanager
-def serving(answer):
-    """A server on loopback; `answer(request, number)` returns a body (JSON unless it is text), or it and a status."""
-    requests, lock = [], threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                requests.append({**request, "path": self.path, "key": self.headers["Authorization"]})
-                number = len(requests)
-            answered = answer(request, number)
-            body, status = answered if isinstance(answered, tuple) else (answered, 200)
-            data = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.send_header("retry-after-ms", "1")
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.handle_error = lambda *_args: None  # a client that waited no longer
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def failing(body, status, **options):

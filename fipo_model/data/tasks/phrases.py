@@ -24,14 +24,11 @@ def leaked_phrases(additions: Sequence[tuple[str, Sequence[str]]], targets: Iter
     wordings = [_words(target) for target in dict.fromkeys(targets)]
     runs = {run for words in wordings for run in _runs(words)}
     having = Counter(word for words in wordings for word in set(words))
-    most = max(_RARE_AT_LEAST, _RARE * len(wordings))
-    return [_leaked(_words(text), runs, {word for word in having if having[word] <= most}, asked)
-            for text, asked in additions]  # fmt: skip
+    rare = {word for word, count in having.items() if count <= max(_RARE_AT_LEAST, _RARE * len(wordings))}
+    return [_leaked(_words(text), runs, rare, asked) for text, asked in additions]
 
 
-def _leaked(
-    words: Sequence[str], runs: set[tuple[str, ...]], rare: set[str], asked: Sequence[str]
-) -> tuple[str, ...]:
+def _leaked(words: Sequence[str], runs: set[tuple[str, ...]], rare: set[str], asked: Sequence[str]) -> tuple[str, ...]:
     known = set(stems_of([word for text in asked for word in _words(text)], "en"))
     found: list[str] = []
     for start, end in _shared(words, runs):

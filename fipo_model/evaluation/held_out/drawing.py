@@ -38,10 +38,7 @@ class HeldOut:
 
     def digest(self) -> str:
         """The SHA-256 of all that is drawn: figures of other examples are other figures."""
-        drawn = [
-            [one.task.to_fields() | {"examples": None}, *(_fields(part) for part in (one.shown, one.deciding, one.measured))]
-            for one in self.tasks
-        ]  # fmt: skip
+        drawn = [_fields(one) for one in self.tasks]
         return hashlib.sha256(json.dumps([drawn, sorted(self.targets)]).encode()).hexdigest()
 
 
@@ -110,5 +107,7 @@ def _source(settings: TaskSettings) -> str:
     return settings.path or f"FIPO's own tasks, {settings.part}"
 
 
-def _fields(examples: Sequence[Example]) -> list[dict[str, object]]:
-    return [example.to_fields() for example in examples]
+def _fields(one: Drawn) -> dict[str, object]:
+    parts = {"shown": one.shown, "deciding": one.deciding, "measured": one.measured}
+    examples = {name: [example.to_fields() for example in part] for name, part in parts.items()}
+    return one.task.to_fields() | {"examples": examples}

@@ -355,7 +355,8 @@ def _too_long(case: Case, most_added: int) -> str | None:
 
 def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers) -> str | None:
     lowered, naive = rewrite.lower(), request.instruction.lower()
-    found = (h for h in sorted(template.headers) if re.search(rf"\b{re.escape(h)}\s*:", lowered) and h not in naive)
+    here = [header for header in sorted(template.headers) if header in lowered and header not in naive]
+    found = (header for header in here if re.search(rf"\b{re.escape(header)}\s*:", lowered))
     if (header := next(found, None)) is not None:
         return header
     # Talk about the rewriting has no business in a rewrite, unless the prompt itself is about prompts.

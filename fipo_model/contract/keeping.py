@@ -264,7 +264,8 @@ def _has_stem(each: Commitment, case: Case) -> bool:
 
 
 def _is_marker(each: Commitment, case: Case) -> bool:
-    return any(pattern.fullmatch(each.text) for pattern in case.naive.lexicon.markers.values())
+    word, known = each.text.lower(), case.naive.lexicon.markers
+    return known is not None and any(found[0] == word for _, found in known.find(word))
 
 
 def _as_name(each: Commitment) -> Commitment:

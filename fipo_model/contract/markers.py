@@ -188,15 +188,12 @@ def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
 @lru_cache(maxsize=64)
 def markers(reading: Reading) -> tuple[Marker, ...]:
     """The negations and bounds of a text."""
-    matches = [
-        (match.start(), -len(match[0]), kind, match)
-        for kind, pattern in reading.lexicon.markers.items()
-        for match in pattern.finditer(reading.lowered)
-    ]
     found: list[Marker] = []
-    # The first and longest: "no more than" is a bound, no negation and not the bound "more than".
-    for start, _, kind, match in sorted(matches, key=lambda each: each[:2]):
-        if not found or start >= found[-1].span[1]:
+    if reading.lexicon.markers is None:
+        return ()
+    # The first: "no more than" is a bound, no negation and not the bound "more than".
+    for kind, match in reading.lexicon.markers.find(reading.lowered):
+        if not found or match.start() >= found[-1].span[1]:
             found.append(_marker(kind, match, reading))
     return tuple(found)
 

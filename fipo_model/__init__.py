@@ -11,7 +11,7 @@ from fipo_model.judge import Comparison, Judge, LLMJudge, Verdict
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.templates import FIPO_1, FIPO_2, Template, load_template
-from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
+from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome, ShownExample
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ __all__ = [
     "Rewriter",
     "Sampling",
     "Scorer",
+    "ShownExample",
     "Template",
     "Verdict",
     "load_template",

@@ -17,6 +17,7 @@ from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
 from fipo_model.contract.coverage import covered, said_otherwise
+from fipo_model.contract.leaking import Use, given_away, recurring
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.questions import said_of_a_name
 from fipo_model.contract.reading import Reading, read
@@ -183,6 +184,17 @@ def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
     return None
 
 
+def _example_leaked(case: Case) -> str | None:
+    """A rewrite is for all inputs of its kind, so what only one of them has is no business of it."""
+    shown = case.request.examples
+    if not shown:
+        return None
+    outputs = [example.output for example in shown if example.output is not None]
+    uses = [Use(input=each.input, outputs=() if each.output is None else (each.output,)) for each in shown]
+    before = f"{case.material}\n{case.request.feedback or ''}"
+    return given_away(case.added.text, before, uses, recurring(outputs))
+
+
 def _context_copied(case: Case) -> str | None:
     copied = _copied(case.added.text, case.request.context or "", case.request.instruction, _COPIED_CONTEXT_WORDS)
     return f"repeats the context: {copied!r}" if copied else None
@@ -239,6 +251,7 @@ RULES: dict[Outcome, Rule] = {
             "gives the golden response away, or in DSPy names some of a `Literal`'s values and not all",
             _golden_leaked,
         ),
+        Rule("example_leaked", "names a detail or the right output of an example it was shown", _example_leaked),
         Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
         Rule("answered", "replies to the prompt, or states things, instead of asking better", _answered),
         Rule("placeholder_lost", "lacks a variable or a slot that something fills", keeping.variables_lost),

@@ -11,14 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template as _Slots
 
+from fipo_model.contract.variables import variables
 from fipo_model.errors import TemplateError
 from fipo_model.generation import Message
 from fipo_model.replies import spoken, unwrapped
-from fipo_model.types import OptimizationRequest
+from fipo_model.types import OptimizationRequest, ShownExample
 
 _REPLY_HEADERS = frozenset(
     {"golden prompt", "optimized prompt", "rewritten prompt", "better prompt", "improved prompt", "new prompt"}
 )
+# What an input looks like shows in its beginning; a whole document would push the prompt out of a small context.
+_MOST_SHOWN = 400  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,12 @@ class Template:
     """Slot: golden_response."""
     discriminator: str
     """Slots: naive_prompt, optional_parts, prompt_a, prompt_b, golden_response."""
+    variables_part: str = "Variables (filled in later): $variables\n\n"
+    """Slot: variables, the prompt's own. Only an addition is told of them: a rewrite has to have them anyway."""
+    examples_part: str = "It is used on inputs such as these:\n$examples\n\n"
+    """Slot: examples."""
+    feedback_part: str = "Feedback on what it got:\n$feedback\n\n"
+    """Slot: feedback."""
     optimizer_system: str | None = None
     """Sent as the system message; the same for every request, so that its computation can be shared."""
     discriminator_system: str | None = None
@@ -48,7 +57,8 @@ class Template:
 
         A rewrite that contains one has repeated the template instead of filling it.
         """
-        texts = (self.optimizer, self.context_part, self.silver_part, self.golden_part, self.discriminator)
+        parts = (self.context_part, self.silver_part, self.golden_part, self.examples_part, self.feedback_part)
+        texts = (self.optimizer, *parts, self.discriminator)
         found = re.findall(r"(?:^|\$\{optional_parts\})([^\n$`]{3,60}):\s*$", "\n".join(texts), re.MULTILINE)
         return frozenset(header.strip().lower() for header in found) | _REPLY_HEADERS
 
@@ -107,11 +117,27 @@ class Template:
 
     def _optional_parts(self, request: OptimizationRequest) -> str:
         parts = (
+            (self.variables_part, "variables", _variables(request) if self.is_addition else ""),
             (self.context_part, "context", request.context),
             (self.silver_part, "silver_response", request.silver_response),
             (self.golden_part, "golden_response", request.golden_response),
+            (self.examples_part, "examples", "\n".join(map(_shown, request.examples))),
+            (self.feedback_part, "feedback", request.feedback),
         )
         return "".join(_Slots(text).substitute({slot: value}) for text, slot, value in parts if value)
+
+
+def _variables(request: OptimizationRequest) -> str:
+    return ", ".join(dict.fromkeys(variable.text for variable in variables(request.instruction)))
+
+
+def _shown(example: ShownExample) -> str:
+    parts = (("Input", example.input), ("Right output", example.output), ("Wrong output", example.response))
+    return "\n".join(f"{name}: {_shortened(text)}" for name, text in parts if text is not None)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN].rstrip()} [...]"
 
 
 def _conversation(system: str | None, user: str) -> list[Message]:

@@ -46,6 +46,7 @@ Outcome = Literal[
     "task_lost",
     "sentence_lost",
     "golden_leaked",
+    "example_leaked",
     "context_copied",
     "off_topic",
     "too_long",
@@ -69,6 +70,22 @@ def count_words(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownExample:
+    """One use of a prompt: the input it was applied to and, where known, the right output and what came of it."""
+
+    input: str
+    output: str | None = None
+    response: str | None = None
+    """What the prompt got for this input; shown as a wrong output, so leave out a response that was right."""
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "response"):
+            text = getattr(self, name)
+            if text is not None or name == "input":
+                check_text(f"an example's {name}", text)
+
+
+@dataclass(frozen=True, slots=True)
 class OptimizationRequest:
     """One naive prompt to rewrite, with whatever is known about it.
 
@@ -86,10 +103,16 @@ class OptimizationRequest:
     """Upper bound for the rewrite in words; by default derived from the instruction, see `word_limit`."""
     keep: tuple[str, ...] = ()
     """Literals that must survive besides those recognised by form, such as `<name>` or `[TOPIC]`."""
+    examples: tuple[ShownExample, ...] = ()
+    """Inputs the prompt is used on. The rewrite is for all such inputs, so it may not name a detail of one."""
+    feedback: str | None = None
+    """What a metric or a reader said about what the prompt got."""
 
     def __post_init__(self) -> None:
-        for name in ("instruction", "context", "silver_response", "golden_response"):
+        for name in ("instruction", "context", "silver_response", "golden_response", "feedback"):
             check_text(name, getattr(self, name))
+        if not isinstance(self.examples, tuple) or not all(isinstance(each, ShownExample) for each in self.examples):
+            raise InputError(f"examples must be a tuple of ShownExample, not {self.examples!r:.200}")
         if not self.instruction.strip():
             raise InputError("the prompt is empty: there is nothing to rewrite. Pass the instruction as text.")
         if not isinstance(self.max_words, int | None):

@@ -42,10 +42,10 @@ FLOORS = (
     ("fipo_model.models", "fipo_model.fidelity", "fipo_model.recipes", "fipo_model.jobs"),
     (
         "fipo_model.templates",
-        "fipo_model.contract",
         "fipo_model.jsonl",
         "fipo_model.testing",
     ),
+    ("fipo_model.contract",),
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),
     ("fipo_model.errors", "fipo_model.forking", "fipo_model.replies"),
 )

@@ -19,7 +19,7 @@ from fipo_model import FidelitySettings, LLMJudge, OptimizationRequest, PromptOp
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
-from fipo_model.types import OUTCOMES
+from fipo_model.types import OUTCOMES, ShownExample
 from support.conversations import naive_in
 
 PATIENCE = 20  # seconds after which the event loop counts as blocked
@@ -113,6 +113,10 @@ FAILURES = {
     "code_lost": (OptimizationRequest("Explain `x += y` simply."), "Explain the statement simply, step by step."),
     "quotation_lost": (OptimizationRequest('Translate "good day" soon.'), "Translate the greeting soon, please."),
     "number_lost": (OptimizationRequest("Name 7 colours."), "Name several colours."),
+    "example_leaked": (
+        OptimizationRequest("plural?", examples=(ShownExample("house", "houses"), ShownExample("mouse", "mice"))),
+        "plural?\n\nWrite the plural of the word house.",
+    ),
     "golden_leaked": (
         OptimizationRequest("Name the capital.", golden_response="Antananarivo"),
         "Name the capital, which is Antananarivo.",

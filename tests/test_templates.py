@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from fipo_model import FIPO_1, FipoError, OptimizationRequest, Template, load_template
+from fipo_model import FIPO_1, FipoError, OptimizationRequest, ShownExample, Template, load_template
 from fipo_model.errors import TemplateError
 from fipo_model.replies import without_controls
 from fipo_model.templates import FIPO_2, find_template, template_named
@@ -381,3 +381,26 @@ class TestAdditions:
         assert find_template("fipo-2") is FIPO_2
         with pytest.raises(TemplateError, match="cannot read"):
             find_template(tmp_path / "absent.json")
+
+
+EXAMPLES = (ShownExample("house", "houses", "house"), ShownExample("$examples {0}", "mice"), ShownExample("x" * 500))
+
+
+@pytest.mark.parametrize("template", [FIPO_1, FIPO_2], ids=["fipo-1", "fipo-2"])
+def test_examples_and_feedback_are_shown_between_prompt_and_question(template):
+    request = OptimizationRequest("plural?", examples=EXAMPLES, feedback="two of three were not plural")
+    text = user_text(template.render(request))
+    assert "Input: house\nRight output: houses\nWrong output: house\nInput: $examples {0}\nRight output: mice\n" in text
+    assert f"Input: {'x' * 400} [...]\n" in text
+    assert text.index("plural?") < text.index("Input: house") < text.index("two of three were not plural")
+    assert template.render(OptimizationRequest("plural?")) != template.render(request)
+
+
+def test_only_an_addition_is_told_of_the_variables():
+    asked = [user_text(t.render(OptimizationRequest("{text} in {lang}, {text}!"))) for t in (FIPO_2, FIPO_1)]
+    assert "(filled in later): {text}, {lang}\n" in asked[0]
+    assert "filled in later" not in asked[1]
+
+
+def test_headings_of_examples_and_feedback_are_recognised_as_echoes():
+    assert {"it is used on inputs such as these", "feedback on what it got"} <= FIPO_2.headers

@@ -39,9 +39,13 @@ class Case:
 
     @cached_property
     def given(self) -> Reading:
-        """All that the rewrite may take from: prompt, context and responses."""
+        """All that the rewrite may take from: prompt, context, responses, examples and feedback."""
         request = self.request
-        parts = (request.instruction, request.context, request.silver_response, request.golden_response)
+        parts = (
+            *(request.instruction, request.context, request.silver_response, request.golden_response),
+            *(part for example in request.examples for part in (example.input, example.output)),
+            request.feedback,
+        )
         return read("\n".join(part for part in parts if part))
 
     @cached_property

@@ -1,80 +1,13 @@
-"""Wordings that give away what they were made from: right outputs, or details of the inputs that were shown. Pure."""
+"""Wordings that give away what they were made from, where that is a task's own examples. Pure."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from fipo_model.contract.leaking import Use, given_away
 from fipo_model.data.tasks.task import Example
-
-_WORD = re.compile(r"\w+")
-# Numbers with two digits or more, addresses, and names: capitals inside a sentence.
-_DETAILS = re.compile(r"\S+@\w\S*|https?://\S+|(?<![\w.])\d[\d.,:/-]*\d(?!\w)|(?<=[a-z,;] )[A-Z]\w+")
-# A run of so many words is quoted, not said by chance.
-_COPIED_WORDS = 4
-# An input of so few words is named by all of them.
-_SHORT_INPUT = 3
-# What any instruction may say, although it is also somebody's output or input.
-_ORDINARY = frozenset(
-    "a about all an and are as at be but by can do each for from has have if in is it its no none not of on one only or"
-    " other s that the there they this to true false was what when which who will with yes you"
-    " write say give find name answer output reply read copy word number text".split()
-)
 
 
 def leak(wording: str, before: str, shown: Sequence[Example]) -> str | None:
-    """What a wording gives away that the one it replaces does not say: a right output or a detail of an input shown.
-
-    A choice that all inputs share is no secret, as long as all of them are named: that is how a good wording says what
-    the labels are. One letter or digit is given away in quotation marks only. None if there is nothing.
-    """
-    known = _words(before)
-    labels = _named_labels(wording, shown)
-    for example in shown:
-        for output in example.outputs:
-            if output not in labels and _says(wording, output) and not _says(before, output):
-                return f"gives away a right output, {output!r}"
-        for detail in (*_named_details(example.input, wording), *_runs(example.input, known)):
-            if _says(wording, detail) and not _says(before, detail) and detail not in labels:
-                return f"names a detail of an input, {detail!r}"
-    return None
-
-
-def _named_labels(wording: str, shown: Sequence[Example]) -> frozenset[str]:
-    """The choices of all inputs, if they are the same ones and the wording has them all."""
+    """What a wording gives away of the examples shown (`contract.leaking.given_away`); labels are their choices."""
     sets = {frozenset(example.choices or ()) for example in shown}
-    labels = next(iter(sets)) if len(sets) == 1 else frozenset()
-    return labels if all(_occurs(label, wording) for label in labels) else frozenset()
-
-
-def _named_details(text: str, wording: str) -> list[str]:
-    """Numbers, addresses and names that a wording has as they are written."""
-    return [detail for detail in _DETAILS.findall(text) if _whole(detail).search(wording)]
-
-
-def _runs(text: str, known: frozenset[str]) -> Iterator[str]:
-    """Words in a row that are quoted rather than said by chance, or all words of a short input."""
-    words = [match.span() for match in _WORD.finditer(text)]
-    size = len(words) if len(words) <= _SHORT_INPUT else _COPIED_WORDS
-    for first in range(len(words) - size + 1):
-        run = text[words[first][0] : words[first + size - 1][1]] if size else ""
-        if _words(run) - known - _ORDINARY:
-            yield run
-
-
-def _says(text: str, part: str) -> bool:
-    part = part.strip().casefold()
-    if len(part) == 1:
-        return re.search(rf"[\"'`“‘]{re.escape(part)}[\"'`”’]", text.casefold()) is not None
-    return part not in _ORDINARY and _occurs(part, text)
-
-
-def _occurs(part: str, text: str) -> bool:
-    return _whole(part.casefold()).search(text.casefold()) is not None
-
-
-def _whole(part: str) -> re.Pattern[str]:
-    """Matches a part that is not one of a longer word or number."""
-    return re.compile(rf"(?<!\w)(?<!\d[.,]){re.escape(part)}(?!\w|[.,]\d)")
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text.casefold()))
+    labels = next(iter(sets)) if len(sets) == 1 else frozenset[str]()
+    return given_away(wording, before, [Use(input=each.input, outputs=each.outputs) for each in shown], labels)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fipo_model.contract import commitments, inventing, keeping, unchecked
+from fipo_model.contract import commitments, inventing, keeping, relating, unchecked
 from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
@@ -300,6 +300,7 @@ RULES: dict[Outcome, Rule] = {
         Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
         Rule("format_invented", "asks for a form of output that your prompt does not have", inventing.formats_invented),
         Rule("manner_contradicted", "asks for the contrary of that length or tone", inventing.manner_contradicted),
+        Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),
     )
 }
 """Every rule by the outcome it leads to, in the order they are asked; the first that objects decides."""

@@ -56,6 +56,18 @@ class Lexicon:
     """What is done to a text that is given, by its own word."""
     task_words: Patterns = field(default_factory=dict)
     """What else may say so."""
+    weightless: frozenset[str] = frozenset()
+    """Words that a request may go without, though they are no function words."""
+    synonyms: tuple[str, ...] = ()
+    """Words that often stand for one another in requests, a group in each."""
+    operations: frozenset[str] = frozenset()
+    """Verbs that begin a task of its own."""
+    loose_operations: frozenset[str] = frozenset()
+    """Verbs that do so where hardly anything was asked before, and else say how to do it ("explain", "write")."""
+    output: frozenset[str] = frozenset()
+    """What every task has: an answer, its steps, its reader."""
+    related: tuple[str, ...] = ()
+    """Words that belong to one task, a group in each: a prompt hints at it with one, and a request says another."""
     language_names: Mapping[str, str] = field(default_factory=dict)
     """Names of languages that CLDR does not have, to their codes."""
 
@@ -111,6 +123,12 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         manners=_classes(words.get("manners", {}), code),
         tasks=_classes(words.get("tasks", {}), code),
         task_words=_all_compiled(words.get("task_words", {}), code),
+        weightless=frozenset(words.get("weightless", "").split()),
+        synonyms=tuple(words.get("synonyms", ())),
+        operations=frozenset(words.get("operations", "").split()),
+        loose_operations=frozenset(words.get("loose_operations", "").split()),
+        output=frozenset(words.get("output", "").split()),
+        related=tuple(words.get("related", ())),
         language_names=words.get("language_names", {}),
     )
 

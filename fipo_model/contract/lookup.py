@@ -1,4 +1,4 @@
-"""Many patterns over one text, each tried only where a character stands that it may begin with. Pure."""
+"""Many patterns over one text, each tried only where the characters stand that it may begin with. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,41 +20,46 @@ class Classes:
 
     @cached_property
     def _by_opening(self) -> dict[str, tuple[tuple[str, ...], re.Pattern[str]]]:
-        """For each character the classes with words that may begin with it, and a pattern with a group for each.
+        """For one or two characters the classes with words that may begin so, and a pattern with a group for each.
 
         Under "" is what may begin with any.
         """
         opened = [(name, each, openings(each)) for name, patterns in self._table.items() for each in patterns]
-        characters = {character for _, _, found in opened for character in found or ()} | {""}
+        beginnings = {beginning for _, _, found in opened for beginning in found or ()}
         compiled = {}
-        for character in characters:
+        for beginning in beginnings | {each[0] for each in beginnings} | {""}:
             of_class: dict[str, list[str]] = {}
             for name, pattern, found in opened:
-                if found is None or character in found:
+                if found is None or beginning in found or beginning[:1] in found:
                     of_class.setdefault(name, []).append(pattern)
             if of_class:
                 joined = "|".join(f"({'|'.join(patterns)})" for patterns in of_class.values())
-                compiled[character] = (tuple(of_class), re.compile(f"(?:{joined}){self._after}"))
+                compiled[beginning] = (tuple(of_class), re.compile(f"(?:{joined}){self._after}"))
         return compiled
 
     @cached_property
     def _places(self) -> re.Pattern[str]:
         """Where anything may begin."""
         known = self._by_opening
-        return re.compile(self._before + (r"\S" if "" in known else f"[{re.escape(''.join(known))}]"))
+        first = "".join(sorted({beginning[:1] for beginning in known}))
+        return re.compile(self._before + (r"\S" if "" in known else f"[{re.escape(first)}]"))
 
     def find(self, text: str) -> Iterator[tuple[str, re.Match[str]]]:
         """The class and the match of everything found in a text in lower case, from left to right, overlaps too."""
         patterns = self._by_opening
         for place in self._places.finditer(text):
-            names, pattern = patterns.get(place[0]) or patterns[""]
-            match = pattern.match(text, place.start())
+            start = place.start()
+            tried = patterns.get(text[start : start + 2]) or patterns.get(text[start]) or patterns.get("")
+            if tried is None:
+                continue
+            names, pattern = tried
+            match = pattern.match(text, start)
             if match is not None and match.lastindex is not None:
                 yield names[match.lastindex - 1], match
 
 
 def openings(pattern: str) -> frozenset[str] | None:
-    """The characters that what a pattern matches may begin with; None where that is any, or not plain to see."""
+    """The one or two characters that what a pattern matches may begin with; None where that is not plain to see."""
     found: set[str] = set()
     for branch in _branches(pattern):
         begun = _openings_of_branch(branch)
@@ -73,7 +78,10 @@ def _openings_of_branch(branch: str) -> frozenset[str] | None:
     elif (listed := _CLASS.match(branch)) is not None and not re.search(r"\w-\w", listed["chars"]):
         begun, rest = frozenset(_unescaped(listed["chars"])), branch[listed.end() :]
     elif (literal := _LITERAL.match(branch)) is not None:
-        begun, rest = frozenset(_unescaped(literal[0])), branch[literal.end() :]
+        rest = branch[literal.end() :]
+        second = _LITERAL.match(rest)
+        is_sure = second is not None and not re.match(r"[?*{]", rest[second.end() :])
+        begun = frozenset([_unescaped(literal[0]) + (_unescaped(second[0]) if second and is_sure else "")])
     else:
         return None
     if begun is None or not re.match(r"[?*]|\{0", rest):

@@ -28,19 +28,19 @@ def lost_words(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Words with a meaning of their own that have no counterpart, where they are too many to go unnoticed."""
     if not naive.lexicon.synonyms or len(rewrite.tokens) > _LONGER * len(naive.tokens) + 3:
         return []
-    words = {token.stem: token for token in naive.tokens if _has_weight(token, naive)}
     kept = rewrite.stems | said_otherwise(naive, rewrite)
-    lost = [token for stem, token in words.items() if stem not in kept and not _is_said_otherwise(token, rewrite)]
+    missing = {token.stem: token for token in naive.tokens if token.is_content and token.stem not in kept}
+    lost = [each for each in missing.values() if _has_weight(each, naive) and not _is_said_otherwise(each, rewrite)]
     if lost:
         lost = [token for token in lost if token in _in_their_places(naive, rewrite)]
-    if len(lost) <= len(words) // _WORDS_FOR_ONE_LOST:
+    if len(lost) <= len(naive.content) // _WORDS_FOR_ONE_LOST:
         return []
     return [Commitment("sentence", naive.text[t.start : t.end], (t.start, t.end), t.stem) for t in lost]
 
 
 def _has_weight(token: Token, naive: Reading) -> bool:
     """Whether a word means something that no other rule looks after, as they do after names, numbers and bounds."""
-    if not token.is_content or not token.text.isalpha() or token.text in naive.lexicon.weightless:
+    if not token.text.isalpha() or token.text in naive.lexicon.weightless:
         return False
     spans = [*(name.span for name in names(naive)), *(marker.span for marker in markers(naive))]
     return not any(start <= token.start < end for start, end in spans)

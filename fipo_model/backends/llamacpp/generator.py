@@ -30,14 +30,16 @@ class LlamaCppGenerator:
     one file and adapter while it is in use. A forked process loads the file for itself, when it first asks.
     """
 
-    def __init__(self, file: Path, *, adapter: Path | None = None, name: str, context_tokens: int | None = None) -> None:
+    def __init__(
+        self, file: Path, *, adapter: Path | None = None, name: str, context_tokens: int | None = None
+    ) -> None:
         header = read_header(file)
         if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
             raise ModelError(f"{file} has no chat template, so it is unknown how to talk to it. Use an instruct model.")
         self.name = name
         self.file = file
         self.adapter = adapter
-        self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, context_tokens or _CONTEXT_TOKENS)
+        self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, _CONTEXT_TOKENS)
         self._architecture = header.architecture
         self._markup = _control_tokens(header)
         self._lora = None if adapter is None else converted(adapter, file)

@@ -11,8 +11,8 @@ _WORD = re.compile(r"\w+")
 # So many words in a row are a phrase that was learnt, not words that meet by chance.
 PHRASE_WORDS = 4
 # A word that so few families have belongs to their tasks; the others are how anybody words an instruction. Chosen on
-# people's own wordings of tasks that are not trained on: of 290, 1.7 % count as leaked; of wordings of training tasks in
-# their place, 83 %. With two families it would be 1.4 and 76 %, with five 2.8 and 94 %.
+# people's own wordings of tasks that are not trained on: of 290, 1.7 % count as leaked; of wordings of training tasks
+# in their place, 83 %. With two families it would be 1.4 and 76 %, with five 2.8 and 94 %.
 _OWN_FAMILIES = 3
 
 

@@ -5,6 +5,7 @@ prompt commits its reader to is read in `contract`. The rules are strict: a good
 opportunity, and may still be offered as an addition (`as_addition`); a bad one that is let through costs the prompt.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -88,6 +89,8 @@ def _empty(case: Case) -> str | None:
 def _answered(case: Case) -> str | None:
     """Recognised by form, so not every answer is."""
     added = case.added.text
+    if added.startswith(("{", "[")) and not _is_json(case.naive.text) and _is_json(added):
+        return f"is a JSON {'object' if added[0] == '{' else 'list'}, not a prompt"
     if (opening := _REPLY_OPENING.match(added)) and opening[0].lower() not in case.naive.lowered:
         return f"begins like a reply: {opening[0]!r}"
     if (stated := _STATED_ANSWER.search(added)) and stated[1].lower() not in case.material.lower():
@@ -104,6 +107,13 @@ def _answered(case: Case) -> str | None:
     if silver and (copied := _copied(added, silver, case.material, _COPIED_WORDS)):
         return f"repeats the silver response: {copied!r}"
     return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except ValueError:
+        return False
 
 
 def _asks_no_more(case: Case) -> bool:

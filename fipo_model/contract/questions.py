@@ -141,7 +141,7 @@ def narrowed(naive: Reading, rewrite: Reading) -> str | None:
     if naive.lexicon.code != "en" or (asked := _OPEN.search(naive.lowered)) is None:
         return None
     new = [each for each in (_ONLY_ON, _HOW_TO) if not each.search(naive.lowered)]
-    found = [match[0] for each in new if (match := each.search(rewrite.lowered)) is not None]
+    found = [match[0] for match in (each.search(rewrite.lowered) for each in new) if match is not None]
     subject = re.escape(asked["subject"][:_STEM])
     facet = re.search(_FACET + subject, rewrite.lowered)
     is_first = facet is not None and re.search(subject, rewrite.lowered[: facet.end() - 1]) is None

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ from fipo_model.forking import PerProcess
 from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
+from fipo_model.search.examples import Row
+from fipo_model.search.results import SearchResult
+from fipo_model.search.settings import SearchSettings
+from fipo_model.search.tuning import Model, Yardstick, search_prompt
 from fipo_model.templates import FIPO_1, Template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
@@ -170,6 +174,51 @@ class PromptOptimizer:
     async def aoptimize_batch(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt]:
         """`optimize_batch` for asyncio."""
         return await in_thread(lambda: self.optimize_batch(prompts))
+
+    def search(
+        self,
+        prompt: str | OptimizationRequest,
+        examples: Iterable[Row],
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        models: Sequence[Model] = (),
+        settings: SearchSettings | None = None,
+        held_out: Iterable[Row] | None = None,
+    ) -> SearchResult:
+        """The prompt to use (`.text`) on the evidence of examples: a rewrite only where its lead is more than chance.
+
+        `examples` are pairs of an input and its right output, or rows with `input` and `output`. A `metric` (`exact`,
+        `contains`, `f1`, `json_fields`, or a function of reference, output and input) scores what `models` answer;
+        without one, the right outputs must become likelier under all of the `models`. By default the prompt is for
+        the default base, bare. `held_out` examples decide nothing and tell the gain; by default a third of twelve and
+        more are set aside. All of it: docs/search.md.
+
+        Raises `InputError` for examples that cannot decide and a budget too small to compare anything.
+        """
+        request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
+        return search_prompt(
+            self.rewriter,
+            request,
+            examples=examples,
+            yardstick=Yardstick.opened(metric, models),
+            settings=settings or SearchSettings(),
+            held_out=held_out,
+        )
+
+    async def asearch(
+        self,
+        prompt: str | OptimizationRequest,
+        examples: Iterable[Row],
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        models: Sequence[Model] = (),
+        settings: SearchSettings | None = None,
+        held_out: Iterable[Row] | None = None,
+    ) -> SearchResult:
+        """`search` for asyncio: never blocks the event loop."""
+        return await in_thread(
+            lambda: self.search(prompt, examples, metric=metric, models=models, settings=settings, held_out=held_out)
+        )
 
     def _decide(self, requests: Sequence[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         choices = choose(self.judge, requests, self.rewriter.propose(requests))

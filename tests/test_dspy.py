@@ -450,13 +450,24 @@ def test_a_better_program_is_returned_with_its_score_and_all_candidates():
     assert instructions(best) == instructions(compiled)
     assert instructions(worst) == instructions(student)
     assert compiled.fipo_report["scores"] == {
-        "student": {"score": 33.33, "failed": 0, "examples": 3},
-        "compiled": {"score": 100.0, "failed": 0, "examples": 3},
+        "student": {"score": 33.33, "failed": 0, "examples": 3, "missing": 0},
+        "compiled": {"score": 100.0, "failed": 0, "examples": 3, "missing": 0},
     }
     assert compiled.fipo_report["gain"] == {"value": 66.67, "low": 0.0, "high": 100.0, "level": 0.95}
     assert compiled.total_calls == compiled.fipo_report["metric_calls"] == 6
     assert [trial["score"] for trial in compiled.trial_logs.values()] == [33.33, 100.0]
     assert student.history == compiled.history == []
+
+
+def graded(example, prediction, trace=None):
+    """A number, which does not say that there is nothing above 1."""
+    return float(exact(example, prediction))
+
+
+def test_where_there_is_nothing_to_gain_no_rewrite_is_run():
+    compiled = compile_measured(Zoo(), task_lm(lambda *_: answering("right")))
+    assert compiled.total_calls == 3
+    assert "on the 3 examples there is nothing to gain" in compiled.fipo_report["predictors"][0]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -470,7 +481,7 @@ def test_a_better_program_is_returned_with_its_score_and_all_candidates():
 )
 def test_the_original_instructions_stay_unless_the_score_is_higher(answer, scores, caplog):
     student = Zoo()
-    compiled = compile_measured(student, task_lm(answer))
+    compiled = compile_measured(student, task_lm(answer), metric=graded)
     assert compiled is not student
     assert instructions(compiled) == instructions(student)
     assert outcomes(compiled) == {"answer": "not_preferred"}
@@ -543,7 +554,7 @@ def test_a_program_that_cannot_run_at_all_is_an_error_with_advice():
 @pytest.mark.parametrize("count", [2, 12], ids=["within max_errors", "beyond max_errors"])
 def test_a_rewrite_that_breaks_the_program_is_not_used(count):
     student = FailsOn("cat")
-    compiled = compile_measured(student, task_lm(better_with_guidance), questions=["A cat?"] * count)
+    compiled = compile_measured(student, task_lm(better_with_guidance), metric=graded, questions=["A cat?"] * count)
     assert instructions(compiled) == instructions(student)
     row = compiled.fipo_report["predictors"][0]
     assert row["outcome"] == "not_preferred"
@@ -555,10 +566,10 @@ def test_a_rewrite_that_breaks_the_program_is_not_used(count):
 def test_failed_examples_are_counted_and_logged(caplog):
     student = FailsOn("cat")
     compiled = compile_measured(student, task_lm(better_with_guidance), questions=[*QUESTIONS, "A bird?", "An ant?"])
-    assert compiled.fipo_report["scores"]["student"] == {"score": 20.0, "failed": 0, "examples": 5}
+    assert compiled.fipo_report["scores"]["student"] == {"score": 20.0, "failed": 0, "examples": 5, "missing": 0}
     last = compiled.trial_logs[len(compiled.trial_logs) - 1]
     assert (last["score"], last["failed"], last["examples"]) == (80.0, 1, 5)
-    assert "1 of 1 runs failed and count as 0" in caplog.text
+    assert "1 of 1 runs failed and count as 0; the program raised RuntimeError: no care possible" in caplog.text
 
 
 def test_failing_is_no_way_to_a_better_score():

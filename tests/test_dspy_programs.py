@@ -13,10 +13,10 @@ from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch
 
 from fipo_integrations.dspy import FIPO, FIPOProposer
 from fipo_integrations.dspy.programs import digest
-from fipo_integrations.dspy.selection import Scoreboard
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.rewriter import Rewriter
+from fipo_model.search import Budget
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -387,8 +387,8 @@ def test_rewrites_that_nobody_compared_are_not_said_to_be_no_better(budget, stop
 
 def test_a_search_that_ended_after_its_time_and_compared_everything_was_not_stopped(monkeypatch):
     now = [0.0]
-    timed = functools.partial(Scoreboard, clock=lambda: now[0])
-    monkeypatch.setattr("fipo_integrations.dspy.search.Scoreboard", timed)
+    timed = functools.partial(Budget, clock=lambda: now[0])
+    monkeypatch.setattr("fipo_model.search.settings.Budget", timed)
 
     def slow(example, prediction, trace=None):
         now[0] += 1

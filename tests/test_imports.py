@@ -26,7 +26,7 @@ HOSTS = {
     "dspy": ("fipo_integrations.dspy", COMPARISONS),
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
-PUBLIC = {"fipo_model", "fipo_model.errors", "fipo_model.jobs", "fipo_model.testing", *PAGES}
+PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".testing")} | PAGES
 # From the roof to the cellar. A room uses what is on the floors below it, at any time; the package itself, whose names
 # are those of several rooms, is a door and no room.
 FLOORS = (
@@ -36,6 +36,7 @@ FLOORS = (
     ("fipo_model.training", "fipo_model.evaluation", "fipo_model.bulk"),
     ("fipo_model.data",),
     ("fipo_model.optimizer",),
+    ("fipo_model.search",),
     ("fipo_model.choosing", "fipo_model.likelihood"),
     ("fipo_model.rewriter", "fipo_model.judge"),
     ("fipo_model.backends", "fipo_model.pages"),
@@ -49,14 +50,14 @@ FLOORS = (
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),
     ("fipo_model.errors", "fipo_model.forking", "fipo_model.replies"),
 )
-# What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
-# sides; each hands the other nothing but a checkpoint directory.
+# What runs a model on prompts. The command line, iterative training, which rewrites between its rounds, and rewards,
+# which other models measure, use both sides; each hands the other nothing but a checkpoint directory.
 INFERENCE = (
     *("fipo_model.optimizer", "fipo_model.judge", "fipo_model.bulk"),
     *("fipo_model.backends.transformers.generator", "fipo_model.backends.openai", "fipo_model.backends.opening"),
 )
 TRAINING = ("fipo_model.training",)
-BETWEEN = ("fipo_model.cli", "fipo_model.training.iterative")
+BETWEEN = ("fipo_model.cli", "fipo_model.training.iterative", "fipo_model.training.reward_functions")
 
 
 @dataclass(frozen=True)

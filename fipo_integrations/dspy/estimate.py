@@ -10,9 +10,9 @@ from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import all_predictors, copied
 from fipo_integrations.dspy.rewriting import examples_needed, requests_needed
 from fipo_integrations.dspy.search import SearchSettings
-from fipo_integrations.dspy.selection import cost, schedule
 from fipo_model import FIPO_1, PromptOptimizer
 from fipo_model.errors import InputError
+from fipo_model.search import cost, schedule
 
 _CHARACTERS_PER_TOKEN = 4  # a rule of thumb for English; other scripts take more tokens
 _TOKENS_PER_WORD = 2  # what the rewriter is given room for
@@ -58,7 +58,7 @@ def estimate(
     predictors = all_predictors(copied(student))
     replies = 1 if optimizer is None else optimizer.rewriter.samples
     if devset is not None:
-        replies = requests_needed(settings.candidates)
+        replies = requests_needed(settings.rewrites)
     judged = devset is None and optimizer is not None and optimizer.judge is not None
     return Estimate(
         metric_calls=metric_calls,
@@ -72,9 +72,9 @@ def estimate(
 
 
 def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devset: int) -> int:
-    asked = min(examples_needed(settings.candidates), trainset) if predictors else 0
+    asked = min(examples_needed(settings.rewrites), trainset) if predictors else 0
     traced = 0 if settings.student_responses is False else asked
-    each = cost(schedule(settings.candidates, examples=devset, minibatch=settings.minibatch_size))
+    each = cost(schedule(settings.rewrites, examples=devset, minibatch=settings.minibatch_size))
     calls = devset + traced + predictors * each
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
 

@@ -13,14 +13,14 @@ from fipo_integrations.dspy import report
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.journal import Journal, opened_journal
 from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
-from fipo_integrations.dspy.search import Search, SearchSettings, drawn
+from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
+from fipo_model.search import Journal, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -152,12 +152,7 @@ class FIPO(Teleprompter):
             raise InputError("a metric needs examples to be measured on: pass valset=[...] or trainset=[...]")
         if not valset:
             logger.info("without a valset, the %d examples of the trainset decide", len(trainset))
-        budget = self.search.max_metric_calls
-        if budget is not None and budget < 2 * len(devset):
-            raise InputError(
-                f"max_metric_calls={budget} is too little to compare the student with anything on {len(devset)} "
-                f"examples: that takes at least {2 * len(devset)}. Raise it, or pass fewer examples as valset."
-            )
+        self.search.check_budget(min(len(devset), self.search.most_examples or len(devset)))
         return devset
 
     def _rewrite(
@@ -193,7 +188,8 @@ class FIPO(Teleprompter):
         """With a metric: candidates, compared with the student."""
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
-        with opened_journal(self.search.log_dir, self._settings(program, metric, examples)) as journal:
+        note = self._settings(program, metric, examples)
+        with opened_journal(self.search.log_dir, note, kind="a compile") as journal:
             return self._compile_with(program, chosen, journal, metric=metric, trainset=trainset, devset=devset)
 
     def _compile_with(
@@ -209,25 +205,25 @@ class FIPO(Teleprompter):
         """The best of the student and its candidates, with what the journal already has."""
         variants = Variants(
             program,
+            {target.name: target.naive for target in chosen},
             devset,
             metric,
-            journal=journal,
             num_threads=self.num_threads,
             display_progress=self.display_progress,
         )
-        search = Search(
+        proposer = ProgramProposer(
             student=program,
-            targets=chosen,
+            targets=[target for target in chosen if isinstance(target, Target)],
             trainset=trainset,
-            variants=variants,
             metric=metric,
             journal=journal,
             optimizer=self._optimizer,
             settings=self.search,
             num_threads=self.num_threads,
         )
+        search = Search.of(variants, proposer, chosen)
         best = search.run()
-        measured, compiled = report.measure(search, best), variants.program(best)
+        measured, compiled = report.measure(search, best), with_texts(program, search.board.texts(best))
         attached = attach(compiled, **report.statistics(search, measured))
         return self._finished(compiled, report.report_search(search, best, replace(measured, attached=attached)))
 
@@ -243,12 +239,13 @@ class FIPO(Teleprompter):
         return {
             **identity(program),
             **{name: digest([[one, sorted(one.inputs().keys())] for one in own]) for name, own in examples.items()},
-            "metric": metric.name,
+            "metric": metric.identity,
             "predictors": self.predictors,
             "rewriter": None if rewriter is None else f"{rewriter.name} with {rewriter.template.name}",
             "keep": None if rewriter is None or not rewriter.keep else sorted(rewriter.keep),
             "max_words": None if rewriter is None else rewriter.max_words,
-            "candidates": search.candidates,
+            "candidates": search.rewrites,
+            "max_examples": search.most_examples,
             "minibatch_size": search.minibatch_size,
             "metric_threshold": search.metric_threshold,
             "student_responses": search.student_responses,

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fipo_integrations.dspy.results import Measured, Predictor, Report, Score
-from fipo_integrations.dspy.selection import Interval
 from fipo_model.errors import explain_missing
 from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.figures import IntervalChart, Table, span_of
 from fipo_model.pages.numbers import level, points, say_interval
+from fipo_model.search import Interval
 
 with explain_missing("dspy", "jinja2"):
     from fipo_model.pages.document import Section, document

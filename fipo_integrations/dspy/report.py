@@ -11,13 +11,10 @@ from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.page import render_report
 from fipo_integrations.dspy.results import Attempt, Measured, Predictor, Proposal, Report, Score, Scores
 from fipo_integrations.dspy.search import Search
-from fipo_integrations.dspy.selection import Interval, mean, paired_interval
-from fipo_integrations.dspy.selection import Score as ExampleScore
 from fipo_model.errors import InputError
+from fipo_model.search import Interval, Level, Proposed
 
 _REPORT, _PAGE = "report.json", "report.html"
-
-_LIMITS = {"max_calls": "max_metric_calls", "max_seconds": "max_seconds"}
 
 
 def write_report(directory: str | Path | None, report: Report) -> None:
@@ -42,39 +39,48 @@ def report_decided(
     proposals: Mapping[str, Sequence[Mapping[str, str]]],
 ) -> Report:
     """What became of each predictor when the first of its proposals decides."""
-    predictors = [_decided(target, proposals.get(target.name, ())) for target in targets]
-    return Report(model=model, predictors=predictors, measured=None)
+    found = {name: [Proposal(**row) for row in rows] for name, rows in proposals.items()}
+    return Report(model=model, predictors=_decide_each(targets, found), measured=None)
 
 
 def measure(search: Search, best: str) -> Measured:
     """What was measured and spent when a metric decided."""
-    student, compiled = search.scores(search.start), search.scores(best)
-    gain = paired_interval(compiled, student, seed=search.settings.seed)
+    compared = search.compared(best)
     return Measured(
         seed=search.settings.seed,
-        scores=Scores(student=_summarize(student), compiled=_summarize(compiled)),
-        gain=None if gain is None else _in_points(gain),
+        scores=Scores(student=_summarize(compared.before), compiled=_summarize(compared.after)),
+        gain=None if compared.gain is None else _in_points(compared.gain),
         trials=_list_trials(search),
-        metric_calls=search.board.calls,
-        metric_calls_resumed=search.variants.resumed,
-        stopped_by=next((_LIMITS[limit] for limit in search.limits.values()), None),
+        metric_calls=search.budget.calls,
+        metric_calls_resumed=search.resumed,
+        stopped_by=search.stopped_by,
+        tried_again=search.measuring.tried_again,
+        first_failure=None if search.measuring.first_failure is None else search.measuring.first_failure.cause,
     )
 
 
 def report_search(search: Search, best: str, measured: Measured) -> Report:
     """What became of each predictor when a metric decided."""
-    texts = search.variants.texts(best)
-    decided = report_decided(search.model, search.targets, search.proposals)
-    predictors = [_decided_by_metric(one, texts[one.name], search) for one in decided.predictors]
+    rows = {target.name: _shown(target, search.proposals.get(target.name, ())) for target in search.targets}
+    decided = _decide_each(search.targets, rows)
+    changes = {one.name: one for one in search.changes(best)}
+    predictors = []
+    for one in decided:
+        changed = changes[one.name]
+        is_decided = (
+            changed.is_rewritten or one.name in search.limits or any(row.is_usable for row in changed.candidates)
+        )
+        kept = replace(one, text=changed.text)
+        predictors.append(replace(kept, outcome=changed.outcome, detail=changed.detail) if is_decided else kept)
     return Report(model=search.model, predictors=predictors, measured=measured)
 
 
 def statistics(search: Search, measured: Measured) -> dict[str, Any]:
     """What DSPy's own optimizers attach to a compiled program, under their names: plain data, but for programs."""
-    scores = {arm: asdict(_summarize(search.scores(arm))) for arm in search.measured()}
+    scores = {arm: asdict(_summarize(search.compared(arm).after)) for arm in search.measured()}
     return {
         "score": measured.scores.compiled.score,
-        "candidate_programs": [{"program": search.variants.program(arm), **score} for arm, score in scores.items()],
+        "candidate_programs": [{"program": search.variant(arm), **score} for arm, score in scores.items()],
         "trial_logs": dict(enumerate(map(asdict, measured.trials))),
         "total_calls": measured.metric_calls,
     }
@@ -85,8 +91,17 @@ def percent(value: float) -> float:
     return round(100 * value, 2)
 
 
-def _decided(target: Target | Protected, proposals: Sequence[Mapping[str, str]]) -> Predictor:
-    candidates = [Proposal(**proposal) for proposal in proposals]
+def _decide_each(targets: Sequence[Target | Protected], proposals: Mapping[str, Sequence[Proposal]]) -> list[Predictor]:
+    return [_decided(target, proposals.get(target.name, ())) for target in targets]
+
+
+def _shown(target: Target | Protected, rows: Sequence[Proposed]) -> list[Proposal]:
+    """What was proposed, without the protocol that follows every one of them."""
+    protocol = target.protocol if isinstance(target, Target) else ""
+    return [Proposal(text=row.text.removesuffix(protocol), outcome=row.outcome, detail=row.detail) for row in rows]
+
+
+def _decided(target: Target | Protected, candidates: Sequence[Proposal]) -> Predictor:
     kept = Predictor(
         name=target.name,
         naive=target.naive,
@@ -104,40 +119,22 @@ def _decided(target: Target | Protected, proposals: Sequence[Mapping[str, str]])
     return decided
 
 
-def _decided_by_metric(decided: Predictor, text: str, search: Search) -> Predictor:
-    """What became of a predictor when a metric decided that it has this text."""
-    kept = replace(decided, text=text)
-    if kept.is_rewritten:
-        return replace(kept, outcome="optimized", detail="")
-    if kept.name in search.limits:
-        limit = _LIMITS[search.limits[kept.name]]
-        detail = f"{limit} ended the search before all its rewrites were compared"
-        return replace(kept, outcome="out_of_budget", detail=detail)
-    if any(candidate.outcome == "optimized" for candidate in kept.candidates):
-        no_lead = "no rewrite got a higher score without more failures"
-        return replace(kept, outcome="not_preferred", detail=search.unsure.get(kept.name, no_lead))
-    return kept
-
-
 def _list_trials(search: Search) -> list[Attempt]:
-    start = search.variants.texts(search.start)
-    trials = []
-    for trial in search.board.trials:
-        texts = search.variants.texts(trial.arm)
-        trials.append(
-            Attempt(
-                program=trial.arm,
-                changed={name: text for name, text in texts.items() if text != start[name]},
-                score=percent(trial.mean),
-                failed=trial.failed,
-                examples=trial.examples,
-            )
+    return [
+        Attempt(
+            program=one.arm,
+            changed=one.changed,
+            score=percent(one.score),
+            failed=one.failed,
+            examples=one.examples,
+            missing=one.missing,
         )
-    return trials
+        for one in search.attempts()
+    ]
 
 
-def _summarize(scores: Sequence[ExampleScore]) -> Score:
-    return Score(score=percent(mean(scores)), failed=scores.count(None), examples=len(scores))
+def _summarize(level: Level) -> Score:
+    return Score(score=percent(level.score), failed=level.failed, examples=level.examples, missing=level.missing)
 
 
 def _in_points(gain: Interval) -> Interval:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fipo_integrations.dspy.selection import Interval
+from fipo_model.search import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,12 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a program got on so many examples, of which so many failed."""
+    """What a program got on so many examples, of which so many failed, and so many more could not be measured."""
 
     score: float
     failed: int
     examples: int
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Attempt:
     score: float
     failed: int
     examples: int
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,10 @@ class Measured:
     metric_calls_resumed: int
     """How many of them were made in an earlier start."""
     stopped_by: str | None
+    tried_again: int = 0
+    """How many runs were made again because they had failed."""
+    first_failure: str | None = None
+    """Why the first of the runs failed that did."""
     attached: Sequence[str] = ()
     """The names of the statistics that the program got as attributes."""
 
@@ -127,5 +133,7 @@ def _measured(fields: Mapping[str, Any]) -> Measured:
         metric_calls=fields["metric_calls"],
         metric_calls_resumed=fields["metric_calls_resumed"],
         stopped_by=fields["stopped_by"],
+        tried_again=fields.get("tried_again", 0),
+        first_failure=fields.get("first_failure"),
         attached=fields.get("attached", ()),
     )

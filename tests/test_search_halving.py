@@ -10,24 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, permutation_test
 
-from fipo_integrations.dspy.selection import (
-    Question,
-    Rung,
-    Score,
-    Scoreboard,
-    beats,
-    chance,
-    cost,
-    mean,
-    paired_interval,
-    schedule,
-    select,
-)
+from fipo_model.search import Budget, Failed
+from fipo_model.search.evidence import Score, beats, chance, lead, mean, paired_interval
+from fipo_model.search.halving import Rules, Rung, cost, schedule, select
+from support.subjects import Table, board_of
 
 # Bootstraps take a while on a busy machine.
 slow = settings(deadline=None, max_examples=40)
 
 SCORES = st.sampled_from([None, -1.0, 0.0, 0.25, 1.0])
+ZEROS_AND_ONES: dict[str, list[Score]] = {"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}}
 
 
 @st.composite
@@ -39,29 +31,21 @@ def tables(draw: st.DrawFn) -> dict[str, list[Score]]:
     return {str(arm): draw(row) for arm in range(arms)}
 
 
-class Asked:
-    """Gives the scores of a table, and remembers what it was asked."""
-
-    def __init__(self, table: dict[str, list[Score]]) -> None:
-        self.table = table
-        self.pairs: list[tuple[str, int]] = []
-        self.groups: list[int] = []
-
-    def __call__(self, questions: list[Question]) -> list[list[Score]]:
-        self.groups.append(len(questions))
-        self.pairs += [(arm, example) for arm, examples in questions for example in examples]
-        return [[self.table[arm][example] for example in examples] for arm, examples in questions]
-
-
 def choose(
-    table: dict[str, list[Score]], *, minibatch: int = 4, max_calls: int | None = None, significance: float = 1.0
-) -> tuple[str, Asked]:
-    asked = Asked(table)
-    board = Scoreboard(asked, max_calls=max_calls)
-    incumbent, *challengers = table
-    order = random.Random(0).sample(range(len(table[incumbent])), len(table[incumbent]))
-    chosen, _ = select(board, incumbent, challengers, order=order, minibatch=minibatch, significance=significance)
-    return chosen, asked
+    table: dict[str, list[Score]],
+    *,
+    minibatch: int = 4,
+    max_calls: int | None = None,
+    significance: float = 1.0,
+    best: float | None = None,
+) -> tuple[str, Table]:
+    asked = Table(table, best=best)
+    board = board_of(asked, Budget(max_calls=max_calls))
+    incumbent, *challengers = [board.add({"text": arm}) for arm in table]
+    order = random.Random(0).sample(range(len(asked)), len(asked))
+    rules = Rules(minibatch=minibatch, significance=significance)
+    chosen, _ = select(board, incumbent, challengers, order=order, rules=rules)
+    return board.texts(chosen)["text"], asked
 
 
 @settings(deadline=None)
@@ -150,8 +134,8 @@ def test_a_hopeless_arm_goes_no_further():
 def test_failing_is_no_way_to_win():
     penalties: dict[str, list[Score]] = {"0": [-1.0] * 10, "1": [None] * 10, "2": [-1.0] * 9 + [-0.5]}
     assert choose(penalties)[0] == "2"
-    assert not beats([None, None], [-1.0, -1.0], significance=1)
-    assert beats([None, 1.0], [None, 0.0], significance=1)
+    assert not beats([([None, None], [-1.0, -1.0])], significance=1)
+    assert beats([([None, 1.0], [None, 0.0])], significance=1)
 
 
 @pytest.mark.parametrize(("wins", "losses", "expected"), [(0, 0, 1), (3, 0, 1 / 8), (4, 1, 6 / 32), (1, 1, 3 / 4)])
@@ -200,20 +184,21 @@ def asked_for(table: dict[str, list[Score]]) -> dict[str, int]:
 
 @pytest.mark.parametrize("limit", range(1, 15))
 def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_chosen(limit):
-    table: dict[str, list[Score]] = {"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}}
-    asked, now = Asked(table), [0.0]
+    now = [0.0]
 
-    def slowly(questions: list[Question]) -> list[list[Score]]:
-        now[0] += 1
-        return asked(questions)
+    class Slow(Table):
+        def measure(self, runs, note):
+            now[0] += 1
+            return super().measure(runs, note)
 
-    board = Scoreboard(slowly, max_seconds=limit, clock=lambda: now[0])
-    chosen, ended_by = select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2)
+    board = board_of(Slow(ZEROS_AND_ONES), Budget(max_seconds=limit, clock=lambda: now[0]))
+    start, *others = [board.add({"text": arm}) for arm in ZEROS_AND_ONES]
+    chosen, ended_by = select(board, start, others, order=range(20), rules=Rules(minibatch=4, significance=0.2))
     assert now[0] <= limit
     assert ended_by == ("max_seconds" if limit < 13 else None)
-    assert chosen == "0" or board.has(chosen, range(20))
+    assert chosen == start or board.has(chosen, range(20))
     # The incumbent, five arms on a batch, three on the next, then twice the finalists one after the other.
-    assert chosen == ("0" if limit < 12 else "1")
+    assert board.texts(chosen)["text"] == ("0" if limit < 12 else "1")
 
 
 @pytest.mark.parametrize(
@@ -221,20 +206,105 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
     [(1, [1] * 13), (4, [1] * 13), (8, [1, 2, 2, 1, 2, 1, 1, 1, 2]), (24, [1, 5, 3, 2, 2]), (1000, [1, 5, 3, 2, 2])],
 )
 def test_as_many_arms_are_asked_for_together_as_may_run_at_once(runs_at_once, groups):
-    asked = Asked({"0": [0.0] * 20, **{str(arm): [1.0] * 20 for arm in range(1, 6)}})
-    board = Scoreboard(asked, runs_at_once=runs_at_once)
-    assert select(board, "0", list("12345"), order=range(20), minibatch=4, significance=0.2) == ("1", None)
+    asked = Table(ZEROS_AND_ONES)
+    board = board_of(asked, runs_at_once=runs_at_once)
+    start, *others = [board.add({"text": arm}) for arm in ZEROS_AND_ONES]
+    chosen = select(board, start, others, order=range(20), rules=Rules(minibatch=4, significance=0.2))
+    assert chosen == (others[0], None)
     assert asked.groups == groups
-    assert len(asked.pairs) == len(set(asked.pairs)) == board.calls == 20 + 5 * 4 + 3 * 4 + 2 * 12
+    assert len(asked.pairs) == len(set(asked.pairs)) == board.budget.calls == 20 + 5 * 4 + 3 * 4 + 2 * 12
 
 
 def test_calls_made_elsewhere_count():
-    board = Scoreboard(Asked({"0": [1.0] * 10}), max_calls=10)
-    board.charge(3)
-    assert board.calls_left == 7
-    assert board.measure(["0"], range(10)) == "max_calls"
-    assert board.measure(["0"], range(7)) is None
-    assert (board.calls, board.calls_left) == (10, 0)
+    board = board_of(Table({"0": [1.0] * 10}), Budget(max_calls=10))
+    arm = board.add({"text": "0"})
+    board.budget.charge(3)
+    assert board.budget.calls_left == 7
+    assert board.measure([arm], range(10)) == "max_metric_calls"
+    assert board.measure([arm], range(7)) is None
+    assert (board.budget.calls, board.budget.calls_left) == (10, 0)
+
+
+def test_money_is_a_bound_as_calls_are():
+    board = board_of(Table({"0": [1.0] * 10}), Budget(max_cost=0.7, price=0.1))
+    arm = board.add({"text": "0"})
+    assert board.measure([arm], range(8)) == "max_cost"
+    assert board.measure([arm], range(7)) is None
+    assert board.budget.calls_left == 0
+    assert board.budget.cost == pytest.approx(0.7)
+    assert board.measure([arm], range(8)) == "max_cost"
+
+
+def test_money_may_be_counted_by_somebody_else():
+    spent = [5.0]  # before the search
+
+    class Paid(Table):
+        def measure(self, runs, note):
+            spent[0] += 1.0 * len(runs)
+            return super().measure(runs, note)
+
+    board = board_of(Paid({"0": [1.0] * 10}), Budget(max_cost=4, price=lambda: spent[0]))
+    arm = board.add({"text": "0"})
+    assert [board.measure([arm], range(end)) for end in (3, 5, 6)] == [None, None, "max_cost"]
+    assert board.budget.cost == 5
+
+
+# What cannot change the choice
+
+
+def test_no_run_is_spent_where_even_the_best_would_prove_nothing():
+    almost = {"0": [1.0] * 14 + [0.0] * 2, "1": [1.0] * 16}
+    assert choose(almost, significance=0.2)[0] == "0"
+    assert len(choose(almost, significance=0.2)[1].pairs) == 32
+    chosen, asked = choose(almost, significance=0.2, best=1.0)  # two wins come by chance one time in four
+    assert chosen == "0"
+    assert len(asked.pairs) == 16
+    assert choose({"0": [1.0] * 13 + [0.0] * 3, "1": [1.0] * 16}, significance=0.2, best=1.0)[0] == "1"
+
+
+@slow
+@given(tables(), st.integers(1, 8), st.sampled_from([0.05, 0.2, 0.5, 1.0]))
+def test_knowing_the_best_score_loses_no_winner(table, minibatch, significance):
+    plain, known = (choose(table, minibatch=minibatch, significance=significance, best=best)[0] for best in (None, 1.0))
+    # Who could not win takes no place in the halving from who can.
+    assert known != "0" or plain == "0"
+
+
+# Missing measurements
+
+
+def test_what_was_not_measured_is_compared_with_nothing():
+    board = board_of(Table({"0": [0.0] * 4 + [1.0] * 4, "1": [0.0] * 4 + [1.0] * 4}))
+    gone = Failed(cause="TimeoutError", is_passing=True)
+    board._measuring = Gone(board._measuring, gone, arm="0", examples=(4, 5, 6))
+    ours, theirs = board.add({"text": "1"}), board.add({"text": "0"})
+    board.measure([ours, theirs], range(8))
+    assert board.pairs(ours, theirs, range(8)) == [([0.0] * 4 + [1.0], [0.0] * 4 + [1.0])]
+    assert lead(board.pairs(ours, theirs, range(8))) == 0
+    assert (board.missing(theirs, range(8)), board.failed(theirs, range(8)), board.level(theirs, range(8))) == (
+        3,
+        0,
+        0.2,
+    )
+
+
+class Gone:
+    """Some runs of an arm are not measured."""
+
+    def __init__(self, asked, gone, *, arm, examples):
+        self.asked, self.gone, self.arm, self.examples = asked, gone, arm, examples
+
+    def measure(self, runs, note):
+        found = self.asked.measure(runs, note)
+        is_gone = [run.texts["text"] == self.arm and run.example in self.examples for run in runs]
+        return [self.gone if gone else one for gone, one in zip(is_gone, found, strict=True)]
+
+
+def test_the_judge_who_likes_it_least_decides():
+    up, down, flat = ([1.0] * 8, [0.0] * 8), ([-1.0] * 8, [0.0] * 8), ([0.1] * 8, [0.0] * 8)
+    assert lead([up, flat]) == pytest.approx(0.1)
+    assert beats([up, flat], significance=0.01)
+    assert not beats([up, down], significance=1)
 
 
 @slow

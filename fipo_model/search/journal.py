@@ -1,4 +1,4 @@
-"""What a compile has paid for, on disk as it comes, so that an interrupted one resumes where it was."""
+"""What a search has paid for, on disk as it comes, so that an interrupted one resumes where it was."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _FILE = "evaluations.jsonl"
 class Journal:
     """Values by key, each written once and at once; without a file, in memory only. Threads may write at once."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._lock = threading.Lock()
         rows = () if path is None else jobs.finished_rows(path, "key", "value")
@@ -41,19 +41,21 @@ class Journal:
 
 
 @contextmanager
-def opened_journal(directory: str | Path | None, settings: Mapping[str, Any]) -> Iterator[Journal]:
-    """The journal in `directory`, for this compile alone; without a directory, one that is in memory only.
+def opened_journal(
+    directory: str | Path | None, settings: Mapping[str, Any], *, kind: str = "a search", option: str = "log_dir"
+) -> Iterator[Journal]:
+    """The journal in `directory`, for this search alone; without a directory, one that is in memory only.
 
-    Raises `InputError` for a directory that cannot be used, where another compile is at work, or that belongs to other
-    settings, showing the difference.
+    Raises `InputError` for a directory that cannot be used, where another search is at work, or that belongs to other
+    settings, showing the difference. `kind` and `option` are how messages call the search and the directory.
     """
     if directory is None:
-        yield Journal(None)
+        yield Journal()
         return
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot use the log_dir {directory}: {error.strerror}") from error
-    with jobs.claimed_file(Path(directory) / _FILE, kind="a compile", option="log_dir") as job:
+        raise InputError(f"cannot use the {option} {directory}: {error.strerror}") from error
+    with jobs.claimed_file(Path(directory) / _FILE, kind=kind, option=option) as job:
         job.begin(settings)
         yield Journal(job.output)

@@ -1,0 +1,68 @@
+"""Better words on evidence: other texts are tried in a thing's places, and one stays only if its lead is no chance.
+
+The thing is a `Subject`: a prompt with a model (`PromptOptimizer.search`), a chain, a program. A `Search` measures it
+as it is, has a `Proposer` write other texts, halves these on paired examples within a budget, and remembers every
+measurement in a journal.
+"""
+
+from fipo_model.search.budget import Budget, Limit, Price
+from fipo_model.search.evidence import Interval, chance, mean, paired_interval
+from fipo_model.search.examples import Example, read_examples
+from fipo_model.search.failing import failure
+from fipo_model.search.halving import cost, schedule
+from fipo_model.search.identity import digest_of
+from fipo_model.search.journal import Journal, opened_journal
+from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
+from fipo_model.search.proposing import Part, Proposals, Proposed, Proposer, RewriterProposer, Seen, distinct
+from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
+from fipo_model.search.scoreboard import Scoreboard, Trial
+from fipo_model.search.searching import Search, UnmeasurableError
+from fipo_model.search.settings import Effort, SearchSettings
+from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
+
+__all__ = [
+    "Attempt",
+    "Budget",
+    "Changed",
+    "Compared",
+    "Effort",
+    "Example",
+    "Failed",
+    "Interval",
+    "Journal",
+    "Judgement",
+    "Level",
+    "Limit",
+    "Measured",
+    "Measurement",
+    "Metric",
+    "Note",
+    "Part",
+    "Price",
+    "Proposals",
+    "Proposed",
+    "Proposer",
+    "RewriterProposer",
+    "Run",
+    "Scoreboard",
+    "Search",
+    "SearchResult",
+    "SearchSettings",
+    "Seen",
+    "Subject",
+    "Trial",
+    "UnmeasurableError",
+    "as_metric",
+    "chance",
+    "cost",
+    "digest",
+    "digest_of",
+    "distinct",
+    "failure",
+    "judgement",
+    "mean",
+    "opened_journal",
+    "paired_interval",
+    "read_examples",
+    "schedule",
+]

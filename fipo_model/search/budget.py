@@ -1,0 +1,80 @@
+"""What a search may spend: calls of the metric, seconds, money."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Literal
+
+Limit = Literal["max_metric_calls", "max_seconds", "max_cost", "unreachable"]
+"""What ended a search before everything was compared; "unreachable" is a model that did not answer for too long."""
+Price = float | Callable[[], float]
+"""What a run costs, or a function that says what has been spent in all so far; in any currency."""
+
+
+class Budget:
+    """Counts what is spent. When the time is up nothing new is begun; what has begun is finished."""
+
+    def __init__(
+        self,
+        *,
+        max_calls: int | None = None,
+        max_seconds: float | None = None,
+        max_cost: float | None = None,
+        price: Price = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.calls = 0
+        """How many measurements were asked for, those of an earlier start included."""
+        self._max_calls = math.inf if max_calls is None else max_calls
+        self._max_cost = math.inf if max_cost is None else max_cost
+        self._price = price
+        self._tries = 0
+        self._before = price() if callable(price) else 0.0
+        self._clock = clock
+        self._deadline = math.inf if max_seconds is None else clock() + max_seconds
+
+    @property
+    def calls_left(self) -> float:
+        """How many more measurements there may be; infinite without a bound."""
+        affordable = math.inf
+        if not callable(self._price) and self._price > 0 and self._max_cost < math.inf:
+            affordable = math.floor((self._max_cost - self.cost) / self._price + 1e-9)
+        return max(0, min(self._max_calls - self.calls, affordable))
+
+    @property
+    def scarce(self) -> Limit:
+        """What there is less of."""
+        return "max_metric_calls" if self._max_calls - self.calls <= self.calls_left else "max_cost"
+
+    @property
+    def cost(self) -> float:
+        """What was spent, tries that failed included."""
+        if callable(self._price):
+            return self._price() - self._before
+        return self._price * (self.calls + self._tries)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether nothing new may be begun any more."""
+        return self._clock() >= self._deadline
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the money is gone."""
+        return self.cost >= self._max_cost
+
+    def charge(self, calls: int) -> None:
+        """Count calls."""
+        self.calls += calls
+
+    def charge_tries(self, tries: int) -> None:
+        """Count runs that were made again because they had failed: they cost money, but give no further score."""
+        self._tries += tries
+
+    def objection(self, calls: int) -> Limit | None:
+        """Why so many more calls may not be made; None if they may."""
+        if calls > self._max_calls - self.calls:
+            return "max_metric_calls"
+        if calls > self.calls_left or self.is_spent:
+            return "max_cost"
+        return "max_seconds" if self.is_out_of_time else None

@@ -1,0 +1,110 @@
+"""Whether a lead is more than chance. Pure.
+
+Everything is paired: two lists of scores are of the same examples in the same order. A `None` is a run that failed
+with its texts and counts as 0; what could not be measured is not in either list.
+"""
+
+import itertools
+import math
+import operator
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Score = float | None
+"""What an arm got on an example, higher is better; None if it failed there, which counts as 0."""
+Pair = tuple[Sequence[Score], Sequence[Score]]
+"""What two arms got on the same examples."""
+
+_LEVEL = 0.95
+_RESAMPLES = 2000
+_SIGNS = 2**11
+
+
+def beats(pairs: Sequence[Pair], *, significance: float) -> bool:
+    """Whether a challenger may take the incumbent's place before every judge: ahead, not by chance alone, and sound.
+
+    A failure counts as 0, which is the best there is for a metric of penalties; so failing more is never a win.
+    """
+    return lead(pairs) > 0 and not any(fails_more(*pair) for pair in pairs) and worst_chance(pairs) <= significance
+
+
+def lead(pairs: Sequence[Pair]) -> float:
+    """The least of the judges' mean differences; minus infinity where nothing was measured on both sides."""
+    return min((mean(ours) - mean(theirs) for ours, theirs in pairs if ours), default=-math.inf)
+
+
+def worst_chance(pairs: Sequence[Pair]) -> float:
+    """How probable chance alone makes the lead before the judge whom it convinces least."""
+    return max((chance(ours, theirs) for ours, theirs in pairs), default=1.0)
+
+
+def chance(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> float:
+    """How probable a mean difference at least as large as that of `ours` minus `theirs` is if nothing but chance acts.
+
+    Fisher's randomization test of paired differences (Fisher 1935, The Design of Experiments, section 21), one-sided:
+    without any effect, each difference could as well have had the other sign. All combinations of signs are counted
+    where there are at most 2,048; else as many are drawn with `seed`, and the observed one is counted among them
+    (Phipson & Smyth 2010, doi 10.2202/1544-6115.1585).
+    """
+    differences = [difference for difference in _differences(ours, theirs) if difference]
+    observed = (1,) * len(differences)
+    signs: Iterable[Sequence[int]]
+    if 2 ** len(differences) <= _SIGNS:
+        signs = itertools.product((1, -1), repeat=len(differences))
+    else:
+        draw = random.Random(seed)
+        signs = (observed, *(draw.choices((1, -1), k=len(differences)) for _ in range(_SIGNS)))
+    sums = [math.fsum(map(operator.mul, one, differences)) for one in signs]
+    least = math.fsum(differences) - 1e-9  # the same sum may come out differently by rounding
+    return sum(one >= least for one in sums) / len(sums)
+
+
+def fails_more(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
+    """Whether the challenger failed on more examples."""
+    return list(challenger).count(None) > list(incumbent).count(None)
+
+
+def mean(scores: Sequence[Score]) -> float:
+    """The mean, failures counting as 0; 0 of nothing."""
+    return math.fsum(score or 0.0 for score in scores) / len(scores) if scores else 0.0
+
+
+def _differences(ours: Sequence[Score], theirs: Sequence[Score]) -> list[float]:
+    return [(one or 0.0) - (other or 0.0) for one, other in zip(ours, theirs, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A mean difference, and the interval that covers the true one in `level` of such measurements."""
+
+    value: float
+    low: float
+    high: float
+    level: float = _LEVEL
+
+
+def paired_interval(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> Interval | None:
+    """The mean of `ours` minus `theirs`, example by example; None for fewer than two, of which nothing can be said.
+
+    A percentile bootstrap over the examples (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13);
+    `seed` draws the resamples. It knows nothing of how an arm came to be compared: where the best of several was
+    chosen by these same scores, the true difference is likely to be smaller.
+    """
+    differences = _differences(ours, theirs)
+    if (count := len(differences)) < 2:
+        return None
+    value = math.fsum(differences) / count
+    if len(set(differences)) == 1:  # every resample is the same
+        return Interval(value=value, low=value, high=value)
+    draw = random.Random(seed)
+    means = sorted(math.fsum(draw.choices(differences, k=count)) / count for _ in range(_RESAMPLES))
+    tail = round(_RESAMPLES * (1 - _LEVEL) / 2)
+    return Interval(value=value, low=means[tail], high=means[-1 - tail])
+
+
+def least_interval(pairs: Sequence[Pair], *, seed: int = 0) -> Interval | None:
+    """The interval of the judge with the least gain; None where nothing can be said."""
+    found = [paired_interval(ours, theirs, seed=seed) for ours, theirs in pairs]
+    known = [one for one in found if one is not None]
+    return min(known, key=lambda one: one.value, default=None)

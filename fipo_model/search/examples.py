@@ -1,0 +1,104 @@
+"""Examples of what a prompt is used for, as people have them: pairs or rows, with or without right outputs. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fipo_model.errors import InputError
+from fipo_model.search.metrics import text_of
+from fipo_model.types import ShownExample
+
+_VARIABLE = re.compile(r"\{\{?\s*([A-Za-z_]\w*)\s*\}?\}")
+_INPUTS, _OUTPUTS = ("input", "inputs"), ("output", "outputs", "reference", "answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """An input of a prompt, or its variables, and the outputs that are right for it, as far as they are known."""
+
+    input: str | Mapping[str, Any]
+    outputs: tuple[Any, ...] = ()
+    """Texts, or what JSON says; of several, each is right."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.input, str | Mapping):
+            raise InputError(f"an input must be a text or a mapping, not {type(self.input).__name__}")
+        if not self.input or (isinstance(self.input, str) and not self.input.strip()):
+            raise InputError("an input is empty")
+        if any(isinstance(output, str) and not output.strip() for output in self.outputs):
+            raise InputError("a right output is empty")
+
+    @property
+    def shown(self) -> ShownExample:
+        """What a rewriter may see of it."""
+        output = text_of(self.outputs[0]) if self.outputs else None
+        return ShownExample(_as_text(self.input), output=output)
+
+
+Row = Example | ShownExample | Mapping[str, Any] | Sequence[Any]
+"""An example; a pair of input and right output; or a row with `input`, and `output`, `outputs` or `reference`."""
+
+
+def read_examples(rows: Iterable[Row]) -> list[Example]:
+    """The rows as examples. Raises `InputError` that names the row which is none."""
+    if isinstance(rows, str | bytes | Mapping):
+        raise InputError(f"examples must be a list of rows, not a {type(rows).__name__}")
+    found = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            found.append(read_example(row))
+        except InputError as error:
+            raise InputError(f"example {number}: {error}") from error
+    return found
+
+
+def read_example(row: Row) -> Example:
+    """A row as an example."""
+    if isinstance(row, Example):
+        return row
+    if isinstance(row, ShownExample):
+        return Example(input=row.input, outputs=() if row.output is None else (row.output,))
+    if isinstance(row, Mapping):
+        return _of_fields(row)
+    if isinstance(row, Sequence) and not isinstance(row, str | bytes) and len(row) == len(("input", "output")):
+        return Example(input=row[0], outputs=(row[1],))
+    raise InputError(
+        "it must be a pair of an input and its right output, or a row such as {'input': ..., 'output': ...}, not "
+        f"{row!r:.80}"
+    )
+
+
+def _of_fields(row: Mapping[str, Any]) -> Example:
+    given = next((row[name] for name in _INPUTS if name in row), None)
+    if given is None:
+        raise InputError(f"there is no `input`; its fields are {', '.join(map(repr, row)) or 'none'}")
+    name = next((name for name in _OUTPUTS if row.get(name) is not None), None)
+    if name is None:
+        return Example(input=given)
+    is_several = name == "outputs" and isinstance(row[name], list | tuple)
+    return Example(input=given, outputs=tuple(row[name]) if is_several else (row[name],))
+
+
+def filled(prompt: str, given: str | Mapping[str, Any]) -> str:
+    """What a model is sent: the prompt with its variables filled in, or the prompt, an empty line and the input.
+
+    A text takes the place of the only variable there is; values that have no variable follow with their names.
+    """
+    names = set(_VARIABLE.findall(prompt))
+    if isinstance(given, str):
+        if len(names) != 1:
+            return f"{prompt}\n\n{given}"
+        return _VARIABLE.sub(lambda _: given, prompt)
+    values = {name: text_of(value) for name, value in given.items()}
+    text = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), prompt)
+    rest = {name: value for name, value in values.items() if name not in names}
+    return f"{text}\n\n{_as_text(rest)}" if rest else text
+
+
+def _as_text(given: str | Mapping[str, Any]) -> str:
+    if isinstance(given, str):
+        return given
+    if len(given) == 1:
+        return text_of(next(iter(given.values())))
+    return "\n".join(f"{name}: {text_of(value)}" for name, value in given.items())

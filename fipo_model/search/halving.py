@@ -1,0 +1,116 @@
+"""Choosing among variants of a thing by their scores on examples, within a budget. It only knows how to ask.
+
+The variants are arms of a best-arm identification problem and go through successive halving (Jamieson & Talwalkar
+2016, arXiv 1502.07943): all are scored on a small batch of examples, the better half on one twice as large, and so on.
+Every comparison is paired, that is, made on the same examples. The incumbent is scored on all of them and is replaced
+only by a challenger that was, too, and whose lead chance alone would hardly give.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fipo_model.search.budget import Limit
+from fipo_model.search.evidence import Pair, beats, fails_more, lead
+from fipo_model.search.scoreboard import Scoreboard
+
+_FINALISTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of the halving: so many arms are scored on so many examples, those of the rung before included."""
+
+    arms: int
+    examples: int
+
+
+def cost(rungs: Sequence[Rung]) -> int:
+    """How many scores a schedule takes at most."""
+    before = (0, *(rung.examples for rung in rungs))
+    return sum(rung.arms * (rung.examples - seen) for rung, seen in zip(rungs, before, strict=False))
+
+
+def schedule(arms: int, *, examples: int, minibatch: int, calls: float = math.inf) -> tuple[Rung, ...]:
+    """The halving of `arms` challengers down to the finalists, who are scored on all `examples`.
+
+    Where that takes more than `calls` scores, there is one finalist instead of two, then there are fewer arms: the
+    last ones are left out. Empty if `calls` do not suffice for a single one.
+    """
+    for entrants in range(arms, 0, -1):
+        for finalists in range(min(entrants, _FINALISTS), 0, -1):
+            rungs = _rungs(entrants, finalists, examples, minibatch)
+            if cost(rungs) <= calls:
+                return rungs
+    return ()
+
+
+def _rungs(arms: int, finalists: int, examples: int, minibatch: int) -> tuple[Rung, ...]:
+    rungs = []
+    while minibatch < examples:  # also the finalists go from batch to batch: who does not lead costs no more calls
+        rungs.append(Rung(arms, minibatch))
+        arms, minibatch = max(finalists, math.ceil(arms / 2)), 2 * minibatch
+    return (*rungs, Rung(arms, examples))
+
+
+class Choice(NamedTuple):
+    """The arm to use, and what ended the comparison before all challengers were in it, if anything did."""
+
+    arm: str
+    limit: Limit | None
+
+
+def select(
+    board: Scoreboard,
+    incumbent: str,
+    challengers: Sequence[str],
+    *,
+    order: Sequence[int],
+    rules: "Rules",
+    calls: float = math.inf,
+) -> Choice:
+    """The best challenger that beats the incumbent on all examples of `order`, else the incumbent.
+
+    Batches are the beginnings of `order`. At most `calls` scores are asked for, those for the incumbent not counted.
+    A challenger that is behind after the first batch, or does not lead after a later one, goes no further, nor does one
+    that could not win if it were right about everything that is left.
+    """
+    if limit := board.measure([incumbent], order):
+        return Choice(incumbent, limit)
+    allowed = min(calls, board.budget.calls_left)
+    rungs = schedule(len(challengers), examples=len(order), minibatch=rules.minibatch, calls=allowed)
+    if sum(rung.arms for rung in rungs[:1]) < len(challengers):
+        limit = board.budget.scarce
+    alive = [arm for arm in challengers if _can_win(board, arm, incumbent, order, rules.significance)]
+    for number, rung in enumerate(rungs):
+        batch, alive = order[: rung.examples], alive[: rung.arms]
+        if reached := board.measure(alive, batch):
+            limit = reached
+            break
+        pairs = {arm: board.pairs(arm, incumbent, batch) for arm in alive}
+        ranked = _ranked(alive, pairs, may_tie=number == 0)
+        alive = [arm for arm in ranked if _can_win(board, arm, incumbent, order, rules.significance)]
+    final = {arm: board.pairs(arm, incumbent, order) for arm in challengers if board.has(arm, order)}
+    better = [arm for arm, pairs in final.items() if beats(pairs, significance=rules.significance)]
+    return Choice(max(better, key=lambda arm: lead(final[arm]), default=incumbent), limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How arms are compared: the size of the first batch, and how improbable by chance a lead must be."""
+
+    minibatch: int
+    significance: float
+
+
+def _can_win(board: Scoreboard, arm: str, incumbent: str, order: Sequence[int], significance: float) -> bool:
+    """Whether an arm could beat the incumbent with the best scores on whatever it has not been measured on yet."""
+    pairs = board.best_pairs(arm, incumbent, order)
+    return pairs is None or beats(pairs, significance=significance)
+
+
+def _ranked(arms: Sequence[str], pairs: dict[str, list[Pair]], *, may_tie: bool) -> list[str]:
+    """The arms that go on, best first; at equal scores they keep their order."""
+    hopeful = [arm for arm in arms if lead(pairs[arm]) > 0 or (may_tie and lead(pairs[arm]) == 0)]
+    return sorted(hopeful, key=lambda arm: (any(fails_more(*pair) for pair in pairs[arm]), -lead(pairs[arm])))

@@ -1,0 +1,68 @@
+"""What tells one function from another when a search is resumed: its code and what it closes over, not its name."""
+
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+_DEEPEST = 8
+
+
+def digest_of(function: Callable[..., Any]) -> str:
+    """A short name for what a callable does, the same in every process; two lambdas of one name have two.
+
+    Of an object that is called, its class's code and its own plain values count.
+    """
+    parts = list(_parts(function, 0))
+    return hashlib.sha256(json.dumps(parts).encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def _parts(value: Any, depth: int) -> Iterator[str]:
+    if depth > _DEEPEST:
+        yield type(value).__qualname__
+    elif isinstance(value, CodeType):
+        yield from (value.co_code.hex(), *value.co_names, *value.co_varnames)
+        yield from _parts(value.co_consts, depth)
+    elif isinstance(value, FunctionType):
+        yield from _function(value, depth)
+    elif isinstance(value, Mapping | list | tuple | set | frozenset | MethodType | functools.partial):
+        for one in _members(value):
+            yield from _parts(one, depth + 1)
+    else:
+        yield from _object(value, depth)
+
+
+def _members(value: Any) -> list[Any]:
+    """What a value is made of, in an order that is the same in every process."""
+    if isinstance(value, MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, Mapping):
+        return [(repr(key), value[key]) for key in sorted(value, key=repr)]
+    return sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value)
+
+
+def _function(value: FunctionType, depth: int) -> Iterator[str]:
+    yield from _parts(value.__code__, depth)
+    yield from _parts([value.__defaults__, value.__kwdefaults__], depth + 1)
+    for cell in value.__closure__ or ():
+        try:
+            yield from _parts(cell.cell_contents, depth + 1)
+        except ValueError:  # of a function that is not defined to its end yet
+            yield "empty"
+
+
+def _object(value: Any, depth: int) -> Iterator[str]:
+    text = repr(value)
+    if " at 0x" not in text and not inspect.isclass(value):
+        yield text
+        return
+    yield type(value).__qualname__ if not inspect.isclass(value) else value.__qualname__
+    call = getattr(type(value), "__call__", None)  # noqa: B004 - its code, not whether it has one
+    if isinstance(call, FunctionType):
+        yield from _function(call, depth + 1)
+        yield from _parts(getattr(value, "__dict__", {}), depth + 1)

@@ -1,0 +1,201 @@
+"""What is tried: rewrites of texts, each with what the checks made of it, distinct by what they ask."""
+
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from fipo_model.errors import InputError
+from fipo_model.fidelity import topic
+from fipo_model.rewriter import Proposal, Rewriter
+from fipo_model.search.subject import Measured, Measurement
+from fipo_model.types import Candidate, OptimizationRequest, ShownExample
+
+# Of the samples for one request, two are hoped for; others repeat each other, change nothing or fail.
+_SAMPLES, _USED = 4, 2
+# So many examples make a task clear; more make a small model's request long.
+_SHOWN = 4
+_MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """A text that was proposed for a place, as it would stand there, and what the checks made of it."""
+
+    text: str
+    outcome: str
+    """"optimized" if it passed; else why it is not tried."""
+    detail: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        return self.outcome == "optimized"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposals:
+    """What was proposed for each text, by its name."""
+
+    model: str | None
+    """The name of the model that proposed."""
+    by_text: Mapping[str, Sequence[Proposed]]
+    runs: int = 0
+    """How many runs it took to see what the texts get, those that a resumed search remembers included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known when rewrites are asked for."""
+
+    texts: Mapping[str, str]
+    """The texts as they are now."""
+    measurements: Mapping[int, Measurement]
+    """What they got, by the numbers of the examples."""
+    tried: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By the names of the texts, what was proposed before."""
+
+
+class Proposer(Protocol):
+    """Proposes other texts."""
+
+    def propose(self, seen: Seen, *, room: float) -> Proposals:
+        """Rewrites of the texts. At most `room` runs may be spent on seeing more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A text that may be rewritten, as the rewriter gets it."""
+
+    name: str
+    request: OptimizationRequest
+    """The text, its context, and what must be kept."""
+    place: Callable[[str], str] = str
+    """From a rewrite to the text that stands in its place, for example with what follows it."""
+    check: Callable[[Candidate], Candidate] = lambda candidate: candidate
+    """What its owner asks of a rewrite beside the contract."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewriterProposer:
+    """Asks a rewriter for each part: alone, with several examples, and with what the metric said.
+
+    `shown` gives, by the number of an example, what the rewriter may see of it.
+    """
+
+    rewriter: Rewriter
+    parts: Sequence[Part]
+    candidates: int
+    seed: int
+    shown: Mapping[int, ShownExample] = field(default_factory=dict)
+
+    def propose(self, seen: Seen, *, room: float) -> Proposals:
+        """Up to so many usable rewrites for each part, and those that were refused, from two batches in all."""
+        seed = self.seed + sum(map(len, seen.tried.values()))
+        alone = [(part, self._asked(part, seen)) for part in self.parts]
+        greedy = replace(self.rewriter, samples=1, seed=seed).propose([request for _, request in alone])
+        found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}
+        asked = [(part, request) for part in self.parts for request in self._varied(part, seen)]
+        if self.candidates > 1 and asked:
+            sampler = replace(self.rewriter, samples=_SAMPLES, seed=seed)
+            sampled = sampler.propose([request for _, request in asked])
+            for (part, _), one in zip(asked, sampled, strict=True):
+                found[part.name] += self._rows(part, one)
+        by_text = {}
+        for part in self.parts:
+            known = [seen.texts[part.name], *seen.tried.get(part.name, ())]
+            by_text[part.name] = distinct(found[part.name], usable=self.candidates, known=known)
+        return Proposals(model=self.rewriter.name, by_text=by_text)
+
+    def _asked(self, part: Part, seen: Seen) -> OptimizationRequest:
+        text = seen.texts[part.name]
+        return part.request if part.request.instruction == text else replace(part.request, instruction=text)
+
+    def _varied(self, part: Part, seen: Seen) -> list[OptimizationRequest]:
+        """Requests that differ by what is shown: nothing, then examples, what went wrong first, with what was said."""
+        needed = -(-(self.candidates - 1) // _USED)
+        bare = self._asked(part, seen)
+        shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)
+        feedback = _feedback(seen.measurements)
+        requests = [] if shown or feedback else [bare] * min(1, needed)
+        requests += [replace(bare, examples=some, feedback=feedback) for some in itertools.islice(shown, needed)]
+        if feedback and not shown:
+            requests.append(replace(bare, feedback=feedback))
+        if needed > len(requests) or needed > 1:
+            requests = [*requests[: needed - 1], bare]  # also what the text alone brings about
+        return list(dict.fromkeys(requests))
+
+    def _rows(self, part: Part, proposal: Proposal) -> list[Proposed]:
+        if isinstance(proposal, InputError):
+            return [Proposed(text=part.request.instruction, outcome="unusable", detail=str(proposal))]
+        checked = map(part.check, proposal)
+        return [Proposed(text=part.place(one.text), outcome=one.outcome, detail=one.detail) for one in checked]
+
+
+def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()) -> list[Proposed]:
+    """The rows, each text once, with no more than so many usable ones, which differ in what they ask.
+
+    Two rewrites with the same words of meaning are one, as is one that asks what a `known` text does: a search would
+    pay twice for them.
+    """
+    topics = {topic(text) for text in known}
+    texts: set[str] = set()
+    kept, count = [], 0
+    for row in rows:
+        if row.text in texts:
+            continue
+        texts.add(row.text)
+        if row.is_usable:
+            words = topic(row.text)
+            if count == usable or (words and words in topics):
+                continue
+            topics.add(words)
+            count += 1
+        kept.append(row)
+    return kept
+
+
+def _shown_in_turns(
+    shown: Mapping[int, ShownExample], measurements: Mapping[int, Measurement], *, seed: int
+) -> list[tuple[ShownExample, ...]]:
+    """Groups of examples, those that went wrong first, with what was said to them."""
+    numbers = random.Random(seed).sample(sorted(shown), len(shown))
+    numbers.sort(key=lambda number: _score(measurements.get(number)))
+    highest = max(map(_score, measurements.values()), default=0.0)
+    seen = [_with_response(shown[number], measurements.get(number), highest) for number in numbers]
+    return [tuple(seen[start : start + _SHOWN]) for start in range(0, len(seen), _SHOWN)]
+
+
+def _with_response(example: ShownExample, found: Measurement | None, highest: float) -> ShownExample:
+    """The example with what it got, if that was wrong: as good as any is right."""
+    if not isinstance(found, Measured) or not (found.response or "").strip():
+        return example
+    is_right = _score(found) >= (highest if found.best is None else found.best)
+    return example if is_right else replace(example, response=found.response)
+
+
+def _score(measurement: Measurement | None) -> float:
+    return min(measurement.scores) if isinstance(measurement, Measured) else 0.0
+
+
+def _feedback(measurements: Mapping[int, Measurement]) -> str | None:
+    """What the metric said where the score was lowest, as one text."""
+    said = sorted((m for m in measurements.values() if isinstance(m, Measured) and m.feedback), key=_score)
+    texts = dict.fromkeys(" ".join((one.feedback or "").split())[:_LONGEST_FEEDBACK] for one in said)
+    return "\n".join(list(texts)[:_MOST_FEEDBACK]) or None
+
+
+def to_fields(proposals: Proposals) -> dict[str, Any]:
+    """What a journal holds of proposals."""
+    rows = {
+        name: [{"text": one.text, "outcome": one.outcome, "detail": one.detail} for one in rows]
+        for name, rows in proposals.by_text.items()
+    }
+    return {"model": proposals.model, "by_text": rows, "runs": proposals.runs}
+
+
+def from_fields(fields: Mapping[str, Any]) -> Proposals:
+    """The proposals that `to_fields` made these of."""
+    rows = {name: [Proposed(**one) for one in rows] for name, rows in fields["by_text"].items()}
+    return Proposals(model=fields["model"], by_text=rows, runs=fields["runs"])

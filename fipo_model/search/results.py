@@ -1,0 +1,139 @@
+"""What a search did. `to_fields` is the only way from here to plain data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fipo_model.search.evidence import Interval
+from fipo_model.search.proposing import Proposed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What became of a text."""
+
+    name: str
+    naive: str
+    text: str
+    """What to use now."""
+    outcome: str
+    detail: str
+    candidates: Sequence[Proposed]
+
+    @property
+    def is_rewritten(self) -> bool:
+        return self.text != self.naive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """A mean score on so many examples, of which so many failed, and so many more could not be measured."""
+
+    score: float
+    failed: int
+    examples: int
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What was there and what was found, on the same examples."""
+
+    before: Level
+    after: Level
+    gain: Interval | None
+    """Of the examples on which both were measured; None where there are too few to say anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A set of texts that was tried: its number, the texts that are not those of the beginning, and its score."""
+
+    arm: str
+    changed: Mapping[str, str]
+    score: float
+    failed: int
+    examples: int
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """What a search did, and the texts to use."""
+
+    model: str | None
+    """The name of the model that proposed."""
+    measured_by: str
+    """What the scores are."""
+    texts: Sequence[Changed]
+    chosen_on: Compared
+    """Scores on the examples that decided: the gain there is that of a winner, so expect less."""
+    held_out: Compared | None
+    """Scores on examples that decided nothing; None where there were too few to set some aside."""
+    trials: Sequence[Attempt]
+    metric_calls: int
+    metric_calls_resumed: int
+    """How many of them were made in an earlier start."""
+    tried_again: int
+    """How many runs were made again because they had failed."""
+    cost: float
+    stopped_by: str | None
+    first_failure: str | None
+    """Why the first of the runs failed that did."""
+    notes: Sequence[str]
+    """What else there is to know, such as a metric that does not agree with itself."""
+    seed: int
+
+    @property
+    def text(self) -> str:
+        """The text to use, of a search that was about one."""
+        return self.texts[0].text
+
+    @property
+    def outcome(self) -> str:
+        """What became of the text of a search that was about one."""
+        return self.texts[0].outcome
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether any text is another than before."""
+        return any(one.is_rewritten for one in self.texts)
+
+    def to_fields(self) -> dict[str, Any]:
+        """Plain data: dictionaries, lists, texts and numbers."""
+        fields: dict[str, Any] = _as_json(asdict(self))
+        return fields
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "SearchResult":
+        """The result that `to_fields` made these of."""
+        held_out = fields["held_out"]
+        return cls(
+            **{
+                **fields,
+                "texts": [_changed(one) for one in fields["texts"]],
+                "chosen_on": _compared(fields["chosen_on"]),
+                "held_out": None if held_out is None else _compared(held_out),
+                "trials": [Attempt(**one) for one in fields["trials"]],
+            }
+        )
+
+
+def _as_json(value: Any) -> Any:
+    """Tuples as lists: what is read from JSON equals what was written."""
+    if isinstance(value, dict):
+        return {name: _as_json(one) for name, one in value.items()}
+    return [_as_json(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _changed(fields: Mapping[str, Any]) -> Changed:
+    return Changed(**{**fields, "candidates": [Proposed(**one) for one in fields["candidates"]]})
+
+
+def _compared(fields: Mapping[str, Any]) -> Compared:
+    gain = fields["gain"]
+    return Compared(
+        before=Level(**fields["before"]),
+        after=Level(**fields["after"]),
+        gain=None if gain is None else Interval(**gain),
+    )

@@ -1,0 +1,191 @@
+"""Who got what on which example: each asked for once, and no more of them than the budget allows."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fipo_model.search import evidence
+from fipo_model.search.budget import Budget, Limit
+from fipo_model.search.evidence import Pair, Score
+from fipo_model.search.journal import Journal
+from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, digest
+
+logger = logging.getLogger("fipo_model.search")
+
+
+class Measures(Protocol):
+    """What a scoreboard asks: see `Measuring`."""
+
+    def measure(self, runs: Sequence[Run], note: Note) -> Sequence[Measurement]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An arm's score on its examples so far, noted whenever it was given new ones."""
+
+    arm: str
+    mean: float
+    failed: int
+    examples: int
+    missing: int = 0
+    """On so many of them it could not be measured."""
+
+
+class Scoreboard:
+    """The measurements of arms, which are texts by their names. Measurements go into the journal at once.
+
+    It asks at one time for as many arms as together take `runs_at_once` runs, but for one at least. What failed is not
+    remembered: a resumed search tries it again. `kind` tells this board's part of the journal from another's.
+    """
+
+    def __init__(
+        self,
+        measuring: Measures,
+        budget: Budget,
+        *,
+        journal: Journal | None = None,
+        runs_at_once: int = 1,
+        kind: str = "score",
+    ) -> None:
+        self.budget = budget
+        self.trials: list[Trial] = []
+        self.resumed = 0
+        """How many measurements the journal had."""
+        self._measuring = measuring
+        self._journal = journal or Journal()
+        self._runs_at_once = runs_at_once
+        self._kind = kind
+        self._texts: dict[str, dict[str, str]] = {}
+        self._found: dict[tuple[str, int], Measurement] = {}
+
+    def add(self, texts: Mapping[str, str]) -> str:
+        """The arm for these texts."""
+        arm = digest(texts)
+        self._texts[arm] = dict(texts)
+        return arm
+
+    def texts(self, arm: str) -> dict[str, str]:
+        """The texts of an arm, by their names."""
+        return self._texts[arm]
+
+    def measure(self, arms: Sequence[str], examples: Sequence[int]) -> Limit | None:
+        """Have the arms measured on the examples they were not yet; if that is not possible, why not."""
+        missing = {arm: [one for one in examples if (arm, one) not in self._found] for arm in arms}
+        questions = [(arm, new) for arm, new in missing.items() if new]
+        size = max(1, self._runs_at_once // max((len(new) for _, new in questions), default=1))
+        for start in range(0, len(questions), size):
+            group = questions[start : start + size]
+            calls = sum(len(new) for _, new in group)
+            if limit := self.budget.objection(calls):
+                return limit
+            self.budget.charge(calls)
+            self._ask([Run(arm, self._texts[arm], one) for arm, new in group for one in new])
+            self.trials += [self._trial(arm, examples) for arm, _ in group]
+            if any(self._is_unreachable(arm, new) for arm, new in group):
+                return "unreachable"
+        return None
+
+    def has(self, arm: str, examples: Iterable[int]) -> bool:
+        """Whether the arm was asked about all these examples."""
+        return all((arm, example) in self._found for example in examples)
+
+    def measurements(self, arm: str, examples: Iterable[int]) -> list[Measurement]:
+        """What the arm got on these examples, all of which it must have been asked about."""
+        return [self._found[arm, example] for example in examples]
+
+    def pairs(self, ours: str, theirs: str, examples: Iterable[int]) -> list[Pair]:
+        """For each judge what two arms got on the examples on which both were measured."""
+        both = [
+            (one, other)
+            for one, other in zip(self.measurements(ours, examples), self.measurements(theirs, examples), strict=True)
+            if not _is_missing(one) and not _is_missing(other)
+        ]
+        return [
+            ([score_of(one, judge) for one, _ in both], [score_of(other, judge) for _, other in both])
+            for judge in range(self.judges)
+        ]
+
+    def best_pairs(self, ours: str, theirs: str, examples: Iterable[int]) -> list[Pair] | None:
+        """The pairs if ours gets the most there is wherever it was not measured yet; None where nobody knows it."""
+        known = [one for one in self._found.values() if isinstance(one, Measured)]
+        if not known or any(one.best is None for one in known):
+            return None
+        best = max(one.best for one in known if one.best is not None)
+        pairs: list[tuple[list[Score], list[Score]]] = [([], []) for _ in range(self.judges)]
+        for example in examples:
+            one, other = self._found.get((ours, example)), self._found[theirs, example]
+            if (one is not None and _is_missing(one)) or _is_missing(other):
+                continue
+            for judge, (left, right) in enumerate(pairs):
+                left.append(best if one is None else score_of(one, judge))
+                right.append(score_of(other, judge))
+        return list(pairs)
+
+    def level(self, arm: str, examples: Iterable[int]) -> float:
+        """The arm's mean before the judge who likes it least, over what was measured; failures count as 0."""
+        ran = [one for one in self.measurements(arm, examples) if not _is_missing(one)]
+        means = (evidence.mean([score_of(one, judge) for one in ran]) for judge in range(self.judges))
+        return min(means, default=0.0)
+
+    def failed(self, arm: str, examples: Iterable[int]) -> int:
+        """On how many of these examples the arm failed."""
+        return sum(isinstance(one, Failed) and not one.is_passing for one in self.measurements(arm, examples))
+
+    def missing(self, arm: str, examples: Iterable[int]) -> int:
+        """On how many of these examples the arm could not be measured."""
+        return sum(map(_is_missing, self.measurements(arm, examples)))
+
+    @property
+    def judges(self) -> int:
+        """How many scores a measurement has; 1 as long as there is none."""
+        return next((len(one.scores) for one in self._found.values() if isinstance(one, Measured)), 1)
+
+    def _ask(self, runs: Sequence[Run]) -> None:
+        new = [run for run in runs if self._key(run) not in self._journal]
+        self.resumed += len(runs) - len(new)
+        measured = self._measuring.measure(new, self._note) if new else []
+        found = {(run.arm, run.example): one for run, one in zip(new, measured, strict=True)}
+        for run in runs:
+            remembered = self._journal.get(self._key(run))
+            self._found[run.arm, run.example] = (
+                found[run.arm, run.example] if remembered is None else Measured.from_fields(remembered)
+            )
+        self._say_failures([self._found[run.arm, run.example] for run in runs])
+
+    @staticmethod
+    def _say_failures(found: Sequence[Measurement]) -> None:
+        failures = [one for one in found if isinstance(one, Failed)]
+        if failures:
+            passing = sum(map(_is_missing, failures))
+            said = f", {passing} of which were not measured, the others" if passing else ""
+            logger.warning(
+                "%d of %d runs failed%s and count as 0; %s", len(failures), len(found), said, failures[0].cause
+            )
+
+    def _note(self, run: Run, measured: Measured) -> None:
+        self._journal.put(self._key(run), measured.to_fields())
+
+    def _key(self, run: Run) -> str:
+        return f"{self._kind} {run.arm} {run.example}"
+
+    def _trial(self, arm: str, examples: Sequence[int]) -> Trial:
+        return Trial(
+            arm=arm,
+            mean=self.level(arm, examples),
+            failed=self.failed(arm, examples),
+            examples=len(examples),
+            missing=self.missing(arm, examples),
+        )
+
+    def _is_unreachable(self, arm: str, examples: Sequence[int]) -> bool:
+        return self.missing(arm, examples) == len(examples)
+
+
+def score_of(measurement: Measurement, judge: int) -> Score:
+    """What a judge gave; None for a failure."""
+    return measurement.scores[judge] if isinstance(measurement, Measured) else None
+
+
+def _is_missing(measurement: Measurement) -> bool:
+    return isinstance(measurement, Failed) and measurement.is_passing

@@ -1,0 +1,234 @@
+"""The search: a subject is measured as it is, other texts are proposed, and one replaces another only on evidence."""
+
+import logging
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fipo_model.errors import InputError
+from fipo_model.search import proposing
+from fipo_model.search.budget import Budget, Limit
+from fipo_model.search.evidence import beats, lead, least_interval, worst_chance
+from fipo_model.search.halving import select
+from fipo_model.search.journal import Journal
+from fipo_model.search.measuring import Measuring
+from fipo_model.search.proposing import Proposals, Proposed, Proposer, Seen
+from fipo_model.search.results import Attempt, Changed, Compared, Level
+from fipo_model.search.scoreboard import Scoreboard
+from fipo_model.search.settings import SearchSettings
+from fipo_model.search.subject import Measurement, Subject
+
+logger = logging.getLogger("fipo_model.search")
+
+
+class UnmeasurableError(InputError):
+    """What is there already cannot be measured, so that nothing could be compared with it."""
+
+
+@dataclass(kw_only=True)
+class Search:
+    """One search. What is there already is always among the candidates, and a tie keeps it.
+
+    The texts are improved one after another, in their order, each with the best of the others so far.
+    """
+
+    subject: Subject
+    proposer: Proposer
+    settings: SearchSettings
+    journal: Journal = field(default_factory=Journal)
+    runs_at_once: int = 1
+    proposals: dict[str, list[Proposed]] = field(default_factory=dict, init=False)
+    model: str | None = field(default=None, init=False)
+    """The name of the model that proposed."""
+    limits: dict[str, Limit] = field(default_factory=dict, init=False)
+    """By the names of the texts whose candidates were not all compared: what ended it."""
+    unsure: dict[str, str] = field(default_factory=dict, init=False)
+    """By the names of the texts whose rewrites lead by what chance may give: how sure that is."""
+
+    def __post_init__(self) -> None:
+        self.budget: Budget = self.settings.budget()
+        self.measuring = Measuring(self.subject, self.budget, patience=self.settings.patience)
+        self.board = Scoreboard(self.measuring, self.budget, journal=self.journal, runs_at_once=self.runs_at_once)
+        self.naive: Mapping[str, str] = dict(self.subject.texts)
+        self.start = self.board.add(self.naive)
+        self.examples: Sequence[int] = drawn(len(self.subject), self.settings.most_examples, seed=self.settings.seed)
+
+    def run(self) -> str:
+        """The arm to use."""
+        self.settings.check_budget(len(self.examples))
+        self._measure_start()
+        self._propose()
+        best = self.start
+        usable = {name: self._usable(name) for name in self.naive if self._usable(name)}
+        for place, (name, texts) in enumerate(usable.items()):
+            if self.stopped_by == "unreachable":
+                self.limits[name] = "unreachable"
+                continue
+            best = self._improve(best, name, texts, left=len(usable) - place)
+        return best
+
+    def _measure_start(self) -> None:
+        """Raises `UnmeasurableError` where nothing of it can be measured."""
+        limit = self.board.measure([self.start], self.examples)
+        cause = "" if self.measuring.first_failure is None else self.measuring.first_failure.cause
+        if limit == "unreachable":
+            raise UnmeasurableError(
+                f"the model could not be reached for {self.settings.patience:g} seconds; {cause}. Try again when it "
+                "can be: what was measured before is kept where there is a directory for it."
+            )
+        if limit is not None:
+            raise UnmeasurableError(f"{limit} was reached before what is there had been measured. Raise it.")
+        failed = self.board.failed(self.start, self.examples)
+        if failed + self.board.missing(self.start, self.examples) == len(self.examples):
+            raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")
+
+    def _propose(self) -> None:
+        """Ask the proposer, unless the journal has its answers."""
+        if self.budget.is_out_of_time:
+            self.limits |= dict.fromkeys(self.naive, "max_seconds")
+            return
+        if "proposals" in self.journal:
+            found = proposing.from_fields(self.journal["proposals"])
+            self.budget.charge(found.runs)
+            self.board.resumed += found.runs
+        else:
+            found = self._ask_proposer()
+            self.journal.put("proposals", proposing.to_fields(found))
+        self.model = found.model
+        self.proposals = {name: list(rows) for name, rows in found.by_text.items()}
+
+    def _ask_proposer(self) -> Proposals:
+        room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
+        found = self.proposer.propose(Seen(texts=self.naive, measurements=self.of_start()), room=max(0, room))
+        self.budget.charge(found.runs)
+        return found
+
+    def of_start(self) -> dict[int, Measurement]:
+        """What was measured before any rewrite, by the numbers of the examples."""
+        return dict(zip(self.examples, self.board.measurements(self.start, self.examples), strict=True))
+
+    def _usable(self, name: str) -> list[str]:
+        return [one.text for one in self.proposals.get(name, ()) if one.is_usable]
+
+    def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
+        """The arm with the best of a text's candidates in it, all else as in the best arm so far."""
+        before = self.board.texts(best)
+        arms = [self.board.add({**before, name: text}) for text in texts]
+        count = len(self.examples)
+        if limit := self.budget.objection(count):
+            self.limits[name] = limit
+            return best
+        order = random.Random(f"{self.settings.seed} {name}").sample(self.examples, count)
+        # A fair share of what is left, but enough to compare one candidate.
+        calls = self.budget.calls_left
+        share = calls if calls == math.inf else max(calls // left, count)
+        chosen, limit = select(self.board, best, arms, order=order, rules=self.settings.rules, calls=share)
+        if limit:
+            self.limits[name] = limit
+        if chosen == best:
+            self._explain(name, best, arms)
+        logger.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
+        return chosen
+
+    def _explain(self, name: str, best: str, arms: Sequence[str]) -> None:
+        """Note why no rewrite was used, where that is for want of evidence."""
+        complete = [self.board.pairs(arm, best, self.examples) for arm in arms if self.board.has(arm, self.examples)]
+        ahead = [pairs for pairs in complete if beats(pairs, significance=1)]
+        must = f"that must be at most significance={self.settings.significance:g}. More examples tell."
+        if ahead:
+            chance = min(map(worst_chance, ahead))
+            self.unsure[name] = (
+                f"a rewrite leads on the {len(self.examples)} examples, as chance alone would make one with "
+                f"probability {chance:.2f}; {must}"
+            )
+            return
+        perfect = self.board.best_pairs("", best, self.examples)
+        if perfect is not None and not beats(perfect, significance=self.settings.significance):
+            said = (
+                "there is nothing to gain"
+                if lead(perfect) <= 0
+                else (
+                    f"even one that is right about everything would lead as chance alone makes one with probability "
+                    f"{worst_chance(perfect):.2f}; {must}"
+                )
+            )
+            self.unsure[name] = f"on the {len(self.examples)} examples {said}"
+
+    # What became of it
+
+    def measured(self) -> list[str]:
+        """The arms that were measured on all examples, best first; what was there is before its equals."""
+        arms = dict.fromkeys(trial.arm for trial in self.board.trials)
+        complete = [arm for arm in arms if self.board.has(arm, self.examples)]
+        return sorted(complete, key=lambda arm: -self.board.level(arm, self.examples))
+
+    def changes(self, best: str) -> list[Changed]:
+        """What became of each text."""
+        texts = self.board.texts(best)
+        return [self._changed(name, texts[name]) for name in self.naive]
+
+    def _changed(self, name: str, text: str) -> Changed:
+        rows = self.proposals.get(name, [])
+        outcome, detail = self._outcome(name, text, rows)
+        return Changed(name=name, naive=self.naive[name], text=text, outcome=outcome, detail=detail, candidates=rows)
+
+    def _outcome(self, name: str, text: str, rows: Sequence[Proposed]) -> tuple[str, str]:
+        if text != self.naive[name]:
+            return "optimized", ""
+        if name in self.limits:
+            return "out_of_budget", f"{self.limits[name]} ended the search before all its rewrites were compared"
+        if any(one.is_usable for one in rows):
+            no_lead = "no rewrite got a higher score without more failures"
+            return "not_preferred", self.unsure.get(name, no_lead)
+        return (rows[0].outcome, rows[0].detail) if rows else ("unchanged", "nothing was proposed")
+
+    def compared(self, best: str) -> Compared:
+        """What was there and what was found, on the examples that decided."""
+        return compared(self.board, self.start, best, self.examples, seed=self.settings.seed)
+
+    def attempts(self) -> list[Attempt]:
+        """What was tried, in its order."""
+        found = []
+        for trial in self.board.trials:
+            texts = self.board.texts(trial.arm)
+            changed = {name: text for name, text in texts.items() if text != self.naive[name]}
+            found.append(
+                Attempt(
+                    arm=trial.arm,
+                    changed=changed,
+                    score=trial.mean,
+                    failed=trial.failed,
+                    examples=trial.examples,
+                    missing=trial.missing,
+                )
+            )
+        return found
+
+    @property
+    def stopped_by(self) -> Limit | None:
+        """What ended the search before everything was compared, if anything did."""
+        return next(iter(self.limits.values()), None)
+
+
+def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:
+    """Two arms on the same examples."""
+    gain = least_interval(board.pairs(best, start, examples), seed=seed)
+    return Compared(before=level(board, start, examples), after=level(board, best, examples), gain=gain)
+
+
+def level(board: Scoreboard, arm: str, examples: Sequence[int]) -> Level:
+    """What an arm got on examples."""
+    return Level(
+        score=board.level(arm, examples),
+        failed=board.failed(arm, examples),
+        examples=len(examples),
+        missing=board.missing(arm, examples),
+    )
+
+
+def drawn(count: int, most: int | None, *, seed: int) -> Sequence[int]:
+    """The numbers of all examples, or of the most there may be, drawn with the seed."""
+    if most is None or count <= most:
+        return range(count)
+    return sorted(random.Random(seed).sample(range(count), most))

@@ -1,0 +1,121 @@
+"""How a search is made, and what it may spend."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from fipo_model.errors import InputError
+from fipo_model.search.budget import Budget, Price
+from fipo_model.search.halving import Rules, cost, schedule
+
+Effort = Literal["light", "medium", "heavy"]
+
+
+class Preset(NamedTuple):
+    """What an effort stands for."""
+
+    candidates: int
+    max_examples: int
+
+
+PRESETS: Mapping[Effort, Preset] = {"light": Preset(4, 32), "medium": Preset(8, 100), "heavy": Preset(16, 300)}
+_CANDIDATES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """How examples and a metric are used.
+
+    Without any bound a search ends by itself: it measures each text on no more than the schedule of its candidates.
+    Raises `InputError` for numbers that make no sense.
+    """
+
+    auto: Effort | None = None
+    """How much effort to spend: it says `candidates` and `max_examples` where these are not given."""
+    candidates: int | None = None
+    """Rewrites proposed for each text, by default 6 or what `auto` says; the text as it is is always one more."""
+    max_examples: int | None = None
+    """Most examples that decide, drawn with the seed; by default all, or what `auto` says."""
+    minibatch_size: int = 4
+    """Examples in the first batch of the halving."""
+    significance: float = 0.2
+    """A rewrite is used if chance alone would give a lead like its with at most this probability. 1: any lead will do.
+
+    The best of several was chosen by the same scores, which this does not know of.
+    """
+    max_metric_calls: int | None = None
+    """Bound on the calls of the metric, each of which is a run. At least twice the examples."""
+    max_seconds: float | None = None
+    """After so many seconds no evaluation begins that was not begun; an unfinished choice is dropped."""
+    max_cost: float | None = None
+    """Bound on the money, in the currency of `price`."""
+    price: Price = 0.0
+    """What a run costs, or a function without arguments that says what was spent in all so far."""
+    patience: float = 90.0
+    """Seconds for which a model may be out of reach (rate limits, time-outs); its runs are tried again until then."""
+    seed: int = 0
+    """Decides which examples are shown, the rewriter's samples, and the order of the batches."""
+    log_dir: str | Path | None = None
+    """Where the report goes, and every score as it is measured, so that interrupted searches resume."""
+
+    def __post_init__(self) -> None:
+        if self.auto is not None and self.auto not in PRESETS:
+            raise InputError(f"auto must be one of {', '.join(PRESETS)}, or None, not {self.auto!r}")
+        for name in ("candidates", "minibatch_size"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        if not 0 < self.significance <= 1:
+            raise InputError(f"significance is a probability above 0 and at most 1, not {self.significance}")
+        for name in ("max_examples", "max_metric_calls", "max_seconds", "max_cost"):
+            if (bound := getattr(self, name)) is not None and bound <= 0:
+                raise InputError(f"{name} must be positive, or None for no bound, not {bound}")
+        if self.patience < 0:
+            raise InputError(f"patience must not be negative, but is {self.patience}")
+        if self.max_cost is not None and self.price == 0:
+            raise InputError("max_cost needs a price: what a run costs, or a function that says what was spent")
+
+    @property
+    def rewrites(self) -> int:
+        """How many rewrites are proposed for each text."""
+        if self.candidates is not None:
+            return self.candidates
+        return _CANDIDATES if self.auto is None else PRESETS[self.auto].candidates
+
+    @property
+    def most_examples(self) -> int | None:
+        """The most examples that decide; None for all."""
+        if self.max_examples is not None or self.auto is None:
+            return self.max_examples
+        return PRESETS[self.auto].max_examples
+
+    @property
+    def rules(self) -> Rules:
+        """How arms are compared."""
+        return Rules(minibatch=self.minibatch_size, significance=self.significance)
+
+    def budget(self) -> Budget:
+        """A purse that is full; the clock starts now."""
+        return Budget(
+            max_calls=self.max_metric_calls, max_seconds=self.max_seconds, max_cost=self.max_cost, price=self.price
+        )
+
+    def calls_for(self, texts: int, examples: int) -> int:
+        """The most measurements that comparing all candidates of so many texts can take, within the budget."""
+        each = cost(schedule(self.rewrites, examples=examples, minibatch=self.minibatch_size))
+        calls = examples + texts * each
+        return calls if self.max_metric_calls is None else min(calls, self.max_metric_calls)
+
+    def check_budget(self, examples: int, *, held_out: int = 0) -> None:
+        """Raise `InputError` where the budget does not allow one comparison, with the least that does."""
+        least = 2 * (examples + held_out)
+        if self.max_metric_calls is not None and self.max_metric_calls < least:
+            raise InputError(
+                f"max_metric_calls={self.max_metric_calls} is too little to compare what you have with anything on "
+                f"{examples + held_out} examples: that takes at least {least}. Raise it, or pass fewer examples."
+            )
+        if self.max_cost is not None and not callable(self.price) and self.max_cost < least * self.price:
+            raise InputError(
+                f"max_cost={self.max_cost:g} is too little to compare what you have with anything on "
+                f"{examples + held_out} examples: at {self.price:g} a run that takes at least {least * self.price:g}."
+            )

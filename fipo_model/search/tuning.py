@@ -1,0 +1,267 @@
+"""The plain case: one prompt, examples, and a metric or right outputs that decide."""
+
+import hashlib
+import json
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fipo_model import places
+from fipo_model.errors import InputError
+from fipo_model.generation import Generator, Scorer
+from fipo_model.rewriter import Rewriter
+from fipo_model.search.budget import Budget
+from fipo_model.search.examples import Example, Row, read_examples
+from fipo_model.search.journal import Journal, opened_journal
+from fipo_model.search.measuring import Measuring
+from fipo_model.search.metrics import Metric, as_metric
+from fipo_model.search.prompts import CAP, PROMPT, AnsweredPrompt, LikelyPrompt
+from fipo_model.search.proposing import Part, RewriterProposer
+from fipo_model.search.reporting import write_report
+from fipo_model.search.results import Compared, SearchResult
+from fipo_model.search.scoreboard import Scoreboard
+from fipo_model.search.searching import Search, compared
+from fipo_model.search.settings import SearchSettings
+from fipo_model.types import OptimizationRequest
+
+logger = logging.getLogger("fipo_model.search")
+
+Model = str | Path | Generator | Scorer
+"""A model by any name, or a Generator where a metric decides, or a Scorer where right outputs do."""
+Prompted = AnsweredPrompt | LikelyPrompt
+
+_FEWEST = 2
+# With fewer examples, those set aside could show nothing, and those left would decide nothing.
+_FEWEST_TO_SET_ASIDE = 12
+_SET_ASIDE, _MOST_SET_ASIDE = 3, 50
+# As many as together take this many runs are measured in one batch.
+_RUNS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yardstick:
+    """What decides: a metric on the answers of models, or without one how likely models find the right outputs.
+
+    Without `models` it is the default base without FIPO's adapter; where likelihoods decide also a second base, if one
+    is on this machine, because one small model alone likes what only sounds like the right form.
+    """
+
+    metric: Metric | None
+    models: Sequence[Generator | Scorer]
+
+    @classmethod
+    def opened(cls, metric: str | Callable[..., Any] | None, models: Sequence[Model]) -> "Yardstick":
+        """Raises `InputError` for what is no metric or model, and `ModelError` where a model cannot be loaded."""
+        from fipo_model.backends.opening import open_generator, open_scorer
+
+        if isinstance(models, str | Path) or not isinstance(models, Sequence):
+            models = [models]
+        if metric is None:
+            return cls(metric=None, models=[open_scorer(one) for one in models or _usual_models()])  # type: ignore[arg-type]
+        answering = [open_generator(one, role=None) for one in models or [None]]  # type: ignore[arg-type]
+        return cls(metric=as_metric(metric), models=answering)
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Raise `InputError` for examples that nothing could decide on."""
+        if len(examples) < _FEWEST:
+            raise InputError(f"a search needs at least {_FEWEST} examples, and there are {len(examples)}")
+        for number, example in enumerate(examples, start=1):
+            if self.metric is None and not example.outputs:
+                raise InputError(
+                    f"example {number} has no right output, and there is no metric: give each example its `output`, or "
+                    "pass a metric that needs none"
+                )
+            for output in example.outputs or (None,):
+                if self.metric is not None and (reason := self.metric.unfit(output)):
+                    raise InputError(f"example {number}: {reason}")
+
+    def of(self, prompt: str, examples: Sequence[Example]) -> Prompted:
+        """The prompt, measured so on these examples."""
+        if self.metric is None:
+            return LikelyPrompt(prompt, examples, models=self.models)  # type: ignore[arg-type]
+        return AnsweredPrompt(prompt, examples, metric=self.metric, models=self.models)  # type: ignore[arg-type]
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names."""
+        return [one.name for one in self.models]
+
+    def __str__(self) -> str:
+        names = " and ".join(self.names)
+        if self.metric is not None:
+            return f"what the metric {self.metric.name} gives to the answers of {names}"
+        several = ", whichever likes it least" if len(self.models) > 1 else ""
+        return f"gains in the log-probability of the right outputs under {names}{several}, in nats per token"
+
+
+def search_prompt(
+    rewriter: Rewriter,
+    prompt: str | OptimizationRequest,
+    *,
+    examples: Iterable[Row],
+    yardstick: Yardstick,
+    settings: SearchSettings,
+    held_out: Iterable[Row] | None = None,
+) -> SearchResult:
+    """The prompt, or the rewrite of it that is better on the examples by more than chance.
+
+    `held_out` are examples that decide nothing and tell the gain; by default a third of twelve and more.
+    """
+    request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
+    deciding, aside = _split(read_examples(examples), held_out, seed=settings.seed)
+    yardstick.check(deciding)
+    if aside:
+        yardstick.check([*aside, *aside])
+    settings.check_budget(min(len(deciding), settings.most_examples or len(deciding)), held_out=len(aside))
+    note = _settings(rewriter, request, yardstick, settings, (deciding, aside))
+    with opened_journal(settings.log_dir, note) as journal:
+        plain = _Plain(rewriter=rewriter, request=request, yardstick=yardstick, settings=settings, journal=journal)
+        result = plain.run(deciding, aside)
+        if settings.log_dir is not None:
+            write_report(settings.log_dir, result)
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plain:
+    """One search of a bare prompt."""
+
+    rewriter: Rewriter
+    request: OptimizationRequest
+    yardstick: Yardstick
+    settings: SearchSettings
+    journal: Journal
+
+    def run(self, deciding: Sequence[Example], aside: Sequence[Example]) -> SearchResult:
+        prompt = self.request.instruction
+        subject = self.yardstick.of(prompt, deciding)
+        proposer = RewriterProposer(
+            rewriter=self.rewriter,
+            parts=[Part(name=PROMPT, request=self.request)],
+            candidates=self.settings.rewrites,
+            seed=self.settings.seed,
+            shown={number: example.shown for number, example in enumerate(deciding)},
+        )
+        search = Search(
+            subject=subject,
+            proposer=proposer,
+            settings=_less(self.settings, 2 * len(aside)),
+            journal=self.journal,
+            runs_at_once=_RUNS_AT_ONCE,
+        )
+        best = search.run()
+        other = self._held_out(search, best, aside)
+        return self._result(search, best, other, notes=subject.notes)
+
+    def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> "_HeldOut":
+        """Both prompts on the examples that decided nothing; nothing is spent where the prompt stays as it is."""
+        if not aside or best == search.start or search.budget.is_out_of_time:
+            return _HeldOut(None, 0, 0)
+        budget = Budget()
+        measuring = Measuring(
+            self.yardstick.of(self.request.instruction, aside), budget, patience=self.settings.patience
+        )
+        board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=_RUNS_AT_ONCE, kind="held-out score")
+        start, chosen = (board.add(search.board.texts(arm)) for arm in (search.start, best))
+        board.measure([start, chosen], range(len(aside)))
+        if not board.has(chosen, range(len(aside))):  # the model went away
+            return _HeldOut(None, budget.calls, board.resumed)
+        found = compared(board, start, chosen, range(len(aside)), seed=self.settings.seed)
+        return _HeldOut(found, budget.calls, board.resumed)
+
+    def _result(self, search: Search, best: str, other: "_HeldOut", *, notes: Sequence[str]) -> SearchResult:
+        first = search.measuring.first_failure
+        return SearchResult(
+            model=search.model,
+            measured_by=str(self.yardstick),
+            texts=search.changes(best),
+            chosen_on=search.compared(best),
+            held_out=other.compared,
+            trials=search.attempts(),
+            metric_calls=search.budget.calls + other.calls,
+            metric_calls_resumed=search.board.resumed + other.resumed,
+            tried_again=search.measuring.tried_again,
+            cost=search.budget.cost,
+            stopped_by=search.stopped_by,
+            first_failure=None if first is None else first.cause,
+            notes=list(notes),
+            seed=self.settings.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    compared: Compared | None
+    calls: int
+    resumed: int
+
+
+def _split(
+    examples: list[Example], held_out: Iterable[Row] | None, *, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """The examples that decide, and those that tell the gain."""
+    if held_out is not None:
+        return examples, read_examples(held_out)
+    if len(examples) < _FEWEST_TO_SET_ASIDE:
+        return examples, []
+    count = min(len(examples) // _SET_ASIDE, _MOST_SET_ASIDE)
+    aside = set(random.Random(f"{seed} held out").sample(range(len(examples)), count))
+    return (
+        [example for number, example in enumerate(examples) if number not in aside],
+        [example for number, example in enumerate(examples) if number in aside],
+    )
+
+
+def _less(settings: SearchSettings, calls: int) -> SearchSettings:
+    """The settings with so many runs set aside."""
+    max_cost = settings.max_cost
+    if max_cost is not None and not callable(settings.price):
+        max_cost -= calls * settings.price
+    max_calls = None if settings.max_metric_calls is None else settings.max_metric_calls - calls
+    return replace(settings, max_metric_calls=max_calls, max_cost=max_cost)
+
+
+def _settings(
+    rewriter: Rewriter,
+    request: OptimizationRequest,
+    yardstick: Yardstick,
+    settings: SearchSettings,
+    examples: tuple[Sequence[Example], Sequence[Example]],
+) -> dict[str, Any]:
+    """What the scores in a log_dir depend on. Budget and significance are not: a resumed search may have others."""
+    deciding, aside = ([[one.input, one.outputs] for one in part] for part in examples)
+    return {
+        "prompt": request.instruction,
+        "context": request.context,
+        "keep": sorted({*request.keep, *rewriter.keep}),
+        "max_words": request.max_words or rewriter.max_words,
+        "examples": _digest(deciding),
+        "held_out": _digest(aside),
+        "metric": None if yardstick.metric is None else yardstick.metric.identity,
+        "models": yardstick.names,
+        "rewriter": f"{rewriter.name} with {rewriter.template.name}",
+        "candidates": settings.rewrites,
+        "max_examples": settings.most_examples,
+        "minibatch_size": settings.minibatch_size,
+        "cap": None if yardstick.metric is not None else CAP,
+        "seed": settings.seed,
+    }
+
+
+def _digest(value: object) -> str:
+    content = json.dumps(value, sort_keys=True, default=repr).encode("utf-8", "replace")
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _usual_models() -> list[str]:
+    """The default base, and the smallest other one that is on this machine already."""
+    from fipo_model.models import registry, weights
+
+    others = sorted((card for card in registry.CARDS if card != registry.DEFAULT), key=lambda card: card.parameters)
+    here = [card.name for card in others if places.is_directory(weights.directory(card))]
+    if not here:
+        logger.info("one small model alone decides; a second one (fipo weights pull) makes the choice surer")
+    return [registry.DEFAULT.name, *here[:1]]

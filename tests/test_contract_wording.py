@@ -179,5 +179,9 @@ def test_what_the_context_speaks_of_may_be_asked_for() -> None:
     assert outcome(naive, f"{naive}\n\nRate how sweet each apple is.", context) == "task_invented"
 
 
+def test_a_mark_alone_is_no_task() -> None:
+    assert outcome("How do I boil an egg", "How do I boil an egg?") == "optimized"
+
+
 def test_no_size_at_all_is_no_small_one() -> None:
     assert outcome("Name 0 lakes.", "Name 0 lakes.\n\nName the lakes in detail.") == "optimized"

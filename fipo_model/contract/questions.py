@@ -70,15 +70,17 @@ _ADVISING = lazy(
 )
 # An open question, and what makes it one about a part of its subject.
 _OPEN = lazy(
-    r"\b(?:(?:tell|teach) (?:me|us) (?:more |something |all |a bit )?about|(?:talk|write|speak) about|what (?:is|are)"
+    r"\b(?:(?:tell|teach) (?:me|us) (?:more |something |all |a bit )?about|what (?:is|are)"
+    r"|(?:talk|write|speak|poem|story|song|essay|article) about"
     r"|explain|describe|discuss) (?:the |an? )?(?:concept of |topic of )?"
     r"(?!(?:some|it|this|that|these|your?|my|ways?)\b)(?P<subject>[a-z][\w-]+)(?=(?: [\w-]+){0,3}\W*$)"
 )
 _FACET = (
     r"\b(?P<facet>(?:dis)?advantages?|benefits?|drawbacks?|principles|fundamentals|importance|significance|history|origins?"
     r"|impacts?|effects?|consequences|causes?|roles?|uses?|applications|challenges|problems|risks?|dangers|symptoms?"
-    r"|techniques|strategies|methods|steps|future|evolution|development|costs?|values?|popularity|success|limitations)"
-    r"(?:,? (?:and|or) \w+)? (?:of|in|for|behind|on|with|to) (?:the |an? |various |different |using |having )?"
+    r"|techniques|strategies|methods|steps|future|evolution|development|costs?|values?|popularity|success|limitations"
+    r"|names?|relationship|key \w+|state)"
+    r"(?:,? (?:and|or) \w+)? (?:of|in|for|behind|on|with|to|between) (?:\w+ing )?(?:the |an? |various |different )?"
 )
 _ONLY_ON = lazy(
     r"\b(?:focus(?:ing|es)? (?:specifically |particularly |mainly )?on|with (?:an? )?(?:\w+ )?(?:focus|emphasis) on)\b"

@@ -1,0 +1,84 @@
+"""What a request is for, in ways that its words alone do not show: an idea or the thing itself, you or I. English.
+
+A rewrite may have nearly all words of its prompt and still ask for something else: "Give an idea for a garden" becomes
+"Create a garden", "You should tell the story" becomes "I should tell the story".
+"""
+
+import re
+from collections.abc import Iterator
+
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading
+from fipo_model.contract.wording import has_synonym
+
+# What is asked for, where it is not the thing itself.
+_ITEM = lazy(
+    r"\b(?:give|provide|come up with|suggest|list|write|generate|make|create|think of|name|offer)\b(?: me| us)?"
+    r"(?: (?:an?|some|the|\d+|two|three|four|five|ten|several|a few|a list of))?(?: [\w'-]+){0,3}?"
+    r" (?P<item>ideas?|questions?|quer(?:y|ies)|titles?|names?|topics?|reasons?|slogans?|headlines?|captions?|tips"
+    r"|suggestions|recommendations|facts|quotes|jokes|riddles|excuses|hints?|arguments)\b"
+)
+_MODAL = lazy(
+    r"\b(?P<who>i|you|he|she|they|we)"
+    r" (?P<what>(?:should|must|will|would|(?:need|have|am going|are going) to) (?:be able to )?[a-z]+)\b"
+)
+_OPEN = lazy(
+    r"^\W*(?:(?:can|could) you )?(?:please )?"
+    r"(?:tell (?:me|us) (?:more )?about|what (?:is|are)|explain|describe|discuss)\b"
+)
+_MAKING = lazy(r"^\W*(?:please )?(?:design|build|develop|implement|craft|invent|construct|perform|play)\b")
+_HOW_COME = lazy(r"\bhow come\b")
+_WHY = lazy(r"\b(?:why|how come|reasons?|causes?|explain|because|makes?)\b")
+_SOUGHT = lazy(r"\b(?:how (?:can|do|should|could|to)|solutions?|ways? (?:to|of))\b")
+_BY_DOING = lazy(r"\bby (?!default\b|using\b)(?:\w+ly )?\w+ing\b")
+_SHOWN = lazy(
+    r"\b(?:response|answer|output|reply) (?:should|would|might|could|will|must) (?:look like|be like|read)(?: this)?\W"
+)
+_VERSUS = lazy(r"\b(?:vs|versus)\b")
+_COMPARING = lazy(
+    r"\b(?:vs|versus|compar\w+|contrast\w*|differ\w*|distin\w+|better|between|against|over|advantages?|relat\w+|or)\b"
+)
+_ALTERNATIVES = lazy(
+    r"^\W*(?:is|are|was|were|do|does|did|should|can|will|would)\b[^.?!\n]*?"
+    r"(?P<one>[a-z]+),? or (?:just |simply |only |merely )?(?:an? |the )?(?P<other>[a-z]+)\b[^.!\n]{0,25}\?"
+)
+
+
+def request_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """What of a request is lost, in words."""
+    if naive.lexicon.code != "en":
+        return None
+    return next(_losses(naive, rewrite), None)
+
+
+def _losses(naive: Reading, rewrite: Reading) -> Iterator[str]:
+    asked = _ITEM.search(naive.lowered)
+    if asked is not None and "?" not in rewrite.text and not has_synonym(asked["item"], rewrite):
+        yield f"does not ask for {asked['item']!r}"
+    now = {(match["what"], match["who"]) for match in _MODAL.finditer(rewrite.lowered)}
+    for said in _MODAL.finditer(naive.lowered):
+        others = {who for what, who in now if what == said["what"]}
+        if others and said["who"] not in others:
+            yield f"says {sorted(others)[0]!r} in {said[0]!r}"
+    if _OPEN.search(naive.lowered) and _MAKING.search(rewrite.lowered) and not _MAKING.search(naive.lowered):
+        yield "asks to make what your prompt asks about"
+    if _HOW_COME.search(naive.lowered) and not _WHY.search(rewrite.lowered):
+        yield "does not ask why"
+    if _VERSUS.search(naive.lowered) and not _COMPARING.search(rewrite.lowered):
+        yield "does not compare"
+    alternatives = _ALTERNATIVES.search(naive.lowered)
+    if alternatives is not None:
+        for word in (alternatives["one"], alternatives["other"]):
+            if word not in naive.lexicon.function and not has_synonym(word, rewrite):
+                yield f"lost the alternative {word!r}"
+
+
+def answer_built_in(naive: Reading, added: Reading) -> str | None:
+    """Where a rewrite says itself how what is sought may be done, or shows what the answer looks like."""
+    if naive.lexicon.code != "en":
+        return None
+    if (shown := _SHOWN.search(added.lowered)) is not None and not _SHOWN.search(naive.lowered):
+        return shown[0]
+    is_sought = _SOUGHT.search(naive.lowered) is not None
+    done = _BY_DOING.search(added.lowered) if is_sought else None
+    return done[0] if done is not None and re.search(r"\bby\b", naive.lowered) is None else None

@@ -24,6 +24,11 @@ def outcome(naive: str, rewrite: str) -> str:
         ("What is the game called chess?", "What is the name of the game called chess?"),
         ("Make a poem about snow and silence.", "Write a poem about the relationship between snow and silence."),
         ("Tell me about boat repair.", "What are the key steps to repairing a boat?"),
+        ("Tell me about kites.", "Describe the components and functions of kites."),
+        ("Write code to sort books.", "Find a way to sort books."),
+        ("Write a guide to repairing a bike.", "How to repair a bike."),
+        ("Which bird has the longest wings?", "Which is the longest bird with wings?"),
+        ("With which city is the poet most associated?", "Which city is associated with the poet?"),
     ],
 )
 def test_another_request_in_the_same_words(naive: str, rewrite: str) -> None:
@@ -40,6 +45,11 @@ def test_another_request_in_the_same_words(naive: str, rewrite: str) -> None:
         ("How come cats hate water?", "Why do cats hate water?"),
         ("What is a baguette vs a ciabatta?", "Explain the difference between a baguette and a ciabatta."),
         ("Is jogging a sport or just a habit?", "Is jogging considered a sport or simply a habit?"),
+        ("Write a program to sort books.", "Write a script to sort books."),
+        ("Which bird has the longest wings?", "Find the bird with the longest wings."),
+        ("Name the best beaches for kids.", "List the top beaches for kids."),
+        ("Use at least five sources.", "Cite a minimum of five sources."),
+        ("What is snow?", "Describe the causes, effects and uses of snow."),
         ("What is the name of the game with the net?", "State the name of the game with the net."),
     ],
 )

@@ -75,11 +75,17 @@ _OPEN = lazy(
     r"|explain|describe|discuss) (?:the |an? )?(?:concept of |topic of )?"
     r"(?!(?:some|it|this|that|these|your?|my|ways?)\b)(?P<subject>[a-z][\w-]+)(?=(?: [\w-]+){0,3}\W*$)"
 )
+_PART = (
+    r"(?:dis)?advantages?|benefits?|drawbacks?|principles|fundamentals|importance|significance|history"
+    r"|origins?|impacts?|effects?|consequences|causes?|roles?|uses?|applications|challenges|problems"
+    r"|risks?|dangers|symptoms?|techniques|strategies|methods|steps|future|evolution|development"
+    r"|costs?|values?|popularity|success|limitations|names?|components?|functions?|relationship"
+    r"|key \w+|state"
+)
+_PARTS = lazy(rf"\b(?:{_PART})\b")
+_MANY = 3  # parts, which together are the whole
 _FACET = (
-    r"\b(?P<facet>(?:dis)?advantages?|benefits?|drawbacks?|principles|fundamentals|importance|significance|history|origins?"
-    r"|impacts?|effects?|consequences|causes?|roles?|uses?|applications|challenges|problems|risks?|dangers|symptoms?"
-    r"|techniques|strategies|methods|steps|future|evolution|development|costs?|values?|popularity|success|limitations"
-    r"|names?|relationship|key \w+|state)"
+    rf"\b(?P<facet>{_PART})"
     r"(?:,? (?:and|or) \w+)? (?:of|in|for|behind|on|with|to|between) (?:\w+ing )?(?:the |an? |various |different )?"
 )
 _ONLY_ON = lazy(
@@ -147,7 +153,8 @@ def narrowed(naive: Reading, rewrite: Reading) -> str | None:
     subject = re.escape(asked["subject"][:_STEM])
     facet = re.search(_FACET + subject, rewrite.lowered)
     is_first = facet is not None and re.search(subject, rewrite.lowered[: facet.end() - 1]) is None
-    if facet is not None and is_first and facet["facet"] not in naive.lowered:
+    is_overview = len(set(_PARTS.findall(rewrite.lowered))) >= _MANY
+    if facet is not None and is_first and not is_overview and facet["facet"] not in naive.lowered:
         found.append(facet[0])
     return found[0] if found else None
 

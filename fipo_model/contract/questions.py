@@ -33,6 +33,7 @@ _OF_THE_READER = lazy(
 _READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbot|model)\b")
 _SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")
 _LEAST_SAID = 2
+_LONGEST_OPEN = 40  # words
 _STEM = 6  # letters by which a subject is known again
 
 # "Who is X" and "what is X" ask for different things; "which" and "what" do not.
@@ -52,6 +53,7 @@ _ROLE = lazy(
     r"(?:^|[.!?,:;]\s+|\b(?:imagine|pretend|suppose|assume)(?: that)? )you(?:'re| are) (?:an?|the|my) (?!not\b)\w+"
     r"|\b(?:imagine|pretend|suppose|assume)(?: that)? you(?:'re| are) \w+|\brole-?play as|\bact as an? \w+"
     r"|\b(?:take|assume|play) (?:on )?the (?:role|part|persona) of|\bput yourself in"
+    r"|\bi want you to (?:be|act as|play|impersonate)\b"
 )
 _PLAYED = lazy(
     r"\byou(?:'re| are)\b|\byour\b|\b(?:as|like) (?:if|an?|the|my)\b|\bact\w* as|\bas \w+"
@@ -133,6 +135,8 @@ def role_lost(naive: Reading, rewrite: Reading) -> str | None:
     """The words that give the reader a part to play, where the rewrite gives none."""
     if naive.lexicon.code != "en" or (given := _ROLE.search(naive.lowered)) is None:
         return None
+    if given[0].startswith("i want") and not _PLAYED.search(rewrite.lowered.replace("your", "")):
+        return given[0]
     is_the_speakers = _SPEAKER_PLAYS.search(rewrite.lowered) and not _SPEAKER_PLAYS.search(naive.lowered)
     return None if _PLAYED.search(rewrite.lowered) and not is_the_speakers else given[0]
 
@@ -146,7 +150,8 @@ def advice_lost(naive: Reading, rewrite: Reading) -> str | None:
 
 def narrowed(naive: Reading, rewrite: Reading) -> str | None:
     """What makes an open question ("tell me about X") one about a part of its subject ("the benefits of X")."""
-    if naive.lexicon.code != "en" or (asked := _OPEN.search(naive.lowered)) is None:
+    is_short = naive.lexicon.code == "en" and len(naive.tokens) <= _LONGEST_OPEN
+    if not is_short or (asked := _OPEN.search(naive.lowered)) is None:
         return None
     new = [each for each in (_ONLY_ON, _HOW_TO) if not each.search(naive.lowered)]
     found = [match[0] for match in (each.search(rewrite.lowered) for each in new) if match is not None]

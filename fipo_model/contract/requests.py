@@ -40,6 +40,7 @@ _OPEN = lazy(
 )
 _MAKING = lazy(r"^\W*(?:please )?(?:design|build|develop|implement|craft|invent|construct|perform|play)\b")
 _NEAR = 2  # words
+_LONGEST = 120  # words of a prompt that is one request
 _HOW_COME = lazy(r"\bhow come\b")
 _WHY = lazy(r"\b(?:why|how come|reasons?|causes?|explain|because|makes?)\b")
 _SOUGHT = lazy(r"\b(?:how (?:can|do|should|could|to)|solutions?|ways? (?:to|of))\b")
@@ -58,8 +59,8 @@ _ALTERNATIVES = lazy(
 
 
 def request_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """What of a request is lost, in words."""
-    if naive.lexicon.code != "en":
+    """What of a request is lost, in words; of a long prompt, which asks for several things, nothing."""
+    if naive.lexicon.code != "en" or len(naive.tokens) > _LONGEST:
         return None
     return next(_losses(naive, rewrite), None)
 
@@ -127,7 +128,7 @@ def _next_words(reading: Reading, place: int) -> Reading:
 
 def answer_built_in(naive: Reading, added: Reading) -> str | None:
     """Where a rewrite says itself how what is sought may be done, or shows what the answer looks like."""
-    if naive.lexicon.code != "en":
+    if naive.lexicon.code != "en" or len(naive.tokens) > _LONGEST:
         return None
     if (shown := _SHOWN.search(added.lowered)) is not None and not _SHOWN.search(naive.lowered):
         return shown[0]

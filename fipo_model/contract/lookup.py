@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
+from fipo_model.contract.patterns import lazy
+
 _LOOKAROUND = re.compile(r"\(\?<?[=!](?:[^()\\]|\\.)*\)")
 _CLASS = re.compile(r"\[(?P<chars>(?:[^\]\\^]|\\u[0-9a-f]{4})+)\]")
 _LITERAL = re.compile(r"\\(?P<escaped>[^\w\s])|\\u(?P<code>[0-9a-f]{4})|(?P<plain>[^\\^$.|?*+(){}\[\]])")
@@ -35,7 +37,7 @@ class Classes:
                 if found is None or beginning in found or beginning[:1] in found:
                     of_class.setdefault(name, []).append(pattern)
             joined = "|".join(f"({'|'.join(patterns)})" for patterns in of_class.values())
-            compiled[beginning] = (tuple(of_class), re.compile(f"(?:{joined}){self._after}"))
+            compiled[beginning] = (tuple(of_class), lazy(f"(?:{joined}){self._after}"))
         return compiled
 
     @cached_property

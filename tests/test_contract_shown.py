@@ -1,4 +1,4 @@
-"""What the examples of a request say without words is no invention: the form of outputs, labels, counts of the input."""
+"""What the examples of a request say without words is no invention: form of outputs, labels, counts of the input."""
 
 import pytest
 

@@ -114,12 +114,12 @@ class FIPO(Teleprompter):
             logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
         if not isinstance(student, dspy.Module):
             raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r}")
-        chosen = targets(student, self.predictors)
+        examples = _checked(trainset, "trainset")
+        chosen = targets(student, self.predictors, examples)
         for name in frozen_names(student):
             logger.info("%s is compiled already and stays as it is", name)
         if not chosen:
             logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
-        examples = _checked(trainset, "trainset")
         if self.metric is None:
             return self._rewrite(student, chosen, trainset=examples)
         devset = self._devset(examples, _checked(valset, "valset"))
@@ -137,7 +137,8 @@ class FIPO(Teleprompter):
 
         `seconds_per_run` is how long one run of the program takes, as measured by you; without it no time is estimated.
         """
-        chosen, examples = targets(student, self.predictors), _checked(trainset, "trainset")
+        examples = _checked(trainset, "trainset")
+        chosen = targets(student, self.predictors, examples)
         devset = None if self.metric is None else self._devset(examples, _checked(valset, "valset"))
         optimizer = self._optimizer.loaded
         found = estimate(student, chosen, self.search, optimizer=optimizer, trainset=examples, devset=devset)

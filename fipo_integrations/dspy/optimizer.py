@@ -101,7 +101,7 @@ class FIPO(Teleprompter):
             "track_stats": self.track_stats,
         }
 
-    def compile(  # type: ignore[override]  # DSPy passes what is named here; anything else is an error
+    def compile(  # DSPy passes what is named here; anything else is an error
         self,
         student: dspy.Module,
         *,

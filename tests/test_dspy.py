@@ -374,7 +374,7 @@ def test_an_instruction_that_cannot_be_sent_does_not_keep_the_others_from_it():
             self.good = dspy.Predict(Answer)
 
     student = Three()
-    compiled = FIPO(optimizer=optimizer(context_tokens=300)).compile(student)
+    compiled = FIPO(optimizer=optimizer(context_tokens=600)).compile(student)
     assert outcomes(compiled) == {"blank": "unusable", "long": "unusable", "good": "optimized"}
     assert all(row["detail"] for row in compiled.fipo_report["predictors"] if row["outcome"] == "unusable")
     assert instructions(compiled) == {**instructions(student), "good": f"Answer the question. {GUIDANCE}"}

@@ -607,7 +607,7 @@ class TestChainsAsInTheDocumentation:
 
     def test_routing_by_a_classification(self, optimizer: PromptOptimizer, generator: ScriptedGenerator):
         classify = PromptTemplate.from_template("Say whether this is about 'sea' or 'land': {topic}")
-        model = RunnableLambda(lambda value: "sea" if "tide" in value.text.splitlines()[0] else "land")
+        model = RunnableLambda(lambda value: "sea" if "tide" in value.text else "land")
         route = RunnableBranch(
             (lambda given: given["kind"] == "sea", prompt("Explain as a sailor") | ECHO),
             prompt("Explain as a farmer") | ECHO,

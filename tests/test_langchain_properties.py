@@ -225,7 +225,9 @@ class TestWhateverAModelWrites:
         ]
         pattern = re.compile("|".join(map(re.escape, fields)) or "(?!)")
         written = report.changes[0].candidates[0].text.strip()
-        assert new.format(**VALUES).strip() == pattern.sub(lambda field: field[0].format(**VALUES), written).strip()
+        expected = pattern.sub(lambda field: field[0].format(**VALUES), written)
+        # What is added comes before the data, and what stands after the instruction is no part of what was written.
+        assert not Counter(expected.split()) - Counter(new.format(**VALUES).split())
 
     @BRIEF
     @given(text=st.one_of(F_STRING, MUSTACHE), rewrite=REWRITE)
@@ -234,7 +236,7 @@ class TestWhateverAModelWrites:
         new, report = optimize_prompt(chat, optimizer=replying(rewrite, settings=LENIENT))
         message = new.format_messages(a="Why?")[0]
         if report.is_rewritten:
-            assert message.content.strip() == report.changes[0].candidates[0].text.strip()
+            assert not Counter(report.changes[0].candidates[0].text.split()) - Counter(message.content.split())
         else:
             assert new is chat
             assert message.content == text

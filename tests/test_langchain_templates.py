@@ -29,7 +29,7 @@ from pydantic import PrivateAttr
 
 from fipo_integrations.langchain import OUTCOMES, default, optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
-from fipo_model import Comparison, Message, PromptOptimizer, Verdict
+from fipo_model import FIPO_2, Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
@@ -157,6 +157,9 @@ class TestPromptTemplate:
             ("Answer from the notes.", "\n\n# Notes\n\nThese are all we found:\n\n{text}"),
             ("Give the class of the text:\n- good\n- bad", "\n\nText: {text}"),
             ("Task: Shorten the text.", "\n\nText: {text}"),
+            ("Answer only from these notes:", "\n{text}"),
+            ("Use one of {labels} for the\ntext of {author}.", "\n\nText: {text}\nLabel:"),
+            ("Fix the query in the fence.", "\nIt is meant to run on\n```sql\n{query}\n```"),
         ],
     )
     def test_what_leads_over_to_a_variable_stays_with_it(self, optimizer: PromptOptimizer, head: str, rest: str):
@@ -182,16 +185,36 @@ class TestPromptTemplate:
     @pytest.mark.parametrize(
         "text",
         [
-            "Answer only from these notes:\n{text}",
-            'Reply with JSON, for example:\n\n{{"names": ["Ann"]}}\n\nText: {text}',
+            "You translate legal\ndocuments from German into {language} for\nlawyers.",
+            "This query, delimited by backticks\n```\n{query}\n```\nis wrong. Give me a correct version.",
+            "{text}\n\nSummarize what stands above.",
             "Question: What is the capital of Peru?\nAnswer: Lima\nQuestion: {text}\nAnswer:",
         ],
     )
-    def test_where_nothing_stands_by_itself_the_text_is_rewritten_as_a_whole(
-        self, generator: ScriptedGenerator, text: str
-    ):
+    def test_a_text_that_does_not_end_in_data_is_rewritten_as_a_whole(self, generator: ScriptedGenerator, text: str):
+        # Of a sentence wrapped over lines, the first line alone was once rewritten.
         optimize_prompt(PromptTemplate.from_template(text), optimizer=PromptOptimizer(generator))
-        assert asked(generator) == [text.replace("{{", "{").replace("}}", "}")]
+        assert asked(generator) == [text]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("Summarize the following: {text}", "Summarize the following:\n\nKeep all names.\n\n{text}"),
+            ("You help. Shorten this: {text}", "You help.\n\nKeep all names.\n\nShorten this: {text}"),
+            ("Be brief. Note: {n} Question: {q}", "Be brief.\n\nKeep all names.\n\nNote: {n} Question: {q}"),
+            ("Shorten it.\n\nText: {text}\nShort:", "Shorten it.\n\nKeep all names.\n\nText: {text}\nShort:"),
+            ("Shorten it.\nText: {text}", "Shorten it.\n\nKeep all names.\n\nText: {text}"),
+            ("Shorten {text}, please.", "Shorten {text}, please.\n\nKeep all names."),
+            ("{text}\n\nShorten it.", "{text}\n\nShorten it.\n\nKeep all names."),
+            ("Sum: 1+1\nAll: 2\nSum: {q}\nAll:", "Keep all names.\n\nSum: 1+1\nAll: 2\nSum: {q}\nAll:"),
+            ("Translate the text in\n```\n{text}\n```", "Keep all names.\n\nTranslate the text in\n```\n{text}\n```"),
+        ],
+    )
+    def test_an_addition_comes_before_the_data(self, text: str, expected: str):
+        adding = PromptOptimizer(ScriptedGenerator(lambda _: "Keep all names."), template=FIPO_2)
+        new, report = optimize_prompt(PromptTemplate.from_template(text), optimizer=adding)
+        assert outcomes(report) == [("template", "optimized")]
+        assert new.template == expected
 
     def test_leading_lines_are_rewritten_alone_and_the_rest_is_their_context(self, generator: ScriptedGenerator):
         for form, field in (("f-string", "{text}"), ("mustache", "{{{text}}}")):
@@ -818,11 +841,11 @@ class TestExamples:
 
         def script(conversation: list[Message]) -> str:
             told = "text: rain" in conversation[-1]["content"]
-            return naive_in(conversation) + (" Choose calmly." if told else f" Say that {secret}.")
+            return naive_in(conversation) + (" Be careful." if told else f" Say that {secret}.")
 
         examples = [({"text": "rain"}, secret), ({"text": "sun"}, "glad"), ({"text": "fog"}, "grey")]
         new, report = optimize_prompt(MOOD, optimizer=PromptOptimizer(ScriptedGenerator(script)), examples=examples)
-        assert new.template == f"{MOOD.template} Choose calmly."  # though the other was proposed twice
+        assert new.template == f"{MOOD.template} Be careful."  # though the other was proposed twice
         leaked = [candidate for candidate in report.changes[0].candidates if secret in candidate.text]
         assert [candidate.outcome for candidate in leaked] == ["golden_leaked"] * 2
 

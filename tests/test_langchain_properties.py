@@ -176,7 +176,7 @@ def holds(text: str, form: Any, rewrite: Callable[[str], str], rules: FidelitySe
     if not report.is_rewritten:
         assert new is template
         return next(iter([*(change.outcome for change in report.changes), "left out"]))
-    assert new.metadata == {OUTCOMES: ["optimized"]}
+    assert new.metadata[OUTCOMES] == ["optimized"]
     assert new.template != template.template
     assert sorted(new.input_variables) == sorted(template.input_variables)
     for old, now in zip(before, rendered(new), strict=True):

@@ -29,6 +29,7 @@ from pydantic import PrivateAttr
 
 from fipo_integrations.langchain import OUTCOMES, default, optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
+from fipo_integrations.langchain.marks import TEXTS, digest
 from fipo_model import FIPO_2, Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
 from fipo_model.testing import ScriptedGenerator
@@ -126,7 +127,7 @@ class TestPromptTemplate:
         new, _ = optimize_prompt(template, optimizer=optimizer)
         assert new.format(topic="tides") == better("Explain tides in French at noon.")
         assert new.partial_variables == {"language": "French", "time": now}
-        assert new.metadata == {"team": "a", OUTCOMES: ["optimized"]}
+        assert new.metadata == {"team": "a", OUTCOMES: ["optimized"], TEXTS: [digest(new.template)]}
         assert (new.tags, new.name, new.validate_template) == (["t"], "explain", True)
         assert isinstance(new.output_parser, CommaSeparatedListOutputParser)
         assert new.input_variables == ["topic"]
@@ -353,7 +354,7 @@ class TestPromptTemplate:
             new, optimizer=optimizer, examples=[({"question": "Why?"}, "So.")], downstream=downstream
         )
         assert again is new
-        assert left_out(report) == [("", "FIPO has rewritten it already")]
+        assert left_out(report) == [("messages[0].prompt.template", "FIPO has rewritten it already")]
         assert report.changes == ()
         assert len(generator.calls) == asked_before
 
@@ -392,7 +393,9 @@ class TestChats:
             ([ChatMessagePromptTemplate.from_template("Explain {x}.", role="User"), ("human", "{x}")], [0]),
             ([("human", "Explain {x}."), ChatMessagePromptTemplate.from_template("Fine.", role="critic")], []),
             ([("placeholder", "{m}"), ("ai", "Hello there.")], []),
-            ([SystemMessage(" "), ("human", "Explain {x}.")], []),
+            ([SystemMessage(" "), ("human", "Explain {x}.")], [1]),
+            ([("system", "{persona}"), ("human", "Explain {x}.")], [1]),
+            ([("system", "{persona}"), ("system", "Be kind."), ("human", "Explain {x}.")], [1]),
         ],
     )
     def test_which_message_is_chosen(self, optimizer: PromptOptimizer, messages: list, chosen: list[int]):
@@ -402,7 +405,10 @@ class TestChats:
         changed = [n for n, (old, now) in enumerate(zip(chat.messages, new.messages, strict=True)) if old != now]
         assert changed == chosen
         assert (new is chat) == (chosen == [])
-        assert (left_out(report) == []) == (chosen != [])
+        others = [n for n in range(len(messages)) if n not in chosen]
+        assert [int(part.where.partition("]")[0][9:]) for part in report.left_alone] == others
+        assert all(part.reason for part in report.left_alone)
+        assert left_out(report) == []
 
     @pytest.mark.parametrize(
         ("roles", "places"),
@@ -426,8 +432,7 @@ class TestChats:
         naive = contents(chat.format_messages(x="tides"))
         assert texts == [better(text) if place in places else text for place, text in enumerate(naive)]
         assert generator.batch_sizes == ([len(places)] if places else [])
-        reason = "none of its messages is of a role that is rewritten and has words of its own"
-        assert left_out(report) == ([] if places else [("", reason)])
+        assert len(report.left_alone) == 5 - len(places)
 
     def test_braces_of_a_static_message_are_plain_text(self):
         static = SystemMessage('Answer as {"a": {b}} and }.', id="s", additional_kwargs={"k": 1})
@@ -498,7 +503,7 @@ class TestChats:
         assert contents(new.format_messages(question="Why?")) == [better("Act kindly in Dutch."), "Why?"]
         with_history = new.format_messages(question="Why?", history=history)
         assert contents(with_history) == [better("Act kindly in Dutch."), "Hello.", "Why?"]
-        assert (new.tags, new.name, new.metadata) == (["t"], "chat", {"team": "a", OUTCOMES: ["optimized"]})
+        assert (new.tags, new.name, new.metadata["team"], new.metadata[OUTCOMES]) == (["t"], "chat", "a", ["optimized"])
         assert (new.input_variables, new.optional_variables) == (chat.input_variables, chat.optional_variables)
         assert new.input_types == chat.input_types
         assert isinstance(new.output_parser, StrOutputParser)
@@ -737,7 +742,7 @@ class TestTheReport:
 
     def test_where_nothing_was_found_it_says_so_of_the_whole(self, optimizer: PromptOptimizer):
         _, report = optimize_prompt(ChatPromptTemplate.from_messages([("ai", "Hello there.")]), optimizer=optimizer)
-        assert str(report).startswith("0 of 0 texts rewritten\n\nthe whole: left out, none of its messages")
+        assert str(report) == "0 of 0 texts rewritten\n\nmessages[0]: left alone, it is an answer"
         assert not report.is_rewritten
 
     def test_all_texts_are_one_model_call(self, optimizer: PromptOptimizer, generator: ScriptedGenerator):
@@ -749,7 +754,7 @@ class TestTheReport:
         optimizer = replying(lambda naive: naive if "first" in naive else better(naive))
         chat = ChatPromptTemplate.from_messages([("system", "Do it first."), ("system", "Do it last.")])
         new, _ = optimize_prompt(chat, optimizer=optimizer, roles=("system",))
-        assert new.metadata == {OUTCOMES: ["unchanged", "optimized"]}
+        assert new.metadata[OUTCOMES] == ["unchanged", "optimized"]
 
     def test_a_text_too_long_for_the_rewriter_does_not_keep_others_from_it(self, optimizer: PromptOptimizer):
         chat = ChatPromptTemplate.from_messages([("system", "Act kindly."), ("system", TOO_LONG)])

@@ -12,11 +12,12 @@ from fipo_model.errors import explain_missing
 with explain_missing("langchain", "langchain_core"):
     import langchain_core  # noqa: F401 - asked for first, so that its absence is explained
 
-from fipo_integrations.langchain.chains import optimize_chain
+from fipo_integrations.langchain.chains import aoptimize_chain, optimize_chain
+from fipo_integrations.langchain.marks import OUTCOMES, SOURCE
 from fipo_integrations.langchain.report import PromptChange, Report, Unreached
-from fipo_integrations.langchain.runnable import EVENT, OUTCOMES, FIPORunnable
+from fipo_integrations.langchain.runnable import EVENT, FIPORunnable
 from fipo_integrations.langchain.serialization import loads
-from fipo_integrations.langchain.templates import optimize_prompt
+from fipo_integrations.langchain.templates import aoptimize_prompt, optimize_prompt
 
 if TYPE_CHECKING:
     from fipo_integrations.langchain.chat_model import GeneratorChatModel
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 __all__ = [
     "EVENT",
     "OUTCOMES",
+    "SOURCE",
     "FIPOMiddleware",
     "FIPORunnable",
     "GeneratorChatModel",
     "PromptChange",
     "Report",
     "Unreached",
+    "aoptimize_chain",
+    "aoptimize_prompt",
     "loads",
     "optimize_chain",
     "optimize_prompt",

@@ -20,14 +20,13 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field
 
 from fipo_integrations.langchain.default import default_optimizer
+from fipo_integrations.langchain.marks import OUTCOMES
 from fipo_integrations.langchain.prompts import PromptInput, PromptOutput, Reading, Role, Settled, read, settle
 from fipo_model import OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import InputError
 
 EVENT = "fipo_optimized"
 """The custom event that tells what became of a text: its data are `outcome`, `naive` and `text`."""
-OUTCOMES = "fipo_outcomes"
-"""The key in a run's metadata under which the outcomes of its texts are listed, in order."""
 
 _Configs = RunnableConfig | Sequence[RunnableConfig] | None
 

@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def test_what_one_process_found_the_next_one_has_without_a_model(path: Path, optimizer: PromptOptimizer):
@@ -67,7 +67,8 @@ def test_an_edited_text_is_used_as_it_is(path: Path, optimizer: PromptOptimizer)
         assert (result.text, result.outcome) == ("Explain the tides in 3 words.", "optimized")
     store.keep([])
     store.optimized([OptimizationRequest("Explain fog.")], optimizer.optimize_each)
-    assert [row["text"] for row in rows(path) if row][0] == "Explain the tides in 3 words."
+    assert rows(path)[0]["text"] == "Explain the tides in 3 words."
+    assert len(rows(path)) == 3
 
 
 def test_an_edit_back_to_the_prompt_keeps_the_prompt(path: Path, optimizer: PromptOptimizer):
@@ -138,7 +139,7 @@ def test_a_damaged_line_is_named(path: Path, line: str, reason: str):
 
 
 def test_a_directory_is_no_store(tmp_path: Path):
-    with pytest.raises(InputError, match="not a file|cannot read"):
+    with pytest.raises(InputError, match=r"not a file|cannot read"):
         RewriteStore(tmp_path)
 
 

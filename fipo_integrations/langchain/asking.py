@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import run_in_executor
 
 from fipo_integrations.langchain.default import default_optimizer
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
@@ -59,6 +61,13 @@ class Asking:
     def each(self, requests: Sequence[OptimizationRequest]) -> Results:
         """A result for each request, in one model call at most."""
         return self.stored(requests, lambda unknown: self.opened.optimize_each(unknown))
+
+    async def aeach(self, requests: Sequence[OptimizationRequest]) -> Results:
+        """`each` for asyncio: never blocks the event loop."""
+        if self.store is not None:
+            return await run_in_executor(None, partial(self.each, requests))
+        optimizer = await run_in_executor(None, lambda: self.opened)
+        return await optimizer.aoptimize_each(requests)
 
     def stored(
         self, requests: Sequence[OptimizationRequest], optimize: Callable[[list[OptimizationRequest]], Results]

@@ -25,26 +25,32 @@ class Taken:
     request: OptimizationRequest
 
 
+class NothingToRewriteError(InputError):
+    """A text that is no instruction, or was rewritten before."""
+
+
 def take(slots: Sequence[Slot], asking: Asking) -> tuple[list[Taken], list[Unreached]]:
     """The texts that can be rewritten, and why the others cannot."""
     taken: list[Taken] = []
     unreached: list[Unreached] = []
     for slot in slots:
         try:
-            taken.append(_taken(slot, asking))
+            taken.append(take_one(slot, asking))
         except (InputError, VariablesChangedError) as error:
             unreached.append(Unreached(where=slot.where, reason=str(error)))
     return taken, unreached
 
 
-def _taken(slot: Slot, asking: Asking) -> Taken:
+def take_one(slot: Slot, asking: Asking) -> Taken:
+    """A text as it is asked for; raises `InputError` or `VariablesChangedError` where it cannot be rewritten."""
     if slot.is_made and not asking.force:
-        raise InputError(ALREADY)
+        raise NothingToRewriteError(ALREADY)
     text = take_apart(slot.text, slot.format)
     if not text.has_words:
-        raise InputError("it has no words besides its variables" if text.instruction else "it is empty")
+        reason = "it has no words besides its variables" if text.instruction else "it is empty"
+        raise NothingToRewriteError(reason)
     if text.has_only_labels:
-        raise InputError("it has only labels besides its variables, and no instruction")
+        raise NothingToRewriteError("it has only labels besides its variables, and no instruction")
     context = "\n\n".join(part for part in (text.context, slot.context) if part) or None
     return Taken(slot=slot, text=text, request=asking.request(text.instruction, context=context, keep=text.fields))
 

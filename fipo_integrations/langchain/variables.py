@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 from typing import Literal
 
@@ -107,6 +108,7 @@ def _apart(added: str, after: str) -> str:
     return f"\n\n{rest}" if is_glued or "\n\n" in added else after
 
 
+@lru_cache(maxsize=1024)
 def take_apart(text: str, template_format: TemplateFormat | None) -> TemplateText:
     """A template's text, ready to be rewritten; raises `InputError` where that could not be done safely."""
     if template_format == "jinja2":
@@ -162,7 +164,7 @@ def _spans(text: str, template_format: TemplateFormat | None) -> Iterator[tuple[
 def _as_read(text: str) -> str:
     """A part of an f-string with its variables as they are written, and other braces as they will read."""
     return "".join(
-        literal + (_field(name, spec, conversion) if name is not None else "")
+        literal + (field_of(name, spec, conversion) if name is not None else "")
         for literal, name, spec, conversion in Formatter().parse(text)
     )
 
@@ -190,10 +192,11 @@ def _variables(text: str, template_format: TemplateFormat | None) -> list[str]:
         parsed = list(Formatter().parse(text))
     except (mustache.ChevronError, ValueError) as error:
         raise VariablesChangedError(f"it is no longer a template: {error}") from error
-    return [_field(name, spec, conversion) for _, name, spec, conversion in parsed if name is not None]
+    return [field_of(name, spec, conversion) for _, name, spec, conversion in parsed if name is not None]
 
 
-def _field(name: str, spec: str | None, conversion: str | None) -> str:
+def field_of(name: str, spec: str | None, conversion: str | None) -> str:
+    """A variable of an f-string as it is written."""
     return f"{{{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}"
 
 

@@ -1,5 +1,6 @@
 """What every door asks with: who rewrites, what is wished of a rewrite, and where rewrites are kept."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,12 @@ from fipo_model.store import RewriteStore
 Optimizer = PromptOptimizer | BaseChatModel
 """Who rewrites; of a chat model, `optimizer_from` makes an optimizer."""
 Results = list[OptimizedPrompt | InputError]
+
+_MOST_OPTIMIZERS = 64
+
+_lock = threading.Lock()
+# By the identity of a chat model, which its optimizer holds, so that the identity stays its own.
+_optimizers: dict[int, PromptOptimizer] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +53,17 @@ class Asking:
     @property
     def opened(self) -> PromptOptimizer:
         """The optimizer; the first to ask for it loads the weights."""
-        if isinstance(self.optimizer, BaseChatModel):
-            from fipo_integrations.langchain.chat_model import optimizer_from
+        if not isinstance(self.optimizer, BaseChatModel):
+            return self.optimizer or default_optimizer()
+        with _lock:  # one for each model, so that it remembers prompts
+            known = _optimizers.get(id(self.optimizer))
+            if known is None:
+                from fipo_integrations.langchain.chat_model import optimizer_from
 
-            return optimizer_from(self.optimizer)
-        return self.optimizer or default_optimizer()
+                if len(_optimizers) >= _MOST_OPTIMIZERS:
+                    _optimizers.clear()
+                known = _optimizers[id(self.optimizer)] = optimizer_from(self.optimizer)
+            return known
 
     def request(self, instruction: str, **parts: Any) -> OptimizationRequest:
         """A request for a rewrite, with the wishes. Raises `InputError` where there is nothing to rewrite."""

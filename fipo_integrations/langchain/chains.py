@@ -1,19 +1,23 @@
 """Whole chains: every prompt in a tree of runnables rewritten at once."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import BaseModel
 
-from fipo_integrations.langchain import proposals
+from fipo_integrations.langchain import evidence, proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
+from fipo_integrations.langchain.evidence import Evidence, Metric
+from fipo_integrations.langchain.examples import Example
 from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.templates import Found, find, with_changes
 from fipo_integrations.langchain.tree import SWITCH, rebuilt, why_left_out
 from fipo_model.errors import InputError
+from fipo_model.search import SearchSettings
 from fipo_model.store import RewriteStore
 
 Chain = TypeVar("Chain", bound=Runnable | BaseModel)
@@ -25,6 +29,9 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     optimizer: Optimizer | None = None,
     roles: tuple[Role, ...] | None = None,
     alternatives: bool = False,
+    examples: Sequence[Example] = (),
+    metric: Metric | None = None,
+    search: SearchSettings | None = None,
     keep: tuple[str, ...] = (),
     max_words: int | None = None,
     feedback: str | None = None,
@@ -38,6 +45,9 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     agents, tools, retrievers and compressors in them, which may be given alone as well. What cannot be reached, such as
     a prompt that a function holds, is in the report. The other parameters are those of `optimize_prompt`.
 
+    With `examples`, inputs of the whole chain and right outputs, and a `metric`, the chain is run with rewrites in it,
+    and what it then gives out decides.
+
     With `alternatives`, the new chain holds both, and `chain.with_config(configurable={"fipo_prompt": "original"})` is
     the original one. Where nothing could be rewritten, the chain that was given comes back.
     """
@@ -46,7 +56,14 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     check_roles(roles)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
     found = _found(chain, roles)
-    report = found.completed(proposals.rewrite(found.slots, asking))
+    if metric is None:
+        if examples:
+            raise InputError("the examples of a chain need a metric, which says how good an output is")
+        report = proposals.rewrite(found.slots, asking)
+    else:
+        seen = Evidence(examples=examples, metric=metric, settings=search or SearchSettings())
+        report = evidence.search(found.slots, asking, seen, lambda report: _with_changes(chain, roles, report))
+    report = found.completed(report)
     made = _with_changes(chain, roles, report)
     if alternatives and made is not chain:
         made = _with_both(chain, made)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fipo_model import Candidate
+from fipo_model.search import Compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class Report:
     """What could not be rewritten, or not be looked into."""
     left_alone: tuple[Unreached, ...] = ()
     """What is no instruction, such as a message of another role or an example."""
+    chosen_on: Compared | None = None
+    """What the examples said, before and after, where they decided."""
 
     @property
     def is_rewritten(self) -> bool:
@@ -64,6 +67,9 @@ class Report:
     def _lines(self) -> Iterator[str]:
         rewritten = sum(change.outcome == "optimized" for change in self.changes)
         yield f"{rewritten} of {len(self.changes)} texts rewritten"
+        if (found := self.chosen_on) is not None:
+            before, after = found.before, found.after
+            yield f"on {before.examples} examples: {before.score:.3g} before, {after.score:.3g} after"
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
             yield from (f"  {line}" for line in change.diff.splitlines())

@@ -7,16 +7,19 @@ from typing import Any
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
 from langchain_core.runnables import Runnable
 
-from fipo_integrations.langchain import choosing, proposals
+from fipo_integrations.langchain import choosing, evidence, proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
+from fipo_integrations.langchain.evidence import Evidence, Metric, as_chain
 from fipo_integrations.langchain.examples import Example, prepare
 from fipo_integrations.langchain.marks import is_made, with_provenance
 from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.variables import take_apart
 from fipo_integrations.langchain.walking import NotRebuiltError, Slot, Template, mapped, seen, with_fields
+from fipo_model import Scorer
 from fipo_model.errors import InputError
+from fipo_model.search import SearchSettings
 from fipo_model.store import RewriteStore
 
 
@@ -26,7 +29,9 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     optimizer: Optimizer | None = None,
     roles: tuple[Role, ...] | None = None,
     examples: Sequence[Example] = (),
-    downstream: Runnable[Any, Any] | None = None,
+    metric: Metric | None = None,
+    downstream: Runnable[Any, Any] | Scorer | None = None,
+    search: SearchSettings | None = None,
     keep: tuple[str, ...] = (),
     max_words: int | None = None,
     feedback: str | None = None,
@@ -41,8 +46,11 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     one after every AI message. Data at the end of a text (variables, labels, examples, documents) stay word for word,
     and an addition comes before them. A rewrite that lost, doubled, renamed or invented a variable is not used.
 
-    `examples` are pairs of the template's input and the golden response. With `downstream`, what follows the template
-    in its chain, they are run once for the silver responses, and the rewriter sees both.
+    `examples` are pairs of the template's input and the golden response, rows with `input` and `output`, or examples of
+    LangSmith's. With `downstream`, what follows the template in its chain, they are run once for the silver responses,
+    and the rewriter sees both. With a `metric` besides, what the chain gives out decides which of several rewrites is
+    used, if any, by more than chance; `search` has the budget and the directory to resume from. Where `downstream` is a
+    `Scorer`, the likelihood of the golden responses decides.
 
     `keep` names texts that a rewrite must have, `max_words` its most words, and `feedback` what is to get better. A
     `store` is asked before the optimizer, and keeps what that finds. `force` rewrites again what FIPO wrote before.
@@ -59,8 +67,19 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     for slot in found.slots:
         if slot.format == "jinja2":
             take_apart(slot.text, slot.format)  # raises
-    shown = prepare(examples, template, downstream if proposals.take(found.slots, asking)[0] else None)
-    report = found.completed(proposals.rewrite(found.slots, asking, shown))
+    if metric is not None or (downstream is not None and not isinstance(downstream, Runnable)):
+        scorer = None if downstream is None or isinstance(downstream, Runnable) else downstream
+        seen = Evidence(examples=examples, metric=metric, scorer=scorer, settings=search or SearchSettings())
+
+        def build(report: Report) -> Any:
+            made = with_changes(template, roles, report)
+            return made if metric is None else as_chain(made, downstream)
+
+        report = evidence.search(found.slots, asking, seen, build)
+    else:
+        shown = prepare(examples, template, downstream if proposals.take(found.slots, asking)[0] else None)
+        report = proposals.rewrite(found.slots, asking, shown)
+    report = found.completed(report)
     return with_changes(template, roles, report), report
 
 

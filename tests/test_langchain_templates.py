@@ -3,11 +3,13 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.example_selectors import BaseExampleSelector
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import CommaSeparatedListOutputParser, StrOutputParser
 from langchain_core.prompts import (
@@ -27,11 +29,13 @@ from langchain_core.prompts.structured import StructuredPrompt
 from langchain_core.runnables import RunnableLambda
 from pydantic import PrivateAttr
 
-from fipo_integrations.langchain import OUTCOMES, default, optimize_chain, optimize_prompt
+from fipo_integrations.langchain import OUTCOMES, SOURCE, default, loads, optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
 from fipo_integrations.langchain.marks import TEXTS, digest
 from fipo_model import FIPO_2, Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
+from fipo_model.fidelity import FidelitySettings
+from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.langchain_prompts import LENIENT, TOO_LONG, asked, better, dumped, left_out, outcomes, replying, rewrite
@@ -69,6 +73,9 @@ class Upper(StringPromptTemplate):
 
     def format(self, **kwargs: Any) -> str:
         return self.text.upper()
+
+
+SHOWN = "EXAMPLE\nI work with Sam, who sold me all of the bread that you see on the table.\nOut: Sam\nEND OF EXAMPLE"
 
 
 class TestPromptTemplate:
@@ -208,6 +215,11 @@ class TestPromptTemplate:
             ("Shorten {text}, please.", "Shorten {text}, please.\n\nKeep all names."),
             ("{text}\n\nShorten it.", "{text}\n\nShorten it.\n\nKeep all names."),
             ("Sum: 1+1\nAll: 2\nSum: {q}\nAll:", "Keep all names.\n\nSum: 1+1\nAll: 2\nSum: {q}\nAll:"),
+            ("Judge it.\n\nThe verdict on {x} is", "Judge it.\n\nKeep all names.\n\nThe verdict on {x} is"),
+            (
+                f"List names.\n\n{SHOWN}\n\n{{text}}\nOut:",
+                f"List names.\n\nKeep all names.\n\n{SHOWN}\n\n{{text}}\nOut:",
+            ),
             ("Translate the text in\n```\n{text}\n```", "Keep all names.\n\nTranslate the text in\n```\n{text}\n```"),
         ],
     )
@@ -357,6 +369,76 @@ class TestPromptTemplate:
         assert left_out(report) == [("messages[0].prompt.template", "FIPO has rewritten it already")]
         assert report.changes == ()
         assert len(generator.calls) == asked_before
+
+    def test_the_mark_is_of_texts_and_survives_plus_partial_and_saving(self, optimizer: PromptOptimizer):
+        chat = ChatPromptTemplate.from_messages(
+            [("system", "Act as {who}."), SystemMessage("Speak Dutch."), ("human", "Explain {topic}.")]
+        )
+        done, _ = optimize_prompt(chat, optimizer=optimizer, roles=("system",))
+        for made in (done, done + "Go on.", done.partial(who="a pilot"), loads(dumps(done)), done + chat[2:]):
+            again, report = optimize_prompt(made, optimizer=optimizer, roles=("system",))
+            assert again is made
+            assert [reason for _, reason in left_out(report)] == ["FIPO has rewritten it already"] * 2
+        human, report = optimize_prompt(done, optimizer=optimizer, roles=("human",))
+        assert outcomes(report) == [("messages[2].prompt.template", "optimized")]
+        assert human.messages[:2] == done.messages[:2]
+        _, report = optimize_prompt(human, optimizer=optimizer, roles=("system", "human"))
+        assert report.changes == ()
+        again, report = optimize_prompt(done, optimizer=optimizer, roles=("system",), force=True)
+        assert [change.outcome for change in report.changes] != []
+
+    def test_the_old_versions_ids_become_those_of_the_source(self, optimizer: PromptOptimizer):
+        ids = {"lc_hub_owner": "o", "lc_hub_repo": "r", "lc_hub_commit_hash": "0123", "langfuse_prompt": "p"}
+        chat = ChatPromptTemplate([("system", "Act kindly.")], metadata={**ids, "team": "a"})
+        new, _ = optimize_prompt(chat, optimizer=optimizer)
+        assert new.metadata[SOURCE] == ids
+        assert set(new.metadata) == {"team", SOURCE, OUTCOMES, TEXTS}
+        assert chat.metadata == {**ids, "team": "a"}
+
+    def test_the_rewriter_sees_what_else_the_template_says(self, generator: ScriptedGenerator):
+        chat = ChatPromptTemplate(
+            [("system", "Act as {who}."), ("ai", "Ahoy."), ("human", "Explain {q} as {form} says.")],
+            partial_variables={"form": "Reply with JSON that has the key `answer`."},
+        )
+        optimize_prompt(chat, optimizer=PromptOptimizer(generator))
+        shown = generator.calls[-1][0][-1]["content"]
+        for said in ("Ai message:\nAhoy.", "Human message:\nExplain {q}", "{form} stands for:\nReply with JSON"):
+            assert said in shown
+        assert "System message" not in shown
+        few = FewShotPromptTemplate(
+            example_prompt=SHOT, examples=SHOTS, prefix="Add up.", suffix="Q: {q}\nA:", input_variables=["q"]
+        )
+        _, report = optimize_prompt(few, optimizer=PromptOptimizer(generator))
+        shown = generator.calls[-1][0][-1]["content"]
+        assert "After the examples:\nQ: {q}\nA:" in shown
+        assert "An example:\nQ: 2+2\nA: 4" in shown
+        assert [part.where for part in report.left_alone] == ["suffix"]
+
+    def test_a_documents_form_is_no_instruction(self, optimizer: PromptOptimizer):
+        form = PromptTemplate.from_template("Content: {page_content}\nSource: {source}")
+        new, report = optimize_prompt(form, optimizer=optimizer)
+        assert new is form
+        assert left_out(report) == [("template", "it has only labels besides its variables, and no instruction")]
+
+    def test_wishes_are_heeded(self, generator: ScriptedGenerator, tmp_path: Path):
+        prompt = PromptTemplate.from_template("Explain {topic} for Acme.")
+        dropping = replying("Explain {topic} well and in short to a child of seven.", settings=LENIENT)
+        assert optimize_prompt(prompt, optimizer=dropping)[0] is not prompt
+        kept = FidelitySettings(frozenset({"literal_lost", "too_long"}))
+        strict = replying("Explain {topic} well and in short to a child of seven.", settings=kept)
+        _, report = optimize_prompt(prompt, optimizer=strict, keep=("Acme", "absent"))
+        assert outcomes(report) == [("template", "literal_lost")]
+        _, report = optimize_prompt(prompt, optimizer=strict, max_words=5)
+        assert outcomes(report) == [("template", "too_long")]
+        optimize_prompt(prompt, optimizer=PromptOptimizer(generator), feedback="It was too long.")
+        assert "It was too long." in generator.calls[-1][0][-1]["content"]
+        store = RewriteStore(tmp_path / "rewrites.jsonl")
+        first, _ = optimize_prompt(prompt, optimizer=PromptOptimizer(generator), store=store)
+        frozen = RewriteStore(store.path, is_frozen=True)
+        again, _ = optimize_prompt(prompt, optimizer=replying(lambda _: pytest.fail("a model was asked")), store=frozen)
+        assert again.template == first.template == better(prompt.template)
+        with pytest.raises(InputError, match="keep must be a tuple"):
+            optimize_prompt(prompt, keep="Acme")
 
     def test_a_template_that_was_kept_may_be_tried_again(self, optimizer: PromptOptimizer):
         template = PromptTemplate.from_template("Explain {topic} briefly.")

@@ -39,6 +39,8 @@ _SENTENCE_END = re.compile(
     r"[.!?][\"')\]]*\s+(?=[^a-z\s])|[\u3002\uff1f\uff01]\s*"
 )
 _COMPLETE = (".", "!", "?", ":", ";", '"', "'", ")", "]", "}", "`", "\u3002", "\uff1f", "\uff01", "\uff1a")
+# A text that ends with one of these is to be continued by whoever answers.
+_GOES_ON = frozenset("is are was were be the a an of to for as with by".split())
 _FEW_WORDS = 12  # of prose that may stand between examples and what they are for: "Begin!"
 _FEWEST_WORDS = 3
 
@@ -65,6 +67,7 @@ def lay_out(text: str, variables: Sequence[_Span]) -> Layout:
     starts = [start for start, _ in lines] + [len(text)]
     for some in (("fill", "label", "example", "field"), ("fill", "label", "example")):
         first = _first_data_line(lines, kinds, some)
+        first = _first_of_its_examples(lines, kinds, first)
         data = _within_line(blanked, lines[:first], starts[first])
         if _WORDS.search(blanked[:data]):
             return Layout(_lead_in(blanked, data), data)
@@ -134,6 +137,21 @@ def _first_data_line(lines: Sequence[tuple[int, str]], kinds: Sequence[_Kind], s
     return first
 
 
+def _first_of_its_examples(lines: Sequence[tuple[int, str]], kinds: Sequence[_Kind], first: int) -> int:
+    """The first line of the examples that data belong to, which bear the same labels, with their heading."""
+    labels = [_label(line) if kind == "example" else None for (_, line), kind in zip(lines, kinds, strict=True)]
+    own = {label[0] for label in labels[first:] if label is not None}
+    earliest = next(
+        (place for place, label in enumerate(labels[:first]) if label is not None and label[0] in own), first
+    )
+    if earliest == len(lines) or labels[earliest] is None:
+        return earliest
+    top = earliest
+    while top > 0 and kinds[top - 1] != "blank":
+        top -= 1
+    return top if _is_heading(lines[top][1]) else earliest
+
+
 def _within_line(text: str, lines: Sequence[tuple[int, str]], data: int) -> int:
     """Where data begin in the last of the lines before them: behind its last sentence or colon."""
     start, line = next(((start, line) for start, line in reversed(lines) if line.strip()), (0, ""))
@@ -154,6 +172,7 @@ def _lead_in(text: str, data: int) -> int:
         paragraph = head.rfind("\n\n") + 2 if "\n\n" in head else 0
         last = head[head.rfind("\n") + 1 :]
         is_unfinished = start == data and text[len(head) : data] == "\n" and not head.endswith(_COMPLETE)
+        is_unfinished |= start == data == len(text) and last.rpartition(" ")[2].lower() in _GOES_ON
         if head.endswith((":", "\uff1a")) or is_unfinished:
             ends = [found.end() for found in _SENTENCE_END.finditer(head, paragraph)]
             begin = ends[-1] if ends else paragraph

@@ -104,8 +104,8 @@ class RewriterProposer:
                 found[part.name] += self._rows(part, one)
         by_text = {}
         for part in self.parts:
-            known = [seen.texts[part.name], *seen.tried.get(part.name, ())]
-            by_text[part.name] = distinct(found[part.name], usable=self.candidates, known=known)
+            tried = seen.tried.get(part.name, ())
+            by_text[part.name] = distinct(found[part.name], usable=self.candidates, known=tried)
         return Proposals(model=self.rewriter.name, by_text=by_text)
 
     def _asked(self, part: Part, seen: Seen) -> OptimizationRequest:
@@ -136,24 +136,23 @@ class RewriterProposer:
 def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()) -> list[Proposed]:
     """The rows, each text once, with no more than so many usable ones, which differ in what they ask.
 
-    Two rewrites with the same words of meaning are one, as is one that asks what a `known` text does: a search would
-    pay twice for them.
+    Of two rewrites with the same words of meaning a search would learn the same twice: the later one is "repeated", as
+    is one that asks what a `known` text does.
     """
     topics = {topic(text) for text in known}
-    texts: set[str] = set()
-    kept, count = [], 0
+    kept: dict[str, Proposed] = {}
+    count = 0
     for row in rows:
-        if row.text in texts:
+        if row.text in kept or (row.is_usable and count == usable):
             continue
-        texts.add(row.text)
-        if row.is_usable:
-            words = topic(row.text)
-            if count == usable or (words and words in topics):
-                continue
-            topics.add(words)
-            count += 1
-        kept.append(row)
-    return kept
+        words = topic(row.text) if row.is_usable else frozenset()
+        if words in topics:
+            kept[row.text] = Proposed(text=row.text, outcome="repeated", detail="asks what another one does")
+            continue
+        kept[row.text] = row
+        count += row.is_usable
+        topics |= {words} if words else set()
+    return list(kept.values())
 
 
 def _shown_in_turns(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from planting import plant
 
@@ -22,6 +23,7 @@ from fipo_model.fidelity import as_addition, check
 from fipo_model.types import count_words
 
 _ACCEPTED = ("optimized", "unchanged")
+_OTHER_TASKS = 8  # for each
 _MUTATIONS = 260  # of each kind, as many as the first measurement had
 _CONSTRAINT = re.compile(
     r"(?i)\b(?:must|should|do not|don't|never|only|at least|at most|no more than|avoid|ensure|make sure|include|"
@@ -85,7 +87,7 @@ def _rate(name: str, cases: Iterable[Case], fails: Callable[[str], bool]) -> Rat
     return rate
 
 
-def rows(path: Path) -> list[dict[str, str]]:
+def rows(path: Path) -> list[dict[str, Any]]:
     """The objects of a file of JSON lines."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line]
@@ -217,6 +219,22 @@ def language_rates(path: Path) -> list[Rate]:
     return [refused("languages: good refused", good), passing("languages: unrelated passing", unrelated)]
 
 
+def task_rates(data: Path, seed: int = 5) -> list[Rate]:
+    """What somebody typed in a hurry, with a proper wording of the same task behind it, and with another task's."""
+    tasks = [row["wordings"] for name in ("tasks", "more_tasks") for row in rows(data / f"{name}.jsonl")]
+    rng = random.Random(seed)
+    own, others = [], []
+    for wordings in tasks:
+        hasty, *proper = wordings[:1] + wordings[2:]
+        own += [Case(hasty, f"{hasty}\n\n{wording}") for wording in proper]
+        for other in rng.sample([each for each in tasks if each is not wordings], _OTHER_TASKS):
+            others.append(Case(hasty, f"{hasty}\n\n{rng.choice(other[2:])}"))
+    return [
+        refused("proper wordings refused as additions", own),
+        passing("another task's passing as additions", others),
+    ]
+
+
 def form_rate(path: Path) -> Rate:
     """Variables, slots and literals that may go missing."""
     frame = "Summarize the report about {} in a friendly tone."
@@ -262,6 +280,7 @@ def measure(shared: Path) -> tuple[list[Rate], tuple[float, float]]:
         refused("reference rewrites of BPO refused", pairs),
         refused("reference rewrites of BPO refused as additions", as_additions(pairs)),
         *language_rates(cases / "languages.jsonl"),
+        *task_rates(data),
         form_rate(cases / "variable_forms.jsonl"),
     ]
     return rates, milliseconds_for_one_check(prompts)

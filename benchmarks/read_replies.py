@@ -1,8 +1,8 @@
 """What untrained models make of real prompts, for people to read and judge: the section "Reading" of docs/fidelity.md.
 
-`python benchmarks/read_replies.py ask ../shared qwen2.5-coder-0.5b` appends a model's replies to
-benchmarks/reading/replies.jsonl, without a judgement, which a reader adds there: good, equal or bad, and why.
-`python benchmarks/read_replies.py rates` asks today's contract about every reply again and prints the shares.
+`python benchmarks/read_replies.py ask ../shared qwen2.5-coder-0.5b reporting` appends a model's replies to the prompts
+of a part to benchmarks/reading/replies.jsonl, without a judgement, which a reader adds there: good, equal or bad, and
+why. `python benchmarks/read_replies.py rates` asks today's contract about every reply again and prints the shares.
 """
 
 import argparse
@@ -28,8 +28,8 @@ _FILES = (
     *("prompt_pairs/train", "prompt_pairs/bpo", "prompt_pairs/candidates"),
     *("instructions/with_golden_response", "instructions/more_with_golden_response"),
 )
-_PROMPTS = 75
-_REPORTING = 25
+# Each part is drawn with its own seed from the prompts that no other part has, in this order.
+_PARTS = {"earlier": (16, 75), "second tuning": (17, 60), "last report": (18, 120)}
 _BATCH = 8
 
 
@@ -40,7 +40,7 @@ class Reply:
     id: str
     model: str
     part: str
-    """ "tuning" where the contract was mended with it at hand, else "reporting"."""
+    """What it was read for: to mend the contract ("tuning"), or to report a rate."""
     naive: str
     reply: str
     outcome: str
@@ -50,8 +50,20 @@ class Reply:
     why: str = ""
 
 
-def drawn_prompts(data: Path, seed: int = 16) -> list[tuple[str, str]]:
+def drawn_prompts(data: Path, part: str) -> list[tuple[str, str]]:
     """Ids and instructions of 5 to 120 words that come without a context, from each source in turn."""
+    prompts: list[tuple[str, str]] = []
+    used: set[str] = set()
+    for name, (seed, count) in _PARTS.items():
+        waiting = (row for row in in_turn(_shuffled_by_source(data, seed)) if row[1] not in used)
+        prompts = list(islice(waiting, count))
+        if name == part:
+            return prompts
+        used |= {naive for _, naive in prompts}
+    raise SystemExit(f"there is no part {part!r}; the parts are {', '.join(_PARTS)}")
+
+
+def _shuffled_by_source(data: Path, seed: int) -> list[list[tuple[str, str]]]:
     by_source: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for name in _FILES:
         for line in (data / f"{name}.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"):
@@ -61,11 +73,7 @@ def drawn_prompts(data: Path, seed: int = 16) -> list[tuple[str, str]]:
     rng = random.Random(seed)
     for rows in by_source.values():
         rng.shuffle(rows)
-    rows_in_turn = in_turn(list(by_source.values()))
-    # The first fifty were read first, in this order.
-    first = list(islice(rows_in_turn, _PROMPTS - _REPORTING))
-    rng.shuffle(first)
-    return [*first, *islice(rows_in_turn, _REPORTING)]
+    return list(by_source.values())
 
 
 def in_turn(groups: Sequence[Sequence[_Item]]) -> Iterator[_Item]:
@@ -74,15 +82,13 @@ def in_turn(groups: Sequence[Sequence[_Item]]) -> Iterator[_Item]:
         yield from (group[place] for group in groups if place < len(group))
 
 
-def ask(model: str, data: Path) -> None:
+def ask(model: str, data: Path, part: str) -> None:
     """Append the model's replies, a batch at a time, to those that are there."""
     rewriter = Rewriter.from_pretrained(model, adapter="none")
-    prompts = drawn_prompts(data)
-    parts = {key: "tuning" if place < _PROMPTS - _REPORTING else "reporting" for place, (key, _) in enumerate(prompts)}
-    done = {reply.id for reply in stored() if reply.model == model}
+    done = {reply.id for reply in stored() if reply.model == model and reply.part == part}
+    waiting = [row for row in drawn_prompts(data, part) if row[0] not in done]
     # Those of one length together: a batch takes as long as its longest.
-    waiting = [row for row in prompts if row[0] not in done]
-    waiting.sort(key=lambda row: (parts[row[0]] == "tuning", len(row[1])))
+    waiting.sort(key=lambda row: len(row[1]))
     for start in range(0, len(waiting), _BATCH):
         batch = waiting[start : start + _BATCH]
         proposals = rewriter.propose([OptimizationRequest(naive) for _, naive in batch])
@@ -94,7 +100,7 @@ def ask(model: str, data: Path) -> None:
                 reply = Reply(
                     id=key,
                     model=model,
-                    part=parts[key],
+                    part=part,
                     naive=naive,
                     reply=said.text,
                     outcome=said.outcome,
@@ -159,10 +165,11 @@ def main() -> None:
     asking = commands.add_parser("ask")
     asking.add_argument("shared", type=Path)
     asking.add_argument("model")
+    asking.add_argument("part")
     commands.add_parser("rates")
     options = parser.parse_args()
     if options.command == "ask":
-        ask(options.model, options.shared / "data")
+        ask(options.model, options.shared / "data", options.part)
     else:
         print_rates()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fipo_model.contract import commitments, inventing, keeping, unchecked
+from fipo_model.contract import commitments, inventing, keeping, relating, unchecked
 from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
@@ -300,6 +300,7 @@ RULES: dict[Outcome, Rule] = {
         Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
         Rule("format_invented", "asks for a form of output that your prompt does not have", inventing.formats_invented),
         Rule("manner_contradicted", "asks for the contrary of that length or tone", inventing.manner_contradicted),
+        Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),
     )
 }
 """Every rule by the outcome it leads to, in the order they are asked; the first that objects decides."""
@@ -368,7 +369,8 @@ def _too_long(case: Case, most_added: int) -> str | None:
 
 def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers) -> str | None:
     lowered, naive = rewrite.lower(), request.instruction.lower()
-    found = (h for h in sorted(template.headers) if re.search(rf"\b{re.escape(h)}\s*:", lowered) and h not in naive)
+    here = [header for header in sorted(template.headers) if header in lowered and header not in naive]
+    found = (header for header in here if re.search(rf"\b{re.escape(header)}\s*:", lowered))
     if (header := next(found, None)) is not None:
         return header
     # Talk about the rewriting has no business in a rewrite, unless the prompt itself is about prompts.

@@ -43,6 +43,7 @@ Outcome = Literal[
     "format_invented",
     "manner_lost",
     "manner_contradicted",
+    "task_invented",
     "task_lost",
     "sentence_lost",
     "golden_leaked",

@@ -212,6 +212,9 @@ def test_the_recipe_that_comes_along_can_be_used():
     settings = read(Path(__file__).parents[1] / "examples" / "recipes" / "eval.toml", EvaluationSettings)
     assert {system.kind for system in settings.systems.values()} == {"optimizer", "repeat", "reference"}
     assert settings.data["bpo"].held_out == settings.data["oneprompted"].held_out
+    settings = read(Path(__file__).parents[1] / "examples" / "recipes" / "eval-tasks.toml", EvaluationSettings)
+    assert settings.tasks is not None
+    assert set(settings.systems) == {"optimizer", "untrained"}
 
 
 def test_the_held_out_part_is_the_share_asked_for_and_the_same_for_everyone():

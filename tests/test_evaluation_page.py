@@ -151,7 +151,7 @@ def test_figures_tables_and_settings_need_no_script() -> None:
 
 def test_what_was_not_measured_is_said_in_a_sentence() -> None:
     page = render_page(NOTHING, [])
-    assert page.count(" not measured.</p>") == 5
+    assert page.count(" not measured.</p>") == 6
 
 
 def test_every_control_has_a_label_and_every_link_a_target() -> None:
@@ -162,7 +162,7 @@ def test_every_control_has_a_label_and_every_link_a_target() -> None:
     targets = {f"#{attributes['id']}" for _, attributes in page.elements if "id" in attributes}
     links = {attributes["href"] for attributes in page.tags("a")}
     assert links <= targets
-    assert len(links) == 7
+    assert len(links) == 8
 
 
 def test_no_text_breaks_out_of_its_place() -> None:

@@ -51,14 +51,14 @@ FLOORS = (
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),
     ("fipo_model.errors", "fipo_model.forking", "fipo_model.replies"),
 )
-# What runs a model on prompts. The command line and iterative training, which rewrites between its rounds, use both
-# sides; each hands the other nothing but a checkpoint directory.
+# What runs a model on prompts. The command line, iterative training, which rewrites between its rounds, and rewards,
+# which other models measure, use both sides; each hands the other nothing but a checkpoint directory.
 INFERENCE = (
     *("fipo_model.optimizer", "fipo_model.judge", "fipo_model.bulk"),
     *("fipo_model.backends.transformers.generator", "fipo_model.backends.openai", "fipo_model.backends.opening"),
 )
 TRAINING = ("fipo_model.training",)
-BETWEEN = ("fipo_model.cli", "fipo_model.training.iterative")
+BETWEEN = ("fipo_model.cli", "fipo_model.training.iterative", "fipo_model.training.reward_functions")
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,7 @@ FAILURES = {
     "format_invented": (OptimizationRequest("List colours."), "List colours as json."),
     "manner_lost": (OptimizationRequest("Write a funny letter."), "Write a letter."),
     "manner_contradicted": (OptimizationRequest("Write a short letter."), "Write a short letter. Make it lengthy."),
+    "task_invented": (OptimizationRequest("plural?"), "plural?\n\nSolve the riddle about the train."),
     "task_lost": (OptimizationRequest("Proofread the letter."), "Send the letter."),
     "sentence_lost": (
         OptimizationRequest("Describe volcanoes. Mention their shape and their height."),

@@ -11,6 +11,8 @@ from fipo_model.training.settings import (
     IterativeSettings,
     LoraSettings,
     PreferenceSettings,
+    RewardSettings,
+    RunSettings,
     SFTSettings,
     load_recipe,
 )
@@ -18,7 +20,7 @@ from fipo_model.training.settings import (
 pytestmark = pytest.mark.tiny
 
 RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
-KINDS: dict[str, type[SFTSettings]] = {
+KINDS: dict[str, type[RunSettings]] = {
     "sft": SFTSettings,
     "dpo": PreferenceSettings,
     "ipo": PreferenceSettings,
@@ -26,6 +28,8 @@ KINDS: dict[str, type[SFTSettings]] = {
     "ipl": IterativeSettings,
     "paper-70b": IterativeSettings,
     "default": SFTSettings,
+    "reward": RewardSettings,
+    "reward-4b": RewardSettings,
 }
 SMALL = 'output = "run"\n[data]\ntrain = "pairs.jsonl"\n'
 
@@ -44,8 +48,8 @@ def test_the_recipes_that_come_along_can_be_used(name: str) -> None:
 
 
 def test_no_recipe_is_left_out_of_that_test() -> None:
-    # test_evaluation.py has the recipe of `fipo eval`.
-    assert {file.stem for file in RECIPES.glob("*.toml")} == {*KINDS, "eval"}
+    # test_evaluation.py has the recipes of `fipo eval`.
+    assert {file.stem for file in RECIPES.glob("*.toml")} == {*KINDS, "eval", "eval-tasks"}
 
 
 def test_a_small_recipe_has_the_defaults(recipe: Path) -> None:

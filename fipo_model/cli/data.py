@@ -14,7 +14,9 @@ from fipo_model import jsonl
 from fipo_model.cli.build import build
 from fipo_model.cli.notes import note
 from fipo_model.cli.rank import rank
+from fipo_model.cli.rank_tasks import rank_tasks
 from fipo_model.cli.tasks import tasks
+from fipo_model.cli.teach import teach
 from fipo_model.data.diversify import Diversification, Parts
 from fipo_model.data.diversify import diversify as training_rows
 from fipo_model.data.hub import open_records
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at preference data, and make training rows of it.", no_args_is_help=True)
 app.command()(build)
 app.command()(rank)
+app.command()(rank_tasks)
 app.command()(tasks)
+app.command()(teach)
 
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Format of the records; by default recognised from their fields.")

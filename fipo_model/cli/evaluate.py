@@ -18,7 +18,7 @@ def evaluate(
 ) -> None:
     """Measure naive prompts against optimized ones, as a recipe says. Interrupted evaluations resume."""
     from fipo_model import recipes
-    from fipo_model.evaluation.run import PAGE, RESULTS
+    from fipo_model.evaluation.run import ADDITIONS, PAGE, RESULTS
     from fipo_model.evaluation.run import evaluate as run
     from fipo_model.evaluation.settings import EvaluationSettings
     from fipo_model.evaluation.summary import summary
@@ -32,3 +32,5 @@ def evaluate(
     output = Path(settings.output)
     typer.echo(output / RESULTS)
     typer.echo(output / PAGE)
+    if results.tasks is not None:
+        typer.echo(output / ADDITIONS)

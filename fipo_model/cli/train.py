@@ -8,7 +8,7 @@ import typer
 from fipo_model.cli.notes import note
 
 app = typer.Typer(
-    help="Train an optimizer on preference data, as a recipe (TOML) says. Examples are in examples/recipes.",
+    help="Train an optimizer on preference data or tasks, as a recipe (TOML) says. Examples are in examples/recipes.",
     no_args_is_help=True,
 )
 
@@ -45,6 +45,15 @@ def iterative(recipe: Recipe, *, changes: Changes = None, resume: Resume = False
     from fipo_model.training.settings import IterativeSettings, load_recipe
 
     _done(train_iterative(load_recipe(recipe, IterativeSettings, tuple(changes or ())), resume=resume))
+
+
+@app.command()
+def reward(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
+    """By reinforcement (GRPO): a rewrite is worth what it does to the inputs of its task."""
+    from fipo_model.training.reward import train_reward
+    from fipo_model.training.settings import RewardSettings, load_recipe
+
+    _done(train_reward(load_recipe(recipe, RewardSettings, tuple(changes or ())), resume=resume))
 
 
 def _done(output: Path) -> None:

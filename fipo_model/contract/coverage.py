@@ -123,12 +123,19 @@ def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, availabl
             or len(meaning) < 2
             or len(content) < least
             or tokens[0].text in ("given", "based")
+            or _points_ahead(naive, tokens)
             or _stands_in(tokens, rewrite)
         ):
             continue
         if covered(content, available) < _LEAST_CLAUSE_SHARE * len(content):
             lost.append(Commitment("sentence", naive.text[start:stop].strip(), (start, stop), naive.text[start:stop]))
     return lost
+
+
+def _points_ahead(naive: Reading, tokens: tuple[Token, ...]) -> bool:
+    """Whether a clause only announces what comes after its colon: "solve the following problem:"."""
+    is_announcing = any(token.text in ("following", "this", "below") for token in tokens)
+    return is_announcing and naive.text[tokens[-1].end :].lstrip().startswith(":")
 
 
 def _begins_a_clause(naive: Reading, tokens: tuple[Token, ...]) -> bool:

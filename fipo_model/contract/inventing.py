@@ -23,6 +23,8 @@ _FREE_NAMES = frozenset(
     "json csv xml yaml ai url html css pdf faq id api ui ux english "
     "step steps note example examples title output input format".split()
 )
+# They let a prompt ask only for what is allowed.
+_SCRUPLE = lazy(r"\b(?:legally|lawfully|ethically|morally|responsibly|legitimately)\b")
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
 # A full rewrite may give examples, and say whose book it is.
 _INTRODUCED = lazy(
@@ -53,6 +55,8 @@ def variables_doubled(case: Case) -> str | None:
 def numbers_invented(case: Case) -> str | None:
     """A number appeared that neither prompt nor context nor responses have."""
     known = {number.value for number in numbers.numbers(case.given)} | {"1"}
+    runs = re.findall(r"\d+/\d+", case.added.text)
+    known |= {part for run in runs if run.replace("/", "") in known for part in run.split("/")}  # 9/11 and 911
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
     new = [number for number in new if not _counts_nothing(number, case)]
     if not case.is_addition:
@@ -115,6 +119,8 @@ def _new_names(case: Case) -> str | None:
         if name.key not in known and name.text.lower() not in free and names.missing_names([name], case.given)
         if not names.is_heading(name, case.added) and not difflib.get_close_matches(name.key, known, 1, 0.8)
     ]
+    if explained := [name for name in new if _explains_an_abbreviation(name, case)]:
+        return _invented(explained)
     # It may say more about a name; not with another in its place.
     if not case.is_addition and _has_all_names(case):
         new = [name for name in new if not _is_elaboration(name, case)]
@@ -160,13 +166,15 @@ def manner_contradicted(case: Case) -> str | None:
     if elaborates and (brief & {"one word", "yes or no", "one letter"} or "nothing else" in case.naive.lowered):
         return f"asks for more than the prompt wants: {elaborates[0]!r}"
     found = [each for each in words.manners(case.added) if each.key not in wanted]
+    if (scruple := _SCRUPLE.search(case.added.lowered)) is not None and scruple[0] not in case.given.lowered:
+        return f"invented {scruple[0]!r}"
     return _invented(each for each in found if words.OPPOSITES.get(each.key) in wanted)
 
 
 def _is_small_size(number: numbers.Number) -> bool:
     """Whether it makes an output short: "in two sentences", "in 30 words"."""
     most = _SMALL_SIZES.get(number.unit or "", 0)
-    return number.value.isdigit() and int(number.value) <= most
+    return number.value.isdigit() and 0 < int(number.value) <= most
 
 
 def labels_invented(case: Case) -> str | None:
@@ -226,6 +234,17 @@ def _is_elaboration(name: Commitment, case: Case) -> bool:
     return re.match(r"(?: [A-Z]\w+)* \([A-Z]{2,6}s?\)", after) is not None
 
 
+def _explains_an_abbreviation(name: Commitment, case: Case) -> bool:
+    """Whether it stands before an abbreviation of the prompt, or behind one in brackets: "Machine Learning (ML)".
+
+    The abbreviation may well be short for something else.
+    """
+    text = case.added.text
+    behind = re.match(r"(?: (?:of |and |the )?[A-Z][\w-]*){0,5} \(([A-Z]\w*)\)", text[name.span[1] :])
+    before = re.search(r"\b([A-Z][A-Z0-9]+) \((?:[A-Z][\w-]*,? )*$", text[: name.span[0]])
+    return any(found is not None and found[1] in case.given.text for found in (behind, before))
+
+
 def _is_beside_a_known_name(name: Commitment, case: Case) -> bool:
     """Whether it completes a name of the prompt: "Fyodor Dostoevsky", "the CPA Exam"."""
     near = re.findall(r"([A-Z]\w*)[ '\u2019s]*$", case.added.text[: name.span[0]])
@@ -241,8 +260,9 @@ def _is_numeronym(name: Commitment, case: Case) -> bool:
 
 def _counts_nothing(number: numbers.Number, case: Case) -> bool:
     """Whether it is one of a computer's or a list's small numbers, with no word behind it: "from x to 0"."""
-    follows = re.match(r"[\s-]+[^\W\d_]", case.added.text[number.span[1] :])
-    return number.value in ("0", "2") and not number.is_word and number.unit is None and follows is None
+    follows = re.match(r"[\s-]+([^\W\d_]+)", case.added.text[number.span[1] :])
+    is_alone = follows is None or follows[1].lower() in case.added.lexicon.function
+    return number.value in ("0", "2") and not number.is_word and number.unit is None and is_alone
 
 
 def _is_age(number: numbers.Number, case: Case) -> bool:

@@ -1,5 +1,6 @@
 """What a rewrite lost of its prompt, kind by kind: what is wrong, in words, or None. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ from fipo_model.contract import (
     numbers,
     questions,
     variables,
+    wording,
     words,
 )
 from fipo_model.contract.case import Case
@@ -97,7 +99,9 @@ def numbers_lost(case: Case) -> str | None:
     """A number is missing, or has another unit, or counts something else."""
     expected, found = numbers.numbers(case.naive), numbers.numbers(case.rewrite)
     lost = missing(_as_commitments(expected), _as_commitments(found), counted=True)
-    lost = [each for each in lost if not (each.key.isdigit() and each.key in case.rewrite.stems)]
+    # 9/11 is one day, however it is written.
+    figures = case.rewrite.stems | {run.replace("/", "") for run in re.findall(r"\d+/\d+", case.rewrite_text)}
+    lost = [each for each in lost if not (each.key.isdigit() and each.key in figures)]
     if lost:
         return _lost(lost)
     return _units_lost(case, expected, found) or swapped_numbers(case.naive, case.rewrite)
@@ -163,6 +167,8 @@ def task_lost(case: Case) -> str | None:
     """
     if (asked := _question_lost(case.naive, case.rewrite)) is not None:
         return asked
+    if not case.is_addition and (part := questions.narrowed(case.naive, case.rewrite)) is not None:
+        return f"asks only about a part: {part!r}"
     wanted = words.tasks(case.naive)
     if not wanted:
         return None
@@ -177,6 +183,7 @@ def _question_lost(naive: Reading, rewrite: Reading) -> str | None:
         (questions.doubt_lost, "does not ask"),
         (questions.beginning_lost, "does not go on with"),
         (questions.role_lost, "lost the role in"),
+        (questions.advice_lost, "does not ask"),
     )
     found = ((words_for_it, lost(naive, rewrite)) for lost, words_for_it in losses)
     return next((f"{words_for_it} {text!r}" for words_for_it, text in found if text is not None), None)
@@ -185,7 +192,8 @@ def _question_lost(naive: Reading, rewrite: Reading) -> str | None:
 def sentences_lost(case: Case) -> str | None:
     """A sentence of the prompt, or a part of one, left no trace."""
     lost = coverage.lost_sentences(case.naive, case.rewrite)
-    return _lost([*lost, *coverage.lost_attributes(case.naive, case.rewrite)])
+    lost += coverage.lost_attributes(case.naive, case.rewrite) or wording.lost_words(case.naive, case.rewrite)
+    return _lost(lost)
 
 
 def _lost(commitments: Iterable[Commitment]) -> str | None:
@@ -208,8 +216,10 @@ def _are_swapped(pair: tuple[str, str], before: dict[str, set[str]], after: dict
 
 
 def _has_words(quoted: Commitment, case: Case) -> bool:
+    if literals.holds(case.rewrite_text, quoted.text):
+        return True
     words = read(quoted.text).words
-    return literals.holds(case.rewrite_text, quoted.text) or (len(words) > 2 and words in case.rewrite.words)
+    return len(words) > 2 and words in case.rewrite.words
 
 
 def _units_lost(case: Case, expected: list[numbers.Number], found: list[numbers.Number]) -> str | None:
@@ -264,7 +274,8 @@ def _has_stem(each: Commitment, case: Case) -> bool:
 
 
 def _is_marker(each: Commitment, case: Case) -> bool:
-    return any(pattern.fullmatch(each.text) for pattern in case.naive.lexicon.markers.values())
+    word, known = each.text.lower(), case.naive.lexicon.markers
+    return known is not None and any(found[0] == word for _, found in known.find(word))
 
 
 def _as_name(each: Commitment) -> Commitment:

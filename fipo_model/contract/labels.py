@@ -35,7 +35,7 @@ def choices(reading: Reading) -> list[Commitment]:
     """The labels of an enumeration with "or" or slashes, where a sentence asks to choose."""
     found = []
     for sentence in reading.sentences:
-        if not _CHOICE.search(sentence.text):
+        if not _ALTERNATIVE.search(sentence.text) or not _CHOICE.search(sentence.text):
             continue
         for match in _LIST.finditer(sentence.text):
             if not _ALTERNATIVE.search(match[0]) or not _is_asked_for(sentence.text, match):

@@ -30,6 +30,7 @@ _SCRIPTS = (
     ("Latn", lazy(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"), None),
 )
 CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
+_READ = 1000  # characters
 _LIKELY = 0.3
 # How likely the language of so few words, or more, must be. Below, no language is told from another.
 _SURE = {2: 0.95, 4: 0.8, 7: 0.65, 12: 0.5}
@@ -84,6 +85,8 @@ class Language:
 
 def natural_text(text: str) -> str:
     """The text without what is no prose: code, variables, addresses, quotations, abbreviations."""
+    if text.isascii():
+        text = text[:_READ]  # of one script, so that more of it changes nothing
     for mark, pattern in _NOT_PROSE.items():
         if mark in text:
             text = pattern.sub(" ", text)

@@ -2,13 +2,14 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from fipo_model.contract.letters import LETTER, MARKS
+from fipo_model.contract.lookup import Classes
 from fipo_model.contract.patterns import lazy
 
 _FOLDER = Path(__file__).parent / "lexicons"
@@ -22,22 +23,6 @@ Patterns = Mapping[str, re.Pattern[str]]
 
 
 @dataclass(frozen=True)
-class Classes:
-    """Several classes of words in one pattern, with a group for each: one pass over a text finds them all."""
-
-    names: tuple[str, ...]
-    pattern: re.Pattern[str]
-
-    def find(self, text: str) -> Iterator[tuple[str, re.Match[str]]]:
-        """The class and the match of everything found, from left to right."""
-        match = self.pattern.search(text)
-        while match is not None and match.lastindex is not None:
-            yield self.names[match.lastindex - 1], match
-            # From the next character on: in "as a markdown table" there are two.
-            match = self.pattern.search(text, match.start() + 1)
-
-
-@dataclass(frozen=True)
 class Lexicon:
     """What a language says things with; empty for a language that has no file."""
 
@@ -48,7 +33,7 @@ class Lexicon:
     """Those, and words that every prompt has ("write", "please")."""
     particles: frozenset[str] = frozenset()
     """Characters of a script read in pairs that are no part of a content word."""
-    markers: Patterns = field(default_factory=dict)
+    markers: Classes | None = None
     """Negations and bounds by class ("not", "least", "only", ...)."""
     equivalents: Patterns = field(default_factory=dict)
     """What may stand for a marker of a class without being one."""
@@ -65,12 +50,24 @@ class Lexicon:
     """Signs of a statement, such as a copula."""
     wanting_input: re.Pattern[str] | None = None
     numbers: Mapping[str, int] = field(default_factory=dict)
-    formats: "Classes | None" = None
-    manners: "Classes | None" = None
-    tasks: "Classes | None" = None
+    formats: Classes | None = None
+    manners: Classes | None = None
+    tasks: Classes | None = None
     """What is done to a text that is given, by its own word."""
     task_words: Patterns = field(default_factory=dict)
     """What else may say so."""
+    weightless: frozenset[str] = frozenset()
+    """Words that a request may go without, though they are no function words."""
+    synonyms: tuple[str, ...] = ()
+    """Words that often stand for one another in requests, a group in each."""
+    operations: frozenset[str] = frozenset()
+    """Verbs that begin a task of its own."""
+    loose_operations: frozenset[str] = frozenset()
+    """Verbs that do so where hardly anything was asked before, and else say how to do it ("explain", "write")."""
+    output: frozenset[str] = frozenset()
+    """What every task has: an answer, its steps, its reader."""
+    related: tuple[str, ...] = ()
+    """Words that belong to one task, a group in each: a prompt hints at it with one, and a request says another."""
     language_names: Mapping[str, str] = field(default_factory=dict)
     """Names of languages that CLDR does not have, to their codes."""
 
@@ -112,7 +109,7 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         function=function,
         common=common,
         particles=frozenset(words.get("particles", "")),
-        markers=_all_compiled(words["markers"], code),
+        markers=_classes(_most_particular_first(words["markers"]), code),
         equivalents=_all_compiled(words.get("equivalents", {}), code),
         predicates=frozenset(words.get("predicates", "").split()),
         scope_before=words.get("scope_before", False),
@@ -126,6 +123,12 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         manners=_classes(words.get("manners", {}), code),
         tasks=_classes(words.get("tasks", {}), code),
         task_words=_all_compiled(words.get("task_words", {}), code),
+        weightless=frozenset(words.get("weightless", "").split()),
+        synonyms=tuple(words.get("synonyms", ())),
+        operations=frozenset(words.get("operations", "").split()),
+        loose_operations=frozenset(words.get("loose_operations", "").split()),
+        output=frozenset(words.get("output", "").split()),
+        related=tuple(words.get("related", ())),
         language_names=words.get("language_names", {}),
     )
 
@@ -138,10 +141,13 @@ def _asking(verbs: Iterable[str], phrases: Iterable[str], code: str) -> re.Patte
     return lazy(rf"{QUESTION}|{at_clause}|{_joined(phrases, code)}", re.MULTILINE)
 
 
-def _classes(table: Mapping[str, Iterable[str]], code: str) -> Classes | None:
-    if not table:
-        return None
-    return Classes(tuple(table), _compiled([f"({'|'.join(patterns)})" for patterns in table.values()], code))
+def _classes(table: Mapping[str, Sequence[str]], code: str) -> Classes | None:
+    return Classes(table, _edge(code)) if table else None
+
+
+def _most_particular_first(markers: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Negations behind bounds: "never exceed" is one bound."""
+    return {kind: markers[kind] for kind in sorted(markers, key="not".__eq__)}
 
 
 def _all_compiled(table: Mapping[str, Iterable[str]], code: str) -> dict[str, re.Pattern[str]]:
@@ -154,8 +160,12 @@ def _compiled(patterns: Iterable[str], code: str) -> re.Pattern[str]:
 
 def _joined(patterns: Iterable[str], code: str) -> str:
     """One pattern for many, for text in lower case: of whole words where there are spaces between words."""
-    joined = "|".join(patterns)
+    joined, edge = "|".join(patterns), _edge(code)
+    return rf"(?<!{edge})(?:{joined})(?!{edge})" if edge else joined
+
+
+def _edge(code: str) -> str:
+    """What may not stand beside a word."""
     if code in _PAIRED:
-        return joined
-    edge = rf"[{_EDGE}]" if code in _WITH_MARKS else r"\w"
-    return rf"(?<!{edge})(?:{joined})(?!{edge})"
+        return ""
+    return rf"[{_EDGE}]" if code in _WITH_MARKS else r"\w"

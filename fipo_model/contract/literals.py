@@ -194,6 +194,7 @@ def is_ordinary_tag(tag: Commitment) -> bool:
     return tag.key.lstrip("/").lower() in _ORDINARY_TAGS
 
 
+@lru_cache(maxsize=64)
 def _squeezed(text: str) -> str:
     return " ".join(text.replace("\u2019", "'").replace("\u2018", "'").split())
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from fipo_model.contract.asking import asks_in
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.numbers import numbers
+from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 
 _SCOPE = 3  # words with a meaning that a marker is taken to concern
@@ -20,6 +21,13 @@ _ENDING = 4  # letters
 _REACH = 9  # words of any kind within which they must come
 _OPPOSITES = {"least": "most", "most": "least", "before": "after", "after": "before"}
 _EXCLUDING = ("not", "except", "only")
+# What to do without something denies nothing: "if no answer is found, say so".
+_IF_NONE = lazy(
+    r"\b(?:if|when|where) (?:there (?:is|are) )?no(?:ne)?\b[\w' -]{0,40}?"
+    r"\b(?:found|given|provided|available|exists?|present|appl(?:y|ies)|match\w*|is|are)\b"
+)
+_BEFORE, _BEHIND = 15, 40
+_NO_MATTER = lazy(r"\S+ (?:\w+ ){0,4}(?:concerns?|issue|problem|object|priority|matter|important)\b")
 _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
 
 
@@ -87,6 +95,8 @@ def _unmatched(expected: Sequence[Marker], free: list[Marker]) -> list[Marker]:
 def _concern_the_same(marker: Marker, other: Marker) -> bool:
     if marker.subject is None or not other.scope or marker.subject in other.scope:
         return True
+    if marker.kind == "only" and len(set(marker.scope) & set(other.scope)) > 1:
+        return True  # "should only contain the ids" and "should contain only the ids"
     # Of nothing but words that every prompt has ("only use the text") any may come again.
     return marker.topic is None and marker.bounded is None and not set(marker.scope).isdisjoint(other.scope)
 
@@ -98,14 +108,20 @@ def _is_said_otherwise(marker: Marker, found: Sequence[Marker], naive: Reading, 
     expected = markers(naive)
     of_kind = [other for other in found if other.kind == marker.kind]
     is_mentioned = marker.subject is None or marker.subject in rewrite.stems
-    if marker.kind == "not" and not is_mentioned and not asks_in(naive, *marker.sentence):
-        # "Time is not one of my concerns": background that went with its sentence, which is counted elsewhere.
+    is_background = not asks_in(naive, *marker.sentence) or _frees(marker, naive)
+    if marker.kind == "not" and not is_mentioned and is_background:
+        # "I have not been there": background that went with its sentence, which is counted elsewhere.
         return True
     if any(_concern_the_same(marker, other) for other in of_kind):
         # "Do not use X. Do not use Y." has become "Do not use X or Y."
         return sum(other.kind == marker.kind and other.topic == marker.topic for other in expected) == 1
     wanted = sum(other.kind == marker.kind for other in expected)
     return len(of_kind) >= wanted and not is_mentioned
+
+
+def _frees(marker: Marker, naive: Reading) -> bool:
+    """Whether it says what does not matter ("time is not one of my concerns"), which binds nobody."""
+    return _NO_MATTER.match(naive.lowered, marker.span[0]) is not None
 
 
 def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
@@ -124,6 +140,8 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
     said = {token.stem for token in naive.tokens if token.is_content} - denied
     found = []
     for marker in markers(rewrite):
+        if _IF_NONE.search(rewrite.lowered[max(0, marker.span[0] - _BEFORE) : marker.span[1] + _BEHIND]):
+            continue
         is_next = _is_next(marker, naive, rewrite)
         if marker.kind == "not" and (_is_inserted(marker, naive, rewrite) or (marker.topic in said and is_next)):
             found.append(marker)
@@ -188,15 +206,12 @@ def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
 @lru_cache(maxsize=64)
 def markers(reading: Reading) -> tuple[Marker, ...]:
     """The negations and bounds of a text."""
-    matches = [
-        (match.start(), -len(match[0]), kind, match)
-        for kind, pattern in reading.lexicon.markers.items()
-        for match in pattern.finditer(reading.lowered)
-    ]
     found: list[Marker] = []
-    # The first and longest: "no more than" is a bound, no negation and not the bound "more than".
-    for start, _, kind, match in sorted(matches, key=lambda each: each[:2]):
-        if not found or start >= found[-1].span[1]:
+    if reading.lexicon.markers is None:
+        return ()
+    # The first: "no more than" is a bound, no negation and not the bound "more than".
+    for kind, match in reading.lexicon.markers.find(reading.lowered):
+        if not found or match.start() >= found[-1].span[1]:
             found.append(_marker(kind, match, reading))
     return tuple(found)
 

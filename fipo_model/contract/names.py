@@ -101,8 +101,15 @@ def missing_names(expected: Sequence[Commitment], rewrite: Reading) -> list[Comm
     absent = [name for name in expected if name.key not in rewrite.stems and not _is_spelled_out(name, rewrite)]
     if not absent:
         return []
+    heard = {_sound(token.text) for token in rewrite.tokens}
+    absent = [name for name in absent if _sound(name.text.lower()) not in heard]
     short = abbreviated(list(expected), rewrite)
     return [name for name in absent if name.key not in short]
+
+
+def _sound(word: str) -> str:
+    """A name without what only its spelling shows: Dekkan and Deccan are one."""
+    return re.sub(r"(.)\1", r"\1", re.sub("ck|c(?![eiyh])|q(?!u)", "k", word.replace("ph", "f")))
 
 
 def _is_spelled_out(name: Commitment, rewrite: Reading) -> bool:

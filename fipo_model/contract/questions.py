@@ -33,6 +33,7 @@ _OF_THE_READER = lazy(
 _READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbot|model)\b")
 _SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")
 _LEAST_SAID = 2
+_STEM = 6  # letters by which a subject is known again
 
 # "Who is X" and "what is X" ask for different things; "which" and "what" do not.
 _ASKED_WITH = lazy(r"\b(who|what|where|when|why|how)(?:'s| (?:is|are|was|were|did|does|do)) (?:the |an? )?(?=(\w+))")
@@ -50,19 +51,39 @@ _CONTINUED = lazy(
 _ROLE = lazy(
     r"(?:^|[.!?,:;]\s+|\b(?:imagine|pretend|suppose|assume)(?: that)? )you(?:'re| are) (?:an?|the|my) (?!not\b)\w+"
     r"|\b(?:imagine|pretend|suppose|assume)(?: that)? you(?:'re| are) \w+|\brole-?play as|\bact as an? \w+"
+    r"|\b(?:take|assume|play) (?:on )?the (?:role|part|persona) of|\bput yourself in"
 )
 _PLAYED = lazy(
     r"\byou(?:'re| are)\b|\byour\b|\b(?:as|like) (?:if|an?|the|my)\b|\bact\w* as|\bas \w+"
     r"|\bimagin\w+ (?:that )?you|\bbeing\b"
     r"|\bpretend\w*|\bplay\w*|\broles?\b|\brole-?play|\bpersona|\bperspective|\bpoint of view|\bvoice\b|\bcharacter\b"
 )
-_YES_OR_NO = lazy(
-    r"(?<!what )(?<!how )(?<!where )(?<!when )(?<!which )(?<!who )(?<!why )"
-    r"\b(?:should|would|could|will) (?:he|she|it|they|i|we)\b(?! (?:please|like|love)\b)"
-)
+_SPEAKER_PLAYS = lazy(r"\bas an? [^.!?\n]{1,60}, (?:i|we)\b")
+_YES_OR_NO = lazy(r"\b(?:should|would|could|will) (?:he|she|it|they|i|we)\b(?! (?:please|like|love)\b)")
 _IN_DOUBT = lazy(
     r"\b(?:whether|if|should|worth|advis\w+|recommend\w*|consider\w*|pros|argument\w*|weigh\w*|decid\w+|would|could|will|can)\b"
 )
+_ADVICE = lazy(r"\b(?:i|we) should (?!be\b|have\b)\w+|\bshould (?:i|we) \w+")
+_ADVISING = lazy(
+    r"\b(?:i|i'm|me|my|we|us|our|should|how|recommend\w*|suggest\w*|advi[sc]\w+|best|good|better|suit\w*|ideal|worth\w*"
+    r"|try|right|options?|ways?|tips?|consider|weigh|arguments?|pros|compar\w+|decid\w+|whether)\b"
+)
+# An open question, and what makes it one about a part of its subject.
+_OPEN = lazy(
+    r"\b(?:(?:tell|teach) (?:me|us) (?:more |something |all |a bit )?about|(?:talk|write|speak) about|what (?:is|are)"
+    r"|explain|describe|discuss) (?:the |an? )?(?:concept of |topic of )?"
+    r"(?!(?:some|it|this|that|these|your?|my|ways?)\b)(?P<subject>[a-z][\w-]+)(?=(?: [\w-]+){0,3}\W*$)"
+)
+_FACET = (
+    r"\b(?P<facet>(?:dis)?advantages?|benefits?|drawbacks?|principles|fundamentals|importance|significance|history|origins?"
+    r"|impacts?|effects?|consequences|causes?|roles?|uses?|applications|challenges|problems|risks?|dangers|symptoms?"
+    r"|techniques|strategies|methods|steps|future|evolution|development|costs?|values?|popularity|success|limitations)"
+    r"(?:,? (?:and|or) \w+)? (?:of|in|for|behind|on|with|to) (?:the |an? |various |different |using |having )?"
+)
+_ONLY_ON = lazy(
+    r"\b(?:focus(?:ing|es)? (?:specifically |particularly |mainly )?on|with (?:an? )?(?:\w+ )?(?:focus|emphasis) on)\b"
+)
+_HOW_TO = lazy(r"\bhow (?:can|do|should|could|would) (?:i|we|you|one) (?:\w+ly )?\w+")
 _SECOND_PERSON = lazy(r"\byou(?:r|rs|rself)?\b")
 
 
@@ -104,13 +125,37 @@ def role_lost(naive: Reading, rewrite: Reading) -> str | None:
     """The words that give the reader a part to play, where the rewrite gives none."""
     if naive.lexicon.code != "en" or (given := _ROLE.search(naive.lowered)) is None:
         return None
-    return None if _PLAYED.search(rewrite.lowered) else given[0]
+    is_the_speakers = _SPEAKER_PLAYS.search(rewrite.lowered) and not _SPEAKER_PLAYS.search(naive.lowered)
+    return None if _PLAYED.search(rewrite.lowered) and not is_the_speakers else given[0]
+
+
+def advice_lost(naive: Reading, rewrite: Reading) -> str | None:
+    """The words that ask what the speaker should do, where nothing of the rewrite is about the speaker or advises."""
+    if naive.lexicon.code != "en" or (asked := _ADVICE.search(naive.lowered)) is None:
+        return None
+    return None if _ADVISING.search(rewrite.lowered) else asked[0]
+
+
+def narrowed(naive: Reading, rewrite: Reading) -> str | None:
+    """What makes an open question ("tell me about X") one about a part of its subject ("the benefits of X")."""
+    if naive.lexicon.code != "en" or (asked := _OPEN.search(naive.lowered)) is None:
+        return None
+    new = [each for each in (_ONLY_ON, _HOW_TO) if not each.search(naive.lowered)]
+    found = [match[0] for each in new if (match := each.search(rewrite.lowered)) is not None]
+    subject = re.escape(asked["subject"][:_STEM])
+    facet = re.search(_FACET + subject, rewrite.lowered)
+    is_first = facet is not None and re.search(subject, rewrite.lowered[: facet.end() - 1]) is None
+    if facet is not None and is_first and facet["facet"] not in naive.lowered:
+        found.append(facet[0])
+    return found[0] if found else None
 
 
 def doubt_lost(naive: Reading, rewrite: Reading) -> str | None:
     """The words of a question for yes or no, where the rewrite takes the answer for given."""
     if naive.lexicon.code != "en" or (asked := _YES_OR_NO.search(naive.lowered)) is None:
         return None
+    if re.search(r"\b(?:what|which|how|where|when|who|why)\b[^.?!\n]*$", naive.lowered[: asked.start()]):
+        return None  # "what should I do" is open
     return None if "?" in rewrite.text or _IN_DOUBT.search(rewrite.lowered) else asked[0]
 
 

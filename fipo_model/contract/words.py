@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment, Kind
-from fipo_model.contract.lexicon import Classes
+from fipo_model.contract.lookup import Classes
 from fipo_model.contract.reading import Reading
 
 # Of each of these an output has one.

@@ -1,13 +1,14 @@
 """What the models of an evaluation are called in its results, and which adapters are under their names."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 
 from fipo_model import places
 from fipo_model.errors import InputError, ModelError
 from fipo_model.evaluation.settings import EvaluationSettings, SystemSettings
-from fipo_model.models.names import Server, resolve
+from fipo_model.models.names import Checkpoint, Server, resolve
 from fipo_model.models.registry import Role
 
 
@@ -20,6 +21,24 @@ def name_test_models(settings: EvaluationSettings) -> dict[str, str]:
     servers = settings.benchmarks.servers if settings.benchmarks is not None else []
     _refuse_repeated([*map(_short_name, settings.test_models), *(server.name for server in servers)])
     return named
+
+
+def name_answering_models(settings: EvaluationSettings) -> dict[str, str]:
+    """The models that answer tasks, in the same way."""
+    specs = [] if settings.tasks is None else settings.tasks.answering
+    _refuse_repeated(map(_short_name, specs))
+    return {_short_name(spec): spec for spec in specs}
+
+
+def find_rewriters_among(settings: EvaluationSettings, models: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each of these models (spec by name) that is also a rewriter, or its base: it may flatter it."""
+    optimizers = {name: system for name, system in settings.systems.items() if system.kind == "optimizer"}
+    for (system, wanted), (name, spec) in product(optimizers.items(), models.items()):
+        rewriter, model = resolve(wanted.model, wanted.adapter, "rewriting"), resolve(spec, role=None)
+        if rewriter == model:
+            yield f"the model {name} measures its own rewrites: it is the rewriter of {system!r}"
+        elif isinstance(rewriter, Checkpoint) and isinstance(model, Checkpoint) and rewriter.base == model.base:
+            yield f"the model {name} measures rewrites of its own kind: it is the base of the rewriter of {system!r}"
 
 
 def fingerprint_system(system: SystemSettings) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fipo_model.evaluation.statistics import Interval
+from fipo_model.evaluation.task_gain import TaskGain
 
 FORMAT = 1
 """Of results.json. Raised when a field is renamed, removed or means something else."""
@@ -99,6 +100,53 @@ class BenchmarkAccuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskChange:
+    """What a system, or a control, makes of the wordings of tasks when it is given so much."""
+
+    system: str
+    given: str
+    """With a hasty wording: `prompt` (nothing more), `inputs`, `outputs` (with their inputs); `good wording`: one of
+    these alone; `control`: no model was asked."""
+    wordings: int
+    gains: Sequence[TaskGain]
+    """Under each test model and the least of them, against the same wording as it was; a task counts once."""
+    outcomes: Mapping[str, int]
+    left_alone: Interval | None
+    """The share of wordings that the system found good as they were."""
+    refused: Interval | None
+    """The share whose proposal was turned down, for the reasons in `outcomes`."""
+    leaked: Interval | None
+    """The share of additions with phrases of training targets that nothing in the task calls for."""
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAccuracy:
+    """How often a model's greedy answers are right, over the tasks whose outputs can be checked."""
+
+    system: str
+    given: str
+    model: str
+    tasks: int
+    hasty: Interval
+    rewritten: Interval
+    difference: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResults:
+    """What was measured on held-out tasks."""
+
+    tasks: int
+    inputs: int
+    shown: int
+    changes: Sequence[TaskChange]
+    accuracy: Sequence[TaskAccuracy]
+    notes: Sequence[str]
+    """What a reader must know of the figures: a test model that is the rewriter, tasks that could not be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemDescription:
     """What a reader of the results has to know of a system."""
 
@@ -150,10 +198,14 @@ class Results:
     bad_rows: Mapping[str, Sequence[str]]
     """Why rows of each data set could not be used."""
     made: Made
+    tasks: TaskResults | None = None
 
     def to_fields(self) -> dict[str, Any]:
-        """The fields of results.json, in their order."""
-        return {"format": FORMAT, **asdict(self)}
+        """The fields of results.json, in their order; those of tasks only where they were measured."""
+        fields = {"format": FORMAT, **asdict(self)}
+        if self.tasks is None:
+            del fields["tasks"]
+        return fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from fipo_model.data.records import Record
 from fipo_model.data.split import is_held_out
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.evaluation import measures
+from fipo_model.evaluation.held_out import HeldOut, TaskJob, open_models, read_held_out
 from fipo_model.evaluation.made import describe_run
 from fipo_model.evaluation.naming import fingerprint_system, hash_adapter, name_test_models
 from fipo_model.evaluation.page import render_page
@@ -43,7 +44,7 @@ from fipo_model.types import OptimizationRequest
 if TYPE_CHECKING:
     from fipo_model.evaluation.accuracy import Benchmarks
 
-RESULTS, PAGE = "results.json", "report.html"
+RESULTS, PAGE, ADDITIONS = "results.json", "report.html", "additions.jsonl"
 
 Say = Callable[[str], None]
 
@@ -55,36 +56,43 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> R
     `say` is told of the progress. Raises `InputError` for data or settings that cannot be used, and if the output
     directory belongs to other settings or other adapters.
     """
-    told = _told(settings)
+    held_out = None if settings.tasks is None else read_held_out(settings.tasks, seed=settings.seed)
+    told = _told(settings, held_out)
     with claimed_directory(Path(settings.output), kind="an evaluation") as claimed:
         claimed.begin(told)
-        return _evaluate(settings, claimed.output, say)
+        return _evaluate(settings, held_out, claimed.output, say=say)
 
 
-def _evaluate(settings: EvaluationSettings, output: Path, say: Say) -> Results:
+def _evaluate(settings: EvaluationSettings, held_out: HeldOut | None, output: Path, *, say: Say) -> Results:
     started, clock = datetime.now(UTC), time.perf_counter()
-    job = _Job(settings, output / "measured", say)
+    job = _Job(settings, held_out, output / "measured", say=say)
     results = Results(
         title=settings.title,
         systems={system.name: system.describe() for system in job.systems},
         rewriting=job.rewriting(),
         golden_gain=job.golden_gain(),
         preference=job.preference(),
+        tasks=None if job.tasks is None else job.tasks.run(job.systems, say),
         benchmarks=job.benchmarks(),
         bad_rows=job.bad_rows,
         made=describe_run(asdict(settings), seed=settings.seed, started=started, seconds=time.perf_counter() - clock),
     )
     jsonl.write_json(output / RESULTS, results.to_fields())
+    if job.tasks is not None:
+        with jsonl.replacing(output / ADDITIONS) as file:
+            file.writelines(map(jsonl.encode_object, job.tasks.rows()))
     with jsonl.replacing(output / PAGE) as file:
         file.write(render_page(results, list(job.examples())).encode())
     return results
 
 
-def _told(settings: EvaluationSettings) -> dict[str, Any]:
-    """What the figures depend on: the settings, and the adapters that are under the names in them."""
-    answering = {spec: hash_adapter(spec) for spec in settings.test_models}
+def _told(settings: EvaluationSettings, held_out: HeldOut | None) -> dict[str, Any]:
+    """What the figures depend on: the settings, the adapters that are under the names in them, and the tasks drawn."""
+    specs = [*settings.test_models, *(settings.tasks.answering if settings.tasks is not None else [])]
+    answering = {spec: hash_adapter(spec) for spec in specs}
     return {
         **asdict(settings),
+        "drawn_tasks": None if held_out is None else held_out.digest(),
         "adapters": {name: fingerprint_system(system) for name, system in settings.systems.items()},
         "test_model_adapters": {name: adapter for name, adapter in answering.items() if adapter is not None},
     }
@@ -93,7 +101,7 @@ def _told(settings: EvaluationSettings) -> dict[str, Any]:
 class _Job:
     """What the parts of one evaluation share: the records, the systems, and the files of what was measured."""
 
-    def __init__(self, settings: EvaluationSettings, folder: Path, say: Say) -> None:
+    def __init__(self, settings: EvaluationSettings, held_out: HeldOut | None, folder: Path, *, say: Say) -> None:
         self.settings = settings
         self.folder = folder
         self.say = say
@@ -108,6 +116,10 @@ class _Job:
         for name in self.test_models.values():
             open_scorer(name)
         self._benchmarks = self._read_benchmarks()
+        self.tasks: TaskJob | None = None
+        if settings.tasks is not None and held_out is not None:
+            models = open_models(settings)
+            self.tasks = TaskJob(held_out, models, settings.tasks, folder=folder / "tasks", seed=settings.seed)
 
     def _read(self, name: str, wanted: DataSettings) -> dict[str, Record]:
         records: dict[str, Record] = {}
@@ -227,8 +239,9 @@ class _Job:
         """Every prompt of every system that changes prompts by a model, before and after, for the page."""
         changing = [system for system in self.systems if system.settings.kind != "identity"]
         for system, (data, records) in product(changing, self.data.items()):
-            for record in records.values():
-                yield self._example(system.name, data, record)
+            yield from (self._example(system.name, data, record) for record in records.values())
+        if self.tasks is not None:
+            yield from self.tasks.examples()
 
     def _example(self, system: str, data: str, record: Record) -> Example:
         rewrite = self._rewrites[system, data][record.id]

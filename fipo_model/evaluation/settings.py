@@ -4,6 +4,7 @@ from dataclasses import field
 from typing import Literal, get_args
 
 from fipo_model.data.records import Format
+from fipo_model.data.tasks.splitting import Part
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation.benchmarks.cards import BenchmarkName
 from fipo_model.models.registry import DEFAULT
@@ -94,16 +95,54 @@ class BenchmarkSettings:
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class TaskSettings:
+    """Task gain and task accuracy: does a rewritten wording serve every input of a task, under every test model?"""
+
+    path: str | None = None
+    """A JSONL file of tasks (docs/tasks.md); without it, FIPO's own tasks of the `part`."""
+    part: Part = "held-out"
+    train: str | None = None
+    """The file of tasks that systems were trained on, refused where the two overlap. Its good wordings are what leaked
+    phrases are looked for in; without it, those of FIPO's own training part."""
+    wordings: int = 2
+    """So many hasty wordings of each task are rewritten, and so many good ones; fewer where there are not so many."""
+    inputs: int = 8
+    """Right outputs are measured on so many examples of each task; on as many others the best good wording is chosen,
+    with which rewrites are compared."""
+    shown: int = 4
+    """So many more a rewriter is shown: their inputs alone, and with their right outputs."""
+    answering: list[str] = field(default_factory=list)
+    """Models that answer greedily, for the accuracy on tasks whose outputs can be checked."""
+    max_new_tokens: int = 64
+    """Most tokens of an answer."""
+    limit: int | None = None
+    """Use only so many tasks, the first ones."""
+
+    def __post_init__(self) -> None:
+        numbers = ("wordings", "inputs", "shown", "max_new_tokens", "limit")
+        wrong = [name for name in numbers if getattr(self, name) is not None and getattr(self, name) < 1]
+        if wrong:
+            raise ValueError(f"{wrong[0]} must be at least 1")
+
+
+def _usual_systems() -> dict[str, SystemSettings]:
+    return {"optimizer": SystemSettings(), "untrained": SystemSettings(adapter="none")}
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class EvaluationSettings:
     """An evaluation of optimizers and controls on the same prompts."""
 
     output: str
     """Directory of the results. Run again with the same settings, an evaluation goes on there."""
     title: str = "Naive prompts against optimized ones"
-    data: dict[str, DataSettings]
-    systems: dict[str, SystemSettings]
+    data: dict[str, DataSettings] = field(default_factory=dict)
+    systems: dict[str, SystemSettings] = field(default_factory=_usual_systems)
+    """By default FIPO's own weights, and their base before training."""
+    tasks: TaskSettings | None = None
     test_models: list[str] = field(default_factory=lambda: [DEFAULT.name])
-    """Under which golden responses are measured and benchmarks answered: any names of models (docs/models.md)."""
+    """Under which golden responses and right outputs are measured and benchmarks answered: any names of models
+    (docs/models.md)."""
     max_response_tokens: int | None = None
     """Measure only the golden responses' first tokens; by default all of them."""
     preference: str | None = None
@@ -115,8 +154,8 @@ class EvaluationSettings:
     """Of the samples, the bootstrap and the benchmarks' rows."""
 
     def __post_init__(self) -> None:
-        if not self.data or not self.systems:
-            raise ValueError("an evaluation needs at least one data set and one system")
+        if not self.systems or not (self.data or self.tasks):
+            raise ValueError("an evaluation needs at least one data set or [tasks], and one system")
         # Results are filed under these names, and those of the prompts as they were under "naive".
         if unusable := [name for name in (*self.data, *self.systems) if not name or "/" in name]:
             raise ValueError(f"a data set or system cannot be called {unusable[0]!r}: use a name without /")

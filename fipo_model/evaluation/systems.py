@@ -64,9 +64,12 @@ class System:
         """For each record the prompt to use (`text`), what was proposed, and what became of that."""
         if not self.is_optimizer:
             return [self._control(record) for record in records]
-        requests = [request_of(record) for record in records]
+        return self.rewrite_requests([request_of(record) for record in records])
+
+    def rewrite_requests(self, requests: Sequence[OptimizationRequest]) -> list[dict[str, Any]]:
+        """`rewrite` of an optimizer, whatever is shown to it."""
         results = self.optimizer().optimize_each(requests)
-        return [_as_fields(result, record.instruction) for result, record in zip(results, records, strict=True)]
+        return [_as_fields(result, request.instruction) for result, request in zip(results, requests, strict=True)]
 
     def time(self, records: Sequence[Record]) -> dict[str, float] | None:
         """Seconds for one prompt at a time: the median and the 95th percentile. None where no model is asked."""

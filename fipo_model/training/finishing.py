@@ -13,7 +13,7 @@ from fipo_model.jsonl import write_json
 from fipo_model.training.processes import say
 from fipo_model.training.report import draw_curves
 from fipo_model.training.rows import TrainingSet, in_words
-from fipo_model.training.settings import SFTSettings
+from fipo_model.training.settings import RunSettings
 
 with explain_missing("train", "transformers"):
     from transformers.trainer import Trainer
@@ -55,7 +55,7 @@ def finish(trainer: Trainer, output: Path, note: dict[str, Any], data: TrainingS
     write_json(output / SUMMARY, summary)
 
 
-def hand_over(checkpoint: Path, output: Path, settings: SFTSettings, summary: dict[str, Any]) -> None:
+def hand_over(checkpoint: Path, output: Path, settings: RunSettings, summary: dict[str, Any]) -> None:
     """Make the last round's checkpoint the run's own; its summary is written last and says that everything is there."""
     for file in checkpoint.iterdir():
         if file.name not in (SUMMARY, SETTINGS):

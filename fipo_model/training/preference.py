@@ -1,8 +1,10 @@
 """Preference training: DPO, IPO and TRL's other losses on pairs."""
 
+from functools import partial
 from pathlib import Path
 
 from fipo_model.errors import explain_missing
+from fipo_model.training import rows
 from fipo_model.training.finishing import is_finished
 from fipo_model.training.run import arguments, claimed, execute, make_config, prepare
 from fipo_model.training.settings import PreferenceSettings
@@ -31,7 +33,7 @@ def train_preference(settings: PreferenceSettings, *, resume: bool = False) -> P
         defaults = {"learning_rate": _LEARNING_RATE[settings.method], "precompute_ref_log_probs": precomputes}
         method = {"loss_type": settings.loss, "beta": settings.beta}
         config = make_config(DPOConfig, arguments(settings, output, defaults) | method)
-        run = prepare(settings, output, config, pairs=True)
+        run = prepare(settings, output, config, partial(rows.load, settings.data, seed=settings.seed, pairs=True))
 
         def make_trainer() -> PreferenceTrainer:
             trainer = PreferenceTrainer(

@@ -14,6 +14,7 @@ with explain_missing("train", "transformers"):
 # What a reader of the terminal wants; everything else is in the file.
 _SHOWN = {
     "loss": "loss",
+    "reward": "reward",
     "rewards/accuracies": "accuracy",
     "rewards/margins": "margin",
     "eval_loss": "held-out loss",
@@ -21,6 +22,7 @@ _SHOWN = {
 }
 _PANELS = {
     "loss": ("loss", "eval_loss"),
+    "reward": ("reward",),
     "reward margin": ("rewards/margins", "eval_rewards/margins"),
     "share of pairs in the right order": ("rewards/accuracies", "eval_rewards/accuracies"),
 }

@@ -23,6 +23,7 @@ with explain_missing("train", "datasets", "transformers"):
     from transformers import PreTrainedTokenizerBase
 
 _ENCODED_AT_ONCE = 256
+HAS_MARKUP = "contains the model's chat markup"
 
 
 LeftOut = defaultdict[str, list[str]]
@@ -128,9 +129,7 @@ def _note(row: BadRow, left_out: LeftOut) -> bool:
 def _usable(
     rows: Iterable[TrainingRow], tokenizer: PreTrainedTokenizerBase, pairs: bool, left_out: LeftOut
 ) -> Iterator[TrainingRow]:
-    # TRL encodes a conversation with its chat markup as one text, so markup inside a message would change its turns.
-    # White space is none, though some tokenizers add tokens for it.
-    markup = tuple(token for token in tokenizer.get_added_vocab() if token.strip())
+    markup = chat_markup(tokenizer)
     for row in rows:
         said = "".join((*(message["content"] for message in row.prompt), row.chosen, row.rejected or ""))
         if not row.chosen.strip():
@@ -140,16 +139,29 @@ def _usable(
         elif pairs and row.rejected == row.chosen:
             left_out["chosen and rejected are equal"].append(row.id)
         elif any(token in said for token in markup):
-            left_out["contains the model's chat markup"].append(row.id)
+            left_out[HAS_MARKUP].append(row.id)
         else:
             yield row
 
 
+def chat_markup(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """The tokens that no text to train on may contain.
+
+    TRL encodes a conversation with its chat markup as one text, so markup inside a message would change its turns.
+    White space is none, though some tokenizers add tokens for it.
+    """
+    return tuple(token for token in tokenizer.get_added_vocab() if token.strip())
+
+
 def _encode(rows: Sequence[TrainingRow], tokenizer: PreTrainedTokenizerBase, pairs: bool) -> list[dict[str, Any]]:
     """TRL's columns of each row, its length (`LENGTH`) and that of its longest conversation (`longest`), in tokens."""
-    prompts = _lengths([row.prompt for row in rows], tokenizer, add_generation_prompt=True)
-    chosen = _lengths([[*row.prompt, *_turn(row.chosen)] for row in rows], tokenizer)
-    rejected = _lengths([[*row.prompt, *_turn(row.rejected or "")] for row in rows], tokenizer) if pairs else prompts
+    prompts = conversation_lengths([row.prompt for row in rows], tokenizer, add_generation_prompt=True)
+    chosen = conversation_lengths([[*row.prompt, *_turn(row.chosen)] for row in rows], tokenizer)
+    rejected = (
+        conversation_lengths([[*row.prompt, *_turn(row.rejected or "")] for row in rows], tokenizer)
+        if pairs
+        else prompts
+    )
     encoded = []
     for row, prompt, with_chosen, with_rejected in zip(rows, prompts, chosen, rejected, strict=True):
         columns = {"prompt": row.prompt, "chosen": _turn(row.chosen), "rejected": _turn(row.rejected or "")}
@@ -164,9 +176,10 @@ def _turn(reply: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": reply}]
 
 
-def _lengths(
+def conversation_lengths(
     conversations: Sequence[list[Any]], tokenizer: PreTrainedTokenizerBase, *, add_generation_prompt: bool = False
 ) -> list[int]:
+    """How many tokens each conversation has as the model meets it."""
     texts: Any = tokenizer.apply_chat_template(
         list(conversations), tokenize=False, add_generation_prompt=add_generation_prompt
     )

@@ -26,7 +26,7 @@ from fipo_model.training import rows
 from fipo_model.training.finishing import finish
 from fipo_model.training.processes import is_first_process
 from fipo_model.training.report import LogToFile
-from fipo_model.training.settings import LoraSettings, SFTSettings, trainer_problems
+from fipo_model.training.settings import LoraSettings, RunSettings, SFTSettings, trainer_problems
 from fipo_model.training.trainers import last_checkpoint
 
 with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets", "safetensors"):
@@ -34,7 +34,7 @@ with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets"
     from peft import LoraConfig
     from safetensors import SafetensorError
     from torch.nn import Linear
-    from transformers import PrinterCallback
+    from transformers import PreTrainedTokenizerBase, PrinterCallback
     from transformers.trainer import Trainer
     from transformers.trainer_utils import IntervalStrategy
 
@@ -55,7 +55,7 @@ class Run:
 
 
 @contextmanager
-def claimed(settings: SFTSettings, *, resume: bool) -> Iterator[Path]:
+def claimed(settings: RunSettings, *, resume: bool) -> Iterator[Path]:
     """The run's directory, with its settings noted. Raises `InputError` if it holds another run, or is not to go on.
 
     Of several processes, the first one claims it for all.
@@ -74,6 +74,17 @@ def claimed(settings: SFTSettings, *, resume: bool) -> Iterator[Path]:
 
 
 def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
+    """`common_arguments` where rows are learnt from, a part of which is held out."""
+    evaluated = {
+        "eval_strategy": "steps" if settings.data.held_out else "no",
+        "eval_steps": 0.25,
+        "eval_on_start": bool(settings.data.held_out),
+    }
+    # Longer rows were left out; nothing is to be cut.
+    return common_arguments(settings, output, evaluated | defaults) | {"max_length": None}
+
+
+def common_arguments(settings: RunSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
     """For TRL's config: FIPO's defaults, then the user's `[trainer]`, then what the settings decide."""
     device = _device(settings)
     dtype = best_dtype(device)
@@ -87,9 +98,6 @@ def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> 
         "logging_steps": 5,
         "save_steps": 50,
         "save_total_limit": 2,
-        "eval_strategy": "steps" if settings.data.held_out else "no",
-        "eval_steps": 0.25,
-        "eval_on_start": bool(settings.data.held_out),
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": device != "cpu",
@@ -104,14 +112,13 @@ def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> 
     decided = {
         "output_dir": str(output / "checkpoints"),
         "seed": settings.seed,
-        "max_length": None,  # longer rows were left out; nothing is to be cut
         "gradient_checkpointing": settings.gradient_checkpointing,
         "logging_nan_inf_filter": False,
     }
     return {**common, **defaults, **settings.trainer, **decided}
 
 
-def _device(settings: SFTSettings) -> str:
+def _device(settings: RunSettings) -> str:
     """Where a run computes: where inference does, unless `[trainer]` keeps it off the GPU."""
     return "cpu" if settings.trainer.get("use_cpu") else best_device()
 
@@ -128,13 +135,17 @@ def make_config(kind: Callable[..., Config], values: dict[str, Any]) -> Config:
             raise InputError(f"the trainer refuses its settings: {error}") from error
 
 
-def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) -> Run:
+Read = Callable[[PreTrainedTokenizerBase, Template], rows.TrainingSet]
+"""Reads the data for a model with this tokenizer that is asked by this template."""
+
+
+def prepare(settings: RunSettings, output: Path, config: Any, read: Read) -> Run:
     """Load the model, put an adapter on it, and read the data.
 
     The trainer's config must exist before the model is loaded (ZeRO-3 loads it in parts); it loses its evaluation where
     no row was held out.
     """
-    checkpoint = _starting_point(settings)
+    checkpoint = starting_point(settings)
     is_full = settings.method == "full"
     model, tokenizer = load_base(
         checkpoint.base,
@@ -146,7 +157,7 @@ def prepare(settings: SFTSettings, output: Path, config: Any, *, pairs: bool) ->
     if checkpoint.adapter is not None:
         model = with_adapter(model, Path(checkpoint.adapter), checkpoint.base, is_trainable=True)
     template = checkpoint.template if settings.template is None else find_template(settings.template)
-    data = rows.load(settings.data, tokenizer, template, seed=settings.seed, pairs=pairs)
+    data = read(tokenizer, template)
     if data.held_out is None:
         config.eval_strategy, config.eval_on_start = IntervalStrategy.NO, False
     return Run(
@@ -168,7 +179,8 @@ def _number_format(config: Any) -> torch.dtype:
     return torch.float16 if config.fp16 else torch.float32
 
 
-def _starting_point(settings: SFTSettings) -> Checkpoint:
+def starting_point(settings: RunSettings) -> Checkpoint:
+    """What a run begins with."""
     # Without a name: the bare default weights, not FIPO's own adapter on them, unless that is named.
     start = DEFAULT.name if settings.model is None and settings.adapter is None else settings.model
     checkpoint = resolve_local(start, settings.adapter, role=None)
@@ -192,7 +204,7 @@ def _refuse_other_form(wanted: LoraSettings, adapter: Path) -> None:
             )
 
 
-def _template_file(settings: SFTSettings, checkpoint: Checkpoint) -> Path | None:
+def _template_file(settings: RunSettings, checkpoint: Checkpoint) -> Path | None:
     """Where the template is from, if it is not one of FIPO's own: the file goes with what is trained on it."""
     if settings.template is None:
         return template_file(Path(checkpoint.adapter or checkpoint.base))
@@ -200,7 +212,7 @@ def _template_file(settings: SFTSettings, checkpoint: Checkpoint) -> Path | None
     return file if places.is_file(file) else None
 
 
-def _lora(settings: SFTSettings, model: Any) -> LoraConfig:
+def _lora(settings: RunSettings, model: Any) -> LoraConfig:
     lora = settings.lora
     targets = lora.target_modules
     if targets == "all-linear":
@@ -218,7 +230,7 @@ def _lora(settings: SFTSettings, model: Any) -> LoraConfig:
     )
 
 
-def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings, *, resume: bool) -> Path:
+def execute(make_trainer: Callable[[], Trainer], run: Run, settings: RunSettings, *, resume: bool) -> Path:
     """Train, from the last checkpoint if there is one and it is wanted, and leave the finished directory."""
     started = time.perf_counter()
     with explained(settings), _without_old_names():
@@ -246,7 +258,7 @@ def execute(make_trainer: Callable[[], Trainer], run: Run, settings: SFTSettings
 
 
 @contextmanager
-def explained(settings: SFTSettings) -> Iterator[None]:
+def explained(settings: RunSettings) -> Iterator[None]:
     """Around what can fail for want of memory or disk: says what to do about it."""
     try:
         yield

@@ -9,6 +9,7 @@ from fipo_model import recipes
 from fipo_model.data.diversify import Parts
 from fipo_model.data.records import Format
 from fipo_model.errors import explain_missing
+from fipo_model.models.registry import DEFAULT
 from fipo_model.recipes import STRICT
 
 with explain_missing("train", "pydantic"):
@@ -58,12 +59,11 @@ class LoraSettings:
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
-class SFTSettings:
-    """Supervised fine-tuning: the chosen rewrite is learnt word for word."""
+class RunSettings:
+    """What every training run is told, whatever it learns from."""
 
     output: str
     """Directory of the run; what `PromptOptimizer.from_pretrained` loads when it is done."""
-    data: DataSettings
     model: str | None = None
     """Base model: a registered name, a directory or a hub id; by default the default weights."""
     adapter: str | None = None
@@ -84,6 +84,13 @@ class SFTSettings:
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class SFTSettings(RunSettings):
+    """Supervised fine-tuning: the chosen rewrite is learnt word for word."""
+
+    data: DataSettings
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class PreferenceSettings(SFTSettings):
     """Preference training: the chosen rewrite is to become likelier than the rejected one."""
 
@@ -97,7 +104,7 @@ class PreferenceSettings(SFTSettings):
     nats per token, and 0.5 to 1 is about what 0.01 is for `sum`."""
 
     def __post_init__(self) -> None:
-        SFTSettings.__post_init__(self)  # slots: there is no super() here
+        RunSettings.__post_init__(self)  # slots: there is no super() here
         if not 0 < self.beta < math.inf:
             raise ValueError(f"beta must be a number above 0, but is {self.beta}")
         if self.log_ratios == "mean" and self.loss != "ipo":
@@ -136,26 +143,101 @@ class IterativeSettings(PreferenceSettings):
             raise ValueError(f"test_models and margin are for the judge 'likelihood', not {self.judge!r}")
 
 
-Settings = TypeVar("Settings", bound=SFTSettings)
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class TaskDataSettings:
+    """Which tasks are rewritten for, and what of them is shown."""
+
+    train: str | None = None
+    """A JSONL file of tasks (docs/tasks.md); by default FIPO's own, of the training part."""
+    held_out: str | None = None
+    """A file of the tasks that are kept apart: a run on tasks that overlap with them is refused."""
+    wordings: int = 2
+    """So many hasty wordings of each task are rewritten; fewer where there are not so many."""
+    good_wordings: int = 1
+    """So many good ones, too, so that leaving them alone is learnt."""
+    shown: int = 4
+    """A hasty wording is rewritten with nothing shown, with one to so many inputs, and with their right outputs."""
+    inputs: int = 8
+    """The reward of a wording is measured on so many other examples of its task."""
+    max_length: int = 1024
+    """Most tokens of a conversation that asks for a rewrite. Longer ones are counted and left out, never cut."""
+    limit: int | None = None
+    """Use only so many tasks, the first ones."""
+
+    def __post_init__(self) -> None:
+        at_least_one = ("wordings", "inputs", "max_length", "limit")
+        wrong = [name for name in at_least_one if getattr(self, name) is not None and getattr(self, name) < 1]
+        if wrong or self.shown < 0 or self.good_wordings < 0:
+            raise ValueError(f"{', '.join(at_least_one)} must be at least 1, shown and good_wordings not negative")
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class RewardWeights:
+    """What a rewritten wording is worth: the sum of its parts, each by its weight."""
+
+    test_models: list[str] = field(default_factory=lambda: [DEFAULT.name])
+    """Under which right outputs should become likelier, any names of models (docs/models.md); the least gain counts."""
+    answering: str | None = None
+    """The model whose greedy answers should become right, on tasks with a check; without it, accuracy is no part."""
+    gain: float = 1.0
+    """Of the task gain in nats per token, within `cap` on both sides."""
+    cap: float = 1.6
+    accuracy: float = 1.0
+    """Of the change in the share of right answers."""
+    leak: float = 1.0
+    """Of what a wording loses that gives away a right output or a detail of an input the reward is measured on."""
+    contract: float = 1.0
+    """Of what a reply loses that fails a check. It has the least of every other part, too, and is measured nowhere."""
+    max_new_tokens: int = 32
+    """Most tokens of an answer."""
+
+    def __post_init__(self) -> None:
+        weights = (self.gain, self.accuracy, self.leak, self.contract)
+        if not all(0 <= weight < math.inf for weight in weights) or not self.gain + self.accuracy:
+            raise ValueError("gain, accuracy, leak and contract must not be negative, and gain or accuracy more than 0")
+        if not 0 < self.cap < math.inf or self.max_new_tokens < 1:
+            raise ValueError("cap must be above 0, and max_new_tokens at least 1")
+        if self.gain and not self.test_models:
+            raise ValueError("a task gain is measured under test_models: name some, or set gain = 0")
+        if not self.gain and self.answering is None:
+            raise ValueError("without gain, answering must name a model whose answers are to become right")
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=STRICT)
+class RewardSettings(RunSettings):
+    """Reinforcement learning (GRPO): a rewrite is worth what it does to the inputs of its task."""
+
+    data: TaskDataSettings = field(default_factory=TaskDataSettings)
+    reward: RewardWeights = field(default_factory=RewardWeights)
+
+
+Settings = TypeVar("Settings", bound=RunSettings)
 
 # What TRL's IPO heeds and FIPO's, on summed log-ratios, does not; with TRL's defaults.
 _ON_MEANS = {"ld_alpha": None, "use_weighting": False, "f_divergence_type": "reverse_kl"}
 
 # What FIPO sets itself in TRL's config, and the setting to use instead.
-_OURS = {
+_OURS_IN_ALL = {
     "output_dir": "output",
     "seed": "seed",
-    "max_length": "data.max_length",
     "gradient_checkpointing": "gradient_checkpointing",
+    "push_to_hub": "nothing: FIPO uploads nothing",
+}
+_OURS = _OURS_IN_ALL | {
+    "max_length": "data.max_length",
     "train_sampling_strategy": "nothing: batches are always grouped by length",
     "length_column_name": "nothing: batches are always grouped by length",
-    "push_to_hub": "nothing: FIPO uploads nothing",
 }
 _OURS_IN_SFT = _OURS | {
     "loss_type": "nothing: the likelihood of the chosen rewrite is what is learnt",
     "packing": "nothing: every row stands alone, in batches of similar length",
 }
 _OURS_IN_PREFERENCE = _OURS | {"loss_type": "loss", "beta": "beta"}
+_OURS_IN_REWARD = _OURS_IN_ALL | {
+    "reward_weights": "[reward]",
+    "remove_unused_columns": "nothing: the reward needs them",
+    "log_completions": "nothing: samples.jsonl has them all",
+}
 _PLAIN = {int, float, bool, str, type(None)}
 
 
@@ -164,21 +246,27 @@ def load_recipe(path: str | Path, kind: type[Settings], overrides: tuple[str, ..
     return recipes.read(path, kind, overrides, also=lambda table: trainer_problems(kind, table.get("trainer")))
 
 
-def trainer_problems(kind: type[SFTSettings], table: object) -> list[str]:
+def trainer_problems(kind: type[RunSettings], table: object) -> list[str]:
     """What is wrong with a `[trainer]` table."""
     if not isinstance(table, dict):
         return []
-    with explain_missing("train", "trl"):
-        from trl import DPOConfig, SFTConfig
-
-    is_preference = issubclass(kind, PreferenceSettings)
-    known, ours = (DPOConfig, _OURS_IN_PREFERENCE) if is_preference else (SFTConfig, _OURS_IN_SFT)
+    known, ours = _config_of(kind)
     problems = [f"trainer.{key}: set this through {ours[key]}" for key in table if key in ours]
     unknown = [key for key in table if key not in known.__dataclass_fields__ and key not in ours]
     problems += [f"trainer.{key}: {known.__name__} has no such setting{_similar(key, known)}" for key in unknown]
     types = get_type_hints(known)
     set_here = {key: value for key, value in table.items() if key in types and key not in ours}
     return problems + [problem for key, value in set_here.items() for problem in _wrong_type(key, value, types[key])]
+
+
+def _config_of(kind: type[RunSettings]) -> tuple[Any, dict[str, str]]:
+    """TRL's config for a kind of training, and what FIPO sets in it."""
+    with explain_missing("train", "trl"):
+        from trl import DPOConfig, GRPOConfig, SFTConfig
+
+    if issubclass(kind, RewardSettings):
+        return GRPOConfig, _OURS_IN_REWARD
+    return (DPOConfig, _OURS_IN_PREFERENCE) if issubclass(kind, PreferenceSettings) else (SFTConfig, _OURS_IN_SFT)
 
 
 def _wrong_type(key: str, value: object, wanted: Any) -> list[str]:

@@ -1,8 +1,10 @@
 """Supervised fine-tuning."""
 
+from functools import partial
 from pathlib import Path
 
 from fipo_model.errors import explain_missing
+from fipo_model.training import rows
 from fipo_model.training.finishing import is_finished
 from fipo_model.training.run import arguments, claimed, execute, make_config, prepare
 from fipo_model.training.settings import SFTSettings
@@ -27,7 +29,7 @@ def train_sft(settings: SFTSettings, *, resume: bool = False) -> Path:
             return output
         values = arguments(settings, output, {"learning_rate": _LEARNING_RATE[settings.method]})
         config = make_config(SFTConfig, values)
-        run = prepare(settings, output, config, pairs=False)
+        run = prepare(settings, output, config, partial(rows.load, settings.data, seed=settings.seed, pairs=False))
 
         def make_trainer() -> RewritingTrainer:
             return RewritingTrainer(

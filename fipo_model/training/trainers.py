@@ -14,7 +14,8 @@ with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets"
     from accelerate.utils import is_peft_model
     from transformers.trainer import Trainer
     from transformers.trainer_pt_utils import get_length_grouped_indices
-    from trl import DPOTrainer, SFTTrainer
+    from trl import DPOTrainer, GRPOTrainer, SFTTrainer
+    from trl.trainer.utils import RepeatSampler
 
 LENGTH = "length"
 """The column of a training set that holds a row's number of tokens."""
@@ -60,13 +61,8 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
         yield from get_length_grouped_indices(self.lengths, self.batch_size, generator=generator)
 
 
-class _Mixin(Trainer):
-    """What both trainers do beyond TRL."""
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        lengths = list(self.train_dataset[LENGTH])  # what is passed has lost the column by now
-        per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return LengthGroupedSampler(lengths, batch_size=per_step, seed=self.args.seed)
+class _Careful(Trainer):
+    """What every trainer does beyond TRL: it stops where weights are lost, and sends nothing."""
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
@@ -92,12 +88,6 @@ class _Mixin(Trainer):
             "it to that run as its adapter (as its model, where all weights are trained)."
         )
 
-    def _backbone(self, model: Any) -> torch.nn.Module:
-        """What computes a model's hidden states, under the adapter if there is one."""
-        model = self.accelerator.unwrap_model(model)
-        causal = model.get_base_model() if is_peft_model(model) else model
-        return causal.base_model  # type: ignore[no-any-return]
-
     def _send_telemetry(self) -> None:
         """Nothing leaves the machine."""
 
@@ -105,14 +95,29 @@ class _Mixin(Trainer):
         """A checkpoint's facts are in its fipo.json and summary.json; TRL's card would add a page about TRL."""
 
 
-class RewritingTrainer(_Mixin, SFTTrainer):
+class _OnRows(_Careful):
+    """What trainers do that learn from rows as they are: batches by length, and no more than is needed computed."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        lengths = list(self.train_dataset[LENGTH])  # what is passed has lost the column by now
+        per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return LengthGroupedSampler(lengths, batch_size=per_step, seed=self.args.seed)
+
+    def _backbone(self, model: Any) -> torch.nn.Module:
+        """What computes a model's hidden states, under the adapter if there is one."""
+        model = self.accelerator.unwrap_model(model)
+        causal = model.get_base_model() if is_peft_model(model) else model
+        return causal.base_model  # type: ignore[no-any-return]
+
+
+class RewritingTrainer(_OnRows, SFTTrainer):
     """Supervised: the reply alone is learnt, and the head computed for the reply alone."""
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(LabelledOnly(model, self._backbone(model)), inputs, *args, **kwargs)
 
 
-class PreferenceTrainer(_Mixin, DPOTrainer):
+class PreferenceTrainer(_OnRows, DPOTrainer):
     """Preference losses as in TRL, with each prompt computed once, and IPO also on summed log-ratios."""
 
     sums_log_ratios = False
@@ -150,3 +155,26 @@ class PreferenceTrainer(_Mixin, DPOTrainer):
         # The reference may be a model of its own, with layers of its own.
         can_share = can_share_prompts(self.accelerator.unwrap_model(model))
         return SharedPrompts(model, self._backbone(model)) if can_share else model
+
+
+class RewardTrainer(_Careful, GRPOTrainer):
+    """GRPO (arXiv 2402.03300) as in TRL; a run that was stopped goes on with the prompts it would have had."""
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        return _EpochSampler(
+            data_source=self.train_dataset if dataset is None else dataset,
+            mini_repeat_count=self.num_generations,
+            batch_size=self.args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * self.args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=self.args.seed,
+        )
+
+
+class _EpochSampler(RepeatSampler):
+    """TRL's sampler, whose order in an epoch depends on that epoch's number, not on the epochs drawn before it."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer when an epoch begins, a resumed one too."""
+        if self.shuffle:
+            self.generator.manual_seed(self.seed + epoch)

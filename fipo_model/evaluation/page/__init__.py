@@ -7,6 +7,7 @@ from fipo_model.errors import explain_missing
 from fipo_model.evaluation.page import sections
 from fipo_model.evaluation.page.examples import example_data
 from fipo_model.evaluation.page.summary import summarize
+from fipo_model.evaluation.page.tasks import show_tasks
 from fipo_model.evaluation.results import Example, Results
 
 with explain_missing("eval", "jinja2"):
@@ -16,6 +17,7 @@ __all__ = ["render_page"]
 
 _SECTIONS = (
     Section("gain", "How likely the golden response is"),
+    Section("tasks", "Task gain and task accuracy"),
     Section("preference", "Which of two prompts is better"),
     Section("benchmarks", "Accuracy on benchmarks"),
     Section("outcomes", "What became of the prompts"),
@@ -34,6 +36,7 @@ def render_page(results: Results, examples: Sequence[Example]) -> str:
         sections=_SECTIONS,
         content={
             "gains": sections.show_gains(results.golden_gain),
+            "tasks": show_tasks(results.tasks),
             "preferences": sections.show_preferences(results.preference),
             "accuracies": sections.show_benchmarks(results.benchmarks),
             "shares": sections.show_outcomes(results.rewriting),

@@ -3,8 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from fipo_model.evaluation.results import BenchmarkAccuracy, GoldenGain, PreferenceAccuracy, Results, Rewriting
+from fipo_model.evaluation.page.tasks import GIVEN_WORDS
+from fipo_model.evaluation.results import (
+    BenchmarkAccuracy,
+    GoldenGain,
+    PreferenceAccuracy,
+    Results,
+    Rewriting,
+    TaskChange,
+)
 from fipo_model.evaluation.statistics import Interval
+from fipo_model.evaluation.task_gain import LEAST
 from fipo_model.pages.numbers import Say, is_measured, level, percent, points, signed
 
 _VERDICTS = ("better", "worse", "no difference shown", "not measured")
@@ -14,10 +23,13 @@ def summarize(results: Results) -> list[str]:
     """The sentence at the top, and those that go with it: one a measurement where there are several."""
     system = main_system(results)
     name = f"“{system}”" if len(results.systems) > 1 else ""
+    tasks = [sentence for change in _task_changes(results, system) for sentence in _say_tasks(change, name)]
     gains = [row for row in results.golden_gain if row.system == system]
     if gains:
         headline = _headline(system, [row.gain for row in gains])
-        return [*headline, *(_say_gain(row, name) for row in gains), *_rivals(results, gains)]
+        return [*headline, *(_say_gain(row, name) for row in gains), *_rivals(results, gains), *tasks]
+    if tasks:
+        return tasks
     accuracies = [row for row in results.benchmarks if row.system == system]
     if accuracies:
         headline = _headline(system, [row.difference for row in accuracies])
@@ -33,6 +45,21 @@ def main_system(results: Results) -> str:
     """The system that the evaluation is about: the first that is no control, if there is one."""
     optimizers = [name for name, system in results.systems.items() if system.kind == "optimizer"]
     return next(iter([*optimizers, *results.systems]), "")
+
+
+def _task_changes(results: Results, system: str) -> list[TaskChange]:
+    """What a system does to hasty wordings of tasks; to good ones it has nothing to add."""
+    found = [] if results.tasks is None else results.tasks.changes
+    return [change for change in found if change.system == system and change.given != "good wording"]
+
+
+def _say_tasks(change: TaskChange, name: str) -> Iterator[str]:
+    for row in change.gains:
+        under = "the least gain of all test models" if row.model == LEAST else f"test model {row.model}"
+        where = f"{row.tasks} tasks ({GIVEN_WORDS[change.given]}, {under})"
+        amount = _amount(row.gain, signed, "nats per token")
+        shares = f"{percent(row.better.value)} of the tasks became better, {percent(row.worse.value)} worse"
+        yield _judged(row.gain, where, name, f"changed the right outputs' log-likelihood by {amount}; {shares}.")
 
 
 def _verdict(change: Interval) -> str:

@@ -74,6 +74,7 @@ def estimate(
 def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devset: int) -> int:
     asked = min(examples_needed(settings.rewrites), trainset) if predictors else 0
     traced = 0 if settings.student_responses is False else asked
+    devset = min(devset, settings.most_examples or devset)
     each = cost(schedule(settings.rewrites, examples=devset, minibatch=settings.minibatch_size))
     calls = devset + traced + predictors * each
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)

@@ -186,6 +186,7 @@ class FIPO(Teleprompter):
         devset: list[dspy.Example],
     ) -> dspy.Module:
         """With a metric: candidates, compared with the student."""
+        _check_runs(student)
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
         note = self._settings(program, metric, examples)
@@ -259,6 +260,17 @@ class FIPO(Teleprompter):
         report.write_report(self.search.log_dir, found)
         attach(compiled, fipo_report=found.to_fields())
         return compiled
+
+
+def _check_runs(program: dspy.Module) -> None:
+    """Raise `InputError` for a program that only asyncio can run: the search runs it in threads."""
+    # Not by asking the program: DSPy warns of whoever asks it for its forward.
+    names = {*dir(type(program)), *vars(program)}
+    if "aforward" in names and "forward" not in names:
+        raise InputError(
+            f"{type(program).__name__} has an aforward and no forward, which a search runs: pass "
+            "dspy.syncify(program), or write a forward"
+        )
 
 
 def _checked(examples: Examples, name: str) -> list[dspy.Example]:

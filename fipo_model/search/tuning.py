@@ -57,12 +57,12 @@ class Yardstick:
         """Raises `InputError` for what is no metric or model, and `ModelError` where a model cannot be loaded."""
         from fipo_model.backends.opening import open_generator, open_scorer
 
-        if isinstance(models, str | Path) or not isinstance(models, Sequence):
-            models = [models]
+        # Which seam a model has is checked where it is opened.
+        specs: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
         if metric is None:
-            return cls(metric=None, models=[open_scorer(one) for one in models or _usual_models()])  # type: ignore[arg-type]
-        answering = [open_generator(one, role=None) for one in models or [None]]  # type: ignore[arg-type]
-        return cls(metric=as_metric(metric), models=answering)
+            return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
+        known = as_metric(metric)
+        return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
 
     def check(self, examples: Sequence[Example]) -> None:
         """Raise `InputError` for examples that nothing could decide on."""

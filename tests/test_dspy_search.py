@@ -977,3 +977,24 @@ def test_what_a_metric_says_with_its_score_is_read():
     with dspy.context(lm=task_lm(better_with_guidance)):
         compiled = fipo(metric=with_feedback).compile(Zoo(), valset=examples())
     assert compiled.score == 100.0
+
+
+def test_the_rewriter_sees_several_examples_at_once_and_what_the_metric_said():
+    def with_feedback(example, prediction, trace=None):
+        return dspy.Prediction(score=float(exact(example, prediction)), feedback=f"Mind {example.question}")
+
+    using = fipo(metric=with_feedback, search=any_lead(candidates=8), num_threads=1)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:6]), valset=examples(ANIMALS[6:]))
+    shown = sent(using, "Answer the question.")
+    together = [text for text in shown if sum(animal in text for animal in ANIMALS[:6]) > 1]
+    assert len(together) == 1
+    assert together[0].count("right") == 4
+    assert sum("Mind How many legs" in text for text in shown) == 1
+
+
+def test_what_a_predictor_takes_from_another_one_is_not_made_up():
+    using = fipo(**search_options(candidates=8))
+    with dspy.context(lm=task_lm(in_a_row)):
+        using.compile(Pipeline(), trainset=examples(ANIMALS[:6]), valset=examples(["A bird?"]))
+    assert not any(animal in text for text in sent(using, "Answer from the query.") for animal in ANIMALS)

@@ -11,6 +11,7 @@ from fipo_model.search import (
     Failed,
     Journal,
     Measured,
+    Run,
     Search,
     SearchSettings,
     UnmeasurableError,
@@ -315,3 +316,15 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
 def test_measurements_survive_json():
     measured = Measured(scores=(0.5, 1.0), best=1.0, response="x", feedback="too long")
     assert Measured.from_fields(json.loads(json.dumps(measured.to_fields()))) == measured
+
+
+def test_what_fails_everywhere_is_tried_once_more_and_what_fails_here_and_there_three_times():
+    def tries(share: float) -> int:
+        flaky = Flaky(Table({"n": [0.0] * 10}), share=share, seed=1, failed=lambda: failure(KeyError("x")))
+        one = search(flaky)
+        one.measuring.measure([Run("n", {"text": "n"}, number) for number in range(10)], lambda *_: None)
+        return one.measuring.tried_again
+
+    assert tries(1.0) == 10
+    assert tries(0.0) == 0
+    assert 0 < tries(0.4) <= 12

@@ -141,7 +141,8 @@ def _requests(
     unusable, requests = {}, []
     for target, one in wanted:
         try:
-            requests.append((target, target.request(silver=one.silver, golden=one.golden)))
+            request = target.request(silver=one.silver, golden=one.golden)
+            requests.append((target, replace(request, examples=one.examples, feedback=one.feedback)))
         except InputError as error:
             unusable[target.name] = [_unusable(target, error)]
     return unusable, requests

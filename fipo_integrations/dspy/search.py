@@ -16,6 +16,7 @@ from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import LazyOptimizer, examples_needed, propose
+from fipo_integrations.dspy.showing import said_by_the_metric, used_together
 from fipo_model import search
 from fipo_model.errors import InputError
 from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError
@@ -60,6 +61,10 @@ class ProgramProposer:
         affordable = 0 if self.settings.student_responses is False else min(room, len(chosen))
         paid = chosen[: math.floor(affordable)]
         said = self._responses(chosen, paid)
+        # What is shown varies, so that rewrites do: one example's responses, several examples, what the metric said.
+        more = drawn(self.trainset, len(self.trainset), seed=self.settings.seed)
+        others = (used_together(self.student, self.trainset, more), said_by_the_metric(self.student, seen.measurements))
+        said[1:1] = [one for one in others if one]
         rewriter = self.optimizer.ready().rewriter
         found = propose(rewriter, self.targets, said, candidates=candidates, seed=self.settings.seed)
         by_text = {target.name: [_placed(target, row) for row in found[target.name]] for target in self.targets}

@@ -13,7 +13,7 @@ from fipo_model.search.halving import cost, schedule
 from fipo_model.search.identity import digest_of
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
-from fipo_model.search.proposing import Part, Proposals, Proposed, Proposer, RewriterProposer, Seen, distinct
+from fipo_model.search.proposing import Part, Proposals, Proposed, Proposer, RewriterProposer, Seen, distinct, said_of
 from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
 from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.searching import Search, UnmeasurableError
@@ -64,5 +64,6 @@ __all__ = [
     "opened_journal",
     "paired_interval",
     "read_examples",
+    "said_of",
     "schedule",
 ]

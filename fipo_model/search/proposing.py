@@ -117,7 +117,7 @@ class RewriterProposer:
         needed = -(-(self.candidates - 1) // _USED)
         bare = self._asked(part, seen)
         shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)
-        feedback = _feedback(seen.measurements)
+        feedback = said_of(seen.measurements)
         requests = [] if shown or feedback else [bare] * min(1, needed)
         requests += [replace(bare, examples=some, feedback=feedback) for some in itertools.islice(shown, needed)]
         if feedback and not shown:
@@ -178,7 +178,7 @@ def _score(measurement: Measurement | None) -> float:
     return min(measurement.scores) if isinstance(measurement, Measured) else 0.0
 
 
-def _feedback(measurements: Mapping[int, Measurement]) -> str | None:
+def said_of(measurements: Mapping[int, Measurement]) -> str | None:
     """What the metric said where the score was lowest, as one text."""
     said = sorted((m for m in measurements.values() if isinstance(m, Measured) and m.feedback), key=_score)
     texts = dict.fromkeys(" ".join((one.feedback or "").split())[:_LONGEST_FEEDBACK] for one in said)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -13,6 +14,7 @@ from fipo_integrations.dspy import report
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
+from fipo_integrations.dspy.language_model import LMGenerator
 from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
@@ -20,7 +22,7 @@ from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
 from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, opened_journal
+from fipo_model.search import Effort, Journal, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -51,7 +53,7 @@ class FIPO(Teleprompter):
     them, unless it uses those names itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - DSPy's users expect them here
         self,
         *,
         optimizer: PromptOptimizer | None = None,
@@ -60,10 +62,17 @@ class FIPO(Teleprompter):
         predictors: Collection[str] | None = None,
         num_threads: int | None = None,
         display_progress: bool = False,
+        prompt_model: dspy.LM | None = None,
+        auto: Effort | None = None,
+        seed: int | None = None,
+        max_metric_calls: int | None = None,
+        log_dir: str | Path | None = None,
     ) -> None:
         """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
-        metric those that propose more than one thing (`fipo_model/adapters`).
+        metric those that propose more than one thing (`fipo_model/adapters`). A `prompt_model` rewrites instead of
+        either.
 
+        `auto`, `seed`, `max_metric_calls` and `log_dir` are settings of the `search`, as DSPy's optimizers take them.
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
         as `program.named_predictors()` does; by default all of them.
         """
@@ -74,9 +83,16 @@ class FIPO(Teleprompter):
             raise InputError(f"predictors names one more than once: {list(predictors)}")
         if num_threads is not None and num_threads < 1:
             raise InputError(f"num_threads must be at least 1, or None for dspy's own setting, not {num_threads}")
+        if optimizer is not None and prompt_model is not None:
+            raise InputError("optimizer and prompt_model both say who rewrites: leave one out")
+        if prompt_model is not None:
+            optimizer = PromptOptimizer(LMGenerator(prompt_model))
         self.optimizer = optimizer
         self.metric = metric
-        self.search = search or SearchSettings()
+        told = {"auto": auto, "seed": seed, "max_metric_calls": max_metric_calls, "log_dir": log_dir}
+        # mypy knows no dictionary of a dataclass's fields.
+        own: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+        self.search = replace(search or SearchSettings(), **own)
         self.predictors = None if predictors is None else sorted(predictors)
         self.num_threads = num_threads
         self.display_progress = display_progress
@@ -85,11 +101,12 @@ class FIPO(Teleprompter):
 
     def get_params(self) -> dict[str, Any]:
         """The constructor's arguments as data for a log, with names for the model and the metric."""
-        directory = self.search.log_dir
+        directory, price = self.search.log_dir, self.search.price
+        search = {**asdict(self.search), "log_dir": None if directory is None else str(directory)}
         return {
             "optimizer": None if self.optimizer is None else self.optimizer.rewriter.name,
             "metric": None if self.metric is None else metric_name(self.metric),
-            "search": {**asdict(self.search), "log_dir": None if directory is None else str(directory)},
+            "search": search | ({"price": metric_name(price)} if callable(price) else {}),
             "predictors": self.predictors,
             "num_threads": self.num_threads,
             "display_progress": self.display_progress,

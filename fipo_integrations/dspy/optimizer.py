@@ -138,6 +138,8 @@ class FIPO(Teleprompter):
             logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
         examples = _checked(trainset, "trainset")
         if self.metric is None:
+            if valset:
+                logger.warning("without a metric the valset is not used: nothing is measured, so nothing is compared")
             return self._rewrite(student, chosen, trainset=examples)
         devset = self._devset(examples, _checked(valset, "valset"))
         return self._search(student, chosen, metric=Metric(self.metric), trainset=examples, devset=devset)

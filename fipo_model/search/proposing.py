@@ -100,8 +100,11 @@ class RewriterProposer:
         if self.candidates > 1 and asked:
             sampler = replace(self.rewriter, samples=_SAMPLES, seed=seed)
             sampled = sampler.propose([request for _, request in asked])
-            for (part, _), one in zip(asked, sampled, strict=True):
-                found[part.name] += self._rows(part, one)
+            for part in self.parts:
+                own = [self._rows(part, one) for (other, _), one in zip(asked, sampled, strict=True) if other is part]
+                # The first sample of each request before the second of any: what was shown differs more than samples.
+                turns = itertools.zip_longest(*own)
+                found[part.name] += [row for turn in turns for row in turn if row is not None]
         by_text = {}
         for part in self.parts:
             tried = seen.tried.get(part.name, ())

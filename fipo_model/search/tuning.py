@@ -37,6 +37,7 @@ _FEWEST = 2
 # With fewer examples, those set aside could show nothing, and those left would decide nothing.
 _FEWEST_TO_SET_ASIDE = 12
 _SET_ASIDE, _MOST_SET_ASIDE = 3, 50
+_FIRST_LIKELY = 8
 # As many as together take this many runs are measured in one batch.
 _RUNS_AT_ONCE = 64
 
@@ -145,10 +146,13 @@ class _Plain:
             seed=self.settings.seed,
             shown={number: example.shown for number, example in enumerate(deciding)},
         )
+        settings = _less(self.settings, 2 * len(aside))
+        if self.yardstick.metric is None:  # likelihoods cost little, and say little on four examples
+            settings = replace(settings, minibatch_size=max(_FIRST_LIKELY, settings.minibatch_size))
         search = Search(
             subject=subject,
             proposer=proposer,
-            settings=_less(self.settings, 2 * len(aside)),
+            settings=settings,
             journal=self.journal,
             runs_at_once=_RUNS_AT_ONCE,
         )

@@ -328,3 +328,20 @@ def test_what_fails_everywhere_is_tried_once_more_and_what_fails_here_and_there_
     assert tries(1.0) == 10
     assert tries(0.0) == 0
     assert 0 < tries(0.4) <= 12
+
+
+def test_a_second_turn_begins_with_the_best_so_far_and_knows_what_lost():
+    class Growing(Offered):
+        def propose(self, seen, *, room):
+            self.by_text = {"text": [f"{seen.texts['text']}+", f"{seen.texts['text']}-"]}
+            return super().propose(seen, room=room)
+
+    levels = {"n": 0.1, "n+": 0.5, "n-": 0.1, "n++": 0.95, "n+-": 0.1}
+    proposer = Growing({})
+    one = Search(
+        subject=Table(noisy(levels, examples=40)), proposer=proposer, settings=SearchSettings(turns=2, patience=0)
+    )
+    assert chosen(one) == "n++"
+    assert [seen.tried for seen in proposer.seen] == [{}, {"text": ["n+", "n-"]}]
+    assert len(one.changes(one.start)[0].candidates) == 4
+    assert SearchSettings(auto="heavy").rounds == 2

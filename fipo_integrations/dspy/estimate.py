@@ -76,7 +76,7 @@ def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devs
     traced = 0 if settings.student_responses is False else asked
     devset = min(devset, settings.most_examples or devset)
     each = cost(schedule(settings.rewrites, examples=devset, minibatch=settings.minibatch_size))
-    calls = devset + traced + predictors * each
+    calls = devset + traced + settings.rounds * predictors * each
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
 
 

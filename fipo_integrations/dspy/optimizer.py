@@ -265,6 +265,7 @@ class FIPO(Teleprompter):
             "keep": None if rewriter is None or not rewriter.keep else sorted(rewriter.keep),
             "max_words": None if rewriter is None else rewriter.max_words,
             "candidates": search.rewrites,
+            "turns": search.rounds,
             "max_examples": search.most_examples,
             "minibatch_size": search.minibatch_size,
             "metric_threshold": search.metric_threshold,

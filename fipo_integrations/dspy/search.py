@@ -19,7 +19,7 @@ from fipo_integrations.dspy.rewriting import LazyOptimizer, examples_needed, pro
 from fipo_integrations.dspy.showing import said_by_the_metric, used_together
 from fipo_model import search
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError
+from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, distinct
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -58,7 +58,8 @@ class ProgramProposer:
             return Proposals(model=None, by_text={})
         candidates = self.settings.rewrites
         chosen = drawn(self.trainset, examples_needed(candidates), seed=self.settings.seed)
-        affordable = 0 if self.settings.student_responses is False else min(room, len(chosen))
+        may_run = self.settings.student_responses is not False and not seen.tried
+        affordable = min(room, len(chosen)) if may_run else 0
         paid = chosen[: math.floor(affordable)]
         said = self._responses(chosen, paid)
         # What is shown varies, so that rewrites do: one example's responses, several examples, what the metric said.
@@ -66,8 +67,17 @@ class ProgramProposer:
         others = (used_together(self.student, self.trainset, more), said_by_the_metric(self.student, seen.measurements))
         said[1:1] = [one for one in others if one]
         rewriter = self.optimizer.ready().rewriter
-        found = propose(rewriter, self.targets, said, candidates=candidates, seed=self.settings.seed)
-        by_text = {target.name: [_placed(target, row) for row in found[target.name]] for target in self.targets}
+        targets = [target.with_text(seen.texts[target.name]) for target in self.targets]
+        seed = self.settings.seed + sum(map(len, seen.tried.values()))
+        found = propose(rewriter, targets, said, candidates=candidates, seed=seed)
+        by_text = {
+            target.name: distinct(
+                [_placed(target, row) for row in found[target.name]],
+                usable=candidates,
+                known=seen.tried.get(target.name, ()),
+            )
+            for target in targets
+        }
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
 
     def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 _SAMPLES, _USED = 4, 2
 # So many examples make a task clear; more make a small model's request long.
 _SHOWN = 4
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300
 
 
@@ -120,7 +122,7 @@ class RewriterProposer:
         needed = -(-(self.candidates - 1) // _USED)
         bare = self._asked(part, seen)
         shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)
-        feedback = said_of(seen.measurements)
+        feedback = _joined(said_of(seen.measurements), _lost(seen.tried.get(part.name, ()), bare.instruction))
         requests = [] if shown or feedback else [bare] * min(1, needed)
         requests += [replace(bare, examples=some, feedback=feedback) for some in itertools.islice(shown, needed)]
         if feedback and not shown:
@@ -142,13 +144,13 @@ def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()
     Of two rewrites with the same words of meaning a search would learn the same twice: the later one is "repeated", as
     is one that asks what a `known` text does.
     """
-    topics = {topic(text) for text in known}
+    topics = {_asked_words(text) for text in known}
     kept: dict[str, Proposed] = {}
     count = 0
     for row in rows:
         if row.text in kept or (row.is_usable and count == usable):
             continue
-        words = topic(row.text) if row.is_usable else frozenset()
+        words = _asked_words(row.text) if row.is_usable else frozenset()
         if words in topics:
             kept[row.text] = Proposed(text=row.text, outcome="repeated", detail="asks what another one does")
             continue
@@ -156,6 +158,11 @@ def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()
         count += row.is_usable
         topics |= {words} if words else set()
     return list(kept.values())
+
+
+def _asked_words(text: str) -> frozenset[str]:
+    """What a text asks for, without how: its words of meaning, as stems, and its numbers."""
+    return topic(text) | frozenset(_NUMBER.findall(text))
 
 
 def _shown_in_turns(
@@ -186,6 +193,16 @@ def said_of(measurements: Mapping[int, Measurement]) -> str | None:
     said = sorted((m for m in measurements.values() if isinstance(m, Measured) and m.feedback), key=_score)
     texts = dict.fromkeys(" ".join((one.feedback or "").split())[:_LONGEST_FEEDBACK] for one in said)
     return "\n".join(list(texts)[:_MOST_FEEDBACK]) or None
+
+
+def _lost(tried: Sequence[str], text: str) -> str | None:
+    """What was tried for a text and did not win, as a rewriter is told it: the last ones."""
+    lost = [" ".join(one.split())[:_LONGEST_FEEDBACK] for one in tried if one != text][-_MOST_FEEDBACK:]
+    return None if not lost else "These did no better:\n" + "\n".join(lost)
+
+
+def _joined(*parts: str | None) -> str | None:
+    return "\n".join(part for part in parts if part) or None
 
 
 def to_fields(proposals: Proposals) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from fipo_model.search.proposing import Proposals, Proposed, Proposer, Seen
 from fipo_model.search.results import Attempt, Changed, Compared, Level
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.settings import SearchSettings
-from fipo_model.search.subject import Measurement, Subject
+from fipo_model.search.subject import Subject
 
 logger = logging.getLogger("fipo_model.search")
 
@@ -58,14 +58,16 @@ class Search:
         """The arm to use."""
         self.settings.check_budget(len(self.examples))
         self._measure_start()
-        self._propose()
         best = self.start
-        usable = {name: self._usable(name) for name in self.naive if self._usable(name)}
-        for place, (name, texts) in enumerate(usable.items()):
-            if self.stopped_by == "unreachable":
-                self.limits[name] = "unreachable"
-                continue
-            best = self._improve(best, name, texts, left=len(usable) - place)
+        for number in range(self.settings.rounds):
+            usable = self._propose(number, best)
+            for place, (name, texts) in enumerate(usable.items()):
+                if self.stopped_by == "unreachable":
+                    self.limits[name] = "unreachable"
+                    continue
+                best = self._improve(best, name, texts, left=len(usable) - place)
+            if not usable or self.limits:
+                break
         return best
 
     def _measure_start(self) -> None:
@@ -83,33 +85,31 @@ class Search:
         if failed + self.board.missing(self.start, self.examples) == len(self.examples):
             raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")
 
-    def _propose(self) -> None:
-        """Ask the proposer, unless the journal has its answers."""
+    def _propose(self, number: int, best: str) -> dict[str, list[str]]:
+        """Ask the proposer, unless the journal has its answers: what can be tried, by the names of the texts."""
         if self.budget.is_out_of_time:
             self.limits |= dict.fromkeys(self.naive, "max_seconds")
-            return
-        if "proposals" in self.journal:
-            found = proposing.from_fields(self.journal["proposals"])
-            self.budget.charge(found.runs)
+            return {}
+        key = "proposals" if number == 0 else f"proposals {number + 1}"
+        if key in self.journal:
+            found = proposing.from_fields(self.journal[key])
             self.board.resumed += found.runs
         else:
-            found = self._ask_proposer()
-            self.journal.put("proposals", proposing.to_fields(found))
-        self.model = found.model
-        self.proposals = {name: list(rows) for name, rows in found.by_text.items()}
-
-    def _ask_proposer(self) -> Proposals:
-        room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
-        found = self.proposer.propose(Seen(texts=self.naive, measurements=self.of_start()), room=max(0, room))
+            found = self._ask_proposer(best)
+            self.journal.put(key, proposing.to_fields(found))
         self.budget.charge(found.runs)
-        return found
+        self.model = found.model
+        for name, rows in found.by_text.items():
+            self.proposals[name] = [*self.proposals.get(name, ()), *rows]
+        usable = {name: [one.text for one in found.by_text.get(name, ()) if one.is_usable] for name in self.naive}
+        return {name: texts for name, texts in usable.items() if texts}
 
-    def of_start(self) -> dict[int, Measurement]:
-        """What was measured before any rewrite, by the numbers of the examples."""
-        return dict(zip(self.examples, self.board.measurements(self.start, self.examples), strict=True))
-
-    def _usable(self, name: str) -> list[str]:
-        return [one.text for one in self.proposals.get(name, ()) if one.is_usable]
+    def _ask_proposer(self, best: str) -> Proposals:
+        room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
+        measurements = dict(zip(self.examples, self.board.measurements(best, self.examples), strict=True))
+        tried = {name: [one.text for one in rows if one.is_usable] for name, rows in self.proposals.items()}
+        seen = Seen(texts=self.board.texts(best), measurements=measurements, tried=tried)
+        return self.proposer.propose(seen, room=max(0, room))
 
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
         """The arm with the best of a text's candidates in it, all else as in the best arm so far."""

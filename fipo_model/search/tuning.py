@@ -248,6 +248,7 @@ def _settings(
         "models": yardstick.names,
         "rewriter": f"{rewriter.name} with {rewriter.template.name}",
         "candidates": settings.rewrites,
+        "turns": settings.rounds,
         "max_examples": settings.most_examples,
         "minibatch_size": settings.minibatch_size,
         "cap": None if yardstick.metric is not None else CAP,

@@ -6,6 +6,7 @@ from typing import Any
 
 import dspy
 
+from fipo_integrations.dspy.demos import SETS, TRIES
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import all_predictors, copied
 from fipo_integrations.dspy.rewriting import examples_needed, requests_needed
@@ -77,6 +78,9 @@ def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devs
     devset = min(devset, settings.most_examples or devset)
     each = cost(schedule(settings.rewrites, examples=devset, minibatch=settings.minibatch_size))
     calls = devset + traced + settings.rounds * predictors * each
+    if settings.demonstrations:
+        calls += min(TRIES * settings.demonstrations, trainset)
+        calls += cost(schedule(SETS, examples=devset, minibatch=settings.minibatch_size))
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
 
 

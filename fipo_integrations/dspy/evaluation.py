@@ -11,6 +11,7 @@ import dspy
 from dspy.dsp.utils.settings import settings
 from dspy.evaluate import Evaluate
 
+from fipo_integrations.dspy import demos
 from fipo_integrations.dspy.programs import executed, with_texts
 from fipo_model.errors import InputError
 from fipo_model.search import Failed, Judgement, Measured, Measurement, Note, Run, digest_of, failure, judgement
@@ -134,8 +135,14 @@ class Variants:
     def program(self, arm: str, texts: Mapping[str, str]) -> dspy.Module:
         """The student with the instructions of an arm; the same one whenever it is asked for."""
         if arm not in self._programs:
-            self._programs[arm] = with_texts(self._student, texts)
+            self._programs[arm] = self.fresh(texts)
         return self._programs[arm]
+
+    def fresh(self, texts: Mapping[str, str]) -> dspy.Module:
+        """A new copy of the student with these instructions, and the demonstrations that go with them."""
+        made = with_texts(self._student, texts)
+        demos.give(made, texts.get(demos.DEMOS, ""))
+        return made
 
     def measure(self, runs: Sequence[Run], note: Note) -> list[Measurement]:
         """All runs in one evaluation. Raises `InputError` where the metric returns no number."""

@@ -11,6 +11,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
 from fipo_integrations.dspy import report
+from fipo_integrations.dspy.demos import DEMOS
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
@@ -223,9 +224,10 @@ class FIPO(Teleprompter):
         devset: list[dspy.Example],
     ) -> dspy.Module:
         """The best of the student and its candidates, with what the journal already has."""
+        texts = {target.name: target.naive for target in chosen}
         variants = Variants(
             program,
-            {target.name: target.naive for target in chosen},
+            texts | ({DEMOS: ""} if self.search.demonstrations else {}),
             devset,
             metric,
             num_threads=self.num_threads,
@@ -240,10 +242,11 @@ class FIPO(Teleprompter):
             optimizer=self._optimizer,
             settings=self.search,
             num_threads=self.num_threads,
+            variants=variants,
         )
         search = Search.of(variants, proposer, chosen)
         best = search.run()
-        measured, compiled = report.measure(search, best), with_texts(program, search.board.texts(best))
+        measured, compiled = report.measure(search, best), variants.fresh(search.board.texts(best))
         attached = attach(compiled, **report.statistics(search, measured))
         return self._finished(compiled, report.report_search(search, best, replace(measured, attached=attached)))
 
@@ -270,6 +273,7 @@ class FIPO(Teleprompter):
             "minibatch_size": search.minibatch_size,
             "metric_threshold": search.metric_threshold,
             "student_responses": search.student_responses,
+            "demos": search.demonstrations,
             "seed": search.seed,
         }
 

@@ -60,6 +60,8 @@ def _summarize(report: Report) -> Iterator[str]:
         yield f"{changed}. Nothing was measured: there was no metric."
     else:
         yield f"{changed}; the program {_say_scores(measured.scores.student, measured.scores.compiled, rewritten)}."
+        if measured.demos:
+            yield f"Predictors were given up to {measured.demos} demonstrations."
         resumed = measured.metric_calls_resumed
         before = f", {resumed} of them in an earlier start" if resumed else ""
         yield f"It took {measured.metric_calls} runs of the program{before}."

@@ -6,11 +6,12 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 from dspy.dsp.utils.settings import settings
 
+from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, sets_of
 from fipo_integrations.dspy.evaluation import Metric, Variants, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
@@ -35,6 +36,18 @@ class SearchSettings(search.SearchSettings):
     """From this score on, what the inner predictors of a run said is taken for golden."""
     student_responses: bool | None = None
     """Whether the student is run on training examples for silver responses: by default only with a metric."""
+    demos: int | Literal["auto"] = 0
+    """Most demonstrations that each predictor gets after its instruction, on the same evidence; "auto" is 4, 0 none."""
+
+    def __post_init__(self) -> None:
+        search.SearchSettings.__post_init__(self)
+        if self.demos != "auto" and (not isinstance(self.demos, int) or self.demos < 0):
+            raise InputError(f'demos must be a number, 0 for none, or "auto", not {self.demos!r}')
+
+    @property
+    def demonstrations(self) -> int:
+        """The most demonstrations that a predictor gets."""
+        return AUTO if self.demos == "auto" else self.demos
 
 
 @dataclass(kw_only=True)
@@ -49,11 +62,14 @@ class ProgramProposer:
     optimizer: LazyOptimizer
     settings: SearchSettings
     num_threads: int | None
+    variants: Variants
     resumed: int = 0
     """How many runs for responses were made in an earlier start."""
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
-        """Candidates for each target."""
+        """Candidates for each target; when all turns for these are over, sets of demonstrations."""
+        if seen.turn >= self.settings.rounds:
+            return self._demonstrations(seen, room)
         if not self.targets:
             return Proposals(model=None, by_text={})
         candidates = self.settings.rewrites
@@ -68,7 +84,7 @@ class ProgramProposer:
         said[1:1] = [one for one in others if one]
         rewriter = self.optimizer.ready().rewriter
         targets = [target.with_text(seen.texts[target.name]) for target in self.targets]
-        seed = self.settings.seed + sum(map(len, seen.tried.values()))
+        seed = self.settings.seed + 1000 * seen.turn
         found = propose(rewriter, targets, said, candidates=candidates, seed=seed)
         by_text = {
             target.name: distinct(
@@ -79,6 +95,26 @@ class ProgramProposer:
             for target in targets
         }
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
+
+    def _demonstrations(self, seen: Seen, room: float) -> Proposals:
+        """Sets of demonstrations from runs of the best program so far, and from labels."""
+        count = self.settings.demonstrations
+        order = drawn(self.trainset, len(self.trainset), seed=self.settings.seed + 1)
+        examples = [self.trainset[number] for number in order]
+        tried = examples[: math.floor(min(room, TRIES * count))]
+        program = self.variants.fresh(seen.texts)
+        runs = traced_runs(program, tried, self.metric, num_threads=self.num_threads, note=as_fields) if tried else []
+        if self.metric.misuse is not None:
+            raise self.metric.misuse
+        found = sets_of(
+            self.student,
+            [run for run in runs if run is not None],
+            examples,
+            count=count,
+            threshold=self.settings.metric_threshold,
+        )
+        rows = [Proposed(text=text, outcome="optimized") for text in found]
+        return Proposals(model=self.optimizer.name, by_text={DEMOS: rows}, runs=len(tried))
 
     def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:
         """What the student said on a few training examples, where it may be run, and their labels."""
@@ -127,6 +163,11 @@ class Search(search.Search):
         )
         made.targets = targets
         return made
+
+    @property
+    def rounds(self) -> int:
+        """How often is proposed: demonstrations come last, for the instructions that were chosen."""
+        return self.settings.rounds + (self.proposer.settings.demonstrations > 0)
 
     @property
     def resumed(self) -> int:

@@ -17,6 +17,8 @@ from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 _SAMPLES, _USED = 4, 2
 # So many examples make a task clear; more make a small model's request long.
 _SHOWN = 4
+# Seeds of one turn are no other turn's.
+_TURN = 1000
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300
 
@@ -56,6 +58,8 @@ class Seen:
     """What they got, by the numbers of the examples."""
     tried: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By the names of the texts, what was proposed before."""
+    turn: int = 0
+    """How often was asked before."""
 
 
 class Proposer(Protocol):
@@ -94,7 +98,7 @@ class RewriterProposer:
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """Up to so many usable rewrites for each part, and those that were refused, from two batches in all."""
-        seed = self.seed + sum(map(len, seen.tried.values()))
+        seed = self.seed + _TURN * seen.turn
         alone = [(part, self._asked(part, seen)) for part in self.parts]
         greedy = replace(self.rewriter, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}

@@ -59,16 +59,22 @@ class Search:
         self.settings.check_budget(len(self.examples))
         self._measure_start()
         best = self.start
-        for number in range(self.settings.rounds):
+        for number in range(self.rounds):
             usable = self._propose(number, best)
             for place, (name, texts) in enumerate(usable.items()):
                 if self.stopped_by == "unreachable":
                     self.limits[name] = "unreachable"
                     continue
-                best = self._improve(best, name, texts, left=len(usable) - place)
-            if not usable or self.limits:
+                later = self.rounds - number - 1
+                best = self._improve(best, name, texts, left=len(usable) - place + later)
+            if self.stopped_by in ("max_seconds", "unreachable"):
                 break
         return best
+
+    @property
+    def rounds(self) -> int:
+        """How often is proposed."""
+        return self.settings.rounds
 
     def _measure_start(self) -> None:
         """Raises `UnmeasurableError` where nothing of it can be measured."""
@@ -95,7 +101,7 @@ class Search:
             found = proposing.from_fields(self.journal[key])
             self.board.resumed += found.runs
         else:
-            found = self._ask_proposer(best)
+            found = self._ask_proposer(number, best)
             self.journal.put(key, proposing.to_fields(found))
         self.budget.charge(found.runs)
         self.model = found.model
@@ -104,11 +110,11 @@ class Search:
         usable = {name: [one.text for one in found.by_text.get(name, ()) if one.is_usable] for name in self.naive}
         return {name: texts for name, texts in usable.items() if texts}
 
-    def _ask_proposer(self, best: str) -> Proposals:
+    def _ask_proposer(self, number: int, best: str) -> Proposals:
         room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
         measurements = dict(zip(self.examples, self.board.measurements(best, self.examples), strict=True))
         tried = {name: [one.text for one in rows if one.is_usable] for name, rows in self.proposals.items()}
-        seen = Seen(texts=self.board.texts(best), measurements=measurements, tried=tried)
+        seen = Seen(texts=self.board.texts(best), measurements=measurements, tried=tried, turn=number)
         return self.proposer.propose(seen, room=max(0, room))
 
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:

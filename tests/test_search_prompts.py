@@ -332,12 +332,14 @@ def scripted(monkeypatch):
     return opened
 
 
-def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_path, scripted):
+def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_path, scripted, caplog):
+    caplog.set_level("INFO", logger="fipo_model")
     done = run(tmp_path, "--metric", "exact", "--out", str(tmp_path / "out"), "--model", "one")
     assert done.exit_code == 0
     assert done.stdout == f"{PROMPT} {GUIDANCE}\n"
     assert scripted == ["one"]
-    assert "tried on 16: 0.25  'the prompt as it is'" in done.stderr
+    assert "trial 1: 0.25 on 16 examples: what is there" in caplog.text
+    assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
     assert "On examples that decided nothing (8) from 0.25 to 1: +0.750" in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
 

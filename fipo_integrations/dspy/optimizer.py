@@ -20,7 +20,7 @@ from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
-from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn
+from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn, without_demonstrations
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.search import Effort, Journal, opened_journal
@@ -167,11 +167,11 @@ class FIPO(Teleprompter):
         return replace(found, seconds=found.program_runs * seconds_per_run / threads)
 
     def _devset(self, trainset: list[dspy.Example], valset: list[dspy.Example]) -> list[dspy.Example]:
-        devset = valset or trainset
-        if not devset:
+        if not valset and not trainset:
             raise InputError("a metric needs examples to be measured on: pass valset=[...] or trainset=[...]")
+        devset = valset or without_demonstrations(trainset, self.search)
         if not valset:
-            logger.info("without a valset, the %d examples of the trainset decide", len(trainset))
+            logger.info("without a valset, the %d examples of the trainset decide", len(devset))
         self.search.check_budget(min(len(devset), self.search.most_examples or len(devset)))
         return devset
 

@@ -99,8 +99,12 @@ class ProgramProposer:
     def _demonstrations(self, seen: Seen, room: float) -> Proposals:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
         count = self.settings.demonstrations
-        order = drawn(self.trainset, len(self.trainset), seed=self.settings.seed + 1)
-        examples = [self.trainset[number] for number in order]
+        # One that decides would have its own answer shown.
+        deciding = [example.toDict() for example in self.variants.examples]
+        order = _in_order_for_demonstrations(self.trainset, self.settings)
+        examples = [example for example in order if example.toDict() not in deciding]
+        if not examples:
+            logger.warning("every example of the trainset is in the valset, too: there are no demonstrations")
         tried = examples[: math.floor(min(room, TRIES * count))]
         program = self.variants.fresh(seen.texts)
         runs = traced_runs(program, tried, self.metric, num_threads=self.num_threads, note=as_fields) if tried else []
@@ -196,6 +200,17 @@ class Search(search.Search):
         for _, module in modules:
             module.history = []
         return program
+
+
+def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
+    """The examples that decide where there is no valset: all but those that demonstrations come from."""
+    aside = min(TRIES * settings.demonstrations, len(trainset) // 2)
+    chosen = _in_order_for_demonstrations(trainset, settings)[:aside]
+    return [example for example in trainset if all(example is not other for other in chosen)]
+
+
+def _in_order_for_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
+    return [trainset[number] for number in drawn(trainset, len(trainset), seed=settings.seed + 1)]
 
 
 def drawn(examples: Sequence[Any], count: int, *, seed: int) -> list[int]:

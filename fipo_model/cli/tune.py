@@ -130,9 +130,6 @@ def _read_rows(path: Path) -> list[Example]:
 def _show(result: SearchResult, out: Path | None, *, as_json: bool) -> None:
     from fipo_model.search.words import say_outcome, sentences
 
-    for attempt in result.trials:
-        tried = next(iter(attempt.changed.values()), "the prompt as it is")
-        note(f"tried on {attempt.examples}: {attempt.score:.3g}  {tried!r}")
     (text,) = result.texts
     note(f"outcome: {say_outcome(text.outcome)}" + (f" ({text.detail})" if text.detail else ""))
     for sentence in sentences(result):

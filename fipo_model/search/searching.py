@@ -14,8 +14,8 @@ from fipo_model.search.halving import select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.proposing import Proposals, Proposed, Proposer, Seen
-from fipo_model.search.results import Attempt, Changed, Compared, Level
-from fipo_model.search.scoreboard import Scoreboard
+from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
+from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.subject import Subject
 
@@ -24,6 +24,15 @@ logger = logging.getLogger("fipo_model.search")
 
 class UnmeasurableError(InputError):
     """What is there already cannot be measured, so that nothing could be compared with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What was measured on examples that decided nothing, and what that took."""
+
+    compared: Compared | None = None
+    calls: int = 0
+    resumed: int = 0
 
 
 @dataclass(kw_only=True)
@@ -49,7 +58,13 @@ class Search:
     def __post_init__(self) -> None:
         self.budget: Budget = self.settings.budget()
         self.measuring = Measuring(self.subject, self.budget, patience=self.settings.patience)
-        self.board = Scoreboard(self.measuring, self.budget, journal=self.journal, runs_at_once=self.runs_at_once)
+        self.board = Scoreboard(
+            self.measuring,
+            self.budget,
+            journal=self.journal,
+            runs_at_once=self.runs_at_once,
+            report=self._say,
+        )
         self.naive: Mapping[str, str] = dict(self.subject.texts)
         self.start = self.board.add(self.naive)
         self.examples: Sequence[int] = drawn(len(self.subject), self.settings.most_examples, seed=self.settings.seed)
@@ -161,6 +176,15 @@ class Search:
             )
             self.unsure[name] = f"on the {len(self.examples)} examples {said}"
 
+    def _say(self, trial: Trial) -> None:
+        """Tell of a trial as it ends: which one it is, what is tried in it, and what it got."""
+        texts = self.board.texts(trial.arm)
+        changed = [text for name, text in texts.items() if text != self.naive[name]]
+        tried = " / ".join(changed) or "what is there"
+        failed = f", {trial.failed} failed" if trial.failed else ""
+        number = len(self.board.trials)
+        logger.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
+
     # What became of it
 
     def measured(self) -> list[str]:
@@ -215,6 +239,40 @@ class Search:
     def stopped_by(self) -> Limit | None:
         """What ended the search before everything was compared, if anything did."""
         return next(iter(self.limits.values()), None)
+
+    def held_out(self, subject: Subject, best: str, *, runs_at_once: int = 1) -> HeldOut:
+        """What was there and what was found, on a subject of examples that decided nothing. Its budget is its own."""
+        budget = Budget()
+        measuring = Measuring(subject, budget, patience=self.settings.patience)
+        board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=runs_at_once, kind="held-out score")
+        start, chosen = (board.add(self.board.texts(arm)) for arm in (self.start, best))
+        everything = range(len(subject))
+        board.measure([start, chosen], everything)
+        is_complete = board.has(start, everything) and board.has(chosen, everything)  # or the model went away
+        found = compared(board, start, chosen, everything, seed=self.settings.seed) if is_complete else None
+        return HeldOut(compared=found, calls=budget.calls, resumed=board.resumed)
+
+    def result(
+        self, best: str, *, measured_by: str, held_out: HeldOut | None = None, notes: Sequence[str] = ()
+    ) -> SearchResult:
+        """What the search did, for people: `measured_by` says what the scores are."""
+        first, other = self.measuring.first_failure, held_out or HeldOut()
+        return SearchResult(
+            model=self.model,
+            measured_by=measured_by,
+            texts=self.changes(best),
+            chosen_on=self.compared(best),
+            held_out=other.compared,
+            trials=self.attempts(),
+            metric_calls=self.budget.calls + other.calls,
+            metric_calls_resumed=self.board.resumed + other.resumed,
+            tried_again=self.measuring.tried_again,
+            cost=self.budget.cost,
+            stopped_by=self.stopped_by,
+            first_failure=None if first is None else first.cause,
+            notes=list(notes),
+            seed=self.settings.seed,
+        )
 
 
 def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:

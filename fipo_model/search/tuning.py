@@ -13,17 +13,14 @@ from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.budget import Budget
 from fipo_model.search.examples import Example, Row, read_examples
 from fipo_model.search.journal import Journal, opened_journal
-from fipo_model.search.measuring import Measuring
 from fipo_model.search.metrics import Metric, as_metric
 from fipo_model.search.prompts import CAP, PROMPT, AnsweredPrompt, LikelyPrompt
 from fipo_model.search.proposing import Part, RewriterProposer
 from fipo_model.search.reporting import write_report
-from fipo_model.search.results import Compared, SearchResult
-from fipo_model.search.scoreboard import Scoreboard
-from fipo_model.search.searching import Search, compared
+from fipo_model.search.results import SearchResult
+from fipo_model.search.searching import HeldOut, Search
 from fipo_model.search.settings import SearchSettings
 from fipo_model.types import OptimizationRequest
 
@@ -158,49 +155,14 @@ class _Plain:
         )
         best = search.run()
         other = self._held_out(search, best, aside)
-        return self._result(search, best, other, notes=subject.notes)
+        return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=subject.notes)
 
-    def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> "_HeldOut":
+    def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:
         """Both prompts on the examples that decided nothing; nothing is spent where the prompt stays as it is."""
         if not aside or best == search.start or search.budget.is_out_of_time:
-            return _HeldOut(None, 0, 0)
-        budget = Budget()
-        measuring = Measuring(
-            self.yardstick.of(self.request.instruction, aside), budget, patience=self.settings.patience
-        )
-        board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=_RUNS_AT_ONCE, kind="held-out score")
-        start, chosen = (board.add(search.board.texts(arm)) for arm in (search.start, best))
-        board.measure([start, chosen], range(len(aside)))
-        if not board.has(chosen, range(len(aside))):  # the model went away
-            return _HeldOut(None, budget.calls, board.resumed)
-        found = compared(board, start, chosen, range(len(aside)), seed=self.settings.seed)
-        return _HeldOut(found, budget.calls, board.resumed)
-
-    def _result(self, search: Search, best: str, other: "_HeldOut", *, notes: Sequence[str]) -> SearchResult:
-        first = search.measuring.first_failure
-        return SearchResult(
-            model=search.model,
-            measured_by=str(self.yardstick),
-            texts=search.changes(best),
-            chosen_on=search.compared(best),
-            held_out=other.compared,
-            trials=search.attempts(),
-            metric_calls=search.budget.calls + other.calls,
-            metric_calls_resumed=search.board.resumed + other.resumed,
-            tried_again=search.measuring.tried_again,
-            cost=search.budget.cost,
-            stopped_by=search.stopped_by,
-            first_failure=None if first is None else first.cause,
-            notes=list(notes),
-            seed=self.settings.seed,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldOut:
-    compared: Compared | None
-    calls: int
-    resumed: int
+            return HeldOut()
+        subject = self.yardstick.of(self.request.instruction, aside)
+        return search.held_out(subject, best, runs_at_once=_RUNS_AT_ONCE)
 
 
 def _split(

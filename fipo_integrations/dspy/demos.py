@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dspy
+from dspy.adapters.types import Audio, History, Image
 from pydantic import BaseModel
 
 from fipo_integrations.dspy.programs import named_predictors
@@ -61,7 +62,7 @@ def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields |
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dspy.History | dspy.Tool | dspy.Image | dspy.Audio):
+    if isinstance(value, History | dspy.Tool | Image | Audio):
         return value  # which is not plain
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")

@@ -998,3 +998,13 @@ def test_what_a_predictor_takes_from_another_one_is_not_made_up():
     with dspy.context(lm=task_lm(in_a_row)):
         using.compile(Pipeline(), trainset=examples(ANIMALS[:6]), valset=examples(["A bird?"]))
     assert not any(animal in text for text in sent(using, "Answer from the query.") for animal in ANIMALS)
+
+
+def test_progress_tells_the_trial_its_score_and_what_was_tried(caplog):
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(better_with_guidance)):
+        fipo(**search_options(candidates=1)).compile(dspy.Predict(Answer), valset=examples())
+    told = [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"]
+    assert told[:2] == [
+        "trial 1: 0.333 on 3 examples: what is there",
+        f"trial 2: 1 on 3 examples: Answer the question. {GUIDANCE}",
+    ]

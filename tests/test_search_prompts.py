@@ -364,3 +364,18 @@ def test_the_command_names_rows_that_cannot_be_used(tmp_path, scripted):
     done = run(tmp_path, rows=[{"input": "a", "output": "b"}, {"output": "b"}])
     assert done.exit_code == 1
     assert "line 2: there is no `input`" in str(done.exception)
+
+
+@pytest.mark.tiny
+def test_models_in_this_process_answer_and_measure(tiny_model, tmp_path):
+    rows = [(f"film {number}", "yes") for number in range(4)]
+    using = rewriting()
+    by_likelihood = using.search(PROMPT, rows, models=[str(tiny_model)], settings=settings(log_dir=tmp_path))
+    tried = [trial for trial in by_likelihood.trials if trial.changed]
+    assert tried
+    assert all(-1.6 <= trial.score <= 1.6 and trial.missing == trial.failed == 0 for trial in tried)
+    assert by_likelihood.chosen_on.before.score == 0
+    again = using.search(PROMPT, rows, models=[str(tiny_model)], settings=settings(log_dir=tmp_path))
+    assert again.metric_calls_resumed == again.metric_calls == by_likelihood.metric_calls
+    answered = using.search(PROMPT, rows, metric="contains", models=[str(tiny_model)])
+    assert answered.chosen_on.before.failed == 0

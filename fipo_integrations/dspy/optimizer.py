@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -15,7 +14,6 @@ from fipo_integrations.dspy.demos import DEMOS
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.language_model import LMGenerator
 from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
@@ -23,7 +21,7 @@ from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
 from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn, without_demonstrations
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import Effort, Journal, opened_journal
+from fipo_model.search import Journal, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -54,7 +52,7 @@ class FIPO(Teleprompter):
     them, unless it uses those names itself.
     """
 
-    def __init__(  # noqa: PLR0913 - DSPy's users expect them here
+    def __init__(
         self,
         *,
         optimizer: PromptOptimizer | None = None,
@@ -63,17 +61,10 @@ class FIPO(Teleprompter):
         predictors: Collection[str] | None = None,
         num_threads: int | None = None,
         display_progress: bool = False,
-        prompt_model: dspy.LM | None = None,
-        auto: Effort | None = None,
-        seed: int | None = None,
-        max_metric_calls: int | None = None,
-        log_dir: str | Path | None = None,
     ) -> None:
         """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
-        metric those that propose more than one thing (`fipo_model/adapters`). A `prompt_model` rewrites instead of
-        either.
+        metric those that propose more than one thing (`fipo_model/adapters`).
 
-        `auto`, `seed`, `max_metric_calls` and `log_dir` are settings of the `search`, as DSPy's optimizers take them.
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
         as `program.named_predictors()` does; by default all of them.
         """
@@ -84,16 +75,9 @@ class FIPO(Teleprompter):
             raise InputError(f"predictors names one more than once: {list(predictors)}")
         if num_threads is not None and num_threads < 1:
             raise InputError(f"num_threads must be at least 1, or None for dspy's own setting, not {num_threads}")
-        if optimizer is not None and prompt_model is not None:
-            raise InputError("optimizer and prompt_model both say who rewrites: leave one out")
-        if prompt_model is not None:
-            optimizer = PromptOptimizer(LMGenerator(prompt_model))
         self.optimizer = optimizer
         self.metric = metric
-        told = {"auto": auto, "seed": seed, "max_metric_calls": max_metric_calls, "log_dir": log_dir}
-        # mypy knows no dictionary of a dataclass's fields.
-        own: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
-        self.search = replace(search or SearchSettings(), **own)
+        self.search = search or SearchSettings()
         self.predictors = None if predictors is None else sorted(predictors)
         self.num_threads = num_threads
         self.display_progress = display_progress
@@ -139,8 +123,6 @@ class FIPO(Teleprompter):
             logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
         examples = _checked(trainset, "trainset")
         if self.metric is None:
-            if valset:
-                logger.warning("without a metric the valset is not used: nothing is measured, so nothing is compared")
             return self._rewrite(student, chosen, trainset=examples)
         devset = self._devset(examples, _checked(valset, "valset"))
         return self._search(student, chosen, metric=Metric(self.metric), trainset=examples, devset=devset)

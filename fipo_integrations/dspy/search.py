@@ -164,6 +164,7 @@ class Search(search.Search):
             settings=proposer.settings,
             journal=proposer.journal,
             runs_at_once=runs_at_once(proposer.num_threads),
+            log=logger,
         )
         made.targets = targets
         return made

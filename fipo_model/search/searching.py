@@ -47,6 +47,8 @@ class Search:
     settings: SearchSettings
     journal: Journal = field(default_factory=Journal)
     runs_at_once: int = 1
+    log: logging.Logger = logger
+    """Who tells of trials and choices."""
     proposals: dict[str, list[Proposed]] = field(default_factory=dict, init=False)
     model: str | None = field(default=None, init=False)
     """The name of the model that proposed."""
@@ -149,7 +151,7 @@ class Search:
             self.limits[name] = limit
         if chosen == best:
             self._explain(name, best, arms)
-        logger.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
+        self.log.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
         return chosen
 
     def _explain(self, name: str, best: str, arms: Sequence[str]) -> None:
@@ -183,7 +185,7 @@ class Search:
         tried = " / ".join(changed) or "what is there"
         failed = f", {trial.failed} failed" if trial.failed else ""
         number = len(self.board.trials)
-        logger.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
+        self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
 
     # What became of it
 

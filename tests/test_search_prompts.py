@@ -12,7 +12,7 @@ from fipo_model.errors import InputError, ServerError
 from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
-from fipo_model.search.proposing import Proposed, distinct
+from fipo_model.search.proposing import Part, Proposed, RewriterProposer, Seen, distinct
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 GUIDANCE = "Consider every part of it carefully."
@@ -379,3 +379,36 @@ def test_models_in_this_process_answer_and_measure(tiny_model, tmp_path):
     assert again.metric_calls_resumed == again.metric_calls == by_likelihood.metric_calls
     answered = using.search(PROMPT, rows, metric="contains", models=[str(tiny_model)])
     assert answered.chosen_on.before.failed == 0
+
+
+def test_what_follows_a_text_in_its_place_is_never_sent_and_never_lost():
+    tail = "\n\nReply to the tool."
+    generator = ScriptedGenerator(lambda asked: f"{asked[-1]['content'].splitlines()[1]} {GUIDANCE}")
+    part = Part(
+        name="one",
+        request=OptimizationRequest(PROMPT),
+        place=lambda text: text + tail,
+        taken=lambda text: text.removesuffix(tail),
+    )
+    proposer = RewriterProposer(rewriter=PromptOptimizer(generator).rewriter, parts=[part], candidates=4, seed=0)
+    for turn in (0, 1):
+        found = proposer.propose(Seen(texts={"one": PROMPT + tail}, measurements={}, turn=turn), room=0)
+        first = next(row.text for row in found.by_text["one"] if row.is_usable)
+        assert first == f"{PROMPT} {GUIDANCE}{tail}"
+    assert not any("tool" in turns[-1]["content"] for call in generator.calls for turns in call)
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 4, 8])
+def test_as_many_samples_are_asked_for_whatever_there_is_to_show(candidates):
+    def asked_for(shown):
+        replies = []
+        counted = ScriptedGenerator(lambda asked: replies.append(asked) or "no")
+        rewriter = PromptOptimizer(counted).rewriter
+        part = Part(name="one", request=OptimizationRequest(PROMPT))
+        proposer = RewriterProposer(rewriter=rewriter, parts=[part], candidates=candidates, seed=0, shown=shown)
+        proposer.propose(Seen(texts={"one": PROMPT}, measurements={}), room=0)
+        return len(replies)
+
+    many = {number: ShownExample(given, output) for number, (given, output) in enumerate(ROWS)}
+    expected = 1 + 4 * -(-(candidates - 1) // 2)
+    assert asked_for({}) == asked_for(many) == expected

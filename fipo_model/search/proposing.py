@@ -79,6 +79,8 @@ class Part:
     """The text, its context, and what must be kept."""
     place: Callable[[str], str] = str
     """From a rewrite to the text that stands in its place, for example with what follows it."""
+    taken: Callable[[str], str] = str
+    """From the text in its place back to what of it may be rewritten."""
     check: Callable[[Candidate], Candidate] = lambda candidate: candidate
     """What its owner asks of a rewrite beside the contract."""
 
@@ -103,8 +105,10 @@ class RewriterProposer:
         greedy = replace(self.rewriter, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}
         asked = [(part, request) for part in self.parts for request in self._varied(part, seen)]
-        if self.candidates > 1 and asked:
-            sampler = replace(self.rewriter, samples=_SAMPLES, seed=seed)
+        if asked:
+            # Who has less to show is asked for more samples.
+            samples = _SAMPLES * self._needed * len(self.parts) // len(asked)
+            sampler = replace(self.rewriter, samples=max(2, samples), seed=seed)
             sampled = sampler.propose([request for _, request in asked])
             for part in self.parts:
                 own = [self._rows(part, one) for (other, _), one in zip(asked, sampled, strict=True) if other is part]
@@ -118,22 +122,23 @@ class RewriterProposer:
         return Proposals(model=self.rewriter.name, by_text=by_text)
 
     def _asked(self, part: Part, seen: Seen) -> OptimizationRequest:
-        text = seen.texts[part.name]
+        text = part.taken(seen.texts[part.name])
         return part.request if part.request.instruction == text else replace(part.request, instruction=text)
 
     def _varied(self, part: Part, seen: Seen) -> list[OptimizationRequest]:
-        """Requests that differ by what is shown: nothing, then examples, what went wrong first, with what was said."""
-        needed = -(-(self.candidates - 1) // _USED)
+        """Requests that differ by what is shown: examples, those that went wrong first, and what was said; then nothing."""
         bare = self._asked(part, seen)
-        shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)
         feedback = _joined(said_of(seen.measurements), _lost(seen.tried.get(part.name, ()), bare.instruction))
-        requests = [] if shown or feedback else [bare] * min(1, needed)
-        requests += [replace(bare, examples=some, feedback=feedback) for some in itertools.islice(shown, needed)]
+        shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)
+        varied = [replace(bare, examples=some, feedback=feedback) for some in shown]
         if feedback and not shown:
-            requests.append(replace(bare, feedback=feedback))
-        if needed > len(requests) or needed > 1:
-            requests = [*requests[: needed - 1], bare]  # also what the text alone brings about
-        return list(dict.fromkeys(requests))
+            varied.append(replace(bare, feedback=feedback))
+        return [*varied[: max(1, self._needed - 1)], bare][: self._needed]
+
+    @property
+    def _needed(self) -> int:
+        """How many requests bring about so many candidates, beside the one that is greedy."""
+        return -(-(self.candidates - 1) // _USED)
 
     def _rows(self, part: Part, proposal: Proposal) -> list[Proposed]:
         if isinstance(proposal, InputError):

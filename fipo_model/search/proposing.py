@@ -126,7 +126,7 @@ class RewriterProposer:
         return part.request if part.request.instruction == text else replace(part.request, instruction=text)
 
     def _varied(self, part: Part, seen: Seen) -> list[OptimizationRequest]:
-        """Requests that differ by what is shown: examples, those that went wrong first, and what was said; then nothing."""
+        """Requests that differ by what is shown: examples, those that went wrong first, and what was said; nothing."""
         bare = self._asked(part, seen)
         feedback = _joined(said_of(seen.measurements), _lost(seen.tried.get(part.name, ()), bare.instruction))
         shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)

@@ -17,9 +17,10 @@ from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
 from fipo_model.contract.coverage import covered, said_otherwise
-from fipo_model.contract.leaking import Use, given_away, recurring
+from fipo_model.contract.leaking import Use, given_away
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
+from fipo_model.contract.shown import labels_shown
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
 
@@ -110,10 +111,9 @@ def _example_leaked(case: Case) -> str | None:
     shown = case.request.examples
     if not shown:
         return None
-    outputs = [example.output for example in shown if example.output is not None]
     uses = [Use(input=each.input, outputs=() if each.output is None else (each.output,)) for each in shown]
     before = f"{case.material}\n{case.request.feedback or ''}"
-    return given_away(case.added.text, before, uses, recurring(outputs))
+    return given_away(case.added.text, before, uses, labels_shown(case.added.text, case.request))
 
 
 def _context_copied(case: Case) -> str | None:

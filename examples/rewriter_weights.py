@@ -17,7 +17,7 @@ from typing import Any
 
 from default_weights import export, fipo, first_sentences, is_development, is_usable, rows
 
-from fipo_model import FIPO_2, OptimizationRequest, fidelity
+from fipo_model import FIPO_2, OptimizationRequest, ShownExample, fidelity
 from fipo_model.data.split import draw
 from fipo_model.data.tasks import Task, read_tasks
 from fipo_model.data.tasks.teaching import teaching_rows
@@ -25,14 +25,22 @@ from fipo_model.fidelity import FidelitySettings
 
 BASE = "qwen2.5-coder-0.5b"
 TEST_MODELS = ("smollm2-135m", BASE)
-BY_HAND = Path(__file__).parent / "data" / "additions.jsonl"
+WRITTEN = Path(__file__).parent / "data"
 REFERENCES, COMPLETE = 180, 50
 LONGEST_REFERENCE = 45  # words
+LONGEST_SHOWN = 200  # characters
 
 
-def training_row(name: str, naive: str, addition: str | None, context: str | None = None) -> dict[str, Any] | None:
+def training_row(
+    name: str,
+    naive: str,
+    addition: str | None,
+    context: str | None = None,
+    *,
+    examples: tuple[ShownExample, ...] = (),
+) -> dict[str, Any] | None:
     """A prompt and what to add to it, or that there is nothing; None where the contract refuses the addition."""
-    request = OptimizationRequest(naive, context=context)
+    request = OptimizationRequest(naive, context=context, examples=examples)
     rewrite = naive if addition is None else f"{naive}\n\n{addition}"
     outcome = fidelity.check(rewrite, request, FidelitySettings(), FIPO_2).outcome
     if outcome not in ("optimized", "unchanged"):
@@ -42,11 +50,35 @@ def training_row(name: str, naive: str, addition: str | None, context: str | Non
     return {"id": name, "kind": "rewriting", "type": "single prompt", "prompt": prompt, "chosen": chosen}
 
 
+def written(name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a file that was written for FIPO."""
+    for line in (WRITTEN / name).read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)
+
+
 def by_hand() -> Iterator[dict[str, Any] | None]:
-    """Prompts as people type them, in fourteen languages, and what to add: written for FIPO."""
-    for number, line in enumerate(BY_HAND.read_text(encoding="utf-8").splitlines()):
-        row = json.loads(line)
+    """Prompts as people type them, in fourteen languages, and what to add."""
+    for number, row in enumerate(written("additions.jsonl")):
         yield training_row(f"hand/{number}", row["instruction"], row["addition"])
+
+
+def in_a_hurry(data: Path) -> Iterator[dict[str, Any] | None]:
+    """Public instructions, each worded in a hurry twice or more: shown alone, and with its input where it has one.
+
+    Templates, whose rows hold instruction and input in one text, come with a good wording of their own.
+    """
+    files = ("with_golden_response", "more_with_golden_response")
+    public = {row["id"]: row for name in files for row in rows(data / "instructions" / f"{name}.jsonl")}
+    for row in written("hasty.jsonl"):
+        if row["id"] not in public:
+            continue
+        source = public[row["id"]]
+        good = row.get("good") or source["instruction"].strip()
+        for number, hasty in enumerate(row["hasty"]):
+            context, golden = source["context"] or "", source["golden_response"]
+            is_brief = 0 < len(context) <= LONGEST_SHOWN and len(golden) <= LONGEST_SHOWN
+            shown = (ShownExample(context, golden),) if number and is_brief else ()
+            yield training_row(f"{row['id']}/hasty/{number}", hasty, good, examples=shown)
 
 
 def references(data: Path) -> Iterator[dict[str, Any] | None]:

@@ -33,6 +33,8 @@ def test_a_word_is_not_exchanged_for_one_that_means_something_else(naive: str, r
         ("List some cakes with a crisp crust.", "Name cakes with a crisp crust."),
         ("Is a plumber's job hard to learn?", "Is a plumber's job difficult to learn?"),
         ("Which animal has the biggest ears of all?", "Which animal has the largest ears of all?"),
+        ("What sets a bass drum apart from a regular drum?", "What sets a bass drum apart from a standard drum?"),
+        ("Who may fly, especially at night?", "Who may fly, in particular at night?"),
         ("Make a list of different soups for kids.", "Create a list of soups for children."),
         ("Build a tool that shows the size of each folder.", "Develop a tool that displays the size of each folder."),
         # Longer texts may say it in many words.

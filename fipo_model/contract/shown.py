@@ -45,12 +45,8 @@ def outputs_shown(request: OptimizationRequest) -> list[str]:
 def _offers_another(lowered: str, output: str) -> bool:
     """Whether a label stands beside another one: "even or odd"."""
     one = rf"[\"'“‘`]?{re.escape(output.casefold())}[\"'”’`]?"
-    return (
-        re.search(
-            rf"{one},? (?:or|and|otherwise|else) \w|\w[\"'”’`]?,? or {one}|{one} (?:/|,|if|for) ?.+ ?or ", lowered
-        )
-        is not None
-    )
+    another = r"[\"'“‘`]?\w"
+    return re.search(rf"{one},? (?:or|and|otherwise|else) {another}|\w[\"'”’`]?,? or {one}", lowered) is not None
 
 
 def _whole(part: str) -> re.Pattern[str]:

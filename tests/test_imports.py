@@ -26,7 +26,7 @@ HOSTS = {
     "dspy": ("fipo_integrations.dspy", COMPARISONS),
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
-PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".testing")} | PAGES
+PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".store", ".testing")} | PAGES
 # From the roof to the cellar. A room uses what is on the floors below it, at any time; the package itself, whose names
 # are those of several rooms, is a door and no room.
 FLOORS = (
@@ -35,7 +35,7 @@ FLOORS = (
     ("fipo_integrations.langchain", "fipo_integrations.dspy"),
     ("fipo_model.training", "fipo_model.evaluation", "fipo_model.bulk"),
     ("fipo_model.data",),
-    ("fipo_model.optimizer",),
+    ("fipo_model.optimizer", "fipo_model.store"),
     ("fipo_model.search",),
     ("fipo_model.choosing", "fipo_model.likelihood"),
     ("fipo_model.rewriter", "fipo_model.judge"),
@@ -45,6 +45,7 @@ FLOORS = (
         "fipo_model.templates",
         "fipo_model.jsonl",
         "fipo_model.testing",
+        "fipo_model.objects",
     ),
     ("fipo_model.contract",),
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),

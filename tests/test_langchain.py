@@ -510,7 +510,7 @@ class TestRunsAndEvents:
         chain = PromptTemplate.from_template("Explain {topic}.") | runnable.with_config(run_name="rewriter")
         events = [event async for event in chain.astream_events({"topic": "tides"}, version="v2")]
         told = [event["data"] for event in events if event["event"] == "on_custom_event" and event["name"] == EVENT]
-        assert told == [{"outcome": "optimized", "naive": "Explain tides.", "text": better("Explain tides.")}]
+        assert told == [{"outcome": "optimized", "naive": "Explain {topic}.", "text": better("Explain {topic}.")}]
         assert [event["metadata"] for event in events if event["name"] == "rewriter"][-1] == {OUTCOMES: ["optimized"]}
         kinds = [event["event"] for event in events if event["name"] == "rewriter"]
         assert (kinds[0], kinds[-1]) == ("on_chain_start", "on_chain_end")

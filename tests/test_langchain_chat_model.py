@@ -4,17 +4,24 @@ import warnings
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool, tool
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from fipo_integrations.langchain import FIPORunnable, GeneratorChatModel, optimize_chain
-from fipo_model import Message, PromptOptimizer, Sampling
+from fipo_integrations.langchain import (
+    ChatModelGenerator,
+    FIPORunnable,
+    GeneratorChatModel,
+    optimize_chain,
+    optimize_prompt,
+)
+from fipo_model import FIPO_1, Message, PromptOptimizer, Sampling
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.testing import ScriptedGenerator
@@ -269,3 +276,70 @@ class TestInAChain:
         assert chain.invoke({"q": "Why?"}) == "Told: Act kindly."
         assert new.invoke({"q": "Why?"}) == f"Told: {better('Act kindly.')}"
         assert report.unreached == ()
+
+
+class Rewriting(FakeListChatModel):
+    """A chat model of LangChain's that adds to prompts and keeps what it was asked."""
+
+    temperature: float = 0.0
+    reason: str | None = None
+    asked: list[list[Any]] = Field(default_factory=list)
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        self.asked.append(messages)
+        metadata = {} if self.reason is None else {"finish_reason": self.reason}
+        reply = AIMessage(self.responses[0], response_metadata=metadata)
+        return ChatResult(generations=[ChatGeneration(message=reply)])
+
+
+class TestAsARewriter:
+    def test_every_door_takes_it(self):
+        model = Rewriting(responses=["Be brief."])
+        prompt = PromptTemplate.from_template("Explain {topic}.")
+        expected = "Explain {topic}.\n\nBe brief."
+        assert optimize_prompt(prompt, optimizer=model)[0].template == expected
+        assert optimize_chain(prompt | StrOutputParser(), optimizer=model)[0].first.template == expected
+        assert FIPORunnable(optimizer=model).invoke("Explain rain.") == "Explain rain.\n\nBe brief."
+        assert len(model.asked) == 2  # it remembers prompts from door to door
+
+    def test_it_is_a_generator_and_batches(self):
+        model = Rewriting(responses=["Be brief."], temperature=0.3)
+        generator = ChatModelGenerator(model)
+        optimizer = PromptOptimizer(generator, template=FIPO_1)
+        assert optimizer.rewriter.name == "Rewriting"
+        found = generator.generate([[{"role": "user", "content": "Hi."}]] * 3, Sampling(temperature=0.8), samples=2)
+        assert [[each.text for each in row] for row in found] == [["Be brief."] * 2] * 3
+        assert model.temperature == 0.3
+        assert generator.generate([], Sampling()) == []
+        with pytest.raises(InputError, match="greedy"):
+            generator.generate([[{"role": "user", "content": "Hi."}]], Sampling(), samples=2)
+
+    @pytest.mark.parametrize(
+        ("reason", "is_truncated", "is_refused"),
+        [
+            (None, False, False),
+            ("stop", False, False),
+            ("end_turn", False, False),
+            ("length", True, False),
+            ("strange", True, False),
+            ("content_filter", False, True),
+        ],
+    )
+    def test_how_a_reply_ended_is_heeded(self, reason: str | None, is_truncated: bool, is_refused: bool):
+        generator = ChatModelGenerator(Rewriting(responses=["Be brief."], reason=reason))
+        ((completion,),) = generator.generate([[{"role": "user", "content": "Hi."}]], Sampling())
+        assert (completion.is_truncated, completion.is_refused) == (is_truncated, is_refused)
+
+    def test_a_model_that_fails_is_fipos_error_with_its_cause(self):
+        class Failing(Rewriting):
+            def _generate(self, *args: Any, **kwargs: Any) -> Any:
+                raise ValueError("no key")
+
+        with pytest.raises(ModelError, match="the chat model Failing failed: ValueError: no key"):
+            optimize_prompt(PromptTemplate.from_template("Explain {topic}."), optimizer=Failing(responses=[]))
+
+    def test_what_is_no_chat_model_is_refused(self):
+        with pytest.raises(InputError, match="a chat model of LangChain's is needed, not str"):
+            ChatModelGenerator("gpt")
+        with pytest.raises(InputError, match="an optimizer is a PromptOptimizer or a chat model"):
+            optimize_prompt(PromptTemplate.from_template("Explain {topic}."), optimizer="gpt")

@@ -20,13 +20,14 @@ from fipo_integrations.langchain import FIPOMiddleware, FIPORunnable
 from fipo_integrations.langchain import middleware as module
 from fipo_model import Message, PromptOptimizer
 from fipo_model.backends.batching import BatchingGenerator
+from fipo_model.errors import ServerError
 from fipo_model.judge import LLMJudge
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.langchain_prompts import TOO_LONG, asked, better, rewrite
 
 agents = pytest.importorskip("langchain.agents")
-from langchain.agents.middleware import ModelRequest, dynamic_prompt  # noqa: E402 - where it is installed
+from langchain.agents.middleware import ModelRequest, TodoListMiddleware, dynamic_prompt  # noqa: E402 - where it is installed
 from langgraph.graph import START, StateGraph  # noqa: E402
 from langgraph.types import Send  # noqa: E402
 
@@ -138,11 +139,13 @@ class TestInAnAgent:
         system = SystemMessage([cached, image, {"type": "text", "text": "Be brief, always."}], id="s")
         agent = agents.create_agent(model, [depth], system_prompt=system, middleware=[fipo])
         agent.invoke(ask())
-        expected = [{**cached, "text": better(PROMPT)}, image, {"type": "text", "text": better("Be brief, always.")}]
+        expected = [{**cached, "text": better(PROMPT)}, image, {"type": "text", "text": "Be brief, always."}]
         assert model.systems == [[expected]] * 3
         assert model.told[0][0].id == "s"
-        assert generator.batch_sizes == [2]
+        assert generator.batch_sizes == [1]
         assert system.content[0] == cached
+        (alone,) = fipo.fipo_report.left_alone
+        assert alone.where == "system_message.content[2]"
 
     async def test_without_a_system_prompt_nothing_is_asked(
         self, model: Caller, fipo: FIPOMiddleware, generator: ScriptedGenerator
@@ -219,6 +222,102 @@ class TestInAnAgent:
         warnings = [record.getMessage() for record in caplog.records if record.name == "fipo.langchain"]
         assert len(warnings) == 1
         assert "system prompt stays as it is: the request needs" in warnings[0]
+
+
+@dynamic_prompt
+def at_length(request: ModelRequest) -> str:
+    return "Answer at length."
+
+
+class TestItsPlaceInTheList:
+    @pytest.mark.parametrize("mode", ["sync", "async"])
+    async def test_the_texts_of_other_middleware_are_never_rewritten(
+        self, model: Caller, generator: ScriptedGenerator, mode: str
+    ):
+        for order in (0, 1):
+            middleware: list[Any] = [TodoListMiddleware()]
+            middleware.insert(order, FIPOMiddleware(optimizer=PromptOptimizer(generator)))
+            plain = Caller()
+            agents.create_agent(plain, [depth], system_prompt=PROMPT, middleware=[TodoListMiddleware()]).invoke(ask())
+            agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=middleware)
+            _ = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+            own, *others = model.told[-1][0].content_blocks
+            assert own["text"] == better(PROMPT)
+            assert others == plain.told[-1][0].content_blocks[1:]
+        assert asked(generator) == [PROMPT] * 2
+
+    @pytest.mark.parametrize("mode", ["sync", "async"])
+    async def test_where_it_comes_too_early_it_says_so_once(
+        self, model: Caller, fipo: FIPOMiddleware, caplog: pytest.LogCaptureFixture, mode: str
+    ):
+        agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[fipo, at_length])
+        for _ in range(2):
+            _ = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+        assert model.systems == [["Answer at length."]] * 6
+        warnings = [record.getMessage() for record in caplog.records if record.name == "fipo.langchain"]
+        assert len(warnings) == 1
+        assert "put FIPOMiddleware behind what makes the prompt" in warnings[0]
+        (told,) = fipo.fipo_report.unreached
+        assert told.reason in warnings[0]
+
+    def test_behind_it_all_is_well(self, model: Caller, fipo: FIPOMiddleware, caplog: pytest.LogCaptureFixture):
+        agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[at_length, fipo])
+        agent.invoke(ask())
+        assert model.systems == [[better("Answer at length.")]] * 3
+        assert [record for record in caplog.records if record.name == "fipo.langchain"] == []
+        assert fipo.fipo_report.unreached == ()
+
+
+class TestWhatItTells:
+    async def test_the_report_has_every_prompt_and_what_became_of_it(self, model: Caller, fipo: FIPOMiddleware):
+        assert fipo.fipo_report.changes == ()
+        agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[fipo])
+        agent.invoke(ask())
+        await agent.ainvoke(ask())
+        (change,) = fipo.fipo_report.changes
+        assert (change.naive, change.text, change.outcome) == (PROMPT, better(PROMPT), "optimized")
+
+    @pytest.mark.parametrize("mode", ["sync", "async"])
+    async def test_a_rewriter_that_is_down_does_not_stop_the_agent(
+        self, model: Caller, caplog: pytest.LogCaptureFixture, mode: str
+    ):
+        is_down = [True]
+
+        def script(conversation: list[Message]) -> str:
+            if is_down[0]:
+                raise ServerError("the server is down")
+            return rewrite(conversation)
+
+        fipo = FIPOMiddleware(optimizer=PromptOptimizer(ScriptedGenerator(script)))
+        agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[fipo])
+        _ = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+        assert model.systems == [[PROMPT]] * 3
+        assert "system prompt stays as it is: the server is down" in caplog.text
+        assert fipo.fipo_report.unreached[0].reason == "the server is down"
+        is_down[0] = False
+        _ = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+        assert model.systems[3:] == [[better(PROMPT)]] * 3
+
+    @pytest.mark.parametrize("mode", ["sync", "async"])
+    async def test_where_that_is_wished_it_does(self, model: Caller, mode: str):
+        def fail(conversation: list[Message]) -> str:
+            raise ServerError("the server is down")
+
+        fipo = FIPOMiddleware(optimizer=PromptOptimizer(ScriptedGenerator(fail)), fail_open=False)
+        agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[fipo])
+        with pytest.raises(ServerError, match="is down"):
+            _ = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+
+    def test_data_in_a_prompt_can_be_protected(self, model: Caller, generator: ScriptedGenerator):
+        @dynamic_prompt
+        def for_user(request: ModelRequest) -> str:
+            return "Answer the user as a sailor.\n\n<user>My phone is 555.</user>"
+
+        fipo = FIPOMiddleware(optimizer=PromptOptimizer(generator), protect=("<user>(.*?)</user>",))
+        agents.create_agent(model, [depth], middleware=[for_user, fipo]).invoke(ask())
+        expected = better("Answer the user as a sailor.") + "\n\n<user>My phone is 555.</user>"
+        assert model.systems == [[expected]] * 3
+        assert "555" not in str(generator.calls)
 
 
 class TestManyAtOnce:

@@ -21,9 +21,10 @@ from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.utils.mustache import ChevronError
 
 from fipo_integrations.langchain import OUTCOMES, optimize_prompt
-from fipo_model import Message, PromptOptimizer
+from fipo_model import FIPO_1, FIPO_2, Message, PromptOptimizer
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
 from support.langchain_prompts import LENIENT, dumped, replying
 
 CASES = int(os.environ.get("FIPO_PROPERTY_CASES", "300"))
@@ -146,6 +147,46 @@ def _rewrite(rng: Random) -> Callable[[str], str]:
     return lambda prompt: reduce(lambda text, change: change(text), edits, prompt)
 
 
+SENTENCES = (
+    "You help the customers of a bakery.",
+    "Answer the question with what stands in the notes, and stay polite to everybody who asks.",
+    "Use {a} where you can; do not mention the price list.",
+    "Translate what the user writes into {größe}, word by word.",
+)
+LABELS = ("Question", "Thought", "Action Input", "Observation", "Final Answer", "Notes", "Chat History")
+DOCUMENTS = ("<notes>\nWe open at seven, said Ann.\n</notes>", '"""\n{a_1}\n"""', "```\n{b}\n```", "{b}")
+
+
+def _wrapped(rng: Random) -> str:
+    """Some sentences, their lines broken anywhere."""
+    words = " ".join(rng.sample(SENTENCES, rng.randint(1, 3))).split(" ")
+    return "".join(word + (rng.choice(["\n", " ", " ", " "])) for word in words).strip()
+
+
+def _planted(rng: Random) -> tuple[str, list[str]]:
+    """A template as people write them, and the lines in it that nobody may touch."""
+    labels = rng.sample(LABELS, rng.randint(0, 4))
+    protocol = [f"{label}: what to {rng.choice(['say', 'do', 'think'])}" for label in labels]
+    used = [f"{label}:{rng.choice(['', ' {b}', ' {a_1}'])}" for label in labels]
+    blocks = [_wrapped(rng)]
+    kept = []
+    if len(protocol) > 1 and rng.random() < 0.5:
+        blocks.append("\n".join(["Use this format:\n", *protocol]))
+        kept += protocol
+    if rng.random() < 0.6:
+        blocks.append(rng.choice(DOCUMENTS))
+        kept += blocks[-1].splitlines()
+    blocks.append("\n".join(used))
+    return "\n\n".join(block for block in blocks if block), [*kept, *used]
+
+
+def _renaming(rng: Random) -> Callable[[str], str]:
+    """What models do to such templates: rename labels, change documents, drop what a line says, add a sentence."""
+    old, new = rng.sample([*LABELS, "seven", "notes", "what to say", "\n"], 2)
+    added = rng.choice(["", "\n\nKeep all names.", " Be precise."])
+    return lambda prompt: prompt.replace(old, new, rng.randint(1, 3)) + added
+
+
 # Chosen by a seed: strategies built of strategies would try much the same thing again and again.
 SEEDS = st.integers(0, 2**64 - 1).map(Random)
 F_STRING, MUSTACHE = SEEDS.map(_f_string), SEEDS.map(_mustache)
@@ -176,7 +217,7 @@ def holds(text: str, form: Any, rewrite: Callable[[str], str], rules: FidelitySe
     if not report.is_rewritten:
         assert new is template
         return next(iter([*(change.outcome for change in report.changes), "left out"]))
-    assert new.metadata == {OUTCOMES: ["optimized"]}
+    assert new.metadata[OUTCOMES] == ["optimized"]
     assert new.template != template.template
     assert sorted(new.input_variables) == sorted(template.input_variables)
     for old, now in zip(before, rendered(new), strict=True):
@@ -225,7 +266,9 @@ class TestWhateverAModelWrites:
         ]
         pattern = re.compile("|".join(map(re.escape, fields)) or "(?!)")
         written = report.changes[0].candidates[0].text.strip()
-        assert new.format(**VALUES).strip() == pattern.sub(lambda field: field[0].format(**VALUES), written).strip()
+        expected = pattern.sub(lambda field: field[0].format(**VALUES), written)
+        # What is added comes before the data, and what stands after the instruction is no part of what was written.
+        assert not Counter(expected.split()) - Counter(new.format(**VALUES).split())
 
     @BRIEF
     @given(text=st.one_of(F_STRING, MUSTACHE), rewrite=REWRITE)
@@ -234,7 +277,7 @@ class TestWhateverAModelWrites:
         new, report = optimize_prompt(chat, optimizer=replying(rewrite, settings=LENIENT))
         message = new.format_messages(a="Why?")[0]
         if report.is_rewritten:
-            assert message.content.strip() == report.changes[0].candidates[0].text.strip()
+            assert not Counter(report.changes[0].candidates[0].text.split()) - Counter(message.content.split())
         else:
             assert new is chat
             assert message.content == text
@@ -257,3 +300,28 @@ class TestWhateverAModelWrites:
         for place, (old, now) in enumerate(zip(before, after, strict=True)):
             assert sentinels(now.content) == sentinels(old.content)
             assert f"messages[{place}].prompt.template" in changed or now.content == old.content
+
+    @THOROUGH
+    @given(rng=SEEDS)
+    def test_labels_and_documents_stay_and_sentences_are_never_cut(self, rng: Random):
+        (text, kept), is_addition = _planted(rng), rng.random() < 0.5
+        reply = "Keep all names." if is_addition else None
+        rewrite = _renaming(rng)
+        optimizer = PromptOptimizer(
+            ScriptedGenerator(lambda conversation: reply or rewrite(naive_in(conversation))),
+            template=FIPO_2 if is_addition else FIPO_1,
+        )
+        template = PromptTemplate.from_template(text)
+        new, report = optimize_prompt(template, optimizer=optimizer)
+        assert sorted(new.input_variables) == sorted(template.input_variables)
+        event("rewritten" if report.is_rewritten else "kept")
+        place = 0
+        for line in kept:
+            place = new.template.find(line, place)
+            assert place >= 0, line
+            place += len(line)
+        if is_addition and report.is_rewritten:
+            before, _, after = new.template.partition("Keep all names.")
+            assert (before + after).split() == text.split()
+            ends = ".:!?\"'`>}"  # of sentences, and of what is data
+            assert not before.strip() or before.rstrip()[-1] in ends

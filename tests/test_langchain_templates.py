@@ -3,11 +3,13 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.example_selectors import BaseExampleSelector
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import CommaSeparatedListOutputParser, StrOutputParser
 from langchain_core.prompts import (
@@ -27,10 +29,13 @@ from langchain_core.prompts.structured import StructuredPrompt
 from langchain_core.runnables import RunnableLambda
 from pydantic import PrivateAttr
 
-from fipo_integrations.langchain import OUTCOMES, default, optimize_chain, optimize_prompt
+from fipo_integrations.langchain import OUTCOMES, SOURCE, default, loads, optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
-from fipo_model import Comparison, Message, PromptOptimizer, Verdict
+from fipo_integrations.langchain.marks import TEXTS, digest
+from fipo_model import FIPO_2, Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
+from fipo_model.fidelity import FidelitySettings
+from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.langchain_prompts import LENIENT, TOO_LONG, asked, better, dumped, left_out, outcomes, replying, rewrite
@@ -68,6 +73,9 @@ class Upper(StringPromptTemplate):
 
     def format(self, **kwargs: Any) -> str:
         return self.text.upper()
+
+
+SHOWN = "EXAMPLE\nI work with Sam, who sold me all of the bread that you see on the table.\nOut: Sam\nEND OF EXAMPLE"
 
 
 class TestPromptTemplate:
@@ -126,7 +134,7 @@ class TestPromptTemplate:
         new, _ = optimize_prompt(template, optimizer=optimizer)
         assert new.format(topic="tides") == better("Explain tides in French at noon.")
         assert new.partial_variables == {"language": "French", "time": now}
-        assert new.metadata == {"team": "a", OUTCOMES: ["optimized"]}
+        assert new.metadata == {"team": "a", OUTCOMES: ["optimized"], TEXTS: [digest(new.template)]}
         assert (new.tags, new.name, new.validate_template) == (["t"], "explain", True)
         assert isinstance(new.output_parser, CommaSeparatedListOutputParser)
         assert new.input_variables == ["topic"]
@@ -157,6 +165,9 @@ class TestPromptTemplate:
             ("Answer from the notes.", "\n\n# Notes\n\nThese are all we found:\n\n{text}"),
             ("Give the class of the text:\n- good\n- bad", "\n\nText: {text}"),
             ("Task: Shorten the text.", "\n\nText: {text}"),
+            ("Answer only from these notes:", "\n{text}"),
+            ("Use one of {labels} for the\ntext of {author}.", "\n\nText: {text}\nLabel:"),
+            ("Fix the query in the fence.", "\nIt is meant to run on\n```sql\n{query}\n```"),
         ],
     )
     def test_what_leads_over_to_a_variable_stays_with_it(self, optimizer: PromptOptimizer, head: str, rest: str):
@@ -182,16 +193,41 @@ class TestPromptTemplate:
     @pytest.mark.parametrize(
         "text",
         [
-            "Answer only from these notes:\n{text}",
-            'Reply with JSON, for example:\n\n{{"names": ["Ann"]}}\n\nText: {text}',
+            "You translate legal\ndocuments from German into {language} for\nlawyers.",
+            "This query, delimited by backticks\n```\n{query}\n```\nis wrong. Give me a correct version.",
+            "{text}\n\nSummarize what stands above.",
             "Question: What is the capital of Peru?\nAnswer: Lima\nQuestion: {text}\nAnswer:",
         ],
     )
-    def test_where_nothing_stands_by_itself_the_text_is_rewritten_as_a_whole(
-        self, generator: ScriptedGenerator, text: str
-    ):
+    def test_a_text_that_does_not_end_in_data_is_rewritten_as_a_whole(self, generator: ScriptedGenerator, text: str):
+        # Of a sentence wrapped over lines, the first line alone was once rewritten.
         optimize_prompt(PromptTemplate.from_template(text), optimizer=PromptOptimizer(generator))
-        assert asked(generator) == [text.replace("{{", "{").replace("}}", "}")]
+        assert asked(generator) == [text]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("Summarize the following: {text}", "Summarize the following:\n\nKeep all names.\n\n{text}"),
+            ("You help. Shorten this: {text}", "You help.\n\nKeep all names.\n\nShorten this: {text}"),
+            ("Be brief. Note: {n} Question: {q}", "Be brief.\n\nKeep all names.\n\nNote: {n} Question: {q}"),
+            ("Shorten it.\n\nText: {text}\nShort:", "Shorten it.\n\nKeep all names.\n\nText: {text}\nShort:"),
+            ("Shorten it.\nText: {text}", "Shorten it.\n\nKeep all names.\n\nText: {text}"),
+            ("Shorten {text}, please.", "Shorten {text}, please.\n\nKeep all names."),
+            ("{text}\n\nShorten it.", "{text}\n\nShorten it.\n\nKeep all names."),
+            ("Sum: 1+1\nAll: 2\nSum: {q}\nAll:", "Keep all names.\n\nSum: 1+1\nAll: 2\nSum: {q}\nAll:"),
+            ("Judge it.\n\nThe verdict on {x} is", "Judge it.\n\nKeep all names.\n\nThe verdict on {x} is"),
+            (
+                f"List names.\n\n{SHOWN}\n\n{{text}}\nOut:",
+                f"List names.\n\nKeep all names.\n\n{SHOWN}\n\n{{text}}\nOut:",
+            ),
+            ("Translate the text in\n```\n{text}\n```", "Keep all names.\n\nTranslate the text in\n```\n{text}\n```"),
+        ],
+    )
+    def test_an_addition_comes_before_the_data(self, text: str, expected: str):
+        adding = PromptOptimizer(ScriptedGenerator(lambda _: "Keep all names."), template=FIPO_2)
+        new, report = optimize_prompt(PromptTemplate.from_template(text), optimizer=adding)
+        assert outcomes(report) == [("template", "optimized")]
+        assert new.template == expected
 
     def test_leading_lines_are_rewritten_alone_and_the_rest_is_their_context(self, generator: ScriptedGenerator):
         for form, field in (("f-string", "{text}"), ("mustache", "{{{text}}}")):
@@ -330,9 +366,79 @@ class TestPromptTemplate:
             new, optimizer=optimizer, examples=[({"question": "Why?"}, "So.")], downstream=downstream
         )
         assert again is new
-        assert left_out(report) == [("", "FIPO has rewritten it already")]
+        assert left_out(report) == [("messages[0].prompt.template", "FIPO has rewritten it already")]
         assert report.changes == ()
         assert len(generator.calls) == asked_before
+
+    def test_the_mark_is_of_texts_and_survives_plus_partial_and_saving(self, optimizer: PromptOptimizer):
+        chat = ChatPromptTemplate.from_messages(
+            [("system", "Act as {who}."), SystemMessage("Speak Dutch."), ("human", "Explain {topic}.")]
+        )
+        done, _ = optimize_prompt(chat, optimizer=optimizer, roles=("system",))
+        for made in (done, done + "Go on.", done.partial(who="a pilot"), loads(dumps(done)), done + chat[2:]):
+            again, report = optimize_prompt(made, optimizer=optimizer, roles=("system",))
+            assert again is made
+            assert [reason for _, reason in left_out(report)] == ["FIPO has rewritten it already"] * 2
+        human, report = optimize_prompt(done, optimizer=optimizer, roles=("human",))
+        assert outcomes(report) == [("messages[2].prompt.template", "optimized")]
+        assert human.messages[:2] == done.messages[:2]
+        _, report = optimize_prompt(human, optimizer=optimizer, roles=("system", "human"))
+        assert report.changes == ()
+        again, report = optimize_prompt(done, optimizer=optimizer, roles=("system",), force=True)
+        assert [change.outcome for change in report.changes] != []
+
+    def test_the_old_versions_ids_become_those_of_the_source(self, optimizer: PromptOptimizer):
+        ids = {"lc_hub_owner": "o", "lc_hub_repo": "r", "lc_hub_commit_hash": "0123", "langfuse_prompt": "p"}
+        chat = ChatPromptTemplate([("system", "Act kindly.")], metadata={**ids, "team": "a"})
+        new, _ = optimize_prompt(chat, optimizer=optimizer)
+        assert new.metadata[SOURCE] == ids
+        assert set(new.metadata) == {"team", SOURCE, OUTCOMES, TEXTS}
+        assert chat.metadata == {**ids, "team": "a"}
+
+    def test_the_rewriter_sees_what_else_the_template_says(self, generator: ScriptedGenerator):
+        chat = ChatPromptTemplate(
+            [("system", "Act as {who}."), ("ai", "Ahoy."), ("human", "Explain {q} as {form} says.")],
+            partial_variables={"form": "Reply with JSON that has the key `answer`."},
+        )
+        optimize_prompt(chat, optimizer=PromptOptimizer(generator))
+        shown = generator.calls[-1][0][-1]["content"]
+        for said in ("Ai message:\nAhoy.", "Human message:\nExplain {q}", "{form} stands for:\nReply with JSON"):
+            assert said in shown
+        assert "System message" not in shown
+        few = FewShotPromptTemplate(
+            example_prompt=SHOT, examples=SHOTS, prefix="Add up.", suffix="Q: {q}\nA:", input_variables=["q"]
+        )
+        _, report = optimize_prompt(few, optimizer=PromptOptimizer(generator))
+        shown = generator.calls[-1][0][-1]["content"]
+        assert "After the examples:\nQ: {q}\nA:" in shown
+        assert "An example:\nQ: 2+2\nA: 4" in shown
+        assert [part.where for part in report.left_alone] == ["suffix"]
+
+    def test_a_documents_form_is_no_instruction(self, optimizer: PromptOptimizer):
+        form = PromptTemplate.from_template("Content: {page_content}\nSource: {source}")
+        new, report = optimize_prompt(form, optimizer=optimizer)
+        assert new is form
+        assert left_out(report) == [("template", "it has only labels besides its variables, and no instruction")]
+
+    def test_wishes_are_heeded(self, generator: ScriptedGenerator, tmp_path: Path):
+        prompt = PromptTemplate.from_template("Explain {topic} for Acme.")
+        dropping = replying("Explain {topic} well and in short to a child of seven.", settings=LENIENT)
+        assert optimize_prompt(prompt, optimizer=dropping)[0] is not prompt
+        kept = FidelitySettings(frozenset({"literal_lost", "too_long"}))
+        strict = replying("Explain {topic} well and in short to a child of seven.", settings=kept)
+        _, report = optimize_prompt(prompt, optimizer=strict, keep=("Acme", "absent"))
+        assert outcomes(report) == [("template", "literal_lost")]
+        _, report = optimize_prompt(prompt, optimizer=strict, max_words=5)
+        assert outcomes(report) == [("template", "too_long")]
+        optimize_prompt(prompt, optimizer=PromptOptimizer(generator), feedback="It was too long.")
+        assert "It was too long." in generator.calls[-1][0][-1]["content"]
+        store = RewriteStore(tmp_path / "rewrites.jsonl")
+        first, _ = optimize_prompt(prompt, optimizer=PromptOptimizer(generator), store=store)
+        frozen = RewriteStore(store.path, is_frozen=True)
+        again, _ = optimize_prompt(prompt, optimizer=replying(lambda _: pytest.fail("a model was asked")), store=frozen)
+        assert again.template == first.template == better(prompt.template)
+        with pytest.raises(InputError, match="keep must be a tuple"):
+            optimize_prompt(prompt, keep="Acme")
 
     def test_a_template_that_was_kept_may_be_tried_again(self, optimizer: PromptOptimizer):
         template = PromptTemplate.from_template("Explain {topic} briefly.")
@@ -369,7 +475,9 @@ class TestChats:
             ([ChatMessagePromptTemplate.from_template("Explain {x}.", role="User"), ("human", "{x}")], [0]),
             ([("human", "Explain {x}."), ChatMessagePromptTemplate.from_template("Fine.", role="critic")], []),
             ([("placeholder", "{m}"), ("ai", "Hello there.")], []),
-            ([SystemMessage(" "), ("human", "Explain {x}.")], []),
+            ([SystemMessage(" "), ("human", "Explain {x}.")], [1]),
+            ([("system", "{persona}"), ("human", "Explain {x}.")], [1]),
+            ([("system", "{persona}"), ("system", "Be kind."), ("human", "Explain {x}.")], [1]),
         ],
     )
     def test_which_message_is_chosen(self, optimizer: PromptOptimizer, messages: list, chosen: list[int]):
@@ -379,7 +487,10 @@ class TestChats:
         changed = [n for n, (old, now) in enumerate(zip(chat.messages, new.messages, strict=True)) if old != now]
         assert changed == chosen
         assert (new is chat) == (chosen == [])
-        assert (left_out(report) == []) == (chosen != [])
+        others = [n for n in range(len(messages)) if n not in chosen]
+        assert [int(part.where.partition("]")[0][9:]) for part in report.left_alone] == others
+        assert all(part.reason for part in report.left_alone)
+        assert left_out(report) == []
 
     @pytest.mark.parametrize(
         ("roles", "places"),
@@ -403,8 +514,7 @@ class TestChats:
         naive = contents(chat.format_messages(x="tides"))
         assert texts == [better(text) if place in places else text for place, text in enumerate(naive)]
         assert generator.batch_sizes == ([len(places)] if places else [])
-        reason = "none of its messages is of a role that is rewritten and has words of its own"
-        assert left_out(report) == ([] if places else [("", reason)])
+        assert len(report.left_alone) == 5 - len(places)
 
     def test_braces_of_a_static_message_are_plain_text(self):
         static = SystemMessage('Answer as {"a": {b}} and }.', id="s", additional_kwargs={"k": 1})
@@ -475,7 +585,7 @@ class TestChats:
         assert contents(new.format_messages(question="Why?")) == [better("Act kindly in Dutch."), "Why?"]
         with_history = new.format_messages(question="Why?", history=history)
         assert contents(with_history) == [better("Act kindly in Dutch."), "Hello.", "Why?"]
-        assert (new.tags, new.name, new.metadata) == (["t"], "chat", {"team": "a", OUTCOMES: ["optimized"]})
+        assert (new.tags, new.name, new.metadata["team"], new.metadata[OUTCOMES]) == (["t"], "chat", "a", ["optimized"])
         assert (new.input_variables, new.optional_variables) == (chat.input_variables, chat.optional_variables)
         assert new.input_types == chat.input_types
         assert isinstance(new.output_parser, StrOutputParser)
@@ -714,7 +824,7 @@ class TestTheReport:
 
     def test_where_nothing_was_found_it_says_so_of_the_whole(self, optimizer: PromptOptimizer):
         _, report = optimize_prompt(ChatPromptTemplate.from_messages([("ai", "Hello there.")]), optimizer=optimizer)
-        assert str(report).startswith("0 of 0 texts rewritten\n\nthe whole: left out, none of its messages")
+        assert str(report) == "0 of 0 texts rewritten\n\nmessages[0]: left alone, it is an answer"
         assert not report.is_rewritten
 
     def test_all_texts_are_one_model_call(self, optimizer: PromptOptimizer, generator: ScriptedGenerator):
@@ -726,7 +836,7 @@ class TestTheReport:
         optimizer = replying(lambda naive: naive if "first" in naive else better(naive))
         chat = ChatPromptTemplate.from_messages([("system", "Do it first."), ("system", "Do it last.")])
         new, _ = optimize_prompt(chat, optimizer=optimizer, roles=("system",))
-        assert new.metadata == {OUTCOMES: ["unchanged", "optimized"]}
+        assert new.metadata[OUTCOMES] == ["unchanged", "optimized"]
 
     def test_a_text_too_long_for_the_rewriter_does_not_keep_others_from_it(self, optimizer: PromptOptimizer):
         chat = ChatPromptTemplate.from_messages([("system", "Act kindly."), ("system", TOO_LONG)])
@@ -818,11 +928,11 @@ class TestExamples:
 
         def script(conversation: list[Message]) -> str:
             told = "text: rain" in conversation[-1]["content"]
-            return naive_in(conversation) + (" Choose calmly." if told else f" Say that {secret}.")
+            return naive_in(conversation) + (" Be careful." if told else f" Say that {secret}.")
 
         examples = [({"text": "rain"}, secret), ({"text": "sun"}, "glad"), ({"text": "fog"}, "grey")]
         new, report = optimize_prompt(MOOD, optimizer=PromptOptimizer(ScriptedGenerator(script)), examples=examples)
-        assert new.template == f"{MOOD.template} Choose calmly."  # though the other was proposed twice
+        assert new.template == f"{MOOD.template} Be careful."  # though the other was proposed twice
         leaked = [candidate for candidate in report.changes[0].candidates if secret in candidate.text]
         assert [candidate.outcome for candidate in leaked] == ["golden_leaked"] * 2
 

@@ -1,199 +1,116 @@
 """Whole chains: every prompt in a tree of runnables rewritten at once."""
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from operator import attrgetter, is_, itemgetter
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from langchain_core.prompts import BasePromptTemplate
-from langchain_core.runnables import (
-    ConfigurableField,
-    Runnable,
-    RunnableBinding,
-    RunnableGenerator,
-    RunnableLambda,
-    RunnableSerializable,
-)
-from langchain_core.runnables.configurable import RunnableConfigurableAlternatives
-from langchain_core.runnables.history import RunnableWithMessageHistory
+from langchain_core.runnables import ConfigurableField, Runnable
+from pydantic import BaseModel
 
-from fipo_integrations.langchain import proposals
+from fipo_integrations.langchain import evidence, proposals
+from fipo_integrations.langchain.asking import Asking, Optimizer
+from fipo_integrations.langchain.background import in_background
+from fipo_integrations.langchain.evidence import Evidence, Metric
+from fipo_integrations.langchain.examples import Example
 from fipo_integrations.langchain.prompts import Role, check_roles
-from fipo_integrations.langchain.proposals import Slot
 from fipo_integrations.langchain.report import Report, Unreached
-from fipo_integrations.langchain.runnable import FIPORunnable
-from fipo_integrations.langchain.templates import ALREADY, slots_of, with_changes
-from fipo_model import PromptOptimizer
+from fipo_integrations.langchain.templates import Found, find, with_changes
+from fipo_integrations.langchain.tree import SWITCH, rebuilt, why_left_out
 from fipo_model.errors import InputError
+from fipo_model.search import SearchSettings
+from fipo_model.store import RewriteStore
 
-_Chain = TypeVar("_Chain", bound=Runnable)
-# What becomes of a runnable at a place: itself, or what stands there instead.
-_Visit = Callable[[Any, str], Any]
-
-SWITCH = "fipo_prompt"
-"""The id of the configurable field by which a chain made with `alternatives=True` goes back to its own prompts."""
-
-_OPAQUE = "FIPO cannot look inside; if it makes prompts, use optimize_prompt or FIPORunnable there"
+Chain = TypeVar("Chain", bound=Runnable | BaseModel)
 
 
-def optimize_chain(
-    chain: _Chain,
+def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
+    chain: Chain,
     *,
-    optimizer: PromptOptimizer | None = None,
+    optimizer: Optimizer | None = None,
     roles: tuple[Role, ...] | None = None,
     alternatives: bool = False,
-) -> tuple[_Chain, Report]:
+    examples: Sequence[Example] = (),
+    metric: Metric | None = None,
+    search: SearchSettings | None = None,
+    keep: tuple[str, ...] = (),
+    max_words: int | None = None,
+    feedback: str | None = None,
+    store: RewriteStore | None = None,
+    force: bool = False,
+) -> tuple[Chain, Report]:
     """A chain with every prompt template in it rewritten, in one model call, and a report; the original is untouched.
 
     Goes through everything that LangChain builds of runnables: sequences, parallel and assigned steps, branches,
-    bindings, retries, fallbacks, routers, configurable fields and alternatives, message history. What cannot be
-    reached, such as a prompt that a function holds, is in the report. `roles` is as in `optimize_prompt`.
+    bindings, retries, fallbacks, routers, configurable fields and alternatives, message history; and through the
+    agents, tools, retrievers and compressors in them, which may be given alone as well. What cannot be reached, such as
+    a prompt that a function holds, is in the report. The other parameters are those of `optimize_prompt`.
+
+    With `examples`, inputs of the whole chain and right outputs, and a `metric`, the chain is run with rewrites in it,
+    and what it then gives out decides.
 
     With `alternatives`, the new chain holds both, and `chain.with_config(configurable={"fipo_prompt": "original"})` is
     the original one. Where nothing could be rewritten, the chain that was given comes back.
     """
-    if not isinstance(chain, Runnable):
+    if not isinstance(chain, Runnable | BaseModel):
         raise InputError(f"a chain is a runnable, such as prompt | model, not {type(chain).__name__}")
     check_roles(roles)
-    slots, unreached = _collected(chain, roles)
-    report = proposals.rewrite(slots, optimizer)
-
-    def replace(part: Any, where: str) -> Any:
-        if not isinstance(part, BasePromptTemplate):
-            return part
-        return with_changes(part, roles, report, where)
-
-    made = _rebuilt(chain, "", replace)
+    asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
+    found = _found(chain, roles)
+    if metric is None:
+        if examples:
+            raise InputError("the examples of a chain need a metric, which says how good an output is")
+        report = proposals.rewrite(found.slots, asking)
+    else:
+        seen = Evidence(examples=examples, metric=metric, settings=search or SearchSettings())
+        report = evidence.search(found.slots, asking, seen, lambda report: _with_changes(chain, roles, report))
+    report = found.completed(report)
+    made = _with_changes(chain, roles, report)
     if alternatives and made is not chain:
-        which = ConfigurableField(id=SWITCH)
-        made = made.configurable_alternatives(which, default_key="optimized", original=chain)
-        _check_fields(made)
-    return made, Report(changes=report.changes, unreached=(*report.unreached, *unreached))
+        made = _with_both(chain, made)
+    return made, report
 
 
-def _collected(chain: Any, roles: tuple[Role, ...] | None) -> tuple[list[Slot], list[Unreached]]:
+aoptimize_chain = in_background(optimize_chain)
+"""`optimize_chain` for asyncio: never blocks the event loop."""
+
+
+def _found(chain: Any, roles: tuple[Role, ...] | None) -> Found:
     """Every text of a chain that may be rewritten, and what cannot be reached."""
-    slots: list[Slot] = []
-    unreached: list[Unreached] = []
+    parts: list[Found] = []
 
     def collect(part: Any, where: str) -> Any:
         if isinstance(part, BasePromptTemplate):
-            own, reason = slots_of(part, roles, where)
-            slots.extend(own)
-        else:
-            reason = _why_left_out(part)
-        if reason:
-            unreached.append(Unreached(where=where, reason=reason))
+            parts.append(find(part, roles, where))
+        elif reason := why_left_out(part):
+            parts.append(Found(unreached=(Unreached(where=where, reason=reason),)))
         return part
 
-    _rebuilt(chain, "", collect)
-    return slots, unreached
+    rebuilt(chain, "", collect)
+    return Found(
+        slots=tuple(slot for part in parts for slot in part.slots),
+        unreached=tuple(each for part in parts for each in part.unreached),
+        left_alone=tuple(each for part in parts for each in part.left_alone),
+    )
 
 
-def _check_fields(chain: Runnable[Any, Any]) -> None:
-    """Raise `InputError` for a configurable prompt text: the field would have two defaults."""
+def _with_changes(chain: Chain, roles: tuple[Role, ...] | None, report: Report) -> Chain:
+    def replaced(part: Any, where: str) -> Any:
+        return with_changes(part, roles, report, where) if isinstance(part, BasePromptTemplate) else part
+
+    made: Chain = rebuilt(chain, "", replaced)
+    return made
+
+
+def _with_both(chain: Any, made: Any) -> Any:
+    """A chain that holds the old one and the new one. Raises `InputError` where that cannot be."""
+    if not isinstance(chain, Runnable):
+        raise InputError(f"alternatives=True needs a runnable, and a {type(chain).__name__} is none")
+    both = made.configurable_alternatives(ConfigurableField(id=SWITCH), default_key="optimized", original=chain)
     try:
-        _ = chain.config_specs
-    except ValueError as error:
+        _ = both.config_specs
+    except ValueError as error:  # the field would have two defaults
         raise InputError(
             "alternatives=True cannot hold both chains: a text that was rewritten is a configurable field, and one can "
             f"have one default ({error}). Keep the two chains apart."
         ) from error
-
-
-def _rebuilt(part: Any, where: str, visit: _Visit, above: tuple[int, ...] = ()) -> Any:
-    """A part of a chain with its leaves replaced by what `visit` makes of them; the very same one if nothing differs.
-
-    Runnables are pydantic models whose fields hold runnables, alone or in lists, tuples and mappings. That is true of
-    all of LangChain's, so the classes need not be known one by one.
-    """
-    if id(part) in above:
-        return part
-
-    def inside(value: Any, name: str) -> Any:
-        return _rebuilt(value, where + name, visit, (*above, id(part)))
-
-    dot = "." if where else ""
-    if isinstance(part, list | tuple | Mapping):
-        return _rebuilt_items(part, inside)
-    if isinstance(part, RunnableWithMessageHistory):
-        return _rebuilt_history(part, inside, dot) or visit(part, where)
-    is_inner = isinstance(part, RunnableSerializable) and not isinstance(part, BasePromptTemplate | FIPORunnable)
-    if not is_inner or _is_switch(part):
-        return visit(part, where) if isinstance(part, Runnable) else part
-    if isinstance(part, RunnableConfigurableAlternatives):
-        for key, alternative in part.alternatives.items():
-            if not isinstance(alternative, Runnable):  # a function that makes it when it is chosen
-                visit(alternative, f"{where}{dot}alternatives[{key!r}]")
-    fields = {name: getattr(part, name) for name in type(part).model_fields}
-    made = {name: inside(value, f"{dot}{name}") for name, value in fields.items()}
-    changed = {name: new for name, new in made.items() if new is not fields[name]}
-    return part.model_copy(update=changed) if changed else part
-
-
-def _rebuilt_items(part: Any, inside: Callable[[Any, str], Any]) -> Any:
-    if isinstance(part, Mapping):
-        entries = {key: inside(value, f"[{key!r}]") for key, value in part.items()}
-        return part if all(entries[key] is part[key] for key in part) else entries
-    items = [inside(value, f"[{place}]") for place, value in enumerate(part)]
-    if all(map(is_, items, part)):
-        return part
-    return type(part)(*items) if hasattr(part, "_fields") else type(part)(items)  # options are a named tuple
-
-
-def _rebuilt_history(part: Any, inside: Callable[[Any, str], Any], dot: str) -> Any:
-    """A chain with message history, which keeps the chain it wraps in a function and has to be made anew.
-
-    None if that chain cannot be found.
-    """
-    steps = [step for step in _descendants(part.bound) if isinstance(step, RunnableLambda)]
-    wrapped = [dep for step in steps for dep in step.deps if isinstance(dep, RunnableBinding)]
-    if not wrapped:
-        return None
-    # The first configuration is the listener by which the history takes note, and which a new one adds by itself.
-    inner = wrapped[0].model_copy(update={"config_factories": wrapped[0].config_factories[1:]})
-    new = inside(inner, f"{dot}runnable")
-    if new is inner:
-        return part
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*RunnableWithMessageHistory", category=DeprecationWarning)
-        return type(part)(
-            new,
-            part.get_session_history,
-            input_messages_key=part.input_messages_key,
-            output_messages_key=part.output_messages_key,
-            history_messages_key=part.history_messages_key,
-            history_factory_config=part.history_factory_config,
-        )
-
-
-def _descendants(part: Any) -> Iterator[Any]:
-    found: list[Any] = []
-
-    def note(leaf: Any, where: str) -> Any:
-        found.append(leaf)
-        return leaf
-
-    _rebuilt(part, "", note)
-    return iter(found)
-
-
-def _why_left_out(part: Any) -> str:
-    """Why a leaf of a chain holds prompts that cannot be rewritten; empty where there is nothing to tell."""
-    if isinstance(part, FIPORunnable):
-        return "it rewrites at run time, also what was rewritten here: leave one of the two out"
-    if _is_switch(part):
-        return ALREADY
-    if isinstance(part, RunnableLambda):
-        held = [leaf for dep in part.deps for leaf in _descendants(dep) if isinstance(leaf, BasePromptTemplate)]
-        if held:
-            prompts = "a prompt" if len(held) == 1 else f"{len(held)} prompts"
-            return f"it is a function that holds {prompts}: give it the rewritten one with optimize_prompt"
-        return "" if isinstance(getattr(part, "func", None), itemgetter | attrgetter) else _OPAQUE
-    if isinstance(part, RunnableGenerator | RunnableWithMessageHistory):
-        return _OPAQUE
-    return _OPAQUE if not isinstance(part, RunnableSerializable) else ""
-
-
-def _is_switch(part: Any) -> bool:
-    return isinstance(part, RunnableConfigurableAlternatives) and part.which.id == SWITCH
+    return both

@@ -1,5 +1,6 @@
-"""A model that FIPO runs, as a chat model of LangChain's."""
+"""A model that FIPO runs as a chat model of LangChain's, and any of those as a model that FIPO asks for rewrites."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -9,10 +10,14 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import ConfigDict, Field, SkipValidation
 
-from fipo_model import Completion, Generator, Message, Sampling
-from fipo_model.errors import InputError
+from fipo_model import FIPO_2, Completion, Generator, Message, PromptOptimizer, Sampling, Template
+from fipo_model.errors import FipoError, InputError, ModelError
 
 _ROLES = ("system", "user", "assistant")
+# Why a reply ended, as chat models of LangChain's name it in a message's metadata.
+_REASONS = ("finish_reason", "stop_reason", "done_reason", "finishReason")
+_FINISHED = frozenset("stop end_turn stop_sequence eos eos_token complete completed load".split())
+_FILTERED = frozenset("content_filter refusal safety recitation blocklist prohibited_content spii".split())
 
 
 class GeneratorChatModel(BaseChatModel):
@@ -69,7 +74,7 @@ class GeneratorChatModel(BaseChatModel):
             top_p=self.top_p,
             seed=self.seed,
         )
-        ((completion,),) = self.generator.generate([_conversation(messages)], sampling)
+        ((completion,),) = self.generator.generate([conversation_of(messages)], sampling)
         return ChatResult(generations=[ChatGeneration(message=self._message(completion, stop or self.stop or []))])
 
     def _message(self, completion: Completion, stop: list[str]) -> AIMessage:
@@ -93,7 +98,7 @@ def _reason(completion: Completion, is_stopped: bool) -> str:
     return "length" if completion.is_truncated and not is_stopped else "stop"
 
 
-def _conversation(messages: list[BaseMessage]) -> list[Message]:
+def conversation_of(messages: list[BaseMessage]) -> list[Message]:
     conversation: list[Message] = []
     for turn in convert_to_openai_messages(messages, text_format="string"):
         role, content = turn["role"], turn["content"]
@@ -103,3 +108,70 @@ def _conversation(messages: list[BaseMessage]) -> list[Message]:
             raise InputError(f"this model reads only text of system, user and assistant, not {what}")
         conversation.append({"role": role, "content": content})
     return conversation
+
+
+class ChatModelGenerator:
+    """Any chat model of LangChain's as a `Generator`: `PromptOptimizer(ChatModelGenerator(init_chat_model("...")))`.
+
+    It is used as it was configured; samples only raise its temperature, where it has one. A reply that says it was cut
+    off, or ended for a reason that nobody knows, counts as not finished; one that says nothing of it, as finished.
+    """
+
+    def __init__(self, model: BaseChatModel) -> None:
+        if not isinstance(model, BaseChatModel):
+            raise InputError(f"a chat model of LangChain's is needed, not {type(model).__name__}")
+        self.model = model
+
+    @property
+    def name(self) -> str:
+        """The model's name, else its class's."""
+        named = (getattr(self.model, field, None) for field in ("model_name", "model", "model_id"))
+        return next((name for name in named if isinstance(name, str) and name), type(self.model).__name__)
+
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
+        """Ask the model about all conversations at once, in as many threads as its configuration allows.
+
+        Raises `ModelError` with the model's own error as the cause.
+        """
+        if samples < 1 or (samples > 1 and sampling.is_greedy):
+            raise InputError(f"{samples} samples of greedy decoding cannot be had")
+        asked: list[Any] = [conversation for conversation in conversations for _ in range(samples)]
+        if not asked:
+            return []
+        try:
+            replies = _configured(self.model, sampling).batch(asked)
+        except FipoError:
+            raise
+        except Exception as error:  # a stranger's model may fail in any way
+            raise ModelError(f"the chat model {self.name} failed: {type(error).__name__}: {error}") from error
+        found = [_completion(reply) for reply in replies]
+        return [found[start : start + samples] for start in range(0, len(found), samples)]
+
+
+def optimizer_from(model: BaseChatModel, *, template: Template = FIPO_2) -> PromptOptimizer:
+    """An optimizer on a chat model of LangChain's, which adds to prompts; `FIPO_1` has it write them anew."""
+    return PromptOptimizer(ChatModelGenerator(model), template=template)
+
+
+def _configured(model: BaseChatModel, sampling: Sampling) -> BaseChatModel:
+    if sampling.is_greedy:
+        return model
+    wished = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
+    return model.model_copy(update={name: wish for name, wish in wished.items() if name in type(model).model_fields})
+
+
+def _completion(reply: BaseMessage) -> Completion:
+    metadata = reply.response_metadata
+    reason = next((str(metadata[name]).lower() for name in _REASONS if metadata.get(name)), None)
+    usage = getattr(reply, "usage_metadata", None) or {}
+    is_refused = reason in _FILTERED
+    return Completion(
+        text=str(reply.text),
+        is_truncated=reason is not None and not is_refused and reason not in _FINISHED,
+        prompt_tokens=usage.get("input_tokens", 0),
+        completion_tokens=usage.get("output_tokens", 0),
+        is_refused=is_refused,
+        note=f"the reply ended with {reason!r}" if reason and reason not in _FINISHED else "",
+    )

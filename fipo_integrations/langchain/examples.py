@@ -12,8 +12,11 @@ from pydantic import BaseModel
 
 from fipo_model.errors import InputError
 
-Example = tuple[Mapping[str, Any], Any]
-"""A prompt's input and its golden response; None where only the input is known."""
+Example = tuple[Any, Any] | Mapping[str, Any] | Any
+"""A prompt's input and its golden response (None where only the input is known): a pair, a row with `input` and
+`output`, or an example of LangSmith's."""
+
+_INPUTS, _OUTPUTS = ("input", "inputs"), ("output", "outputs", "reference", "answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +32,42 @@ def prepare(
     examples: Sequence[Example], template: BasePromptTemplate, downstream: Runnable[Any, Any] | None
 ) -> list[Shown]:
     """The examples with silver responses, for which the naive prompt is run once on each of them, in one batch."""
-    for place, example in enumerate(examples):
-        if not (isinstance(example, tuple) and len(example) == 2 and isinstance(example[0], Mapping)):
-            raise InputError(f"example {place} must be a pair of a prompt's input and its golden response (or None)")
-    silver: Sequence[Any] = [None] * len(examples)
+    pairs = [as_pair(place, example) for place, example in enumerate(examples)]
+    for place, (given, _) in enumerate(pairs):
+        if not isinstance(given, Mapping):
+            raise InputError(f"example {place} must be a pair of a prompt's input, by its variables, and its response")
+    silver: Sequence[Any] = [None] * len(pairs)
     if downstream is not None:
-        silver = (template | downstream).batch([dict(inputs) for inputs, _ in examples])
+        silver = (template | downstream).batch([dict(inputs) for inputs, _ in pairs])
     return [
         Shown("\n".join(f"{name}: {text_of(value)}" for name, value in inputs.items()), text_of(reply), text_of(golden))
-        for (inputs, golden), reply in zip(examples, silver, strict=True)
+        for (inputs, golden), reply in zip(pairs, silver, strict=True)
     ]
+
+
+def as_pair(place: int, example: Example) -> tuple[Any, Any]:
+    """An example in any of the shapes people have it in, as an input and its golden response.
+
+    Raises `InputError` that names the example by its place.
+    """
+    if isinstance(example, tuple) and len(example) == len(("input", "response")):
+        given, right = example
+    elif isinstance(example, Mapping):
+        given = next((example[name] for name in _INPUTS if name in example), None)
+        right = next((example[name] for name in _OUTPUTS if example.get(name) is not None), None)
+    else:
+        given, right = getattr(example, "inputs", None), _only(getattr(example, "outputs", None))
+    if not isinstance(given, str | Mapping) or not given:
+        raise InputError(
+            f"example {place} must be a pair of a prompt's input and its golden response (or None), a row with `input` "
+            "and `output`, or an example of LangSmith's"
+        )
+    return given, right
+
+
+def _only(outputs: Any) -> Any:
+    """LangSmith keeps every output under a name."""
+    return next(iter(outputs.values())) if isinstance(outputs, Mapping) and len(outputs) == 1 else outputs
 
 
 def text_of(output: Any) -> str | None:

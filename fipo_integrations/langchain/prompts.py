@@ -1,6 +1,6 @@
 """Prompts on their way to a model, taken apart into the texts that may be rewritten and put together again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,14 +14,13 @@ from langchain_core.prompts import (
     SystemMessagePromptTemplate,
 )
 
-from fipo_model import OptimizedPrompt
 from fipo_model.errors import InputError
 
 Role = Literal["system", "human"]
 PromptInput = str | PromptValue | Sequence[messages.MessageLikeRepresentation]
 PromptOutput = str | PromptValue | list[BaseMessage]
 
-_Prompt = str | StringPromptValue | ChatPromptValue | list[BaseMessage]
+Prompt = str | StringPromptValue | ChatPromptValue | list[BaseMessage]
 _ROLES = {
     SystemMessage: "system",
     SystemMessagePromptTemplate: "system",
@@ -37,30 +36,26 @@ _DICT_HINT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of an input: its output, or the error that stands for it in a batch, and what led to it."""
+class Located:
+    """A text in a prompt: the number of its message, whose that is, and the text."""
 
-    output: PromptOutput | Exception
-    results: Sequence[OptimizedPrompt] = ()
+    place: int
+    role: str | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An input taken apart: the texts to rewrite, in order, and what they are put back into."""
+    """An input taken apart: its texts, those rewritten where no template is known, or why it cannot be read."""
 
-    prompt: _Prompt
-    roles: tuple[Role, ...] | None
-    texts: list[str]
-    error: Exception | None = None  # why the input cannot be read, if it cannot
+    prompt: Prompt
+    texts: tuple[Located, ...] = ()
+    chosen: tuple[Located, ...] = ()
+    error: Exception | None = None
 
-    def settled(self, results: Sequence[OptimizedPrompt | InputError]) -> Settled:
-        """The input with each text replaced by its result, or the first error."""
-        error = next((result for result in results if isinstance(result, InputError)), self.error)
-        if error is not None:
-            return Settled(error)
-        done = [result for result in results if isinstance(result, OptimizedPrompt)]
-        rewrites = {result.request.instruction: result.text for result in done}
-        return Settled(_mapped(self.prompt, self.roles, lambda text: rewrites.get(text, text)), done)
+    def with_texts(self, new: Mapping[Located, str]) -> PromptOutput:
+        """The input with other texts in some places."""
+        return _mapped(self.prompt, lambda each: new.get(each, each.text))
 
 
 def role_of(message: object) -> str | None:
@@ -78,27 +73,23 @@ def check_roles(roles: tuple[Role, ...] | None) -> None:
 
 def read(value: object, roles: tuple[Role, ...] | None) -> Reading:
     """An input taken apart; one that is no prompt is a reading with an error."""
-    seen: list[str] = []
+    seen: list[Located] = []
 
-    def look(text: str) -> str:
-        seen.append(text)
-        return text
+    def look(each: Located) -> str:
+        seen.append(each)
+        return each.text
 
     try:
         prompt = _as_prompt(value)
     except (TypeError, ValueError, NotImplementedError) as error:  # the last two come from `convert_to_messages`
-        return Reading("", roles, [], error)
-    _mapped(prompt, roles, look)
-    return Reading(prompt, roles, [text for text in seen if text.strip()])
+        return Reading("", error=error)
+    _mapped(prompt, look)
+    texts = [each for each in seen if each.text.strip()]
+    places = _chosen(prompt, roles)
+    return Reading(prompt, tuple(texts), tuple(each for each in texts if each.place in places))
 
 
-def settle(readings: Sequence[Reading], results: Sequence[OptimizedPrompt | InputError]) -> list[Settled]:
-    """What becomes of each input, given the results of all their texts."""
-    remaining = iter(results)
-    return [reading.settled([next(remaining) for _ in reading.texts]) for reading in readings]
-
-
-def _as_prompt(value: object) -> _Prompt:
+def _as_prompt(value: object) -> Prompt:
     if isinstance(value, str):
         return str(value)  # a message's `text` is of a subclass
     if isinstance(value, StringPromptValue | ChatPromptValue):
@@ -111,16 +102,19 @@ def _as_prompt(value: object) -> _Prompt:
     )
 
 
-def _mapped(prompt: _Prompt, roles: tuple[Role, ...] | None, change: Callable[[str], str]) -> _Prompt:
-    """The prompt with every text that may be rewritten replaced by what `change` makes of it."""
+def _mapped(prompt: Prompt, change: Callable[[Located], str]) -> Prompt:
+    """The prompt with every text replaced by what `change` makes of it."""
     if isinstance(prompt, str):
-        return change(prompt)
+        return change(Located(0, None, prompt))
     if isinstance(prompt, StringPromptValue):
-        return prompt.model_copy(update={"text": change(prompt.text)})
+        return prompt.model_copy(update={"text": change(Located(0, None, prompt.text))})
     if isinstance(prompt, ChatPromptValue):
-        return prompt.model_copy(update={"messages": _mapped(list(prompt.messages), roles, change)})
-    chosen = _chosen(prompt, roles)
-    return [mapped_message(each, change) if place in chosen else each for place, each in enumerate(prompt)]
+        return prompt.model_copy(update={"messages": _mapped(list(prompt.messages), change)})
+    made = []
+    for place, message in enumerate(prompt):
+        role = role_of(message)
+        made.append(mapped_message(message, lambda text, place=place, role=role: change(Located(place, role, text))))  # type: ignore[misc]
+    return made
 
 
 def mapped_message(message: BaseMessage, change: Callable[[str], str]) -> BaseMessage:
@@ -129,8 +123,11 @@ def mapped_message(message: BaseMessage, change: Callable[[str], str]) -> BaseMe
     return message if content == message.content else message.model_copy(update={"content": content})
 
 
-def _chosen(chat: Sequence[BaseMessage], roles: tuple[Role, ...] | None) -> set[int]:
-    """The places of the messages that may be rewritten."""
+def _chosen(prompt: Prompt, roles: tuple[Role, ...] | None) -> set[int]:
+    """The places of the messages that may be rewritten where no template is known."""
+    if isinstance(prompt, str | StringPromptValue):
+        return {0}
+    chat = prompt.messages if isinstance(prompt, ChatPromptValue) else prompt
     system = [place for place, message in enumerate(chat) if role_of(message) == "system"]
     human = [place for place, message in enumerate(chat) if role_of(message) == "human"]
     if roles is None:

@@ -5,65 +5,73 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from fipo_integrations.langchain.default import default_optimizer
+from fipo_integrations.langchain.asking import Asking, Results
 from fipo_integrations.langchain.examples import Shown
 from fipo_integrations.langchain.report import PromptChange, Report, Unreached
-from fipo_integrations.langchain.variables import TemplateFormat, TemplateText, VariablesChangedError, take_apart
+from fipo_integrations.langchain.variables import TemplateText, VariablesChangedError, take_apart
+from fipo_integrations.langchain.walking import Slot
 from fipo_model import Candidate, Comparison, Judge, OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import InputError
 
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A text in a template, and where it stands."""
-
-    where: str
-    text: str
-    format: TemplateFormat | None
-    """None: static text."""
+ALREADY = "FIPO has rewritten it already"
 
 
-def rewrite(slots: Sequence[Slot], optimizer: PromptOptimizer | None, examples: Sequence[Shown] = ()) -> Report:
-    """What becomes of each text; the optimizer is called once for all of them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A text that is rewritten, and how it is asked for."""
+
+    slot: Slot
+    text: TemplateText
+    request: OptimizationRequest
+
+
+class NothingToRewriteError(InputError):
+    """A text that is no instruction, or was rewritten before."""
+
+
+def take(slots: Sequence[Slot], asking: Asking) -> tuple[list[Taken], list[Unreached]]:
+    """The texts that can be rewritten, and why the others cannot."""
+    taken: list[Taken] = []
     unreached: list[Unreached] = []
-    taken: list[tuple[Slot, TemplateText, list[OptimizationRequest]]] = []
     for slot in slots:
         try:
-            text = take_apart(slot.text, slot.format)
-            if not text.has_words:
-                raise InputError("it has no words besides its variables" if text.instruction else "it is empty")
-            taken.append((slot, text, _requests(text, examples)))
+            taken.append(take_one(slot, asking))
         except (InputError, VariablesChangedError) as error:
             unreached.append(Unreached(where=slot.where, reason=str(error)))
-    if not taken:
-        return Report(changes=(), unreached=tuple(unreached))
-    groups = [requests for *_, requests in taken]
-    results = _optimized(groups, optimizer or default_optimizer(), has_examples=bool(examples))
+    return taken, unreached
+
+
+def take_one(slot: Slot, asking: Asking) -> Taken:
+    """A text as it is asked for; raises `InputError` or `VariablesChangedError` where it cannot be rewritten."""
+    if slot.is_made and not asking.force:
+        raise NothingToRewriteError(ALREADY)
+    text = take_apart(slot.text, slot.format)
+    if not text.has_words:
+        reason = "it has no words besides its variables" if text.instruction else "it is empty"
+        raise NothingToRewriteError(reason)
+    if text.has_only_labels:
+        raise NothingToRewriteError("it has only labels besides its variables, and no instruction")
+    context = "\n\n".join(part for part in (text.context, slot.context) if part) or None
+    return Taken(slot=slot, text=text, request=asking.request(text.instruction, context=context, keep=text.fields))
+
+
+def rewrite(slots: Sequence[Slot], asking: Asking, examples: Sequence[Shown] = ()) -> Report:
+    """What becomes of each text; the optimizer is called once for all of them."""
+    taken, unreached = take(slots, asking)
     changes = []
-    for (slot, text, _), result in zip(taken, results, strict=True):
-        if isinstance(result, InputError):
-            unreached.append(Unreached(where=slot.where, reason=str(result)))
-        else:
-            changes.append(_change(slot, text, result))
+    if taken:
+        results = asking.stored([one.request for one in taken], lambda asked: _optimized(asked, asking, examples))
+        for one, result in zip(taken, results, strict=True):
+            if isinstance(result, InputError):
+                unreached.append(Unreached(where=one.slot.where, reason=str(result)))
+            else:
+                changes.append(change_of(one, result))
     return Report(changes=tuple(changes), unreached=tuple(unreached))
 
 
-def _requests(text: TemplateText, examples: Sequence[Shown]) -> list[OptimizationRequest]:
-    plain = OptimizationRequest(text.instruction, context=text.context, keep=text.fields)
-    return [_with_example(plain, example) for example in examples] or [plain]
-
-
-def _with_example(plain: OptimizationRequest, example: Shown) -> OptimizationRequest:
-    contexts = [part for part in (plain.context, example.inputs) if part]
-    return replace(
-        plain,
-        context="\n\n".join(contexts) or None,
-        silver_response=example.silver_response,
-        golden_response=example.golden_response,
-    )
-
-
-def _change(slot: Slot, text: TemplateText, result: OptimizedPrompt) -> PromptChange:
+def change_of(taken: Taken, result: OptimizedPrompt) -> PromptChange:
+    """What a result makes of a template's text: nothing where a variable would be lost."""
+    slot = taken.slot
     kept = PromptChange(
         where=slot.where,
         naive=slot.text,
@@ -75,20 +83,32 @@ def _change(slot: Slot, text: TemplateText, result: OptimizedPrompt) -> PromptCh
     if not result.is_rewritten:
         return kept
     try:
-        return replace(kept, text=text.rewritten(result.text))
+        return replace(kept, text=taken.text.rewritten(result.text))
     except VariablesChangedError as error:
         return replace(kept, outcome="variables_changed", detail=str(error))
 
 
-def _optimized(
-    groups: Sequence[list[OptimizationRequest]], optimizer: PromptOptimizer, *, has_examples: bool
-) -> list[OptimizedPrompt | InputError]:
-    """A result for each text, whose requests differ in their examples only."""
-    flat = [request for group in groups for request in group]
-    if not has_examples:
-        return optimizer.optimize_each(flat)
-    proposals = iter(optimizer.rewriter.propose(flat))
-    return [_best_for_all(group, [next(proposals) for _ in group], optimizer) for group in groups]
+def _optimized(requests: Sequence[OptimizationRequest], asking: Asking, examples: Sequence[Shown]) -> Results:
+    optimizer = asking.opened
+    if not examples:
+        return optimizer.optimize_each(requests)
+    groups = [[_with_example(request, example) for example in examples] for request in requests]
+    proposals = iter(optimizer.rewriter.propose([each for group in groups for each in group]))
+    found = [_best_for_all(group, [next(proposals) for _ in group], optimizer) for group in groups]
+    return [
+        replace(result, request=request) if isinstance(result, OptimizedPrompt) else result
+        for result, request in zip(found, requests, strict=True)
+    ]
+
+
+def _with_example(plain: OptimizationRequest, example: Shown) -> OptimizationRequest:
+    contexts = [part for part in (plain.context, example.inputs) if part]
+    return replace(
+        plain,
+        context="\n\n".join(contexts) or None,
+        silver_response=example.silver_response,
+        golden_response=example.golden_response,
+    )
 
 
 def _best_for_all(

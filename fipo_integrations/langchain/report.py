@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fipo_model import Candidate
+from fipo_model.search import Compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class PromptChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreached:
-    """A part that was left out, and why."""
+    """A part that was left out or left alone, and why."""
 
     where: str
     reason: str
@@ -45,6 +46,11 @@ class Report:
 
     changes: tuple[PromptChange, ...]
     unreached: tuple[Unreached, ...] = ()
+    """What could not be rewritten, or not be looked into."""
+    left_alone: tuple[Unreached, ...] = ()
+    """What is no instruction, such as a message of another role or an example."""
+    chosen_on: Compared | None = None
+    """What the examples said, before and after, where they decided."""
 
     @property
     def is_rewritten(self) -> bool:
@@ -61,9 +67,13 @@ class Report:
     def _lines(self) -> Iterator[str]:
         rewritten = sum(change.outcome == "optimized" for change in self.changes)
         yield f"{rewritten} of {len(self.changes)} texts rewritten"
+        if (found := self.chosen_on) is not None:
+            before, after = found.before, found.after
+            yield f"on {before.examples} examples: {before.score:.3g} before, {after.score:.3g} after"
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
             yield from (f"  {line}" for line in change.diff.splitlines())
-        for reason in dict.fromkeys(part.reason for part in self.unreached):
-            places = (part.where or "the whole" for part in self.unreached if part.reason == reason)
-            yield f"\n{', '.join(places)}: left out, {reason}"
+        for parts, what in ((self.unreached, "left out"), (self.left_alone, "left alone")):
+            for reason in dict.fromkeys(part.reason for part in parts):
+                places = (part.where or "the whole" for part in parts if part.reason == reason)
+                yield f"\n{', '.join(places)}: {what}, {reason}"

@@ -4,7 +4,9 @@
 type, rewritten where that is safe and untouched where it is not.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core import runnables
@@ -14,22 +16,27 @@ from langchain_core.callbacks import (
     adispatch_custom_event,
     dispatch_custom_event,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage
 from langchain_core.prompt_values import ChatPromptValueConcrete, StringPromptValue
+from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
-from fipo_integrations.langchain.default import default_optimizer
-from fipo_integrations.langchain.prompts import PromptInput, PromptOutput, Reading, Role, Settled, read, settle
-from fipo_model import OptimizedPrompt, PromptOptimizer
-from fipo_model.errors import InputError
+from fipo_integrations.langchain.asking import Asking
+from fipo_integrations.langchain.followed import template_before
+from fipo_integrations.langchain.marks import OUTCOMES
+from fipo_integrations.langchain.prompts import PromptInput, PromptOutput, Role, read
+from fipo_integrations.langchain.rendering import Source, sources_of
+from fipo_integrations.langchain.rewriting import Rewriting, Settled
+from fipo_model import PromptOptimizer
+from fipo_model.store import RewriteStore
 
 EVENT = "fipo_optimized"
 """The custom event that tells what became of a text: its data are `outcome`, `naive` and `text`."""
-OUTCOMES = "fipo_outcomes"
-"""The key in a run's metadata under which the outcomes of its texts are listed, in order."""
 
 _Configs = RunnableConfig | Sequence[RunnableConfig] | None
+_Sources = tuple[Source, ...] | None
 
 
 class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
@@ -48,10 +55,24 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     and ignored here, as LangChain's own prompts do.
     """
 
-    optimizer: PromptOptimizer | None = Field(default=None, exclude=True)
+    optimizer: PromptOptimizer | BaseChatModel | None = Field(default=None, exclude=True)
     """What rewrites. None: FIPO's default weights, loaded once in a process when first needed. Never serialized."""
     roles: tuple[Role, ...] | None = None
     """Whose messages in a chat are rewritten, all of them; by default one message, see above."""
+    template: SkipValidation[BasePromptTemplate | None] = Field(default=None, exclude=True)
+    """The template whose values come in, where that cannot be seen: steps of a `RunnableParallel`, own functions."""
+    protect: tuple[str, ...] = ()
+    """Patterns of what is data where only text is known, such as `<context>(.*?)</context>`; of a group, its match."""
+    keep: tuple[str, ...] = ()
+    """Texts that every rewrite must have whose prompt has them."""
+    max_words: int | None = None
+    """Most words of a rewrite."""
+    feedback: str | None = None
+    """What is to get better, in words."""
+    store: SkipValidation[RewriteStore | None] = Field(default=None, exclude=True)
+    """Where rewrites are looked up first, and kept. Never serialized."""
+
+    _sources: dict[int, tuple[BasePromptTemplate, tuple[Source, ...] | None]] = PrivateAttr(default_factory=dict)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
 
@@ -72,11 +93,15 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
 
     def invoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
         """Rewrite one prompt."""
-        return self._call_with_config(self._rewrite, input, _noting(config))
+        sources = self._sources_of(self.template or template_before(self))
+        return self._call_with_config(partial(self._rewrite, sources=sources), input, _noting(config))
 
-    async def ainvoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
+    def ainvoke(  # no coroutine function: the sequence that calls it is on the stack only now
+        self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, PromptOutput]:
         """`invoke` for asyncio: never blocks the event loop; concurrent calls can share model batches."""
-        return await self._acall_with_config(self._arewrite, input, _noting(config))
+        sources = self._sources_of(self.template or template_before(self))
+        return self._acall_with_config(partial(self._arewrite, sources=sources), input, _noting(config))
 
     def batch(
         self, inputs: list[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
@@ -95,56 +120,70 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         self, inputs: Sequence[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> Iterator[tuple[int, Any]]:
         """`batch`, giving out each sub-batch of `max_concurrency` when it is done, with the inputs' places."""
+        rewrite = partial(self._rewrite_all, sources=self._sources_of(self.template or template_before(self)))
         for start, part, configs in _sub_batches(inputs, config):
-            outputs = self._batch_with_config(self._rewrite_all, part, configs, return_exceptions=return_exceptions)
+            outputs = self._batch_with_config(rewrite, part, configs, return_exceptions=return_exceptions)
             yield from enumerate(outputs, start)
 
     async def abatch_as_completed(
         self, inputs: Sequence[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> AsyncIterator[tuple[int, Any]]:
         """`batch_as_completed` for asyncio."""
+        rewrite = partial(self._arewrite_all, sources=self._sources_of(self.template or template_before(self)))
         for start, part, configs in _sub_batches(inputs, config):
-            rewriting = self._abatch_with_config(self._arewrite_all, part, configs, return_exceptions=return_exceptions)
+            rewriting = self._abatch_with_config(rewrite, part, configs, return_exceptions=return_exceptions)
             for place, output in enumerate(await rewriting, start):
                 yield place, output
 
-    def _rewrite(self, prompt: PromptInput, run_manager: CallbackManagerForChainRun) -> PromptOutput:
-        return _value(self._rewrite_all([prompt], [run_manager])[0])
+    def _rewrite(self, prompt: PromptInput, run_manager: CallbackManagerForChainRun, sources: _Sources) -> PromptOutput:
+        return _value(self._rewrite_all([prompt], [run_manager], sources)[0])
 
-    async def _arewrite(self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun) -> PromptOutput:
-        return _value((await self._arewrite_all([prompt], [run_manager]))[0])
+    async def _arewrite(
+        self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun, sources: _Sources
+    ) -> PromptOutput:
+        return _value((await self._arewrite_all([prompt], [run_manager], sources))[0])
 
     def _rewrite_all(
-        self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun]
+        self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun], sources: _Sources
     ) -> list[PromptOutput | Exception]:
-        readings = [read(value, self.roles) for value in inputs]
-        texts = _texts(readings)
-        settled = settle(readings, (self.optimizer or default_optimizer()).optimize_each(texts) if texts else [])
+        rewriting = self._rewriting(inputs, sources)
+        settled = rewriting.settled(self._asking.each(rewriting.requests) if rewriting.requests else [])
         for each, manager in zip(settled, run_manager, strict=True):
             for event in _told(each, manager):
                 dispatch_custom_event(EVENT, event, config={"callbacks": manager.get_child()})
         return [each.output for each in settled]
 
     async def _arewrite_all(
-        self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun]
+        self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun], sources: _Sources
     ) -> list[PromptOutput | Exception]:
-        readings = [read(value, self.roles) for value in inputs]
-        texts = _texts(readings)
-        results: list[OptimizedPrompt | InputError] = []
-        if texts:
-            optimizer = self.optimizer
-            if optimizer is None:
-                optimizer = await runnables.run_in_executor(None, default_optimizer)
-            results = await optimizer.aoptimize_each(texts)
-        settled = settle(readings, results)
+        rewriting = self._rewriting(inputs, sources)
+        settled = rewriting.settled(await self._asking.aeach(rewriting.requests) if rewriting.requests else [])
         for each, manager in zip(settled, run_manager, strict=True):
             for event in _told(each, manager):
                 await adispatch_custom_event(EVENT, event, config={"callbacks": manager.get_child()})
         return [each.output for each in settled]
 
+    def _rewriting(self, inputs: Sequence[PromptInput], sources: _Sources) -> Rewriting:
+        patterns = [re.compile(pattern, re.DOTALL) for pattern in self.protect]
+        return Rewriting.of([read(value, self.roles) for value in inputs], sources, patterns, self._asking)
 
-def _texts(readings: Sequence[Reading]) -> list[str]:
-    return [text for reading in readings for text in reading.texts]
+    def _sources_of(self, template: BasePromptTemplate | None) -> _Sources:
+        if template is None:
+            return None
+        known = self._sources.get(id(template))
+        if known is None or known[0] is not template:
+            known = self._sources[id(template)] = (template, sources_of(template, self.roles))
+        return known[1]
+
+    @property
+    def _asking(self) -> Asking:
+        return Asking(
+            optimizer=self.optimizer,
+            keep=self.keep,
+            max_words=self.max_words,
+            feedback=self.feedback,
+            store=self.store,
+        )
 
 
 def _noting(config: RunnableConfig | None) -> RunnableConfig:
@@ -160,10 +199,10 @@ def _told(
     settled: Settled, manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun
 ) -> list[dict[str, str]]:
     """Note an input's outcomes in its run's metadata; the events to send, if anyone listens."""
-    manager.metadata[OUTCOMES].extend(result.outcome for result in settled.results)
+    manager.metadata[OUTCOMES].extend(change.outcome for change in settled.changes)
     if not manager.handlers:
         return []
-    return [{"outcome": r.outcome, "naive": r.request.instruction, "text": r.text} for r in settled.results]
+    return [{"outcome": each.outcome, "naive": each.naive, "text": each.text} for each in settled.changes]
 
 
 def _value(output: PromptOutput | Exception) -> PromptOutput:

@@ -6,24 +6,24 @@ mustache's sections nest. Whatever else a model writes, braces included, becomes
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import lru_cache
 from string import Formatter
 from typing import Literal
 
 from langchain_core.utils import mustache
 
+from fipo_integrations.langchain.layout import Layout, has_only_labels, lay_out
 from fipo_model.errors import InputError
 
 TemplateFormat = Literal["f-string", "mustache", "jinja2"]
 
 _WORD = re.compile(r"[^\W\d_]{2}")
-_FEWEST_WORDS = 3  # of leading lines that are an instruction by themselves
-_BLANK_LINES = re.compile(r"(\n\s*\n)")
-# A line that begins with up to three words and a colon; the second group is empty where nothing stands behind it.
-_LABEL = re.compile(r"^[^\w\n]*(\w+(?: \w+){0,2})(?::(?!\S)|\uff1a)[ \t]*(\S?)", re.MULTILINE)
 _MUSTACHE_TAG = re.compile(r"\{\{.*?\}\}\}?", re.DOTALL)
-_FIRST_FIELD = re.compile(r"(?<!\{)(?:\{\{)*\{(?!\{)")  # an odd number of braces: the last one is not a literal
+
+
+_COLONS = (":", "\uff1a")
 
 
 class VariablesChangedError(ValueError):
@@ -32,10 +32,10 @@ class VariablesChangedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TemplateText:
-    """A template's text taken apart: the instruction that is rewritten, and what stays around it.
+    """A template's text taken apart: the instruction that is rewritten, and what stays around it, word for word.
 
-    Where the lines before the first variable say enough, they are the instruction, and the rest is the context it is
-    applied to (paper, section 3.1), which stays word for word. White space at both ends stays as well.
+    The instruction may have variables in it. It ends where the data begin that it is applied to (paper, section 3.1:
+    the context). White space at both ends of the text stays.
     """
 
     original: str
@@ -44,6 +44,8 @@ class TemplateText:
     before: str
     instruction: str
     """As a rewriter sees it: variables as they are written, other braces as they will read."""
+    lead_in: int
+    """Where in the instruction that begins which only leads over to the data; there an addition goes."""
     after: str
     fields: tuple[str, ...] = ()
     """The variables of an f-string's instruction, as they are written."""
@@ -55,19 +57,32 @@ class TemplateText:
         return _WORD.search(pattern.sub(" ", self.instruction)) is not None
 
     @property
+    def has_only_labels(self) -> bool:
+        """Whether the text is no instruction, but the form that something is put into, such as a document."""
+        text = self.original
+        return self.format is not None and has_only_labels(text, list(_spans(text, self.format)))
+
+    @property
     def context(self) -> str | None:
         """What follows the instruction, as it is written in the template."""
         return self.after.strip() or None
 
     def rewritten(self, instruction: str) -> str:
-        """The template's text with another instruction.
+        """The template's text with another instruction, or with an addition to it where that belongs.
 
         Raises `VariablesChangedError` unless it has the variables of the original, each exactly as often.
         """
-        text = instruction.strip()
+        text, added = instruction.strip(), ""
+        if text.startswith(self.instruction) and text[len(self.instruction) :][:1].isspace():
+            added = text[len(self.instruction) :]
+        after = self.after
+        if added and self.lead_in < len(self.instruction):
+            text = self._before_lead_in(added)
+        elif not text.endswith(_COLONS):
+            after = _apart(added, after)
         if self.format == "f-string":
             text = _escaped(text, self.fields)
-        new = f"{self.before}{text}{self.after}"
+        new = f"{self.before}{text}{after}"
         if self.format is not None:
             _compare(_variables(new, self.format), _variables(self.original, self.format))
         if self.format == "mustache" and new.count("{{") != self.original.count("{{"):
@@ -75,7 +90,25 @@ class TemplateText:
             raise VariablesChangedError("the rewrite has double braces of its own")
         return new
 
+    def _before_lead_in(self, added: str) -> str:
+        """The instruction with an addition before that which leads over to the data."""
+        head = self.instruction[: self.lead_in].rstrip()
+        if not head:
+            return f"{added.strip()}\n\n{self.instruction}"
+        return f"{head}{added}{_apart(added, self.instruction[len(head) :])}"
 
+
+def _apart(added: str, after: str) -> str:
+    """What follows an addition: never glued to it, and an empty line away where the addition is a paragraph."""
+    rest = after.lstrip()
+    gap = after[: len(after) - len(rest)]
+    if not rest or "\n\n" in gap:
+        return after
+    is_glued = "\n" not in gap
+    return f"\n\n{rest}" if is_glued or "\n\n" in added else after
+
+
+@lru_cache(maxsize=1024)
 def take_apart(text: str, template_format: TemplateFormat | None) -> TemplateText:
     """A template's text, ready to be rewritten; raises `InputError` where that could not be done safely."""
     if template_format == "jinja2":
@@ -84,61 +117,56 @@ def take_apart(text: str, template_format: TemplateFormat | None) -> TemplateTex
             "or rewrite the rendered prompt with FIPORunnable"
         )
     core = text.strip()
-    variables = _variables(core, template_format) if template_format else []
-    if any(variable.startswith("{{=") for variable in variables):
+    if any(variable.startswith("{{=") for variable in _variables(core, template_format)):
         raise InputError("it changes mustache's delimiters, which FIPO does not follow")
-    instruction = _leading_lines(core, template_format) if variables else core
+    layout = _layout(core, template_format)
+    instruction = core[: layout.data].rstrip()
+    lead_in = min(layout.lead_in, len(instruction))
     start = text.find(core)
     before, after = text[:start], text[start + len(instruction) :]
     if template_format != "f-string":
-        return TemplateText(text, template_format, before, instruction, after)
-    fields = tuple(variables) if instruction == core else ()
-    shown = "".join(
-        literal + (_field(name, spec, conversion) if name is not None else "")
-        for literal, name, spec, conversion in Formatter().parse(instruction)
-    )
-    if len(_any_of(fields).findall(shown)) != len(fields):
+        return TemplateText(text, template_format, before, instruction, lead_in, after)
+    fields = tuple(_variables(instruction, template_format))
+    head, rest = _as_read(instruction[:lead_in]), _as_read(instruction[lead_in:])
+    if len(_any_of(fields).findall(head + rest)) != len(fields):
         raise InputError("it has literal braces that read like one of its variables")
-    return TemplateText(text, template_format, before, shown, after, fields)
+    return TemplateText(text, template_format, before, head + rest, len(head), after, fields)
 
 
-def _leading_lines(core: str, template_format: TemplateFormat | None) -> str:
-    """The lines before the first variable if they can be an instruction, else everything.
-
-    Whole paragraphs where there are several, up to the first with an example (`Review: ...`). What leads over to the
-    variable or the example (its paragraph's beginning, a heading, an opening tag, a line that ends in a colon) stays
-    with it.
-    """
-    first = (_MUSTACHE_TAG if template_format == "mustache" else _FIRST_FIELD).search(core)
-    if first is None:
-        return core
-    labels = list(_LABEL.finditer(core))
-    used = Counter(label[1] for label in labels)
-    # A label that comes again is that of an example, or of what the examples are for.
-    end = min([first.start(), *(label.start() for label in labels if used[label[1]] > 1)])
-    head = core[: core.rfind("\n", 0, end) + 1]
-    parts = _BLANK_LINES.split(head)
-    paragraphs = [text + gap for text, gap in zip(parts[::2], parts[1::2], strict=False)]
-    start, *others = paragraphs or head.splitlines(keepends=True) or [""]
-    head = _without_lead_in([start, *takewhile(lambda part: not _has_labelled_value(part), others)])
-    return head if len(head.split()) >= _FEWEST_WORDS and _WORD.search(head) else core
+def _layout(core: str, template_format: TemplateFormat | None) -> Layout:
+    layout = lay_out(core, list(_spans(core, template_format)))
+    try:
+        _variables(core[: layout.data], template_format)
+        _variables(core[: layout.lead_in], template_format)
+    except VariablesChangedError:  # a mustache section begins in one part and ends in the other
+        return Layout(0, len(core))
+    return layout
 
 
-def _has_labelled_value(text: str) -> bool:
-    return any(label[2] for label in _LABEL.finditer(text))
+def _spans(text: str, template_format: TemplateFormat | None) -> Iterator[tuple[int, int]]:
+    """Where the variables of a text stand."""
+    if template_format == "mustache":
+        yield from (tag.span() for tag in _MUSTACHE_TAG.finditer(text))
+    if template_format != "f-string":
+        return
+    place = 0
+    while (place := text.find("{", place)) >= 0:
+        if text.startswith("{{", place):
+            place += 2
+            continue
+        start, depth = place, 1
+        while depth and (place := place + 1) < len(text):
+            depth += {"{": 1, "}": -1}.get(text[place], 0)
+        yield start, place + 1
+        place += 1
 
 
-def _without_lead_in(parts: list[str]) -> str:
-    """Parts of a text, put together without those at the end that only lead over to what follows."""
-    while parts:
-        text = parts[-1].rstrip()
-        if text.endswith((":", "\uff1a")):
-            parts[-1] = text[: text.rfind("\n") + 1]
-        elif len(text.split()) < _FEWEST_WORDS and not text.endswith((".", "!", "?")):
-            parts.pop()
-        else:
-            break
-    return "".join(parts).rstrip()
+def _as_read(text: str) -> str:
+    """A part of an f-string with its variables as they are written, and other braces as they will read."""
+    return "".join(
+        literal + (field_of(name, spec, conversion) if name is not None else "")
+        for literal, name, spec, conversion in Formatter().parse(text)
+    )
 
 
 # How mustache writes what its tokenizer calls these; an ampersand stands for three braces as well.
@@ -153,8 +181,10 @@ _SIGILS = {
 }
 
 
-def _variables(text: str, template_format: TemplateFormat) -> list[str]:
+def _variables(text: str, template_format: TemplateFormat | None) -> list[str]:
     """The variables of a template in order, mustache's sections and partials among them, written in one way."""
+    if template_format is None:
+        return []
     try:
         if template_format == "mustache":
             tags = [tag for tag in mustache.tokenize(text) if tag[0] not in {"literal", "comment"}]
@@ -162,10 +192,11 @@ def _variables(text: str, template_format: TemplateFormat) -> list[str]:
         parsed = list(Formatter().parse(text))
     except (mustache.ChevronError, ValueError) as error:
         raise VariablesChangedError(f"it is no longer a template: {error}") from error
-    return [_field(name, spec, conversion) for _, name, spec, conversion in parsed if name is not None]
+    return [field_of(name, spec, conversion) for _, name, spec, conversion in parsed if name is not None]
 
 
-def _field(name: str, spec: str | None, conversion: str | None) -> str:
+def field_of(name: str, spec: str | None, conversion: str | None) -> str:
+    """A variable of an f-string as it is written."""
     return f"{{{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}"
 
 

@@ -1,0 +1,95 @@
+"""What every door asks with: who rewrites, what is wished of a rewrite, and where rewrites are kept."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import run_in_executor
+
+from fipo_integrations.langchain.default import default_optimizer
+from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
+from fipo_model.errors import InputError
+from fipo_model.store import RewriteStore
+
+Optimizer = PromptOptimizer | BaseChatModel
+"""Who rewrites; of a chat model, `optimizer_from` makes an optimizer."""
+Results = list[OptimizedPrompt | InputError]
+
+_MOST_OPTIMIZERS = 64
+
+_lock = threading.Lock()
+# By the identity of a chat model, which its optimizer holds, so that the identity stays its own.
+_optimizers: dict[int, PromptOptimizer] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Who is asked for rewrites, and with what wishes."""
+
+    optimizer: Optimizer | None = None
+    """None: FIPO's default weights, loaded once in a process when first needed."""
+    keep: tuple[str, ...] = ()
+    """Texts that every rewrite must have whose prompt has them."""
+    max_words: int | None = None
+    """Most words of a rewrite."""
+    feedback: str | None = None
+    """What a reader or a metric said about what the prompts got."""
+    store: RewriteStore | None = None
+    """Where rewrites are looked up first, and kept."""
+    force: bool = False
+    """Whether texts that FIPO wrote, and prompts that the store has, are rewritten again."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.keep, str) or not all(isinstance(text, str) for text in self.keep):
+            raise InputError(f"keep must be a tuple of texts, such as ('Acme',), not {self.keep!r}")
+        if not isinstance(self.optimizer, Optimizer | None):
+            raise InputError(
+                f"an optimizer is a PromptOptimizer or a chat model of LangChain's, not {type(self.optimizer).__name__}"
+            )
+
+    @property
+    def opened(self) -> PromptOptimizer:
+        """The optimizer; the first to ask for it loads the weights."""
+        if not isinstance(self.optimizer, BaseChatModel):
+            return self.optimizer or default_optimizer()
+        with _lock:  # one for each model, so that it remembers prompts
+            known = _optimizers.get(id(self.optimizer))
+            if known is None:
+                from fipo_integrations.langchain.chat_model import optimizer_from
+
+                if len(_optimizers) >= _MOST_OPTIMIZERS:
+                    _optimizers.clear()
+                known = _optimizers[id(self.optimizer)] = optimizer_from(self.optimizer)
+            return known
+
+    def request(self, instruction: str, **parts: Any) -> OptimizationRequest:
+        """A request for a rewrite, with the wishes. Raises `InputError` where there is nothing to rewrite."""
+        plain = OptimizationRequest(instruction, max_words=self.max_words, feedback=self.feedback)
+        keep = tuple(text for text in self.keep if text in instruction)
+        return replace(plain, **{**parts, "keep": (*parts.get("keep", ()), *keep)})
+
+    def each(self, requests: Sequence[OptimizationRequest]) -> Results:
+        """A result for each request, in one model call at most."""
+        return self.stored(requests, lambda unknown: self.opened.optimize_each(unknown))
+
+    async def aeach(self, requests: Sequence[OptimizationRequest]) -> Results:
+        """`each` for asyncio: never blocks the event loop."""
+        if self.store is not None:
+            return await run_in_executor(None, partial(self.each, requests))
+        optimizer = await run_in_executor(None, lambda: self.opened)
+        return await optimizer.aoptimize_each(requests)
+
+    def stored(
+        self, requests: Sequence[OptimizationRequest], optimize: Callable[[list[OptimizationRequest]], Results]
+    ) -> Results:
+        """A result for each request: the store's, else what `optimize` finds, which is kept there."""
+        if self.store is None:
+            return optimize(list(requests))
+        if not self.force or self.store.is_frozen:
+            return self.store.optimized(requests, optimize)
+        found = optimize(list(requests))
+        self.store.keep([result for result in found if isinstance(result, OptimizedPrompt)])
+        return found

@@ -1,0 +1,45 @@
+"""What is noted in the metadata of rewritten templates: which texts FIPO wrote, and what the old version was. Pure.
+
+Each text is marked by its digest where it stands, so that the mark survives `+` and `partial`, and says nothing of a
+text that somebody changed later.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+OUTCOMES = "fipo_outcomes"
+"""The key in a run's metadata, and in a template's, under which the outcomes of its texts are listed, in order."""
+TEXTS = "fipo_texts"
+"""The key in a template's metadata, and in a static message's, under which the digests of FIPO's texts are listed."""
+SOURCE = "fipo_source"
+"""The key under which the metadata went that name the version a template was before: hub commits, Langfuse prompts."""
+
+_VERSIONS = ("lc_hub_", "langfuse")
+
+
+def is_made(text: str, *metadata: Mapping[str, Any] | None) -> bool:
+    """Whether some metadata say that FIPO wrote this very text."""
+    return any(digest(text) in (each or {}).get(TEXTS, ()) for each in metadata)
+
+
+def marked(metadata: Mapping[str, Any] | None, *texts: str) -> dict[str, Any]:
+    """Metadata with the mark of texts that FIPO wrote."""
+    known = (metadata or {}).get(TEXTS, ())
+    return {**(metadata or {}), TEXTS: list(dict.fromkeys([*known, *map(digest, texts)]))}
+
+
+def with_provenance(
+    metadata: Mapping[str, Any] | None, texts: Sequence[str], outcomes: Sequence[str]
+) -> dict[str, Any]:
+    """A rewritten template's metadata: the old version's ids are now those of its source."""
+    old = dict(metadata or {})
+    source = {name: old.pop(name) for name in list(old) if name.startswith(_VERSIONS)}
+    if source:
+        old[SOURCE] = {**old.get(SOURCE, {}), **source}
+    return {**marked(old, *texts), OUTCOMES: list(outcomes)}
+
+
+def digest(text: str) -> str:
+    """A short name for a text, the same in every process."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,0 +1,122 @@
+"""What of a prompt on its way to a model is rewritten: the template it was filled from, else its texts.
+
+Where the template is known, only that passes through the rewriter, once however many inputs fill it. Where only text is
+known, what matches a pattern is taken for data, and passes by.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, FewShotPromptTemplate
+
+from fipo_integrations.langchain.filling import Form, fill, form_of, matches, refilled
+from fipo_integrations.langchain.prompts import Located, Reading, Role, role_of
+from fipo_integrations.langchain.report import PromptChange
+from fipo_integrations.langchain.templates import find
+from fipo_integrations.langchain.variables import VariablesChangedError, take_apart
+from fipo_integrations.langchain.walking import Slot, leaves
+from fipo_model.errors import InputError
+
+_REST = "{the rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A template's text, the form in which it comes, and the role of its message."""
+
+    slot: Slot
+    form: Form
+    role: str | None
+
+    def found_in(self, texts: Sequence[Located]) -> Located | None:
+        """The text that this was filled to. Of several the last, but of system messages the first."""
+        found = [each for each in texts if each.role == self.role and matches(each.text, self.form)]
+        return next(iter(found if self.role == "system" else reversed(found)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A text of a prompt, and what of it is rewritten."""
+
+    slot: Slot
+    form: Form | None = None
+    """None: the text itself is rewritten."""
+    values: Mapping[str, str] | None = None
+    """What fills the form, where that is known."""
+
+    def changed(self, text: str, change: PromptChange) -> str | None:
+        """The text after a change; None where it is not certain what fills the form."""
+        if self.form is None:
+            return change.text
+        new = form_of(change.text, self.slot.format)
+        if new is None:
+            return None
+        if self.values is not None:
+            return fill(new, self.values)
+        is_open = self.form.gaps[-1:] == (_REST,)
+        return refilled(text, self.form, _opened(new) if is_open else new)
+
+
+def sources_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None) -> tuple[Source, ...] | None:
+    """The texts of a template that are rewritten instead of what fills them.
+
+    None where it has no words of its own, so that what fills it is the prompt, or where it can be filled with more than
+    variables (jinja2, sections), so that it cannot be found again in what came out.
+    """
+    slots = find(template, roles).slots
+    if not any(map(_has_words, slots)):
+        return None
+    whose: list[tuple[str, Any]] = list(leaves(template)) if isinstance(template, ChatPromptTemplate) else []
+    made = []
+    for slot in slots:
+        form = form_of(slot.text, slot.format)
+        if form is None:
+            return None
+        role = next((role_of(message) for path, message in whose if slot.where.startswith(f"{path}.")), None)
+        made.append(Source(slot, _opened(form) if isinstance(template, FewShotPromptTemplate) else form, role))
+    return tuple(made)
+
+
+def pieces_of(
+    reading: Reading, sources: tuple[Source, ...] | None, patterns: Sequence[re.Pattern[str]]
+) -> dict[Located, Piece]:
+    """What of an input is rewritten, by its texts."""
+    if sources is None:
+        return {each: _piece(each.text, patterns) for each in reading.chosen}
+    found = [(source.found_in(reading.texts), source) for source in sources]
+    return {text: Piece(source.slot, source.form) for text, source in found if text is not None}
+
+
+def _piece(text: str, patterns: Sequence[re.Pattern[str]]) -> Piece:
+    spans = sorted(match.span(match.lastindex or 0) for pattern in patterns for match in pattern.finditer(text))
+    values: dict[str, str] = {}
+    template, place = "", 0
+    for start, end in spans:
+        if start < place or start == end:  # within another
+            continue
+        name = f"{{data_{len(values) + 1}}}"
+        values[name] = text[start:end]
+        template += _doubled(text[place:start]) + name
+        place = end
+    if not values:
+        return Piece(Slot("", text, None))
+    slot = Slot("", template + _doubled(text[place:]), "f-string")
+    return Piece(slot, form_of(slot.text, slot.format), values)
+
+
+def _doubled(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _opened(form: Form) -> Form:
+    """The form of a text that goes on: examples and their suffix follow."""
+    return Form((*form.literals, ""), (*form.gaps, _REST))
+
+
+def _has_words(slot: Slot) -> bool:
+    try:
+        return take_apart(slot.text, slot.format).has_words
+    except (InputError, VariablesChangedError):
+        return False

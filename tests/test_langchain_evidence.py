@@ -1,0 +1,203 @@
+"""optimize_prompt and optimize_chain with a metric: what the chain gives out decides, by more than chance."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
+from langchain_core.runnables import RunnableLambda
+
+from fipo_integrations.langchain import aoptimize_chain, aoptimize_prompt, optimize_chain, optimize_prompt
+from fipo_model import FIPO_2, Message, PromptOptimizer
+from fipo_model.errors import InputError
+from fipo_model.search import SearchSettings
+from fipo_model.store import RewriteStore
+from fipo_model.testing import ScriptedGenerator, ScriptedScorer
+
+MOOD = ChatPromptTemplate.from_messages([("system", "Say the mood of the text."), ("human", "{text}")])
+ROWS = [({"text": f"text {number}"}, "sad" if number % 2 else "glad") for number in range(12)]
+ADDED = ("Avoid explanations.", "Be friendly.", "Be careful.")
+SMALL = SearchSettings(candidates=3)
+
+
+def proposing(conversation: list[Message]) -> str:
+    """A rewriter whose three additions come in turn with what it is shown."""
+    return ADDED[len(conversation[-1]["content"]) % 3]
+
+
+class Model:
+    """Says the right word alone only where it is told to avoid explanations."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, value: Any) -> AIMessage:
+        self.calls += 1
+        system, human = value.to_messages()
+        mood = "sad" if int(human.content.split()[1]) % 2 else "glad"
+        return AIMessage(mood if "explanations" in system.content else f"The mood seems to be {mood}, I think.")
+
+
+@pytest.fixture
+def optimizer() -> PromptOptimizer:
+    class Cycling(ScriptedGenerator):
+        """Each request and sample has the next of the additions."""
+
+        def _reply(self, conversation: Any, sampling: Any, number: int) -> Any:
+            self.count = getattr(self, "count", -1) + 1
+            completion = super()._reply(conversation, sampling, number)
+            return type(completion)(
+                text=ADDED[self.count % 3], is_truncated=False, prompt_tokens=1, completion_tokens=3
+            )
+
+    return PromptOptimizer(Cycling(proposing), template=FIPO_2)
+
+
+def system_of(template: Any) -> str:
+    return template.messages[0].prompt.template
+
+
+class TestAMetric:
+    def test_the_rewrite_that_the_chain_does_better_with_is_used(self, optimizer: PromptOptimizer):
+        model = Model()
+        better, report = optimize_prompt(
+            MOOD, optimizer=optimizer, examples=ROWS, metric="exact", downstream=RunnableLambda(model), search=SMALL
+        )
+        assert system_of(better) == "Say the mood of the text.\n\nAvoid explanations."
+        assert [change.outcome for change in report.changes] == ["optimized"]
+        assert report.chosen_on is not None
+        assert (report.chosen_on.before.score, report.chosen_on.after.score) == (0, 1)
+        assert "on 12 examples: 0 before, 1 after" in str(report)
+        assert report.as_dict()["chosen_on"]["after"]["score"] == 1
+        assert model.calls >= 24
+
+    def test_where_no_rewrite_is_better_the_template_stays(self, optimizer: PromptOptimizer):
+        same, report = optimize_prompt(
+            MOOD,
+            optimizer=optimizer,
+            examples=ROWS,
+            metric="contains",
+            downstream=RunnableLambda(Model()) | StrOutputParser(),
+            search=SMALL,
+        )
+        assert same is MOOD
+        assert [change.outcome for change in report.changes] == ["not_preferred"]
+        assert report.changes[0].detail
+
+    @pytest.mark.parametrize("shape", ["pairs", "rows", "langsmith"])
+    def test_examples_come_in_every_shape(self, optimizer: PromptOptimizer, shape: str):
+        class LangSmithExample:
+            """What LangSmith's client gives, by its attributes."""
+
+            def __init__(self, given: Any, right: Any) -> None:
+                self.inputs, self.outputs = given, {"mood": right}
+
+        made = {
+            "pairs": ROWS,
+            "rows": [{"input": given, "output": right} for given, right in ROWS],
+            "langsmith": [LangSmithExample(*row) for row in ROWS],
+        }[shape]
+        better, _ = optimize_chain(
+            MOOD | RunnableLambda(Model()), optimizer=optimizer, examples=made, metric="exact", search=SMALL
+        )
+        assert system_of(better.first).endswith("Avoid explanations.")
+
+    def test_ones_own_metric_sees_reference_output_and_input(self, optimizer: PromptOptimizer):
+        seen: list[Any] = []
+
+        def brief(reference: str, output: str, given: Any) -> float:
+            seen.append((reference, given["text"]))
+            return -len(output)
+
+        better, _ = optimize_prompt(
+            MOOD, optimizer=optimizer, examples=ROWS, metric=brief, downstream=RunnableLambda(Model()), search=SMALL
+        )
+        assert system_of(better).endswith("Avoid explanations.")
+        assert ("glad", "text 0") in seen
+
+    def test_both_have_asynchronous_twins(self, optimizer: PromptOptimizer):
+        async def both() -> tuple[Any, Any]:
+            options: dict[str, Any] = {"optimizer": optimizer, "examples": ROWS, "metric": "exact", "search": SMALL}
+            prompt = await aoptimize_prompt(MOOD, downstream=RunnableLambda(Model()), **options)
+            return prompt, await aoptimize_chain(MOOD | RunnableLambda(Model()), **options)
+
+        (template, _), (chain, _) = asyncio.run(both())
+        assert system_of(template) == system_of(chain.first) == "Say the mood of the text.\n\nAvoid explanations."
+
+    def test_an_interrupted_search_resumes(self, optimizer: PromptOptimizer, tmp_path: Path):
+        settings = SearchSettings(candidates=3, log_dir=tmp_path)
+        calls = []
+        for _ in range(2):
+            model = Model()
+            better, _ = optimize_chain(
+                MOOD | RunnableLambda(model), optimizer=optimizer, examples=ROWS, metric="exact", search=settings
+            )
+            calls.append(model.calls)
+            assert system_of(better.first).endswith("Avoid explanations.")
+        assert calls[0] > 0
+        assert calls[1] == 0
+
+    def test_what_was_found_is_in_the_store_and_not_searched_again(self, optimizer: PromptOptimizer, tmp_path: Path):
+        store = RewriteStore(tmp_path / "rewrites.jsonl")
+        for expected in (True, False):
+            model = Model()
+            better, _ = optimize_prompt(
+                MOOD,
+                optimizer=optimizer,
+                examples=ROWS,
+                metric="exact",
+                downstream=RunnableLambda(model),
+                search=SMALL,
+                store=store,
+            )
+            assert system_of(better).endswith("Avoid explanations.")
+            assert (model.calls > 0) == expected
+
+    def test_two_prompts_of_a_chain_are_chosen_together(self, optimizer: PromptOptimizer):
+        model = Model()
+        chain = (
+            MOOD
+            | RunnableLambda(model)
+            | (lambda message: {"mood": message.content})
+            | PromptTemplate.from_template("Translate this mood to French: {mood}")
+        )
+        better, report = optimize_chain(
+            chain,
+            optimizer=optimizer,
+            examples=[(given, f"Translate this mood to French: {right}") for given, right in ROWS],
+            metric=lambda reference, output: output.text.endswith(reference.split(": ")[1]) and len(output.text) < 80,
+            search=SMALL,
+        )
+        assert [change.outcome for change in report.changes] == ["optimized", "not_preferred"]
+        assert system_of(better.first).endswith("Avoid explanations.")
+
+
+class TestLikelihood:
+    def test_without_a_metric_right_outputs_decide(self, optimizer: PromptOptimizer):
+        scorer = ScriptedScorer(
+            lambda conversation, response: -1.0 if "explanations" in conversation[0]["content"] else -2.0
+        )
+        better, report = optimize_prompt(MOOD, optimizer=optimizer, examples=ROWS, downstream=scorer, search=SMALL)
+        assert system_of(better).endswith("Avoid explanations.")
+        assert report.chosen_on is not None
+        assert report.chosen_on.after.score == -1
+        assert scorer.calls[0][0][0] == [
+            {"role": "system", "content": "Say the mood of the text."},
+            {"role": "user", "content": "text 0"},
+        ]
+
+
+class TestWhatIsRefused:
+    def test_what_nothing_could_decide_on(self, optimizer: PromptOptimizer):
+        chain = MOOD | RunnableLambda(Model())
+        with pytest.raises(InputError, match="need a metric"):
+            optimize_chain(chain, optimizer=optimizer, examples=ROWS)
+        with pytest.raises(InputError, match="example 0: there is no right output"):
+            optimize_chain(chain, optimizer=optimizer, examples=[({"text": "text 1"}, None)] * 4, metric="exact")
+        with pytest.raises(InputError, match="pass what follows the template as downstream"):
+            optimize_prompt(MOOD, optimizer=optimizer, examples=ROWS, metric="exact")
+        with pytest.raises(InputError, match="example 1 must be a pair"):
+            optimize_chain(chain, optimizer=optimizer, examples=[ROWS[0], {"text": "x"}], metric="exact")

@@ -1,0 +1,231 @@
+"""FIPORunnable behind a template: that is rewritten, once, and what fills it never passes through a rewriter."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.prompts import (
+    ChatPromptTemplate,
+    FewShotPromptTemplate,
+    MessagesPlaceholder,
+    PromptTemplate,
+)
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+
+from fipo_integrations.langchain import FIPORunnable, optimize_prompt
+from fipo_integrations.langchain.filling import form_of, refilled
+from fipo_model import FIPO_2, PromptOptimizer
+from fipo_model.store import RewriteStore
+from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.langchain_prompts import asked, better, rewrite
+
+CONTEXT = "Use the context to answer the question and stay short."
+CHAT = ChatPromptTemplate.from_messages([("system", f"{CONTEXT}\n\n{{context}}"), ("human", "{input}")])
+GIVEN = {"context": "We open at seven.", "input": "When?"}
+ADDED = "Keep all names."
+
+
+def spoil(conversation: Any) -> str:
+    """A rewriter that changes the time wherever it sees one, and adds a sentence."""
+    return f"{naive_in(conversation)} Be exact.".replace("seven", "eight")
+
+
+@pytest.fixture
+def generator() -> ScriptedGenerator:
+    return ScriptedGenerator(rewrite, context_tokens=500)
+
+
+@pytest.fixture
+def fipo(generator: ScriptedGenerator) -> FIPORunnable:
+    return FIPORunnable(optimizer=PromptOptimizer(generator))
+
+
+def texts(value: Any) -> list[Any]:
+    return [message.content for message in value.to_messages()]
+
+
+class TestBehindATemplate:
+    async def test_documents_never_pass_through_and_many_cost_one_rewrite(self):
+        generator = ScriptedGenerator(spoil)
+        chain = CHAT | FIPORunnable(optimizer=PromptOptimizer(generator))
+        expected = [f"{CONTEXT} Be exact.\n\nWe open at seven.", "When?"]
+        assert texts(chain.invoke(GIVEN)) == expected
+        assert texts(await chain.ainvoke(GIVEN)) == expected
+        assert [texts(value) for value in chain.batch([GIVEN, {**GIVEN, "context": "seven"}])] == [
+            expected,
+            [f"{CONTEXT} Be exact.\n\nseven", "When?"],
+        ]
+        assert [texts(value) for value in await chain.abatch([GIVEN] * 20)] == [expected] * 20
+        assert [texts(value) for value in chain.stream(GIVEN)] == [expected]
+        assert [texts(value) async for value in chain.astream(GIVEN)] == [expected]
+        assert asked(generator) == [CONTEXT]
+        assert "seven" not in str(generator.calls)
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda prompt, fipo: prompt.with_config(tags=["t"]) | fipo,
+            lambda prompt, fipo: prompt | fipo.with_config(tags=["t"]),
+            lambda prompt, fipo: prompt | fipo.with_retry(),
+            lambda prompt, fipo: RunnablePassthrough() | prompt | fipo | RunnablePassthrough(),
+            lambda prompt, fipo: prompt | (fipo | RunnablePassthrough()),
+            lambda prompt, fipo: (prompt | fipo).with_fallbacks([prompt]),
+        ],
+    )
+    def test_it_is_seen_through_what_stands_around_it(
+        self, fipo: FIPORunnable, generator: ScriptedGenerator, wrap: Callable[..., Runnable]
+    ):
+        chain = wrap(CHAT, fipo)
+        for context in ("We open at seven.", "We close at nine."):
+            assert texts(chain.invoke({**GIVEN, "context": context}))[0] == f"{better(CONTEXT)}\n\n{context}"
+        assert texts(chain.batch([GIVEN])[0])[0] == f"{better(CONTEXT)}\n\nWe open at seven."
+        assert asked(generator) == [CONTEXT]
+
+    def test_where_it_cannot_be_seen_it_can_be_named(self, generator: ScriptedGenerator):
+        optimizer = PromptOptimizer(generator)
+        chain = CHAT | RunnableLambda(lambda value: value) | FIPORunnable(optimizer=optimizer, template=CHAT)
+        assert texts(chain.invoke(GIVEN))[0] == f"{better(CONTEXT)}\n\nWe open at seven."
+        parallel = CHAT | RunnableParallel(one=FIPORunnable(optimizer=optimizer, template=CHAT))
+        assert texts(parallel.invoke(GIVEN)["one"])[0] == f"{better(CONTEXT)}\n\nWe open at seven."
+        assert asked(generator) == [CONTEXT]
+
+    def test_variables_inside_the_instruction_are_filled_again(self, fipo: FIPORunnable, generator: ScriptedGenerator):
+        for form, text in (("f-string", "Explain {a!r} to {b:>5}."), ("mustache", "Explain {{a}} to {{{b}}}.")):
+            prompt = PromptTemplate.from_template(text, template_format=form)
+            value = (prompt | fipo).invoke({"a": "<tides>", "b": "Ann"})
+            assert value.text == better(prompt.format(a="<tides>", b="Ann"))
+        assert len(asked(generator)) == 2
+
+    def test_of_few_shots_the_prefix_is_rewritten(self, fipo: FIPORunnable, generator: ScriptedGenerator):
+        few = FewShotPromptTemplate(
+            example_prompt=PromptTemplate.from_template("Q: {q}\nA: {a}"),
+            examples=[{"q": "2+2", "a": "4"}],
+            prefix="Add the numbers for {who}.",
+            suffix="Q: {q}\nA:",
+            input_variables=["q", "who"],
+        )
+        value = (few | fipo).invoke({"q": "3+3", "who": "Ann"})
+        assert value.text == f"{better('Add the numbers for Ann.')}\n\nQ: 2+2\nA: 4\n\nQ: 3+3\nA:"
+        assert asked(generator) == ["Add the numbers for {who}."]
+
+    def test_a_history_that_looks_like_the_template_stays(self, fipo: FIPORunnable):
+        chat = ChatPromptTemplate.from_messages([MessagesPlaceholder("before"), ("human", "Explain {topic}.")])
+        before = [HumanMessage("Explain rain."), AIMessage("Well,")]
+        value = (chat | fipo).invoke({"before": before, "topic": "tides"})
+        assert texts(value) == ["Explain rain.", "Well,", better("Explain tides.")]
+
+    def test_a_template_of_variables_alone_is_not_in_the_way_of_the_prompt(self, fipo: FIPORunnable):
+        for prompt in (PromptTemplate.from_template("{text}"), ChatPromptTemplate.from_messages([("human", "{text}")])):
+            assert (prompt | fipo).invoke({"text": "Explain tides."}).to_messages()[0].content == better(
+                "Explain tides."
+            )
+
+    def test_what_was_rewritten_before_stays(self, fipo: FIPORunnable, generator: ScriptedGenerator):
+        done, _ = optimize_prompt(CHAT, optimizer=fipo.optimizer)
+        assert texts((done | fipo).invoke(GIVEN)) == texts(done.invoke(GIVEN))
+        assert len(asked(generator)) == 1
+
+    def test_a_text_that_can_be_read_in_two_ways_stays(self, fipo: FIPORunnable):
+        prompt = PromptTemplate.from_template("Say {a} and {b}, please.")
+        optimizer = PromptOptimizer(ScriptedGenerator(lambda _: "Please say {b} and {a} to me."))
+        lenient = FIPORunnable(optimizer=optimizer)
+        assert (prompt | lenient).invoke({"a": "x and y", "b": "z"}).text == "Say x and y and z, please."
+        assert (prompt | fipo).invoke({"a": "x and y", "b": "z"}).text == better("Say x and y and z, please.")
+
+    def test_each_thread_finds_its_own_template(self, generator: ScriptedGenerator):
+        fipo = FIPORunnable(optimizer=PromptOptimizer(generator))
+        prompts = [PromptTemplate.from_template(f"Explain {{topic}} in style {number}.") for number in range(8)]
+        found: dict[int, str] = {}
+
+        def run(number: int) -> None:
+            found[number] = (prompts[number] | fipo).invoke({"topic": "tides"}).text
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == {number: better(f"Explain tides in style {number}.") for number in range(8)}
+
+    @settings(max_examples=200, deadline=None)
+    @given(context=st.text(max_size=60), question=st.text(max_size=20))
+    def test_whatever_fills_it_comes_out_as_it_was(self, context: str, question: str):
+        adding = PromptOptimizer(ScriptedGenerator(lambda _: ADDED), template=FIPO_2)
+        prompt = PromptTemplate.from_template("Answer from the notes.\n\nNotes: {context}\n\nQuestion: {question}")
+        value = (prompt | FIPORunnable(optimizer=adding)).invoke({"context": context, "question": question})
+        assert value.text == f"Answer from the notes.\n\n{ADDED}\n\nNotes: {context}\n\nQuestion: {question}"
+
+
+class TestWhereOnlyTextIsKnown:
+    def test_what_a_pattern_finds_passes_by(self):
+        generator = ScriptedGenerator(spoil)
+        fipo = FIPORunnable(optimizer=PromptOptimizer(generator), protect=("<notes>(.*?)</notes>", r"\bseven\b"))
+        for notes in ("We open at seven.", "{x} opens at\nseven, {{too}}."):
+            given = f"Answer from the notes at seven.\n\n<notes>{notes}</notes>"
+            assert fipo.invoke(given) == f"Answer from the notes at seven. Be exact.\n\n<notes>{notes}</notes>"
+        assert len(asked(generator)) == 1
+        assert "opens" not in str(generator.calls)
+
+    def test_white_space_at_the_borders_of_blocks_stays(self, fipo: FIPORunnable):
+        blocks = [{"type": "text", "text": "You help."}, {"type": "text", "text": "\n\n## Tools\nUse the list.\n"}]
+        (message,) = fipo.invoke([SystemMessage(blocks)])
+        assert [block["text"] for block in message.content] == [
+            better("You help."),
+            f"\n\n{better(f'## Tools{chr(10)}Use the list.')}\n",
+        ]
+
+
+class TestWishes:
+    def test_keep_and_max_words_and_a_store_hold_here_too(self, tmp_path: Path):
+        store = RewriteStore(tmp_path / "rewrites.jsonl")
+        generator = ScriptedGenerator(lambda _: "Explain tides well, and in short, as an expert would.")
+        optimizer = PromptOptimizer(generator)
+        prompt = "Explain tides for Acme."
+        assert FIPORunnable(optimizer=optimizer, keep=("Acme", "absent")).invoke(prompt) == prompt
+        assert FIPORunnable(optimizer=optimizer, max_words=4).invoke("Explain tides.") == "Explain tides."
+        better_one = FIPORunnable(optimizer=optimizer, store=store).invoke("Explain tides.")
+        assert better_one.endswith("would.")
+        frozen = RewriteStore(store.path, is_frozen=True)
+        unable = PromptOptimizer(ScriptedGenerator(lambda _: pytest.fail("a model was asked")))
+        reviewed = FIPORunnable(optimizer=unable, store=frozen)
+        assert reviewed.batch(["Explain tides.", "Explain rain."]) == [better_one, "Explain rain."]
+
+    async def test_a_store_works_under_asyncio(self, tmp_path: Path, generator: ScriptedGenerator):
+        store = RewriteStore(tmp_path / "rewrites.jsonl")
+        fipo = FIPORunnable(optimizer=PromptOptimizer(generator), store=store)
+        assert await fipo.ainvoke("Explain tides.") == better("Explain tides.")
+        assert len(RewriteStore(store.path)) == 1
+
+    def test_feedback_is_shown_to_the_rewriter(self, generator: ScriptedGenerator):
+        FIPORunnable(optimizer=PromptOptimizer(generator), feedback="It was too long.").invoke("Explain tides.")
+        assert "It was too long." in generator.calls[0][0][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "filled", "expected"),
+    [
+        ("A {x} B", "A {x} C", "A 1 B", "A 1 C"),
+        ("A {x} B {y}", "{y}: A {x} B", "A 1 B 2", "2: A 1 B"),
+        ("A {x} B {x}", "C {x} {x}", "A 1 B 1", "C 1 1"),
+        ("A {x} B {x}", "C {x} {x}", "A 1 B 2", None),
+        ("A {x} B {y}", "C. A {x} B {y}", "A 1 B 2 B 3", "C. A 1 B 2 B 3"),
+        ("A {x} B {y}", "A {y} B {x}", "A 1 B 2 B 3", None),
+        ("A {x}", "B {x}", "C 1", None),
+        ("A {x}", "A {x} {y}", "A 1", None),
+        ("{x}{y}", "{x}{y}!", "12", "12!"),
+        ("{{a}} {x}", "{{a}} {{b}} {x}", "{a} 1", "{a} {b} 1"),
+        ("static", "static, too", "static", "static, too"),
+        ("aXa {x} aXa", "b {x}", "aXa", None),
+    ],
+)
+def test_a_text_is_filled_anew(old: str, new: str, filled: str, expected: str | None):
+    before, after = form_of(old, "f-string"), form_of(new, "f-string")
+    assert before is not None
+    assert after is not None
+    assert refilled(filled, before, after) == expected

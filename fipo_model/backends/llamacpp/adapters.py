@@ -97,7 +97,7 @@ def _tensors(weights: bytes, header: Header, adapter: Path) -> dict[str, Tensor]
     except safetensors.SafetensorError as error:
         raise ModelError(f"{adapter / _WEIGHTS} is damaged: {error}. Copy the checkpoint again.") from error
     made = {}
-    for name, entry in found.items():
+    for name, entry in sorted(found.items()):  # the order differs from time to time
         place = _TENSOR.fullmatch(name)
         if place is None or entry["dtype"] not in _FORMATS or len(entry["shape"]) != 2:
             raise _unfit(adapter, f"it changes {name}, in {entry['dtype']}")

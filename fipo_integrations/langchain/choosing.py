@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, FewShotPromptTemplate, MessagesPlaceholder
 from langchain_core.prompts.structured import StructuredPrompt
+from pydantic import TypeAdapter
 
 from fipo_integrations.langchain.prompts import Role, role_of
 from fipo_integrations.langchain.report import Unreached
@@ -109,7 +110,7 @@ def _said(template: BasePromptTemplate, where: str) -> Iterator[tuple[str, str, 
         if isinstance(value, str):
             yield f"{where}{dot}partial_variables", f"{{{name}}} stands for", value
     if isinstance(template, StructuredPrompt):
-        schema = template.schema_ if isinstance(template.schema_, dict) else template.schema_.model_json_schema()
+        schema = template.schema_ if isinstance(template.schema_, dict) else TypeAdapter(template.schema_).json_schema()
         yield f"{where}{dot}schema_", "The reply is JSON by this schema", json.dumps(schema, ensure_ascii=False)
 
 

@@ -230,8 +230,8 @@ def task_rates(data: Path, seed: int = 5) -> list[Rate]:
         for other in rng.sample([each for each in tasks if each is not wordings], _OTHER_TASKS):
             others.append(Case(hasty, f"{hasty}\n\n{rng.choice(other[2:])}"))
     return [
-        refused("proper wordings refused as additions", own),
-        passing("another task's passing as additions", others),
+        refused("proper wordings of a task refused as additions", own),
+        passing("another task's wordings passing as additions", others),
     ]
 
 
@@ -247,7 +247,8 @@ def form_rate(path: Path) -> Rate:
 
 def milliseconds_for_one_check(prompts: Sequence[str]) -> tuple[float, float]:
     """Median processor times in milliseconds: a rewrite of about 200 words of a new prompt, and one more of it."""
-    first, second = [], []
+    first: list[float] = []
+    second: list[float] = []
     for start in range(0, 800, 8):
         # Prompts are put together until they are as long as that.
         naive = "\n".join(prompts[start : start + 8])

@@ -29,7 +29,13 @@ _FILES = (
     *("instructions/with_golden_response", "instructions/more_with_golden_response"),
 )
 # Each part is drawn with its own seed from the prompts that no other part has, in this order.
-_PARTS = {"earlier": (16, 75), "second tuning": (17, 60), "last report": (18, 120)}
+_PARTS = {
+    "earlier": (16, 75),
+    "second tuning": (17, 60),
+    "third tuning": (18, 120),
+    "fourth tuning": (19, 120),
+    "last report": (20, 90),
+}
 _BATCH = 8
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from fipo_model import fidelity
 from fipo_model.data.split import draw, is_held_out
-from fipo_model.models.registry import DEFAULT
+from fipo_model.models.registry import SMOLLM2_135M
 from fipo_model.types import OptimizationRequest, count_words
 
 HELD_OUT, SEED = 0.35, 0  # as in examples/recipes/eval.toml: never trained on, measured once
@@ -65,8 +65,8 @@ def reference_pairs(data: Path) -> list[dict[str, Any]]:
             pairs += [_pair(row, row["optimized"].strip(), f"#{copy}") for copy in range(3)]
     others = []
     for row in rows(data / "prompt_pairs" / "train.jsonl"):
-        addition = _first_sentences(row["optimized"].strip())
-        if _is_usable(row, addition):
+        addition = first_sentences(row["optimized"].strip())
+        if is_usable(row, addition):
             others.append(_pair(row, addition))
     return pairs + sorted(others, key=lambda row: draw(row["id"], 5))[:750]
 
@@ -75,7 +75,8 @@ def _pair(row: dict[str, Any], chosen: str, copy: str = "") -> dict[str, Any]:
     return {"id": row["id"] + copy, "instruction": row["instruction"], "context": row["context"], "chosen": chosen}
 
 
-def _first_sentences(text: str) -> str:
+def first_sentences(text: str) -> str:
+    """As many as an addition may have."""
     kept: list[str] = []
     for sentence in re.split(r"(?<=[.!?])\s+", text):
         if len(" ".join([*kept, sentence]).split()) > LONGEST_ADDITION:
@@ -84,7 +85,8 @@ def _first_sentences(text: str) -> str:
     return re.sub(r"\s+\d+\.$", "", " ".join(kept))
 
 
-def _is_usable(row: dict[str, Any], addition: str) -> bool:
+def is_usable(row: dict[str, Any], addition: str) -> bool:
+    """Whether a reference rewrite keeps to the topic, and is short and plain enough to learn from."""
     naive, context = row["instruction"], row["context"] or ""
     if len(addition.split()) < 5 or "\n" in row["optimized"].strip()[:200] or _SCENARIO.match(addition):
         return False
@@ -141,7 +143,7 @@ def train(output: Path, data: Path, *settings: str) -> None:
     fipo("train", "sft", str(recipe), "--resume", *(part for change in changes for part in ("--set", change)))
 
 
-def export(checkpoint: Path, target: Path) -> None:
+def export(checkpoint: Path, target: Path, base: str = SMOLLM2_135M.name) -> None:
     """The adapter as it is shipped: bf16, and nothing in it that is of this machine."""
     target.mkdir(parents=True, exist_ok=True)
     tensors = load_file(checkpoint / "adapter_model.safetensors")
@@ -149,7 +151,7 @@ def export(checkpoint: Path, target: Path) -> None:
     save_file(halved, target / "adapter_model.safetensors", metadata={"format": "pt"})
     (target / "adapter_model.safetensors").chmod(0o644)  # safetensors are written for their owner only
     config = json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = DEFAULT.name
+    config["base_model_name_or_path"] = base
     (target / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(checkpoint / "fipo.json", target / "fipo.json")
 

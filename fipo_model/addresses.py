@@ -1,10 +1,14 @@
 """Addresses of servers: what can be one, how it is shown, and which stay on this machine."""
 
 import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from fipo_model.errors import InputError
 
+_ADDRESS = re.compile(r"\bhttps?://\S+")
 _LABEL = 63  # RFC 1035, section 2.3.4: the longest part of a host's name
 
 
@@ -31,6 +35,15 @@ def show_address(address: str) -> str:
     if "@" in path and "@" not in place:
         place, slash, path = rest.rpartition("@")[2].partition("/")
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+
+
+def hide_passwords(noted: Any) -> Any:
+    """What is to be noted or shown, a text or tables and lists of them, with every address in it fit to be read."""
+    if isinstance(noted, str):
+        return _ADDRESS.sub(lambda found: show_address(found[0]), noted) if "@" in noted else noted
+    if isinstance(noted, Mapping):
+        return {key: hide_passwords(value) for key, value in noted.items()}
+    return [hide_passwords(value) for value in noted] if isinstance(noted, list | tuple) else noted
 
 
 def secrets_of(address: str) -> list[str]:

@@ -167,6 +167,7 @@ def _settings(optimizer: PromptOptimizer) -> dict[str, Any]:
         "model": rewriter.name,
         "template": rewriter.template.name,
         "fidelity": sorted(rewriter.settings.enforced),
+        "most_added_words": rewriter.settings.most_added_words,
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
         "candidates": rewriter.samples,
         "seed": rewriter.seed if rewriter.samples > 1 else None,

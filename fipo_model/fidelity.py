@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fipo_model.contract import commitments, inventing, keeping, relating, unchecked
-from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
+from fipo_model.contract.answering import answered
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
 from fipo_model.contract.coverage import covered, said_otherwise
-from fipo_model.contract.leaking import Use, given_away, recurring
+from fipo_model.contract.leaking import Use, given_away
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.questions import said_of_a_name
 from fipo_model.contract.reading import Reading, read
+from fipo_model.contract.shown import labels_shown
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
 
@@ -37,26 +37,15 @@ _LEAST_DISTINCT_TRIGRAMS = 0.6
 _SHORTEST_REPETITION = 30
 _SAME_LINES = 3
 _SAME_LINES_SHARE = 0.3
-_LONGEST_PHRASE = 7  # "In simple terms." asks for something, "Rivers begin in the hills and end in the sea." does not
 # A full rewrite may be a sentence or two longer than the limit that a prompt's length sets.
 _SPARE_WORDS = 60
 
 _WORDS = lazy(r"\w+")
-_REPLY_OPENING = lazy(
-    r"(?i)(?:sure|certainly|of course|absolutely)\b[,!.]|(?:here (?:is|are)|here's)\b|i(?:'m| am) sorry\b|as an ai\b"
-    r"|i (?:cannot|can't|can help|would be happy)\b|thank you for\b(?!.{0,60}\bis\b)"
-)
 _META_TALK = (
     *("naive prompt", "silver response", "golden response"),
     *("original prompt", "rewritten prompt", "rewritten version"),
 )
 _PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where the naive one is about prompts
-# At the beginning of a sentence: "make sure the answer is a number" states none.
-_STATED_ANSWER = lazy(
-    r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
-    r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is(?! to be)|:))"
-)
-_GOES_ON = lazy(r"[,;(\u2013\u2014-]|(?:and|or|with|in|for|from|by|using|focusing|including|which|that|as|so)\b")
 _MOST_ADDED_WORDS = 200
 
 
@@ -86,78 +75,11 @@ def _empty(case: Case) -> str | None:
 
 
 def _answered(case: Case) -> str | None:
-    """Recognised by form, so not every answer is."""
-    added = case.added.text
-    if (opening := _REPLY_OPENING.match(added)) and opening[0].lower() not in case.naive.lowered:
-        return f"begins like a reply: {opening[0]!r}"
-    if (stated := _STATED_ANSWER.search(added)) and stated[1].lower() not in case.material.lower():
-        return f"states an answer: {stated[1]!r}"
-    if _asks_no_more(case):
-        return "asks for nothing, though the prompt does"
-    if (told := _told(case)) is not None:
-        return f"tells instead of asking: {told!r}"
-    if (said := said_of_a_name(case.naive, case.added, case.given)) is not None:
-        return f"says what the prompt does not: {said!r}"
-    if _brings_code(case):
-        return "brings a code block the prompt does not have"
-    silver = case.request.silver_response
-    if silver and (copied := _copied(added, silver, case.material, _COPIED_WORDS)):
-        return f"repeats the silver response: {copied!r}"
-    return None
-
-
-def _asks_no_more(case: Case) -> bool:
-    if not asks(case.naive) or not case.added.text or not case.added.lexicon.is_known:
-        return False
-    if case.is_addition and _GOES_ON.match(case.added.text):
-        return False
-    if not asks(case.added):
-        if case.added.lexicon.code != "en":
-            return states(case.added)
-        is_phrase = case.is_addition and count_words(case.added.text) <= _LONGEST_PHRASE and not states(case.added)
-        return not is_phrase and not names_the_same(case.naive, case.added)
-    # "How do I boil an egg?" is not asked by "Put the egg in boiling water".
-    is_question = re.search(r"[?\u061f\uff1f]", case.request.instruction) is not None
-    return is_question and not case.is_addition and not asks_to_say(case.added)
-
-
-def _told(case: Case) -> str | None:
-    """A statement that says what neither prompt nor context does: an answer, or made-up input."""
-    if not asks(case.naive):
-        return None
-    head = case.request.instruction.rstrip(" .!?:")
-    if case.rewrite_text.startswith(f"{head}:") and not case.request.instruction.rstrip().endswith(":"):
-        # "Summarize the text: The quick brown fox ..." made up its text.
-        rest = case.rewrite_text[len(head) + 1 :].strip()
-        if rest[:1].isupper() and count_words(rest) > 4 and not asks(rest):
-            return rest
-    return next(iter(_statements(case)), None)
-
-
-def _statements(case: Case) -> list[str]:
-    """Sentences, and what follows a colon, that ask nothing, state something, and are made of new words."""
-    found = []
-    known = case.given.stems
-    for sentence in case.added.sentences:
-        piece = sentence.text
-        _, colon, tail = piece.partition(": ")
-        if colon and len(tail.split()) > 4:
-            piece = tail
-        part = case.added.part(piece)
-        content = sentence.content if piece == sentence.text else part.content
-        is_new = len(piece.split()) > 4 and len(content - known) > 0.6 * len(content)
-        if is_new and states(part) and not asks(part):
-            found.append(piece)
-    return found
-
-
-def _brings_code(case: Case) -> bool:
-    """Whether a code block holds anything but what the prompt has."""
-    if "```" not in case.added.text or re.search("```|~~~", case.request.instruction):
-        return False
-    blocks = re.findall(r"```[\w+-]*\n?(.*?)```", case.added.text, re.DOTALL)
-    held = read(case.material).words
-    return not all(read(block).words in held for block in blocks) or not blocks
+    """By its form, or because it has what the silver response says."""
+    if (answer := answered(case)) is not None:
+        return answer
+    copied = _copied(case.added.text, case.request.silver_response or "", case.material, _COPIED_WORDS)
+    return f"repeats the silver response: {copied!r}" if copied else None
 
 
 def _golden_leaked(case: Case) -> str | None:
@@ -189,10 +111,9 @@ def _example_leaked(case: Case) -> str | None:
     shown = case.request.examples
     if not shown:
         return None
-    outputs = [example.output for example in shown if example.output is not None]
     uses = [Use(input=each.input, outputs=() if each.output is None else (each.output,)) for each in shown]
     before = f"{case.material}\n{case.request.feedback or ''}"
-    return given_away(case.added.text, before, uses, recurring(outputs))
+    return given_away(case.added.text, before, uses, labels_shown(case.added.text, case.request))
 
 
 def _context_copied(case: Case) -> str | None:

@@ -65,7 +65,7 @@ class PromptOptimizer:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | Path | None = None,
+        model: str | Path | Generator | None = None,
         *,
         adapter: str | Path | None = None,
         template: Template | None = None,

@@ -6,6 +6,7 @@ remarks at the end. Both are careful: whatever the prompt itself has (`known`) i
 only similar stays, for the checks to refuse.
 """
 
+import json
 import re
 
 # Escape sequences of terminals as a whole, then what is left of controls. Line ends and tabs stay; so do the marks and
@@ -63,17 +64,89 @@ _ANNOUNCEMENT = re.compile(
     r":(?:\*\*)?(?:[ \t]*\n+|[ \t]+)(?=\S)",
     re.IGNORECASE,
 )
-# The same in other languages: a line of its own with the word for prompt, before an empty line.
-_FOREIGN_ANNOUNCEMENT = re.compile(
-    r"[^\n]{0,60}(?:prompt|consigne|instrucci[oó]n|anweisung|промпт|запрос|提示|プロンプト|프롬프트"
-    r"|प्रॉम्प्ट|المطالبة)[^\n]{0,30}[:：]\**[ \t]*"
-    r"(?:\n\s*\n|\n(?=```))(?=\S)",
-    re.IGNORECASE,
+# The same in other languages: nods, what announces, what was done, and what it was done to.
+_FOREIGN = (
+    (
+        "gerne?|natürlich|klar|sicher|selbstverständlich",
+        "hier (?:ist|sind|kommt)|das ist|dies ist|nachfolgend|im folgenden",
+        r"(?:überarbeitet|verbessert|umformuliert|optimiert|umgeschrieben|neu)\w*",
+        "(?:eingabeaufforderung|prompt|version|anweisung|formulierung|fassung)",
+    ),
+    (
+        "bien sûr|d'accord|certainement|volontiers",
+        "voici|voilà|ci-dessous",
+        r"(?:réécrit|amélioré|reformulé|optimisé|révisé|nouve)\w*",
+        "(?:prompt|version|consigne|instructions?|invite|formulation)",
+    ),
+    (
+        "claro|por supuesto|desde luego",
+        "aquí (?:está|tienes|va)|este es|esta es|a continuación",
+        r"(?:mejorad|reescrit|reformulad|optimizad|revisad|nuev)\w+",
+        "(?:prompt|versión|instrucción|instrucciones|indicación|consigna)",
+    ),
+    (
+        "claro|com certeza|certamente",
+        "aqui (?:está|vai)|segue|este é|esta é|eis",
+        r"(?:melhorad|reescrit|reformulad|otimizad|revisad|nov)\w+",
+        "(?:prompt|versão|instrução|instruções|comando|solicitação)",
+    ),
+    (
+        "certo|certamente|va bene|naturalmente",
+        "ecco|di seguito|questo è|questa è",
+        r"(?:miglior|riscritt|riformulat|ottimizzat|rivist|nuov)\w+",
+        "(?:prompt|versione|istruzioni?|richiesta)",
+    ),
+    (
+        "natuurlijk|zeker|prima|graag",
+        "hier (?:is|volgt)|dit is|hieronder",
+        r"(?:verbeterd|herschreven|geherformuleerd|geoptimaliseerd|herzien|nieuw)\w*",
+        "(?:prompt|versie|instructies?|opdracht)",
+    ),
+    (
+        "конечно|хорошо|разумеется",
+        "вот|ниже|это",
+        r"(?:улучшен|переписан|переформулирован|оптимизирован|обновл[её]н|нов)\w+",
+        r"(?:промпт|запрос|верси|инструкци|формулировк)\w*",
+    ),
+    (
+        "بالطبع|بالتأكيد|حسن[اً]+|بكل سرور",
+        "إليك|هذا هو|هذه هي|فيما يلي|ها هو|هنا",
+        "المحس[ّ]?نة?|المعد[ّ]?لة?|المعاد|الجديدة?",
+        "(?:المطالبة|الموجه|التعليمات|النسخة|البرومبت|الصياغة|الطلب)",
+    ),
+    (
+        "ज़रूर|जरूर|बिल्कुल|ठीक है",
+        "यहाँ|यहां|यह|नीचे",
+        r"(?:बेहतर|संशोधित|सुधार|पुनर्लिखित|नया)\S*",
+        "(?:प्रॉम्प्ट|प्रोम्प्ट|संस्करण|निर्देश|अनुरोध)",
+    ),
+    (
+        "好的|当然可以|当然|當然|没问题",
+        "以下是|下面是|这是|這是|以下为",
+        "(?:改写|改寫|优化|優化|改进|改進|修改|重写)(?:后|後|过)?的?",
+        "(?:提示词|提示詞|提示|指令|版本|prompt)",
+    ),
+    (
+        "はい|もちろん(?:です)?|承知しました|わかりました",
+        "こちらが|以下が|以下は|これが",
+        "(?:改善|書き直|修正|改良|最適化)(?:した|された|し|版)?の?",
+        "(?:プロンプト|指示文?|バージョン)",
+    ),
+    (
+        "네|물론(?:입니다|이죠)?|알겠습니다",
+        "다음은|여기|아래는|이것은",
+        "(?:개선|수정|다시 작성|최적화)(?:된|한)?",
+        "(?:프롬프트|지시문?|버전)",
+    ),
 )
-_FOREIGN_BEGINNING = re.compile(
-    r"\W*(?:hier\b|voici\b|aqu[ií]\b|ecco\b|aqui\b|вот\b|هنا|إليك|यहाँ|यह"
-    r"|以下|这是|下面|這是|改|优化|優化|こちら|다음|여기"
-    r"|bien sûr|claro|natürlich|gerne|конечно|certo|好的|当然|überarbeitete|verbesserte|prompt )",
+_IN = r"[^\n:：.!?。]{0,40}?"  # what may stand between these, and behind
+_COLON = r"(?: ?[:：](?:\*\*)?[ \t\n]*|(?:です|になります|입니다|है)[。.।]?\s*\n\s*)(?=\S)"
+_FOREIGN_ANNOUNCEMENT = re.compile(
+    "|".join(
+        rf"(?:\*\*)?(?:(?:(?:{nod})[ ,.!，。！、]*)?(?:{opening}){_IN}(?:{thing}{_IN}|{made}{_IN}{thing}{_IN})"
+        rf"|(?:{made} ?{thing}|{thing} {made})(?:\*\*)?){_COLON}"
+        for nod, opening, made, thing in _FOREIGN
+    ),
     re.IGNORECASE,
 )
 _HEADING = re.compile(
@@ -100,6 +173,8 @@ _REMARK = re.compile(
 )
 _FENCED = re.compile(r"(`{3,}|~{3,})[\w-]*\n((?:(?!\1).)*)\n\1", re.DOTALL)
 _QUOTED = re.compile(r'"([^"]+)"|“([^“”]+)”')
+# Under which a rewrite goes in an object.
+_HOLDING = re.compile(rf"(?:{_MADE}|golden|your|naive)?[ _-]*(?:prompt|rewrite|rewritten|instructions?|addition)")
 _TAGGED = re.compile(
     r"<((?:\w+[_-])?(?:prompt|rewrite|rewritten|response|answer|output|final|result|solution)(?:[_-]\w+)?)>\s*(.*?)\s*</\1>",
     re.DOTALL | re.IGNORECASE,
@@ -199,15 +274,31 @@ def _without_frame(text: str, known: str) -> str:
         return fenced[2]
     if (quoted := _QUOTED.fullmatch(text)) is not None:
         return quoted[1] or quoted[2]
+    if (held := _held_in_json(text, known)) is not None:
+        return held
     tagged = _TAGGED.fullmatch(text)
     return text if tagged is None or f"<{tagged[1]}>" in known else tagged[2]
+
+
+def _held_in_json(text: str, known: str) -> str | None:
+    """The rewrite in an object or a list: the only text there is, or the one that goes by a name for it."""
+    if text[:1] not in ("{", "[") or text[:1] in known:
+        return None
+    try:
+        found = json.loads(text, strict=False)
+    except ValueError:
+        return None
+    named = dict(enumerate(found)) if isinstance(found, list) else found
+    texts = {str(key).lower(): value for key, value in named.items() if isinstance(value, str)}
+    held = [value for key, value in texts.items() if _HOLDING.fullmatch(key)] or list(texts.values())
+    return held[0] if len(held) == 1 else None
 
 
 def _announced(text: str, known: str) -> str | None:
     """What follows an announcement; None where there is none."""
     found = _ANNOUNCEMENT.match(text)
     if found is None:
-        found = _FOREIGN_ANNOUNCEMENT.match(text) if _FOREIGN_BEGINNING.match(text) else None
+        found = _FOREIGN_ANNOUNCEMENT.match(text)
     if found is None or found[0].strip()[:20].lower() in known.lower():
         return None
     # "Here is a prompt: ..." may well be the task where the task is about prompts.

@@ -56,7 +56,7 @@ class Rewriter:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | Path | None = None,
+        model: str | Path | Generator | None = None,
         *,
         adapter: str | Path | None = None,
         template: Template | None = None,

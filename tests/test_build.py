@@ -477,6 +477,7 @@ def test_progress_is_told_after_every_batch(tmp_path: Path) -> None:
         ("max_words", {"max_words": 50}),
         ("similarity", {"similarity": 0.5}),
         ("fidelity", {"fidelity": FidelitySettings().without("too_long")}),
+        ("most_added_words", {"fidelity": FidelitySettings(most_added_words=20)}),
         ("format", {"format": "own"}),
     ],
 )

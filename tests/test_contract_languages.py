@@ -238,3 +238,69 @@ def test_a_prompt_may_ask_for_another_language() -> None:
     naive = "Schreibe die Anweisung neu, und zwar auf Englisch: Erkläre die Entstehung von Regen und Schnee."
     rewrite = "Rewrite the instruction in English: Erkläre die Entstehung von Regen und Schnee."
     assert outcome_of(naive, rewrite) != "language_changed"
+
+
+@pytest.mark.parametrize(
+    ("naive", "lost", "kept"),
+    [
+        (
+            "Vergleiche Tee und Kaffee in einfachen Worten.",
+            "Beschreibe Tee und Kaffee in einfachen Worten.",
+            "Erkläre in einfacher Sprache die Unterschiede zwischen Tee und Kaffee.",
+        ),
+        (
+            "Corrigez ce texte sur le thé et le café.",
+            "Écrivez un texte sur le thé et le café.",
+            "Relisez ce texte sur le thé et le café et corrigez les fautes.",
+        ),
+        (
+            "Compara el té y el café con palabras sencillas.",
+            "Describe el té y el café con palabras sencillas.",
+            "Explica con palabras sencillas las diferencias entre el té y el café.",
+        ),
+        (
+            "Compare o chá e o café com palavras simples.",
+            "Descreva o chá e o café com palavras simples.",
+            "Explique com palavras simples as diferenças entre o chá e o café.",
+        ),
+        (
+            "Confronta il tè e il caffè con parole semplici.",
+            "Descrivi il tè e il caffè con parole semplici.",
+            "Spiega con parole semplici le differenze tra il tè e il caffè.",
+        ),
+        (
+            "Vergelijk thee en koffie in eenvoudige woorden.",
+            "Beschrijf thee en koffie in eenvoudige woorden.",
+            "Leg in eenvoudige taal de verschillen tussen thee en koffie uit.",
+        ),
+        (
+            "Сравни чай и кофе простыми словами.",
+            "Опиши чай и кофе простыми словами.",
+            "Объясни простыми словами, в чём разница между чаем и кофе.",
+        ),
+        (
+            "قارن بين الشاي والقهوة بكلمات بسيطة.",
+            "صف الشاي والقهوة بكلمات بسيطة.",
+            "اشرح الفرق بين الشاي والقهوة بكلمات بسيطة.",
+        ),
+        (
+            "चाय और कॉफ़ी की तुलना सरल शब्दों में करें।",
+            "चाय और कॉफ़ी का वर्णन सरल शब्दों में करें।",
+            "सरल शब्दों में चाय और कॉफ़ी का अंतर समझाएँ।",
+        ),
+        ("请用简单的语言比较茶和咖啡。", "请用简单的语言描述茶和咖啡。", "请用通俗的话说明茶和咖啡的区别。"),
+        (
+            "お茶とコーヒーを簡単な言葉で比較してください。",
+            "お茶とコーヒーを簡単な言葉で説明してください。",
+            "お茶とコーヒーの違いをわかりやすく説明してください。",
+        ),
+        (
+            "차와 커피를 쉬운 말로 비교해 주세요.",
+            "차와 커피를 쉬운 말로 설명해 주세요.",
+            "차와 커피의 차이를 쉽게 설명해 주세요.",
+        ),
+    ],
+)
+def test_tasks_and_manners_are_kept_in_every_language(naive: str, lost: str, kept: str) -> None:
+    outcomes = [check(text, OptimizationRequest(naive), FidelitySettings(), FIPO_1).outcome for text in (lost, kept)]
+    assert outcomes == ["task_lost", "optimized"]

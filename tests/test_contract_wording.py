@@ -33,6 +33,8 @@ def test_a_word_is_not_exchanged_for_one_that_means_something_else(naive: str, r
         ("List some cakes with a crisp crust.", "Name cakes with a crisp crust."),
         ("Is a plumber's job hard to learn?", "Is a plumber's job difficult to learn?"),
         ("Which animal has the biggest ears of all?", "Which animal has the largest ears of all?"),
+        ("What sets a bass drum apart from a regular drum?", "What sets a bass drum apart from a standard drum?"),
+        ("Who may fly, especially at night?", "Who may fly, in particular at night?"),
         ("Make a list of different soups for kids.", "Create a list of soups for children."),
         ("Build a tool that shows the size of each folder.", "Develop a tool that displays the size of each folder."),
         # Longer texts may say it in many words.
@@ -106,6 +108,16 @@ def test_a_question_about_a_part_and_one_about_the_whole_with_its_parts_stay(nai
         ("How can I legally get a second passport?", "How can I legally obtain a second passport?", "optimized"),
         ("What does a DBA do?", "What does a Database Backup Agent (DBA) do?", "name_invented"),
         ("What does a DBA do?", "What does a DBA (Database Backup Agent) do?", "name_invented"),
+        (
+            "I want you to be a careful guest of a small inn. Describe yourself.",
+            "I am a guest of a small inn. Can you describe your careful guests?",
+            "task_lost",
+        ),
+        (
+            "I want you to be a careful guest of a small inn. Describe yourself.",
+            "Imagine you are a careful guest of a small inn. Describe yourself.",
+            "optimized",
+        ),
     ],
 )
 def test_who_asks_and_what_is_asked_stays(naive: str, rewrite: str, expected: str) -> None:
@@ -177,6 +189,10 @@ def test_what_the_context_speaks_of_may_be_asked_for() -> None:
     naive, addition = "sentiment", "Rate how patients feel about the clinic."
     assert outcome(naive, f"{naive}\n\n{addition}", context) == "optimized"
     assert outcome(naive, f"{naive}\n\nRate how sweet each apple is.", context) == "task_invented"
+
+
+def test_a_mark_alone_is_no_task() -> None:
+    assert outcome("How do I boil an egg", "How do I boil an egg?") == "optimized"
 
 
 def test_no_size_at_all_is_no_small_one() -> None:

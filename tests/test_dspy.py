@@ -74,13 +74,13 @@ def test_it_is_a_direct_teleprompter_with_the_keywords_dspy_passes():
     parameters = inspect.signature(FIPO.compile).parameters
     assert FIPO in Teleprompter.__subclasses__()
     assert "compile" in vars(FIPO)
-    assert list(parameters) == ["self", "student", "trainset", "teacher", "valset"]
+    assert list(parameters) == ["self", "student", "trainset", "teacher", "valset", "others"]
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("trainset", "teacher", "valset"))
 
 
 def test_the_constructor_stores_its_arguments_and_get_params_gives_them_as_data():
     rewriter = optimizer()
-    options = {"num_threads": 3, "predictors": ["answer"], "display_progress": True}
+    options = {"num_threads": 3, "predictors": ["answer"], "display_progress": True, "track_stats": False}
     search = SearchSettings(candidates=2, max_metric_calls=50, seed=3, log_dir=Path("runs"))
     using = FIPO(optimizer=rewriter, metric=exact, search=search, **options)
     assert (using.optimizer, using.metric, using.search) == (rewriter, exact, search)
@@ -88,7 +88,7 @@ def test_the_constructor_stores_its_arguments_and_get_params_gives_them_as_data(
     shown = {**asdict(search), "log_dir": "runs"}
     assert using.get_params() == {"optimizer": "scripted", "metric": "exact", "search": shown, **options}
     assert json.loads(json.dumps(using.get_params())) == using.get_params()
-    assert set(using.get_params()) == set(inspect.signature(FIPO).parameters)
+    assert set(using.get_params()) == {*inspect.signature(FIPO).parameters, "track_stats"} - {"others"}
     assert FIPO().get_params() == {
         "optimizer": None,
         "metric": None,
@@ -96,6 +96,7 @@ def test_the_constructor_stores_its_arguments_and_get_params_gives_them_as_data(
         "num_threads": None,
         "predictors": None,
         "display_progress": False,
+        "track_stats": True,
     }
 
 
@@ -373,7 +374,7 @@ def test_an_instruction_that_cannot_be_sent_does_not_keep_the_others_from_it():
             self.good = dspy.Predict(Answer)
 
     student = Three()
-    compiled = FIPO(optimizer=optimizer(context_tokens=300)).compile(student)
+    compiled = FIPO(optimizer=optimizer(context_tokens=600)).compile(student)
     assert outcomes(compiled) == {"blank": "unusable", "long": "unusable", "good": "optimized"}
     assert all(row["detail"] for row in compiled.fipo_report["predictors"] if row["outcome"] == "unusable")
     assert instructions(compiled) == {**instructions(student), "good": f"Answer the question. {GUIDANCE}"}
@@ -415,7 +416,7 @@ def test_the_reports_text_is_what_dspy_shows_the_model():
 
 def test_what_became_of_the_instructions_is_logged_and_nothing_is_printed(caplog, capsys):
     with caplog.at_level(logging.INFO, logger="fipo.dspy"):
-        fipo().compile(Zoo())
+        FIPO(optimizer=optimizer()).compile(Zoo())
     assert [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"] == [
         "answer: optimized",
         "sort.predict: optimized",

@@ -98,10 +98,49 @@ def test_a_seed_reproduces_the_proposals(seed):
 def test_the_golden_response_is_taken_only_where_it_is_quoted_as_such(feedback, golden):
     assert quoted_answer(record("x", feedback)) == golden
     using = optimizer()
-    FIPOProposer(optimizer=using)(CANDIDATE, {"answer": [record("x", feedback)]}, ["answer"])
+    program = dspy.Predict(Answer)
+    FIPOProposer(optimizer=using, program=program)({"self": "Answer it."}, {"self": [record("x", feedback)]}, ["self"])
     shown = [text for text in told(using) if "Silver response" in text]
     assert all(("Golden response (" in text) == (golden is not None) for text in shown)
     assert golden is None or f"give it away):\n{golden}\n" in shown[0]
+
+
+@pytest.mark.parametrize("program", [None, Zoo()])
+def test_the_programs_answer_is_not_shown_to_a_component_that_may_not_give_it(program):
+    using = optimizer()
+    said = "Too long. The correct answer is 'a. b'. Be brief."
+    FIPOProposer(optimizer=using, program=program)(CANDIDATE, {"answer": [record("x", said)]}, ["answer"])
+    (shown, *_) = [text for text in told(using) if "Silver response" in text]
+    assert "Golden response (" not in shown
+    assert "a. b" not in shown
+    assert "Feedback on what it got:\nToo long. Be brief.\n" in shown
+    assert "Input: A cat?\n" in shown
+
+
+def test_a_component_sees_its_own_trace_alone():
+    using = optimizer()
+    records = {"answer": [record("one", "Say more.")], "sort": [record("two", "Say less.")]}
+    FIPOProposer(optimizer=using)(CANDIDATE, records, ["answer", "sort"])
+    shown = {text.split("\n")[1]: text for text in told(using) if "Silver response" in text}
+    assert "one" in shown[CANDIDATE["answer"]]
+    assert "Say more." in shown[CANDIDATE["answer"]]
+    assert "two" not in shown[CANDIDATE["answer"]]
+    assert "Say less." not in shown[CANDIDATE["answer"]]
+    assert "two" in shown[CANDIDATE["sort"]]
+    assert "Say less." in shown[CANDIDATE["sort"]]
+
+
+def test_the_records_of_mlflows_prompt_optimizer_are_read_too():
+    # As mlflow.genai.optimize_prompts makes them for GEPA; the components are prompts of its registry, with variables.
+    using = optimizer()
+    said = {"correctness": "The city is missing.", "tone": "Too curt."}
+    row = {"inputs": {"text": "A cat?"}, "outputs": "wrong", "expectations": {"answer": "right"}, "rationales": said}
+    prompt = {"sort": "Sort the ticket: {{text}}"}
+    proposed = FIPOProposer(optimizer=using)(prompt, {"sort": [row]}, ["sort"])
+    assert "{{text}}" in proposed["sort"] != prompt["sort"]
+    (shown, *_) = [text for text in told(using) if "Silver response (what the naive prompt got):\nwrong\n" in text]
+    assert "The city is missing. Too curt." in shown
+    assert "right" not in shown
 
 
 def test_the_golden_response_can_be_found_another_way():
@@ -149,7 +188,9 @@ def test_gepa_needs_no_reflection_model_with_it():
         compiler = GEPA(metric=with_feedback, instruction_proposer=proposer, max_metric_calls=30, num_threads=1)
         compiled = compiler.compile(Zoo(), trainset=examples(), valset=examples(QUESTIONS[1:]))
     assert GUIDANCE in instructions(compiled)["answer"]
-    assert any("got):\nwrong\n" in text and "give it away):\nright\n" in text for text in told(using))
+    shown = [text for text in told(using) if "got):\nwrong\n" in text]
+    assert shown
+    assert not any("Golden response (" in text for text in shown)  # of two predictors, one may not answer
 
 
 class Arithmetic(GEPAAdapter):
@@ -181,7 +222,7 @@ def test_it_proposes_to_the_package_gepa():
         trainset=[1, 2, 3],
         valset=[4, 5],
         adapter=Arithmetic(),
-        custom_candidate_proposer=FIPOProposer(optimizer=using),
+        custom_candidate_proposer=FIPOProposer(optimizer=using, golden=quoted_answer),
         max_metric_calls=20,
     )
     assert GUIDANCE in result.best_candidate["system"]

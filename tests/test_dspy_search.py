@@ -761,7 +761,7 @@ def test_a_student_that_fails_too_often_is_an_error_that_says_what_to_do(tmp_pat
 def test_an_instruction_too_long_for_the_rewriter_stays_and_the_others_are_searched():
     student = Zoo()
     student.sort.predict.signature = student.sort.predict.signature.with_instructions("Sort the ticket. " * 99)
-    generator = ScriptedGenerator(careful, context_tokens=400)
+    generator = ScriptedGenerator(careful, context_tokens=700)
     with dspy.context(lm=task_lm(better_with_guidance)):
         using = FIPO(optimizer=PromptOptimizer(generator), metric=exact, search=any_lead())
         compiled = using.compile(student, trainset=examples())
@@ -771,7 +771,7 @@ def test_an_instruction_too_long_for_the_rewriter_stays_and_the_others_are_searc
 
 def test_responses_too_long_for_the_rewriter_cost_only_their_candidates():
     long = [dspy.Example(question="A bird?", answer="right " * 400).with_inputs("question")]
-    generator = ScriptedGenerator(careful, context_tokens=400)
+    generator = ScriptedGenerator(careful, context_tokens=700)
     with dspy.context(lm=task_lm(better_with_guidance)):
         rewriter = PromptOptimizer(generator)
         using = FIPO(optimizer=rewriter, metric=exact, search=any_lead(candidates=3), predictors=["answer"])

@@ -116,7 +116,7 @@ class TestDrawing:
         found = read_held_out(TaskSettings(limit=5), seed=3)
         assert {part_of(one.task) for one in found.tasks} == {"held-out"}
         assert len(found.tasks) == 5
-        assert len(found.targets) > 400  # the good wordings of the training part
+        assert sum(map(len, found.targets.values())) > 400  # the good wordings of the training part
 
     @pytest.mark.parametrize(
         ("line", "problem"),
@@ -153,7 +153,7 @@ class TestDrawing:
         with pytest.raises(InputError, match="share the name 'rhyme'"):
             held_out(tasks, train=str(train))
         write_tasks(train, [a_task("anagram")])
-        assert held_out(tasks, train=str(train)).targets == list(a_task("anagram").good)
+        assert held_out(tasks, train=str(train)).targets == {"anagram": list(a_task("anagram").good)}
 
 
 class TestMeasuring:
@@ -303,10 +303,14 @@ class TestCounting:
 
 
 class TestLeakedPhrases:
-    TARGETS = [f"Write the {word} form of the given word and nothing else." for word in "abcdefghijkl"] + [
-        "Classify the banking text by what the customer wants.",
-        "Solve the word problem and reply with the number.",
-    ]
+    TARGETS = (
+        *(
+            [f"Write the {word} form of the given word and nothing else."]
+            for word in ("short", "long", "past", "plain")
+        ),
+        ["Classify the banking text by what the customer wants."],
+        ["Solve the word problem and reply with the number.", "Solve it and give the number."],
+    )
 
     def found(self, addition: str, *asked: str) -> tuple[str, ...]:
         (phrases,) = leaked_phrases([(addition, asked)], self.TARGETS)

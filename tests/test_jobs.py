@@ -209,6 +209,25 @@ def test_settings_do_not_differ_from_themselves_on_disk(settings: dict[str, Any]
     assert differences(noted, settings) == ""
 
 
+def test_no_note_has_a_password(tmp_path: Path) -> None:
+    server = "http://ann:secret@host:8000/v1#m"
+    told = {"judge": f"m at {server}", "systems": {"served": {"models": [server]}}, "mail": "ann@host"}
+    with claimed_directory(tmp_path / "out", kind="a job") as job:
+        job.begin(told)
+        append(job.directory / "rows.jsonl", [{"id": 1}])
+    assert "secret" not in (tmp_path / "out" / SETTINGS).read_text()
+    with claimed_directory(tmp_path / "out", kind="a job") as job:
+        assert job.settings == {
+            "judge": "m at http://host:8000/v1#m",
+            "systems": {"served": {"models": ["http://host:8000/v1#m"]}},
+            "mail": "ann@host",
+        }
+        job.begin(told)  # the same, whatever the password
+        with pytest.raises(InputError) as refused:
+            job.begin({**told, "judge": "http://ann:secret@other/v1#m"})
+    assert "secret" not in str(refused.value)
+
+
 def test_a_damaged_note_is_named(tmp_path: Path) -> None:
     (tmp_path / SETTINGS).write_text('{"seed": ')
     (tmp_path / "rows.jsonl").touch()

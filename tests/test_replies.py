@@ -4,6 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fipo_model import FIPO_1, FidelitySettings, OptimizationRequest
+from fipo_model.fidelity import check
 from fipo_model.replies import has_thoughts, is_thought, spoken, unwrapped, without_controls
 
 GOOD = "Please name three rivers of Asia, each with its length."
@@ -105,6 +107,34 @@ def test_tokens_of_chat_templates_are_not_part_of_a_reply(reply):
         "Hier ist der überarbeitete Prompt:\n\n{}",
         "Aquí está el prompt mejorado:\n\n{}",
         "以下是改写后的提示词：\n\n{}",
+        "Hier ist der verbesserte Prompt: {}",
+        "Gerne! Hier ist eine überarbeitete Version:\n{}",
+        "Verbesserter Prompt: {}",
+        "Bien sûr ! Voici une version améliorée :\n{}",
+        "**Prompt amélioré :**\n\n{}",
+        "Claro, aquí tienes la versión mejorada:\n{}",
+        "Prompt mejorado: {}",
+        "Aqui está a versão reescrita: {}",
+        "Instruções melhoradas:\n{}",
+        "Certo! Ecco il prompt riscritto:\n{}",
+        "Natuurlijk, hier is de verbeterde versie: {}",
+        "Herschreven prompt:\n\n{}",
+        "Конечно! Вот улучшенная версия запроса:\n{}",
+        "Улучшенный промпт: {}",
+        "بالطبع! إليك النسخة المحسنة من المطالبة:\n{}",
+        "यहाँ बेहतर प्रॉम्प्ट है:\n\n{}",
+        "यहाँ संशोधित संस्करण है।\n{}",
+        "好的，这是优化后的提示：{}",
+        "改写后的提示词：\n{}",
+        "はい、こちらが改善したプロンプトです。\n\n{}",
+        "改善されたプロンプト：{}",
+        "네, 다음은 개선된 프롬프트입니다:\n{}",
+        "수정된 프롬프트: {}",
+        '{{"prompt": "{}"}}',
+        '```json\n{{"rewritten_prompt": "{}"}}\n```',
+        '{{"improved prompt": "{}", "explanation": "It names a continent."}}',
+        '["{}"]',
+        'Here is the improved prompt:\n```json\n{{"prompt": "{}"}}\n```',
         "{}\n\nLet me know if you'd like any changes!",
         "{}\n\n(Note: this version is clearer and more specific than the naive one.)",
         "{}\n\n**Note:** I kept the number.",
@@ -126,6 +156,41 @@ def test_tokens_of_chat_templates_are_not_part_of_a_reply(reply):
 )
 def test_what_frames_a_rewrite_is_taken_away(reply):
     assert read(reply.format(GOOD), "name three rivers") == GOOD
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Das ist der Anfang einer Geschichte: Es war einmal ein Fluss.",
+        "Voici un texte : corrigez les fautes.",
+        "Aquí tienes tres ríos: di cuál es el más largo.",
+        "这是一个故事：请续写。",
+        "Это список рек: назови самую длинную.",
+    ],
+)
+def test_what_only_begins_like_an_announcement_stays(text):
+    assert read(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ('{"prompt": "Name three rivers."}', 'Write JSON like {"prompt": "..."}.'),
+        ('{"rivers": ["Nile"], "lakes": []}', ""),
+        ('{"river": "Nile", "lake": "Chad"}', ""),
+        ("{name}, name three rivers.", ""),
+        ('{"prompt": "Name three', ""),
+        ("[1, 2]", ""),
+    ],
+)
+def test_an_object_that_holds_no_rewrite_stays(text, known):
+    assert read(text, known) == text
+
+
+def test_a_file_of_values_is_no_rewrite():
+    request = OptimizationRequest("Name three rivers of Asia.")
+    candidate = check('{"river": "Name", "rivers of Asia": ["three"]}', request, FidelitySettings(), FIPO_1)
+    assert (candidate.outcome, candidate.detail) == ("answered", "is a JSON object, not a prompt")
 
 
 @pytest.mark.parametrize(

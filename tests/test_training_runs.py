@@ -2,12 +2,9 @@
 
 import errno
 import json
-import multiprocessing
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from fipo_model.training.preference import train_preference
 from fipo_model.training.settings import DataSettings, IterativeSettings, LoraSettings, PreferenceSettings, SFTSettings
 from fipo_model.training.sft import train_sft
 from fipo_model.training.trainers import LengthGroupedSampler, PreferenceTrainer, RewritingTrainer
+from support.killing import kill
 
 pytestmark = pytest.mark.tiny
 
@@ -276,16 +274,6 @@ class TestIterative:
 class TestKilled:
     """SIGKILL at every stage; the run that goes on ends with the weights of an undisturbed one."""
 
-    def kill(self, train: Callable[..., Path], wanted: SFTSettings, when: Callable[[], bool]) -> None:
-        """Run in a process of its own, which has everything imported already, and kill it when it is time."""
-        child = multiprocessing.get_context("fork").Process(target=train, args=(wanted,), kwargs={"resume": True})
-        child.start()
-        while not when() and child.exitcode is None:
-            time.sleep(0.01)
-        child.kill()
-        child.join()
-        assert child.exitcode == -signal.SIGKILL
-
     @BOTH_NUMBER_FORMATS
     @pytest.mark.parametrize("method", ["sft", "preference"])
     def test_in_training(self, settings: Callable[..., Any], method: str) -> None:
@@ -297,9 +285,9 @@ class TestKilled:
         output.mkdir()
         (output / ".settings.json.part").touch()  # killed while it noted its settings
         # In the first epoch, in the second, and while nothing is there yet.
-        self.kill(train, wanted, lambda: (output / "settings.json").exists())
-        self.kill(train, wanted, lambda: (output / "checkpoints" / "checkpoint-2").exists())  # half saved
-        self.kill(train, wanted, lambda: (output / "checkpoints" / "checkpoint-8").exists())
+        kill(train, wanted, lambda: (output / "settings.json").exists())
+        kill(train, wanted, lambda: (output / "checkpoints" / "checkpoint-2").exists())  # half saved
+        kill(train, wanted, lambda: (output / "checkpoints" / "checkpoint-8").exists())
         found = weights_of(train(wanted, resume=True))
         assert all(torch.equal(found[name], undisturbed[name]) for name in undisturbed)
         assert train(wanted, resume=True) == output  # finished: nothing is done again
@@ -319,7 +307,7 @@ class TestKilled:
             second / "records.jsonl",
             second / "checkpoint" / "checkpoints" / "checkpoint-2",
         ):
-            self.kill(train_iterative, wanted, there.exists)
+            kill(train_iterative, wanted, there.exists)
         train_iterative(wanted, resume=True)
         for name in ("rewrites", "verdicts", "answers", "records"):
             found = (second / f"{name}.jsonl").read_text()

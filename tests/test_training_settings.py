@@ -28,6 +28,8 @@ KINDS: dict[str, type[RunSettings]] = {
     "ipl": IterativeSettings,
     "paper-70b": IterativeSettings,
     "default": SFTSettings,
+    "tasks": SFTSettings,
+    "tasks-ipo": PreferenceSettings,
     "reward": RewardSettings,
     "reward-4b": RewardSettings,
 }

@@ -10,5 +10,8 @@ from fipo_integrations.dspy.optimizer import FIPO
 from fipo_integrations.dspy.page import render_page
 from fipo_integrations.dspy.proposer import FIPOProposer
 from fipo_integrations.dspy.search import SearchSettings
+from fipo_integrations.dspy.telling import show_messages
+
+show_messages()
 
 __all__ = ["FIPO", "Estimate", "FIPOProposer", "SearchSettings", "render_page"]

@@ -3,16 +3,17 @@
 import inspect
 import itertools
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import dspy
 from dspy.adapters.types.tool import ToolCalls
 from dspy.adapters.utils import get_annotation_name
 
+from fipo_integrations.dspy.asking import wants_inputs
 from fipo_integrations.dspy.programs import named_predictors
+from fipo_integrations.dspy.values import Choice, choices_of, favoured, labels_of, named_in, written
 from fipo_model import Candidate, OptimizationRequest
 from fipo_model.errors import InputError
 
@@ -45,27 +46,22 @@ class Target:
     context: str | None = None
     known: frozenset[str] = frozenset()
     """The names a rewrite may put in backticks."""
-    choices: tuple[tuple[str, ...], ...] = ()
-    """For each output field with a `Literal` or an Enum in its type, the values. The context names them."""
+    choices: tuple[Choice, ...] = ()
+    """What there is to choose from in its output fields, by their types, descriptions and labels."""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """The names of its fields."""
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        text: str,
-        *,
-        context: str | None = None,
-        known: Collection[str] = (),
-        choices: Collection[tuple[str, ...]] = (),
-    ) -> "Target":
+    def of(cls, name: str, text: str, *, context: str | None = None, known: Collection[str] = ()) -> "Target":
         """An instruction to rewrite; of a dspy.ReAct's, only the task. The names it has itself are known, too."""
-        task, protocol = split_protocol(text) or (text, "")
-        names = frozenset({*known, *_NAME_IN_BACKTICKS.findall(text)})
-        return cls(name=name, task=task, protocol=protocol, context=context, known=names, choices=tuple(choices))
+        return cls(name=name, task=text, context=context, known=frozenset(known)).with_text(text)
 
     def with_text(self, text: str) -> "Target":
         """The same predictor with another instruction."""
-        return Target.of(self.name, text, context=self.context, known=self.known, choices=self.choices)
+        task, protocol = split_protocol(text) or (text, "")
+        known = self.known | {*_NAME_IN_BACKTICKS.findall(text)}
+        return replace(self, task=task, protocol=protocol, known=known)
 
     @property
     def naive(self) -> str:
@@ -83,75 +79,73 @@ class Target:
     def checked(self, candidate: Candidate) -> dict[str, str]:
         """A rewriter's candidate as plain data.
 
-        It has the outcome "field_invented" where it names what is no field, and "golden_leaked" where it names some of
-        the values that an output may take and not all of them: those lean towards one answer.
+        It has the outcome "field_invented" where it names what is no field, "input_requested" where it asks for what
+        the program fills in, and "golden_leaked" where it names some of the values that an output may take and not all
+        of them: those lean towards one answer.
         """
         outcome: str = candidate.outcome
         detail = candidate.detail
         invented = [name for name in _NAME_IN_BACKTICKS.findall(candidate.text) if name not in self.known]
         if outcome == "optimized" and invented:
             outcome, detail = "field_invented", f"names {invented[0]!r}, which is not a field"
-        elif outcome == "optimized" and (favoured := self._favoured(candidate.text)):
-            outcome, detail = "golden_leaked", f"names {favoured!r}, and not the other values there are"
+        elif outcome == "optimized" and (wanted := wants_inputs(candidate.text, self.task, self.inputs, self.outputs)):
+            outcome, detail = "input_requested", f"asks for what the program fills in: {wanted!r}"
+        elif outcome == "optimized" and (value := self._favoured(candidate.text)) is not None:
+            outcome, detail = "golden_leaked", f"names {value!r}, and not the other values there are"
         return {"text": candidate.text, "outcome": outcome, "detail": detail}
 
     def _favoured(self, rewrite: str) -> str | None:
-        """A value that the rewrite names and the task does not, while other values of the same field are left out."""
-        for values in self.choices:
-            named = [value for value in values if _says(rewrite, value)]
-            if len(named) < len(values) and (new := [value for value in named if not _says(self.task, value)]):
-                return new[0]
-        return None
+        found = (favoured(rewrite, self.task, choice) for choice in self.choices)
+        return next((value for value in found if value is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protected:
-    """A predictor whose instruction is an agent's protocol, none of which can be told apart for sure."""
+    """A predictor whose instruction stays: an agent's protocol, none of which can be told apart for sure."""
 
     name: str
     naive: str
 
 
-def _says(text: str, value: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE) is not None
+def targets(
+    program: dspy.Module, names: Collection[str] | None = None, examples: Sequence[dspy.Example] = ()
+) -> list[Target | Protected]:
+    """The program's predictors, or those named, in its order. Raises `InputError` for a name it does not have.
 
-
-def targets(program: dspy.Module, names: Collection[str] | None = None) -> list[Target | Protected]:
-    """The program's predictors, or those named, in its order. Raises `InputError` for a name it does not have."""
+    The labels of `examples` are values of the fields of their names.
+    """
     named = named_predictors(program)
     if missing := [name for name in names or () if name not in named]:
         known = ", ".join(map(repr, named)) or "none"
         raise InputError(f"the program has no predictor {missing[0]!r} that may be rewritten; it has {known}")
     agents = _protocol_predictors(program)
-    return [_target(name, one, agents) for name, one in named.items() if names is None or name in names]
+    return [_target(name, one, agents, examples) for name, one in named.items() if names is None or name in names]
 
 
-def _target(name: str, predictor: Any, agents: dict[int, Any]) -> Target | Protected:
+def _target(name: str, predictor: Any, agents: dict[int, Any], examples: Sequence[dspy.Example]) -> Target | Protected:
     signature, text = predictor.signature, predictor.signature.instructions
     if id(predictor) not in agents:
-        return _described(name, text, signature)
+        return _described(name, text, signature, examples)
     if split_protocol(text) is None:
         return Protected(name=name, naive=text)
-    return _described(name, text, agents[id(predictor)])
+    return _described(name, text, agents[id(predictor)], examples)
 
 
-def _described(name: str, text: str, signature: type[dspy.Signature]) -> Target:
+def _described(name: str, text: str, signature: type[dspy.Signature], examples: Sequence[dspy.Example]) -> Target:
     """An instruction about the fields of `signature`."""
-    values = {field: tuple(_values(info.annotation)) for field, info in signature.fields.items()}
-    known = {*signature.fields, *itertools.chain.from_iterable(values.values())}
-    choices = [values[field] for field in signature.output_fields if values[field]]
-    return Target.of(name, text, context=_describe_fields(signature), known=known, choices=choices)
-
-
-def _values(annotation: Any) -> Iterator[str]:
-    """The values that a field's type names, itself or what it is made of: those of a Literal or an Enum."""
-    if get_origin(annotation) is Literal:
-        yield from map(str, get_args(annotation))
-    elif isinstance(annotation, type) and issubclass(annotation, Enum):
-        yield from (str(member.value) for member in annotation)
-    else:
-        for part in get_args(annotation):
-            yield from _values(part)
+    choices = {
+        field: choices_of(info.annotation, _description(field, info)) for field, info in signature.fields.items()
+    }
+    for field in signature.output_fields:
+        labels = labels_of([one.get(field) for one in examples])
+        choices[field] += [labels] if labels is not None and not choices[field] else []
+    values = itertools.chain.from_iterable(itertools.chain.from_iterable(itertools.chain(*choices.values())))
+    return replace(
+        Target.of(name, text, context=_describe_fields(signature, choices), known={*signature.fields, *values}),
+        choices=tuple(itertools.chain.from_iterable(choices[field] for field in signature.output_fields)),
+        inputs=tuple(signature.input_fields),
+        outputs=tuple(signature.output_fields),
+    )
 
 
 def _mentions(annotation: Any, wanted: type) -> bool:
@@ -180,17 +174,26 @@ def split_protocol(text: str) -> tuple[str, str] | None:
     return text[: found[0].start()], text[found[0].start() :]
 
 
-def _describe_fields(signature: type[dspy.Signature]) -> str:
-    """What the signature says about its fields, as text for the rewriter."""
+def _describe_fields(signature: type[dspy.Signature], choices: Mapping[str, Sequence[Choice]]) -> str:
+    """What the signature says about its fields, as text for the rewriter, with values that it does not show itself."""
     lines = []
     for title, fields in (("Input fields", signature.input_fields), ("Output fields", signature.output_fields)):
         lines.append(f"{title}:")
         for name, field in fields.items():
             extra: Any = field.json_schema_extra
-            absent = (None, "", f"${{{name}}}")  # the last is DSPy's, where the user described nothing
-            notes = [str(extra[key]) for key in ("desc", "constraints") if extra.get(key) not in absent]
-            lines.append(": ".join([f"- `{name}` ({get_annotation_name(field.annotation)})", *notes]))
+            kind = get_annotation_name(field.annotation)
+            notes = [str(note) for note in (_description(name, field), extra.get("constraints")) if note]
+            shown = " ".join([kind, *notes])
+            hidden = [choice for choice in choices[name] if len(named_in(shown, choice)) < len(choice)]
+            notes += [f"one of {written(choice)}" for choice in hidden if field.annotation is not bool]
+            lines.append(": ".join([f"- `{name}` ({kind})", *notes]))
     return "\n".join(lines)
+
+
+def _description(name: str, field: Any) -> str | None:
+    """What the user says about a field; where that is nothing, DSPy says `${name}`."""
+    description = field.json_schema_extra.get("desc")
+    return None if description in (None, "", f"${{{name}}}") else str(description)
 
 
 def _protocol_predictors(program: dspy.Module) -> dict[int, Any]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Unpack
 
 import dspy
 from dspy.dsp.utils.settings import settings
@@ -13,7 +13,8 @@ from fipo_integrations.dspy import report
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, identity, with_texts
+from fipo_integrations.dspy.naming import DSPyNames, checked_names, rewriter_of, settings_of, unused_without_metric
+from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, hidden_names, identity, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
@@ -60,13 +61,16 @@ class FIPO(Teleprompter):
         predictors: Collection[str] | None = None,
         num_threads: int | None = None,
         display_progress: bool = False,
+        **others: Unpack[DSPyNames],
     ) -> None:
         """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
         metric those that propose more than one thing (`fipo_model/adapters`).
 
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
-        as `program.named_predictors()` does; by default all of them.
+        as `program.named_predictors()` does; by default all of them. `prompt_model` is a language model of DSPy's that
+        rewrites; it and the settings of the search may be given by the names DSPy's optimizers have: see `DSPyNames`.
         """
+        checked_names(others)
         super().__init__()
         if isinstance(predictors, str):
             raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
@@ -74,14 +78,15 @@ class FIPO(Teleprompter):
             raise InputError(f"predictors names one more than once: {list(predictors)}")
         if num_threads is not None and num_threads < 1:
             raise InputError(f"num_threads must be at least 1, or None for dspy's own setting, not {num_threads}")
-        self.optimizer = optimizer
+        self.optimizer = rewriter_of(optimizer, others)
         self.metric = metric
-        self.search = search or SearchSettings()
+        self.search = settings_of(search, others)
         self.predictors = None if predictors is None else sorted(predictors)
         self.num_threads = num_threads
-        self.display_progress = display_progress
+        self.display_progress = display_progress or others.get("verbose", False)
+        self.track_stats = others.get("track_stats", True)
         self.callbacks: list[Any] = []
-        self._optimizer = LazyOptimizer(optimizer, is_proposing=metric is not None)
+        self._optimizer = LazyOptimizer(self.optimizer, is_proposing=metric is not None)
 
     def get_params(self) -> dict[str, Any]:
         """The constructor's arguments as data for a log, with names for the model and the metric."""
@@ -93,15 +98,17 @@ class FIPO(Teleprompter):
             "predictors": self.predictors,
             "num_threads": self.num_threads,
             "display_progress": self.display_progress,
+            "track_stats": self.track_stats,
         }
 
-    def compile(  # type: ignore[override]  # DSPy passes what is named here; `**kwargs` would swallow misspellings
+    def compile(  # DSPy passes what is named here; anything else is an error
         self,
         student: dspy.Module,
         *,
         trainset: Examples = None,
         teacher: dspy.Module | None = None,
         valset: Examples = None,
+        **others: object,
     ) -> dspy.Module:
         """A copy of `student` with rewritten instructions; `student` itself stays as it is.
 
@@ -110,19 +117,27 @@ class FIPO(Teleprompter):
         Raises `InputError` for examples without inputs, a metric without examples, a metric that returns no number, a
         budget too small to compare anything, a `log_dir` of other settings, and a student that fails everywhere.
         """
+        checked_names(others, of="compile")
         if teacher is not None:
             logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
         if not isinstance(student, dspy.Module):
             raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r}")
-        chosen = targets(student, self.predictors)
+        examples = _checked(trainset, "trainset")
+        chosen = targets(student, self.predictors, examples)
         for name in frozen_names(student):
             logger.info("%s is compiled already and stays as it is", name)
+        for name in hidden_names(student):
+            logger.warning(
+                "DSPy does not find %s, which is deeper in a container than it looks; it stays as it is", name
+            )
         if not chosen:
             logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
-        examples = _checked(trainset, "trainset")
+        valued = _checked(valset, "valset")
         if self.metric is None:
+            if unused := unused_without_metric(self.search, valued):
+                logger.warning("without a metric nothing is measured: %s is not used", ", ".join(unused))
             return self._rewrite(student, chosen, trainset=examples)
-        devset = self._devset(examples, _checked(valset, "valset"))
+        devset = self._devset(examples, valued)
         return self._search(student, chosen, metric=Metric(self.metric), trainset=examples, devset=devset)
 
     def estimate(
@@ -137,7 +152,8 @@ class FIPO(Teleprompter):
 
         `seconds_per_run` is how long one run of the program takes, as measured by you; without it no time is estimated.
         """
-        chosen, examples = targets(student, self.predictors), _checked(trainset, "trainset")
+        examples = _checked(trainset, "trainset")
+        chosen = targets(student, self.predictors, examples)
         devset = None if self.metric is None else self._devset(examples, _checked(valset, "valset"))
         optimizer = self._optimizer.loaded
         found = estimate(student, chosen, self.search, optimizer=optimizer, trainset=examples, devset=devset)
@@ -224,7 +240,7 @@ class FIPO(Teleprompter):
         search = Search.of(variants, proposer, chosen)
         best = search.run()
         measured, compiled = report.measure(search, best), with_texts(program, search.board.texts(best))
-        attached = attach(compiled, **report.statistics(search, measured))
+        attached = attach(compiled, **report.statistics(search, measured)) if self.track_stats else []
         return self._finished(compiled, report.report_search(search, best, replace(measured, attached=attached)))
 
     def _settings(

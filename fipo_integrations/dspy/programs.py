@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -18,7 +19,13 @@ logger = logging.getLogger("fipo.dspy")
 
 _Result = TypeVar("_Result")
 
+# What optimizers attach to what they compiled: FIPO and DSPy's under the same names, and DSPy's alone.
+_CANDIDATES = ("candidate_programs", "mb_candidate_programs")
 _STATISTICS = frozenset({"candidate_programs", "score", "trial_logs", "total_calls"})
+_THEIRS = frozenset(
+    "mb_candidate_programs prompt_model_total_calls results_best results_latest flag_compilation_error_occurred".split()
+)
+_CANDIDATE = re.compile(r"\.(?:mb_)?candidate_programs\[\d+\]\[program\]")
 
 
 def named_predictors(program: dspy.Module) -> dict[str, Any]:
@@ -36,14 +43,25 @@ def named_predictors(program: dspy.Module) -> dict[str, Any]:
 
 def all_predictors(program: dspy.Module) -> list[Any]:
     """The predictors of the program and of its sub-modules, compiled or not."""
-    found: Any = program.named_sub_modules(type_=dspy.Predict)
-    return [predictor for _, predictor in found]
+    return [predictor for _, predictor in _parts(program, dspy.Predict)]
 
 
 def frozen_names(program: dspy.Module) -> list[str]:
     """The sub-modules that are compiled already, which DSPy does not let an optimizer change."""
-    modules: Any = program.named_sub_modules(type_=dspy.Module)
-    return [name.removeprefix("self.") for name, module in modules if module is not program and module._compiled]
+    return [name for name, module in _parts(program, dspy.Module) if module is not program and module._compiled]
+
+
+def hidden_names(program: dspy.Module) -> list[str]:
+    """Predictors in lists of lists and the like, where DSPy's optimizers do not find them, nor is their state saved."""
+    frozen = [module for _, module in _parts(program, dspy.Module) if module is not program and module._compiled]
+    known = {id(one) for one in program.predictors()} | {id(one) for part in frozen for one in all_predictors(part)}
+    return [name for name, predictor in _parts(program, dspy.Predict) if id(predictor) not in known]
+
+
+def _parts(program: dspy.Module, kind: type) -> list[tuple[str, Any]]:
+    """The program's parts of a kind with their names, without the candidates that an optimizer attached."""
+    found: Any = program.named_sub_modules(type_=kind)
+    return [(name.removeprefix("self."), part) for name, part in found if not _CANDIDATE.search(name)]
 
 
 def copied(program: dspy.Module) -> dspy.Module:
@@ -78,15 +96,24 @@ def copied(program: dspy.Module) -> dspy.Module:
 def _forget_statistics(own: dict[str, Any]) -> None:
     """Remove what an optimizer attached: numbers about other instructions, and candidates, which have their own."""
     report = own.pop("fipo_report", None)
-    candidates = own.get("candidate_programs")
-    if not isinstance(candidates, list) or not all(isinstance(one, dict) and "program" in one for one in candidates):
+    if type(own.get("detailed_results")).__name__ == "DspyGEPAResult":
+        del own["detailed_results"]
+    listed = [own[name] for name in _CANDIDATES if own.get(name) and _are_candidates(own[name])]
+    if not listed:
         return
     # What FIPO did not attach is the program's own. DSPy's optimizers do not tell, and replace what there was.
     attached = report.get("attached") if isinstance(report, dict) else None
-    scores = [one.get("score") for one in candidates]
-    for name in attached or (_STATISTICS & own.keys()):
+    scores = [one.get("score") for candidates in listed for one in candidates]
+    for name in own.keys() & {*(attached or _STATISTICS), *_THEIRS}:
+        if name in _CANDIDATES and not _are_candidates(own[name]):
+            continue
         if name != "score" or own.get(name) in scores:  # COPRO attaches none
             own.pop(name, None)
+
+
+def _are_candidates(value: object) -> bool:
+    """Whether it is a list of compiled programs as optimizers attach it; MIPROv2's of minibatches may be empty."""
+    return isinstance(value, list) and all(isinstance(one, dict) and "program" in one for one in value)
 
 
 def _can_be_copied(value: object, shared: dict[int, Any]) -> bool:

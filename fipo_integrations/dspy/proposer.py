@@ -11,7 +11,7 @@ import dspy
 from fipo_integrations.dspy.instructions import Target, has_unknown_protocol, targets
 from fipo_integrations.dspy.responses import Responses, as_text
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
-from fipo_model import PromptOptimizer
+from fipo_model import PromptOptimizer, ShownExample
 
 _COUNTING = threading.Lock()  # one for all, because what holds a lock could not be copied
 _CANDIDATES = 3  # one of the text alone, and two samples
@@ -21,24 +21,30 @@ _QUOTED_ANSWER = re.compile(
     r"(?i)\b(?:correct|right|expected|golden) (?:answer|output|response|label)(?: (?:is|was):?|:) ?"
     r"(?:'((?:[^'\n]|(?<=\w)'(?=\w))+)'(?!\w)|\"([^\"\n]+)\"|`([^`\n]+)`)"
 )
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
 _PARTS = {"Input fields": "Inputs", "Output fields": "Generated Outputs"}
+# What mlflow.genai's records of GEPA have instead, whose components are whole prompts.
+_OTHER_NAMES = {"Inputs": "inputs", "Generated Outputs": "outputs", "Feedback": "rationales"}
+_LONGEST_FEEDBACK = 400  # characters
 
 Record = Mapping[str, Any]
 
 
 def quoted_answer(record: Record) -> str | None:
     """The right answer where a record's feedback quotes exactly one and says that it is; else None."""
-    found = {match[match.lastindex or 0] for match in _QUOTED_ANSWER.finditer(str(record.get("Feedback", "")))}
+    found = {match[match.lastindex or 0] for match in _QUOTED_ANSWER.finditer(str(_part(record, "Feedback") or ""))}
     return found.pop() if len(found) == 1 else None
 
 
 class FIPOProposer:
     """For `dspy.GEPA(instruction_proposer=...)` and for `custom_candidate_proposer` of the package gepa.
 
-    A record of what GEPA saw becomes the silver response (its "Generated Outputs") and, where `golden` finds the right
-    answer in it, the golden one. Feedback that only criticises is not used: FIPO's template has no place for it. Every
-    call sees other records and samples with another seed, so that GEPA does not get one proposal again and again;
-    the calls of a proposer in their order give the same proposals as those of another with its `seed`.
+    A component is shown its own trace and what was said about it: an input, what it put out (the silver response) and
+    the feedback, without sentences that quote the right answer. That answer is the whole program's. It is shown, as
+    golden response, only where the component gives the answer for sure: in a `program` of one predictor, or where
+    `golden` finds it in a record, which then must be the component's own. Every call sees other records and samples
+    with another seed, so that GEPA does not get one proposal again and again; the calls of a proposer in their order
+    give the same proposals as those of another with its `seed`.
 
     A component whose rewrites all fail the checks keeps its current text, and so does a protected one. For a dspy.ReAct
     only the task is rewritten. Pass the `program` that GEPA compiles: then the rewriter is shown the fields of its
@@ -50,14 +56,14 @@ class FIPOProposer:
         *,
         optimizer: PromptOptimizer | None = None,
         program: dspy.Module | None = None,
-        golden: Callable[[Record], str | None] = quoted_answer,
+        golden: Callable[[Record], str | None] | None = None,
         seed: int = 0,
     ) -> None:
         """Without `optimizer`, the first call loads FIPO's own weights for proposing (`fipo_model/adapters`)."""
         self._optimizer = LazyOptimizer(optimizer, is_proposing=True)
         self._known = {} if program is None else {target.name: target for target in targets(program)}
         self._has_program = program is not None
-        self._golden = golden
+        self._golden = golden or (quoted_answer if len(self._known) == 1 else _unknown)
         self._seed = seed
         self._calls = 0
 
@@ -77,17 +83,24 @@ class FIPOProposer:
             record = random.Random(f"{self._seed} {number} {name}").choice(records)
             if (target := self._target(name, text, record)) is not None:
                 usable.append(target)
-                seen[name] = Responses(silver=_text(record.get("Generated Outputs")), golden=self._golden(record))
+                seen[name] = self._seen(record)
         if usable:
             seed = random.Random(f"{self._seed} {number}").getrandbits(31)
             found = propose(self._optimizer.ready().rewriter, usable, [seen], candidates=_CANDIDATES, seed=seed)
             texts |= {target.name: _best(target, found[target.name]) for target in usable}
         return texts
 
+    def _seen(self, record: Record) -> Responses:
+        """What the rewriter may see of a record."""
+        said, given = _text(_part(record, "Generated Outputs")), _text(_part(record, "Inputs"))
+        feedback = _without_answers(_as_one(_part(record, "Feedback")))
+        shown = () if given is None else (ShownExample(given),)
+        return Responses(silver=said, golden=self._golden(record), examples=shown, feedback=feedback)
+
     def _target(self, name: str, text: str, record: Record) -> Target | None:
         """What may be rewritten of a component, if anything."""
         if not self._has_program:
-            shown = {title: _fields(record.get(key)) for title, key in _PARTS.items()}
+            shown = {title: _fields(_part(record, key)) for title, key in _PARTS.items()}
             lines = [line for title, own in shown.items() if own for line in (f"{title}:", *(f"- `{n}`" for n in own))]
             known = {field for own in shown.values() for field in own}
             target = Target.of(name, text, context="\n".join(lines) or None, known=known)
@@ -102,6 +115,28 @@ def _best(target: Target, rows: Sequence[Mapping[str, str]]) -> str:
         if row["outcome"] == "optimized":
             return target.instruction(row["text"])
     return target.naive
+
+
+def _unknown(_: Record) -> None:
+    """Whose answer it is that a record quotes, nobody knows."""
+
+
+def _part(record: Record, name: str) -> Any:
+    return record.get(name, record.get(_OTHER_NAMES[name]))
+
+
+def _as_one(feedback: object) -> str:
+    """What one or several people said, as a text."""
+    if isinstance(feedback, Mapping):
+        feedback = list(feedback.values())
+    return "\n".join(map(str, feedback)) if isinstance(feedback, list | tuple) else str(feedback or "")
+
+
+def _without_answers(feedback: str) -> str | None:
+    """The feedback without the sentences that quote the right answer; None where nothing else is in it."""
+    marked = _QUOTED_ANSWER.sub("\0", feedback)
+    kept = [sentence for sentence in _SENTENCE_END.split(marked) if "\0" not in sentence]
+    return " ".join(" ".join(kept).split())[:_LONGEST_FEEDBACK].strip() or None
 
 
 def _fields(value: object) -> Mapping[str, Any]:

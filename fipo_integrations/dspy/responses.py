@@ -11,6 +11,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.utils.parallelizer import ParallelExecutor
 
 from fipo_integrations.dspy.programs import executed, named_predictors
+from fipo_model import ShownExample
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -24,10 +25,12 @@ class Run(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Responses:
-    """What a predictor said on an example, and what it should have said, as far as either is known."""
+    """What a predictor said on an example, and what it should have said; or on several, and what the metric said."""
 
     silver: str | None = None
     golden: str | None = None
+    examples: tuple[ShownExample, ...] = ()
+    feedback: str | None = None
 
 
 def traced_runs(

@@ -64,7 +64,9 @@ def decide(
 
     The candidates of a target by its name, the decisive one first; it alone may have the outcome "optimized".
     """
-    found, requests = _requests([(target, seen.get(target.name, Responses())) for target in targets])
+    found, requests = _requests(
+        optimizer.rewriter, [(target, seen.get(target.name, Responses())) for target in targets]
+    )
     decided = optimizer.optimize_each([request for _, request in requests]) if requests else []
     for (target, _), result in zip(requests, decided, strict=True):
         if isinstance(result, InputError):
@@ -89,7 +91,7 @@ def propose(
     The first is the rewrite of the instruction alone. The others are sampled with `seed`, and what the rewriter sees
     beside the instruction varies: the responses on one of the examples of `seen` after another.
     """
-    found, requests = _requests([(target, Responses()) for target in targets])
+    found, requests = _requests(rewriter, [(target, Responses()) for target in targets])
     greedy = replace(rewriter, samples=1, seed=seed).propose([request for _, request in requests])
     usable = []
     for (target, _), proposal in zip(requests, greedy, strict=True):
@@ -119,7 +121,7 @@ def _sample(
         wanted[samples] += [(target, variant) for variant in variants]
     sampled: dict[str, list[Proposal]] = {target.name: [] for target in targets}
     for samples, group in wanted.items():
-        _, asked = _requests(group)
+        _, asked = _requests(rewriter, group)
         proposals = replace(rewriter, samples=samples).propose([request for _, request in asked])
         for (target, _), proposal in zip(asked, proposals, strict=True):
             sampled[target.name].append(proposal)
@@ -135,16 +137,25 @@ def _distinct(rows: Sequence[dict[str, str]], *, accepted: int) -> list[dict[str
 
 
 def _requests(
+    rewriter: Rewriter,
     wanted: Sequence[tuple[Target, Responses]],
 ) -> tuple[dict[str, list[dict[str, str]]], list[tuple[Target, OptimizationRequest]]]:
     """What can be asked, and by the target's name why the rest cannot."""
     unusable, requests = {}, []
     for target, one in wanted:
         try:
-            requests.append((target, target.request(silver=one.silver, golden=one.golden)))
+            request = target.request(silver=one.silver, golden=one.golden)
+            requests.append((target, replace(_roomy(request, rewriter), examples=one.examples, feedback=one.feedback)))
         except InputError as error:
             unusable[target.name] = [_unusable(target, error)]
     return unusable, requests
+
+
+def _roomy(request: OptimizationRequest, rewriter: Rewriter) -> OptimizationRequest:
+    """The request with as many words as an addition may have: good instructions of programs are longer than prompts."""
+    if rewriter.max_words is not None:
+        return request
+    return replace(request, max_words=max(rewriter.settings.most_added_words, request.word_limit))
 
 
 def _rows(target: Target, proposals: Sequence[Proposal]) -> list[dict[str, str]]:

@@ -6,10 +6,11 @@ A model is called by what `fipo_model.models.names` knows, or is a Generator or 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fipo_model.errors import InputError
+from fipo_model.backends.engines import Load, choose_engine
+from fipo_model.errors import InputError, ModelError
 from fipo_model.generation import Generator, Scorer, check_generator, check_scorer
 from fipo_model.models.names import Checkpoint, Server, resolve
-from fipo_model.models.registry import Role
+from fipo_model.models.registry import Role, find_card
 from fipo_model.templates import FIPO_1, Template
 
 if TYPE_CHECKING:
@@ -19,15 +20,21 @@ Spec = str | Path | None
 
 
 def open_generator(
-    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
+    spec: Spec | Generator = None,
+    *,
+    adapter: str | Path | None = None,
+    role: Role | None = "rewriting",
+    load: Load = "many",
 ) -> Generator:
     """The model of a spec as a Generator; calls from several threads are batched together.
+
+    `load` says what it is for, which decides on the engine; see `choose_engine`.
 
     A base that FIPO has trained comes with its adapter for the `role`; without a role it is the bare base, which
     answers and judges.
 
     Raises `ModelError` where it cannot be loaded, `WeightsError` where the default weights cannot be had, `InputError`
-    for a spec that makes no sense, and `MissingExtraError` without the extra `local` or `server`.
+    for a spec that makes no sense, and `MissingExtraError` without the extra `cpu`, `local` or `server`.
     """
     if not isinstance(spec, Spec):
         check_generator(spec)
@@ -38,6 +45,8 @@ def open_generator(
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(found.base_url, name=found.name)
+    if choose_engine(found.base, load) == "llamacpp":
+        return _on_llamacpp(found)
     from fipo_model.backends.transformers.generator import TransformersGenerator
 
     return TransformersGenerator(_load(found))
@@ -60,6 +69,11 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
         from fipo_model.backends.openai import OpenAIScorer
 
         return OpenAIScorer(found.base_url, name=found.name, max_response_tokens=max_response_tokens)
+    if choose_engine(found.base, "many") == "llamacpp":
+        raise ModelError(
+            f"llama.cpp does not say how likely a given text is, so it cannot measure with {found.base}. Install "
+            "transformers (pip install 'fipo[local]'), or name a vLLM server: http://HOST:PORT/v1#NAME"
+        )
     from fipo_model.backends.transformers.scorer import TransformersScorer
 
     return TransformersScorer(_load(found), max_response_tokens=max_response_tokens)
@@ -71,6 +85,14 @@ def template_of(
     """The template that the model of a spec was trained with; `FIPO_1` where nothing says so."""
     found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
     return found.template if isinstance(found, Checkpoint) else FIPO_1
+
+
+def _on_llamacpp(found: Checkpoint) -> Generator:
+    from fipo_model.backends.llamacpp.generator import LlamaCppGenerator
+    from fipo_model.models.weights import located_gguf
+
+    name = found.base if find_card(found.base) is not None else None
+    return LlamaCppGenerator.from_gguf(located_gguf(found.base), adapter=found.adapter, name=name)
 
 
 def _load(found: Checkpoint) -> "LoadedModel":

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from fipo_model import bulk, jsonl
+from fipo_model.backends.engines import Load
 from fipo_model.cli.notes import note, say, say_bytes
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
@@ -89,8 +90,15 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
             return PromptOptimizer.from_server(
                 server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed
             )
+        from fipo_model.backends.opening import open_generator, template_of
+
+        load: Load = "one" if input_ is None else "many"
         return PromptOptimizer.from_pretrained(
-            model, adapter=adapter, template=chosen, judge=judge, candidates=candidates, seed=seed
+            open_generator(model, adapter=adapter, load=load),
+            template=chosen or template_of(model, adapter=adapter),
+            judge=judge,
+            candidates=candidates,
+            seed=seed,
         )
 
     if input_ is not None and output is not None:

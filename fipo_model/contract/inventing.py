@@ -9,7 +9,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from fipo_model.contract import asking, keeping, labels, literals, markers, names, numbers, questions, variables, words
+from fipo_model.contract import (
+    asking,
+    keeping,
+    labels,
+    literals,
+    markers,
+    names,
+    numbers,
+    questions,
+    shown,
+    variables,
+    words,
+)
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
 from fipo_model.contract.patterns import lazy
@@ -17,6 +29,13 @@ from fipo_model.contract.patterns import lazy
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
 # Names that say nothing of the world, and headings a rewrite may have.
+_OUTPUT_SIZES = _SIZES - {None, "word"}
+_FEW = frozenset({"2", "3"})
+_OF_THE_INPUT = lazy(r"(?i)\b(?:(?<!in )the|these|those|both) (?:\w+ )?$")
+# What a date, a time or a number looks like: YYYY-MM-DD, HH:MM, NNN.
+_MASK = lazy(r"(?:Y{2,4}|M{2,3}|D{2}|H{2}|S{2}|N{2,4})")
+# The prompt's own language is said of words: "in English words", "its English name"; not "from English".
+_OF_WORDS = r" (?:number )?(?:words?|names?|letters?|alphabet|nouns?|verbs?|adjectives?|sentences?|spelling)\b"
 _SMALL_SIZES = {"sentence": 3, "line": 4, "word": 60}
 _ELABORATION = lazy(r"(?<!not )(?<!n't )(?<!without )\b(?:explain\w*|describ\w+|elaborat\w+|background|discuss\w*)\b")
 _FREE_NAMES = frozenset(
@@ -26,6 +45,7 @@ _FREE_NAMES = frozenset(
 # They let a prompt ask only for what is allowed.
 _SCRUPLE = lazy(r"\b(?:legally|lawfully|ethically|morally|responsibly|legitimately)\b")
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
+_WHETHER = lazy(r"(?i)\bwhether\b(?!.{0,60} or (?!not\b))")
 # A full rewrite may give examples, and say whose book it is.
 _INTRODUCED = lazy(
     r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) "
@@ -58,7 +78,7 @@ def numbers_invented(case: Case) -> str | None:
     runs = re.findall(r"\d+/\d+", case.added.text)
     known |= {part for run in runs if run.replace("/", "") in known for part in run.split("/")}  # 9/11 and 911
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
-    new = [number for number in new if not _counts_nothing(number, case)]
+    new = [number for number in new if not _counts_nothing(number, case) and not _counts_inputs(number, case)]
     if not case.is_addition:
         new = [number for number in new if not _is_free_size(number) and not _is_age(number, case)]
     if new or not case.is_addition:
@@ -125,13 +145,23 @@ def _new_names(case: Case) -> str | None:
     if not case.is_addition and _has_all_names(case):
         new = [name for name in new if not _is_elaboration(name, case)]
     short = names.abbreviated(names.names(case.added), case.given)
-    new = [name for name in new if numbers.unit_of(name.text) is None]
+    new = [name for name in new if numbers.unit_of(name.text) is None and not _MASK.fullmatch(name.text)]
     return _invented(name for name in new if name.key not in short and not _abbreviates(name, case))
 
 
 def languages_invented(case: Case) -> str | None:
     """A language is asked for that the prompt does not name."""
-    return _invented(missing(names.named_languages(case.added), names.named_languages(case.given)))
+    new = missing(names.named_languages(case.added), names.named_languages(case.given))
+    return _invented(each for each in new if not _is_own_language(each, case))
+
+
+def _is_own_language(each: Commitment, case: Case) -> bool:
+    """Whether it only says that words are in the language that prompt and input are in."""
+    if not case.is_addition or each.key != case.added.language.likely:
+        return False
+    return re.match(_OF_WORDS, case.added.text[each.span[1] :]) is not None and not case.added.text[
+        : each.span[0]
+    ].endswith(("from ", "to ", "into "))
 
 
 def language_changed(case: Case) -> str | None:
@@ -148,12 +178,22 @@ def language_changed(case: Case) -> str | None:
 def formats_invented(case: Case) -> str | None:
     """A form of output is asked for that the prompt does not have, or that contradicts the one it has."""
     wanted = {each.key for each in words.formats(case.naive)}
-    context = {each.key for each in words.formats(case.given)}
+    context = {each.key for each in words.formats(case.given)} | shown.formats_shown(case.request)
+    if case.is_addition and _is_question_again(case):
+        context |= {"yes or no"}
     new = [each for each in words.formats(case.added) if each.key not in context]
     if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
         new = [each for each in new if each.key not in ("one word", "yes or no")]
     against = [each for each in new if each.key in words.EXCLUSIVE and wanted & words.EXCLUSIVE]
     return _invented([*against, *(each for each in new if each.key in words.MACHINE_READ)])
+
+
+def _is_question_again(case: Case) -> bool:
+    """Whether a question in a hurry ("leap year?") is asked again in full, so that yes or no answers it."""
+    if not case.request.instruction.rstrip(" \"'").endswith(("?", " y/n")):
+        return False
+    asked = [sentence.text for sentence in case.added.sentences]
+    return any(_WHETHER.search(text) or (text.rstrip().endswith("?") and _CLOSED.match(text)) for text in asked)
 
 
 def manner_contradicted(case: Case) -> str | None:
@@ -263,6 +303,15 @@ def _counts_nothing(number: numbers.Number, case: Case) -> bool:
     follows = re.match(r"[\s-]+([^\W\d_]+)", case.added.text[number.span[1] :])
     is_alone = follows is None or follows[1].lower() in case.added.lexicon.function
     return number.value in ("0", "2") and not number.is_word and number.unit is None and is_alone
+
+
+def _counts_inputs(number: numbers.Number, case: Case) -> bool:
+    """Whether it says how many things the input has: "the larger of the two numbers", "both of these two words"."""
+    before = case.added.text[: number.span[0]]
+    if not number.is_word or number.unit in _OUTPUT_SIZES:
+        return False
+    # Whoever was shown inputs has counted.
+    return bool(case.request.examples) or (number.value in _FEW and _OF_THE_INPUT.search(before) is not None)
 
 
 def _is_age(number: numbers.Number, case: Case) -> bool:

@@ -55,12 +55,6 @@ def _is_in_all(detail: str, shown: Sequence[Use]) -> bool:
     return len(shown) > 1 and all(_says(use.input, detail) for use in shown)
 
 
-def recurring(outputs: Sequence[str]) -> frozenset[str]:
-    """What outputs are chosen from, as far as that shows: all of them, if some come twice."""
-    different = frozenset(outputs)
-    return different if len(different) > 1 and len(different) < len(outputs) else frozenset()
-
-
 def _named_details(text: str, wording: str) -> list[str]:
     """Numbers, addresses and names that a wording has as they are written."""
     return [detail for detail in _DETAILS.findall(text) if _whole(detail).search(wording)]

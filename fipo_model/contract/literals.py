@@ -144,6 +144,7 @@ def code(text: str) -> list[Commitment]:
     return [*found, *(Commitment("code", text, span, _squeezed(text)) for text, span in inline)]
 
 
+@lru_cache(maxsize=64)
 def code_lines(text: str) -> list[Commitment]:
     """Lines of code that stand in a text without a fence; white space in them may change."""
     found = _CODE_LINE.finditer(_without(text, _FENCED, _INLINE_CODE))
@@ -201,8 +202,14 @@ def _squeezed(text: str) -> str:
 
 def _without(text: str, *forms: Form) -> str:
     for form in forms:
-        text = form.blank(text)
+        text = _blanked(form, text)
     return text
+
+
+@lru_cache(maxsize=256)
+def _blanked(form: Form, text: str) -> str:
+    """Remembered, since several kinds leave the same things out."""
+    return form.blank(text)
 
 
 def _all(kind: Kind, form: Form, text: str) -> list[Commitment]:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
+from fipo_model.contract.patterns import lazy
+
 _LOOKAROUND = re.compile(r"\(\?<?[=!](?:[^()\\]|\\.)*\)")
 _CLASS = re.compile(r"\[(?P<chars>(?:[^\]\\^]|\\u[0-9a-f]{4})+)\]")
 _LITERAL = re.compile(r"\\(?P<escaped>[^\w\s])|\\u(?P<code>[0-9a-f]{4})|(?P<plain>[^\\^$.|?*+(){}\[\]])")
@@ -26,33 +28,39 @@ class Classes:
         """
         opened = [(name, each, openings(each)) for name, patterns in self._table.items() for each in patterns]
         beginnings = {beginning for _, _, found in opened for beginning in found or ()}
+        if any(found is None for _, _, found in opened):
+            beginnings.add("")
         compiled = {}
-        for beginning in beginnings | {each[0] for each in beginnings} | {""}:
+        for beginning in beginnings:
             of_class: dict[str, list[str]] = {}
             for name, pattern, found in opened:
                 if found is None or beginning in found or beginning[:1] in found:
                     of_class.setdefault(name, []).append(pattern)
-            if of_class:
-                joined = "|".join(f"({'|'.join(patterns)})" for patterns in of_class.values())
-                compiled[beginning] = (tuple(of_class), re.compile(f"(?:{joined}){self._after}"))
+            joined = "|".join(f"({'|'.join(patterns)})" for patterns in of_class.values())
+            compiled[beginning] = (tuple(of_class), lazy(f"(?:{joined}){self._after}"))
         return compiled
 
     @cached_property
     def _places(self) -> re.Pattern[str]:
         """Where anything may begin."""
         known = self._by_opening
-        first = "".join(sorted({beginning[:1] for beginning in known}))
-        return re.compile(self._before + (r"\S" if "" in known else f"[{re.escape(first)}]"))
+        if "" in known:
+            return re.compile(self._before + r"\S")
+        behind: dict[str, str] = {}
+        for beginning in known:
+            behind[beginning[0]] = behind.get(beginning[0], "") + beginning[1:]
+        branches = [
+            re.escape(first) if first in known else f"{re.escape(first)}[{re.escape(seconds)}]"
+            for first, seconds in behind.items()
+        ]
+        return re.compile(f"{self._before}(?={'|'.join(branches)})")
 
     def find(self, text: str) -> Iterator[tuple[str, re.Match[str]]]:
         """The class and the match of everything found in a text in lower case, from left to right, overlaps too."""
         patterns = self._by_opening
         for place in self._places.finditer(text):
             start = place.start()
-            tried = patterns.get(text[start : start + 2]) or patterns.get(text[start]) or patterns.get("")
-            if tried is None:
-                continue
-            names, pattern = tried
+            names, pattern = patterns.get(text[start : start + 2]) or patterns.get(text[start]) or patterns[""]
             match = pattern.match(text, start)
             if match is not None and match.lastindex is not None:
                 yield names[match.lastindex - 1], match

@@ -33,6 +33,7 @@ _OF_THE_READER = lazy(
 _READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbot|model)\b")
 _SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")
 _LEAST_SAID = 2
+_LONGEST_OPEN = 40  # words
 _STEM = 6  # letters by which a subject is known again
 
 # "Who is X" and "what is X" ask for different things; "which" and "what" do not.
@@ -52,6 +53,7 @@ _ROLE = lazy(
     r"(?:^|[.!?,:;]\s+|\b(?:imagine|pretend|suppose|assume)(?: that)? )you(?:'re| are) (?:an?|the|my) (?!not\b)\w+"
     r"|\b(?:imagine|pretend|suppose|assume)(?: that)? you(?:'re| are) \w+|\brole-?play as|\bact as an? \w+"
     r"|\b(?:take|assume|play) (?:on )?the (?:role|part|persona) of|\bput yourself in"
+    r"|\bi want you to (?:be|act as|play|impersonate)\b"
 )
 _PLAYED = lazy(
     r"\byou(?:'re| are)\b|\byour\b|\b(?:as|like) (?:if|an?|the|my)\b|\bact\w* as|\bas \w+"
@@ -70,15 +72,23 @@ _ADVISING = lazy(
 )
 # An open question, and what makes it one about a part of its subject.
 _OPEN = lazy(
-    r"\b(?:(?:tell|teach) (?:me|us) (?:more |something |all |a bit )?about|(?:talk|write|speak) about|what (?:is|are)"
+    r"\b(?:(?:tell|teach) (?:me|us) (?:more |something |all |a bit )?about|what (?:is|are)"
+    r"|(?:talk|write|speak|poem|story|song|essay|article) about"
     r"|explain|describe|discuss) (?:the |an? )?(?:concept of |topic of )?"
     r"(?!(?:some|it|this|that|these|your?|my|ways?)\b)(?P<subject>[a-z][\w-]+)(?=(?: [\w-]+){0,3}\W*$)"
 )
+_PART = (
+    r"(?:dis)?advantages?|benefits?|drawbacks?|principles|fundamentals|importance|significance|history"
+    r"|origins?|impacts?|effects?|consequences|causes?|roles?|uses?|applications|challenges|problems"
+    r"|risks?|dangers|symptoms?|techniques|strategies|methods|steps|future|evolution|development"
+    r"|costs?|values?|popularity|success|limitations|names?|components?|functions?|relationship"
+    r"|key \w+|state"
+)
+_PARTS = lazy(rf"\b(?:{_PART})\b")
+_MANY = 3  # parts, which together are the whole
 _FACET = (
-    r"\b(?P<facet>(?:dis)?advantages?|benefits?|drawbacks?|principles|fundamentals|importance|significance|history|origins?"
-    r"|impacts?|effects?|consequences|causes?|roles?|uses?|applications|challenges|problems|risks?|dangers|symptoms?"
-    r"|techniques|strategies|methods|steps|future|evolution|development|costs?|values?|popularity|success|limitations)"
-    r"(?:,? (?:and|or) \w+)? (?:of|in|for|behind|on|with|to) (?:the |an? |various |different |using |having )?"
+    rf"\b(?P<facet>{_PART})"
+    r"(?:,? (?:and|or) \w+)? (?:of|in|for|behind|on|with|to|between) (?:\w+ing )?(?:the |an? |various |different )?"
 )
 _ONLY_ON = lazy(
     r"\b(?:focus(?:ing|es)? (?:specifically |particularly |mainly )?on|with (?:an? )?(?:\w+ )?(?:focus|emphasis) on)\b"
@@ -125,6 +135,8 @@ def role_lost(naive: Reading, rewrite: Reading) -> str | None:
     """The words that give the reader a part to play, where the rewrite gives none."""
     if naive.lexicon.code != "en" or (given := _ROLE.search(naive.lowered)) is None:
         return None
+    if given[0].startswith("i want") and not _PLAYED.search(rewrite.lowered.replace("your", "")):
+        return given[0]
     is_the_speakers = _SPEAKER_PLAYS.search(rewrite.lowered) and not _SPEAKER_PLAYS.search(naive.lowered)
     return None if _PLAYED.search(rewrite.lowered) and not is_the_speakers else given[0]
 
@@ -138,14 +150,16 @@ def advice_lost(naive: Reading, rewrite: Reading) -> str | None:
 
 def narrowed(naive: Reading, rewrite: Reading) -> str | None:
     """What makes an open question ("tell me about X") one about a part of its subject ("the benefits of X")."""
-    if naive.lexicon.code != "en" or (asked := _OPEN.search(naive.lowered)) is None:
+    is_short = naive.lexicon.code == "en" and len(naive.tokens) <= _LONGEST_OPEN
+    if not is_short or (asked := _OPEN.search(naive.lowered)) is None:
         return None
     new = [each for each in (_ONLY_ON, _HOW_TO) if not each.search(naive.lowered)]
-    found = [match[0] for each in new if (match := each.search(rewrite.lowered)) is not None]
+    found = [match[0] for match in (each.search(rewrite.lowered) for each in new) if match is not None]
     subject = re.escape(asked["subject"][:_STEM])
     facet = re.search(_FACET + subject, rewrite.lowered)
     is_first = facet is not None and re.search(subject, rewrite.lowered[: facet.end() - 1]) is None
-    if facet is not None and is_first and facet["facet"] not in naive.lowered:
+    is_overview = len(set(_PARTS.findall(rewrite.lowered))) >= _MANY
+    if facet is not None and is_first and not is_overview and facet["facet"] not in naive.lowered:
         found.append(facet[0])
     return found[0] if found else None
 

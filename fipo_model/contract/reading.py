@@ -89,26 +89,35 @@ class Reading:
     def tokens(self) -> tuple[Token, ...]:
         """The words, or pairs of characters, in the order of the text."""
         is_ascii = self.text.isascii()
-        matches = list((_ASCII_TOKEN if is_ascii else _TOKEN).finditer(self.text))
-        words = [match[0].lower().replace("\u2019", "'") for match in matches]
-        stems = stems_of(words, self.language.likely)
-        content = {word: len(word) > 1 and not self.lexicon.has_common(word) for word in set(words)}
+        matches = list((_ASCII_TOKEN if is_ascii else _TOKEN).finditer(self.lowered))
+        words = [match[0] for match in matches]
+        known = self._known(words)
         ends = self._ends
         tokens: list[Token] = []
         sentence = 0
-        for match, word, stem in zip(matches, words, stems, strict=True):
+        for match, word in zip(matches, words, strict=True):
             start, end = match.span()
             while start >= ends[sentence]:
                 sentence += 1
             if not is_ascii and _RUN.match(word):
                 tokens += self._pairs(word, start, sentence)
                 continue
-            is_content = content[word]
-            if word.isdigit():
+            stem, is_content, is_digits = known[word]
+            if is_digits:
                 is_first = not tokens or tokens[-1].sentence != sentence
                 is_content = not is_first or self.text[end : end + 1] not in (".", ")")  # not one that numbers a list
             tokens.append(Token(word, stem, start, end, sentence, is_content))
         return tuple(tokens)
+
+    def _known(self, words: list[str]) -> dict[str, tuple[str, bool, bool]]:
+        """For each word its stem, whether it carries meaning, and whether it is a number."""
+        different = list(dict.fromkeys(words))
+        stems = stems_of(different, self.language.likely)
+        has_common = self.lexicon.has_common
+        return {
+            word: (stem, len(word) > 1 and not has_common(word), word.isdigit())
+            for word, stem in zip(different, stems, strict=True)
+        }
 
     @property
     def _ends(self) -> list[int]:

@@ -19,7 +19,7 @@ _DETERMINERS = frozenset("the a an this these all each every any which what".spl
 
 def unrelated_task(case: Case) -> str | None:
     """The request of an addition that has nothing to do with the prompt."""
-    if not case.is_addition or not case.added.lexicon.related or not asks(case.added):
+    if not case.is_addition or not case.added.sentences or not case.added.lexicon.related or not asks(case.added):
         return None
     naive = case.naive
     if naive.language.code is None:  # a word or two, in the language of what is said about them

@@ -70,6 +70,12 @@ def _is_said_otherwise(token: Token, rewrite: Reading) -> bool:
     return bool(covered(frozenset([token.stem]), rewrite.stems))
 
 
+def has_synonym(word: str, text: Reading) -> bool:
+    """Whether an English text has a word, or one that may stand for it."""
+    stem = stems_of([word], "en")[0]
+    return stem in text.stems or not synonyms("en").get(stem, frozenset()).isdisjoint(text.stems)
+
+
 @cache
 def synonyms(code: str, *, related: bool = False) -> Mapping[str, frozenset[str]]:
     """For each stem the stems of what may stand for it, or only belong to the same task."""

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fipo_model.addresses import hide_passwords
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation.results import Hardware, Made
 
@@ -38,7 +39,7 @@ def describe_run(
         versions={"python": platform.python_version(), **_find_versions((*_PACKAGES, *more_packages))},
         hardware=_find_hardware(),
         seed=seed,
-        settings=settings,
+        settings=hide_passwords(settings),
     )
 
 

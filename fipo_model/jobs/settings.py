@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import jsonl, places
+from fipo_model.addresses import hide_passwords
 from fipo_model.errors import InputError
 
 # Of a value that is shown, and of differences: enough to see which one it is.
@@ -13,8 +14,9 @@ _LONGEST, _MOST = 80, 6
 
 
 def as_noted(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they come back from a file: tuples are lists, keys are texts."""
-    found: dict[str, Any] = json.loads(json.dumps(settings, ensure_ascii=False).encode("utf-8", "replace"))
+    """Settings as they come back from a file: tuples are lists, keys are texts, and no address has a password."""
+    noted = json.dumps(hide_passwords(settings), ensure_ascii=False)
+    found: dict[str, Any] = json.loads(noted.encode("utf-8", "replace"))
     return found
 
 

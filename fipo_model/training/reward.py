@@ -89,10 +89,8 @@ def _say_who_measures(settings: RewardSettings) -> None:
     for name in dict.fromkeys(names):
         found = resolve(name, role=None)
         if isinstance(found, Checkpoint) and found.base == trained.base:
-            what = (
-                "is the model that is trained" if found.adapter == trained.adapter else "has the base that is trained"
-            )
-            say(f"the reward model {name} {what}: its reward is for what it likes itself. Name another one beside it.")
+            whose = "the model" if found.adapter == trained.adapter else "the base of the model"
+            say(f"the reward model {name} is {whose} in training: it rewards what it likes itself; name others, too")
 
 
 class _Samples(TrainerCallback):

@@ -1,10 +1,10 @@
 """How a model reads what is said to it: its chat template and its tokens. Needs no torch."""
 
-import re
 from pathlib import Path
 from typing import Any, cast
 
 from fipo_model import places
+from fipo_model.backends.markup import encode_conversation
 from fipo_model.errors import ModelError, explain_missing
 from fipo_model.generation import Message
 from fipo_model.models.hub import check_reachable
@@ -12,9 +12,6 @@ from fipo_model.models.hub import check_reachable
 with explain_missing("local", "transformers", "jinja2"):
     import jinja2  # noqa: F401 - for chat templates; transformers asks for it only when one is applied
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
-
-# A plane of Unicode without assigned characters.
-_PRIVATE_USE = range(0xF0000, 0xFFFFE)
 
 
 class ChatTokenizer:
@@ -49,24 +46,12 @@ class ChatTokenizer:
 
     def encode(self, conversation: list[Message]) -> list[int]:
         """Token ids of the chat template around the messages; chat markup within a message is just text."""
-        specials = sorted((token for token in self._tokenizer.get_added_vocab() if token), key=len, reverse=True)
-        said = "".join(message["content"] for message in conversation)
-        markup = re.compile("|".join(map(re.escape, specials)) or "(?!)")
-        if markup.search(said) is None:
-            return self.encode_text(self._chat(conversation), is_markup=True)
-        # While the template is applied, letters of a private-use area that no message contains stand in for markup.
-        letters = (letter for letter in map(chr, _PRIVATE_USE) if letter not in said)
-        stand_ins = dict(zip(specials, letters, strict=False))
-        neutral: list[Message] = [
-            {"role": message["role"], "content": markup.sub(lambda match: stand_ins[match[0]], message["content"])}
-            for message in conversation
-        ]
-        spelled = {letter: special for special, letter in stand_ins.items()}
-        ids: list[int] = []
-        pieces: list[str] = re.split(f"([{''.join(spelled)}])", self._chat(neutral))
-        for piece in pieces:
-            ids += self.encode_text(spelled.get(piece, piece), is_markup=piece not in spelled)
-        return ids
+        return encode_conversation(
+            conversation,
+            markup=self._tokenizer.get_added_vocab(),
+            chat=self._chat,
+            encode=lambda text, is_markup: self.encode_text(text, is_markup=is_markup),
+        )
 
     def encode_text(self, text: str, *, is_markup: bool = False) -> list[int]:
         """Token ids of a text, in which the tokenizer's special tokens are just text unless it `is_markup`."""

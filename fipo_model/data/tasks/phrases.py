@@ -2,43 +2,46 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from fipo_model.contract.stemming import stems_of
 
+_Run = tuple[str, ...]
 _WORD = re.compile(r"\w+")
 # So many words in a row are a phrase that was learnt, not words that meet by chance.
 PHRASE_WORDS = 4
-# A word that so few of the targets have belongs to their tasks; the others are how anybody words an instruction.
-_RARE = 0.02
-_RARE_AT_LEAST = 5
+# A word that so few families have belongs to their tasks; the others are how anybody words an instruction. Chosen on
+# people's own wordings of tasks that are not trained on: of 290, 1.7 % count as leaked; of wordings of training tasks
+# in their place, 83 %. With two families it would be 1.4 and 76 %, with five 2.8 and 94 %.
+_OWN_FAMILIES = 3
 
 
-def leaked_phrases(additions: Sequence[tuple[str, Sequence[str]]], targets: Iterable[str]) -> list[tuple[str, ...]]:
-    """For each addition the phrases of training targets in it that its own task does not call for, the longest ones.
+def leaked_phrases(
+    additions: Sequence[tuple[str, Sequence[str]]], targets: Iterable[Collection[str]]
+) -> list[tuple[str, ...]]:
+    """For each addition the phrases of training targets in it that its own task does not call for, at full length.
 
-    An addition comes with the texts that may call for one: its prompt, the inputs of its task, and what else is known
-    to be about that task. A phrase is four words in a row or more that a target has, too, and nothing calls for it if
-    it has a rare word (one that at most 2 % of the targets have, or five of them) whose stem none of these texts has.
+    `targets` are the texts that were learnt, those of each family of tasks together. An addition comes with the texts
+    that may call for one: its prompt, the inputs of its task, and what else is known to be about that task. A phrase is
+    four words in a row or more that a target has, too, and nothing calls for it if it has a word that at most three
+    families have and none of these texts. Words count by their English stems.
     """
-    wordings = [_words(target) for target in dict.fromkeys(targets)]
-    runs = {run for words in wordings for run in _runs(words)}
-    having = Counter(word for words in wordings for word in set(words))
-    rare = {word for word, count in having.items() if count <= max(_RARE_AT_LEAST, _RARE * len(wordings))}
-    return [_leaked(_words(text), runs, rare, asked) for text, asked in additions]
+    families = [[_words(text) for text in family] for family in targets]
+    having = Counter(stem for family in families for stem in _stems(family))
+    own = {stem for stem, count in having.items() if count <= _OWN_FAMILIES}
+    runs = {run for family in families for words in family for run in _runs(words)}
+    return [_leaked(_words(text), runs, own, _stems(map(_words, asked))) for text, asked in additions]
 
 
-def _leaked(words: Sequence[str], runs: set[tuple[str, ...]], rare: set[str], asked: Sequence[str]) -> tuple[str, ...]:
-    known = set(stems_of([word for text in asked for word in _words(text)], "en"))
-    found: list[str] = []
+def _leaked(words: Sequence[str], runs: set[_Run], own: set[str], called_for: set[str]) -> tuple[str, ...]:
+    found = []
     for start, end in _shared(words, runs):
-        own = [word for word in words[start:end] if word in rare]
-        if set(stems_of(own, "en")) - known:
+        if (_stems([words[start:end]]) & own) - called_for:
             found.append(" ".join(words[start:end]))
     return tuple(dict.fromkeys(found))
 
 
-def _shared(words: Sequence[str], runs: set[tuple[str, ...]]) -> list[tuple[int, int]]:
+def _shared(words: Sequence[str], runs: set[_Run]) -> list[tuple[int, int]]:
     """The stretches of words all of whose runs are shared: beginnings and ends."""
     stretches: list[tuple[int, int]] = []
     for start, run in enumerate(_runs(words)):
@@ -52,8 +55,12 @@ def _shared(words: Sequence[str], runs: set[tuple[str, ...]]) -> list[tuple[int,
     return stretches
 
 
-def _runs(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
+def _runs(words: Sequence[str]) -> Iterable[_Run]:
     return (tuple(words[start : start + PHRASE_WORDS]) for start in range(len(words) - PHRASE_WORDS + 1))
+
+
+def _stems(texts: Iterable[Sequence[str]]) -> set[str]:
+    return {stem for words in texts for stem in stems_of(words, "en")}
 
 
 def _words(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -32,14 +32,15 @@ class HeldOut:
     """Tasks to measure on, and the wordings that systems were trained to write."""
 
     tasks: Sequence[Drawn]
-    targets: Sequence[str]
+    targets: Mapping[str, Sequence[str]]
+    """By family of tasks."""
     bad_rows: Sequence[str] = field(default=())
     """Why lines of the file could not be used."""
 
     def digest(self) -> str:
         """The SHA-256 of all that is drawn: figures of other examples are other figures."""
         drawn = [_fields(one) for one in self.tasks]
-        return hashlib.sha256(json.dumps([drawn, sorted(self.targets)]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([drawn, self.targets], sort_keys=True).encode()).hexdigest()
 
 
 def read_held_out(settings: TaskSettings, *, seed: int) -> HeldOut:
@@ -90,13 +91,16 @@ def _draw(task: Task, settings: TaskSettings, seed: int) -> Drawn:
     )
 
 
-def _targets(settings: TaskSettings, held_out: Sequence[Task]) -> list[str]:
+def _targets(settings: TaskSettings, held_out: Sequence[Task]) -> dict[str, list[str]]:
     if settings.train is None:
         trained_on = [task for task in make_tasks(examples=1) if part_of(task) == "train"]
     else:
         trained_on = [row for row in read_tasks(Path(settings.train)) if isinstance(row, Task)]
         check_disjoint(trained_on, held_out)
-    return [wording for task in trained_on for wording in task.good]
+    targets: dict[str, list[str]] = {}
+    for task in trained_on:
+        targets.setdefault(task.family, []).extend(task.good)
+    return targets
 
 
 def _needed(settings: TaskSettings) -> int:

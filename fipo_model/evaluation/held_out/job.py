@@ -68,7 +68,7 @@ class TaskJob:
                 changes += self._rewritten(system, say)
         changes += controls(self.held_out.tasks, self._choose_best(say), self.settings.wordings)
         self._score(_uses(changes), say)
-        phrases = leaked_phrases([_with_its_task(change) for change in changes], self.held_out.targets)
+        phrases = leaked_phrases([_with_its_task(change) for change in changes], self.held_out.targets.values())
         self.measured = [
             Measured(change=change, gain=self._gain(change), phrases=found)
             for change, found in zip(changes, phrases, strict=True)

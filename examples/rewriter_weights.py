@@ -1,0 +1,140 @@
+"""Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about two hours on two CPU cores.
+
+    python examples/rewriter_weights.py ../shared/data runs/rewriter
+
+Stage 1 (SFT) learns to say a task well that is worded in a hurry, and when there is nothing to add. Stage 2 (IPO)
+learns which of its own additions make right outputs likelier, under two test models (`fipo data rank-tasks`). Tasks are
+split by family; nothing that is measured with is trained on. A run that is stopped goes on where it was.
+docs/training-log.md has the reasons, the figures and the runs that failed.
+"""
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from default_weights import export, fipo, first_sentences, is_development, is_usable, rows
+
+from fipo_model import FIPO_2, OptimizationRequest, ShownExample, fidelity
+from fipo_model.data.split import draw
+from fipo_model.data.tasks import Task, read_tasks
+from fipo_model.data.tasks.teaching import teaching_rows
+from fipo_model.fidelity import FidelitySettings
+
+BASE = "qwen2.5-coder-0.5b"
+TEST_MODELS = ("smollm2-135m", BASE)
+WRITTEN = Path(__file__).parent / "data"
+REFERENCES, COMPLETE = 180, 50
+LONGEST_REFERENCE = 45  # words
+LONGEST_SHOWN = 200  # characters
+
+
+def training_row(
+    name: str,
+    naive: str,
+    addition: str | None,
+    context: str | None = None,
+    *,
+    examples: tuple[ShownExample, ...] = (),
+) -> dict[str, Any] | None:
+    """A prompt and what to add to it, or that there is nothing; None where the contract refuses the addition."""
+    request = OptimizationRequest(naive, context=context, examples=examples)
+    rewrite = naive if addition is None else f"{naive}\n\n{addition}"
+    outcome = fidelity.check(rewrite, request, FidelitySettings(), FIPO_2).outcome
+    if outcome not in ("optimized", "unchanged"):
+        return None
+    chosen = FIPO_2.reply_for(rewrite, naive)
+    prompt = FIPO_2.render(request)
+    return {"id": name, "kind": "rewriting", "type": "single prompt", "prompt": prompt, "chosen": chosen}
+
+
+def written(name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a file that was written for FIPO."""
+    for line in (WRITTEN / name).read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)
+
+
+def by_hand() -> Iterator[dict[str, Any] | None]:
+    """Prompts as people type them, in fourteen languages, and what to add."""
+    for number, row in enumerate(written("additions.jsonl")):
+        yield training_row(f"hand/{number}", row["instruction"], row["addition"])
+
+
+def in_a_hurry(data: Path) -> Iterator[dict[str, Any] | None]:
+    """Public instructions, each worded in a hurry twice or more: shown alone, and with its input where it has one.
+
+    Templates, whose rows hold instruction and input in one text, come with a good wording of their own.
+    """
+    files = ("with_golden_response", "more_with_golden_response")
+    public = {row["id"]: row for name in files for row in rows(data / "instructions" / f"{name}.jsonl")}
+    for row in written("hasty.jsonl"):
+        if row["id"] not in public:
+            continue
+        source = public[row["id"]]
+        good = row.get("good") or source["instruction"].strip()
+        for number, hasty in enumerate(row["hasty"]):
+            context, golden = source["context"] or "", source["golden_response"]
+            is_brief = 0 < len(context) <= LONGEST_SHOWN and len(golden) <= LONGEST_SHOWN
+            shown = (ShownExample(context, golden),) if number and is_brief else ()
+            yield training_row(f"{row['id']}/hasty/{number}", hasty, good, examples=shown)
+
+
+def references(data: Path) -> Iterator[dict[str, Any] | None]:
+    """Short reference rewrites, as additions to the naive prompt."""
+    for row in rows(data / "prompt_pairs" / "bpo.jsonl"):
+        is_short = len(row["optimized"].split()) <= LONGEST_REFERENCE and len(row["instruction"].split()) <= 60
+        if is_short and not is_development(row):
+            yield training_row(row["id"], row["instruction"], row["optimized"].strip(), row["context"])
+    others = sorted(rows(data / "prompt_pairs" / "train.jsonl"), key=lambda row: draw(row["id"], 5))
+    for row in others:
+        addition = first_sentences(row["optimized"].strip())
+        is_short = max(len(row["instruction"].split()), len((row["context"] or "").split())) <= 40
+        if is_short and is_usable(row, addition):
+            yield training_row(row["id"], row["instruction"], addition, row["context"])
+
+
+def complete(data: Path) -> Iterator[dict[str, Any] | None]:
+    """Prompts that say enough, to which there is nothing to add."""
+    for row in rows(data / "instructions" / "with_golden_response.jsonl"):
+        if 18 <= len(row["instruction"].split()) <= 45 and len((row["context"] or "").split()) <= 60:
+            yield training_row(f"{row['id']}/complete", row["instruction"], None, row["context"])
+
+
+def write_rows(tasks: Path, data: Path, target: Path) -> Path:
+    """All rows of stage 1, in an order drawn once."""
+    found = [task for task in read_tasks(tasks) if isinstance(task, Task)]
+    made: list[dict[str, Any]] = [row.to_fields() for row in teaching_rows(found, FIPO_2)]
+    made += [row for row in by_hand() if row]
+    made += [row for row in references(data) if row][:REFERENCES]
+    made += [row for row in complete(data) if row][:COMPLETE]
+    random.Random(0).shuffle(made)
+    target.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in made), encoding="utf-8")
+    return target
+
+
+def train(kind: str, recipe: str, output: Path, data: Path, *settings: str) -> None:
+    """One stage, as its recipe says."""
+    changes = [f"output={output}", f"data.train={data}", *settings]
+    file = Path(__file__).parent / "recipes" / recipe
+    fipo("train", kind, str(file), "--resume", *(part for change in changes for part in ("--set", change)))
+
+
+def main() -> None:
+    """Data, both stages, and the adapter as it is shipped."""
+    data, output = Path(sys.argv[1]), Path(sys.argv[2])
+    output.mkdir(parents=True, exist_ok=True)
+    also = [part for name in ("tasks", "more_tasks") for part in ("--also", str(data / f"{name}.jsonl"))]
+    tasks, ranked = output / "tasks.jsonl", output / "ranked.jsonl"
+    fipo("data", "tasks", str(tasks), "--split", "train", "--examples", "30", *also)
+    train("sft", "tasks.toml", output / "sft", write_rows(tasks, data, output / "rows.jsonl"))
+    measured = [part for model in TEST_MODELS for part in ("--test-model", model)]
+    sampled = ("--model", BASE, "--adapter", str(output / "sft"))
+    fipo("data", "rank-tasks", str(tasks), str(ranked), *sampled, *measured)
+    train("preference", "tasks-ipo.toml", output / "ipo", ranked, f"adapter={output / 'sft'}")
+    export(output / "ipo", output / "adapter", BASE)
+
+
+if __name__ == "__main__":
+    main()

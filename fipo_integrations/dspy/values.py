@@ -1,0 +1,193 @@
+"""The values that a program's fields may take, and whether a text names some of them and leaves others out. Pure.
+
+A rewrite that names one of three labels leans towards it. Values come from types, from descriptions ("refund, delivery
+or other") and from the labels of a training set. A value that is also a word counts as named only where it is said to
+be a value: in marks, in a list with others, or as what to answer.
+"""
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+Spellings = tuple[str, ...]
+"""One value, in all the ways it may be written: an Enum's member by its value and by its name."""
+Choice = tuple[Spellings, ...]
+"""All values of one field."""
+
+_DEEPEST = 6
+_MOST_LABELS, _LONGEST_LABEL = 40, 4  # words: what is longer or more varied are answers, not labels
+# Words that any instruction may have although they are also somebody's label.
+_ORDINARY = frozenset(
+    "a i an and are as at be but by for from if in is it its no none not of off on one only or other others so that the"
+    " this to true false unknown up us was we what when which who why will with yes you all any both each first last"
+    " most more less high low medium normal mixed good better best bad long short simple complex hard easy general"
+    " specific full part new old open closed left right correct wrong answer question statement request order text"
+    " word number list name type clear brief complete important relevant neutral support issue information"
+    " related yes two three four five many few some".split()
+)
+_OPEN, _CLOSE = r"[\"'`“‘(\[*_]+", r"[\"'`”’)\]*_]+"
+_AND = r"(?:\s*,\s*(?:(?:and|or|oder|ou|o|of|или)\s+)?|\s+(?:and|or|nor|vs\.?|oder|ou|o|of|или)\s+|\s*[/|]\s*)"
+_ARTICLE = r"(?:(?:a|an|the)\s+)?"
+_RANGE = r"\s*(?:-|–|to|through|and)\s*"
+_CUE = (
+    r"(?:answer|reply|respond|return|output|outputs|say|says|write|choose|pick|select|label|mark|option|choice|category"
+    r"|class|rating|score|grade|value|letter|answer is|answers?|as|with)\s*[:=]?\s*"
+)
+_ENDS = r"(?=\s*(?:$|[.,;:!?)]|(?:if|when|for|where|unless|otherwise|else|and|or|only|whenever)\b))"
+_COUNTED = r"(?!\s+(?:sentence|word|line|paragraph|point|step|example|time|item|bullet|part|reason)s?\b)"
+_WORDS = r"(?<![\w-])(?!(?:or|of|either|among)\b)[\w-]+(?: (?!or\b)[\w-]+)?"
+_ITEM = rf"(?:\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`|{_WORDS})"
+_BETWEEN = r"(?:\s*,\s*(?:or\s+)?|\s+or\s+|\s*[/|]\s*)"
+_LIST = re.compile(rf"{_ITEM}(?:{_BETWEEN}{_ITEM})+")
+_ALTERNATIVES = re.compile(r"\bor\b|[/|]")
+_INTRODUCED = re.compile(
+    r"(?:\b(?:one of|either|among|values?|options?|labels?)\b[^:\n]{0,20}:?|:|\(|=)\s*$", re.IGNORECASE
+)
+_MEASURES = re.compile(
+    r"(?i)\b(?:a|an|the|one|two|few|some|more|less|words?|sentences?|paragraphs?|lines?|if|and|so|it|its|such|any|than"
+    r"|person|place|thing|something|nothing)\b"
+)
+
+
+def choices_of(annotation: Any, description: str | None = None) -> list[Choice]:
+    """The values of each thing that may be chosen in a field of this type; where the type has none, in its description.
+
+    Seen are Literal, Enum and bool, also in unions, lists, dictionaries, pydantic models, dataclasses and TypedDicts.
+    """
+    found = list(_of_type(annotation, 0))
+    described = listed_in(description or "") if not found else None
+    return [*found, *([described] if described else [])]
+
+
+def labels_of(values: Sequence[object]) -> Choice | None:
+    """What a training set's values of one field are chosen from; None where they do not look chosen from a few."""
+    texts = [str(value).strip() for value in values if isinstance(value, str | bool | int)]
+    different = tuple(dict.fromkeys(texts))
+    is_chosen = 1 < len(different) <= min(_MOST_LABELS, len(texts) // 2)
+    if not is_chosen or any(not text or len(text.split()) > _LONGEST_LABEL for text in different):
+        return None
+    return tuple((text,) for text in different)
+
+
+def listed_in(description: str) -> Choice | None:
+    """The values that a description lists: all of it does, or what follows "one of", a colon or a bracket."""
+    for match in _LIST.finditer(description):
+        before, after = description[: match.start()], description[match.end() :]
+        is_introduced = _INTRODUCED.search(before) is not None
+        is_whole = not before.strip() and not after.strip(" .")
+        if not is_introduced and not (is_whole and _ALTERNATIVES.search(match[0])):
+            continue
+        items = [item.strip(" \"'`") for item in re.split(_BETWEEN, match[0])]
+        is_measure = any(len(item) > 1 and _MEASURES.search(item) for item in items)
+        if not is_measure and len(set(items)) == len(items):
+            return tuple((item,) for item in items)
+    return None
+
+
+def written(choice: Choice) -> str:
+    """The values in a row."""
+    return ", ".join(spellings[0] for spellings in choice)
+
+
+def favoured(rewrite: str, task: str, choice: Choice) -> str | None:
+    """A value that the rewrite names although it leaves others out and the task does not do the same; None if none."""
+    named, before = named_in(rewrite, choice), named_in(task, choice)
+    if named in (before, frozenset()) or len(named) == len(choice):
+        return None
+    return choice[min((named - before) or named)][0]
+
+
+def named_in(text: str, choice: Choice) -> frozenset[int]:
+    """Which of the values a text names, by their places."""
+    spelled = [(place, one) for place, spellings in enumerate(choice) for one in spellings]
+    found = {place for place, one in spelled if _is_named(text, one)}
+    anything = "|".join(_pattern(one) for _, one in sorted(spelled, key=lambda pair: -len(pair[1])))
+    marked = rf"(?:{_OPEN})?(?:{anything})(?:{_CLOSE})?"
+    for group in re.finditer(rf"(?<!\w){marked}(?:{_AND}{_ARTICLE}{marked})+(?!\w){_COUNTED}", text):
+        found |= {place for place, one in spelled if re.search(rf"(?<!\w){_pattern(one)}(?!\w)", group[0])}
+    for first, last in _ranges(text, anything):
+        ends = [next(place for place, one in spelled if re.fullmatch(_pattern(one), end)) for end in (first, last)]
+        found |= set(range(min(ends), max(ends) + 1))
+    if found:  # who names one as a value may name the others as words: "True if it holds and False otherwise"
+        found |= {place for place, one in spelled if re.search(rf"(?<!\w){_pattern(one)}(?!\w)", text)}
+    return frozenset(found)
+
+
+def _ranges(text: str, anything: str) -> Iterator[tuple[str, str]]:
+    """The ends of "from 1 to 5", "A-D", "between 0 and 1"; of words nobody says so."""
+    for match in re.finditer(rf"(?<!\w)({anything}){_RANGE}({anything})(?!\w)", text):
+        if all(len(end) == 1 or end.lstrip("-").isdigit() for end in match.groups()):
+            yield match[1], match[2]
+
+
+def _is_named(text: str, value: str) -> bool:
+    pattern = _pattern(value)
+    if re.search(rf"{_OPEN}{pattern}{_CLOSE}", text):
+        return True
+    if not _is_ordinary(value):
+        return re.search(rf"(?<!\w){pattern}(?!\w)", text) is not None
+    return re.search(rf"(?i:\b{_CUE}){pattern}{_ENDS}", text) is not None
+
+
+def _is_ordinary(value: str) -> bool:
+    return len(value) == 1 or value.lstrip("-").replace(".", "").isdigit() or value.lower() in _ORDINARY
+
+
+def _pattern(value: str) -> str:
+    """A value as it may be written: letters alone only as they are, since "a" is no answer A."""
+    written = r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", value))) if len(value) > 1 else re.escape(value)
+    return written if len(value) == 1 or value.lstrip("-").isdigit() else f"(?i:{written})"
+
+
+def _of_type(annotation: Any, depth: int) -> Iterator[Choice]:
+    if depth > _DEEPEST:
+        return
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if annotation is bool:
+        yield (("True",), ("False",))
+    elif origin is Literal:
+        yield tuple((str(one.value), one.name) if isinstance(one, Enum) else (str(one),) for one in parts)
+    elif isinstance(annotation, type) and issubclass(annotation, Enum):
+        yield tuple(tuple(dict.fromkeys((str(member.value), member.name))) for member in annotation)
+    elif origin in (typing.Union, types.UnionType):
+        yield from _of_union(parts, depth)
+    elif parts:
+        for part in parts:
+            yield from _of_type(part, depth + 1)
+    else:
+        for kind, description in _fields(annotation):
+            nested = list(_of_type(kind, depth + 1))
+            described = listed_in(description or "") if not nested else None
+            yield from (*nested, *([described] if described else []))
+
+
+def _of_union(parts: Iterable[Any], depth: int) -> Iterator[Choice]:
+    """One choice of all the values that a union's own parts are, and those that are further inside."""
+    together: list[Spellings] = []
+    for part in parts:
+        is_flat = part is bool or get_origin(part) is Literal or (isinstance(part, type) and issubclass(part, Enum))
+        for choice in _of_type(part, depth + 1):
+            if is_flat:
+                together += choice
+            else:
+                yield choice
+    if together:
+        yield tuple(dict.fromkeys(together))
+
+
+def _fields(kind: Any) -> list[tuple[Any, str | None]]:
+    """The types and descriptions of the fields that a type is made of."""
+    if not isinstance(kind, type):
+        return []
+    if issubclass(kind, BaseModel):
+        return [(field.annotation, field.description) for field in kind.model_fields.values()]
+    # A TypedDict has keys that are required, whichever package it is from.
+    if dataclasses.is_dataclass(kind) or hasattr(kind, "__required_keys__"):
+        return [(annotation, None) for annotation in typing.get_type_hints(kind).values()]
+    return []

@@ -1,0 +1,75 @@
+"""Which library computes a model in this process: llama.cpp or transformers.
+
+llama.cpp reads GGUF files as they are and starts in a second; transformers answers many prompts together faster
+(`benchmarks/README.md` has the figures). Nothing heavy is imported here.
+"""
+
+import os
+from importlib.util import find_spec
+from typing import Literal
+
+from fipo_model import places
+from fipo_model.errors import InputError, MissingExtraError, ModelError
+from fipo_model.models.names import GGUF_PREFIX
+from fipo_model.models.registry import find_card
+
+Engine = Literal["transformers", "llamacpp"]
+Load = Literal["one", "many"]
+"""What a model is opened for: one prompt, or batches."""
+
+SETTING = "FIPO_ENGINE"
+_CHOICES = ("auto", "transformers", "llamacpp")
+
+
+def choose_engine(base: str, load: Load) -> Engine:
+    """The engine for a base of `names.Checkpoint`, as FIPO_ENGINE says.
+
+    Left to itself, llama.cpp where torch is not installed, and where one prompt is all that is asked. Raises
+    `InputError` for a setting that is none, `ModelError` for a base that llama.cpp cannot read where it has to, and
+    `MissingExtraError` where no engine is installed.
+    """
+    told = os.environ.get(SETTING) or "auto"
+    if told not in _CHOICES:
+        raise InputError(f"{SETTING} must be one of {', '.join(_CHOICES)}, not {told!r}")
+    has_torch, has_llamacpp = is_installed("torch"), is_installed("xllamacpp")
+    if told == "llamacpp":
+        return _llamacpp_for(base)
+    if told == "transformers" or (has_torch and not (has_llamacpp and _is_better(base, load))):
+        return "transformers"
+    if not has_llamacpp:
+        raise MissingExtraError(
+            "a model in this process needs llama.cpp (pip install 'fipo[cpu]', 250 MB) or transformers with torch "
+            "(pip install 'fipo[local]', several GB); a server's address needs neither"
+        )
+    return _llamacpp_for(base)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is there, without importing it."""
+    return find_spec(package) is not None
+
+
+def _llamacpp_for(base: str) -> Engine:
+    if not _has_gguf(base):
+        raise ModelError(
+            f"llama.cpp reads GGUF files, and {base} is none: name one as gguf:FILE, or install transformers: "
+            "pip install 'fipo[local]'"
+        )
+    return "llamacpp"
+
+
+def _has_gguf(base: str) -> bool:
+    return base.startswith(GGUF_PREFIX) or find_card(base) is not None
+
+
+def _is_better(base: str, load: Load) -> bool:
+    """Whether llama.cpp is to answer, where both could: for one prompt, if nothing has to be fetched for it anew."""
+    # A number format that somebody asked for is one of torch's.
+    if load != "one" or not _has_gguf(base) or os.environ.get("FIPO_DTYPE"):
+        return False
+    card = find_card(base)
+    if card is None:
+        return True
+    from fipo_model.models.weights import directory, gguf_directory
+
+    return places.is_directory(gguf_directory(card)) or not places.is_directory(directory(card))

@@ -1,0 +1,1 @@
+"""Models in this process, on llama.cpp: GGUF files as they are, without torch."""

@@ -1,0 +1,159 @@
+"""A Generator in this process, on llama.cpp, with a LoRA adapter if there is one."""
+
+import hashlib
+import threading
+import weakref
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fipo_model.backends.crew import Work, do_all
+from fipo_model.backends.llamacpp.adapters import converted
+from fipo_model.backends.llamacpp.server import SLOTS, LlamaServer
+from fipo_model.backends.markup import encode_conversation
+from fipo_model.errors import ModelError, PromptTooLongError
+from fipo_model.forking import PerProcess
+from fipo_model.generation import Completion, Message, Sampling, check_samples
+from fipo_model.models.gguf import Header, read_header
+
+# Tokens of all rows that are computed together; with the 0.5B, 100 MB of memory.
+_CONTEXT_TOKENS = 8192
+# The format's number for tokens that steer a model, and are no text.
+_CONTROL = 3
+
+
+class LlamaCppGenerator:
+    """A GGUF file as a Generator: memory-mapped, in the number format that it has.
+
+    Calls from several threads are computed together. Copies are the same object, and so is what `from_gguf` gives for
+    one file and adapter while it is in use. A forked process loads the file for itself, when it first asks.
+    """
+
+    def __init__(self, file: Path, *, adapter: Path | None = None, name: str, context_tokens: int | None = None) -> None:
+        header = read_header(file)
+        if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
+            raise ModelError(f"{file} has no chat template, so it is unknown how to talk to it. Use an instruct model.")
+        self.name = name
+        self.file = file
+        self.adapter = adapter
+        self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, context_tokens or _CONTEXT_TOKENS)
+        self._architecture = header.architecture
+        self._markup = _control_tokens(header)
+        self._lora = None if adapter is None else converted(adapter, file)
+        _ = self._server  # what is wrong with the file is told now
+
+    @classmethod
+    def from_gguf(
+        cls, file: str | Path, *, adapter: str | Path | None = None, name: str | None = None
+    ) -> "LlamaCppGenerator":
+        """A generator on a file, with a PEFT adapter's directory. Raises `ModelError`."""
+        source = Path(file).resolve(), None if adapter is None else Path(adapter).resolve(), name
+        with _processes.value.opening:
+            found = _opened.get(source)
+            if found is None:
+                file, adapter, _ = source
+                called = (name or file.stem) + (f"+{adapter.name}" if adapter else "")
+                _opened[source] = found = cls(file, adapter=adapter, name=called)
+                found._source = source
+            return found
+
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
+        """Continue each conversation. Raises `PromptTooLongError` before anything is generated."""
+        check_samples(sampling, samples)
+        rows = [self.encode(conversation) for conversation in conversations]
+        for index, row in enumerate(rows):
+            needed = len(row) + sampling.max_new_tokens
+            if needed > self.context_tokens:
+                raise PromptTooLongError(index=index, tokens=needed, limit=self.context_tokens)
+        distinct = list(dict.fromkeys(map(tuple, rows)))
+        work = [self._asking(row, sampling, number) for row in distinct for number in range(samples)]
+        done = do_all(work, most=SLOTS)
+        places = {row: samples * place for place, row in enumerate(distinct)}
+        return [done[places[tuple(row)] : places[tuple(row)] + samples] for row in rows]
+
+    def encode(self, conversation: list[Message]) -> list[int]:
+        """Token ids of the chat template around the messages; chat markup within a message is just text."""
+        return encode_conversation(conversation, markup=self._markup, chat=self._chat, encode=self._tokenize)
+
+    def _chat(self, conversation: list[Message]) -> str:
+        return str(self._server.ask("/apply-template", {"messages": conversation})["prompt"])
+
+    def _tokenize(self, text: str, is_markup: bool) -> list[int]:
+        body = {"content": text, "add_special": False, "parse_special": is_markup}
+        found: list[int] = self._server.ask("/tokenize", body)["tokens"]
+        return found
+
+    def _asking(self, row: tuple[int, ...], sampling: Sampling, number: int) -> Work[Completion]:
+        body = {"prompt": list(row), "n_predict": sampling.max_new_tokens, **_decoding(row, sampling, number)}
+
+        def ask(is_over: threading.Event) -> Completion:
+            server, said, last = self._server, [], dict[str, Any]()
+            with server.room.taken(len(row) + sampling.max_new_tokens):
+                for last in server.stream(body, is_over):
+                    said.append(str(last.get("content", "")))
+            if not last.get("stop") and not is_over.is_set():
+                raise ModelError(f"llama.cpp stopped in the middle of a completion of {self.name}: {last}")
+            return Completion(
+                text="".join(said),
+                is_truncated=last.get("stop_type") != "eos",
+                prompt_tokens=len(row),
+                completion_tokens=int(last.get("tokens_predicted", 0)),
+            )
+
+        return ask
+
+    @property
+    def _server(self) -> LlamaServer:
+        process = _processes.value
+        with process.starting:
+            found = process.servers.get(self)
+            if found is None:
+                found = LlamaServer(
+                    self.file, self._lora, context_tokens=self.context_tokens, architecture=self._architecture
+                )
+                process.servers[self] = found
+                weakref.finalize(self, found.close).atexit = False
+            return found
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "LlamaCppGenerator":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        file, adapter, name = self._source
+        return (partial(LlamaCppGenerator.from_gguf, adapter=adapter, name=name), (file,))
+
+
+class _Process:
+    """What a process has of the models."""
+
+    def __init__(self) -> None:
+        self.opening = threading.Lock()
+        self.starting = threading.Lock()
+        self.servers: weakref.WeakKeyDictionary[LlamaCppGenerator, LlamaServer] = weakref.WeakKeyDictionary()
+
+
+_processes: PerProcess[_Process] = PerProcess(_Process)
+_opened: "weakref.WeakValueDictionary[tuple[Any, ...], LlamaCppGenerator]" = weakref.WeakValueDictionary()
+
+
+def _control_tokens(header: Header) -> list[str]:
+    tokens, kinds = (header.metadata.get(f"tokenizer.ggml.{name}") for name in ("tokens", "token_type"))
+    if not isinstance(tokens, list) or not isinstance(kinds, list):
+        return []
+    return [str(token) for token, kind in zip(tokens, kinds, strict=False) if kind == _CONTROL]
+
+
+def _decoding(row: tuple[int, ...], sampling: Sampling, number: int) -> dict[str, Any]:
+    """How a row is decoded: from the whole vocabulary, without penalties, as `Sampling` says."""
+    if sampling.is_greedy:
+        return {"temperature": 0, "samplers": ["temperature"]}
+    digest = hashlib.sha256(f"{sampling.seed} {number} {row}".encode()).digest()
+    return {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "samplers": ["temperature", "top_p"],
+        "seed": int.from_bytes(digest[:4], "little") >> 1,
+    }

@@ -1,0 +1,147 @@
+"""llama.cpp's server for one GGUF file, in this process; what it is asked, and what it answers."""
+
+import ctypes
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fipo_model.errors import ModelError, explain_missing
+
+with explain_missing("cpu", "xllamacpp", "httpx"):
+    import httpx
+    import xllamacpp
+
+SLOTS = 16
+"""Rows that are computed together."""
+
+_NO_LOG = 0
+_started: list[Any] = []
+
+
+class LlamaServer:
+    """Computes in threads of its own. Whatever comes at the same time becomes one batch, token by token.
+
+    It can be reached from this machine only, and only with a key that nobody else has.
+    """
+
+    def __init__(self, file: Path, adapter: Path | None, *, context_tokens: int, architecture: str) -> None:
+        self.room = Room(context_tokens)
+        key = secrets.token_urlsafe(32)
+        try:
+            self._server = xllamacpp.Server(_parameters(file, adapter, context_tokens, key))
+        except RuntimeError as error:
+            with_adapter = f" with the adapter {adapter}" if adapter is not None else ""
+            raise ModelError(
+                f"llama.cpp cannot load {file}{with_adapter}: its architecture ({architecture}) is newer than the "
+                "installed llama.cpp (pip install -U xllamacpp), the memory is too small, or a file is damaged"
+            ) from error
+        _started.append(self._server)
+        self._client = httpx.Client(
+            base_url=self._server.listening_address,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=None,
+            limits=httpx.Limits(max_keepalive_connections=0),  # the server closes idle ones as it likes
+            trust_env=False,  # no proxy
+        )
+
+    def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a question that takes no time."""
+        with _explained():
+            answer = self._client.post(path, json=body)
+        _check(answer.status_code, answer.text)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def stream(self, body: Mapping[str, Any], is_over: threading.Event) -> Iterator[dict[str, Any]]:
+        """The parts of a completion as they come. It is stopped where `is_over`, or nobody takes any more."""
+        whole = {**body, "stream": True}
+        with _explained(), self._client.stream("POST", "/completion", json=whole) as answer:
+            if answer.status_code != httpx.codes.OK:
+                _check(answer.status_code, answer.read().decode("utf-8", "replace"))
+            for line in answer.iter_lines():
+                if is_over.is_set():
+                    return
+                if line.startswith("error:"):
+                    _check(500, line)
+                if line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))
+
+    def close(self) -> None:
+        """Stop, and give the memory back."""
+        self._client.close()
+        _started.remove(self._server)
+        del self._server
+
+
+class Room:
+    """The tokens that are in memory at a time. Whoever needs some waits until they are free."""
+
+    def __init__(self, tokens: int) -> None:
+        self._free = self.tokens = tokens
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, tokens: int) -> Iterator[None]:
+        """Around work with so many tokens."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= tokens)
+            self._free -= tokens
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += tokens
+                self._changed.notify_all()
+
+
+def _parameters(file: Path, adapter: Path | None, context_tokens: int, key: str) -> Any:
+    asked = xllamacpp.CommonParams()
+    asked.model.path = str(file)
+    if adapter is not None:
+        asked.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+    asked.n_ctx = context_tokens
+    asked.kv_unified = True  # one long row may have what many short ones would share
+    asked.n_parallel = SLOTS
+    asked.n_threads_http = SLOTS + 4
+    asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = _threads()
+    asked.cache_ram_mib = 0  # what the slots remember is enough
+    asked.fit_params = asked.warmup = asked.ui = asked.endpoint_slots = False
+    asked.verbosity = _NO_LOG
+    asked.api_keys = [key]
+    return asked
+
+
+def _threads() -> int:
+    """As many as this process may use; OMP_NUM_THREADS is what torch goes by, too."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise ModelError(f"llama.cpp stopped answering ({type(error).__name__}: {error}). Is there memory?") from error
+
+
+def _check(status: int, words: str) -> None:
+    if status != httpx.codes.OK:
+        raise ModelError(f"llama.cpp failed ({status}): {words.strip()[:500]}")
+
+
+def _keep_in_children() -> None:
+    # Their threads are not in a forked process, which would wait for them forever if it took them down.
+    for server in _started:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_keep_in_children)

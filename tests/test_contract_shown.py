@@ -1,0 +1,110 @@
+"""What the examples of a request say without words is no invention: form of outputs, labels, counts of the input."""
+
+import pytest
+
+from fipo_model import FIPO_2, FidelitySettings, OptimizationRequest, ShownExample
+from fipo_model.contract.shown import formats_shown, labels_shown
+from fipo_model.fidelity import check
+
+
+def examples(*outputs: str, text: str = "a thing") -> tuple[ShownExample, ...]:
+    return tuple(ShownExample(f"{text} {number}", output) for number, output in enumerate(outputs))
+
+
+def request(naive: str, *outputs: str, text: str = "a thing") -> OptimizationRequest:
+    return OptimizationRequest(naive, examples=examples(*outputs, text=text))
+
+
+def outcome(addition: str, asked: OptimizationRequest) -> str:
+    return check(f"{asked.instruction}\n\n{addition}", asked, FidelitySettings(), FIPO_2).outcome
+
+
+@pytest.mark.parametrize(
+    ("outputs", "form"),
+    [
+        (("yes", "no"), "yes or no"),
+        (("Ja", "Nein."), "yes or no"),
+        (("spoon", "big"), "one word"),
+        (("a spoon", "big"), "lowercase"),
+        (("A SPOON", "BIG"), "uppercase"),
+        (('{"a": 1}', "[]"), "json"),
+        (("- a\n- b", "* c"), "bullets"),
+        (("1. a\n2. b", "1. c"), "numbered list"),
+        (("It rains.", "Does it rain?"), "one sentence"),
+    ],
+)
+def test_the_form_of_all_outputs_is_shown(outputs, form):
+    assert form in formats_shown(request("x", *outputs))
+    assert form not in formats_shown(request("x", *outputs, "Something else: 5 & more"))
+    assert form not in formats_shown(request("x", outputs[0]))
+
+
+def test_a_table_of_the_inputs_may_be_called_one():
+    csv = (ShownExample("a,b\n1,2", "2"), ShownExample("a,b\n3,4", "4"))
+    assert "csv" in formats_shown(OptimizationRequest("b?", examples=csv))
+    assert "csv" not in formats_shown(request("b?", "2", "4"))
+
+
+@pytest.mark.parametrize(
+    ("addition", "outputs"),
+    [
+        ('Does the word name an animal? Write "yes" or "no".', ("yes", "no", "yes")),
+        ("Write the name of the thing in one word, in small letters.", ("spoon", "fork")),
+        ("Write the abbreviation in capitals.", ("NATO", "WHO")),
+        ("Write the answer as JSON.", ('{"a": 1}', '{"a": 2}')),
+        ("Write the result of the two numbers of the input.", ("5", "7")),
+        ('Classify the living thing. Write "animal" or "plant".', ("animal", "animal")),
+        ("Choose among even, odd and neither, and write that.", ("even", "odd")),
+    ],
+)
+def test_what_outputs_show_may_be_said(addition, outputs):
+    assert outcome(addition, request("which", *outputs)) == "optimized"
+
+
+@pytest.mark.parametrize(
+    ("addition", "outputs"),
+    [
+        ('Write "yes" or "no".', ("spoon", "fork")),
+        ("Write it in one word.", ("a spoon", "a fork")),
+        ("Write the answer as JSON.", ("spoon", "fork")),
+        ("Write the name in capitals.", ("spoon", "fork")),
+        ("Write two sentences about the thing.", ("spoon", "fork")),
+    ],
+)
+def test_what_outputs_do_not_show_is_still_invented(addition, outputs):
+    assert outcome(addition, request("which", *outputs)) in ("format_invented", "number_invented")
+
+
+@pytest.mark.parametrize(
+    ("addition", "outputs", "named"),
+    [
+        ('Write "animal" or "plant".', ("animal", "plant"), {"animal", "plant"}),
+        ('Write "animal" or "plant".', ("animal",), {"animal"}),
+        ("Write animal.", ("animal",), set()),
+        ('Write "animal" or "plant".', ("animal", "stone"), set()),
+        ("Write the name, such as spoon or fork.", ("spoon", "fork"), set()),
+        ("Say a b c d e f or z.", ("a b c d e f", "z"), set()),
+    ],
+)
+def test_labels_are_named_all_or_none(addition, outputs, named):
+    assert labels_shown(addition, request("which", *outputs)) == named
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "expected"),
+    [
+        ("leap year?", "Is the year a leap year? Answer yes or no.", "optimized"),
+        ("leap year?", "Decide whether it is a leap year. Answer yes or no.", "optimized"),
+        ("colour?", "What is the colour of the thing? Answer yes or no.", "format_invented"),
+        ("explain rain", "Is it about rain? Answer yes or no.", "format_invented"),
+        ("which is larger", "Write the larger of the two numbers.", "optimized"),
+        ("summarize", "Summarize the text in the two sentences.", "number_invented"),
+        ("number in words", "Write the number in English words.", "optimized"),
+        ("translate to german", "Translate the text from English to German.", "language_invented"),
+        ("translate it", "Translate the words to English.", "language_invented"),
+        ("date?", "Write the date in the form YYYY-MM-DD.", "optimized"),
+        ("who?", "Write the name of NATO.", "name_invented"),
+    ],
+)
+def test_alone_a_wording_allows_what_it_implies_and_no_more(naive, addition, expected):
+    assert outcome(addition, OptimizationRequest(naive)) == expected

@@ -1,0 +1,270 @@
+"""What users of DSPy's other optimizers expect: names, models, messages, and programs as they come from elsewhere."""
+
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import dspy
+import pytest
+from dspy.utils import DummyLM
+
+from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy.language_model import LanguageModelGenerator
+from fipo_integrations.dspy.programs import hidden_names
+from fipo_model import Message, PromptOptimizer, Sampling
+from fipo_model.errors import FipoError, InputError
+from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.dspy_programs import (
+    GUIDANCE,
+    Answer,
+    any_lead,
+    better_with_guidance,
+    exact,
+    examples,
+    fipo,
+    instructions,
+    optimizer,
+    outcomes,
+    task_lm,
+)
+
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
+
+
+# Names
+
+
+def test_settings_go_by_dspys_names_too():
+    using = FIPO(metric=exact, auto="light", seed=3, max_metric_calls=50, log_dir="runs", verbose=True)
+    assert using.search == SearchSettings(auto="light", seed=3, max_metric_calls=50, log_dir="runs")
+    assert using.display_progress
+    both = FIPO(search=SearchSettings(candidates=2), seed=3).search
+    assert both == SearchSettings(candidates=2, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        (lambda: FIPO(num_candidates=3), InputError, r"FIPO has no num_candidates.*SearchSettings\(candidates"),
+        (lambda: FIPO(reflection_lm=None), InputError, "prompt_model"),
+        (lambda: FIPO(max_errors=3), InputError, "dspy.configure"),
+        (lambda: FIPO(optimiser=None), TypeError, "unexpected keyword argument 'optimiser'"),
+        (lambda: FIPO(auto="huge"), InputError, "auto must be one of light, medium, heavy"),
+        (lambda: FIPO().compile(dspy.Predict(Answer), seed=3), InputError, r"seed is an argument of FIPO\(\.\.\.\)"),
+        (lambda: FIPO().compile(dspy.Predict(Answer), trainsett=[]), TypeError, "trainsett"),
+        (lambda: FIPO(prompt_model="openai/gpt"), InputError, "must be a language model of DSPy's"),
+        (lambda: FIPO(prompt_model=DummyLM([]), optimizer=optimizer()), InputError, "give one of them"),
+    ],
+)
+def test_a_name_that_is_none_is_told_where_what_is_meant_is(wrong, error, said):
+    with pytest.raises(error, match=said):
+        wrong()
+
+
+@pytest.mark.parametrize("is_tracked", [True, False])
+def test_track_stats_decides_what_is_attached_beside_the_report(is_tracked):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using = fipo(metric=exact, num_threads=1, track_stats=is_tracked)
+        compiled = using.compile(dspy.Predict(Answer), valset=examples())
+    assert hasattr(compiled, "candidate_programs") == hasattr(compiled, "trial_logs") == is_tracked
+    assert compiled.fipo_report["scores"]["compiled"]["score"] == 100
+
+
+@pytest.mark.parametrize(
+    ("search", "valset", "said"),
+    [
+        (SearchSettings(), "examples", "valset is not used"),
+        (SearchSettings(candidates=2, max_metric_calls=9), None, "candidates, max_metric_calls is not used"),
+        (SearchSettings(seed=4, student_responses=True), None, None),
+    ],
+)
+def test_what_is_for_a_search_is_said_to_be_of_no_use_without_a_metric(caplog, search, valset, said):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        fipo(search=search).compile(dspy.Predict(Answer), valset=valset and examples())
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [said in one for one in warned] == ([] if said is None else [True])
+
+
+# Any language model as the rewriter
+
+
+def rewriting_lm(seen: list[str]) -> dspy.LM:
+    def reply(system: str, asked: str) -> str:
+        seen.append(asked)
+        naive = naive_in([{"role": "user", "content": asked[asked.index("Naive prompt:") :]}])
+        return f"<think>Hm.</think>{naive} {GUIDANCE}"
+
+    return task_lm(reply)
+
+
+@pytest.mark.parametrize("metric", [None, exact])
+def test_a_language_model_of_dspys_rewrites(metric):
+    seen: list[str] = []
+    using = FIPO(prompt_model=rewriting_lm(seen), metric=metric, search=any_lead(candidates=2), num_threads=1)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples())
+    assert instructions(compiled) == {"self": f"Answer the question. {GUIDANCE}"}
+    assert using.get_params()["optimizer"] == compiled.fipo_report["model"] == "local/scripted"
+    assert all("You rewrite prompts" in text for text in seen)
+
+
+def test_samples_of_a_language_model_are_asked_for_one_by_one_past_its_cache():
+    asked: list[dict[str, Any]] = []
+
+    class Old(dspy.BaseLM):
+        def __call__(self, prompt: str, **options: Any) -> list[str]:  # as every language model may be called
+            asked.append(options)
+            return [f"{prompt} {len(asked)}"]
+
+    generator = LanguageModelGenerator(Old("old"))
+    turns = [{"role": "system", "content": "Rewrite."}, {"role": "user", "content": "Go."}]
+    (found,) = generator.generate([turns], Sampling(temperature=0.8, seed=2), samples=3)
+    assert len({one.text for one in found}) == 3
+    assert all(one.text.startswith("Rewrite.\n\nGo.") for one in found)
+    assert len({one["rollout_id"] for one in asked}) == 3
+    generator.generate([turns], Sampling())
+    assert asked[-1] == {}
+    assert generator.generate([], Sampling()) == []
+    with pytest.raises(InputError, match="greedy decoding has one completion"):
+        generator.generate([turns], Sampling(), samples=2)
+
+
+def test_a_reply_that_a_language_model_cut_off_is_truncated_and_a_failure_names_it():
+    ends = task_lm(lambda *_: "one two three " * 400)
+    ((found,),) = LanguageModelGenerator(ends).generate([[{"role": "user", "content": "Go."}]], Sampling())
+    assert found.is_truncated
+    assert found.completion_tokens > 0
+
+    def fails(*_: str) -> str:
+        raise ValueError("no key")
+
+    with pytest.raises(FipoError, match=r"prompt_model local/scripted failed: .*no key"):
+        LanguageModelGenerator(task_lm(fails)).generate([[{"role": "user", "content": "Go."}]], Sampling())
+
+
+# Messages
+
+
+SHOWN = """
+import dspy, logging
+{setup}
+from fipo_integrations.dspy import FIPO
+from fipo_model import PromptOptimizer
+from fipo_model.testing import ScriptedGenerator
+{after}
+said = PromptOptimizer(ScriptedGenerator(lambda _: "Answer the question in one short sentence."))
+FIPO(optimizer=said).compile(dspy.Predict(dspy.Signature("question -> answer", "Answer the question.")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("setup", "after", "times"),
+    [
+        ("", "", 1),
+        ("logging.basicConfig(level=logging.INFO)", "", 1),
+        ("", "logging.basicConfig(level=logging.INFO)", 1),
+        ("", "dspy.disable_logging()", 0),
+        ("logging.getLogger('fipo.dspy').setLevel(logging.WARNING)", "", 0),
+    ],
+)
+def test_what_became_of_instructions_is_shown_where_dspys_messages_are(setup, after, times):
+    program = SHOWN.format(setup=setup, after=after)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stderr.count("self: optimized") == times
+    assert ran.stdout == ""
+
+
+# Programs as they come
+
+
+class Deep(dspy.Module):
+    """Has predictors where DSPy does not look for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = dspy.Predict(Answer)
+        self.steps = [[dspy.Predict(Answer)], {"a": dspy.ChainOfThought(Answer)}]
+
+    def forward(self, question: str) -> Any:
+        return self.first(question=question)
+
+
+def test_predictors_that_dspy_hides_are_named(caplog):
+    compiled = fipo().compile(Deep())
+    assert outcomes(compiled) == {"first": "optimized"}
+    assert hidden_names(Deep()) == ["steps[0][0]", "steps[1][a].predict"]
+    assert "DSPy does not find steps[0][0]" in caplog.text
+    assert hidden_names(dspy.ReAct(Answer, tools=[])) == []
+
+
+def mipro_compiled(program: dspy.Module) -> dspy.Module:
+    """As MIPROv2 leaves a program."""
+    candidates = [{"score": 50.0, "program": program.deepcopy(), "full_eval": True} for _ in range(3)]
+    program.candidate_programs, program.mb_candidate_programs = candidates[:1], candidates[1:]
+    program.trial_logs, program.total_calls, program.prompt_model_total_calls, program.score = {}, 9, 4, 50.0
+    return program
+
+
+def copro_compiled(program: dspy.Module) -> dspy.Module:
+    program.candidate_programs = [{"score": 50.0, "program": program.deepcopy()}]
+    program.total_calls, program.results_best, program.results_latest = 9, {}, {}
+    return program
+
+
+class Plain(dspy.Module):
+    """One predictor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = dspy.Predict(Answer)
+
+    def forward(self, question: str) -> Any:
+        return self.answer(question=question)
+
+
+@pytest.mark.parametrize("compiled", [mipro_compiled, copro_compiled])
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_what_other_optimizers_attached_is_no_part_of_the_program(caplog, compiled, is_inner):
+    def made(inner: dspy.Module) -> dspy.Module:
+        program = Plain()
+        program.answer = inner
+        return program if is_inner else inner
+
+    before, after = made(Plain()), made(compiled(Plain()))
+    data = {"trainset": examples(), "valset": examples()}
+    assert fipo(metric=exact).estimate(after, **data) == fipo(metric=exact).estimate(before, **data)
+    assert hidden_names(after) == []
+    result = fipo().compile(after)
+    assert "stays as it is" not in caplog.text
+    if not is_inner:
+        left = {"mb_candidate_programs", "prompt_model_total_calls", "results_best", "results_latest", "total_calls"}
+        assert not left & vars(result).keys()
+
+
+def test_thoughts_of_a_rewriter_are_no_part_of_an_instruction():
+    reply = "<think>\nThe user wants a better one.\n</think>\n\nAnswer the question in one sentence."
+    says = ScriptedGenerator(lambda _: reply)
+    compiled = FIPO(optimizer=PromptOptimizer(says)).compile(dspy.Predict(Answer))
+    assert instructions(compiled) == {"self": "Answer the question in one sentence."}
+
+
+def test_a_better_instruction_may_be_as_long_as_those_of_real_programs():
+    long = (
+        "Answer the question. Read the whole question before you begin, and note which part of it matters most. Think "
+        "of what a visitor would already know, and leave that out. Where the question has several parts, reply to each "
+        "of them in turn, with the most important first. Use plain words in short sentences, and explain every term "
+        "that a child may not have heard before. Check that nothing in your reply contradicts the question, then "
+        "remove whatever does not help to understand it."
+    )
+    seen: list[str] = []
+
+    def says(asked: list[Message]) -> str:
+        seen.append(asked[-1]["content"])
+        return long
+
+    compiled = fipo(says).compile(dspy.Predict(Answer))
+    assert len(long.split()) > 66
+    assert (outcomes(compiled), instructions(compiled)) == ({"self": "optimized"}, {"self": long})
+    assert "at most 200 words" in seen[0]

@@ -1,0 +1,199 @@
+"""Values as values: which of a field's values a rewrite names, and requests for what a program fills in."""
+
+import dataclasses
+import enum
+from typing import Any, Literal
+
+import dspy
+import pytest
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from fipo_integrations.dspy.asking import wants_inputs
+from fipo_integrations.dspy.values import choices_of, favoured, labels_of, listed_in, named_in
+from support.conversations import naive_in
+from support.dspy_programs import fipo, outcomes
+
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
+
+
+class Kind(enum.Enum):
+    LIABILITY = "liability"
+    PAYMENT = "payment"
+    END = "termination"
+
+
+class Clause(BaseModel):
+    kind: Literal["liability", "payment", "termination"]
+    page: int
+
+
+class Described(BaseModel):
+    kind: str = Field(description="one of liability, payment, termination")
+
+
+class Contract(BaseModel):
+    clauses: list[Clause]
+    parent: "Contract | None" = None
+
+
+@dataclasses.dataclass
+class Record:
+    kind: Kind
+
+
+class Typed(TypedDict):
+    kind: Literal["liability", "payment", "termination"]
+
+
+THREE = [
+    (Literal["liability", "payment", "termination"], None),
+    (Literal["liability", "payment"] | Literal["termination"], None),
+    (Literal["liability", "payment", "termination"] | None, None),
+    (Literal[Kind.LIABILITY, Kind.PAYMENT, Kind.END], None),
+    (dict[str, list[Literal["liability", "payment", "termination"]]], None),
+    (Kind | None, None),
+    (list[Clause], None),
+    (list[Described], None),
+    (Contract, None),
+    (Record, None),
+    (Typed, None),
+    (str, "liability, payment or termination"),
+    (str, "what it is about (liability, payment, termination)"),
+    (str, "what it is about: 'liability', 'payment', 'termination'."),
+    (list[str], "liability/payment/termination"),
+]
+
+
+@pytest.mark.parametrize(("kind", "description"), THREE)
+@pytest.mark.parametrize(
+    ("addition", "outcome"),
+    [
+        ("Name each as liability or payment.", "golden_leaked"),
+        ("Look for what says `payment`.", "golden_leaked"),
+        ("Sort them into liability, payment and termination.", "optimized"),
+        ("Sort them into `liability`, `payment` or `termination`.", "optimized"),
+        ("Read every paragraph.", "optimized"),
+    ],
+)
+def test_some_of_a_fields_values_are_not_named_without_the_others_wherever_they_are_written(
+    kind, description, addition, outcome
+):
+    fields = {"contract": (str, dspy.InputField()), "found": (kind, dspy.OutputField(desc=description))}
+    program = dspy.Predict(dspy.Signature(fields, "Extract the clauses of the contract."))
+    assert outcomes(fipo(lambda asked: f"{naive_in(asked)} {addition}").compile(program)) == {"self": outcome}
+
+
+def labelled(*labels: object) -> list[dspy.Example]:
+    return [dspy.Example(ticket=f"Ticket {n}", topic=label).with_inputs("ticket") for n, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize(
+    ("addition", "outcome"),
+    [
+        ("Say refund or delivery.", "golden_leaked"),
+        ("Say `refund`, `delivery` or `damage`.", "optimized"),
+        ("Read the whole ticket.", "optimized"),
+    ],
+)
+def test_labels_that_only_the_trainset_shows_are_values(addition, outcome):
+    program = dspy.Predict(dspy.Signature("ticket -> topic", "Sort the ticket of a customer."))
+    trainset = labelled("refund", "delivery", "damage", "refund", "delivery", "damage")
+    compiled = fipo(lambda asked: f"{naive_in(asked)} {addition}").compile(program, trainset=trainset)
+    assert outcomes(compiled) == {"self": outcome}
+
+
+@pytest.mark.parametrize(
+    "labels", [["Paris", "Rome", "Bern"], ["Paris"] * 4, ["one two three four five", "b"] * 4, [1.5, None] * 4, []]
+)
+def test_answers_that_do_not_recur_are_no_labels(labels):
+    assert labels_of(labels) is None
+
+
+LETTERS, RATING, TOPICS = Literal["A", "B", "C", "D"], Literal[1, 2, 3, 4, 5], Literal["refund", "order", "other"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (LETTERS, "Choose a single letter.", None),
+        (LETTERS, "A good answer is one letter.", None),
+        (LETTERS, "Answer with A, B, C, or D.", None),
+        (LETTERS, "Choose one of the options A-D.", None),
+        (LETTERS, "Answer A.", "A"),
+        (LETTERS, "Answer with 'A' where you are not sure.", "A"),
+        (LETTERS, "Pick A or B.", "A"),
+        (RATING, "Rate it on a scale from 1 to 5.", None),
+        (RATING, "Rate it between 1 and 3.", "1"),
+        (RATING, "Write 1 sentence.", None),
+        (RATING, "Give your reasons in 2 or 3 sentences.", None),
+        (RATING, "Return 1 if it does not help.", "1"),
+        (bool, "Check whether it is true that it holds.", None),
+        (bool, "Return True if it holds.", "True"),
+        (bool, "Return True if it holds and False otherwise.", None),
+        (TOPICS, "Take other details into account in order to be right.", None),
+        (TOPICS, "Say order.", "order"),
+        (TOPICS, "Say that it is a REFUND.", "refund"),
+        (Literal["very_positive", "negative"], "Say very positive.", "very_positive"),
+    ],
+)
+def test_a_value_that_is_an_ordinary_word_is_named_only_where_it_is_said_as_a_value(kind, text, value):
+    (choice,) = choices_of(kind)
+    assert favoured(text, "Do it.", choice) == value
+
+
+def test_values_that_the_task_names_are_kept_together():
+    (choice,) = choices_of(TOPICS)
+    assert favoured("Say refund or other.", "Say refund, order or other.", choice) is not None
+    assert favoured("Say refund.", "Say refund.", choice) is None
+    assert named_in("Say refund, an order or other.", choice) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "how soon somebody must look at it",
+        "a short answer, one or two words",
+        "a title, and the author",
+        "the name of a person or place",
+        "topic of the ticket, such as refund",
+        "",
+    ],
+)
+def test_a_description_that_lists_no_values_has_none(description):
+    assert listed_in(description) is None
+
+
+ENGLISH: list[tuple[str, bool]] = [
+    ("Please provide the ticket number.", True),
+    ("Please provide the text.", True),
+    ("Sort it. Could you share the ticket?", True),
+    ("Upload the document first.", True),
+    ("Give me the ticket, and I will sort it.", True),
+    ("Please provide more information.", True),
+    ("Provide the topic of the ticket.", False),
+    ("Please provide the topic.", False),
+    ("Give the ticket a topic.", False),
+    ("Then provide a short explanation of the ticket.", False),
+    ("Provide the details of the decision.", False),
+    ("Send the ticket to the right topic.", False),
+    ("Please give the text of the topic.", False),
+]
+
+
+@pytest.mark.parametrize(("text", "asks"), ENGLISH)
+def test_a_program_fills_in_its_inputs_and_nobody_is_asked_for_them(text, asks):
+    assert (wants_inputs(text, "Sort the ticket of a customer.", ["ticket"], ["topic"]) is not None) == asks
+
+
+def test_what_the_task_itself_asks_for_may_be_asked_for():
+    task = "Ask the customer: please provide the ticket number."
+    assert wants_inputs(task, task, ["ticket"], ["topic"]) is None
+
+
+@pytest.mark.parametrize("field", ["ticket", "documentPages", "patient_note"])
+def test_a_rewrite_that_asks_for_an_input_is_refused_by_the_name_of_its_field(field: str):
+    noun: Any = {"documentPages": "document pages", "patient_note": "patient's note"}.get(field, field)
+    program = dspy.Predict(dspy.Signature(f"{field} -> topic", f"Find the topic of the {noun}."))
+    compiled = fipo(lambda asked: f"{naive_in(asked)} Please provide the {noun} in full.").compile(program)
+    assert outcomes(compiled) == {"self": "input_requested"}

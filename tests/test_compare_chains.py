@@ -22,6 +22,7 @@ from fipo_model.errors import InputError
 from fipo_model.evaluation.statistics import share_difference
 from fipo_model.testing import ScriptedGenerator
 from support.chains import a_run
+from support.conversations import naive_in
 from support.servers import completion, serving
 
 GUIDANCE = " Answer with the name alone."
@@ -82,8 +83,7 @@ def negative(reference, output, input):
 
 
 def rewrite(conversation: Any) -> str:
-    naive = conversation[-1]["content"].removeprefix("Naive prompt:\n").rpartition("\n\nRewrite the naive prompt")[0]
-    return naive + GUIDANCE
+    return naive_in(conversation) + GUIDANCE
 
 
 @pytest.fixture

@@ -132,9 +132,7 @@ def _rotated(tensor: Tensor, header: Header, part: str) -> Tensor:
     rows = tensor.shape[0]
     half, width = rows // heads // 2, len(tensor.data) // rows
     order = [(2 * head + side) * half + row for head in range(heads) for row in range(half) for side in range(2)]
-    return Tensor(
-        tensor.shape, tensor.format, b"".join(tensor.data[row * width : (row + 1) * width] for row in order)
-    )
+    return Tensor(tensor.shape, tensor.format, b"".join(tensor.data[row * width : (row + 1) * width] for row in order))
 
 
 def _unfit(adapter: Path, why: str) -> ModelError:

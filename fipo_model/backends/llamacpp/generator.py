@@ -30,7 +30,9 @@ class LlamaCppGenerator:
     one file and adapter while it is in use. A forked process loads the file for itself, when it first asks.
     """
 
-    def __init__(self, file: Path, *, adapter: Path | None = None, name: str, context_tokens: int | None = None) -> None:
+    def __init__(
+        self, file: Path, *, adapter: Path | None = None, name: str, context_tokens: int | None = None
+    ) -> None:
         header = read_header(file)
         if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
             raise ModelError(f"{file} has no chat template, so it is unknown how to talk to it. Use an instruct model.")

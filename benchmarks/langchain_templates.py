@@ -2,7 +2,7 @@
 
     python benchmarks/langchain_templates.py [PACKAGE ...]
 
-Every template at the top of a module of the packages (those of LangChain that are installed) is given to a rewriter that
+Every template at the top of a module of the packages (LangChain's that are installed) is given to a rewriter that
 always adds the same harmless sentence. One that is rewritten has to render, with all that it had in the same order.
 Prints the rates, and the reasons of those left alone.
 """

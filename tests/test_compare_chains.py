@@ -221,12 +221,12 @@ class TestTheWholeCommand:
         done = compare(chain="capital_chains.py:only_variables")
         summary = summary_of(done)
         assert summary["verdict"] == "nothing rewritten"
-        assert summary["prompts"]["unreached"] == 1
+        assert summary["prompts"]["left_alone"] == 1
         assert "Nothing was rewritten" in done.stdout
         assert not (project / "asked.txt").exists()
         page = (project / "out" / "report.html").read_text()
         assert "Neither was run" in page
-        reason = json.loads((project / "out" / "results.json").read_text())["report"]["unreached"][0]["reason"]
+        reason = json.loads((project / "out" / "results.json").read_text())["report"]["left_alone"][0]["reason"]
         assert reason in page
 
     def test_a_prompt_alone_is_answered_by_a_langchain_model(self, project: Path) -> None:

@@ -73,6 +73,15 @@ def _slot_has_words(slot: Slot) -> bool:
         return True  # it cannot be rewritten, and the report will say why
 
 
+def _says_something(slot: Slot) -> bool:
+    """Whether a text tells a rewriter anything: labels and variables alone only show where the input will stand."""
+    try:
+        text = take_apart(slot.text, slot.format)
+    except (InputError, VariablesChangedError):
+        return False
+    return text.has_words and not text.has_only_labels
+
+
 def left_alone(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: str = "") -> list[Unreached]:
     """What of a template is not rewritten by choice, and why."""
     if isinstance(template, ChatPromptTemplate):
@@ -100,7 +109,7 @@ def _said(template: BasePromptTemplate, where: str) -> Iterator[tuple[str, str, 
     dot = "." if where else ""
     if isinstance(template, ChatPromptTemplate):
         for path, message in leaves(template, where):
-            text = "\n".join(slot.text for slot in texts_in(message))
+            text = "\n".join(slot.text for slot in texts_in(message) if _says_something(slot))
             yield f"{path}.", f"{(role_of(message) or 'other').capitalize()} message", text
     if isinstance(template, FewShotPromptTemplate):
         yield f"{where}{dot}suffix", "After the examples", template.suffix

@@ -138,16 +138,18 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
             for place, output in enumerate(await rewriting, start):
                 yield place, output
 
-    def _rewrite(self, prompt: PromptInput, run_manager: CallbackManagerForChainRun, sources: _Sources) -> PromptOutput:
+    def _rewrite(
+        self, prompt: PromptInput, run_manager: CallbackManagerForChainRun, sources: _Sources = None
+    ) -> PromptOutput:
         return _value(self._rewrite_all([prompt], [run_manager], sources)[0])
 
     async def _arewrite(
-        self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun, sources: _Sources
+        self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun, sources: _Sources = None
     ) -> PromptOutput:
         return _value((await self._arewrite_all([prompt], [run_manager], sources))[0])
 
     def _rewrite_all(
-        self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun], sources: _Sources
+        self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun], sources: _Sources = None
     ) -> list[PromptOutput | Exception]:
         rewriting = self._rewriting(inputs, sources)
         settled = rewriting.settled(self._asking.each(rewriting.requests) if rewriting.requests else [])
@@ -157,7 +159,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         return [each.output for each in settled]
 
     async def _arewrite_all(
-        self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun], sources: _Sources
+        self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun], sources: _Sources = None
     ) -> list[PromptOutput | Exception]:
         rewriting = self._rewriting(inputs, sources)
         settled = rewriting.settled(await self._asking.aeach(rewriting.requests) if rewriting.requests else [])

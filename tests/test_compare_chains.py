@@ -20,6 +20,7 @@ from fipo_model.comparing.chains import counting, loading, metrics, running
 from fipo_model.comparing.chains.rows import Row, read_rows
 from fipo_model.errors import InputError
 from fipo_model.evaluation.statistics import share_difference
+from fipo_model.objects import fingerprint
 from fipo_model.testing import ScriptedGenerator
 from support.chains import a_run
 from support.conversations import naive_in
@@ -321,7 +322,7 @@ class TestLoading:
         assert loading.load_chain("capital_chains.py:make") is by_file
         by_module = loading.load_chain("capital_chains:chain")  # from the working directory
         assert type(by_module) is type(by_file)
-        assert loading.fingerprint("capital_chains.py:chain") == loading.fingerprint("capital_chains:chain")
+        assert fingerprint("capital_chains.py:chain") == fingerprint("capital_chains:chain")
 
     def test_a_file_may_import_its_neighbours_and_share_its_name_with_a_library(self, project: Path) -> None:
         (project / "sub").mkdir()

@@ -89,6 +89,8 @@ def test_the_constructor_stores_its_arguments_and_get_params_gives_them_as_data(
     assert using.get_params() == {"optimizer": "scripted", "metric": "exact", "search": shown, **options}
     assert json.loads(json.dumps(using.get_params())) == using.get_params()
     assert set(using.get_params()) == {*inspect.signature(FIPO).parameters, "track_stats"} - {"others"}
+    priced = FIPO(search=SearchSettings(max_cost=1.0, price=lambda: 0.0)).get_params()
+    assert json.loads(json.dumps(priced))["search"]["price"] == "<lambda>"
     assert FIPO().get_params() == {
         "optimizer": None,
         "metric": None,

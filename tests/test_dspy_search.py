@@ -872,3 +872,139 @@ def test_any_other_key_error_is_raised(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Evaluate, "__call__", lambda *_, **__: {}["missing"])
     with dspy.context(lm=task_lm(better_with_guidance)), pytest.raises(KeyError, match="missing"):
         fipo(**search_options(candidates=3)).compile(Zoo(), trainset=examples())
+
+
+# Failures of the model, and what they must not decide
+
+
+def test_refused_calls_decide_nothing():
+    """Three "429" in the student's run once made a neutral rewrite win by 18.75 points."""
+    calls = itertools.count()
+
+    def refusing(instruction: str, question: str) -> str:
+        if next(calls) < 3:
+            raise RuntimeError("429")
+        return answering("right")
+
+    search = any_lead(patience=0.0)
+    with dspy.context(lm=task_lm(refusing)):
+        compiled = fipo(metric=exact, num_threads=1, search=search).compile(
+            dspy.Predict(Answer), valset=examples(ANIMALS)
+        )
+    report = compiled.fipo_report
+    assert report["scores"]["student"] == {"score": 100.0, "failed": 0, "examples": 24, "missing": 0}
+    assert report["tried_again"] == 3
+    assert report["first_failure"].startswith("the program raised ")
+    assert report["first_failure"].endswith("429")
+    assert outcomes(compiled) == {"self": "not_preferred"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_failures_of_the_model_change_no_choice(seed):
+    def compiled(share: float) -> dspy.Module:
+        draw = random.Random(seed)
+
+        def flaky(instruction: str, question: str) -> str:
+            if draw.random() < share:
+                raise RuntimeError("Rate limit reached")
+            return better_with_guidance(instruction, question)
+
+        search = SearchSettings(seed=seed, patience=0.0)
+        with dspy.context(lm=task_lm(flaky)):
+            return fipo(metric=exact, num_threads=1, search=search).compile(
+                dspy.Predict(Answer), valset=examples(ANIMALS)
+            )
+
+    sound, shaken = compiled(0.0), compiled(0.2)
+    assert instructions(sound) == instructions(shaken)
+    assert shaken.fipo_report["tried_again"] > 0
+
+
+def test_a_program_is_copied_once_for_each_candidate():
+    class Index(list):
+        copies = 0
+
+        def __deepcopy__(self, memo: object) -> "Index":
+            Index.copies += 1
+            return self
+
+    class Rag(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.index = Index()
+            self.answer = dspy.Predict(Answer)
+
+        def forward(self, question: str) -> dspy.Prediction:
+            return self.answer(question=question)
+
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(**search_options(candidates=4)).compile(Rag(), valset=examples(ANIMALS))
+    # The student and four candidates; one that is compiled, one that is left alone, one that is run for responses.
+    assert Index.copies <= 5 + 3 < compiled.total_calls
+    assert all(candidate["program"].history == [] for candidate in compiled.candidate_programs)
+
+
+def test_a_metric_of_the_same_name_that_does_something_else_is_another_metric(tmp_path):
+    for metric, is_same in ((lambda e, p: e.answer == p.answer, True), (lambda e, p: e.answer != p.answer, False)):
+        using = fipo(metric=metric, search=any_lead(log_dir=tmp_path))
+        with dspy.context(lm=task_lm(better_with_guidance)):
+            if is_same:
+                using.compile(Zoo(), valset=examples())
+                continue
+            with pytest.raises(InputError, match=r"metric was .<lambda> \(\w+\)., is now .<lambda> \(\w+\)"):
+                using.compile(Zoo(), valset=examples())
+
+
+def test_a_program_that_only_asyncio_can_run_is_told_how_to_be_run():
+    class Async(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.answer = dspy.Predict(Answer)
+
+        async def aforward(self, question: str) -> dspy.Prediction:
+            return self.answer(question=question)
+
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        with pytest.raises(InputError, match=r"no forward.*dspy\.syncify\(program\)"):
+            fipo(metric=exact).compile(Async(), valset=examples())
+        assert fipo(metric=exact).compile(dspy.syncify(Async()), valset=examples()).score == 100.0
+
+
+def test_what_a_metric_says_with_its_score_is_read():
+    def with_feedback(example, prediction, trace=None):
+        return dspy.Prediction(score=float(exact(example, prediction)), feedback="say what is right")
+
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(metric=with_feedback).compile(Zoo(), valset=examples())
+    assert compiled.score == 100.0
+
+
+def test_the_rewriter_sees_several_examples_at_once_and_what_the_metric_said():
+    def with_feedback(example, prediction, trace=None):
+        return dspy.Prediction(score=float(exact(example, prediction)), feedback=f"Mind {example.question}")
+
+    using = fipo(metric=with_feedback, search=any_lead(candidates=8), num_threads=1)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:6]), valset=examples(ANIMALS[6:]))
+    shown = sent(using, "Answer the question.")
+    together = [text for text in shown if sum(animal in text for animal in ANIMALS[:6]) > 1]
+    assert len(together) == 1
+    assert together[0].count("right") == 4
+    assert sum("Mind How many legs" in text for text in shown) == 1
+
+
+def test_what_a_predictor_takes_from_another_one_is_not_made_up():
+    using = fipo(**search_options(candidates=8))
+    with dspy.context(lm=task_lm(in_a_row)):
+        using.compile(Pipeline(), trainset=examples(ANIMALS[:6]), valset=examples(["A bird?"]))
+    assert not any(animal in text for text in sent(using, "Answer from the query.") for animal in ANIMALS)
+
+
+def test_progress_tells_the_trial_its_score_and_what_was_tried(caplog):
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(better_with_guidance)):
+        fipo(**search_options(candidates=1)).compile(dspy.Predict(Answer), valset=examples())
+    told = [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"]
+    assert told[:2] == [
+        "trial 1: 0.333 on 3 examples: what is there",
+        f"trial 2: 1 on 3 examples: Answer the question. {GUIDANCE}",
+    ]

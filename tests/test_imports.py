@@ -45,6 +45,7 @@ FLOORS = (
         "fipo_model.templates",
         "fipo_model.jsonl",
         "fipo_model.testing",
+        "fipo_model.objects",
     ),
     ("fipo_model.contract",),
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),

@@ -11,6 +11,7 @@ from fipo_model.search import (
     Failed,
     Journal,
     Measured,
+    Run,
     Search,
     SearchSettings,
     UnmeasurableError,
@@ -315,3 +316,32 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
 def test_measurements_survive_json():
     measured = Measured(scores=(0.5, 1.0), best=1.0, response="x", feedback="too long")
     assert Measured.from_fields(json.loads(json.dumps(measured.to_fields()))) == measured
+
+
+def test_what_fails_everywhere_is_tried_once_more_and_what_fails_here_and_there_three_times():
+    def tries(share: float) -> int:
+        flaky = Flaky(Table({"n": [0.0] * 10}), share=share, seed=1, failed=lambda: failure(KeyError("x")))
+        one = search(flaky)
+        one.measuring.measure([Run("n", {"text": "n"}, number) for number in range(10)], lambda *_: None)
+        return one.measuring.tried_again
+
+    assert tries(1.0) == 10
+    assert tries(0.0) == 0
+    assert 0 < tries(0.4) <= 12
+
+
+def test_a_second_turn_begins_with_the_best_so_far_and_knows_what_lost():
+    class Growing(Offered):
+        def propose(self, seen, *, room):
+            self.by_text = {"text": [f"{seen.texts['text']}+", f"{seen.texts['text']}-"]}
+            return super().propose(seen, room=room)
+
+    levels = {"n": 0.1, "n+": 0.5, "n-": 0.1, "n++": 0.95, "n+-": 0.1}
+    proposer = Growing({})
+    one = Search(
+        subject=Table(noisy(levels, examples=40)), proposer=proposer, settings=SearchSettings(turns=2, patience=0)
+    )
+    assert chosen(one) == "n++"
+    assert [seen.tried for seen in proposer.seen] == [{}, {"text": ["n+", "n-"]}]
+    assert len(one.changes(one.start)[0].candidates) == 4
+    assert SearchSettings(auto="heavy").rounds == 2

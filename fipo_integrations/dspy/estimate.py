@@ -6,6 +6,7 @@ from typing import Any
 
 import dspy
 
+from fipo_integrations.dspy.demos import SETS, TRIES
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import all_predictors, copied
 from fipo_integrations.dspy.rewriting import examples_needed, requests_needed
@@ -74,8 +75,12 @@ def estimate(
 def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devset: int) -> int:
     asked = min(examples_needed(settings.rewrites), trainset) if predictors else 0
     traced = 0 if settings.student_responses is False else asked
+    devset = min(devset, settings.most_examples or devset)
     each = cost(schedule(settings.rewrites, examples=devset, minibatch=settings.minibatch_size))
-    calls = devset + traced + predictors * each
+    calls = devset + traced + settings.rounds * predictors * each
+    if settings.demonstrations:
+        calls += min(TRIES * settings.demonstrations, trainset)
+        calls += cost(schedule(SETS, examples=devset, minibatch=settings.minibatch_size))
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
 
 

@@ -11,6 +11,7 @@ import dspy
 from dspy.dsp.utils.settings import settings
 from dspy.evaluate import Evaluate
 
+from fipo_integrations.dspy import demos
 from fipo_integrations.dspy.programs import executed, with_texts
 from fipo_model.errors import InputError
 from fipo_model.search import Failed, Judgement, Measured, Measurement, Note, Run, digest_of, failure, judgement
@@ -121,7 +122,7 @@ class Variants:
         """The student's instructions, by predictor."""
         self._student = student
         # Copies, so that an example that is there twice is told from itself. `copy` forgets the inputs before DSPy 3.4.
-        self._examples = [example.with_inputs(*example.inputs().keys()) for example in examples]
+        self.examples: Sequence[dspy.Example] = [example.with_inputs(*example.inputs().keys()) for example in examples]
         self._metric = metric
         self._num_threads = num_threads
         self._display_progress = display_progress
@@ -129,13 +130,19 @@ class Variants:
 
     def __len__(self) -> int:
         """How many examples there are."""
-        return len(self._examples)
+        return len(self.examples)
 
     def program(self, arm: str, texts: Mapping[str, str]) -> dspy.Module:
         """The student with the instructions of an arm; the same one whenever it is asked for."""
         if arm not in self._programs:
-            self._programs[arm] = with_texts(self._student, texts)
+            self._programs[arm] = self.fresh(texts)
         return self._programs[arm]
+
+    def fresh(self, texts: Mapping[str, str]) -> dspy.Module:
+        """A new copy of the student with these instructions, and the demonstrations that go with them."""
+        made = with_texts(self._student, texts)
+        demos.give(made, texts.get(demos.DEMOS, ""))
+        return made
 
     def measure(self, runs: Sequence[Run], note: Note) -> list[Measurement]:
         """All runs in one evaluation. Raises `InputError` where the metric returns no number."""
@@ -143,12 +150,12 @@ class Variants:
 
     def _measured(self, runs: Sequence[Run], note: Note) -> Iterator[Measurement]:
         together = _SideBySide({run.arm: self.program(run.arm, run.texts) for run in runs}, runs)
-        devset = [_SideBySide.example(self._examples[run.example], turn) for turn, run in enumerate(runs)]
+        devset = [_SideBySide.example(self.examples[run.example], turn) for turn, run in enumerate(runs)]
         found: dict[int, Measurement] = {}
         # Bound to these runs: DSPy may leave a slow example running, which then ends during the next evaluation.
         turns = {id(one): turn for turn, one in enumerate(devset)}
         metric = functools.partial(self._scored, runs, turns, found, note)
-        is_full = len(together.programs) == 1 and len(runs) == len(self._examples)
+        is_full = len(together.programs) == 1 and len(runs) == len(self.examples)
         evaluate = Evaluate(
             devset=devset,
             metric=metric,
@@ -173,7 +180,7 @@ class Variants:
     ) -> float:
         turn = turns[id(example)]
         try:
-            judged = self._metric.judge(self._examples[runs[turn].example], prediction)
+            judged = self._metric.judge(self.examples[runs[turn].example], prediction)
         except Exception as error:
             found[turn] = _raised("metric", error)
             raise

@@ -10,6 +10,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
 from fipo_integrations.dspy import report
+from fipo_integrations.dspy.demos import DEMOS
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
@@ -18,7 +19,7 @@ from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
-from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn
+from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn, without_demonstrations
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.search import Journal, opened_journal
@@ -90,11 +91,12 @@ class FIPO(Teleprompter):
 
     def get_params(self) -> dict[str, Any]:
         """The constructor's arguments as data for a log, with names for the model and the metric."""
-        directory = self.search.log_dir
+        directory, price = self.search.log_dir, self.search.price
+        search = {**asdict(self.search), "log_dir": None if directory is None else str(directory)}
         return {
             "optimizer": None if self.optimizer is None else self.optimizer.rewriter.name,
             "metric": None if self.metric is None else metric_name(self.metric),
-            "search": {**asdict(self.search), "log_dir": None if directory is None else str(directory)},
+            "search": search | ({"price": metric_name(price)} if callable(price) else {}),
             "predictors": self.predictors,
             "num_threads": self.num_threads,
             "display_progress": self.display_progress,
@@ -163,11 +165,11 @@ class FIPO(Teleprompter):
         return replace(found, seconds=found.program_runs * seconds_per_run / threads)
 
     def _devset(self, trainset: list[dspy.Example], valset: list[dspy.Example]) -> list[dspy.Example]:
-        devset = valset or trainset
-        if not devset:
+        if not valset and not trainset:
             raise InputError("a metric needs examples to be measured on: pass valset=[...] or trainset=[...]")
+        devset = valset or without_demonstrations(trainset, self.search)
         if not valset:
-            logger.info("without a valset, the %d examples of the trainset decide", len(trainset))
+            logger.info("without a valset, the %d examples of the trainset decide", len(devset))
         self.search.check_budget(min(len(devset), self.search.most_examples or len(devset)))
         return devset
 
@@ -202,6 +204,7 @@ class FIPO(Teleprompter):
         devset: list[dspy.Example],
     ) -> dspy.Module:
         """With a metric: candidates, compared with the student."""
+        _check_runs(student)
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
         note = self._settings(program, metric, examples)
@@ -219,9 +222,10 @@ class FIPO(Teleprompter):
         devset: list[dspy.Example],
     ) -> dspy.Module:
         """The best of the student and its candidates, with what the journal already has."""
+        texts = {target.name: target.naive for target in chosen}
         variants = Variants(
             program,
-            {target.name: target.naive for target in chosen},
+            texts | ({DEMOS: ""} if self.search.demonstrations else {}),
             devset,
             metric,
             num_threads=self.num_threads,
@@ -236,10 +240,11 @@ class FIPO(Teleprompter):
             optimizer=self._optimizer,
             settings=self.search,
             num_threads=self.num_threads,
+            variants=variants,
         )
         search = Search.of(variants, proposer, chosen)
         best = search.run()
-        measured, compiled = report.measure(search, best), with_texts(program, search.board.texts(best))
+        measured, compiled = report.measure(search, best), variants.fresh(search.board.texts(best))
         attached = attach(compiled, **report.statistics(search, measured)) if self.track_stats else []
         return self._finished(compiled, report.report_search(search, best, replace(measured, attached=attached)))
 
@@ -261,10 +266,12 @@ class FIPO(Teleprompter):
             "keep": None if rewriter is None or not rewriter.keep else sorted(rewriter.keep),
             "max_words": None if rewriter is None else rewriter.max_words,
             "candidates": search.rewrites,
+            "turns": search.rounds,
             "max_examples": search.most_examples,
             "minibatch_size": search.minibatch_size,
             "metric_threshold": search.metric_threshold,
             "student_responses": search.student_responses,
+            "demos": search.demonstrations,
             "seed": search.seed,
         }
 
@@ -275,6 +282,17 @@ class FIPO(Teleprompter):
         report.write_report(self.search.log_dir, found)
         attach(compiled, fipo_report=found.to_fields())
         return compiled
+
+
+def _check_runs(program: dspy.Module) -> None:
+    """Raise `InputError` for a program that only asyncio can run: the search runs it in threads."""
+    # Not by asking the program: DSPy warns of whoever asks it for its forward.
+    names = {*dir(type(program)), *vars(program)}
+    if "aforward" in names and "forward" not in names:
+        raise InputError(
+            f"{type(program).__name__} has an aforward and no forward, which a search runs: pass "
+            "dspy.syncify(program), or write a forward"
+        )
 
 
 def _checked(examples: Examples, name: str) -> list[dspy.Example]:

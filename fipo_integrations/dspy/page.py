@@ -59,7 +59,10 @@ def _summarize(report: Report) -> Iterator[str]:
     if measured is None:
         yield f"{changed}. Nothing was measured: there was no metric."
     else:
-        yield f"{changed}; the program {_say_scores(measured.scores.student, measured.scores.compiled, rewritten)}."
+        scores = measured.scores
+        yield f"{changed}; the program {_say_scores(scores.student, scores.compiled, _is_changed(report))}."
+        if measured.demos:
+            yield f"Predictors were given up to {measured.demos} demonstrations."
         resumed = measured.metric_calls_resumed
         before = f", {resumed} of them in an earlier start" if resumed else ""
         yield f"It took {measured.metric_calls} runs of the program{before}."
@@ -69,15 +72,20 @@ def _summarize(report: Report) -> Iterator[str]:
         yield f"The rewrites are by {report.model}."
 
 
-def _say_scores(student: Score, compiled: Score, rewritten: int) -> str:
-    gained = f"goes from {student.score:g} % to {compiled.score:g} %" if rewritten else f"stays at {student.score:g} %"
+def _is_changed(report: Report) -> bool:
+    has_demos = report.measured is not None and report.measured.demos > 0
+    return has_demos or any(row.is_rewritten for row in report.predictors)
+
+
+def _say_scores(student: Score, compiled: Score, is_changed: bool) -> str:
+    gained = f"goes from {student.score:g} % to {compiled.score:g} %" if is_changed else f"stays at {student.score:g} %"
     return f"{gained} on {student.examples} {'example' if student.examples == 1 else 'examples'}"
 
 
 def _gain_of(report: Report) -> Interval | None:
     """The gain as a share of one; None where nothing was measured or nothing was rewritten."""
     gain = None if report.measured is None else report.measured.gain
-    if gain is None or not any(row.is_rewritten for row in report.predictors):
+    if gain is None or not _is_changed(report):
         return None
     return Interval(value=gain.value / 100, low=gain.low / 100, high=gain.high / 100, level=gain.level)
 

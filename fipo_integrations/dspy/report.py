@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from fipo_integrations.dspy.demos import DEMOS, count_of
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.page import render_report
 from fipo_integrations.dspy.results import Attempt, Measured, Predictor, Proposal, Report, Score, Scores
@@ -55,6 +56,7 @@ def measure(search: Search, best: str) -> Measured:
         metric_calls_resumed=search.resumed,
         stopped_by=search.stopped_by,
         tried_again=search.measuring.tried_again,
+        demos=count_of(search.board.texts(best).get(DEMOS, "")),
         first_failure=None if search.measuring.first_failure is None else search.measuring.first_failure.cause,
     )
 
@@ -123,7 +125,7 @@ def _list_trials(search: Search) -> list[Attempt]:
     return [
         Attempt(
             program=one.arm,
-            changed=one.changed,
+            changed={name: _say_demos(text) if name == DEMOS else text for name, text in one.changed.items()},
             score=percent(one.score),
             failed=one.failed,
             examples=one.examples,
@@ -131,6 +133,11 @@ def _list_trials(search: Search) -> list[Attempt]:
         )
         for one in search.attempts()
     ]
+
+
+def _say_demos(text: str) -> str:
+    count = count_of(text)
+    return f"{count} demonstration{'s' * (count != 1)}"
 
 
 def _summarize(level: Level) -> Score:

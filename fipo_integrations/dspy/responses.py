@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import dspy
 from dspy.dsp.utils.settings import settings
@@ -21,6 +21,8 @@ class Run(TypedDict):
 
     score: float | None
     steps: list[tuple[str, dict[str, str]]]
+    calls: NotRequired[list[tuple[str, dict[str, Any]]]]
+    """What each predictor took and put out, where it was asked for and is plain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,12 @@ def traced_runs(
     score: Callable[[dspy.Example, Any], float] | None,
     *,
     num_threads: int | None,
+    note: Callable[[Any, Any], dict[str, Any] | None] | None = None,
 ) -> list[Run | None]:
-    """Run the program on each example under its own language model; None where it, or the metric, failed."""
+    """Run the program on each example under its own language model; None where it, or the metric, failed.
+
+    `note` makes data of what a predictor took and put out, to be in the `calls` of the runs.
+    """
     named = named_predictors(program)
     names = {id(predictor): name for name, predictor in named.items()}
     # BestOfN and Refine run copies of a module, whose predictors have the same signatures.
@@ -53,12 +59,15 @@ def traced_runs(
     def run(example: dspy.Example) -> Run:
         with dspy.context(trace=[]):
             prediction = program(**example.inputs())
-            steps = []
-            for predictor, _, outputs in settings.trace:
+            steps, calls = [], []
+            for predictor, inputs, outputs in settings.trace:
                 name = name_of(predictor)
                 if name is not None:
                     steps.append((name, {field: str(value) for field, value in outputs.items()}))
-        return Run(score=None if score is None else score(example, prediction), steps=steps)
+                    noted = None if note is None else note(inputs, outputs)
+                    calls += [] if noted is None else [(name, noted)]
+        found = Run(score=None if score is None else score(example, prediction), steps=steps)
+        return found if note is None else Run(**found, calls=calls)
 
     # A time limit would run the slow ones twice.
     executor = ParallelExecutor(

@@ -83,6 +83,8 @@ class Measured:
     """How many runs were made again because they had failed."""
     first_failure: str | None = None
     """Why the first of the runs failed that did."""
+    demos: int = 0
+    """How many demonstrations were added to the predictor that got the most."""
     attached: Sequence[str] = ()
     """The names of the statistics that the program got as attributes."""
 
@@ -135,5 +137,6 @@ def _measured(fields: Mapping[str, Any]) -> Measured:
         stopped_by=fields["stopped_by"],
         tried_again=fields.get("tried_again", 0),
         first_failure=fields.get("first_failure"),
+        demos=fields.get("demos", 0),
         attached=fields.get("attached", ()),
     )

@@ -6,19 +6,21 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 from dspy.dsp.utils.settings import settings
 
+from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, sets_of
 from fipo_integrations.dspy.evaluation import Metric, Variants, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import LazyOptimizer, examples_needed, propose
+from fipo_integrations.dspy.showing import said_by_the_metric, used_together
 from fipo_model import search
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError
+from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, distinct
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -34,6 +36,18 @@ class SearchSettings(search.SearchSettings):
     """From this score on, what the inner predictors of a run said is taken for golden."""
     student_responses: bool | None = None
     """Whether the student is run on training examples for silver responses: by default only with a metric."""
+    demos: int | Literal["auto"] = 0
+    """Most demonstrations that each predictor gets after its instruction, on the same evidence; "auto" is 4, 0 none."""
+
+    def __post_init__(self) -> None:
+        search.SearchSettings.__post_init__(self)
+        if self.demos != "auto" and (not isinstance(self.demos, int) or self.demos < 0):
+            raise InputError(f'demos must be a number, 0 for none, or "auto", not {self.demos!r}')
+
+    @property
+    def demonstrations(self) -> int:
+        """The most demonstrations that a predictor gets."""
+        return AUTO if self.demos == "auto" else self.demos
 
 
 @dataclass(kw_only=True)
@@ -48,22 +62,63 @@ class ProgramProposer:
     optimizer: LazyOptimizer
     settings: SearchSettings
     num_threads: int | None
+    variants: Variants
     resumed: int = 0
     """How many runs for responses were made in an earlier start."""
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
-        """Candidates for each target."""
+        """Candidates for each target; when all turns for these are over, sets of demonstrations."""
+        if seen.turn >= self.settings.rounds:
+            return self._demonstrations(seen, room)
         if not self.targets:
             return Proposals(model=None, by_text={})
         candidates = self.settings.rewrites
         chosen = drawn(self.trainset, examples_needed(candidates), seed=self.settings.seed)
-        affordable = 0 if self.settings.student_responses is False else min(room, len(chosen))
+        may_run = self.settings.student_responses is not False and not seen.tried
+        affordable = min(room, len(chosen)) if may_run else 0
         paid = chosen[: math.floor(affordable)]
         said = self._responses(chosen, paid)
+        # What is shown varies, so that rewrites do: one example's responses, several examples, what the metric said.
+        more = drawn(self.trainset, len(self.trainset), seed=self.settings.seed)
+        others = (used_together(self.student, self.trainset, more), said_by_the_metric(self.student, seen.measurements))
+        said[1:1] = [one for one in others if one]
         rewriter = self.optimizer.ready().rewriter
-        found = propose(rewriter, self.targets, said, candidates=candidates, seed=self.settings.seed)
-        by_text = {target.name: [_placed(target, row) for row in found[target.name]] for target in self.targets}
+        targets = [target.with_text(seen.texts[target.name]) for target in self.targets]
+        seed = self.settings.seed + 1000 * seen.turn
+        found = propose(rewriter, targets, said, candidates=candidates, seed=seed)
+        by_text = {
+            target.name: distinct(
+                [_placed(target, row) for row in found[target.name]],
+                usable=candidates,
+                known=seen.tried.get(target.name, ()),
+            )
+            for target in targets
+        }
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
+
+    def _demonstrations(self, seen: Seen, room: float) -> Proposals:
+        """Sets of demonstrations from runs of the best program so far, and from labels."""
+        count = self.settings.demonstrations
+        # One that decides would have its own answer shown.
+        deciding = [example.toDict() for example in self.variants.examples]
+        order = _in_order_for_demonstrations(self.trainset, self.settings)
+        examples = [example for example in order if example.toDict() not in deciding]
+        if not examples:
+            logger.warning("every example of the trainset is in the valset, too: there are no demonstrations")
+        tried = examples[: math.floor(min(room, TRIES * count))]
+        program = self.variants.fresh(seen.texts)
+        runs = traced_runs(program, tried, self.metric, num_threads=self.num_threads, note=as_fields) if tried else []
+        if self.metric.misuse is not None:
+            raise self.metric.misuse
+        found = sets_of(
+            self.student,
+            [run for run in runs if run is not None],
+            examples,
+            count=count,
+            threshold=self.settings.metric_threshold,
+        )
+        rows = [Proposed(text=text, outcome="optimized") for text in found]
+        return Proposals(model=self.optimizer.name, by_text={DEMOS: rows}, runs=len(tried))
 
     def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:
         """What the student said on a few training examples, where it may be run, and their labels."""
@@ -109,9 +164,15 @@ class Search(search.Search):
             settings=proposer.settings,
             journal=proposer.journal,
             runs_at_once=runs_at_once(proposer.num_threads),
+            log=logger,
         )
         made.targets = targets
         return made
+
+    @property
+    def rounds(self) -> int:
+        """How often is proposed: demonstrations come last, for the instructions that were chosen."""
+        return self.settings.rounds + (self.proposer.settings.demonstrations > 0)
 
     @property
     def resumed(self) -> int:
@@ -140,6 +201,17 @@ class Search(search.Search):
         for _, module in modules:
             module.history = []
         return program
+
+
+def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
+    """The examples that decide where there is no valset: all but those that demonstrations come from."""
+    aside = min(TRIES * settings.demonstrations, len(trainset) // 2)
+    chosen = _in_order_for_demonstrations(trainset, settings)[:aside]
+    return [example for example in trainset if all(example is not other for other in chosen)]
+
+
+def _in_order_for_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
+    return [trainset[number] for number in drawn(trainset, len(trainset), seed=settings.seed + 1)]
 
 
 def drawn(examples: Sequence[Any], count: int, *, seed: int) -> list[int]:

@@ -106,7 +106,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         return
     # The prompt is read and checked before a model is loaded: a mistake should not take seconds to be told.
     request = OptimizationRequest(
-        _read_prompt(prompt or ""),
+        read_prompt(prompt or ""),
         context=_read_optional(context),
         silver_response=_read_optional(silver),
         golden_response=_read_optional(golden),
@@ -194,7 +194,8 @@ def _word_diff(before: str, after: str) -> str:
     return " ".join(parts)
 
 
-def _read_prompt(argument: str) -> str:
+def read_prompt(argument: str) -> str:
+    """The prompt of an argument, or what stdin has where that is a dash."""
     if argument != "-":
         return argument
     return _decoded(sys.stdin.buffer.read(), "stdin")

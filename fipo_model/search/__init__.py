@@ -13,10 +13,11 @@ from fipo_model.search.halving import cost, schedule
 from fipo_model.search.identity import digest_of
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
-from fipo_model.search.proposing import Part, Proposals, Proposed, Proposer, RewriterProposer, Seen, distinct
+from fipo_model.search.proposing import Part, Proposals, Proposed, Proposer, RewriterProposer, Seen, distinct, said_of
+from fipo_model.search.reporting import write_report
 from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
 from fipo_model.search.scoreboard import Scoreboard, Trial
-from fipo_model.search.searching import Search, UnmeasurableError
+from fipo_model.search.searching import HeldOut, Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
 
@@ -28,6 +29,7 @@ __all__ = [
     "Effort",
     "Example",
     "Failed",
+    "HeldOut",
     "Interval",
     "Journal",
     "Judgement",
@@ -64,5 +66,7 @@ __all__ = [
     "opened_journal",
     "paired_interval",
     "read_examples",
+    "said_of",
     "schedule",
+    "write_report",
 ]

@@ -23,7 +23,7 @@ def failure(error: BaseException) -> Failed:
 
 def describe(error: BaseException) -> str:
     """An error's kind and message."""
-    text = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
+    text = " ".join(f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode().split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

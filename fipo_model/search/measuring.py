@@ -32,9 +32,12 @@ class Measuring:
     def measure(self, runs: Sequence[Run], note: Note) -> list[Measurement]:
         """A measurement for each run, after as many tries as failures are worth."""
         found = self._ask(runs, note)
-        for wait in self._pauses():
+        for tries, wait in enumerate(self._pauses()):
             again = [place for place, one in enumerate(found) if self._is_worth_it(one, wait)]
             if not again or self._budget.is_out_of_time or self._budget.is_spent:
+                continue
+            # Where everything fails by itself, and does so again, it will once more.
+            if wait is None and tries and not any(isinstance(one, Measured) for one in found):
                 continue
             if wait:
                 logger.info("%d of %d runs failed (%s); waiting %.0f s", len(again), len(runs), self._cause, wait)

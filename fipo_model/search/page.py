@@ -2,18 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.document import Section, document
 from fipo_model.pages.figures import IntervalChart, Table, span_of
 from fipo_model.pages.numbers import level, say_interval, signed
 from fipo_model.search.evidence import Interval
-from fipo_model.search.results import Changed, Compared, SearchResult
-
-_OUTCOMES = {
-    "not_preferred": "left alone: no rewrite was shown to be better",
-    "out_of_budget": "left alone: the budget did not reach it",
-    "unusable": "left alone: it could not be rewritten",
-}
+from fipo_model.search.results import Changed, SearchResult
+from fipo_model.search.words import say_outcome, sentences
 
 
 def render_page(result: SearchResult) -> str:
@@ -39,34 +33,6 @@ def render_page(result: SearchResult) -> str:
     )
 
 
-def sentences(result: SearchResult) -> Iterator[str]:
-    """What a search did, in words."""
-    rewritten = sum(one.is_rewritten for one in result.texts)
-    were = "text was" if len(result.texts) == 1 else "texts were"
-    yield f"{rewritten} of {len(result.texts)} {were} rewritten. Scores are {result.measured_by}."
-    if result.is_rewritten:
-        yield _say_compared("the examples that decided", result.chosen_on)
-        if result.held_out is None:
-            yield "Too few examples for some to be set aside: on others, expect less."
-        else:
-            yield _say_compared("examples that decided nothing", result.held_out)
-    again = f", and {result.tried_again} runs again because they had failed" if result.tried_again else ""
-    resumed = f", {result.metric_calls_resumed} of them in an earlier start" if result.metric_calls_resumed else ""
-    yield f"It took {result.metric_calls} measurements{resumed}{again}."
-    if result.first_failure is not None:
-        yield f"The first failure: {result.first_failure}"
-    if result.stopped_by is not None:
-        yield f"{result.stopped_by} ended the search before everything was compared."
-    yield from (f"{note[:1].upper()}{note[1:]}." for note in result.notes)
-    if result.model is not None:
-        yield f"The rewrites are by {result.model}."
-
-
-def _say_compared(where: str, found: Compared) -> str:
-    gain = "" if found.gain is None else f": {say_interval(found.gain, signed)}, a {level(found.gain)} interval"
-    return f"On {where} ({found.after.examples}) from {found.before.score:.3g} to {found.after.score:.3g}{gain}."
-
-
 def _gains(result: SearchResult) -> Iterator[tuple[str, Interval]]:
     if not result.is_rewritten:
         return
@@ -83,11 +49,6 @@ def _chart(gains: list[tuple[str, Interval]]) -> IntervalChart:
     )
     span = span_of([interval for _, interval in gains], reference=0.0)
     return IntervalChart(caption=caption, rows=gains, span=span, reference=0.0, say=signed)
-
-
-def say_outcome(outcome: str) -> str:
-    """What a reader is told about an outcome."""
-    return _OUTCOMES.get(outcome) or outcome_in_words(outcome)
 
 
 def _tabulate_proposals(text: Changed) -> Table:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 _SAMPLES, _USED = 4, 2
 # So many examples make a task clear; more make a small model's request long.
 _SHOWN = 4
+# Seeds of one turn are no other turn's.
+_TURN = 1000
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300
 
 
@@ -54,6 +58,8 @@ class Seen:
     """What they got, by the numbers of the examples."""
     tried: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By the names of the texts, what was proposed before."""
+    turn: int = 0
+    """How often was asked before."""
 
 
 class Proposer(Protocol):
@@ -73,6 +79,8 @@ class Part:
     """The text, its context, and what must be kept."""
     place: Callable[[str], str] = str
     """From a rewrite to the text that stands in its place, for example with what follows it."""
+    taken: Callable[[str], str] = str
+    """From the text in its place back to what of it may be rewritten."""
     check: Callable[[Candidate], Candidate] = lambda candidate: candidate
     """What its owner asks of a rewrite beside the contract."""
 
@@ -92,39 +100,45 @@ class RewriterProposer:
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """Up to so many usable rewrites for each part, and those that were refused, from two batches in all."""
-        seed = self.seed + sum(map(len, seen.tried.values()))
+        seed = self.seed + _TURN * seen.turn
         alone = [(part, self._asked(part, seen)) for part in self.parts]
         greedy = replace(self.rewriter, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}
         asked = [(part, request) for part in self.parts for request in self._varied(part, seen)]
-        if self.candidates > 1 and asked:
-            sampler = replace(self.rewriter, samples=_SAMPLES, seed=seed)
+        if asked:
+            # Who has less to show is asked for more samples.
+            samples = _SAMPLES * self._needed * len(self.parts) // len(asked)
+            sampler = replace(self.rewriter, samples=max(2, samples), seed=seed)
             sampled = sampler.propose([request for _, request in asked])
-            for (part, _), one in zip(asked, sampled, strict=True):
-                found[part.name] += self._rows(part, one)
+            for part in self.parts:
+                own = [self._rows(part, one) for (other, _), one in zip(asked, sampled, strict=True) if other is part]
+                # The first sample of each request before the second of any: what was shown differs more than samples.
+                turns = itertools.zip_longest(*own)
+                found[part.name] += [row for turn in turns for row in turn if row is not None]
         by_text = {}
         for part in self.parts:
-            known = [seen.texts[part.name], *seen.tried.get(part.name, ())]
-            by_text[part.name] = distinct(found[part.name], usable=self.candidates, known=known)
+            tried = seen.tried.get(part.name, ())
+            by_text[part.name] = distinct(found[part.name], usable=self.candidates, known=tried)
         return Proposals(model=self.rewriter.name, by_text=by_text)
 
     def _asked(self, part: Part, seen: Seen) -> OptimizationRequest:
-        text = seen.texts[part.name]
+        text = part.taken(seen.texts[part.name])
         return part.request if part.request.instruction == text else replace(part.request, instruction=text)
 
     def _varied(self, part: Part, seen: Seen) -> list[OptimizationRequest]:
-        """Requests that differ by what is shown: nothing, then examples, what went wrong first, with what was said."""
-        needed = -(-(self.candidates - 1) // _USED)
+        """Requests that differ by what is shown: examples, those that went wrong first, and what was said; nothing."""
         bare = self._asked(part, seen)
+        feedback = _joined(said_of(seen.measurements), _lost(seen.tried.get(part.name, ()), bare.instruction))
         shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)
-        feedback = _feedback(seen.measurements)
-        requests = [] if shown or feedback else [bare] * min(1, needed)
-        requests += [replace(bare, examples=some, feedback=feedback) for some in itertools.islice(shown, needed)]
+        varied = [replace(bare, examples=some, feedback=feedback) for some in shown]
         if feedback and not shown:
-            requests.append(replace(bare, feedback=feedback))
-        if needed > len(requests) or needed > 1:
-            requests = [*requests[: needed - 1], bare]  # also what the text alone brings about
-        return list(dict.fromkeys(requests))
+            varied.append(replace(bare, feedback=feedback))
+        return [*varied[: max(1, self._needed - 1)], bare][: self._needed]
+
+    @property
+    def _needed(self) -> int:
+        """How many requests bring about so many candidates, beside the one that is greedy."""
+        return -(-(self.candidates - 1) // _USED)
 
     def _rows(self, part: Part, proposal: Proposal) -> list[Proposed]:
         if isinstance(proposal, InputError):
@@ -136,24 +150,28 @@ class RewriterProposer:
 def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()) -> list[Proposed]:
     """The rows, each text once, with no more than so many usable ones, which differ in what they ask.
 
-    Two rewrites with the same words of meaning are one, as is one that asks what a `known` text does: a search would
-    pay twice for them.
+    Of two rewrites with the same words of meaning a search would learn the same twice: the later one is "repeated", as
+    is one that asks what a `known` text does.
     """
-    topics = {topic(text) for text in known}
-    texts: set[str] = set()
-    kept, count = [], 0
+    topics = {_asked_words(text) for text in known}
+    kept: dict[str, Proposed] = {}
+    count = 0
     for row in rows:
-        if row.text in texts:
+        if row.text in kept or (row.is_usable and count == usable):
             continue
-        texts.add(row.text)
-        if row.is_usable:
-            words = topic(row.text)
-            if count == usable or (words and words in topics):
-                continue
-            topics.add(words)
-            count += 1
-        kept.append(row)
-    return kept
+        words = _asked_words(row.text) if row.is_usable else frozenset()
+        if words in topics:
+            kept[row.text] = Proposed(text=row.text, outcome="repeated", detail="asks what another one does")
+            continue
+        kept[row.text] = row
+        count += row.is_usable
+        topics |= {words} if words else set()
+    return list(kept.values())
+
+
+def _asked_words(text: str) -> frozenset[str]:
+    """What a text asks for, without how: its words of meaning, as stems, and its numbers."""
+    return topic(text) | frozenset(_NUMBER.findall(text))
 
 
 def _shown_in_turns(
@@ -179,11 +197,21 @@ def _score(measurement: Measurement | None) -> float:
     return min(measurement.scores) if isinstance(measurement, Measured) else 0.0
 
 
-def _feedback(measurements: Mapping[int, Measurement]) -> str | None:
+def said_of(measurements: Mapping[int, Measurement]) -> str | None:
     """What the metric said where the score was lowest, as one text."""
     said = sorted((m for m in measurements.values() if isinstance(m, Measured) and m.feedback), key=_score)
     texts = dict.fromkeys(" ".join((one.feedback or "").split())[:_LONGEST_FEEDBACK] for one in said)
     return "\n".join(list(texts)[:_MOST_FEEDBACK]) or None
+
+
+def _lost(tried: Sequence[str], text: str) -> str | None:
+    """What was tried for a text and did not win, as a rewriter is told it: the last ones."""
+    lost = [" ".join(one.split())[:_LONGEST_FEEDBACK] for one in tried if one != text][-_MOST_FEEDBACK:]
+    return None if not lost else "These did no better:\n" + "\n".join(lost)
+
+
+def _joined(*parts: str | None) -> str | None:
+    return "\n".join(part for part in parts if part) or None
 
 
 def to_fields(proposals: Proposals) -> dict[str, Any]:

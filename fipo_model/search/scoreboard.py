@@ -1,7 +1,7 @@
 """Who got what on which example: each asked for once, and no more of them than the budget allows."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,7 +36,8 @@ class Scoreboard:
     """The measurements of arms, which are texts by their names. Measurements go into the journal at once.
 
     It asks at one time for as many arms as together take `runs_at_once` runs, but for one at least. What failed is not
-    remembered: a resumed search tries it again. `kind` tells this board's part of the journal from another's.
+    remembered: a resumed search tries it again. `kind` tells this board's part of the journal from another's. Each
+    trial is reported as it ends.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Scoreboard:
         journal: Journal | None = None,
         runs_at_once: int = 1,
         kind: str = "score",
+        report: Callable[[Trial], None] = lambda trial: None,
     ) -> None:
         self.budget = budget
         self.trials: list[Trial] = []
@@ -56,6 +58,7 @@ class Scoreboard:
         self._journal = journal or Journal()
         self._runs_at_once = runs_at_once
         self._kind = kind
+        self._report = report
         self._texts: dict[str, dict[str, str]] = {}
         self._found: dict[tuple[str, int], Measurement] = {}
 
@@ -81,7 +84,9 @@ class Scoreboard:
                 return limit
             self.budget.charge(calls)
             self._ask([Run(arm, self._texts[arm], one) for arm, new in group for one in new])
-            self.trials += [self._trial(arm, examples) for arm, _ in group]
+            for arm, _ in group:
+                self.trials.append(self._trial(arm, examples))
+                self._report(self.trials[-1])
             if any(self._is_unreachable(arm, new) for arm, new in group):
                 return "unreachable"
         return None

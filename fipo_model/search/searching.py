@@ -14,16 +14,25 @@ from fipo_model.search.halving import select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.proposing import Proposals, Proposed, Proposer, Seen
-from fipo_model.search.results import Attempt, Changed, Compared, Level
-from fipo_model.search.scoreboard import Scoreboard
+from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
+from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.settings import SearchSettings
-from fipo_model.search.subject import Measurement, Subject
+from fipo_model.search.subject import Subject
 
 logger = logging.getLogger("fipo_model.search")
 
 
 class UnmeasurableError(InputError):
     """What is there already cannot be measured, so that nothing could be compared with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What was measured on examples that decided nothing, and what that took."""
+
+    compared: Compared | None = None
+    calls: int = 0
+    resumed: int = 0
 
 
 @dataclass(kw_only=True)
@@ -38,6 +47,8 @@ class Search:
     settings: SearchSettings
     journal: Journal = field(default_factory=Journal)
     runs_at_once: int = 1
+    log: logging.Logger = logger
+    """Who tells of trials and choices."""
     proposals: dict[str, list[Proposed]] = field(default_factory=dict, init=False)
     model: str | None = field(default=None, init=False)
     """The name of the model that proposed."""
@@ -49,7 +60,13 @@ class Search:
     def __post_init__(self) -> None:
         self.budget: Budget = self.settings.budget()
         self.measuring = Measuring(self.subject, self.budget, patience=self.settings.patience)
-        self.board = Scoreboard(self.measuring, self.budget, journal=self.journal, runs_at_once=self.runs_at_once)
+        self.board = Scoreboard(
+            self.measuring,
+            self.budget,
+            journal=self.journal,
+            runs_at_once=self.runs_at_once,
+            report=self._say,
+        )
         self.naive: Mapping[str, str] = dict(self.subject.texts)
         self.start = self.board.add(self.naive)
         self.examples: Sequence[int] = drawn(len(self.subject), self.settings.most_examples, seed=self.settings.seed)
@@ -58,15 +75,23 @@ class Search:
         """The arm to use."""
         self.settings.check_budget(len(self.examples))
         self._measure_start()
-        self._propose()
         best = self.start
-        usable = {name: self._usable(name) for name in self.naive if self._usable(name)}
-        for place, (name, texts) in enumerate(usable.items()):
-            if self.stopped_by == "unreachable":
-                self.limits[name] = "unreachable"
-                continue
-            best = self._improve(best, name, texts, left=len(usable) - place)
+        for number in range(self.rounds):
+            usable = self._propose(number, best)
+            for place, (name, texts) in enumerate(usable.items()):
+                if self.stopped_by == "unreachable":
+                    self.limits[name] = "unreachable"
+                    continue
+                later = self.rounds - number - 1
+                best = self._improve(best, name, texts, left=len(usable) - place + later)
+            if self.stopped_by in ("max_seconds", "unreachable"):
+                break
         return best
+
+    @property
+    def rounds(self) -> int:
+        """How often is proposed."""
+        return self.settings.rounds
 
     def _measure_start(self) -> None:
         """Raises `UnmeasurableError` where nothing of it can be measured."""
@@ -83,33 +108,31 @@ class Search:
         if failed + self.board.missing(self.start, self.examples) == len(self.examples):
             raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")
 
-    def _propose(self) -> None:
-        """Ask the proposer, unless the journal has its answers."""
+    def _propose(self, number: int, best: str) -> dict[str, list[str]]:
+        """Ask the proposer, unless the journal has its answers: what can be tried, by the names of the texts."""
         if self.budget.is_out_of_time:
             self.limits |= dict.fromkeys(self.naive, "max_seconds")
-            return
-        if "proposals" in self.journal:
-            found = proposing.from_fields(self.journal["proposals"])
-            self.budget.charge(found.runs)
+            return {}
+        key = "proposals" if number == 0 else f"proposals {number + 1}"
+        if key in self.journal:
+            found = proposing.from_fields(self.journal[key])
             self.board.resumed += found.runs
         else:
-            found = self._ask_proposer()
-            self.journal.put("proposals", proposing.to_fields(found))
-        self.model = found.model
-        self.proposals = {name: list(rows) for name, rows in found.by_text.items()}
-
-    def _ask_proposer(self) -> Proposals:
-        room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
-        found = self.proposer.propose(Seen(texts=self.naive, measurements=self.of_start()), room=max(0, room))
+            found = self._ask_proposer(number, best)
+            self.journal.put(key, proposing.to_fields(found))
         self.budget.charge(found.runs)
-        return found
+        self.model = found.model
+        for name, rows in found.by_text.items():
+            self.proposals[name] = [*self.proposals.get(name, ()), *rows]
+        usable = {name: [one.text for one in found.by_text.get(name, ()) if one.is_usable] for name in self.naive}
+        return {name: texts for name, texts in usable.items() if texts}
 
-    def of_start(self) -> dict[int, Measurement]:
-        """What was measured before any rewrite, by the numbers of the examples."""
-        return dict(zip(self.examples, self.board.measurements(self.start, self.examples), strict=True))
-
-    def _usable(self, name: str) -> list[str]:
-        return [one.text for one in self.proposals.get(name, ()) if one.is_usable]
+    def _ask_proposer(self, number: int, best: str) -> Proposals:
+        room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
+        measurements = dict(zip(self.examples, self.board.measurements(best, self.examples), strict=True))
+        tried = {name: [one.text for one in rows if one.is_usable] for name, rows in self.proposals.items()}
+        seen = Seen(texts=self.board.texts(best), measurements=measurements, tried=tried, turn=number)
+        return self.proposer.propose(seen, room=max(0, room))
 
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
         """The arm with the best of a text's candidates in it, all else as in the best arm so far."""
@@ -128,7 +151,7 @@ class Search:
             self.limits[name] = limit
         if chosen == best:
             self._explain(name, best, arms)
-        logger.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
+        self.log.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
         return chosen
 
     def _explain(self, name: str, best: str, arms: Sequence[str]) -> None:
@@ -154,6 +177,15 @@ class Search:
                 )
             )
             self.unsure[name] = f"on the {len(self.examples)} examples {said}"
+
+    def _say(self, trial: Trial) -> None:
+        """Tell of a trial as it ends: which one it is, what is tried in it, and what it got."""
+        texts = self.board.texts(trial.arm)
+        changed = [text for name, text in texts.items() if text != self.naive[name]]
+        tried = " / ".join(changed) or "what is there"
+        failed = f", {trial.failed} failed" if trial.failed else ""
+        number = len(self.board.trials)
+        self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
 
     # What became of it
 
@@ -209,6 +241,40 @@ class Search:
     def stopped_by(self) -> Limit | None:
         """What ended the search before everything was compared, if anything did."""
         return next(iter(self.limits.values()), None)
+
+    def held_out(self, subject: Subject, best: str, *, runs_at_once: int = 1) -> HeldOut:
+        """What was there and what was found, on a subject of examples that decided nothing. Its budget is its own."""
+        budget = Budget()
+        measuring = Measuring(subject, budget, patience=self.settings.patience)
+        board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=runs_at_once, kind="held-out score")
+        start, chosen = (board.add(self.board.texts(arm)) for arm in (self.start, best))
+        everything = range(len(subject))
+        board.measure([start, chosen], everything)
+        is_complete = board.has(start, everything) and board.has(chosen, everything)  # or the model went away
+        found = compared(board, start, chosen, everything, seed=self.settings.seed) if is_complete else None
+        return HeldOut(compared=found, calls=budget.calls, resumed=board.resumed)
+
+    def result(
+        self, best: str, *, measured_by: str, held_out: HeldOut | None = None, notes: Sequence[str] = ()
+    ) -> SearchResult:
+        """What the search did, for people: `measured_by` says what the scores are."""
+        first, other = self.measuring.first_failure, held_out or HeldOut()
+        return SearchResult(
+            model=self.model,
+            measured_by=measured_by,
+            texts=self.changes(best),
+            chosen_on=self.compared(best),
+            held_out=other.compared,
+            trials=self.attempts(),
+            metric_calls=self.budget.calls + other.calls,
+            metric_calls_resumed=self.board.resumed + other.resumed,
+            tried_again=self.measuring.tried_again,
+            cost=self.budget.cost,
+            stopped_by=self.stopped_by,
+            first_failure=None if first is None else first.cause,
+            notes=list(notes),
+            seed=self.settings.seed,
+        )
 
 
 def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:

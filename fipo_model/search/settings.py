@@ -17,9 +17,14 @@ class Preset(NamedTuple):
 
     candidates: int
     max_examples: int
+    turns: int
 
 
-PRESETS: Mapping[Effort, Preset] = {"light": Preset(4, 32), "medium": Preset(8, 100), "heavy": Preset(16, 300)}
+PRESETS: Mapping[Effort, Preset] = {
+    "light": Preset(4, 32, 1),
+    "medium": Preset(8, 100, 1),
+    "heavy": Preset(12, 300, 2),
+}
 _CANDIDATES = 6
 
 
@@ -32,9 +37,11 @@ class SearchSettings:
     """
 
     auto: Effort | None = None
-    """How much effort to spend: it says `candidates` and `max_examples` where these are not given."""
+    """How much effort to spend: it says `candidates`, `turns` and `max_examples` where these are not given."""
     candidates: int | None = None
     """Rewrites proposed for each text, by default 6 or what `auto` says; the text as it is is always one more."""
+    turns: int | None = None
+    """How often rewrites are proposed, by default once: from the second time on with what lost so far."""
     max_examples: int | None = None
     """Most examples that decide, drawn with the seed; by default all, or what `auto` says."""
     minibatch_size: int = 4
@@ -62,7 +69,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.auto is not None and self.auto not in PRESETS:
             raise InputError(f"auto must be one of {', '.join(PRESETS)}, or None, not {self.auto!r}")
-        for name in ("candidates", "minibatch_size"):
+        for name in ("candidates", "turns", "minibatch_size"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}")
         if not 0 < self.significance <= 1:
@@ -81,6 +88,13 @@ class SearchSettings:
         if self.candidates is not None:
             return self.candidates
         return _CANDIDATES if self.auto is None else PRESETS[self.auto].candidates
+
+    @property
+    def rounds(self) -> int:
+        """How often rewrites are proposed."""
+        if self.turns is not None:
+            return self.turns
+        return 1 if self.auto is None else PRESETS[self.auto].turns
 
     @property
     def most_examples(self) -> int | None:
@@ -103,7 +117,7 @@ class SearchSettings:
     def calls_for(self, texts: int, examples: int) -> int:
         """The most measurements that comparing all candidates of so many texts can take, within the budget."""
         each = cost(schedule(self.rewrites, examples=examples, minibatch=self.minibatch_size))
-        calls = examples + texts * each
+        calls = examples + self.rounds * texts * each
         return calls if self.max_metric_calls is None else min(calls, self.max_metric_calls)
 
     def check_budget(self, examples: int, *, held_out: int = 0) -> None:

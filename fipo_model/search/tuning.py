@@ -13,17 +13,14 @@ from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.budget import Budget
 from fipo_model.search.examples import Example, Row, read_examples
 from fipo_model.search.journal import Journal, opened_journal
-from fipo_model.search.measuring import Measuring
 from fipo_model.search.metrics import Metric, as_metric
 from fipo_model.search.prompts import CAP, PROMPT, AnsweredPrompt, LikelyPrompt
 from fipo_model.search.proposing import Part, RewriterProposer
 from fipo_model.search.reporting import write_report
-from fipo_model.search.results import Compared, SearchResult
-from fipo_model.search.scoreboard import Scoreboard
-from fipo_model.search.searching import Search, compared
+from fipo_model.search.results import SearchResult
+from fipo_model.search.searching import HeldOut, Search
 from fipo_model.search.settings import SearchSettings
 from fipo_model.types import OptimizationRequest
 
@@ -37,6 +34,7 @@ _FEWEST = 2
 # With fewer examples, those set aside could show nothing, and those left would decide nothing.
 _FEWEST_TO_SET_ASIDE = 12
 _SET_ASIDE, _MOST_SET_ASIDE = 3, 50
+_FIRST_LIKELY = 8
 # As many as together take this many runs are measured in one batch.
 _RUNS_AT_ONCE = 64
 
@@ -57,12 +55,12 @@ class Yardstick:
         """Raises `InputError` for what is no metric or model, and `ModelError` where a model cannot be loaded."""
         from fipo_model.backends.opening import open_generator, open_scorer
 
-        if isinstance(models, str | Path) or not isinstance(models, Sequence):
-            models = [models]
+        # Which seam a model has is checked where it is opened.
+        specs: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
         if metric is None:
-            return cls(metric=None, models=[open_scorer(one) for one in models or _usual_models()])  # type: ignore[arg-type]
-        answering = [open_generator(one, role=None) for one in models or [None]]  # type: ignore[arg-type]
-        return cls(metric=as_metric(metric), models=answering)
+            return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
+        known = as_metric(metric)
+        return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
 
     def check(self, examples: Sequence[Example]) -> None:
         """Raise `InputError` for examples that nothing could decide on."""
@@ -145,58 +143,26 @@ class _Plain:
             seed=self.settings.seed,
             shown={number: example.shown for number, example in enumerate(deciding)},
         )
+        settings = _less(self.settings, 2 * len(aside))
+        if self.yardstick.metric is None:  # likelihoods cost little, and say little on four examples
+            settings = replace(settings, minibatch_size=max(_FIRST_LIKELY, settings.minibatch_size))
         search = Search(
             subject=subject,
             proposer=proposer,
-            settings=_less(self.settings, 2 * len(aside)),
+            settings=settings,
             journal=self.journal,
             runs_at_once=_RUNS_AT_ONCE,
         )
         best = search.run()
         other = self._held_out(search, best, aside)
-        return self._result(search, best, other, notes=subject.notes)
+        return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=subject.notes)
 
-    def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> "_HeldOut":
+    def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:
         """Both prompts on the examples that decided nothing; nothing is spent where the prompt stays as it is."""
         if not aside or best == search.start or search.budget.is_out_of_time:
-            return _HeldOut(None, 0, 0)
-        budget = Budget()
-        measuring = Measuring(
-            self.yardstick.of(self.request.instruction, aside), budget, patience=self.settings.patience
-        )
-        board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=_RUNS_AT_ONCE, kind="held-out score")
-        start, chosen = (board.add(search.board.texts(arm)) for arm in (search.start, best))
-        board.measure([start, chosen], range(len(aside)))
-        if not board.has(chosen, range(len(aside))):  # the model went away
-            return _HeldOut(None, budget.calls, board.resumed)
-        found = compared(board, start, chosen, range(len(aside)), seed=self.settings.seed)
-        return _HeldOut(found, budget.calls, board.resumed)
-
-    def _result(self, search: Search, best: str, other: "_HeldOut", *, notes: Sequence[str]) -> SearchResult:
-        first = search.measuring.first_failure
-        return SearchResult(
-            model=search.model,
-            measured_by=str(self.yardstick),
-            texts=search.changes(best),
-            chosen_on=search.compared(best),
-            held_out=other.compared,
-            trials=search.attempts(),
-            metric_calls=search.budget.calls + other.calls,
-            metric_calls_resumed=search.board.resumed + other.resumed,
-            tried_again=search.measuring.tried_again,
-            cost=search.budget.cost,
-            stopped_by=search.stopped_by,
-            first_failure=None if first is None else first.cause,
-            notes=list(notes),
-            seed=self.settings.seed,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldOut:
-    compared: Compared | None
-    calls: int
-    resumed: int
+            return HeldOut()
+        subject = self.yardstick.of(self.request.instruction, aside)
+        return search.held_out(subject, best, runs_at_once=_RUNS_AT_ONCE)
 
 
 def _split(
@@ -244,6 +210,7 @@ def _settings(
         "models": yardstick.names,
         "rewriter": f"{rewriter.name} with {rewriter.template.name}",
         "candidates": settings.rewrites,
+        "turns": settings.rounds,
         "max_examples": settings.most_examples,
         "minibatch_size": settings.minibatch_size,
         "cap": None if yardstick.metric is not None else CAP,

@@ -21,13 +21,13 @@ from langchain_core.runnables import Runnable
 from fipo_integrations.langchain import Report, optimize_chain
 from fipo_model import PromptOptimizer, jobs, jsonl
 from fipo_model.comparing.chains import counting
-from fipo_model.comparing.chains.loading import fingerprint
 from fipo_model.comparing.chains.metrics import Metric
 from fipo_model.comparing.chains.page import render_page
 from fipo_model.comparing.chains.rows import Row
 from fipo_model.comparing.chains.running import SIDES, Chains, Progress, Run, run_batch, time_alone
 from fipo_model.errors import InputError
 from fipo_model.jobs import completed
+from fipo_model.objects import fingerprint
 
 RESULTS, PAGE = "results.json", "report.html"
 _PROMPTS, _MEASURED = "prompts.json", "measured"

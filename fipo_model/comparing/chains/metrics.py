@@ -1,31 +1,18 @@
 """How good an output is: a few common metrics, and any function of one's own."""
 
 import inspect
-import json
 import math
-import re
-import string
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from langchain_core.utils.json import parse_json_markdown
 
-from fipo_model.comparing.chains.loading import fingerprint, load_object
 from fipo_model.comparing.chains.rows import Row
 from fipo_model.errors import FipoError, InputError
-
-Function = Callable[[Any, Any, Any], Any]
-"""From the reference, the output and the input to a score: a number or a bool, and more is better."""
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_AROUND = "\"'`*“”‘’.!"
+from fipo_model.objects import fingerprint, load_object
+from fipo_model.search.metrics import BUILT_IN, Function, plain, text_of
 
 
 class MetricError(FipoError):
@@ -89,80 +76,3 @@ def find_metric(name: str) -> Metric:
     except ValueError:  # some written in C do not tell
         pass
     return Metric(name=name, function=function, is_built_in=False)
-
-
-def exact(reference: Any, output: Any, _: Any) -> bool:
-    """Score whether both are the same: as JSON where the reference is not a text, else apart from what does not count.
-
-    Case, white space, quotation marks around the text and a full stop after it do not count.
-    """
-    if isinstance(reference, str):
-        return plain(reference) == plain(text_of(output))
-    return _is_same(reference, _read_json(output))
-
-
-def contains(reference: Any, output: Any, _: Any) -> bool:
-    """Score whether the reference occurs in the output, apart from case and white space."""
-    return plain(text_of(reference)) in plain(text_of(output))
-
-
-def f1(reference: Any, output: Any, _: Any) -> float:
-    """Score the overlap of words, as SQuAD does (Rajpurkar et al. 2016, arXiv 1606.05250, section 6.1).
-
-    Case, punctuation and English articles do not count. 1 where both have no words.
-    """
-    expected, found = (Counter(_words(text_of(value))) for value in (reference, output))
-    if not expected or not found:
-        return float(expected == found)
-    common = (expected & found).total()
-    return 2 * common / (expected.total() + found.total())
-
-
-def json_fields(reference: Mapping[str, Any], output: Any, _: Any) -> float:
-    """Score the share of the reference's fields that the output has with an equal value; 0 where it has no fields."""
-    found = _read_json(output)
-    if not isinstance(found, Mapping):
-        return 0.0
-    equal = [name in found and _is_same(value, found[name]) for name, value in reference.items()]
-    return sum(equal) / len(equal)
-
-
-BUILT_IN: Mapping[str, Function] = {"exact": exact, "contains": contains, "f1": f1, "json_fields": json_fields}
-
-
-def text_of(value: Any) -> str:
-    """Write a value as text: as JSON unless it is a text."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def plain(text: str) -> str:
-    """Strip a text of what does not count in a comparison; a text of nothing else stays."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return folded.strip(_AROUND).strip() or folded
-
-
-def _words(text: str) -> list[str]:
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_PUNCTUATION)
-    return _ARTICLES.sub(" ", folded).split()
-
-
-def _read_json(output: Any) -> Any:
-    """Read a text as JSON, alone or in a fenced block; anything else stays as it is."""
-    if not isinstance(output, str):
-        return output
-    try:
-        return parse_json_markdown(output, parser=json.loads)
-    except ValueError:
-        return output
-
-
-def _is_same(expected: Any, found: Any) -> bool:
-    if isinstance(expected, str) and isinstance(found, str):
-        return plain(expected) == plain(found)
-    if isinstance(expected, dict) and isinstance(found, dict):
-        has_the_names = expected.keys() == found.keys()
-        return has_the_names and all(_is_same(value, found[name]) for name, value in expected.items())
-    if isinstance(expected, list) and isinstance(found, list):
-        return len(expected) == len(found) and all(map(_is_same, expected, found))
-    are_of_a_kind = isinstance(expected, bool) == isinstance(found, bool)  # True == 1 in Python
-    return are_of_a_kind and bool(expected == found)

@@ -9,11 +9,12 @@ from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain import GeneratorChatModel
 from fipo_model.comparing.chains.job import Comparison, Settings
-from fipo_model.comparing.chains.loading import add_model, load_chain, load_object, needs_model
+from fipo_model.comparing.chains.loading import add_model, load_chain, needs_model
 from fipo_model.comparing.chains.metrics import find_metric
 from fipo_model.comparing.chains.rows import read_rows
 from fipo_model.comparing.opening import open_answerer
 from fipo_model.errors import InputError
+from fipo_model.objects import load_object
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from importlib.resources import files
 from typing import Any
 
 from fipo_model.comparing.chains import counting, words
-from fipo_model.comparing.chains.metrics import text_of
 from fipo_model.comparing.chains.running import SIDES
 from fipo_model.comparing.intervals import read_interval
 from fipo_model.evaluation.page.sections import tabulate_making
@@ -15,6 +14,7 @@ from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.document import Script, Section, document
 from fipo_model.pages.figures import IntervalChart, Look, ShareChart, ShareRow, Table, span_of
 from fipo_model.pages.numbers import Interval, is_measured, level, percent
+from fipo_model.search.metrics import text_of
 
 _SECTIONS = (
     Section("scores", "How both chains scored"),

@@ -8,9 +8,7 @@ from fipo_model.data.tasks.checking import is_right
 from fipo_model.data.tasks.task import Example, Task, asked
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, complete_each, score_each
-
-CAP = 1.6
-"""Nats per token by which one input can change a gain, so that no single one decides (issue 17)."""
+from fipo_model.search.prompts import CAP
 
 Pair = tuple[list[Message], str]
 

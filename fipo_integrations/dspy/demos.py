@@ -1,0 +1,95 @@
+"""Demonstrations as one more text that is searched: sets of them, bootstrapped from successful runs or from labels."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dspy
+from dspy.adapters.types import Audio, History, Image
+from pydantic import BaseModel
+
+from fipo_integrations.dspy.programs import named_predictors
+from fipo_integrations.dspy.responses import Run
+
+DEMOS = "(demonstrations)"
+"""What a search calls them; no predictor can be called so."""
+AUTO = 4
+"""How many a predictor gets where nobody said."""
+TRIES = 3
+"""Runs for each demonstration that is wanted: not every run succeeds."""
+SETS = 4
+"""At most so many sets are compared."""
+
+Fields = dict[str, Any]
+DemoSet = dict[str, list[Fields]]
+"""By predictor, the inputs and outputs that it is shown."""
+
+
+def sets_of(
+    program: dspy.Module, runs: Sequence[Run], examples: Sequence[dspy.Example], *, count: int, threshold: float
+) -> list[str]:
+    """Sets of up to so many demonstrations for each predictor, as texts: of successful runs, and of labelled examples.
+
+    The first runs that succeeded, half as many, the next ones; then examples that have all that a predictor takes and
+    puts out.
+    """
+    good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
+    found = [_of_runs(good[:count]), _of_runs(good[: count // 2]), _of_runs(good[count : 2 * count])]
+    found.append(_of_labels(program, examples, count))
+    return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
+
+
+def count_of(text: str) -> int:
+    """How many demonstrations the predictor with the most has in a set."""
+    return max((len(own) for own in json.loads(text).values()), default=0) if text else 0
+
+
+def give(program: dspy.Module, text: str) -> None:
+    """Add a set's demonstrations to those that the program's predictors have."""
+    found: DemoSet = json.loads(text) if text else {}
+    for name, predictor in named_predictors(program).items():
+        predictor.demos = [*predictor.demos, *(dspy.Example(**fields) for fields in found.get(name, ()))]
+
+
+def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields | None:
+    """A call of a predictor as plain data; None where that cannot be: an image, a tool, a conversation."""
+    fields = {name: _plain(value) for name, value in {**inputs, **dict(outputs)}.items()}
+    try:
+        json.dumps(fields)
+    except (TypeError, ValueError):
+        return None
+    return fields
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, History | dspy.Tool | Image | Audio):
+        return value  # which is not plain
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _of_runs(runs: Sequence[Run]) -> DemoSet:
+    found: DemoSet = {}
+    for run in runs:
+        for name, fields in dict(run.get("calls", ())).items():  # of several calls the last one
+            found.setdefault(name, []).append(fields)
+    return found
+
+
+def _of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> DemoSet:
+    found: DemoSet = {}
+    for name, predictor in named_predictors(program).items():
+        own = list(_labelled(predictor.signature, examples))[:count]
+        if own:
+            found[name] = own
+    return found
+
+
+def _labelled(signature: type[dspy.Signature], examples: Sequence[dspy.Example]) -> Iterator[Fields]:
+    wanted = [name for name in signature.fields if name != "reasoning"]  # nobody notes it
+    for example in examples:
+        if all(example.get(name) is not None for name in wanted):
+            fields = as_fields({name: example[name] for name in wanted}, {})
+            if fields is not None:
+                yield fields

@@ -1,0 +1,139 @@
+"""`fipo tune`: the words for a prompt that examples speak for."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from fipo_model import jsonl
+from fipo_model.cli.notes import note, say
+from fipo_model.cli.optimize import SPEC_HELP, read_prompt
+from fipo_model.errors import InputError
+from fipo_model.search import Effort, Example, SearchResult, SearchSettings
+from fipo_model.search.examples import read_example
+from fipo_model.search.metrics import BUILT_IN
+from fipo_model.search.reporting import PAGE
+from fipo_model.types import OptimizationRequest
+
+_MOST_BAD_ROWS = 5
+
+
+def tune(  # noqa: PLR0913 - one parameter for each option
+    prompt: Annotated[str, typer.Argument(help="The prompt, or - to read it from stdin.")],
+    *,
+    examples: Annotated[
+        Path, typer.Option(help="JSONL file of rows with `input` and `output` (or `outputs`, `reference`).")
+    ],
+    held_out: Annotated[
+        Path | None, typer.Option(help="Rows that decide nothing and tell the gain; by default a third of --examples.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="exact, contains, f1, json_fields or module:function(reference, output, input) on what the model "
+            "answers; without one, the right outputs must become likelier."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help=f"A model the prompt is for; may be repeated. {SPEC_HELP}")
+    ] = None,
+    server: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
+    optimizer_model: Annotated[
+        str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="A text of the prompt that every rewrite must have.")] = None,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
+    auto: Annotated[str | None, typer.Option(help="Effort: light, medium or heavy.")] = None,
+    candidates: Annotated[int | None, typer.Option(min=1, help="Rewrites to try.  [default: 6]")] = None,
+    max_metric_calls: Annotated[int | None, typer.Option(min=1, help="Most measurements.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="After so many seconds nothing new is begun.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples, and of who decides and who is held out.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the report and every measurement; also to resume in.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
+) -> None:
+    """Find better words for a prompt on examples. Prints the prompt to use: a rewrite, or yours unchanged.
+
+    A rewrite is used only where its lead on the examples is more than chance. What was tried, and the gain on examples
+    that decided nothing, is told on stderr. The same command with the same --out resumes an interrupted search.
+    """
+    if (server is None) != (name is None):
+        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)
+    rows, aside = _read_rows(examples), None if held_out is None else _read_rows(held_out)
+    settings = SearchSettings(
+        auto=cast("Effort | None", auto),
+        candidates=candidates,
+        max_metric_calls=max_metric_calls,
+        max_seconds=max_seconds,
+        seed=seed,
+        log_dir=out,
+    )
+    models = [*(model or ()), *([] if server is None else [f"{server}#{name}"])]
+    result = _search(request, rows, aside, settings, metric=_named_metric(metric), models=models, own=optimizer_model)
+    _show(result, out, as_json=as_json)
+
+
+def _search(
+    request: OptimizationRequest,
+    rows: list[Example],
+    aside: list[Example] | None,
+    settings: SearchSettings,
+    *,
+    metric: str | Callable[..., Any] | None,
+    models: list[str],
+    own: str | None,
+) -> SearchResult:
+    from fipo_model.optimizer import PromptOptimizer
+    from fipo_model.rewriter import Rewriter
+
+    # Where somebody else chooses, the weights that propose many things are the right ones.
+    optimizer = PromptOptimizer.from_rewriter(Rewriter.from_pretrained(own, role="proposing", seed=settings.seed))
+    return optimizer.search(request, rows, metric=metric, models=models, settings=settings, held_out=aside)
+
+
+def _named_metric(metric: str | None) -> str | Callable[..., Any] | None:
+    if metric is None or metric in BUILT_IN:
+        return metric
+    if ":" not in metric:
+        raise InputError(f"there is no metric {metric!r}; there are {', '.join(BUILT_IN)}, or name a module:function")
+    from fipo_model.objects import load_object
+
+    function = load_object(metric, "a metric")
+    if not callable(function):
+        raise InputError(f"{metric} is no function (reference, output, input) -> number")
+    return cast("Callable[..., Any]", function)
+
+
+def _read_rows(path: Path) -> list[Example]:
+    """The rows of a file. Raises `InputError` that names what cannot be used: half of the examples decide otherwise."""
+    found, bad = [], []
+    for item in jsonl.read_objects(path):
+        if isinstance(item, jsonl.BadRow):
+            bad.append(str(item))
+            continue
+        line, fields = item
+        try:
+            found.append(read_example(fields))
+        except InputError as error:
+            bad.append(f"line {line}: {error}")
+    if bad:
+        more = f"; and {len(bad) - _MOST_BAD_ROWS} more" if len(bad) > _MOST_BAD_ROWS else ""
+        raise InputError(f"{path} has rows that cannot be used: {'; '.join(bad[:_MOST_BAD_ROWS])}{more}")
+    return found
+
+
+def _show(result: SearchResult, out: Path | None, *, as_json: bool) -> None:
+    from fipo_model.search.words import say_outcome, sentences
+
+    (text,) = result.texts
+    note(f"outcome: {say_outcome(text.outcome)}" + (f" ({text.detail})" if text.detail else ""))
+    for sentence in sentences(result):
+        note(sentence)
+    if out is not None:
+        note(f"report: {out / PAGE}")
+    say(json.dumps(result.to_fields(), ensure_ascii=False) if as_json else result.text)

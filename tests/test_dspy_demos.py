@@ -1,0 +1,172 @@
+"""Demonstrations: searched after the instructions, on the same budget and the same evidence."""
+
+import json
+
+import dspy
+import pytest
+
+from fipo_integrations.dspy import SearchSettings, render_page
+from fipo_integrations.dspy.demos import as_fields, count_of, give, sets_of
+from fipo_model.errors import InputError
+from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.dspy_programs import (
+    ANIMALS,
+    Answer,
+    Zoo,
+    answering,
+    any_lead,
+    dspy_model,
+    exact,
+    examples,
+    fipo,
+    instructions,
+)
+
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
+
+
+def shown_how(asked) -> str:
+    """Right about everything after a demonstration, else about animals with an odd number."""
+    number = int(asked[-1]["content"].split("animal number ")[1].split("?")[0])
+    return answering("right" if len(asked) > 2 or number % 2 else "wrong")
+
+
+def compiled_with(demos, script=shown_how, *, student=None, **options):
+    using = fipo(naive_in, metric=exact, num_threads=1, search=any_lead(demos=demos, **options))
+    with dspy.context(lm=dspy_model(ScriptedGenerator(script), max_tokens=1000)):
+        return using.compile(
+            student or dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(ANIMALS[12:])
+        )
+
+
+@pytest.mark.parametrize(("demos", "count"), [("auto", 4), (2, 2), (0, 0)])
+def test_demonstrations_are_added_where_they_help(demos, count):
+    compiled = compiled_with(demos)
+    assert len(compiled.demos) == count == compiled.fipo_report["demos"]
+    assert compiled.score == (100.0 if count else 50.0)
+    if count:
+        assert {tuple(demo) for demo in compiled.demos} == {("question", "answer")}
+        assert "Predictors were given up to" in render_page(compiled.fipo_report)
+        assert "What was gained" in render_page(compiled.fipo_report)
+
+
+def test_demonstrations_that_do_not_help_are_left_out():
+    compiled = compiled_with("auto", lambda asked: answering("wrong" if len(asked) > 2 else "right"))
+    assert compiled.demos == []
+    assert compiled.score == 100.0
+
+
+def test_what_the_program_had_stays_before_them_and_a_saved_program_has_them(tmp_path):
+    student = dspy.Predict(Answer)
+    student.demos = [dspy.Example(question="How many legs has animal number 99?", answer="right")]
+    # Two more turns of conversation are there from the beginning, so only more of them help.
+    compiled = compiled_with(
+        2, lambda asked: shown_how(asked if len(asked) > 4 else [asked[0], asked[-1]]), student=student
+    )
+    assert compiled.demos[0]["question"].endswith("99?")
+    assert len(compiled.demos) == 3
+    assert len(student.demos) == 1
+    compiled.save(tmp_path / "program.json")
+    again = dspy.Predict(Answer)
+    again.load(tmp_path / "program.json")
+    assert len(again.demos) == 3
+
+
+def test_inner_predictors_are_shown_what_they_said_in_runs_that_succeeded():
+    class Pipeline(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.search = dspy.Predict(dspy.Signature("question -> query", "Write a query."))
+            self.answer = dspy.Predict(dspy.Signature("question, query -> answer", "Answer from the query."))
+
+        def forward(self, question):
+            return self.answer(question=question, query=self.search(question=question).query)
+
+    def script(asked):
+        if "Write a query." in asked[0]["content"]:
+            return "[[ ## query ## ]]\nsome query"
+        return shown_how(asked)
+
+    compiled = compiled_with(2, script, student=Pipeline())
+    assert compiled.score == 100.0
+    assert [sorted(demo.keys()) for demo in compiled.search.demos] == [["query", "question"]] * 2
+    assert [demo["answer"] for demo in compiled.answer.demos] == ["right"] * 2
+
+
+@pytest.mark.parametrize("budget", [24, 40, 60, 200])
+def test_they_cost_what_the_budget_and_the_estimate_allow(budget):
+    using = fipo(metric=exact, num_threads=1, search=any_lead(demos="auto", candidates=3, max_metric_calls=budget))
+    data = {"trainset": examples(ANIMALS[:12]), "valset": examples(ANIMALS[12:])}
+    with dspy.context(lm=dspy_model(ScriptedGenerator(shown_how), max_tokens=1000)):
+        expected = using.estimate(dspy.Predict(Answer), **data)
+        compiled = using.compile(dspy.Predict(Answer), **data)
+    assert compiled.total_calls <= expected.metric_calls <= budget
+
+
+def test_a_search_for_demonstrations_resumes_after_a_kill(tmp_path):
+    calls = []
+
+    def dies(asked):
+        calls.append(asked)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        return shown_how(asked)
+
+    whole = compiled_with("auto", log_dir=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        compiled_with("auto", dies, log_dir=tmp_path / "killed")
+    again = compiled_with("auto", log_dir=tmp_path / "killed")
+    assert [dict(demo) for demo in again.demos] == [dict(demo) for demo in whole.demos]
+    assert again.fipo_report["metric_calls_resumed"] >= 12
+
+
+def test_sets_are_of_successful_runs_and_of_labels():
+    runs = [{"score": float(n != 1), "steps": [], "calls": [("self", {"question": f"q{n}"})]} for n in range(5)]
+    found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, examples(), count=2, threshold=1.0)]
+    questions = [[fields["question"] for fields in one["self"]] for one in found]
+    assert questions[:3] == [["q0", "q2"], ["q0"], ["q3", "q4"]]
+    assert questions[3][0].startswith("How many legs")
+    assert [count_of(json.dumps(one)) for one in found] == [2, 1, 2, 2]
+    assert count_of("") == 0
+
+
+def test_what_is_not_plain_is_no_demonstration():
+    assert as_fields({"a": 1}, {"b": ["x"]}) == {"a": 1, "b": ["x"]}
+    assert as_fields({"a": dspy.History(messages=[])}, {"b": "x"}) is None
+    assert as_fields({"a": object()}, {}) is None
+    program = Zoo()
+    give(program, "")
+    assert program.answer.demos == []
+
+
+@pytest.mark.parametrize("demos", [-1, "many", None, 1.5])
+def test_a_number_of_demonstrations_that_makes_no_sense_is_an_error(demos):
+    with pytest.raises(InputError, match="demos must be a number"):
+        SearchSettings(demos=demos)
+
+
+def test_instructions_and_demonstrations_go_together():
+    def script(asked):
+        is_careful, is_shown = "carefully" in asked[0]["content"], len(asked) > 2
+        if is_careful and is_shown:
+            return answering("right")
+        return shown_how([asked[0], asked[-1]]) if is_careful else answering("wrong")
+
+    using = fipo(metric=exact, num_threads=1, search=any_lead(demos=2))
+    with dspy.context(lm=dspy_model(ScriptedGenerator(script), max_tokens=1000)):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(ANIMALS[12:]))
+    assert "carefully" in instructions(compiled)["self"]
+    assert (len(compiled.demos), compiled.score) == (2, 100.0)
+
+
+def test_no_example_that_decides_is_a_demonstration(caplog):
+    using = fipo(naive_in, metric=exact, num_threads=1, search=any_lead(demos=2))
+    with dspy.context(lm=dspy_model(ScriptedGenerator(shown_how), max_tokens=1000)):
+        alone = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS))
+        same = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS), valset=examples(ANIMALS))
+    # Without a valset some are set aside for it, and where all of them decide there are none.
+    assert alone.fipo_report["scores"]["compiled"]["examples"] == 24 - 6
+    assert len(alone.demos) == 2
+    assert same.demos == []
+    assert "every example of the trainset is in the valset" in caplog.text

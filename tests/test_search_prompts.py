@@ -1,0 +1,414 @@
+"""The plain case: a prompt, examples, and a metric or right outputs that decide."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+from fipo_model import OptimizationRequest, PromptOptimizer, ShownExample
+from fipo_model.cli import app
+from fipo_model.errors import InputError, ServerError
+from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
+from fipo_model.search.examples import filled
+from fipo_model.search.metrics import contains, exact, f1, json_fields
+from fipo_model.search.proposing import Part, Proposed, RewriterProposer, Seen, distinct
+from fipo_model.testing import ScriptedGenerator, ScriptedScorer
+
+GUIDANCE = "Consider every part of it carefully."
+PROMPT = "Say whether the film is liked."
+ROWS = [(f"film {number}", "yes" if number % 2 else "no") for number in range(24)]
+
+
+def rewriting(script: Callable[[str], str] = lambda naive: f"{naive} {GUIDANCE}") -> PromptOptimizer:
+    return PromptOptimizer(ScriptedGenerator(lambda asked: script(asked[-1]["content"].splitlines()[1])))
+
+
+def answering(asked) -> str:
+    """Right about everything if care is asked for, else about every fourth film."""
+    text = asked[-1]["content"]
+    number = int(text.split()[-1])
+    is_right = GUIDANCE in text or number % 4 == 0
+    return "yes" if bool(number % 2) == is_right else "no"
+
+
+def likely(asked, response) -> float:
+    return -1.0 if GUIDANCE in asked[0]["content"] else -2.0
+
+
+def model(script=answering, name: str = "scripted") -> ScriptedGenerator:
+    return ScriptedGenerator(script, name=name)
+
+
+def settings(**options) -> SearchSettings:
+    return SearchSettings(**{"patience": 0.0, **options})
+
+
+def test_a_metric_decides_and_the_gain_is_that_on_examples_that_decided_nothing():
+    found = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()])
+    assert found.text.startswith(f"{PROMPT} {GUIDANCE}")
+    assert (found.chosen_on.before.examples, found.held_out.before.examples) == (16, 8)
+    assert found.held_out.after.score == 1
+    assert found.held_out.gain.value == 1 - found.held_out.before.score
+    assert "metric exact" in found.measured_by
+    assert SearchResult.from_fields(json.loads(json.dumps(found.to_fields()))) == SearchResult.from_fields(
+        found.to_fields()
+    )
+
+
+def test_right_outputs_alone_decide_by_their_likelihood_under_every_model():
+    agree = ScriptedScorer(likely, name="one"), ScriptedScorer(likely, name="two")
+    assert rewriting().search(PROMPT, ROWS[:8], models=agree).chosen_on.gain.value == 1
+    against = ScriptedScorer(lambda asked, response: -3.0 - likely(asked, response), name="two")
+    kept = rewriting().search(PROMPT, ROWS[:8], models=[agree[0], against])
+    assert (kept.text, kept.outcome) == (PROMPT, "not_preferred")
+    assert kept.held_out is None  # eight are too few to set some aside
+
+
+def test_no_single_input_decides_by_its_likelihood():
+    def one_only(asked, response):
+        text = asked[0]["content"]
+        return -0.1 if GUIDANCE in text and text.endswith("film 3") else -2.1 if GUIDANCE in text else -2.0
+
+    found = rewriting().search(PROMPT, ROWS[:8], models=[ScriptedScorer(one_only)], settings=settings(significance=1))
+    lead = found.trials[-1].score
+    assert lead <= (1.6 - 0.1 * (found.trials[-1].examples - 1)) / found.trials[-1].examples + 1e-9
+
+
+def test_of_several_right_outputs_the_best_counts():
+    rows = [{"input": f"film {n}", "outputs": ["never", "yes" if n % 2 else "no"]} for n in range(8)]
+    assert rewriting().search(PROMPT, rows, metric="exact", models=[model()]).chosen_on.after.score == 1
+
+
+def test_what_the_rewriter_is_shown_are_examples_with_wrong_answers_first_and_what_the_metric_said():
+    def says(reference, output, given):
+        return {"score": reference == output, "comment": f"{given} should be {reference}"}
+
+    using = rewriting(lambda naive: f"{naive} Look closely.")
+    using.search(PROMPT, ROWS[:8], metric=says, models=[model()], settings=settings(candidates=3))
+    asked = [one[-1]["content"] for call in using.rewriter.generator.calls for one in call]
+    assert "film" not in asked[0].replace(PROMPT, "")  # the prompt alone
+    shown = next(text for text in asked if "should be" in text)
+    assert "film 1" in shown
+    assert len(asked) > 1
+
+
+async def test_it_never_blocks_the_event_loop():
+    found = await rewriting().asearch(PROMPT, ROWS[:8], models=[ScriptedScorer(likely)])
+    assert GUIDANCE in found.text
+
+
+def test_variables_of_the_prompt_are_filled_in():
+    assert filled("Translate {text} to French.", "cat") == "Translate cat to French."
+    assert filled("Translate.", "cat") == "Translate.\n\ncat"
+    assert filled("Say {{a}} to {b}.", {"a": "hi", "b": 3}) == "Say hi to 3."
+    assert filled("Say it to {b}.", {"b": "Ann", "text": "hi"}) == "Say it to Ann.\n\nhi"
+
+
+def test_what_must_be_kept_is_kept():
+    request = OptimizationRequest("Say whether the film Acme is liked.", keep=("Acme",))
+    found = rewriting(lambda naive: f"Say if the film is liked. {GUIDANCE}").search(
+        request, ROWS, metric="exact", models=[model()]
+    )
+    assert found.text == request.instruction
+    assert found.texts[0].candidates[0].outcome != "optimized"
+
+
+# Input that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        (ROWS[:1], {}, "at least 2 examples, and there are 1"),
+        ([*ROWS, {"input": "film 99"}], {}, "example .* has no right output, and there is no metric"),
+        ([{"input": "film 1"}] * 4, {"metric": "exact"}, "there is no right output, which the metric exact compares"),
+        (ROWS, {"metric": "json_fields"}, "must be an object with fields"),
+        (["film"], {}, r"example 1: it must be a pair .* not 'film'"),
+        ([{"text": "film"}], {}, r"there is no `input`; its fields are 'text'"),
+        ([("", "yes")] * 3, {}, "an input is empty"),
+        ([("film", " ")] * 3, {}, "a right output is empty"),
+        ("rows", {}, "must be a list of rows, not a str"),
+        (ROWS, {"metric": "exakt"}, "there is no metric 'exakt'; there are exact"),
+        (ROWS, {"metric": lambda one: 1}, r"must take \(reference, output, input\)"),
+        (ROWS, {"metric": 3}, "a metric is a name or a function"),
+    ],
+)
+def test_examples_and_metrics_that_cannot_decide_are_said_to_be(rows, options, said):
+    models = [model()] if options else [ScriptedScorer(likely)]
+    using = rewriting()
+    with pytest.raises(InputError, match=said):
+        using.search(PROMPT, rows, models=models, **options)
+    assert using.rewriter.generator.calls == []
+
+
+def test_a_budget_too_small_counts_the_examples_held_out():
+    with pytest.raises(InputError, match=r"on 24 examples: that takes at least 48"):
+        rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], settings=settings(max_metric_calls=47))
+    found = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], settings=settings(max_metric_calls=48))
+    assert found.is_rewritten
+    assert found.metric_calls == 48
+
+
+def test_where_every_rewrite_is_refused_the_prompt_stays_and_it_is_said_why():
+    found = rewriting(lambda naive: "Tell me a story about the sea and its ships.").search(
+        PROMPT, ROWS, metric="exact", models=[model()]
+    )
+    assert found.text == PROMPT
+    assert found.outcome not in ("optimized", "not_preferred")
+    assert found.texts[0].detail
+    assert found.metric_calls == 16  # nothing was left to compare, and nothing is held out for it
+
+
+def test_a_metric_that_fails_for_some_outputs_counts_nothing_there():
+    def picky(reference, output, given):
+        if output != "yes":
+            raise ValueError("not yes")
+        return output == reference
+
+    found = rewriting().search(PROMPT, ROWS, metric=picky, models=[model()])
+    assert 0 < found.chosen_on.before.failed < 16
+    assert found.first_failure == "ValueError: not yes"
+
+
+def test_a_metric_that_returns_no_number_is_a_mistake_and_no_failure():
+    with pytest.raises(InputError, match=r"the metric missing must return a number \(is a return missing\?\)"):
+        rewriting().search(PROMPT, ROWS, metric=missing, models=[model()])
+
+
+def missing(reference, output, given):
+    """Forgets to return."""
+
+
+def test_a_metric_that_does_not_agree_with_itself_is_said_to():
+    turns = iter(range(10_000))
+    found = rewriting().search(PROMPT, ROWS, metric=lambda *_: next(turns) % 3, models=[model()])
+    assert any("to the same output: its scores are partly chance" in note for note in found.notes)
+    assert rewriting().search(PROMPT, ROWS, metric=lambda *_: 1.0, models=[model()]).notes == []
+
+
+def test_a_server_that_refuses_now_and_then_fails_one_run_and_not_its_batch():
+    calls = []
+
+    def sometimes(asked):
+        calls.append(asked)
+        if len(calls) % 5 == 0:
+            raise ServerError("429")
+        return answering(asked)
+
+    found = rewriting().search(PROMPT, ROWS, metric="exact", models=[model(sometimes)], settings=settings())
+    assert found.is_rewritten
+    assert found.chosen_on.before.missing == 0
+    assert found.tried_again > 0
+    assert "429" in found.first_failure
+
+
+def test_a_prompt_that_is_too_long_for_a_model_is_a_failure_of_its_own():
+    short = ScriptedScorer(likely, context_tokens=len(PROMPT.split()) + 6)
+    found = rewriting(lambda naive: f"{naive} {GUIDANCE} {'It is about films. ' * 4}").search(
+        PROMPT, ROWS[:8], models=[short]
+    )
+    assert found.text == PROMPT
+
+
+# Resuming
+
+
+def test_an_interrupted_search_resumes_and_a_changed_metric_is_refused(tmp_path):
+    def dies(asked):
+        if len(answered) == 20:
+            raise KeyboardInterrupt
+        answered.append(asked)
+        return answering(asked)
+
+    answered: list[object] = []
+    with pytest.raises(KeyboardInterrupt):
+        rewriting().search(PROMPT, ROWS, metric="exact", models=[model(dies)], settings=settings(log_dir=tmp_path))
+    rest = model()
+    found = rewriting().search(PROMPT, ROWS, metric="exact", models=[rest], settings=settings(log_dir=tmp_path))
+    assert found.metric_calls_resumed == 16
+    assert found.metric_calls == 16 + sum(rest.batch_sizes)
+    again = model()
+    same = rewriting().search(PROMPT, ROWS, metric="exact", models=[again], settings=settings(log_dir=tmp_path))
+    assert again.calls == []
+    assert same.text == found.text
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["texts"][0]["text"] == found.text
+    assert "What was gained" in (tmp_path / "report.html").read_text()
+    with pytest.raises(InputError, match="other settings: metric was"):
+        rewriting().search(PROMPT, ROWS, metric="contains", models=[again], settings=settings(log_dir=tmp_path))
+
+
+def test_likelihoods_resume_although_they_are_gains_over_the_prompt(tmp_path):
+    first = rewriting().search(
+        PROMPT, ROWS, models=[ScriptedScorer(likely)], settings=settings(log_dir=tmp_path, max_metric_calls=48)
+    )
+    lines = (tmp_path / "evaluations.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "evaluations.jsonl").write_text("".join(lines[:18]))
+    again = rewriting().search(
+        PROMPT, ROWS, models=[ScriptedScorer(likely)], settings=settings(log_dir=tmp_path, max_metric_calls=48)
+    )
+    assert again.chosen_on == first.chosen_on
+    assert again.held_out == first.held_out
+
+
+# Metrics, examples, proposals
+
+
+@pytest.mark.parametrize(
+    ("metric", "reference", "output", "score"),
+    [
+        (exact, "Paris", ' "paris." ', 1),
+        (exact, "Paris", "It is Paris", 0),
+        (exact, {"a": 1}, '```json\n{"a": 1}\n```', 1),
+        (exact, {"a": 1}, '{"a": true}', 0),
+        (contains, "Paris", "it is PARIS, of course", 1),
+        (f1, "a red car", "the red bus", 0.5),
+        (json_fields, {"a": 1, "b": "x"}, 'Here: ```{"a": 1, "b": "y"}```', 0.5),
+        (json_fields, {"a": 1}, "none", 0),
+    ],
+)
+def test_metrics_compare_what_counts(metric, reference, output, score):
+    assert metric(reference, output, None) == score
+
+
+def test_what_metrics_return_is_read():
+    class Prediction:
+        score, feedback = 0.5, "too long"
+
+    assert judgement(True, metric="m") == judgement({"score": True}, metric="m")
+    assert (judgement(True, metric="m").best, judgement(1, metric="m").best) == (1.0, None)
+    assert judgement(Prediction(), metric="m").feedback == "too long"
+    assert judgement({"score": 1, "comment": "good"}, metric="m").feedback == "good"
+    assert as_metric(lambda reference, output: 1).function("a", "b", "c") == 1
+
+
+def test_examples_come_as_people_have_them():
+    rows = [
+        ("a", "b"),
+        {"input": "a", "reference": "b"},
+        {"input": "a", "outputs": ["b"]},
+        ShownExample("a", "b"),
+        Example(input="a", outputs=("b",)),
+    ]
+    assert read_examples(rows) == [Example(input="a", outputs=("b",))] * 5
+    assert read_examples([{"input": {"x": "a"}, "output": {"y": 1}}])[0].outputs == ({"y": 1},)
+
+
+def test_rewrites_that_ask_the_same_are_tried_once():
+    rows = [
+        Proposed(text="Sort the words by length.", outcome="optimized"),
+        Proposed(text="Sort words by their length!", outcome="optimized"),
+        Proposed(text="", outcome="empty"),
+        Proposed(text="Sort the words by their first letter.", outcome="optimized"),
+        Proposed(text="Sort the words by their last letter.", outcome="optimized"),
+    ]
+    found = distinct(rows, usable=2)
+    assert [row.outcome for row in found] == ["optimized", "repeated", "empty", "optimized"]
+    assert distinct(rows[:2], usable=2, known=["sort by length the words"])[0].outcome == "repeated"
+
+
+# The command
+
+
+def run(tmp_path, *options: str, rows=None):
+    file = tmp_path / "rows.jsonl"
+    lines = rows or [{"input": given, "output": output} for given, output in ROWS]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in lines))
+    return CliRunner().invoke(app, ["tune", PROMPT, "--examples", str(file), *options])
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Every model that is opened is a scripted one."""
+    from fipo_model.backends import opening
+    from fipo_model.rewriter import Rewriter
+
+    own = rewriting().rewriter
+    opened: list[object] = []
+    monkeypatch.setattr(Rewriter, "from_pretrained", lambda *_, **__: own)
+    monkeypatch.setattr(opening, "open_generator", lambda spec, role: opened.append(spec) or model(name=str(spec)))
+    monkeypatch.setattr(opening, "open_scorer", lambda spec: opened.append(spec) or ScriptedScorer(likely, name=spec))
+    return opened
+
+
+def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_path, scripted, caplog):
+    caplog.set_level("INFO", logger="fipo_model")
+    done = run(tmp_path, "--metric", "exact", "--out", str(tmp_path / "out"), "--model", "one")
+    assert done.exit_code == 0
+    assert done.stdout == f"{PROMPT} {GUIDANCE}\n"
+    assert scripted == ["one"]
+    assert "trial 1: 0.25 on 16 examples: what is there" in caplog.text
+    assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
+    assert "On examples that decided nothing (8) from 0.25 to 1: +0.750" in done.stderr
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_command_takes_several_models_and_a_server(tmp_path, scripted):
+    done = run(tmp_path, "--model", "one", "--server", "http://localhost:1/v1", "--name", "two", "--json")
+    assert scripted == ["one", "http://localhost:1/v1#two"]
+    assert json.loads(done.stdout)["texts"][0]["outcome"] == "optimized"
+    assert run(tmp_path, "--server", "http://localhost:1/v1").exit_code == 2
+
+
+def test_the_command_takes_a_metric_of_ones_own(tmp_path, scripted, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_metric_of_mine.py").write_text(
+        "def same(reference, output, given):\n    return reference == output\n"
+    )
+    assert run(tmp_path, "--metric", "own_metric_of_mine:same").stdout == f"{PROMPT} {GUIDANCE}\n"
+    assert "there is no metric 'best'" in str(run(tmp_path, "--metric", "best").exception)
+
+
+def test_the_command_names_rows_that_cannot_be_used(tmp_path, scripted):
+    done = run(tmp_path, rows=[{"input": "a", "output": "b"}, {"output": "b"}])
+    assert done.exit_code == 1
+    assert "line 2: there is no `input`" in str(done.exception)
+
+
+@pytest.mark.tiny
+def test_models_in_this_process_answer_and_measure(tiny_model, tmp_path):
+    rows = [(f"film {number}", "yes") for number in range(4)]
+    using = rewriting()
+    by_likelihood = using.search(PROMPT, rows, models=[str(tiny_model)], settings=settings(log_dir=tmp_path))
+    tried = [trial for trial in by_likelihood.trials if trial.changed]
+    assert tried
+    assert all(-1.6 <= trial.score <= 1.6 and trial.missing == trial.failed == 0 for trial in tried)
+    assert by_likelihood.chosen_on.before.score == 0
+    again = using.search(PROMPT, rows, models=[str(tiny_model)], settings=settings(log_dir=tmp_path))
+    assert again.metric_calls_resumed == again.metric_calls == by_likelihood.metric_calls
+    answered = using.search(PROMPT, rows, metric="contains", models=[str(tiny_model)])
+    assert answered.chosen_on.before.failed == 0
+
+
+def test_what_follows_a_text_in_its_place_is_never_sent_and_never_lost():
+    tail = "\n\nReply to the tool."
+    generator = ScriptedGenerator(lambda asked: f"{asked[-1]['content'].splitlines()[1]} {GUIDANCE}")
+    part = Part(
+        name="one",
+        request=OptimizationRequest(PROMPT),
+        place=lambda text: text + tail,
+        taken=lambda text: text.removesuffix(tail),
+    )
+    proposer = RewriterProposer(rewriter=PromptOptimizer(generator).rewriter, parts=[part], candidates=4, seed=0)
+    for turn in (0, 1):
+        found = proposer.propose(Seen(texts={"one": PROMPT + tail}, measurements={}, turn=turn), room=0)
+        first = next(row.text for row in found.by_text["one"] if row.is_usable)
+        assert first == f"{PROMPT} {GUIDANCE}{tail}"
+    assert not any("tool" in turns[-1]["content"] for call in generator.calls for turns in call)
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 4, 8])
+def test_as_many_samples_are_asked_for_whatever_there_is_to_show(candidates):
+    def asked_for(shown):
+        replies = []
+        counted = ScriptedGenerator(lambda asked: replies.append(asked) or "no")
+        rewriter = PromptOptimizer(counted).rewriter
+        part = Part(name="one", request=OptimizationRequest(PROMPT))
+        proposer = RewriterProposer(rewriter=rewriter, parts=[part], candidates=candidates, seed=0, shown=shown)
+        proposer.propose(Seen(texts={"one": PROMPT}, measurements={}), room=0)
+        return len(replies)
+
+    many = {number: ShownExample(given, output) for number, (given, output) in enumerate(ROWS)}
+    expected = 1 + 4 * -(-(candidates - 1) // 2)
+    assert asked_for({}) == asked_for(many) == expected

@@ -13,7 +13,7 @@ from typing import Any
 
 from fipo_model import jsonl, places
 from fipo_model.errors import InputError
-from fipo_model.types import OUTCOMES, Candidate, OptimizationRequest, OptimizedPrompt
+from fipo_model.types import OUTCOMES, Candidate, OptimizationRequest, OptimizedPrompt, Outcome
 
 _PATIENCE = 10.0  # seconds; another process only adds some lines
 _FIELDS = ("key", "naive", "text")
@@ -125,8 +125,8 @@ def _row(result: OptimizedPrompt) -> dict[str, Any]:
 def _result(request: OptimizationRequest, row: dict[str, Any]) -> OptimizedPrompt:
     text = row["text"] if row["text"].strip() else request.instruction
     is_rewritten = text != request.instruction
-    told = row.get("outcome")
-    outcome = "optimized" if is_rewritten else told if told in OUTCOMES and told != "optimized" else "unchanged"
+    told: Outcome = next((each for each in OUTCOMES if each == row.get("outcome") != "optimized"), "unchanged")
+    outcome: Outcome = "optimized" if is_rewritten else told
     return OptimizedPrompt(
         text=text,
         request=request,

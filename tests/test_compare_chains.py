@@ -23,6 +23,7 @@ from fipo_model.evaluation.statistics import share_difference
 from fipo_model.objects import fingerprint
 from fipo_model.testing import ScriptedGenerator
 from support.chains import a_run
+from support.conversations import naive_in
 from support.servers import completion, serving
 
 GUIDANCE = " Answer with the name alone."
@@ -83,8 +84,7 @@ def negative(reference, output, input):
 
 
 def rewrite(conversation: Any) -> str:
-    naive = conversation[-1]["content"].removeprefix("Naive prompt:\n").rpartition("\n\nRewrite the naive prompt")[0]
-    return naive + GUIDANCE
+    return naive_in(conversation) + GUIDANCE
 
 
 @pytest.fixture
@@ -222,12 +222,12 @@ class TestTheWholeCommand:
         done = compare(chain="capital_chains.py:only_variables")
         summary = summary_of(done)
         assert summary["verdict"] == "nothing rewritten"
-        assert summary["prompts"]["unreached"] == 1
+        assert summary["prompts"]["left_alone"] == 1
         assert "Nothing was rewritten" in done.stdout
         assert not (project / "asked.txt").exists()
         page = (project / "out" / "report.html").read_text()
         assert "Neither was run" in page
-        reason = json.loads((project / "out" / "results.json").read_text())["report"]["unreached"][0]["reason"]
+        reason = json.loads((project / "out" / "results.json").read_text())["report"]["left_alone"][0]["reason"]
         assert reason in page
 
     def test_a_prompt_alone_is_answered_by_a_langchain_model(self, project: Path) -> None:

@@ -20,7 +20,10 @@ def rewrite(conversation: list) -> str:
     return f"{naive} Answer in plain sentences and give a reason for each statement."
 
 
-def test_every_block_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_every_block_of_the_page_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
     optimizer = PromptOptimizer(ScriptedGenerator(rewrite))
     monkeypatch.setattr(PromptOptimizer, "from_pretrained", lambda *args, **kwargs: optimizer)
     monkeypatch.setattr(opening, "open_generator", lambda *args, **kwargs: optimizer.rewriter.generator)

@@ -2,9 +2,8 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import run_in_executor
@@ -65,11 +64,14 @@ class Asking:
                 known = _optimizers[id(self.optimizer)] = optimizer_from(self.optimizer)
             return known
 
-    def request(self, instruction: str, **parts: Any) -> OptimizationRequest:
+    def request(
+        self, instruction: str, *, context: str | None = None, keep: tuple[str, ...] = ()
+    ) -> OptimizationRequest:
         """A request for a rewrite, with the wishes. Raises `InputError` where there is nothing to rewrite."""
-        plain = OptimizationRequest(instruction, max_words=self.max_words, feedback=self.feedback)
-        keep = tuple(text for text in self.keep if text in instruction)
-        return replace(plain, **{**parts, "keep": (*parts.get("keep", ()), *keep)})
+        own = tuple(text for text in self.keep if text in instruction)
+        return OptimizationRequest(
+            instruction, context=context, keep=(*keep, *own), max_words=self.max_words, feedback=self.feedback
+        )
 
     def each(self, requests: Sequence[OptimizationRequest]) -> Results:
         """A result for each request, in one model call at most."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, FewShotPromptTemplate, MessagesPlaceholder
 from langchain_core.prompts.structured import StructuredPrompt
+from pydantic import TypeAdapter
 
 from fipo_integrations.langchain.prompts import Role, role_of
 from fipo_integrations.langchain.report import Unreached
@@ -72,6 +73,15 @@ def _slot_has_words(slot: Slot) -> bool:
         return True  # it cannot be rewritten, and the report will say why
 
 
+def _says_something(slot: Slot) -> bool:
+    """Whether a text tells a rewriter anything: labels and variables alone only show where the input will stand."""
+    try:
+        text = take_apart(slot.text, slot.format)
+    except (InputError, VariablesChangedError):
+        return False
+    return text.has_words and not text.has_only_labels
+
+
 def left_alone(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: str = "") -> list[Unreached]:
     """What of a template is not rewritten by choice, and why."""
     if isinstance(template, ChatPromptTemplate):
@@ -99,7 +109,7 @@ def _said(template: BasePromptTemplate, where: str) -> Iterator[tuple[str, str, 
     dot = "." if where else ""
     if isinstance(template, ChatPromptTemplate):
         for path, message in leaves(template, where):
-            text = "\n".join(slot.text for slot in texts_in(message))
+            text = "\n".join(slot.text for slot in texts_in(message) if _says_something(slot))
             yield f"{path}.", f"{(role_of(message) or 'other').capitalize()} message", text
     if isinstance(template, FewShotPromptTemplate):
         yield f"{where}{dot}suffix", "After the examples", template.suffix
@@ -109,7 +119,7 @@ def _said(template: BasePromptTemplate, where: str) -> Iterator[tuple[str, str, 
         if isinstance(value, str):
             yield f"{where}{dot}partial_variables", f"{{{name}}} stands for", value
     if isinstance(template, StructuredPrompt):
-        schema = template.schema_ if isinstance(template.schema_, dict) else template.schema_.model_json_schema()
+        schema = template.schema_ if isinstance(template.schema_, dict) else TypeAdapter(template.schema_).json_schema()
         yield f"{where}{dot}schema_", "The reply is JSON by this schema", json.dumps(schema, ensure_ascii=False)
 
 

@@ -5,6 +5,7 @@ What a variable stands for is read from the text and put back as it is, so that 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 
 from langchain_core.utils import mustache
@@ -22,6 +23,7 @@ class Form:
     """The variables, as they are written; those that follow each other at once are one gap."""
 
 
+@lru_cache(maxsize=1024)
 def form_of(text: str, template_format: TemplateFormat | None) -> Form | None:
     """The form of a template's text; None where more than variables is filled in: sections, partials, jinja2."""
     literals, gaps = [""], [""]

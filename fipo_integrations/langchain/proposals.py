@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 
 from fipo_integrations.langchain.asking import Asking, Results
@@ -69,6 +70,11 @@ def rewrite(slots: Sequence[Slot], asking: Asking, examples: Sequence[Shown] = (
     return Report(changes=tuple(changes), unreached=tuple(unreached))
 
 
+@lru_cache(maxsize=1024)
+def _rewritten(text: TemplateText, instruction: str) -> str:
+    return text.rewritten(instruction)
+
+
 def change_of(taken: Taken, result: OptimizedPrompt) -> PromptChange:
     """What a result makes of a template's text: nothing where a variable would be lost."""
     slot = taken.slot
@@ -83,7 +89,7 @@ def change_of(taken: Taken, result: OptimizedPrompt) -> PromptChange:
     if not result.is_rewritten:
         return kept
     try:
-        return replace(kept, text=taken.text.rewritten(result.text))
+        return replace(kept, text=_rewritten(taken.text, result.text))
     except VariablesChangedError as error:
         return replace(kept, outcome="variables_changed", detail=str(error))
 

@@ -6,7 +6,6 @@ type, rewritten where that is safe and untouched where it is not.
 
 import re
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from langchain_core import runnables
@@ -94,14 +93,14 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     def invoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
         """Rewrite one prompt."""
         sources = self._sources_of(self.template or template_before(self))
-        return self._call_with_config(partial(self._rewrite, sources=sources), input, _noting(config))
+        return self._call_with_config(self._rewrite, input, _noting(config), sources=sources)
 
     def ainvoke(  # no coroutine function: the sequence that calls it is on the stack only now
         self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Coroutine[Any, Any, PromptOutput]:
         """`invoke` for asyncio: never blocks the event loop; concurrent calls can share model batches."""
         sources = self._sources_of(self.template or template_before(self))
-        return self._acall_with_config(partial(self._arewrite, sources=sources), input, _noting(config))
+        return self._acall_with_config(self._arewrite, input, _noting(config), sources=sources)
 
     def batch(
         self, inputs: list[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
@@ -120,31 +119,37 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         self, inputs: Sequence[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> Iterator[tuple[int, Any]]:
         """`batch`, giving out each sub-batch of `max_concurrency` when it is done, with the inputs' places."""
-        rewrite = partial(self._rewrite_all, sources=self._sources_of(self.template or template_before(self)))
+        sources = self._sources_of(self.template or template_before(self))
         for start, part, configs in _sub_batches(inputs, config):
-            outputs = self._batch_with_config(rewrite, part, configs, return_exceptions=return_exceptions)
+            outputs = self._batch_with_config(
+                self._rewrite_all, part, configs, return_exceptions=return_exceptions, sources=sources
+            )
             yield from enumerate(outputs, start)
 
     async def abatch_as_completed(
         self, inputs: Sequence[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> AsyncIterator[tuple[int, Any]]:
         """`batch_as_completed` for asyncio."""
-        rewrite = partial(self._arewrite_all, sources=self._sources_of(self.template or template_before(self)))
+        sources = self._sources_of(self.template or template_before(self))
         for start, part, configs in _sub_batches(inputs, config):
-            rewriting = self._abatch_with_config(rewrite, part, configs, return_exceptions=return_exceptions)
+            rewriting = self._abatch_with_config(
+                self._arewrite_all, part, configs, return_exceptions=return_exceptions, sources=sources
+            )
             for place, output in enumerate(await rewriting, start):
                 yield place, output
 
-    def _rewrite(self, prompt: PromptInput, run_manager: CallbackManagerForChainRun, sources: _Sources) -> PromptOutput:
+    def _rewrite(
+        self, prompt: PromptInput, run_manager: CallbackManagerForChainRun, sources: _Sources = None
+    ) -> PromptOutput:
         return _value(self._rewrite_all([prompt], [run_manager], sources)[0])
 
     async def _arewrite(
-        self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun, sources: _Sources
+        self, prompt: PromptInput, run_manager: AsyncCallbackManagerForChainRun, sources: _Sources = None
     ) -> PromptOutput:
         return _value((await self._arewrite_all([prompt], [run_manager], sources))[0])
 
     def _rewrite_all(
-        self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun], sources: _Sources
+        self, inputs: list[PromptInput], run_manager: list[CallbackManagerForChainRun], sources: _Sources = None
     ) -> list[PromptOutput | Exception]:
         rewriting = self._rewriting(inputs, sources)
         settled = rewriting.settled(self._asking.each(rewriting.requests) if rewriting.requests else [])
@@ -154,7 +159,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         return [each.output for each in settled]
 
     async def _arewrite_all(
-        self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun], sources: _Sources
+        self, inputs: list[PromptInput], run_manager: list[AsyncCallbackManagerForChainRun], sources: _Sources = None
     ) -> list[PromptOutput | Exception]:
         rewriting = self._rewriting(inputs, sources)
         settled = rewriting.settled(await self._asking.aeach(rewriting.requests) if rewriting.requests else [])

@@ -49,18 +49,14 @@ class TemplateText:
     after: str
     fields: tuple[str, ...] = ()
     """The variables of an f-string's instruction, as they are written."""
+    has_only_labels: bool = False
+    """Whether the text is no instruction, but the form that something is put into, such as a document."""
 
     @property
     def has_words(self) -> bool:
         """Whether the instruction says anything besides its variables."""
         pattern = _MUSTACHE_TAG if self.format == "mustache" else _any_of(self.fields)
         return _WORD.search(pattern.sub(" ", self.instruction)) is not None
-
-    @property
-    def has_only_labels(self) -> bool:
-        """Whether the text is no instruction, but the form that something is put into, such as a document."""
-        text = self.original
-        return self.format is not None and has_only_labels(text, list(_spans(text, self.format)))
 
     @property
     def context(self) -> str | None:
@@ -120,17 +116,18 @@ def take_apart(text: str, template_format: TemplateFormat | None) -> TemplateTex
     if any(variable.startswith("{{=") for variable in _variables(core, template_format)):
         raise InputError("it changes mustache's delimiters, which FIPO does not follow")
     layout = _layout(core, template_format)
+    is_form = template_format is not None and has_only_labels(core, list(_spans(core, template_format)))
     instruction = core[: layout.data].rstrip()
     lead_in = min(layout.lead_in, len(instruction))
     start = text.find(core)
     before, after = text[:start], text[start + len(instruction) :]
     if template_format != "f-string":
-        return TemplateText(text, template_format, before, instruction, lead_in, after)
+        return TemplateText(text, template_format, before, instruction, lead_in, after, has_only_labels=is_form)
     fields = tuple(_variables(instruction, template_format))
     head, rest = _as_read(instruction[:lead_in]), _as_read(instruction[lead_in:])
     if len(_any_of(fields).findall(head + rest)) != len(fields):
         raise InputError("it has literal braces that read like one of its variables")
-    return TemplateText(text, template_format, before, head + rest, len(head), after, fields)
+    return TemplateText(text, template_format, before, head + rest, len(head), after, fields, is_form)
 
 
 def _layout(core: str, template_format: TemplateFormat | None) -> Layout:

@@ -45,9 +45,11 @@ def mapped(template: Template, is_chosen: Callable[[str], bool], change: Change,
     Of a chat, the messages whose places are chosen.
     """
     if isinstance(template, PromptTemplate):
-        return _with_text(template, "template", change, where)
+        made: Template = _with_text(template, "template", change, where)
+        return made
     if isinstance(template, FewShotPromptTemplate):
-        return _with_text(template, "prefix", change, where)
+        few: Template = _with_text(template, "prefix", change, where)
+        return few
     if isinstance(template, ChatPromptTemplate):
         messages = []
         for path, message in messages_of(template, where):

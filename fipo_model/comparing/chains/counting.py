@@ -33,6 +33,7 @@ def count_prompts(report: Report) -> dict[str, Any]:
         "rewritten": len(rewritten),
         "outcomes": dict(Counter(change.outcome for change in report.changes)),
         "unreached": len(report.unreached),
+        "left_alone": len(report.left_alone),
         "words": words,
         "length_ratio": words["optimized"] / words["original"] if rewritten else None,
     }

@@ -48,7 +48,9 @@ def render_page(results: Results) -> str:
             "changes": results["report"]["changes"],
             "turned_down": _turned_down,
             "say_outcome": _say_outcome,
-            "unreached": _tabulate_unreached(results["report"]["unreached"]),
+            "unreached": _tabulate_unreached(
+                [*results["report"]["unreached"], *results["report"].get("left_alone", ())]
+            ),
             "costs": _tabulate_costs(summary) if was_run else None,
             "alone": summary["seconds_alone"] if was_run else None,
             "batch_size": results["made"]["settings"]["batch_size"],

@@ -95,6 +95,12 @@ def test_labels_are_named_all_or_none(addition, outputs, named):
     [
         ("leap year?", "Is the year a leap year? Answer yes or no.", "optimized"),
         ("leap year?", "Decide whether it is a leap year. Answer yes or no.", "optimized"),
+        ("is it a leap year", "Is the year a leap year? Answer yes or no.", "optimized"),
+        ("caps", "Write the text in capital letters.", "optimized"),
+        ("invert case", "Write small letters in uppercase and capitals in lowercase.", "optimized"),
+        ("name it", "Write the name in uppercase.", "format_invented"),
+        ("formal?", 'Is the message formal or informal? Answer "formal" or "informal".', "optimized"),
+        ("formal letter to the mayor", "Write an informal letter to the mayor.", "manner_contradicted"),
         ("colour?", "What is the colour of the thing? Answer yes or no.", "format_invented"),
         ("explain rain", "Is it about rain? Answer yes or no.", "format_invented"),
         ("which is larger", "Write the larger of the two numbers.", "optimized"),

@@ -45,6 +45,9 @@ _FREE_NAMES = frozenset(
 # They let a prompt ask only for what is allowed.
 _SCRUPLE = lazy(r"\b(?:legally|lawfully|ethically|morally|responsibly|legitimately)\b")
 _CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
+_ABOUT_CASE = lazy(
+    r"\b(?:(?:upper|lower|title|swap|invert) ?-?case|case|caps|capitals?|capitali[sz]\w*|small letters|big letters)\b"
+)
 _WHETHER = lazy(r"(?i)\bwhether\b(?!.{0,60} or (?!not\b))")
 # A full rewrite may give examples, and say whose book it is.
 _INTRODUCED = lazy(
@@ -181,6 +184,8 @@ def formats_invented(case: Case) -> str | None:
     context = {each.key for each in words.formats(case.given)} | shown.formats_shown(case.request)
     if case.is_addition and _is_question_again(case):
         context |= {"yes or no"}
+    if _ABOUT_CASE.search(case.naive.lowered):
+        context |= {"uppercase", "lowercase"}
     new = [each for each in words.formats(case.added) if each.key not in context]
     if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
         new = [each for each in new if each.key not in ("one word", "yes or no")]
@@ -189,8 +194,9 @@ def formats_invented(case: Case) -> str | None:
 
 
 def _is_question_again(case: Case) -> bool:
-    """Whether a question in a hurry ("leap year?") is asked again in full, so that yes or no answers it."""
-    if not case.request.instruction.rstrip(" \"'").endswith(("?", " y/n")):
+    """Whether a question in a hurry ("leap year?", "is it one") is asked again in full: yes or no answers it."""
+    naive = case.request.instruction.rstrip(" \"'")
+    if not naive.endswith(("?", " y/n")) and not _CLOSED.match(naive):
         return False
     asked = [sentence.text for sentence in case.added.sentences]
     return any(_WHETHER.search(text) or (text.rstrip().endswith("?") and _CLOSED.match(text)) for text in asked)
@@ -206,6 +212,9 @@ def manner_contradicted(case: Case) -> str | None:
     if elaborates and (brief & {"one word", "yes or no", "one letter"} or "nothing else" in case.naive.lowered):
         return f"asks for more than the prompt wants: {elaborates[0]!r}"
     found = [each for each in words.manners(case.added) if each.key not in wanted]
+    # "Is it formal or informal?" asks which, and for neither.
+    named = {each.key for each in found} | {each.key for each in words.manners(case.added)}
+    found = [each for each in found if words.OPPOSITES.get(each.key) not in named or not labels.choices(case.added)]
     if (scruple := _SCRUPLE.search(case.added.lowered)) is not None and scruple[0] not in case.given.lowered:
         return f"invented {scruple[0]!r}"
     return _invented(each for each in found if words.OPPOSITES.get(each.key) in wanted)

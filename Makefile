@@ -2,7 +2,7 @@
 # make test    install what is missing; lint, types, tests (two workers, one thread each: most tests are Python's work)
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the default weights on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
-# make weights     train FIPO's own adapter again from ../shared/data; about an hour on two cores
+# make weights     train FIPO's own adapters again from ../shared/data: about an hour each
 # make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest, the DSPy tests
 #                  on the oldest DSPy
 # make gpu     tests and benchmarks marked for a GPU; says so where there is none
@@ -44,7 +44,9 @@ train-demo: .venv/installed
 
 weights: .venv/installed
 	$(BIN)/fipo weights pull
+	$(BIN)/fipo weights pull qwen2.5-coder-0.5b
 	$(BIN)/python examples/default_weights.py ../shared/data runs/default
+	$(BIN)/python examples/rewriter_weights.py ../shared/data runs/rewriter
 
 # Each set is laid over the installed environment. No dependencies are installed but those named: those of the newest
 # langchain-core cannot be met everywhere, and the oldest has fewer. gepa is the one that DSPy 3.2.1 asks for; this DSPy

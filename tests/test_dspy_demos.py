@@ -127,7 +127,7 @@ def test_sets_are_of_successful_runs_and_of_labels():
     questions = [[fields["question"] for fields in one["self"]] for one in found]
     assert questions[:3] == [["q0", "q2"], ["q0"], ["q3", "q4"]]
     assert questions[3][0].startswith("How many legs")
-    assert [count_of(json.dumps(one)) for one in found] == [2, 1, 2, 2]
+    assert [count_of(json.dumps(one)) for one in found] == [2, 1, 2, 2, 3]
     assert count_of("") == 0
 
 

@@ -14,7 +14,7 @@ import fipo_model
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fipo_model", "fipo_integrations")
-HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "openai", "lm_eval"}
+HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "openai", "lm_eval", "xllamacpp"}
 HOMES_OF_HEAVY = (
     *("fipo_model.backends", "fipo_model.training", "fipo_model.evaluation"),
     *("fipo_model.models.conversion", "fipo_model.data.hub"),

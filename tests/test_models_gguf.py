@@ -1,83 +1,18 @@
-"""GGUF files, converted and loaded as they are: tiny ones of Qwen's form, written here."""
+"""GGUF files, converted and loaded as they are: tiny ones of Qwen's form."""
 
 import pytest
 
 from fipo_model.errors import ModelError
 from fipo_model.generation import Sampling, complete
+from support.gguf import TEMPLATE, write_gguf
 
 pytestmark = [pytest.mark.tiny, pytest.mark.filterwarnings("ignore:Possible set union:FutureWarning")]
 
-LAYERS, WIDTH, HEADS, INNER = 2, 64, 4, 96
 
-
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-WORDS = [*map(chr, range(33, 127)), "Ġ", "Ċ", "ab"]
-SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-
-
-def describe(writer):
-    """What the file says of its model and its tokenizer."""
-    writer.add_context_length(256)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(HEADS)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list([*WORDS, *SPECIALS])
-    writer.add_token_types([1] * len(WORDS) + [3] * len(SPECIALS))
-    writer.add_token_merges(["a b"])
-    writer.add_eos_token_id(len(WORDS) + 2)
-    writer.add_pad_token_id(len(WORDS))
-    writer.add_chat_template(TEMPLATE)
-
-
-def random_tensors(has_head):
-    import numpy as np
-
-    random = np.random.default_rng(0)
-    shapes = {"attn_output.weight": (WIDTH, WIDTH), "ffn_down.weight": (WIDTH, INNER)}
-    shapes |= {f"attn_{part}.weight": (WIDTH, WIDTH) for part in "qkv"} | {
-        f"attn_{part}.bias": (WIDTH,) for part in "qkv"
-    }
-    shapes |= {f"ffn_{part}.weight": (INNER, WIDTH) for part in ("gate", "up")}
-    made = {
-        f"blk.{layer}.{name}": 0.3 * random.standard_normal(shape)
-        for layer in range(LAYERS)
-        for name, shape in shapes.items()
-    }
-    made |= {f"blk.{layer}.{norm}_norm.weight": np.ones(WIDTH) for layer in range(LAYERS) for norm in ("attn", "ffn")}
-    made |= {"output_norm.weight": np.ones(WIDTH)}
-    made["token_embd.weight"] = 0.3 * random.standard_normal((len(WORDS) + len(SPECIALS), WIDTH))
-    if has_head:  # the same but for a rounding
-        made["output.weight"] = made["token_embd.weight"] + 1e-2
-    # Cut to what bf16 holds, so that nothing is lost where a model is stored or computed in it.
-    cut = np.uint32(0xFFFF0000)
-    return {name: (tensor.astype(np.float32).view(np.uint32) & cut).view(np.float32) for name, tensor in made.items()}
-
-
-@pytest.fixture(scope="module")
-def make_gguf(tmp_path_factory):
-    """Writes the file of a small Qwen 2; with a matrix of its own for the output, if it is to have one."""
-    from gguf import GGUFWriter
-
+@pytest.fixture
+def make_gguf(tmp_path):
     def make(*, has_head):
-        file = tmp_path_factory.mktemp("gguf") / "small.gguf"
-        writer = GGUFWriter(file, "qwen2")
-        describe(writer)
-        for name, tensor in random_tensors(has_head).items():
-            writer.add_tensor(name, tensor)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        return file
+        return write_gguf(tmp_path / "small.gguf", has_head=has_head)
 
     return make
 

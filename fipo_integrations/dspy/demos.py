@@ -17,8 +17,10 @@ AUTO = 4
 """How many a predictor gets where nobody said."""
 TRIES = 3
 """Runs for each demonstration that is wanted: not every run succeeds."""
-SETS = 4
+SETS = 5
 """At most so many sets are compared."""
+
+_LABELLED = 4
 
 Fields = dict[str, Any]
 DemoSet = dict[str, list[Fields]]
@@ -30,12 +32,12 @@ def sets_of(
 ) -> list[str]:
     """Sets of up to so many demonstrations for each predictor, as texts: of successful runs, and of labelled examples.
 
-    The first runs that succeeded, half as many, the next ones; then examples that have all that a predictor takes and
-    puts out.
+    The first runs that succeeded, half as many, the next ones; then examples that have what a predictor puts out, so
+    many and four times as many, because they cost no run.
     """
     good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
     found = [_of_runs(good[:count]), _of_runs(good[: count // 2]), _of_runs(good[count : 2 * count])]
-    found.append(_of_labels(program, examples, count))
+    found += [_of_labels(program, examples, many) for many in (count, _LABELLED * count)]
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
 
 
@@ -87,9 +89,11 @@ def _of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: in
 
 
 def _labelled(signature: type[dspy.Signature], examples: Sequence[dspy.Example]) -> Iterator[Fields]:
-    wanted = [name for name in signature.fields if name != "reasoning"]  # nobody notes it
+    """Examples with all outputs, but for the reasoning that nobody notes, and what they have of the inputs."""
+    outputs = [name for name in signature.output_fields if name != "reasoning"]
     for example in examples:
-        if all(example.get(name) is not None for name in wanted):
-            fields = as_fields({name: example[name] for name in wanted}, {})
+        inputs = [name for name in signature.input_fields if example.get(name) is not None]
+        if inputs and outputs and all(example.get(name) is not None for name in outputs):
+            fields = as_fields({name: example[name] for name in inputs}, {name: example[name] for name in outputs})
             if fields is not None:
                 yield fields

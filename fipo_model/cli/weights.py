@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fipo_model import places
+from fipo_model.backends.engines import is_installed
 from fipo_model.cli.notes import note
 from fipo_model.errors import WeightsError
 from fipo_model.models.registry import CARDS, DEFAULT, ModelCard, card_named
@@ -46,13 +47,13 @@ def _table() -> "Table":
 
 def _presence(card: ModelCard) -> str:
     from fipo_model.models.sources import gigabytes
-    from fipo_model.models.weights import directory, size_of
+    from fipo_model.models.weights import directory, gguf_directory, size_of
 
-    place = directory(card)
-    if not places.is_directory(place):
+    here = [place for place in (directory(card), gguf_directory(card)) if places.is_directory(place)]
+    if not here:
         return "no"
     try:
-        return f"yes, {gigabytes(size_of(place))}"
+        return f"yes, {gigabytes(sum(size_of(place) for place in here))}"
     except WeightsError:
         return "yes, but it cannot be read"
 
@@ -65,20 +66,27 @@ def _sources(card: ModelCard) -> str:
 
 @app.command()
 def pull(name: _Name = DEFAULT.name) -> None:
-    """Fetch a model's weights, or mend them if they are damaged. Does nothing if they are complete."""
-    from fipo_model.models.weights import fetch
+    """Fetch a model's weights, or mend them if they are damaged. Does nothing if they are complete.
+
+    Without torch, the GGUF file that llama.cpp reads.
+    """
+    from fipo_model.models.weights import fetch, fetch_gguf
 
     card = card_named(name)
-    fetch(card, thoroughly=True)
+    if is_installed("torch"):
+        fetch(card, thoroughly=True)
+    else:
+        fetch_gguf(card, thoroughly=True)
     note(f"the weights of {card.name} are complete")
 
 
 @app.command()
 def path(name: _Name = DEFAULT.name) -> None:
     """Print the directory of a model's weights, fetching them first if need be."""
-    from fipo_model.models.weights import fetch
+    from fipo_model.models.weights import fetch, fetch_gguf
 
-    typer.echo(fetch(card_named(name)))
+    card = card_named(name)
+    typer.echo(fetch(card) if is_installed("torch") else fetch_gguf(card).parent)
 
 
 @app.command()

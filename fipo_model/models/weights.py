@@ -82,15 +82,15 @@ def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
         return directory(card)
 
 
-def fetch_gguf(card: ModelCard) -> Path:
+def fetch_gguf(card: ModelCard, *, thoroughly: bool = False) -> Path:
     """The card's GGUF file, which llama.cpp reads as it is; fetched first, or again, where need be.
 
     Like `fetch`, which has converted ones.
     """
     folder = gguf_directory(card)
-    if _problem_in(folder, card) is not None:
+    if _problem_in(folder, card, thoroughly=thoroughly) is not None:
         with _locked(card):
-            if (problem := _problem_in(folder, card)) is not None:
+            if (problem := _problem_in(folder, card, thoroughly=thoroughly)) is not None:
                 if places.is_directory(folder):
                     say(f"the weights of {card.name} are damaged ({problem}); fetching them again")
                 _keep_gguf(card, folder)
@@ -104,7 +104,9 @@ def gguf_directory(card: ModelCard) -> Path:
 
 def verify(card: ModelCard) -> None:
     """Check every file of a card's weights against the hashes taken when they were made. Raises `WeightsError`."""
-    if (problem := _problem(card, thoroughly=True)) is not None:
+    folders = [folder for folder in (directory(card), gguf_directory(card)) if places.is_directory(folder)]
+    problems = [_problem_in(folder, card, thoroughly=True) for folder in folders or [directory(card)]]
+    if (problem := next(filter(None, problems), None)) is not None:
         doing = "Fetch them" if problem == _absent(card) else "Mend it"
         raise WeightsError(f"{problem}. {doing} with: fipo weights pull {card.name}")
 

@@ -21,6 +21,8 @@ from fipo_model.search.subject import Subject
 
 logger = logging.getLogger("fipo_model.search")
 
+_LONGEST_SAID = 200
+
 
 class UnmeasurableError(InputError):
     """What is there already cannot be measured, so that nothing could be compared with it."""
@@ -182,7 +184,7 @@ class Search:
         """Tell of a trial as it ends: which one it is, what is tried in it, and what it got."""
         texts = self.board.texts(trial.arm)
         changed = [text for name, text in texts.items() if text != self.naive[name]]
-        tried = " / ".join(changed) or "what is there"
+        tried = " ".join(" / ".join(changed).split())[:_LONGEST_SAID] or "what is there"
         failed = f", {trial.failed} failed" if trial.failed else ""
         number = len(self.board.trials)
         self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)

@@ -56,9 +56,10 @@ def converted(adapter: Path, base: Path) -> Path:
 def _write(target: Path, architecture: str, alpha: float, tensors: dict[str, Tensor]) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        scratch, name = tempfile.mkstemp(dir=target.parent)
+        with open(scratch, "wb") as file:
             write_adapter(file, architecture=architecture, alpha=alpha, tensors=tensors)
-        Path(file.name).replace(target)
+        Path(name).replace(target)
     except OSError as error:
         raise ModelError(
             f"cannot write the adapter for llama.cpp to {target}: {error.strerror}. Set FIPO_CACHE to a directory you "
@@ -92,11 +93,11 @@ def _tensors(weights: bytes, header: Header, adapter: Path) -> dict[str, Tensor]
     if header.architecture not in _ARCHITECTURES:
         raise _unfit(adapter, f"its base is a {header.architecture}, whose layers have other names")
     try:
-        found = dict(safetensors.deserialize(weights))
+        found = dict(safetensors.deserialize(weights))  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ModelError(f"{adapter / _WEIGHTS} is damaged: {error}. Copy the checkpoint again.") from error
     made = {}
-    for name, entry in found.items():
+    for name, entry in sorted(found.items()):  # the order differs from time to time
         place = _TENSOR.fullmatch(name)
         if place is None or entry["dtype"] not in _FORMATS or len(entry["shape"]) != 2:
             raise _unfit(adapter, f"it changes {name}, in {entry['dtype']}")

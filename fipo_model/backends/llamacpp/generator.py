@@ -30,16 +30,15 @@ class LlamaCppGenerator:
     one file and adapter while it is in use. A forked process loads the file for itself, when it first asks.
     """
 
-    def __init__(
-        self, file: Path, *, adapter: Path | None = None, name: str, context_tokens: int | None = None
-    ) -> None:
+    def __init__(self, file: Path, *, adapter: Path | None, name: str | None) -> None:
+        self._source = file, adapter, name
         header = read_header(file)
         if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
             raise ModelError(f"{file} has no chat template, so it is unknown how to talk to it. Use an instruct model.")
-        self.name = name
+        self.name = (name or file.stem) + (f"+{adapter.name}" if adapter else "")
         self.file = file
         self.adapter = adapter
-        self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, context_tokens or _CONTEXT_TOKENS)
+        self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, _CONTEXT_TOKENS)
         self._architecture = header.architecture
         self._markup = _control_tokens(header)
         self._lora = None if adapter is None else converted(adapter, file)
@@ -54,10 +53,7 @@ class LlamaCppGenerator:
         with _processes.value.opening:
             found = _opened.get(source)
             if found is None:
-                file, adapter, _ = source
-                called = (name or file.stem) + (f"+{adapter.name}" if adapter else "")
-                _opened[source] = found = cls(file, adapter=adapter, name=called)
-                found._source = source
+                _opened[source] = found = cls(source[0], adapter=source[1], name=name)
             return found
 
     def generate(

@@ -21,6 +21,8 @@ SLOTS = 16
 
 _NO_LOG = 0
 _started: list[Any] = []
+_parents: list[Any] = []
+"""In a forked process, the servers that were there before."""
 
 
 class LlamaServer:
@@ -41,6 +43,8 @@ class LlamaServer:
                 "installed llama.cpp (pip install -U xllamacpp), the memory is too small, or a file is damaged"
             ) from error
         _started.append(self._server)
+        if _parents:
+            _keep(self._server)
         self._client = httpx.Client(
             base_url=self._server.listening_address,
             headers={"Authorization": f"Bearer {key}"},
@@ -137,10 +141,20 @@ def _check(status: int, words: str) -> None:
         raise ModelError(f"llama.cpp failed ({status}): {words.strip()[:500]}")
 
 
+def _keep(server: Any) -> None:
+    """Never take a server down in a forked process: it would wait for the thread of llama.cpp's log, which is gone."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+
+
 def _keep_in_children() -> None:
-    # Their threads are not in a forked process, which would wait for them forever if it took them down.
+    if not _started:
+        return
     for server in _started:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+        _keep(server)
+    _parents.extend(_started)
+    library = ctypes.CDLL(None)
+    if hasattr(library, "on_exit"):  # in glibc: ends the process, with its status, before C++ takes the log down
+        library.on_exit(library._exit, None)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork

@@ -11,6 +11,7 @@ from fipo_model.models.registry import CARDS, DEFAULT, card_named
 from fipo_model.templates import FIPO_1, FIPO_2
 
 OWN = {role: str(path) for role, path in DEFAULT.adapters.items()}
+TRAINED = [card for card in CARDS if card.adapters]
 
 
 @pytest.fixture
@@ -37,6 +38,13 @@ def test_the_default_comes_with_its_adapter_for_the_role(spec):
         assert resolve(spec, role=role) == Checkpoint(base=DEFAULT.name, adapter=adapter, template=FIPO_2)
     assert resolve(spec) == resolve(spec, role="rewriting")
     assert resolve(spec, role=None) == resolve(spec, "none") == bare(DEFAULT.name)
+
+
+@pytest.mark.parametrize("card", TRAINED, ids=lambda card: card.name)
+def test_a_base_that_fipo_trained_comes_with_its_adapter(card):
+    for role, adapter in card.adapters.items():
+        assert resolve(card.name, role=role) == Checkpoint(base=card.name, adapter=str(adapter), template=FIPO_2)
+    assert resolve(card.name, "none") == bare(card.name)
 
 
 def test_a_base_without_an_adapter_for_the_role_is_bare():

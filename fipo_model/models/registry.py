@@ -137,6 +137,11 @@ QWEN_CODER_05B = ModelCard(
             ("46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e", 45_661_649),
         ),
     ),
+    # One for both: greedy it says the task once more, and its samples differ enough to be chosen from.
+    adapters={
+        "rewriting": _ADAPTERS / "qwen2.5-coder-0.5b",
+        "proposing": _ADAPTERS / "qwen2.5-coder-0.5b",
+    },
 )
 
 QWEN_CODER_15B = ModelCard(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -272,7 +273,10 @@ def test_a_forked_process_loads_for_itself_and_ends(qwen):
 
 def test_ctrl_c_ends_at_once(qwen):
     command = [sys.executable, "-c", OPENS + "say(3000)", str(qwen)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True) as running:
+    # Where the tests run in the background of a shell, the signal is ignored, and children inherit that.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=listening, **pipes) as running:
         assert running.stdout is not None
         assert running.stdout.readline().startswith("[Completion")
         time.sleep(0.3)

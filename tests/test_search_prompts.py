@@ -203,6 +203,65 @@ def test_a_server_that_refuses_now_and_then_fails_one_run_and_not_its_batch():
     assert "429" in found.first_failure
 
 
+HELD_OUT = [(f"film {number}", "yes" if number % 2 else "no") for number in range(100, 108)]
+
+
+def test_a_model_that_goes_away_before_the_held_out_examples_gives_no_gain_there():
+    def dies(asked):
+        if int(asked[-1]["content"].split()[-1]) >= 100 and GUIDANCE in asked[-1]["content"]:
+            raise ServerError("down")
+        return answering(asked)
+
+    found = rewriting().search(
+        PROMPT, ROWS, metric="exact", models=[model(dies)], settings=settings(), held_out=HELD_OUT
+    )
+    assert (found.is_rewritten, found.held_out) == (True, None)
+    assert found.notes == ["unreachable ended it before the gain on examples held out was measured"]
+    assert found.first_failure == "ServerError: down"
+    assert found.tried_again > 0
+
+
+def test_what_the_held_out_examples_cost_is_in_the_cost():
+    found = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], settings=settings(price=0.01))
+    assert found.held_out is not None
+    assert found.cost == pytest.approx(0.01 * found.metric_calls)
+
+
+def test_what_is_tried_again_on_held_out_examples_keeps_to_the_money_too():
+    def fails(reference, output, given):
+        if int(given.split()[-1]) >= 100:
+            raise ValueError("broken")
+        return reference == output
+
+    options = settings(price=0.01, max_cost=0.5, candidates=1)
+    found = rewriting().search(PROMPT, ROWS[:16], metric=fails, models=[model()], settings=options, held_out=HELD_OUT)
+    assert found.is_rewritten
+    assert found.tried_again == 2
+    assert found.cost == pytest.approx(0.5)
+
+
+def test_money_that_is_gone_is_not_spent_on_held_out_examples():
+    spent = [0.0]
+
+    def pays(asked):
+        spent[0] += 0.01
+        return answering(asked)
+
+    options = settings(price=lambda: spent[0], max_cost=0.33, candidates=1)
+    found = rewriting().search(
+        PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
+    )
+    assert found.is_rewritten
+    assert found.cost == pytest.approx(0.48)  # 0.32 were spent, so the batch could begin
+    spent[0] = 0.0
+    options = settings(price=lambda: spent[0], max_cost=0.32, candidates=1)
+    found = rewriting().search(
+        PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
+    )
+    assert (found.is_rewritten, found.held_out, found.cost) == (True, None, pytest.approx(0.32))
+    assert found.notes[-1].startswith("max_cost ended it")
+
+
 def test_a_prompt_that_is_too_long_for_a_model_is_a_failure_of_its_own():
     short = ScriptedScorer(likely, context_tokens=len(PROMPT.split()) + 6)
     found = rewriting(lambda naive: f"{naive} {GUIDANCE} {'It is about films. ' * 4}").search(

@@ -15,6 +15,7 @@ from fipo_model.search import (
     Search,
     SearchSettings,
     UnmeasurableError,
+    as_metric,
     digest_of,
     failure,
     opened_journal,
@@ -358,6 +359,8 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
             return abs(a - b) < self.most
 
     assert digest_of(Close(1)) == digest_of(Close(1)) != digest_of(Close(2))
+    short = [as_metric(lambda a, b: a == b), as_metric(lambda a, b: a != b), as_metric(lambda a, b: a == b)]
+    assert short[0].identity == short[2].identity != short[1].identity  # of two arguments, which FIPO wraps
     with opened_journal(tmp_path, {"metric": digest_of(first)}) as journal:
         journal.put("key", 1)
     with (
@@ -365,6 +368,34 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
         opened_journal(tmp_path, {"metric": digest_of(second)}),
     ):
         pass
+
+
+USES = """
+import json
+LEAST = 1
+def plain(text): return plain(text[1:]) if text[:1] == " " else text.strip()
+def metric(reference, output, given): return any(plain(one) == output for one in [reference]) and LEAST
+def unused(): return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ("strip", "lower", False),
+        ("LEAST = 1", "LEAST = 2", False),
+        ("return 1", "return 2", True),
+        ("json", "re", True),
+    ],
+)
+def test_what_a_metric_uses_of_its_module_tells_it_from_another(old, new, is_same):
+    def read(code: str) -> str:
+        names: dict[str, object] = {"__name__": "of_mine"}
+        exec(code, names)
+        return digest_of(names["metric"])
+
+    assert read(USES) == read(USES)
+    assert (read(USES) == read(USES.replace(old, new, 1))) is is_same
 
 
 def test_measurements_survive_json():

@@ -13,6 +13,7 @@ from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, 
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
 from fipo_model.search.proposing import Part, Proposed, RewriterProposer, Seen, distinct
+from fipo_model.search.splitting import split
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 GUIDANCE = "Consider every part of it carefully."
@@ -122,6 +123,7 @@ def test_what_must_be_kept_is_kept():
     [
         (ROWS[:1], {}, "at least 2 examples, and there are 1"),
         ([*ROWS, {"input": "film 99"}], {}, "example .* has no right output, and there is no metric"),
+        ([*ROWS[:13], {"input": "film 13"}, *ROWS[14:]], {}, "example 14 has no right output"),
         ([{"input": "film 1"}] * 4, {"metric": "exact"}, "there is no right output, which the metric exact compares"),
         (ROWS, {"metric": "json_fields"}, "must be an object with fields"),
         (["film"], {}, r"example 1: it must be a pair .* not 'film'"),
@@ -148,6 +150,47 @@ def test_a_budget_too_small_counts_the_examples_held_out():
     found = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], settings=settings(max_metric_calls=48))
     assert found.is_rewritten
     assert found.metric_calls == 48
+
+
+def test_an_example_that_is_repeated_counts_once_and_never_decides_and_tells_the_gain():
+    twice = rewriting().search(PROMPT, [*ROWS, *ROWS], metric="exact", models=[model()])
+    once = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()])
+    assert (twice.chosen_on, twice.held_out) == (once.chosen_on, once.held_out)
+    assert "24 of the examples are repeated and count once" in twice.notes
+    few = [ROWS[0], ROWS[1]] * 12
+    assert rewriting().search(PROMPT, few, metric="exact", models=[model()]).held_out is None
+    known = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=[*ROWS[:4], *HELD_OUT])
+    assert known.held_out.before.examples == 8
+    with pytest.raises(InputError, match="all examples held out are among those that decide"):
+        rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=ROWS[:4])
+    with pytest.raises(InputError, match="at least 2 examples that are not repeated, and there are 1"):
+        rewriting().search(PROMPT, ROWS[:1] * 4, metric="exact", models=[model()])
+
+
+def test_the_same_input_with_two_outputs_is_on_one_side():
+    both = [(given, output) for given, _ in ROWS for output in ("yes", "no")]
+    parts = split(read_examples(both), None, seed=0)
+    assert (len(parts.deciding), len(parts.aside)) == (32, 16)
+    assert not {one.input for one in parts.deciding} & {one.input for one in parts.aside}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"silver_response": "liked"},
+        {"golden_response": "yes"},
+        {"feedback": "too long"},
+        {"examples": (ShownExample("film 200", "yes"),)},
+        {"context": "films"},
+        {"max_words": 70},
+        {"keep": ("film",)},
+    ],
+)
+def test_a_search_of_another_request_does_not_resume(tmp_path, changed):
+    options = {"metric": "exact", "models": [model()], "settings": settings(log_dir=tmp_path)}
+    rewriting().search(PROMPT, ROWS[:8], **options)
+    with pytest.raises(InputError, match=r"other settings: .* choose another log_dir \(--out\)"):
+        rewriting().search(OptimizationRequest(PROMPT, **changed), ROWS[:8], **options)
 
 
 def test_where_every_rewrite_is_refused_the_prompt_stays_and_it_is_said_why():

@@ -211,7 +211,7 @@ def test_a_metric_that_fails_for_some_outputs_counts_nothing_there():
 
     found = rewriting().search(PROMPT, ROWS, metric=picky, models=[model()])
     assert 0 < found.chosen_on.before.failed < 16
-    assert found.first_failure == "ValueError: not yes"
+    assert found.first_failure == "the metric picky raised ValueError: not yes"
 
 
 def test_a_metric_that_returns_no_number_is_a_mistake_and_no_failure():

@@ -15,6 +15,7 @@ from fipo_model.search import (
     Search,
     SearchSettings,
     UnmeasurableError,
+    as_metric,
     digest_of,
     failure,
     opened_journal,
@@ -156,6 +157,49 @@ def test_waiting_ends_with_the_time_there_is():
     assert len(slept) < 3
 
 
+def test_nothing_is_waited_for_beyond_the_time_there_is():
+    now, asked = [0.0], []
+
+    class Down(Table):
+        def measure(self, runs, note):
+            asked.append(now[0])
+            return [RATE_LIMIT] * len(runs)
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    one = search(Down({"n": [0.0] * 4}), max_seconds=10, patience=90.0)
+    one.budget._clock, one.budget._deadline, one.measuring._sleep = lambda: now[0], 10, sleep
+    with pytest.raises(UnmeasurableError):
+        one.run()
+    assert len(asked) > 1
+    assert max(asked) < 10
+
+
+def test_two_steps_that_ran_on_different_examples_do_not_lead_below_the_beginning():
+    """Each step leads where both sides ran; what the first one missed, the second one loses."""
+    table = {"n": [1.0] * 7 + [0.0] * 6, "b": [0.0] * 7 + [1.0] * 3 + [0.0] * 3, "c": [0.0] * 7 + [1.0] * 6}
+
+    class Partly(Table):
+        def measure(self, runs, note):
+            found = super().measure(runs, note)
+            hidden = [run.texts["text"] == "b" and run.example < 7 for run in runs]
+            return [RATE_LIMIT if one else other for one, other in zip(hidden, found, strict=True)]
+
+    class InTurns(Offered):
+        def propose(self, seen, *, room):
+            self.by_text = {"text": ["c" if seen.turn else "b"]}
+            return super().propose(seen, room=room)
+
+    options = SearchSettings(turns=2, patience=0, minibatch_size=13)
+    one = Search(subject=Partly(table), proposer=InTurns({}), settings=options)
+    best = one.run()
+    assert one.board.texts(best) == {"text": "b"}
+    found = one.compared(best)
+    assert (found.before.score, found.after.score) == (0, 0.5)  # of those on which both ran
+    assert (found.before.missing, found.after.missing) == (0, 7)
+
+
 def test_what_always_fails_is_said_with_its_first_cause():
     broken = Flaky(Table({"n": [0.0] * 4}), share=1, seed=0, failed=lambda: failure(KeyError("no field")))
     with pytest.raises(UnmeasurableError, match=r"all 4 examples failed; KeyError: 'no field'"):
@@ -204,6 +248,17 @@ def test_a_budget_too_small_for_one_comparison_says_the_least_that_works():
         search(Table(table), "better", max_cost=0.1, price=0.01).run()
     assert chosen(search(Table(table), "better", max_metric_calls=16)) == "better"
     assert chosen(search(Table(table), "better", max_cost=0.16, price=0.01)) == "better"
+
+
+@pytest.mark.parametrize("most", [0.16, 0.2, 0.24, 0.3])
+def test_what_is_tried_again_keeps_to_the_money_too(most):
+    table = {"naive": [0.0] * 8, "better": [1.0] * 8}
+    flaky = Flaky(Table(table), share=0.6, seed=1, failed=lambda: failure(KeyError("x")))
+    one = search(flaky, "better", max_cost=most, price=0.01)
+    one.run()
+    assert one.measuring.tried_again > 0
+    assert len(flaky.subject.pairs) * 0.01 == pytest.approx(one.budget.cost)
+    assert one.budget.cost <= most + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -304,6 +359,8 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
             return abs(a - b) < self.most
 
     assert digest_of(Close(1)) == digest_of(Close(1)) != digest_of(Close(2))
+    short = [as_metric(lambda a, b: a == b), as_metric(lambda a, b: a != b), as_metric(lambda a, b: a == b)]
+    assert short[0].identity == short[2].identity != short[1].identity  # of two arguments, which FIPO wraps
     with opened_journal(tmp_path, {"metric": digest_of(first)}) as journal:
         journal.put("key", 1)
     with (
@@ -311,6 +368,34 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
         opened_journal(tmp_path, {"metric": digest_of(second)}),
     ):
         pass
+
+
+USES = """
+import json
+LEAST = 1
+def plain(text): return plain(text[1:]) if text[:1] == " " else text.strip()
+def metric(reference, output, given): return any(plain(one) == output for one in [reference]) and LEAST
+def unused(): return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ("strip", "lower", False),
+        ("LEAST = 1", "LEAST = 2", False),
+        ("return 1", "return 2", True),
+        ("json", "re", True),
+    ],
+)
+def test_what_a_metric_uses_of_its_module_tells_it_from_another(old, new, is_same):
+    def read(code: str) -> str:
+        names: dict[str, object] = {"__name__": "of_mine"}
+        exec(code, names)
+        return digest_of(names["metric"])
+
+    assert read(USES) == read(USES)
+    assert (read(USES) == read(USES.replace(old, new, 1))) is is_same
 
 
 def test_measurements_survive_json():

@@ -13,6 +13,7 @@ from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, 
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
 from fipo_model.search.proposing import Part, Proposed, RewriterProposer, Seen, distinct
+from fipo_model.search.splitting import split
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 GUIDANCE = "Consider every part of it carefully."
@@ -122,6 +123,7 @@ def test_what_must_be_kept_is_kept():
     [
         (ROWS[:1], {}, "at least 2 examples, and there are 1"),
         ([*ROWS, {"input": "film 99"}], {}, "example .* has no right output, and there is no metric"),
+        ([*ROWS[:13], {"input": "film 13"}, *ROWS[14:]], {}, "example 14 has no right output"),
         ([{"input": "film 1"}] * 4, {"metric": "exact"}, "there is no right output, which the metric exact compares"),
         (ROWS, {"metric": "json_fields"}, "must be an object with fields"),
         (["film"], {}, r"example 1: it must be a pair .* not 'film'"),
@@ -150,6 +152,47 @@ def test_a_budget_too_small_counts_the_examples_held_out():
     assert found.metric_calls == 48
 
 
+def test_an_example_that_is_repeated_counts_once_and_never_decides_and_tells_the_gain():
+    twice = rewriting().search(PROMPT, [*ROWS, *ROWS], metric="exact", models=[model()])
+    once = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()])
+    assert (twice.chosen_on, twice.held_out) == (once.chosen_on, once.held_out)
+    assert "24 of the examples are repeated and count once" in twice.notes
+    few = [ROWS[0], ROWS[1]] * 12
+    assert rewriting().search(PROMPT, few, metric="exact", models=[model()]).held_out is None
+    known = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=[*ROWS[:4], *HELD_OUT])
+    assert known.held_out.before.examples == 8
+    with pytest.raises(InputError, match="all examples held out are among those that decide"):
+        rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=ROWS[:4])
+    with pytest.raises(InputError, match="at least 2 examples that are not repeated, and there are 1"):
+        rewriting().search(PROMPT, ROWS[:1] * 4, metric="exact", models=[model()])
+
+
+def test_the_same_input_with_two_outputs_is_on_one_side():
+    both = [(given, output) for given, _ in ROWS for output in ("yes", "no")]
+    parts = split(read_examples(both), None, seed=0)
+    assert (len(parts.deciding), len(parts.aside)) == (32, 16)
+    assert not {one.input for one in parts.deciding} & {one.input for one in parts.aside}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"silver_response": "liked"},
+        {"golden_response": "yes"},
+        {"feedback": "too long"},
+        {"examples": (ShownExample("film 200", "yes"),)},
+        {"context": "films"},
+        {"max_words": 70},
+        {"keep": ("film",)},
+    ],
+)
+def test_a_search_of_another_request_does_not_resume(tmp_path, changed):
+    options = {"metric": "exact", "models": [model()], "settings": settings(log_dir=tmp_path)}
+    rewriting().search(PROMPT, ROWS[:8], **options)
+    with pytest.raises(InputError, match=r"other settings: .* choose another log_dir \(--out\)"):
+        rewriting().search(OptimizationRequest(PROMPT, **changed), ROWS[:8], **options)
+
+
 def test_where_every_rewrite_is_refused_the_prompt_stays_and_it_is_said_why():
     found = rewriting(lambda naive: "Tell me a story about the sea and its ships.").search(
         PROMPT, ROWS, metric="exact", models=[model()]
@@ -168,7 +211,7 @@ def test_a_metric_that_fails_for_some_outputs_counts_nothing_there():
 
     found = rewriting().search(PROMPT, ROWS, metric=picky, models=[model()])
     assert 0 < found.chosen_on.before.failed < 16
-    assert found.first_failure == "ValueError: not yes"
+    assert found.first_failure == "the metric picky raised ValueError: not yes"
 
 
 def test_a_metric_that_returns_no_number_is_a_mistake_and_no_failure():
@@ -201,6 +244,65 @@ def test_a_server_that_refuses_now_and_then_fails_one_run_and_not_its_batch():
     assert found.chosen_on.before.missing == 0
     assert found.tried_again > 0
     assert "429" in found.first_failure
+
+
+HELD_OUT = [(f"film {number}", "yes" if number % 2 else "no") for number in range(100, 108)]
+
+
+def test_a_model_that_goes_away_before_the_held_out_examples_gives_no_gain_there():
+    def dies(asked):
+        if int(asked[-1]["content"].split()[-1]) >= 100 and GUIDANCE in asked[-1]["content"]:
+            raise ServerError("down")
+        return answering(asked)
+
+    found = rewriting().search(
+        PROMPT, ROWS, metric="exact", models=[model(dies)], settings=settings(), held_out=HELD_OUT
+    )
+    assert (found.is_rewritten, found.held_out) == (True, None)
+    assert found.notes == ["unreachable ended it before the gain on examples held out was measured"]
+    assert found.first_failure == "ServerError: down"
+    assert found.tried_again > 0
+
+
+def test_what_the_held_out_examples_cost_is_in_the_cost():
+    found = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], settings=settings(price=0.01))
+    assert found.held_out is not None
+    assert found.cost == pytest.approx(0.01 * found.metric_calls)
+
+
+def test_what_is_tried_again_on_held_out_examples_keeps_to_the_money_too():
+    def fails(reference, output, given):
+        if int(given.split()[-1]) >= 100:
+            raise ValueError("broken")
+        return reference == output
+
+    options = settings(price=0.01, max_cost=0.5, candidates=1)
+    found = rewriting().search(PROMPT, ROWS[:16], metric=fails, models=[model()], settings=options, held_out=HELD_OUT)
+    assert found.is_rewritten
+    assert found.tried_again == 2
+    assert found.cost == pytest.approx(0.5)
+
+
+def test_money_that_is_gone_is_not_spent_on_held_out_examples():
+    spent = [0.0]
+
+    def pays(asked):
+        spent[0] += 0.01
+        return answering(asked)
+
+    options = settings(price=lambda: spent[0], max_cost=0.33, candidates=1)
+    found = rewriting().search(
+        PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
+    )
+    assert found.is_rewritten
+    assert found.cost == pytest.approx(0.48)  # 0.32 were spent, so the batch could begin
+    spent[0] = 0.0
+    options = settings(price=lambda: spent[0], max_cost=0.32, candidates=1)
+    found = rewriting().search(
+        PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
+    )
+    assert (found.is_rewritten, found.held_out, found.cost) == (True, None, pytest.approx(0.32))
+    assert found.notes[-1].startswith("max_cost ended it")
 
 
 def test_a_prompt_that_is_too_long_for_a_model_is_a_failure_of_its_own():

@@ -49,7 +49,7 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option(help="module:attribute of a LangChain model that answers instead.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help=f"Most tokens of an answer to a prompt.  [default: {_MAX_TOKENS}]")
+        int | None, typer.Option(min=1, help=f"Most tokens of an answer to a prompt; by default {_MAX_TOKENS}.")
     ] = None,
     optimizer_model: OptimizerModel = None,
     roles: Annotated[
@@ -110,8 +110,8 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
         Path, typer.Option(help="Folder of the classification sets: NAME.jsonl, rows of split, text, label, labels.")
     ],
     output: Annotated[Path, typer.Option(help="Directory to write, or to resume in.")] = Path("runs/optimizers"),
-    tasks: Annotated[str | None, typer.Option(help="Names of tasks, with commas.  [default: all]")] = None,
-    optimizers: Annotated[str | None, typer.Option(help="Names of optimizers, with commas.  [default: all]")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Names of tasks, with commas; by default all.")] = None,
+    optimizers: Annotated[str | None, typer.Option(help="Names of optimizers, with commas; by default all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Times everybody compiles, each time on other examples.")] = 3,
     effort: Annotated[
         Literal["light", "least"], typer.Option(help="light, as DSPy calls it, or least, to try this out.")

@@ -47,7 +47,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     keep: Annotated[list[str] | None, typer.Option(help="A text of the prompt that every rewrite must have.")] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
     auto: Annotated[str | None, typer.Option(help="Effort: light, medium or heavy.")] = None,
-    candidates: Annotated[int | None, typer.Option(min=1, help="Rewrites to try.  [default: 6]")] = None,
+    candidates: Annotated[int | None, typer.Option(min=1, help="Rewrites to try; by default 6.")] = None,
     max_metric_calls: Annotated[int | None, typer.Option(min=1, help="Most measurements.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="After so many seconds nothing new is begun.")] = None,
     seed: Annotated[int, typer.Option(help="Of the samples, and of who decides and who is held out.")] = 0,

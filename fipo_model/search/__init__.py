@@ -6,6 +6,7 @@ measurement in a journal.
 """
 
 from fipo_model.search.budget import Budget, Limit, Price
+from fipo_model.search.comparing import HeldOut
 from fipo_model.search.evidence import Interval, chance, mean, paired_interval
 from fipo_model.search.examples import Example, read_examples
 from fipo_model.search.failing import failure
@@ -17,7 +18,7 @@ from fipo_model.search.proposing import Part, Proposals, Proposed, Proposer, Rew
 from fipo_model.search.reporting import write_report
 from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
 from fipo_model.search.scoreboard import Scoreboard, Trial
-from fipo_model.search.searching import HeldOut, Search, UnmeasurableError
+from fipo_model.search.searching import Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
 

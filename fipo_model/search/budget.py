@@ -33,13 +33,21 @@ class Budget:
         self._clock = clock
         self._deadline = math.inf if max_seconds is None else clock() + max_seconds
 
+    def for_held_out(self, runs: int) -> "Budget":
+        """One for so many runs, with the time and money that are left, and what was set aside if runs have a price."""
+        set_aside = 0.0 if callable(self._price) else runs * self._price
+        other = Budget(max_cost=self._max_cost - self.cost + set_aside, price=self._price, clock=self._clock)
+        other._deadline = self._deadline
+        return other
+
+    def cost_with(self, other: "Budget") -> float:
+        """What both have spent; a function that tells the price tells it of all."""
+        return self.cost if callable(self._price) else self.cost + other.cost
+
     @property
     def calls_left(self) -> float:
         """How many more measurements there may be; infinite without a bound."""
-        affordable = math.inf
-        if not callable(self._price) and self._price > 0 and self._max_cost < math.inf:
-            affordable = math.floor((self._max_cost - self.cost) / self._price + 1e-9)
-        return max(0, min(self._max_calls - self.calls, affordable))
+        return max(0, min(self._max_calls - self.calls, self.tries_left))
 
     @property
     def scarce(self) -> Limit:
@@ -57,6 +65,18 @@ class Budget:
     def is_out_of_time(self) -> bool:
         """Whether nothing new may be begun any more."""
         return self._clock() >= self._deadline
+
+    @property
+    def seconds_left(self) -> float:
+        """How many seconds there are; infinite without a bound."""
+        return self._deadline - self._clock()
+
+    @property
+    def tries_left(self) -> float:
+        """How many more runs the money is enough for; infinite where it is not counted by runs."""
+        if callable(self._price) or self._price <= 0 or self._max_cost == math.inf:
+            return math.inf
+        return max(0, math.floor((self._max_cost - self.cost) / self._price + 1e-9))
 
     @property
     def is_spent(self) -> bool:

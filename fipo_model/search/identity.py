@@ -1,20 +1,22 @@
-"""What tells one function from another when a search is resumed: its code and what it closes over, not its name."""
+"""What tells one function from another when a search is resumed: its code and what that uses, not its name."""
 
 import functools
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-_DEEPEST = 8
+_DEEPEST = 12
 
 
 def digest_of(function: Callable[..., Any]) -> str:
     """A short name for what a callable does, the same in every process; two lambdas of one name have two.
 
-    Of an object that is called, its class's code and its own plain values count.
+    What it uses of its own module counts, too: functions and plain values. Of an object that is called, its class's
+    code and its own values count.
     """
     parts = list(_parts(function, 0))
     return hashlib.sha256(json.dumps(parts).encode("utf-8", "replace")).hexdigest()[:12]
@@ -49,6 +51,7 @@ def _members(value: Any) -> list[Any]:
 def _function(value: FunctionType, depth: int) -> Iterator[str]:
     yield from _parts(value.__code__, depth)
     yield from _parts([value.__defaults__, value.__kwdefaults__], depth + 1)
+    yield from _parts(_used(value), depth + 1)
     for cell in value.__closure__ or ():
         try:
             yield from _parts(cell.cell_contents, depth + 1)
@@ -65,4 +68,31 @@ def _object(value: Any, depth: int) -> Iterator[str]:
     call = getattr(type(value), "__call__", None)  # noqa: B004 - its code, not whether it has one
     if isinstance(call, FunctionType):
         yield from _function(call, depth + 1)
-        yield from _parts(getattr(value, "__dict__", {}), depth + 1)
+        yield from _parts(_values(value), depth + 1)
+
+
+def _used(function: FunctionType) -> dict[str, Any]:
+    """What a function names of its own module that is code or a plain value; itself not."""
+    own = {
+        name: function.__globals__[name] for name in sorted(_names(function.__code__)) if name in function.__globals__
+    }
+    return {name: one for name, one in own.items() if one is not function and _is_of(function.__module__, one)}
+
+
+def _is_of(module: str, value: Any) -> bool:
+    if isinstance(value, FunctionType):
+        return value.__module__ == module
+    return isinstance(value, str | int | float | list | tuple | set | frozenset | Mapping | re.Pattern)
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names in a function's code and in that of the functions within it."""
+    inner = (one for one in code.co_consts if isinstance(one, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _values(value: Any) -> dict[str, Any]:
+    """What an object holds, in its dictionary or in slots."""
+    kinds = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
+    slots = [name for names in kinds for name in ([names] if isinstance(names, str) else names)]
+    return {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots if hasattr(value, name)}}

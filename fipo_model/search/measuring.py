@@ -34,7 +34,9 @@ class Measuring:
         found = self._ask(runs, note)
         for tries, wait in enumerate(self._pauses()):
             again = [place for place, one in enumerate(found) if self._is_worth_it(one, wait)]
-            if not again or self._budget.is_out_of_time or self._budget.is_spent:
+            if self._budget.tries_left < len(again):
+                again = again[: int(self._budget.tries_left)]
+            if not again or self._budget.seconds_left <= (wait or 0) or self._budget.is_spent:
                 continue
             # Where everything fails by itself, and does so again, it will once more.
             if wait is None and tries and not any(isinstance(one, Measured) for one in found):

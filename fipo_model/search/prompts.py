@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fipo_model.errors import FipoError, InputError, PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, complete, score_each
 from fipo_model.replies import spoken
 from fipo_model.search.examples import Example, filled
-from fipo_model.search.failing import failure
+from fipo_model.search.failing import describe, failure
 from fipo_model.search.metrics import Metric, judgement, text_of
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run
 
@@ -75,7 +76,7 @@ class AnsweredPrompt:
                 value = self._metric.function(reference, output, example.input)
                 again = self._metric.function(reference, output, example.input) if self._twice else value
             except Exception as error:  # noqa: BLE001 - the metric is a stranger's; its cause is kept
-                return failure(error)
+                return replace(failure(error), cause=f"the metric {self._metric.name} raised {describe(error)}")
             read = judgement(value, metric=self._metric.name)
             self._compare(read.score, judgement(again, metric=self._metric.name).score)
             found.append(Measured(scores=(read.score,), best=read.best, feedback=read.feedback))

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from fipo_model.errors import InputError
 from fipo_model.search import proposing
 from fipo_model.search.budget import Budget, Limit
-from fipo_model.search.evidence import beats, lead, least_interval, worst_chance
+from fipo_model.search.comparing import HeldOut, compared
+from fipo_model.search.evidence import beats, lead, worst_chance
 from fipo_model.search.halving import select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.proposing import Proposals, Proposed, Proposer, Seen
-from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
+from fipo_model.search.results import Attempt, Changed, Compared, SearchResult
 from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.subject import Subject
@@ -26,15 +27,6 @@ _LONGEST_SAID = 200
 
 class UnmeasurableError(InputError):
     """What is there already cannot be measured, so that nothing could be compared with it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldOut:
-    """What was measured on examples that decided nothing, and what that took."""
-
-    compared: Compared | None = None
-    calls: int = 0
-    resumed: int = 0
 
 
 @dataclass(kw_only=True)
@@ -151,6 +143,9 @@ class Search:
         chosen, limit = select(self.board, best, arms, order=order, rules=self.settings.rules, calls=share)
         if limit:
             self.limits[name] = limit
+        # Leads add up only where all ran on the same examples; the best so far may have missed some.
+        if chosen != best and lead(self.board.pairs(chosen, self.start, self.examples)) <= 0:
+            chosen = best
         if chosen == best:
             self._explain(name, best, arms)
         self.log.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
@@ -245,22 +240,26 @@ class Search:
         return next(iter(self.limits.values()), None)
 
     def held_out(self, subject: Subject, best: str, *, runs_at_once: int = 1) -> HeldOut:
-        """What was there and what was found, on a subject of examples that decided nothing. Its budget is its own."""
-        budget = Budget()
+        """What was there and what was found, on a subject of examples that decided nothing.
+
+        Its calls are its own; the time and the money are what is left.
+        """
+        budget = self.budget.for_held_out(2 * len(subject))
         measuring = Measuring(subject, budget, patience=self.settings.patience)
         board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=runs_at_once, kind="held-out score")
         start, chosen = (board.add(self.board.texts(arm)) for arm in (self.start, best))
         everything = range(len(subject))
-        board.measure([start, chosen], everything)
-        is_complete = board.has(start, everything) and board.has(chosen, everything)  # or the model went away
-        found = compared(board, start, chosen, everything, seed=self.settings.seed) if is_complete else None
-        return HeldOut(compared=found, calls=budget.calls, resumed=board.resumed)
+        limit = board.measure([start, chosen], everything)
+        found = None if limit else compared(board, start, chosen, everything, seed=self.settings.seed)
+        return HeldOut(compared=found, limit=limit, budget=budget, resumed=board.resumed, measuring=measuring)
 
     def result(
         self, best: str, *, measured_by: str, held_out: HeldOut | None = None, notes: Sequence[str] = ()
     ) -> SearchResult:
         """What the search did, for people: `measured_by` says what the scores are."""
-        first, other = self.measuring.first_failure, held_out or HeldOut()
+        other = held_out or HeldOut()
+        asked = [one for one in (self.measuring, other.measuring) if one is not None]
+        first = next((one.first_failure for one in asked if one.first_failure is not None), None)
         return SearchResult(
             model=self.model,
             measured_by=measured_by,
@@ -268,31 +267,15 @@ class Search:
             chosen_on=self.compared(best),
             held_out=other.compared,
             trials=self.attempts(),
-            metric_calls=self.budget.calls + other.calls,
+            metric_calls=self.budget.calls + other.budget.calls,
             metric_calls_resumed=self.board.resumed + other.resumed,
-            tried_again=self.measuring.tried_again,
-            cost=self.budget.cost,
+            tried_again=sum(one.tried_again for one in asked),
+            cost=self.budget.cost_with(other.budget),
             stopped_by=self.stopped_by,
             first_failure=None if first is None else first.cause,
-            notes=list(notes),
+            notes=[*notes, *other.notes],
             seed=self.settings.seed,
         )
-
-
-def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:
-    """Two arms on the same examples."""
-    gain = least_interval(board.pairs(best, start, examples), seed=seed)
-    return Compared(before=level(board, start, examples), after=level(board, best, examples), gain=gain)
-
-
-def level(board: Scoreboard, arm: str, examples: Sequence[int]) -> Level:
-    """What an arm got on examples."""
-    return Level(
-        score=board.level(arm, examples),
-        failed=board.failed(arm, examples),
-        examples=len(examples),
-        missing=board.missing(arm, examples),
-    )
 
 
 def drawn(count: int, most: int | None, *, seed: int) -> Sequence[int]:

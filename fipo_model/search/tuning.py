@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
+from fipo_model.search.comparing import HeldOut
 from fipo_model.search.examples import Example, Row, read_examples
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.metrics import Metric, as_metric
@@ -20,8 +20,9 @@ from fipo_model.search.prompts import CAP, PROMPT, AnsweredPrompt, LikelyPrompt
 from fipo_model.search.proposing import Part, RewriterProposer
 from fipo_model.search.reporting import write_report
 from fipo_model.search.results import SearchResult
-from fipo_model.search.searching import HeldOut, Search
+from fipo_model.search.searching import Search
 from fipo_model.search.settings import SearchSettings
+from fipo_model.search.splitting import split
 from fipo_model.types import OptimizationRequest
 
 logger = logging.getLogger("fipo_model.search")
@@ -31,9 +32,6 @@ Model = str | Path | Generator | Scorer
 Prompted = AnsweredPrompt | LikelyPrompt
 
 _FEWEST = 2
-# With fewer examples, those set aside could show nothing, and those left would decide nothing.
-_FEWEST_TO_SET_ASIDE = 12
-_SET_ASIDE, _MOST_SET_ASIDE = 3, 50
 _FIRST_LIKELY = 8
 # As many as together take this many runs are measured in one batch.
 _RUNS_AT_ONCE = 64
@@ -64,17 +62,20 @@ class Yardstick:
 
     def check(self, examples: Sequence[Example]) -> None:
         """Raise `InputError` for examples that nothing could decide on."""
-        if len(examples) < _FEWEST:
-            raise InputError(f"a search needs at least {_FEWEST} examples, and there are {len(examples)}")
+        _check_count(examples)
+        self.check_rows(examples, called="example")
+
+    def check_rows(self, examples: Sequence[Example], *, called: str) -> None:
+        """Raise `InputError` for the first that cannot be scored; messages name it by its place."""
         for number, example in enumerate(examples, start=1):
             if self.metric is None and not example.outputs:
                 raise InputError(
-                    f"example {number} has no right output, and there is no metric: give each example its `output`, or "
-                    "pass a metric that needs none"
+                    f"{called} {number} has no right output, and there is no metric: give each its `output`, or pass a "
+                    "metric that needs none"
                 )
             for output in example.outputs or (None,):
                 if self.metric is not None and (reason := self.metric.unfit(output)):
-                    raise InputError(f"example {number}: {reason}")
+                    raise InputError(f"{called} {number}: {reason}")
 
     def of(self, prompt: str, examples: Sequence[Example]) -> Prompted:
         """The prompt, measured so on these examples."""
@@ -109,15 +110,17 @@ def search_prompt(
     `held_out` are examples that decide nothing and tell the gain; by default a third of twelve and more.
     """
     request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
-    deciding, aside = _split(read_examples(examples), held_out, seed=settings.seed)
-    yardstick.check(deciding)
-    if aside:
-        yardstick.check([*aside, *aside])
+    rows, others = read_examples(examples), None if held_out is None else read_examples(held_out)
+    yardstick.check(rows)
+    yardstick.check_rows(others or (), called="held-out example")
+    parts = split(rows, others, seed=settings.seed)
+    deciding, aside = parts.deciding, parts.aside
+    _check_count(deciding, counted=" that are not repeated")
     settings.check_budget(min(len(deciding), settings.most_examples or len(deciding)), held_out=len(aside))
     note = _settings(rewriter, request, yardstick, settings, (deciding, aside))
-    with opened_journal(settings.log_dir, note) as journal:
+    with opened_journal(settings.log_dir, note, option="log_dir (--out)") as journal:
         plain = _Plain(rewriter=rewriter, request=request, yardstick=yardstick, settings=settings, journal=journal)
-        result = plain.run(deciding, aside)
+        result = plain.run(deciding, aside, notes=parts.notes)
         if settings.log_dir is not None:
             write_report(settings.log_dir, result)
     return result
@@ -133,7 +136,7 @@ class _Plain:
     settings: SearchSettings
     journal: Journal
 
-    def run(self, deciding: Sequence[Example], aside: Sequence[Example]) -> SearchResult:
+    def run(self, deciding: Sequence[Example], aside: Sequence[Example], *, notes: Sequence[str]) -> SearchResult:
         prompt = self.request.instruction
         subject = self.yardstick.of(prompt, deciding)
         proposer = RewriterProposer(
@@ -155,7 +158,7 @@ class _Plain:
         )
         best = search.run()
         other = self._held_out(search, best, aside)
-        return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=subject.notes)
+        return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=[*notes, *subject.notes])
 
     def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:
         """Both prompts on the examples that decided nothing; nothing is spent where the prompt stays as it is."""
@@ -165,20 +168,9 @@ class _Plain:
         return search.held_out(subject, best, runs_at_once=_RUNS_AT_ONCE)
 
 
-def _split(
-    examples: list[Example], held_out: Iterable[Row] | None, *, seed: int
-) -> tuple[list[Example], list[Example]]:
-    """The examples that decide, and those that tell the gain."""
-    if held_out is not None:
-        return examples, read_examples(held_out)
-    if len(examples) < _FEWEST_TO_SET_ASIDE:
-        return examples, []
-    count = min(len(examples) // _SET_ASIDE, _MOST_SET_ASIDE)
-    aside = set(random.Random(f"{seed} held out").sample(range(len(examples)), count))
-    return (
-        [example for number, example in enumerate(examples) if number not in aside],
-        [example for number, example in enumerate(examples) if number in aside],
-    )
+def _check_count(examples: Sequence[Example], *, counted: str = "") -> None:
+    if len(examples) < _FEWEST:
+        raise InputError(f"a search needs at least {_FEWEST} examples{counted}, and there are {len(examples)}")
 
 
 def _less(settings: SearchSettings, calls: int) -> SearchSettings:
@@ -202,6 +194,8 @@ def _settings(
     return {
         "prompt": request.instruction,
         "context": request.context,
+        "responses": _digest([request.silver_response, request.golden_response, request.feedback]),
+        "shown": _digest([[one.input, one.output, one.response] for one in request.examples]),
         "keep": sorted({*request.keep, *rewriter.keep}),
         "max_words": request.max_words or rewriter.max_words,
         "examples": _digest(deciding),

@@ -22,7 +22,7 @@ def sentences(result: SearchResult) -> Iterator[str]:
     if result.is_rewritten:
         yield _say_compared("the examples that decided", result.chosen_on)
         if result.held_out is None:
-            yield "Too few examples for some to be set aside: on others, expect less."
+            yield "Nothing was measured on examples that decided nothing: on others, expect less."
         else:
             yield _say_compared("examples that decided nothing", result.held_out)
     again = f", and {result.tried_again} runs again because they had failed" if result.tried_again else ""

@@ -1,0 +1,44 @@
+"""What was there beside what was found, on the examples that decided and on those that did not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fipo_model.search.budget import Budget, Limit
+from fipo_model.search.evidence import least_interval
+from fipo_model.search.measuring import Measuring
+from fipo_model.search.results import Compared, Level
+from fipo_model.search.scoreboard import Scoreboard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What was measured on examples that decided nothing, and what that took."""
+
+    compared: Compared | None = None
+    limit: Limit | None = None
+    """What ended it before all was measured."""
+    budget: Budget = field(default_factory=Budget)
+    measuring: Measuring | None = None
+    resumed: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to know where nothing could be compared."""
+        return [f"{self.limit} ended it before the gain on examples held out was measured"] if self.limit else []
+
+
+def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:
+    """Two arms on the same examples; their scores are of those on which both ran."""
+    gain = least_interval(board.pairs(best, start, examples), seed=seed)
+    both = [one for one in examples if not board.missing(start, [one]) and not board.missing(best, [one])]
+    return Compared(before=level(board, start, examples, both), after=level(board, best, examples, both), gain=gain)
+
+
+def level(board: Scoreboard, arm: str, examples: Sequence[int], both: Sequence[int]) -> Level:
+    """What an arm got on examples, its score being that on `both`."""
+    return Level(
+        score=board.level(arm, both),
+        failed=board.failed(arm, examples),
+        examples=len(examples),
+        missing=board.missing(arm, examples),
+    )

@@ -1,0 +1,58 @@
+"""Which examples decide and which tell the gain: none does both, and none counts twice. Pure."""
+
+import json
+import random
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+from fipo_model.errors import InputError
+from fipo_model.search.examples import Example
+
+# With fewer examples, those set aside could show nothing, and those left would decide nothing.
+_FEWEST_TO_SET_ASIDE = 12
+_SET_ASIDE, _MOST_SET_ASIDE = 3, 50
+
+
+class Split(NamedTuple):
+    """The examples that decide, those that tell the gain, and what there is to say about either."""
+
+    deciding: list[Example]
+    aside: list[Example]
+    notes: list[str]
+
+
+def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, seed: int) -> Split:
+    """Split examples by their inputs: the same input never decides and tells the gain, whatever is right for it.
+
+    A repeated example is no further evidence: a model that answers greedily gives it the same score. Raises
+    `InputError` where all of `held_out` decide.
+    """
+    once = _once(examples)
+    notes = _said(len(examples) - len(once), "of the examples are repeated and count once")
+    if held_out is not None:
+        inputs = {_key(one.input) for one in once}
+        others = [one for one in _once(held_out) if _key(one.input) not in inputs]
+        if held_out and not others:
+            raise InputError("all examples held out are among those that decide, too: hold out others")
+        return Split(once, others, [*notes, *_said(len(held_out) - len(others), "of those held out are no others")])
+    inputs_in_order = list(dict.fromkeys(_key(one.input) for one in once))
+    if len(inputs_in_order) < _FEWEST_TO_SET_ASIDE:
+        return Split(once, [], notes)
+    count = min(len(inputs_in_order) // _SET_ASIDE, _MOST_SET_ASIDE)
+    drawn = random.Random(f"{seed} held out").sample(range(len(inputs_in_order)), count)
+    aside = {inputs_in_order[number] for number in drawn}
+    return Split(
+        [one for one in once if _key(one.input) not in aside], [one for one in once if _key(one.input) in aside], notes
+    )
+
+
+def _once(examples: Sequence[Example]) -> list[Example]:
+    return list({(_key(one.input), _key(one.outputs)): one for one in reversed(examples)}.values())[::-1]
+
+
+def _key(value: object) -> Hashable:
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+def _said(count: int, what: str) -> list[str]:
+    return [f"{count} {what}"] if count else []

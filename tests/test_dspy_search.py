@@ -893,7 +893,7 @@ def test_refused_calls_decide_nothing():
         )
     report = compiled.fipo_report
     assert report["scores"]["student"] == {"score": 100.0, "failed": 0, "examples": 24, "missing": 0}
-    assert report["tried_again"] == 3
+    assert report["tried_again"] in (2, 3)  # DSPy 3.2 calls twice, with another adapter, before an example fails
     assert report["first_failure"].startswith("the program raised ")
     assert report["first_failure"].endswith("429")
     assert outcomes(compiled) == {"self": "not_preferred"}

@@ -213,7 +213,7 @@ def manner_contradicted(case: Case) -> str | None:
         return f"asks for more than the prompt wants: {elaborates[0]!r}"
     found = [each for each in words.manners(case.added) if each.key not in wanted]
     # "Is it formal or informal?" asks which, and for neither.
-    named = {each.key for each in found} | {each.key for each in words.manners(case.added)}
+    named = {each.key for each in words.manners(case.added)}
     found = [each for each in found if words.OPPOSITES.get(each.key) not in named or not labels.choices(case.added)]
     if (scruple := _SCRUPLE.search(case.added.lowered)) is not None and scruple[0] not in case.given.lowered:
         return f"invented {scruple[0]!r}"

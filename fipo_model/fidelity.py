@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fipo_model.contract import commitments, inventing, keeping, relating, unchecked
 from fipo_model.contract.answering import answered
@@ -249,6 +249,13 @@ class FidelitySettings:
     def __post_init__(self) -> None:
         if unknown := set(self.enforced) - set(RULES):
             raise InputError(f"there is no fidelity rule {listed(unknown)}; the rules are {', '.join(RULES)}")
+
+    @property
+    def noted(self) -> dict[str, Any]:
+        """What the note of a job says where they are not the usual ones."""
+        most = self.most_added_words
+        off = sorted(set(RULES) - self.enforced)
+        return {"rules_off": off or None, "most_added_words": None if most == _MOST_ADDED_WORDS else most}
 
     def without(self, *outcomes: Outcome) -> "FidelitySettings":
         """These settings with some rules turned off, by name."""

@@ -228,6 +228,22 @@ def test_a_search_of_another_request_does_not_resume(tmp_path, changed):
         rewriting().search(OptimizationRequest(PROMPT, **changed), ROWS[:8], **options)
 
 
+@pytest.mark.parametrize(
+    ("fidelity", "said"),
+    [
+        (FidelitySettings().without("answered"), r'rules_off was not set, is now \["answered"\]'),
+        (FidelitySettings(most_added_words=30), "most_added_words was not set, is now 30"),
+    ],
+)
+def test_a_search_with_other_rules_does_not_resume(tmp_path, fidelity, said):
+    options = {"metric": "exact", "models": [model()], "settings": settings(log_dir=tmp_path)}
+    using = rewriting()
+    for _ in range(2):
+        using.search(PROMPT, ROWS[:8], **options)
+    with pytest.raises(InputError, match=said):
+        PromptOptimizer(using.rewriter.generator, settings=fidelity).search(PROMPT, ROWS[:8], **options)
+
+
 def test_where_every_rewrite_is_refused_the_prompt_stays_and_it_is_said_why():
     found = rewriting(lambda naive: "Tell me a story about the sea and its ships.").search(
         PROMPT, ROWS, metric="exact", models=[model()]
@@ -325,14 +341,15 @@ def test_money_that_is_gone_is_not_spent_on_held_out_examples():
         spent[0] += 0.01
         return answering(asked)
 
-    options = settings(price=lambda: spent[0], max_cost=0.33, candidates=1)
+    options = settings(price=lambda: spent[0], max_cost=0.48, candidates=1)
     found = rewriting().search(
         PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
     )
     assert found.is_rewritten
-    assert found.cost == pytest.approx(0.48)  # 0.32 were spent, so the batch could begin
+    assert found.held_out is not None
+    assert found.cost == pytest.approx(0.48)
     spent[0] = 0.0
-    options = settings(price=lambda: spent[0], max_cost=0.32, candidates=1)
+    options = settings(price=lambda: spent[0], max_cost=0.47, candidates=1)
     found = rewriting().search(
         PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
     )

@@ -44,6 +44,7 @@ def render_report(report: Report) -> str:
         content={
             "gain": None if gain is None else _chart(gain),
             "predictors": report.predictors,
+            "left_alone": report.left_alone,
             "say_outcome": _say_outcome,
             "tabulate_proposals": _tabulate_proposals,
             "trials": None if measured is None else _tabulate_trials(measured),

@@ -4,7 +4,7 @@ Scores are percentages, as DSPy gives them, and gains percentage points.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fipo_model.search import Interval
@@ -98,12 +98,15 @@ class Report:
     predictors: Sequence[Predictor]
     measured: Measured | None
     """None without a metric."""
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    """The names of parts that DSPy lets nobody change, with the reason."""
 
     def to_fields(self) -> dict[str, Any]:
         """Plain data: dictionaries, lists, texts and numbers."""
         fields: dict[str, Any] = {
             "model": self.model,
             "predictors": [_to_fields(one) for one in self.predictors],
+            "left_alone": dict(self.left_alone),
         }
         if self.measured is None:
             return {**fields, "scores": None}
@@ -117,7 +120,8 @@ class Report:
             candidates = [Proposal(**candidate) for candidate in one["candidates"]]
             predictors.append(Predictor(**{**one, "candidates": candidates}))
         measured = None if fields["scores"] is None else _measured(fields)
-        return cls(model=fields["model"], predictors=predictors, measured=measured)
+        alone = fields.get("left_alone", {})
+        return cls(model=fields["model"], predictors=predictors, measured=measured, left_alone=alone)
 
 
 def _to_fields(value: Predictor | Measured) -> dict[str, Any]:

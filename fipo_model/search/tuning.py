@@ -211,6 +211,7 @@ def _settings(
         "metric": None if yardstick.metric is None else yardstick.metric.identity,
         "models": yardstick.names,
         "rewriter": f"{rewriter.name} with {rewriter.template.name}",
+        **rewriter.settings.noted,
         "candidates": settings.rewrites,
         "turns": settings.rounds,
         "max_examples": settings.most_examples,

@@ -106,11 +106,9 @@ class Report:
         fields: dict[str, Any] = {
             "model": self.model,
             "predictors": [_to_fields(one) for one in self.predictors],
-            "left_alone": dict(self.left_alone),
         }
-        if self.measured is None:
-            return {**fields, "scores": None}
-        return {**fields, **_to_fields(self.measured)}
+        measured = {"scores": None} if self.measured is None else _to_fields(self.measured)
+        return {**fields, **measured, "left_alone": dict(self.left_alone)}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Report":

@@ -41,7 +41,7 @@ def main() -> None:
 def compare(output: Path, model: str, contenders: str, *, quick: bool) -> Iterator[str]:
     """The command of a stage."""
     folder = output / (f"{model}-quick" if quick else model)
-    yield from (sys.executable, "-m", "fipo_model", "compare", "optimizers", "--data", str(output / "sets"))
+    yield from (sys.executable, "-m", "fipo_model.cli", "compare", "optimizers", "--data", str(output / "sets"))
     yield from ("--output", str(folder), "--model", model, "--optimizers", contenders)
     for option, value in (QUICK if quick else SIZES).items():
         yield from (option, str(value))
@@ -60,7 +60,7 @@ def write_sets(shared: Path, folder: Path) -> None:
 
 
 def rows_of(examples: list[dict[str, object]]) -> Iterator[dict[str, object]]:
-    """A row for each example, in turns to train on and to test with. Without choices the right output is the only label."""
+    """A row for each example, to train on and to test with in turns. Without choices its right output is the label."""
     for number, example in enumerate(examples):
         outputs = example["outputs"]
         assert isinstance(outputs, list)

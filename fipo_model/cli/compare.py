@@ -110,9 +110,7 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
         Path, typer.Option(help="Folder of the classification sets: NAME.jsonl, rows of split, text, label, labels.")
     ],
     output: Annotated[Path, typer.Option(help="Directory to write, or to resume in.")] = Path("runs/optimizers"),
-    tasks: Annotated[
-        str | None, typer.Option(help="Names of tasks, with commas; by default those whose data set is there.")
-    ] = None,
+    tasks: Annotated[str | None, typer.Option(help="Names of tasks, with commas; by default all with data.")] = None,
     optimizers: Annotated[str | None, typer.Option(help="Names of optimizers, with commas; by default all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Times everybody compiles, each time on other examples.")] = 3,
     effort: Annotated[

@@ -145,9 +145,8 @@ def score_with_feedback(
 
 def tasks_of(folder: Path) -> tuple[str, ...]:
     """The tasks whose data set is in a folder; all there are where none is, so that what is missing can be named."""
-    return tuple(name for name, task in TASKS.items() if places.is_file(folder / f"{task.dataset}.jsonl")) or tuple(
-        TASKS
-    )
+    found = [name for name, task in TASKS.items() if places.is_file(folder / f"{task.dataset}.jsonl")]
+    return tuple(found or TASKS)
 
 
 def fingerprint(folder: Path, dataset: str) -> str:

@@ -272,9 +272,10 @@ class TestSharing:
     ):
         monkeypatch.setattr("fipo_model.store.file._PATIENCE", 0.1)
         path.parent.mkdir()
-        with filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False):
-            with pytest.raises(InputError, match="another process has been writing to"):
-                RewriteStore(path).keep([optimizer.optimize(ASKED)])
+        result = optimizer.optimize(ASKED)
+        held = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+        with held, pytest.raises(InputError, match="another process has been writing to"):
+            RewriteStore(path).keep([result])
 
 
 class TestDamage:
@@ -361,5 +362,5 @@ class TestDamage:
     def test_a_folder_that_nobody_may_write_to_is_told_in_one_line(self, path: Path, optimizer: PromptOptimizer):
         path.parent.mkdir(mode=0o500)
         result = optimizer.optimize(ASKED)
-        with without_roots_powers(), pytest.raises(InputError, match="cannot write to .*: Permission denied"):
+        with without_roots_powers(), pytest.raises(InputError, match=r"cannot write to .*: Permission denied"):
             RewriteStore(path).keep([result])

@@ -69,9 +69,18 @@ def row_of(result: OptimizedPrompt, evidence: str) -> dict[str, Any]:
     """The row of a rewrite that nobody has reviewed."""
     request = result.request
     row = {"key": key_of(request), "version": VERSION, "naive": request.instruction, "text": result.text}
-    told = {"state": "pending", "outcome": result.outcome, "detail": result.detail, "evidence": evidence}
+    told = {"state": "pending", "outcome": result.outcome, "detail": result.detail}
+    told["evidence"] = evidence or _checks(result)
     asked = {"context": request.context, "keep": list(request.keep), "max_words": request.max_words}
     return without_empty({**row, **told, **asked, "model": result.model, "template": result.template})
+
+
+def _checks(result: OptimizedPrompt) -> str:
+    """What FIPO's own checks say for a rewrite."""
+    if not result.is_rewritten:
+        return ""
+    left_out = f"; not checked: {', '.join(result.unchecked)}" if result.unchecked else ""
+    return f"passed FIPO's checks{left_out}"
 
 
 def without_empty(row: Mapping[str, Any]) -> dict[str, Any]:

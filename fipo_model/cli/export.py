@@ -10,7 +10,17 @@ from fipo_model import jsonl, places
 from fipo_model.cli.notes import note, say
 from fipo_model.cli.tune import read_rows
 from fipo_model.errors import InputError
-from fipo_model.export import ADAPTER_FORMS, ONE_EACH, SUFFIXES, AdapterForm, Rewrite, TextForm, Wishes, read_rewrites
+from fipo_model.export import (
+    ADAPTER_FORMS,
+    ONE_EACH,
+    SUFFIXES,
+    AdapterForm,
+    Form,
+    Rewrite,
+    TextForm,
+    Wishes,
+    read_rewrites,
+)
 from fipo_model.export import export as exported
 from fipo_model.export.forms import Module, Speaker
 from fipo_model.store import State
@@ -29,7 +39,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
     keys: Annotated[list[str] | None, typer.Argument(help="Keys of a store; by default all that is approved.")] = None,
     *,
     form: Annotated[
-        TextForm | AdapterForm,
+        Form,
         typer.Option("--as", help="The form; safetensors (merged into the base), gguf and ollama are for adapters."),
     ],
     out: Annotated[

@@ -4,7 +4,7 @@ A rewrite becomes plain text, chat messages, a LangChain prompt, a DSPy program'
 Python module; an adapter a merged model, a GGUF file or what Ollama builds a model from. Each form is a module.
 """
 
-from fipo_model.export.forms import ADAPTER_FORMS, ONE_EACH, SUFFIXES, TEXT_FORMS, AdapterForm, TextForm, Wishes, export
+from fipo_model.export.forms import ADAPTER_FORMS, ONE_EACH, SUFFIXES, AdapterForm, Form, TextForm, Wishes, export
 from fipo_model.export.reading import read_rewrites
 from fipo_model.export.rewrite import Rewrite
 
@@ -12,8 +12,8 @@ __all__ = [
     "ADAPTER_FORMS",
     "ONE_EACH",
     "SUFFIXES",
-    "TEXT_FORMS",
     "AdapterForm",
+    "Form",
     "Rewrite",
     "TextForm",
     "Wishes",

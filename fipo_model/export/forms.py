@@ -10,7 +10,7 @@ from fipo_model.search.examples import Example
 
 TextForm = Literal["text", "chat", "langchain", "dspy", "promptfoo", "python"]
 AdapterForm = Literal["safetensors", "gguf", "ollama"]
-TEXT_FORMS: tuple[TextForm, ...] = get_args(TextForm)
+Form = Literal[TextForm, AdapterForm]
 ADAPTER_FORMS: tuple[AdapterForm, ...] = get_args(AdapterForm)
 ONE_EACH: tuple[TextForm, ...] = ("text", "dspy")
 """Forms in which a file holds one rewrite."""

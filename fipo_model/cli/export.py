@@ -14,7 +14,6 @@ from fipo_model.export import (
     ADAPTER_FORMS,
     ONE_EACH,
     SUFFIXES,
-    AdapterForm,
     Form,
     Rewrite,
     TextForm,
@@ -61,7 +60,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
 
         if out is None or keys:
             raise typer.BadParameter(f"--as {form} takes the adapter, and --out")
-        export_adapter(source, cast(AdapterForm, form), out)
+        export_adapter(source, form, out)
         note(f"written to {out}")
         return
     file = _STDIN if source == "-" else Path(source)

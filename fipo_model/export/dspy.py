@@ -13,11 +13,11 @@ with explain_missing("dspy", "dspy"):
 def state(text: str, signature: str, module: Literal["Predict", "ChainOfThought"]) -> str:
     """The state of a module whose instruction is the text. Raises `InputError` for what is no signature."""
     try:
-        made = dspy.Signature(signature, text)
+        made = dspy.make_signature(signature, text)
     except (ValueError, SyntaxError) as error:
         raise InputError(f"{signature!r} is no signature of DSPy's, such as 'question -> answer': {error}") from error
     program = dspy.ChainOfThought(made) if module == "ChainOfThought" else dspy.Predict(made)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "state.json")
-        program.save(file)
+        program.save(file)  # type: ignore[no-untyped-call]
         return file.read_text(encoding="utf-8").rstrip("\n")

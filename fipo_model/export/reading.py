@@ -19,13 +19,13 @@ def read_rewrites(file: Path, *, keys: Sequence[str] = (), state: State = "appro
 
     Raises `InputError` for a file that is none, and where there is nothing to export.
     """
-    first = next(jsonl.read_objects(file), None)
-    if isinstance(first, tuple) and "key" in first[1]:
+    rows = list(jsonl.read_objects(file))  # a pipe can be read only once
+    if rows and not isinstance(rows[0], jsonl.BadRow) and "key" in rows[0][1]:
         return _from_store(RewriteStore(file), keys, state)
     if keys:
         raise InputError(f"{file} is no store, so its rewrites have no keys")
     found = []
-    for read in jsonl.read_objects(file):
+    for read in rows:
         if isinstance(read, jsonl.BadRow):
             raise InputError(f"{file}, {read}: this takes {_KINDS}")
         line, fields = read

@@ -3,6 +3,7 @@
 `llm` finds it once FIPO is installed beside it (the extra `llm`): `llm fipo "haiku about rain" | llm` asks with it.
 """
 
+import sys
 from pathlib import Path
 
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
@@ -30,7 +31,7 @@ def register_commands(cli: click.Group) -> None:
 @click.option("--store", type=click.Path(path_type=Path), help="Store of rewrites to ask first, and to add to.")
 def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int | None, store: Path | None) -> None:
     """Rewrite a prompt (or stdin) into a better one with a local model. Prints the rewrite, or yours unchanged."""
-    text = click.get_text_stream("stdin").read() if prompt == _DASH else prompt
+    text = sys.stdin.read() if prompt == _DASH else prompt
     try:
         result = _optimized(OptimizationRequest(text, keep=keep, max_words=max_words), model, store)
     except FipoError as error:

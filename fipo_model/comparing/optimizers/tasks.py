@@ -70,16 +70,15 @@ _TASKS = (
         dataset="agnews",
         student=lambda: Classify("Is this article about World, Sports, Business or Tech? Answer with one word."),
     ),
-    # As somebody in a hurry words them.
     Task(
         name="fallacy",
         dataset="logical_fallacy_detection",
-        student=lambda: Classify("fallacy or not"),
+        student=lambda: Classify("Is the argument Valid or Invalid?"),
     ),
     Task(
         name="spanish",
         dataset="translation_en-es",
-        student=lambda: Classify("in spanish"),
+        student=lambda: Classify("Translate to Spanish."),
     ),
     Task(
         name="subtract",

@@ -165,9 +165,9 @@ def test_the_chat_prompts_of_mlflow_stay_messages():
 
 @pytest.mark.parametrize("text", ["[1, 2]", '{"role": "user"}', '[{"role": "assistant", "content": "Hi"}]', "[a", "7"])
 def test_what_only_looks_like_messages_is_a_text(text):
-    text = f"{text}"
-    using = optimizer(lambda conversation: "")
-    assert FIPOProposer(optimizer=using)({"sort": text}, {}, ["sort"]) == {"sort": text}
+    using = optimizer()
+    FIPOProposer(optimizer=using)({"sort": text}, {}, ["sort"])
+    assert naive_in(using.rewriter.generator.calls[0][0]) == text
 
 
 def test_the_golden_response_can_be_found_another_way():

@@ -24,7 +24,7 @@ from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
 _DASH = Path("-")
 Where = Literal["local", "ray"]
-SPEC_HELP = "A name from `fipo weights list`, a directory, a hub id, gguf:FILE, or http://HOST:PORT/v1#NAME."
+SPEC_HELP = "A name from `fipo weights list`, a directory, a hub id, gguf:FILE, vllm:NAME, or http://HOST:PORT/v1#NAME."
 
 
 def optimize(  # noqa: PLR0913 - one parameter for each option

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from fipo_model.bulk.files import Tally
-from fipo_model.errors import ModelError
+from fipo_model.errors import ModelError, ServerError
 from fipo_model.jsonl import BadRow
 from support.files import read, write
-from support.ray_work import PIDS, make_none, make_optimizer
+from support.ray_work import PIDS, make_none, make_optimizer, make_unreachable
 
 ROOT = Path(__file__).parents[1]
 COUNT = 48
@@ -109,11 +109,14 @@ def test_a_writing_process_that_is_killed_is_resumed_and_every_id_is_there_once(
     assert json.loads((tmp_path / "out.jsonl.work" / "settings.json").read_text())["model"] == "scripted"
 
 
-def test_a_workers_error_is_the_jobs_and_nothing_is_left(cluster, tmp_path) -> None:
-    source, target = write(tmp_path / "in.jsonl", *rows(4)), tmp_path / "out.jsonl"
+def test_a_workers_error_is_the_jobs_in_one_line(cluster, tmp_path) -> None:
+    source, target = write(tmp_path / "in.jsonl", *rows(12)), tmp_path / "out.jsonl"
     with pytest.raises(ModelError, match=r"^there is no model 'mine'$"):
         run(source, target, optimizer=make_none)
     assert not target.exists()
+    with pytest.raises(ServerError, match=r"^the server cannot be reached$"):
+        run(source, target, optimizer=make_unreachable)
+    assert 7 not in [row["id"] for row in (read(target) if target.exists() else [])]
 
 
 def test_a_dataset_keeps_its_ids_whatever_they_are(cluster) -> None:

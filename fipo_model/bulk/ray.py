@@ -279,8 +279,9 @@ def _connected() -> Iterator[None]:
     """A cluster, and nothing on the terminal but what is ours."""
     context = ray.data.DataContext.get_current()
     loud = logging.getLogger("ray.data")
-    before = context.enable_progress_bars, loud.level
+    before = context.enable_progress_bars, context.raise_original_map_exception, loud.level
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # a wrapped one loses its cause on the way
     loud.setLevel(logging.CRITICAL)
     is_ours = not ray.is_initialized()
     if is_ours:
@@ -293,8 +294,8 @@ def _connected() -> Iterator[None]:
     try:
         yield
     finally:
-        context.enable_progress_bars = before[0]
-        loud.setLevel(before[1])
+        context.enable_progress_bars, context.raise_original_map_exception, level = before
+        loud.setLevel(level)
         if is_ours:
             ray.shutdown()
 

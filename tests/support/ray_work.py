@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from fipo_model import PromptOptimizer
-from fipo_model.errors import ModelError
+from fipo_model.errors import ModelError, ServerError
 from fipo_model.generation import Message
 from fipo_model.testing import ScriptedGenerator
 
@@ -29,6 +29,17 @@ def make_optimizer() -> PromptOptimizer:
 
 def make_none() -> PromptOptimizer:
     raise ModelError("there is no model 'mine'")
+
+
+def make_unreachable() -> PromptOptimizer:
+    """One whose server answers at first."""
+
+    def reply(conversation: list[Message]) -> str:
+        if "number 7 " in conversation[-1]["content"]:
+            raise ServerError("the server cannot be reached")
+        return improve(conversation)
+
+    return PromptOptimizer(ScriptedGenerator(reply))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,9 @@ class TestScorer(ScorerContract):
 def test_texts_and_likelihoods_are_those_of_transformers(tiny_model) -> None:
     ours, theirs = open_generator(f"vllm:{tiny_model}"), open_generator(tiny_model)
     assert complete(ours, ASKED, SHORT) == complete(theirs, ASKED, SHORT)
+    told = [complete(each, ASKED, replace(SHORT, with_likelihood=True)) for each in (ours, theirs)]
+    found, expected = ([one.log_likelihood for one in completions] for completions in told)
+    assert found == pytest.approx(expected, abs=1e-4)
     pairs = [(ASKED[0], "Blue, perhaps."), (ASKED[2], "<|im_end|> is a token."), (ASKED[0], "Blue, perhaps.")]
     ours, theirs = open_scorer(f"vllm:{tiny_model}"), open_scorer(tiny_model)
     assert ours.log_likelihoods(pairs) == pytest.approx(theirs.log_likelihoods(pairs), abs=1e-4)

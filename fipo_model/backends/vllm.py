@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -206,24 +207,30 @@ def _ask(base: _Base, rows: Sequence[tuple[int, ...]], parameters: Sequence[Any]
 
 
 def _parameters(row: tuple[int, ...], sampling: Sampling, number: int) -> Any:
+    asked = 1 if sampling.with_likelihood else None
     if sampling.is_greedy:
-        return vllm.SamplingParams(max_tokens=sampling.max_new_tokens, temperature=0.0)
+        return vllm.SamplingParams(max_tokens=sampling.max_new_tokens, temperature=0.0, logprobs=asked)
     digest = hashlib.sha256(f"{sampling.seed} {number} {row}".encode()).digest()
     return vllm.SamplingParams(
         max_tokens=sampling.max_new_tokens,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         seed=int.from_bytes(digest[:4], "little") >> 1,
+        logprobs=asked,
     )
 
 
 def _completion(output: Any) -> Completion:
     (reply,) = output.outputs
+    is_finished = reply.finish_reason == "stop"
+    said = reply.token_ids[:-1] if is_finished else reply.token_ids  # the end of the turn is not counted
+    told = [table[token].logprob for token, table in zip(said, reply.logprobs or (), strict=False)]
     return Completion(
         text=reply.text,
-        is_truncated=reply.finish_reason != "stop",
+        is_truncated=not is_finished,
         prompt_tokens=len(output.prompt_token_ids),
         completion_tokens=len(reply.token_ids),
+        log_likelihood=min(0.0, fmean(told)) if told else None,
     )
 
 

@@ -21,6 +21,7 @@ class SamplingParams:
     top_p: float = 1.0
     seed: int | None = None
     max_tokens: int = 16
+    logprobs: int | None = None
     prompt_logprobs: int | None = None
     detokenize: bool = True
 
@@ -48,6 +49,7 @@ class CompletionOutput:
     index: int
     text: str
     token_ids: Sequence[int]
+    logprobs: list[dict[int, Logprob]] | None
     finish_reason: str | None
 
 
@@ -121,18 +123,22 @@ class LLM:
             raise ValueError(f"The decoder prompt (length {len(ids)}) is longer than the maximum model length")
         source = None if wanted.seed is None else torch.Generator().manual_seed(wanted.seed)
         said: list[int] = []
+        tables: list[dict[int, Logprob]] = []
         reason = "length"
         with torch.inference_mode():
             scores = model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
             while len(said) < wanted.max_tokens:
                 last = model(torch.tensor([ids + said])).logits[0, -1].float()
                 said.append(_pick(last, wanted, source))
+                likely = last.log_softmax(-1)
+                tables.append({one: Logprob(float(likely[one])) for one in (said[-1], int(likely.argmax()))})
                 if said[-1] == self.tokenizer.eos_token_id:
                     reason = "stop"
                     break
         text = self.tokenizer.decode(said, skip_special_tokens=True) if wanted.detokenize else ""
-        tables = None if wanted.prompt_logprobs is None else _tables(scores, ids)
-        return RequestOutput(number, ids, [CompletionOutput(0, text, said, reason)], tables)
+        reply = CompletionOutput(0, text, said, None if wanted.logprobs is None else tables, reason)
+        of_prompt = None if wanted.prompt_logprobs is None else _tables(scores, ids)
+        return RequestOutput(number, ids, [reply], of_prompt)
 
 
 def _pick(logits: Any, wanted: SamplingParams, source: Any) -> int:

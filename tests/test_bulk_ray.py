@@ -1,11 +1,13 @@
 """Bulk work on a Ray cluster: formats, rows that fail, and processes that are killed in the middle."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -46,6 +48,9 @@ def cluster(tmp_path_factory):
         )
         yield pids, ray.get_runtime_context().gcs_address
         ray.shutdown()
+        with warnings.catch_warnings():  # Ray leaves its processes' handles to the garbage collector
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 def rows(count=COUNT):

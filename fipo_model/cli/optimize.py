@@ -100,9 +100,9 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     _check_engine(engine, workers, input_, output)
     if proposals and input_ is None:
         raise typer.BadParameter("--proposals is for the rows of --input; for one prompt, --json shows everything")
+    chosen = load_template(template) if template else None
 
     def make_optimizer() -> PromptOptimizer:
-        chosen = load_template(template) if template else None
         if server is not None and name is not None:
             return PromptOptimizer.from_server(
                 server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed

@@ -233,6 +233,7 @@ OTHER_OUTCOMES: dict[Outcome, str] = {
     "truncated": "was cut off, or is not known to be finished",
     "refused": "does not exist: the model, its server or a filter refused; the detail has their words",
     "template_echoed": "repeats FIPO's own template or talks about prompts",
+    "uncertain": "is a guess: the rewriter itself does not find it likely",
     "not_preferred": "did not beat your prompt before the judge in both orders",
 }
 """What the outcomes that are no rule's mean, for people: "the rewrite …"."""

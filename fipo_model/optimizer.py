@@ -79,7 +79,7 @@ class PromptOptimizer:
         let the same model judge its rewrites, for which FIPO's own weights are too small.
         """
         rewriter = Rewriter.from_pretrained(model, adapter=adapter, template=template, samples=candidates, seed=seed)
-        return cls._judging_itself(rewriter, judge=judge)
+        return cls.judging_itself(rewriter, judge=judge)
 
     @classmethod
     def from_server(
@@ -101,10 +101,11 @@ class PromptOptimizer:
 
         generator = OpenAIGenerator(base_url, name=name)
         rewriter = Rewriter(generator, template=template or FIPO_1, samples=candidates, seed=seed)
-        return cls._judging_itself(rewriter, judge=judge)
+        return cls.judging_itself(rewriter, judge=judge)
 
     @classmethod
-    def _judging_itself(cls, rewriter: Rewriter, *, judge: bool) -> "PromptOptimizer":
+    def judging_itself(cls, rewriter: Rewriter, *, judge: bool = True) -> "PromptOptimizer":
+        """An optimizer whose rewriter's model judges what it proposes; always, where it proposes several rewrites."""
         is_judged = judge or rewriter.samples > 1
         own = LLMJudge(rewriter.generator, template=rewriter.template) if is_judged else None
         return cls.from_rewriter(rewriter, judge=own)

@@ -13,6 +13,7 @@ Outcome = Literal[
     "truncated",
     "refused",
     "template_echoed",
+    "uncertain",
     "input_requested",
     "language_changed",
     "answered",

@@ -19,6 +19,7 @@ from fipo_model.cli.notes import note, say, say_bytes
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.replies import without_controls
+from fipo_model.rewriter import Rewriter
 from fipo_model.store import RewriteStore, key_of
 from fipo_model.templates import load_template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
@@ -107,16 +108,17 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
             return PromptOptimizer.from_server(
                 server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed
             )
-        from fipo_model.backends.opening import open_generator, template_of
+        from fipo_model.backends.opening import least_likelihood_of, open_generator, template_of
 
         load: Load = "one" if input_ is None else "many"
-        return PromptOptimizer.from_pretrained(
+        rewriter = Rewriter(
             open_generator(model, adapter=adapter, load=load),
             template=chosen or template_of(model, adapter=adapter),
-            judge=judge,
-            candidates=candidates,
+            samples=candidates,
             seed=seed,
+            least_likelihood=least_likelihood_of(model, adapter=adapter),
         )
+        return PromptOptimizer.judging_itself(rewriter, judge=judge)
 
     if input_ is not None and output is not None:
         if engine == "ray":

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fipo_model.contract import commitments, inventing, keeping, relating, unchecked
+from fipo_model.contract import commitments, forming, inventing, keeping, relating, unchecked
 from fipo_model.contract.answering import answered
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
@@ -219,8 +219,8 @@ RULES: dict[Outcome, Rule] = {
         Rule("language_invented", "names a language that nobody named", inventing.languages_invented),
         Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
         Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
-        Rule("format_invented", "asks for a form of output that your prompt does not have", inventing.formats_invented),
-        Rule("manner_contradicted", "asks for the contrary of that length or tone", inventing.manner_contradicted),
+        Rule("format_invented", "asks for a form of output that your prompt does not have", forming.formats_invented),
+        Rule("manner_contradicted", "asks for the contrary of that length or tone", forming.manner_contradicted),
         Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),
     )
 }

@@ -45,6 +45,7 @@ _META_TALK = (
     *("naive prompt", "silver response", "golden response"),
     *("original prompt", "rewritten prompt", "rewritten version"),
 )
+_REWRITES = lazy(r"\brewrite\b")
 _PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where the naive one is about prompts
 _MOST_ADDED_WORDS = 200
 
@@ -295,6 +296,8 @@ def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers
     if (header := next(found, None)) is not None:
         return header
     # Talk about the rewriting has no business in a rewrite, unless the prompt itself is about prompts.
+    if _REWRITES.search(lowered):  # "Rewrite it, and return only the rewritten version."
+        naive += " rewritten version"
     phrases = _META_TALK if re.search(r"\bprompts?\b", naive) else (*_META_TALK, *_PROMPT_TALK)
     return next((phrase for phrase in phrases if phrase in lowered and phrase not in naive), None)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fipo_model import FIPO_2, FidelitySettings, OptimizationRequest, ShownExample
-from fipo_model.contract.shown import formats_shown, labels_shown
+from fipo_model.contract.shown import formats_shown, forms_of_inputs, labels_shown
 from fipo_model.fidelity import check
 
 
@@ -51,8 +51,11 @@ def test_the_form_of_all_outputs_is_shown(outputs, form):
 
 def test_a_table_of_the_inputs_may_be_called_one():
     csv = (ShownExample("a,b\n1,2", "2"), ShownExample("a,b\n3,4", "4"))
-    assert "csv" in formats_shown(OptimizationRequest("b?", examples=csv))
-    assert "csv" not in formats_shown(request("b?", "2", "4"))
+    assert "csv" in forms_of_inputs(OptimizationRequest("b?", examples=csv))
+    assert "csv" not in forms_of_inputs(request("b?", "2", "4"))
+    asked = OptimizationRequest("sum of b", examples=csv)
+    assert outcome("Sum column b of the CSV table.", asked) == "optimized"
+    assert outcome("Sum column b and write it as CSV.", asked) == "format_invented"
 
 
 @pytest.mark.parametrize(
@@ -65,11 +68,11 @@ def test_a_table_of_the_inputs_may_be_called_one():
     ],
 )
 def test_the_form_of_the_input_may_be_named(shown, form):
-    assert form in formats_shown(OptimizationRequest("x", examples=(ShownExample(shown),)))
-    assert form not in formats_shown(
+    assert form in forms_of_inputs(OptimizationRequest("x", examples=(ShownExample(shown),)))
+    assert form not in forms_of_inputs(
         OptimizationRequest("x", examples=(ShownExample(shown), ShownExample("It rains.")))
     )
-    assert form not in formats_shown(
+    assert form not in forms_of_inputs(
         OptimizationRequest("x", examples=(ShownExample("We came, we saw it all, we left."),))
     )
 

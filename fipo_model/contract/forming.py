@@ -4,6 +4,7 @@ from fipo_model.contract import labels, numbers, shown, words
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, invented
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import read
 
 _SMALL_SIZES = {"sentence": 3, "line": 4, "word": 60}
 _ELABORATION = lazy(r"(?<!not )(?<!n't )(?<!without )\b(?:explain\w*|describ\w+|elaborat\w+|background|discuss\w*)\b")
@@ -31,18 +32,27 @@ _OPEN = lazy(
 )
 _WHETHER = lazy(r"(?i)\b(?:whether|if (?=it|the|there|this|they))\b(?!.{0,60} or (?!not\b|no\b))|\bob\b|\bs[ei]\b")
 _CHOICE = lazy(r"(?i)\b(?!yes\b|y\b)\w+ ?(?:/|\b(?:or|vs|oder|ou)\b) ?(?!not\b|no\b|n\b)\w+")
+# "The JSON object" is the input, "as JSON" the output.
+_ASKED_FOR = lazy(
+    r"\b(?:(?<!parsed )(?<!read )as|in|into|to|outputs?|returns?|writes?|produces?|generates?|uses?|with)"
+    r"(?: (?:an?|valid|only|one))* $"
+)
 _LONGEST_CHOICE = 6  # words
 
 
 def formats_invented(case: Case) -> str | None:
     """A form of output is asked for that the prompt does not have, or that contradicts the one it has."""
     wanted = {each.key for each in words.formats(case.naive)}
-    context = {each.key for each in words.formats(case.given)} | shown.formats_shown(case.request)
+    # A word or two are in the language of what is said about them.
+    given = read(case.given.text, case.added.language.likely)
+    context = {each.key for each in words.formats(given)} | shown.formats_shown(case.request)
     if case.is_addition:
         context |= _forms_of_the_question(case)
     if _ABOUT_CASE.search(case.naive.lowered):
         context |= {"uppercase", "lowercase"}
     new = [each for each in words.formats(case.added) if each.key not in context and not _is_named_before(each, case)]
+    inputs = shown.forms_of_inputs(case.request)
+    new = [each for each in new if each.key not in inputs or _ASKED_FOR.search(case.added.lowered[: each.span[0]])]
     if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
         new = [each for each in new if each.key not in ("one word", "yes or no")]
     against = [each for each in new if each.key in words.EXCLUSIVE and wanted & words.EXCLUSIVE]

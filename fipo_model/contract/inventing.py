@@ -34,7 +34,12 @@ _AMONG_THE_INPUT = lazy(r"(?i)\b(?:which|one|larger|smaller|better|longer|shorte
 # What a date, a time or a number looks like: YYYY-MM-DD, HH:MM, NNN.
 _MASK = lazy(r"(?:Y{2,4}|M{2,3}|D{2}|H{2}|S{2}|N{2,4})")
 # The prompt's own language is said of words: "in English words", "its English name"; not "from English".
-_OF_WORDS = r" (?:number )?(?:words?|names?|letters?|alphabet|nouns?|verbs?|adjectives?|sentences?|spelling)\b"
+_OF_WORDS = lazy(
+    r" (?:\w+ )?(?:words?|names?|letters?|alphabet|nouns?|verbs?|adjectives?|sentences?|spelling|endings?|articles?"
+    r"|months?|ordinals?|numerals?|pronouns?|adverbs?|prepositions?|plurals?|grammar)\b"
+)
+_FROM_OR_INTO = lazy(r"\b(?:from|to|into) $")
+_OF_TIMES = lazy(r"\b(?:times?|clock|[ap]\.?m\b\.?|hours?|o'clock|\d?\d:\d\d)")
 _FREE_NAMES = frozenset(
     "json csv xml yaml ai url html css pdf faq id api ui ux english "
     "step steps note example examples title output input format".split()
@@ -71,6 +76,7 @@ def numbers_invented(case: Case) -> str | None:
     runs = re.findall(r"\d+/\d+", case.added.text)
     known |= {part for run in runs if run.replace("/", "") in known for part in run.split("/")}  # 9/11 and 911
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
+    new = [number for number in new if not _is_of_a_clock(number, case)]
     new = [number for number in new if not _counts_nothing(number, case) and not _counts_inputs(number, case)]
     if not case.is_addition:
         new = [number for number in new if not _is_free_size(number) and not _is_age(number, case)]
@@ -93,7 +99,7 @@ def _other_units(case: Case) -> str | None:
 
 def negations_invented(case: Case) -> str | None:
     """The rewrite denies what the prompt says, or turns a bound around."""
-    found = markers.flipped(case.naive, case.added)
+    found = [marker for marker in markers.flipped(case.naive, case.added) if not _tells_from_a_label(marker, case)]
     if found:
         return invented(marker.as_commitment(case.added.text) for marker in found)
     if not case.is_addition:
@@ -103,6 +109,17 @@ def negations_invented(case: Case) -> str | None:
     if shown:
         return f"says the contrary of {listed(shown)}"
     return keeping.positive_instead(case.naive, case.added)
+
+
+def _tells_from_a_label(marker: markers.Marker, case: Case) -> bool:
+    """ "insect, not bug", where outputs show the label "insect"."""
+    before = case.added.text[: marker.span[0]].rstrip()
+    labels_before = (each.lower() for each in shown.outputs_shown(case.request))
+    return (
+        marker.text == "not"
+        and before.endswith(",")
+        and any(before[:-1].lower().endswith(each) for each in labels_before)
+    )
 
 
 def names_invented(case: Case) -> str | None:
@@ -138,6 +155,7 @@ def _new_names(case: Case) -> str | None:
     if not case.is_addition and _has_all_names(case):
         new = [name for name in new if not _is_elaboration(name, case)]
     short = names.abbreviated(names.names(case.added), case.given)
+    new = [name for name in new if not _is_part_of_a_given_word(name, case)]
     new = [name for name in new if numbers.unit_of(name.text) is None and not _MASK.fullmatch(name.text)]
     return invented(name for name in new if name.key not in short and not _abbreviates(name, case))
 
@@ -152,16 +170,25 @@ def _notations(case: Case) -> frozenset[str]:
 def languages_invented(case: Case) -> str | None:
     """A language is asked for that the prompt does not name."""
     new = missing(names.named_languages(case.added), names.named_languages(case.given))
-    return invented(each for each in new if not _is_own_language(each, case))
+    return invented(each for each in new if not _is_given_language(each, case))
 
 
-def _is_own_language(each: Commitment, case: Case) -> bool:
-    """Whether it only says that words are in the language that prompt and input are in."""
-    if not case.is_addition or each.key != case.added.language.likely:
+def _is_given_language(each: Commitment, case: Case) -> bool:
+    """Whether an addition only says in which language words are that were given or that it is in itself."""
+    if not case.is_addition:
         return False
-    return re.match(_OF_WORDS, case.added.text[each.span[1] :]) is not None and not case.added.text[
-        : each.span[0]
-    ].endswith(("from ", "to ", "into "))
+    shown_inputs, shown_outputs = shown.languages_shown(case.request)
+    is_direction = _FROM_OR_INTO.search(case.added.text[: each.span[0]]) is not None
+    if is_direction:
+        return shown_inputs != shown_outputs == each.key
+    if each.key in (shown_inputs, shown_outputs):
+        return True
+    if each.text in _notations(case):  # "british spelling"
+        return True
+    if each.key != case.added.language.likely:
+        return False
+    is_all_that_is_shown = bool(case.request.examples) and {shown_inputs, shown_outputs} <= {None, each.key}
+    return is_all_that_is_shown or _OF_WORDS.match(case.added.text, each.span[1]) is not None
 
 
 def language_changed(case: Case) -> str | None:
@@ -245,6 +272,15 @@ def _is_beside_a_known_name(name: Commitment, case: Case) -> bool:
     return any(word in case.given.text for word in near)
 
 
+def _is_part_of_a_given_word(name: Commitment, case: Case) -> bool:
+    """ "Pig Latin" for "piglatin": names that the prompt has without the space between them."""
+    before = re.search(r"(\w+)[ -]$", case.added.text[: name.span[0]])
+    behind = re.match(r"[ -](\w+)", case.added.text[name.span[1] :])
+    joined = [before[1] + name.text] if before else []
+    joined += [name.text + behind[1]] if behind else []
+    return any(f" {word.lower()} " in case.given.words for word in joined)
+
+
 def _is_numeronym(name: Commitment, case: Case) -> bool:
     """Kubernetes for k8s."""
     word = name.text.lower()
@@ -261,12 +297,18 @@ def _counts_nothing(number: numbers.Number, case: Case) -> bool:
 def _counts_inputs(number: numbers.Number, case: Case) -> bool:
     """Whether it says how many things the input has: "the larger of the two numbers", "both of these two words"."""
     before = case.added.text[: number.span[0]]
-    if number.is_word and number.value in _FEW and _AMONG_THE_INPUT.search(before):
-        return True
-    if not number.is_word or number.unit in _OUTPUT_SIZES:
+    is_among = bool(case.request.examples) and _AMONG_THE_INPUT.search(before) is not None
+    if not number.is_word or (number.unit in _OUTPUT_SIZES and not is_among):
         return False
     # Whoever was shown inputs has counted.
     return bool(case.request.examples) or (number.value in _FEW and _OF_THE_INPUT.search(before) is not None)
+
+
+def _is_of_a_clock(number: numbers.Number, case: Case) -> bool:
+    """Whether it says how hours are counted, where times are at hand: "on the 24-hour clock", "12 am"."""
+    if re.fullmatch(r"(?:12|24)[ -]?h(?:ours?)?|12 ?[ap]m", number.text.lower()) is None:
+        return False
+    return _OF_TIMES.search(case.given.lowered) is not None
 
 
 def _is_age(number: numbers.Number, case: Case) -> bool:

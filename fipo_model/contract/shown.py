@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import read
 from fipo_model.types import OptimizationRequest, ShownExample
 
 _ANSWERS = frozenset(
@@ -27,14 +28,19 @@ _DRESS = lazy(r"<[^<>\n]+>|[{\[]\s*\"[\w ]+\"\s*:|^[A-Z]\w{0,20}:(?=\s)")
 
 
 def formats_shown(request: OptimizationRequest) -> frozenset[str]:
-    """The forms (`words.formats`) that all right outputs of the examples have, and those that the inputs are in."""
+    """The forms (`words.formats`) that all right outputs of the examples have."""
     outputs = outputs_shown(request)
     found = {name for name, has_form in _FORMS.items() if outputs and all(map(has_form, outputs))}
     # A number is in neither case.
     spelled = [output for output in outputs if any(map(str.isalpha, output))]
     found |= {name for name in ("lowercase", "uppercase") if spelled and all(map(_FORMS[name], spelled))}
+    return frozenset(found)
+
+
+def forms_of_inputs(request: OptimizationRequest) -> frozenset[str]:
+    """The forms that all inputs of the examples are in: a wording may call them so, and not ask for them."""
     inputs = [example.input for example in request.examples]
-    return frozenset(found | {name for name, is_in in _MATERIALS.items() if inputs and all(map(is_in, inputs))})
+    return frozenset(name for name, is_in in _MATERIALS.items() if inputs and all(map(is_in, inputs)))
 
 
 def notations_shown(request: OptimizationRequest) -> frozenset[str]:
@@ -43,6 +49,12 @@ def notations_shown(request: OptimizationRequest) -> frozenset[str]:
     return frozenset(
         name for name, sign in _NOTATIONS.items() for texts in shown if texts and all(map(sign.search, texts))
     )
+
+
+def languages_shown(request: OptimizationRequest) -> tuple[str | None, str | None]:
+    """The languages that the inputs and the right outputs of the examples are in, where that is sure."""
+    inputs = "\n".join(example.input for example in request.examples)
+    return read(inputs).language.code, read("\n".join(outputs_shown(request))).language.code
 
 
 def labels_shown(wording: str, request: OptimizationRequest) -> frozenset[str]:
@@ -72,12 +84,12 @@ def outputs_shown(request: OptimizationRequest) -> list[str]:
 def _instances(wording: str, request: OptimizationRequest, named: set[str]) -> frozenset[str]:
     """Outputs that say to which class an input belongs; not what was worked out from it ("mice" of "mouse")."""
     often = Counter(outputs_shown(request))
-    is_of_a_class = _OF_A_CLASS.search(f"{request.instruction}\n{wording}") is not None
     worked_out = {
         each.output.strip()
         for each in request.examples
         if each.output is not None and _is_worked_out(each, each.output)
     }
+    is_of_a_class = _OF_A_CLASS.search(f"{request.instruction}\n{wording}") is not None
     return frozenset(
         output
         for output in often
@@ -92,9 +104,12 @@ def _is_plain(output: str, named: set[str]) -> bool:
 
 
 def _is_worked_out(example: ShownExample, output: str) -> bool:
-    """Whether every word of an output is in its input, or much like one there."""
+    """Whether an output is a number, or every word of it is in its input, or much like one there."""
+    bare = _undressed(output)
+    if any(map(str.isdigit, bare)) and not any(map(str.isalpha, bare)):
+        return True
     given = set(re.findall(r"\w+", example.input.lower()))
-    said = [word for word in re.findall(r"\w+", output.lower()) if len(word) >= _SHORTEST_DERIVED or word.isdigit()]
+    said = [word for word in re.findall(r"\w+", bare) if len(word) >= _SHORTEST_DERIVED or word.isdigit()]
     return bool(said) and all(difflib.get_close_matches(word, given, 1, _DERIVED) for word in said)
 
 

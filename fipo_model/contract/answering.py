@@ -51,7 +51,8 @@ def _begins_or_states(case: Case) -> str | None:
         return f"is a JSON {'object' if added[0] == '{' else 'list'}, not a prompt"
     if (opening := _REPLY_OPENING.match(added)) and opening[0].lower() not in case.naive.lowered:
         return f"begins like a reply: {opening[0]!r}"
-    if (stated := _STATED_ANSWER.search(added)) and stated[1].lower() not in case.material.lower():
+    stated = _STATED_ANSWER.search(added) if "answer" in case.added.lowered else None
+    if stated and stated[1].lower() not in case.material.lower():
         return f"states an answer: {stated[1]!r}"
     return None
 

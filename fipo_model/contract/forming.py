@@ -48,11 +48,12 @@ def formats_invented(case: Case) -> str | None:
     context = {each.key for each in words.formats(given)} | shown.formats_shown(case.request)
     if case.is_addition:
         context |= _forms_of_the_question(case)
-    if _ABOUT_CASE.search(case.naive.lowered):
-        context |= {"uppercase", "lowercase"}
     new = [each for each in words.formats(case.added) if each.key not in context and not _is_named_before(each, case)]
     inputs = shown.forms_of_inputs(case.request)
     new = [each for each in new if each.key not in inputs or _ASKED_FOR.search(case.added.lowered[: each.span[0]])]
+    is_new_case = any(each.key in ("uppercase", "lowercase") for each in new)
+    if is_new_case and _ABOUT_CASE.search(case.naive.lowered):
+        new = [each for each in new if each.key not in ("uppercase", "lowercase")]
     if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
         new = [each for each in new if each.key not in ("one word", "yes or no")]
     against = [each for each in new if each.key in words.EXCLUSIVE and wanted & words.EXCLUSIVE]

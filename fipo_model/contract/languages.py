@@ -91,11 +91,13 @@ def natural_text(text: str) -> str:
         if mark in text:
             text = pattern.sub(" ", text)
     words = text.split()
-    return " ".join(
-        w
-        for w in words
-        if any(map(str.isalpha, w)) and _IN_NO_WORD.isdisjoint(w) and not (w.isupper() and w.isascii() and len(w) > 1)
-    )
+    return " ".join(word for word in words if (word.isalpha() and not word.isupper()) or _is_prose(word))
+
+
+def _is_prose(word: str) -> bool:
+    """Whether a word has letters, none of the marks of addresses and identifiers, and is no abbreviation."""
+    is_abbreviation = word.isupper() and word.isascii() and len(word) > 1
+    return any(map(str.isalpha, word)) and _IN_NO_WORD.isdisjoint(word) and not is_abbreviation
 
 
 @lru_cache(maxsize=512)

@@ -67,7 +67,8 @@ def labels_shown(wording: str, request: OptimizationRequest) -> frozenset[str]:
     if not different or any(len(output.split()) > _MOST_LABEL_WORDS for output in different):
         return frozenset()
     lowered = wording.casefold()
-    named = {output: found.start() for output in different if (found := _whole(output).search(lowered)) is not None}
+    places = {output: _whole(output).search(lowered) for output in different}
+    named = {output: place.start() for output, place in places.items() if place is not None}
     illustrating = {output for output, start in named.items() if _ILLUSTRATES.search(lowered[:start])}
     if illustrating:
         return frozenset(illustrating & _instances(wording, request, illustrating))

@@ -19,31 +19,37 @@ from fipo_model.types import OptimizationRequest
 
 _MOST_BAD_ROWS = 5
 
+# What `fipo worth-it` takes as well.
+ExamplesOption = Annotated[
+    Path, typer.Option(help="JSONL file of rows with `input` and `output` (or `outputs`, `reference`).")
+]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        help="exact, contains, f1, json_fields or module:function(reference, output, input) on what the model "
+        "answers; without one, the right outputs must become likelier."
+    ),
+]
+ModelsOption = Annotated[
+    list[str] | None, typer.Option(help=f"A model the prompt is for; may be repeated. {SPEC_HELP}")
+]
+ServerOption = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")]
+NameOption = Annotated[str | None, typer.Option(help="Name of the model the server serves.")]
+RewriterOption = Annotated[str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")]
+
 
 def tune(  # noqa: PLR0913 - one parameter for each option
     prompt: Annotated[str, typer.Argument(help="The prompt, or - to read it from stdin.")],
     *,
-    examples: Annotated[
-        Path, typer.Option(help="JSONL file of rows with `input` and `output` (or `outputs`, `reference`).")
-    ],
+    examples: ExamplesOption,
     held_out: Annotated[
         Path | None, typer.Option(help="Rows that decide nothing and tell the gain; by default a third of --examples.")
     ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="exact, contains, f1, json_fields or module:function(reference, output, input) on what the model "
-            "answers; without one, the right outputs must become likelier."
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help=f"A model the prompt is for; may be repeated. {SPEC_HELP}")
-    ] = None,
-    server: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
-    optimizer_model: Annotated[
-        str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")
-    ] = None,
+    metric: MetricOption = None,
+    model: ModelsOption = None,
+    server: ServerOption = None,
+    name: NameOption = None,
+    optimizer_model: RewriterOption = None,
     keep: Annotated[list[str] | None, typer.Option(help="A text of the prompt that every rewrite must have.")] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
     auto: Annotated[str | None, typer.Option(help="Effort: light, medium or heavy.")] = None,
@@ -61,10 +67,9 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     A rewrite is used only where its lead on the examples is more than chance. What was tried, and the gain on examples
     that decided nothing, is told on stderr. The same command with the same --out resumes an interrupted search.
     """
-    if (server is None) != (name is None):
-        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    models = named_models(model, server, name)
     request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)
-    rows, aside = _read_rows(examples), None if held_out is None else _read_rows(held_out)
+    rows, aside = read_rows(examples), None if held_out is None else read_rows(held_out)
     settings = SearchSettings(
         auto=cast("Effort | None", auto),
         candidates=candidates,
@@ -73,8 +78,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
         seed=seed,
         log_dir=out,
     )
-    models = [*(model or ()), *([] if server is None else [f"{server}#{name}"])]
-    result = _search(request, rows, aside, settings, metric=_named_metric(metric), models=models, own=optimizer_model)
+    result = _search(request, rows, aside, settings, metric=named_metric(metric), models=models, own=optimizer_model)
     _show(result, out, as_json=as_json)
 
 
@@ -96,7 +100,15 @@ def _search(
     return optimizer.search(request, rows, metric=metric, models=models, settings=settings, held_out=aside)
 
 
-def _named_metric(metric: str | None) -> str | Callable[..., Any] | None:
+def named_models(model: list[str] | None, server: str | None, name: str | None) -> list[str]:
+    """What --model, --server and --name stand for."""
+    if (server is None) != (name is None):
+        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    return [*(model or ()), *([] if server is None else [f"{server}#{name}"])]
+
+
+def named_metric(metric: str | None) -> str | Callable[..., Any] | None:
+    """What --metric names. Raises `InputError`."""
     if metric is None or metric in BUILT_IN:
         return metric
     if ":" not in metric:
@@ -109,7 +121,7 @@ def _named_metric(metric: str | None) -> str | Callable[..., Any] | None:
     return cast("Callable[..., Any]", function)
 
 
-def _read_rows(path: Path) -> list[Example]:
+def read_rows(path: Path) -> list[Example]:
     """The rows of a file. Raises `InputError` that names what cannot be used: half of the examples decide otherwise."""
     found, bad = [], []
     for item in jsonl.read_objects(path):

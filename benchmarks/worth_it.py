@@ -23,7 +23,7 @@ from fipo_model.data.tasks.reading import read_tasks
 from fipo_model.data.tasks.task import Task
 from fipo_model.jsonl import encode_object
 from fipo_model.rewriter import Rewriter
-from fipo_model.search import Example, Proposals, Proposed, Search, SearchSettings, Seen, headroom
+from fipo_model.search import Example, Proposals, Proposed, Search, SearchSettings, Seen, measure_headroom
 from fipo_model.search.prompts import PROMPT
 from fipo_model.search.tuning import Yardstick, search_prompt
 
@@ -59,7 +59,7 @@ def measured(task: Task, rewriter: Rewriter, yardstick: Yardstick) -> dict[str, 
     prompt = task.hasty[0]
     examples = [Example(input=one.input, outputs=one.outputs) for one in task.examples]
     looked_at, told_by = examples[:LOOKED_AT], examples[LOOKED_AT : LOOKED_AT + TOLD_BY]
-    found = headroom(rewriter, prompt, examples=looked_at, yardstick=yardstick)
+    found = measure_headroom(rewriter, prompt, examples=looked_at, yardstick=yardstick)
     own = search_prompt(
         rewriter, prompt, examples=looked_at, yardstick=yardstick, settings=SearchSettings(), held_out=told_by
     )

@@ -16,7 +16,7 @@ from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Row
-from fipo_model.search.headroom import MAX_SECONDS, Headroom, headroom
+from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 from fipo_model.search.results import SearchResult
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.tuning import Model, Yardstick, search_prompt
@@ -233,7 +233,7 @@ class PromptOptimizer:
     ) -> Headroom:
         """How much `search` could gain with the same arguments, told before any, in under a minute (`.verdict`)."""
         yardstick = Yardstick.opened(metric, models)
-        return headroom(
+        return measure_headroom(
             self.rewriter, prompt, examples=examples, yardstick=yardstick, seed=seed, max_seconds=max_seconds
         )
 

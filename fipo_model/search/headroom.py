@@ -78,7 +78,7 @@ class Headroom:
         return {"verdict": self.verdict, **fields, "wordings": list(fields["wordings"])}
 
 
-def headroom(
+def measure_headroom(
     rewriter: Rewriter | None,
     prompt: str | OptimizationRequest,
     *,
@@ -220,7 +220,7 @@ def _left_out(
     chosen = []
     for left in range(count):
         means = [min(_mean_without(own[arm], left) for own in judges) for arm in arms]
-        chosen.append(max(arms, key=lambda arm: sign * means[arm]))  # noqa: B023 - called at once
+        chosen.append(max(arms, key=lambda arm: sign * means[arm]))
     return [[own[arm][place] for place, arm in enumerate(chosen)] for own in judges]
 
 

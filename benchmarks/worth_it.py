@@ -1,6 +1,6 @@
 """How well `fipo worth-it` tells what a search then gains: both on the same tasks, compared.
 
-    python benchmarks/worth_it.py TASKS.jsonl OUT.jsonl [--model NAME] [--limit N]
+    python benchmarks/worth_it.py TASKS.jsonl OUT.jsonl [--model NAME] [--skip N] [--limit N]
 
 For the first hasty wording of each task with short inputs: the headroom on 16 examples, and what two searches gain on
 24 others that decided nothing, under the same model. One has FIPO's own rewriter propose; the other has the good
@@ -31,7 +31,7 @@ LOOKED_AT, TOLD_BY = 16, 24
 LONGEST_INPUT = 300
 GOOD_WORDINGS = 6
 NOTICED = 0.01
-FIGURES = ("gain", "spread", "fullest", "forms", "over empty")
+FIGURES = ("left", "share left", "spread", "best rewrite")
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,13 @@ def measured(task: Task, rewriter: Rewriter, yardstick: Yardstick) -> dict[str, 
 def figures(row: dict[str, Any]) -> dict[str, float]:
     """What might tell a gain."""
     found = row["headroom"]
-    lead = {kind: [one["gain"]["value"] for one in found["wordings"] if one["kind"] == kind] for kind in KINDS}
+    done, left = (found[name]["value"] for name in ("done", "left"))
     return {
-        "gain": found["gain"]["value"],
+        "left": left,
+        "share left": left / max(NOTICED, left + done),
         "spread": found["spread"]["value"],
-        "fullest": max(lead["fullest"]),
-        "forms": max(lead["form"]),
-        "over empty": -lead["empty"][0],
+        "best rewrite": found["gain"]["value"] if found["gain"] else 0.0,
     }
-
-
-KINDS = ("empty", "fullest", "form", "rewrite")
 
 
 def report(rows: list[dict[str, Any]]) -> None:
@@ -116,12 +112,13 @@ def main() -> None:
     parser.add_argument("tasks", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--skip", type=int, default=0, help="Leave out so many tasks at the beginning.")
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()
     rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
     rewriter = Rewriter.from_pretrained(role="proposing")
     yardstick = Yardstick.opened(None, [options.model])
-    for task in list(tasks(options.tasks))[: options.limit]:
+    for task in list(tasks(options.tasks))[options.skip :][: options.limit]:
         if task.name not in {row["task"] for row in rows}:
             rows.append(measured(task, rewriter, yardstick))
             with options.out.open("ab") as file:

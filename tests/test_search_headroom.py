@@ -15,7 +15,7 @@ from fipo_model.errors import InputError, ServerError
 from fipo_model.rewriter import Rewriter
 from fipo_model.search import Example, UnmeasurableError
 from fipo_model.search.examples import filled
-from fipo_model.search.headroom import _left_out
+from fipo_model.search.headroom import chosen_elsewhere
 from fipo_model.search.wordings import wordings
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
@@ -35,7 +35,7 @@ def scorer(better: str, by: float = 1.0) -> ScriptedScorer:
 def test_words_that_do_better_are_worth_a_search():
     found = optimizer().headroom(PROMPT, ROWS, models=[scorer(GUIDANCE)])
     assert found.verdict == "worth it"
-    assert found.gain.value == found.spread.value == 1
+    assert found.gain.value == 1
     rewrites = [one for one in found.wordings if one.kind == "rewrite"]
     assert [(one.text.startswith(f"{PROMPT} {GUIDANCE}"), one.gain.value) for one in rewrites[:1]] == [(True, 1.0)]
     assert [one.kind for one in found.wordings[:3]] == ["yours", "empty", "fullest"]
@@ -44,7 +44,23 @@ def test_words_that_do_better_are_worth_a_search():
 
 def test_where_all_wordings_are_alike_a_search_is_not_worth_it():
     found = optimizer().headroom(PROMPT, ROWS, models=[scorer("nothing has this")])
-    assert (found.verdict, found.gain.value, found.spread.value) == ("not worth it", 0, 0)
+    assert found.verdict == "not worth it"
+    assert (found.done.value, found.left.value, found.gain.value, found.spread.value) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("empty", "fullest", "verdict"),
+    [(-0.1, 1.0, "worth it"), (-1.5, 0.5, "not worth it"), (-1.0, 0.0, "not worth it"), (0.0, -0.5, "not worth it")],
+)
+def test_it_is_worth_it_where_more_is_left_than_the_prompt_has_gained(empty, fullest, verdict):
+    def likely(asked, response):
+        text = asked[0]["content"]
+        lead = fullest if text.count("film 1") > 1 or "Output: " in text else empty if PROMPT not in text else 0.0
+        return -3.0 + lead
+
+    found = optimizer().headroom(PROMPT, ROWS, models=[ScriptedScorer(likely)])
+    assert found.verdict == verdict
+    assert (found.done.value, found.left.value) == (pytest.approx(-empty), pytest.approx(fullest))
 
 
 def test_what_only_the_empty_wording_gains_is_no_reason_to_search():
@@ -71,12 +87,15 @@ def test_chance_alone_is_no_headroom():
     assert all(one.verdict != "worth it" for one in found)
 
 
-def test_the_arm_chosen_by_the_others_is_measured_on_the_one_left_out():
-    yours, lucky = [0.0, 0.0, 0.0], [9.0, -1.0, -1.0]
-    assert _left_out([[yours, lucky]]) == [[0.0, -1.0, -1.0]]
-    assert _left_out([[yours, lucky]], is_worst=True) == [[9.0, 0.0, 0.0]]
+def test_the_best_is_chosen_on_other_examples_than_it_is_measured_on():
+    yours, lucky, good = [[0.0] * 6], [[9.0, -1, -1, -1, -1, -1]], [[1.0] * 6]
+    assert chosen_elsewhere([yours, good]) == good
+    assert chosen_elsewhere([yours, good], is_worst=True) == yours
+    (once,) = chosen_elsewhere([yours, lucky])
+    assert once[0] == 0  # where it is lucky, it was not chosen
+    assert sum(once) < 0
     # Of two judges, the one who likes an arm least counts.
-    assert _left_out([[yours, [1.0] * 3], [yours, [-1.0] * 3]]) == [yours, yours]
+    assert chosen_elsewhere([[[0.0] * 6] * 2, [[1.0] * 6, [-1.0] * 6]]) == [[0.0] * 6] * 2
 
 
 def test_when_the_time_is_up_what_was_measured_is_told():
@@ -151,5 +170,5 @@ def test_the_command_prints_the_verdict_and_tells_the_figures(monkeypatch, tmp_p
     done = invoke(monkeypatch, tmp_path)
     assert (done.exit_code, done.stdout) == (0, "worth it\n")
     assert "fipo: your prompt: 0: Say whether" in done.stderr
-    assert "The best wording over yours: +1.000" in done.stderr
+    assert "What the best rewrite gains: +1.000" in done.stderr
     assert json.loads(invoke(monkeypatch, tmp_path, "--json").stdout)["verdict"] == "worth it"

@@ -17,7 +17,7 @@ from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.searching import UnmeasurableError
 from fipo_model.search.splitting import split
 from fipo_model.search.tuning import Prompted, Yardstick
-from fipo_model.search.wordings import Kind, Wording, wordings
+from fipo_model.search.wordings import KINDS, Kind, Wording, wordings
 from fipo_model.types import OptimizationRequest
 
 MAX_SECONDS = 40.0
@@ -31,6 +31,11 @@ _MOST = 24
 _REWRITES = 3
 # Wordings to be expected in all.
 _WORDINGS = 8
+# Ways to split the examples into those that choose and those that measure.
+_HALVES = 100
+
+Scores = list[list[float]]
+"""By judge and example."""
 
 Verdict = Literal["worth it", "unclear", "not worth it"]
 
@@ -47,16 +52,22 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headroom:
-    """How far wordings of a prompt are apart, each figure with its interval (None with fewer than two examples)."""
+    """How far wordings of a prompt are apart, each figure with its interval; None where it could not be measured."""
 
     measured_by: str
     """What the scores are."""
     examples: int
     wordings: Sequence[Tried]
+    done: Interval | None
+    """The prompt's lead over the input alone."""
+    left: Interval | None
+    """The lead of the prompt with solved examples over the prompt."""
+    left_over_done: Interval | None
+    """`left` minus `done`: above 0, less than half of the way from nothing to solved examples is behind the prompt."""
     gain: Interval | None
-    """The best wording's lead over the prompt, on each example by the wording that is best on the others."""
+    """The best rewrite's lead over the prompt. What is best is chosen on other examples than it is measured on."""
     spread: Interval | None
-    """The best wording's lead over the worst, of those that say what the prompt says; measured in the same way."""
+    """The lead of the best over the worst of those that say what the prompt says, chosen and measured in that way."""
     is_perfect: bool
     """Whether the prompt has the highest score there is on every example."""
     stopped_by: Limit | None
@@ -65,12 +76,20 @@ class Headroom:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether a search is worth its time: the best wording leads, by more than the interval leaves open."""
-        if self.is_perfect or self.gain is None:
-            return "not worth it" if self.is_perfect else "unclear"
-        if self.gain.low > 0:
+        """Whether a search is worth its time.
+
+        It is where a rewrite leads already, or more is left to gain than the prompt has gained. It is not where nothing
+        is left, or less than that. How often this is right: benchmarks/README.md.
+        """
+        if self.is_perfect:
+            return "not worth it"
+        if self.gain is not None and self.gain.low > 0:
             return "worth it"
-        return "not worth it" if self.gain.high <= 0 else "unclear"
+        if self.left is None or self.left_over_done is None:
+            return "unclear"
+        if self.left.high <= 0 or self.left_over_done.high < 0:
+            return "not worth it"
+        return "worth it" if self.left.low > 0 and self.left_over_done.low > 0 else "unclear"
 
     def to_fields(self) -> dict[str, Any]:
         """Plain data, the verdict included."""
@@ -172,28 +191,30 @@ class _Glance:
     def result(self, measured_by: str, *, seed: int) -> Headroom:
         """What was found."""
         examples = [one for one in self._examples if not any(self._board.missing(arm, [one]) for arm in self._found)]
-        same = [arm for arm, wording in self._found.items() if wording.kind not in ("empty", "fullest")]
-        worth = [arm for arm, wording in self._found.items() if wording.kind != "empty"]
-        best = _left_out(self._scores(worth, examples))
-        yours = self._scores([self._start], examples)
-        scores = self._scores(same, examples)
-        apart = zip(_left_out(scores), _left_out(scores, is_worst=True), strict=True)
+        by_kind = {kind: [arm for arm, one in self._found.items() if one.kind == kind] for kind in KINDS}
+        (yours,) = self._scores([self._start], examples)
+        empty, fullest = (next(iter(self._scores(by_kind[kind], examples)), None) for kind in ("empty", "fullest"))
+        rewrites = self._scores([self._start, *by_kind["rewrite"]], examples)
+        same = [*rewrites, *self._scores(by_kind["form"], examples)]
+        best, worst = chosen_elsewhere(same, seed=seed), chosen_elsewhere(same, is_worst=True, seed=seed)
         return Headroom(
             measured_by=measured_by,
             examples=len(examples),
             wordings=[self._tried(arm, examples, seed=seed) for arm in self._found],
-            gain=least_interval([(one, of[0]) for one, of in zip(best, yours, strict=True)], seed=seed),
-            spread=least_interval(list(apart), seed=seed),
+            done=_lead(yours, empty, seed=seed),
+            left=_lead(fullest, yours, seed=seed),
+            left_over_done=_lead(fullest, _mirrored(yours, empty), seed=seed),
+            gain=_lead(chosen_elsewhere(rewrites, seed=seed), yours, seed=seed) if by_kind["rewrite"] else None,
+            spread=_lead(best, worst, seed=seed),
             is_perfect=self._is_perfect(examples),
             stopped_by=self._limit,
             seconds=self._clock() - self._began,
         )
 
-    def _scores(self, arms: Sequence[str], examples: Sequence[int]) -> list[list[Sequence[float | None]]]:
-        """By judge and arm, the scores on the examples."""
+    def _scores(self, arms: Sequence[str], examples: Sequence[int]) -> list[Scores]:
+        """By arm and judge, the scores on the examples; failures count as 0."""
         return [
-            [self._board.pairs(arm, self._start, examples)[judge][0] for arm in arms]
-            for judge in range(self._board.judges)
+            [[one or 0.0 for one in ours] for ours, _ in self._board.pairs(arm, self._start, examples)] for arm in arms
         ]
 
     def _tried(self, arm: str, examples: Sequence[int], *, seed: int) -> Tried:
@@ -207,22 +228,42 @@ class _Glance:
         return pairs is not None and all(list(best) == list(yours) for best, yours in pairs)
 
 
-def _left_out(
-    judges: Sequence[Sequence[Sequence[float | None]]], *, is_worst: bool = False
-) -> list[list[float | None]]:
-    """For each judge the scores, example by example, of the arm that is best on all the other examples.
+def _lead(ours: Scores | None, theirs: Scores | None, *, seed: int) -> Interval | None:
+    """The lead before the judge who gives the least; None where a side was not measured."""
+    if ours is None or theirs is None:
+        return None
+    return least_interval(list(zip(ours, theirs, strict=True)), seed=seed)
 
-    Who is chosen by the examples it is measured on looks better than it is; this one is not. An arm is as good as the
-    judge finds it who likes it least.
+
+def _mirrored(yours: Scores, empty: Scores | None) -> Scores | None:
+    """As far above the prompt as the prompt is above nothing."""
+    if empty is None:
+        return None
+    return [
+        [2 * one - nothing for one, nothing in zip(own, other, strict=True)]
+        for own, other in zip(yours, empty, strict=True)
+    ]
+
+
+def chosen_elsewhere(arms: Sequence[Scores], *, is_worst: bool = False, seed: int = 0) -> Scores:
+    """For each judge, what the best arm gets on each example, chosen on examples of which it is none.
+
+    Who is chosen by the examples it is measured on looks better than it is. So half of the examples, drawn many times,
+    choose, and the others measure; each gets the mean of what was measured on it. An arm is as good as the judge finds
+    it who likes it least.
     """
-    arms, count = range(len(judges[0])), len(judges[0][0])
-    sign = -1 if is_worst else 1
-    chosen = []
-    for left in range(count):
-        means = [min(_mean_without(own[arm], left) for own in judges) for arm in arms]
-        chosen.append(max(arms, key=lambda arm: sign * means[arm]))
-    return [[own[arm][place] for place, arm in enumerate(chosen)] for own in judges]
-
-
-def _mean_without(scores: Sequence[float | None], place: int) -> float:
-    return mean([*scores[:place], *scores[place + 1 :]])
+    count, judges = len(arms[0][0]), range(len(arms[0]))
+    pick, draw = (min if is_worst else max), random.Random(seed)
+    sums, times = [[0.0] * count for _ in judges], [0] * count
+    for _ in range(_HALVES):
+        half = draw.sample(range(count), max(1, count // 2))
+        means = [min(mean([own[one] for one in half]) for own in arm) for arm in arms]
+        chosen = arms[means.index(pick(means))]
+        for one in set(range(count)).difference(half):
+            times[one] += 1
+            for judge in judges:
+                sums[judge][one] += chosen[judge][one]
+    measured = [one for one in range(count) if times[one]]
+    if len(measured) < count:  # with one example there are no others
+        return arms[0]
+    return [[own[one] / times[one] for one in measured] for own in sums]

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fipo_model.search.examples import Example, filled, has_variables
 from fipo_model.search.metrics import text_of
 
 Kind = Literal["yours", "empty", "fullest", "form", "rewrite"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

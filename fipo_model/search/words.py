@@ -58,9 +58,9 @@ _KINDS: Mapping[Kind, str] = {
     "rewrite": "a rewrite",
 }
 _ADVICE: Mapping[Verdict, str] = {
-    "worth it": "Other words do better: a search is worth its time.",
-    "unclear": "These examples cannot tell whether other words do better. More examples tell.",
-    "not worth it": "Other words do no better here: a search would most likely keep your prompt.",
+    "worth it": "Better words can gain a lot here: a search is worth its time.",
+    "unclear": "These examples cannot tell how much better words would gain. More examples tell.",
+    "not worth it": "Better words would gain little here: a search would most likely keep your prompt.",
 }
 
 
@@ -70,10 +70,15 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
     for one in found.wordings:
         gain = "" if one.gain is None or one.kind == "yours" else f", {say_interval(one.gain, signed)} over yours"
         yield f"{_KINDS[one.kind]}: {one.score:.3g}{gain}: {_shortened(one.text)}"
-    if found.gain is not None:
-        yield f"The best wording over yours: {say_interval(found.gain, signed)}, a {level(found.gain)} interval."
-    if found.spread is not None:
-        yield f"The best over the worst that says the same: {say_interval(found.spread, signed)}."
+    figures = {
+        "What your prompt has gained over the input alone": found.done,
+        "What solved examples would still gain": found.left,
+        "What the best rewrite gains": found.gain,
+        "The best over the worst wording that says the same": found.spread,
+    }
+    for what, figure in figures.items():
+        if figure is not None:
+            yield f"{what}: {say_interval(figure, signed)}."
     if found.stopped_by is not None:
         yield f"{found.stopped_by} ended it before every wording was measured."
     yield "Your prompt is right about every example." if found.is_perfect else _ADVICE[found.verdict]

@@ -33,7 +33,7 @@ bench: .venv/installed
 	$(BIN)/fipo weights pull
 	$(BIN)/python -m pytest benchmarks
 
-# What each run leaves is in runs/; a demo that was stopped goes on.
+# What each run leaves is in runs/; an interrupted demo resumes.
 DEMO := --resume --set trainer.per_device_train_batch_size=4 --set trainer.gradient_accumulation_steps=1
 train-demo: .venv/installed
 	$(BIN)/fipo weights pull

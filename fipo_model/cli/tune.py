@@ -43,29 +43,29 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     *,
     examples: ExamplesOption,
     held_out: Annotated[
-        Path | None, typer.Option(help="Rows that decide nothing and tell the gain; by default a third of --examples.")
+        Path | None, typer.Option(help="Rows that only report the gain; by default a third of --examples.")
     ] = None,
     metric: MetricOption = None,
     model: ModelsOption = None,
     server: ServerOption = None,
     name: NameOption = None,
     optimizer_model: RewriterOption = None,
-    keep: Annotated[list[str] | None, typer.Option(help="A text of the prompt that every rewrite must have.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Text that every rewrite must keep; may be repeated.")] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
     auto: Annotated[str | None, typer.Option(help="Effort: light, medium or heavy.")] = None,
     candidates: Annotated[int | None, typer.Option(min=1, help="Rewrites to try; by default 6.")] = None,
-    max_metric_calls: Annotated[int | None, typer.Option(min=1, help="Most measurements.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="After so many seconds nothing new is begun.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the samples, and of who decides and who is held out.")] = 0,
+    max_metric_calls: Annotated[int | None, typer.Option(min=1, help="Take at most this many measurements.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Start nothing new after this many seconds.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for sampling and for which rows are held out.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Directory for the report and every measurement; also to resume in.")
+        Path | None, typer.Option(help="Directory for the report and every measurement; name it again to resume.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
 ) -> None:
     """Find better words for a prompt on examples. Prints the prompt to use: a rewrite, or yours unchanged.
 
-    A rewrite is used only where its lead on the examples is more than chance. What was tried, and the gain on examples
-    that decided nothing, is told on stderr. The same command with the same --out resumes an interrupted search.
+    A rewrite is used only if it leads on the examples by more than chance. Stderr shows what was tried, and the gain on
+    held-out examples. Run the same command with the same --out to resume an interrupted search.
     """
     models = named_models(model, server, name)
     request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)

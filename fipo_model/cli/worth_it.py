@@ -30,8 +30,8 @@ def worth_it(  # noqa: PLR0913 - one parameter for each option
     server: ServerOption = None,
     name: NameOption = None,
     optimizer_model: RewriterOption = None,
-    max_seconds: Annotated[float, typer.Option(help="After so many seconds nothing new is begun.")] = MAX_SECONDS,
-    seed: Annotated[int, typer.Option(help="Of the rewrites, and of which examples are measured.")] = 0,
+    max_seconds: Annotated[float, typer.Option(help="Start nothing new after this many seconds.")] = MAX_SECONDS,
+    seed: Annotated[int, typer.Option(help="Seed for the rewrites and for which examples are measured.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
 ) -> None:
     """Say how much `fipo tune` could gain, before you run it. Takes under a minute.

@@ -63,6 +63,12 @@ def test_it_is_worth_it_where_more_is_left_than_the_prompt_has_gained(empty, ful
     assert (found.done.value, found.left.value) == (pytest.approx(-empty), pytest.approx(fullest))
 
 
+def test_a_form_that_the_rewriter_proposes_is_a_rewrite():
+    twice = PromptOptimizer(ScriptedGenerator(lambda asked: f"{PROMPT}\n\n{PROMPT}"))
+    found = twice.headroom(PROMPT, ROWS, models=[scorer(f"{PROMPT}\n\n{PROMPT}")])
+    assert (found.verdict, found.gain.value) == ("worth it", 1)
+
+
 def test_what_only_the_empty_wording_gains_is_no_reason_to_search():
     empty = ScriptedScorer(lambda asked, response: -1.0 if asked[0]["content"].startswith("film") else -2.0)
     found = optimizer().headroom("Is it liked: {film}?", ROWS, models=[empty])

@@ -38,9 +38,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Process this many records at a time.")] = 32,
-    format_: Annotated[
-        Format | None, typer.Option("--format", help="Format of IN; by default detected.")
-    ] = None,
+    format_: Annotated[Format | None, typer.Option("--format", help="Format of IN; by default detected.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
 ) -> None:

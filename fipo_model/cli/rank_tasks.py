@@ -101,5 +101,5 @@ def _scorers(names: Sequence[str], rewriter: "Rewriter") -> "list[Scorer]":
 
     scorers = [open_scorer(name) for name in names]
     if any(scorer.name == rewriter.name for scorer in scorers):
-        note(f"{rewriter.name} is rewriter and test model at once: it may prefer what it says itself")
+        note(f"{rewriter.name} is both the rewriter and a test model: it may prefer its own words")
     return scorers

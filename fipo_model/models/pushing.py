@@ -94,4 +94,4 @@ def _check_card(file: Path) -> None:
     except ValueError as error:
         raise InputError(f"the metadata of {file} cannot be read: {error}") from error
     if missing := [name for name in _NEEDED if not data.get(name)]:
-        raise InputError(f"the metadata of {file} lacks {', '.join(missing)}, by which the hub files a model")
+        raise InputError(f"the metadata of {file} lacks {', '.join(missing)}, which the hub needs to list a model")

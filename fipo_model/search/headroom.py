@@ -185,8 +185,9 @@ class _Glance:
             return
         arm = self._board.add({PROMPT: wording.text})
         self._limit = self._board.measure([arm], self._examples)
-        if self._limit is None:
-            self._found.setdefault(arm, wording)
+        # A form that the rewriter proposes, too, is a rewrite: a search would try it.
+        if self._limit is None and (arm not in self._found or wording.kind == "rewrite" and arm != self._start):
+            self._found[arm] = wording
 
     def result(self, measured_by: str, *, seed: int) -> Headroom:
         """What was found."""

@@ -186,7 +186,7 @@ class _Glance:
         arm = self._board.add({PROMPT: wording.text})
         self._limit = self._board.measure([arm], self._examples)
         # A form that the rewriter proposes, too, is a rewrite: a search would try it.
-        if self._limit is None and (arm not in self._found or wording.kind == "rewrite" and arm != self._start):
+        if self._limit is None and (arm not in self._found or (wording.kind == "rewrite" and arm != self._start)):
             self._found[arm] = wording
 
     def result(self, measured_by: str, *, seed: int) -> Headroom:

@@ -29,7 +29,7 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 0
     with_likelihood: bool = False
-    """Whether completions tell how likely they were, where the backend can say it; it costs a few percent of the time."""
+    """Whether completions tell how likely they were, where the backend can say it; it costs a little time."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

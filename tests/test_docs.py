@@ -12,6 +12,7 @@ import pytest
 from fipo_model import PromptOptimizer
 from fipo_model.backends import opening
 from fipo_model.rewriter import Rewriter
+from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 from support.conversations import naive_in
 
@@ -41,7 +42,7 @@ WITH_CODE = [path for path in [*PAGES, *CARDS] if blocks(path) and name_of(path)
 
 
 @pytest.fixture
-def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Models that say what a script says, and the files of a user."""
     optimizer = PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)} {CARE}"))
     answers = ScriptedGenerator(lambda asked: "positive" if "fine" in asked[-1]["content"] else "negative")
@@ -51,8 +52,8 @@ def _scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     monkeypatch.setattr(opening, "open_scorer", lambda name: ScriptedScorer(lambda asked, said: -1.0, name=name))
     trace = {"prompt": "refund?", "input": "Order 7 broke.", "answer": "We send a new one.", "rating": "good"}
     (tmp_path / "traces.jsonl").write_text(json.dumps(trace) + "\n")
+    RewriteStore(tmp_path / "rewrites.jsonl").keep([optimizer.optimize("Explain tides.")])
     monkeypatch.chdir(tmp_path)
-    return
 
 
 @pytest.mark.usefixtures("_scripted")

@@ -231,7 +231,7 @@ class PromptOptimizer:
         max_seconds: float = MAX_SECONDS,
         seed: int = 0,
     ) -> Headroom:
-        """How much `search` could gain with the same arguments, told before any, in under a minute (`.verdict`)."""
+        """How much `search` could gain with the same arguments, told before any, in about a minute (`.verdict`)."""
         yardstick = Yardstick.opened(metric, models)
         return measure_headroom(
             self.rewriter, prompt, examples=examples, yardstick=yardstick, seed=seed, max_seconds=max_seconds

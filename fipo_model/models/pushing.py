@@ -10,7 +10,7 @@ with explain_missing("local", "httpx", "huggingface_hub"):
     import httpx
     from huggingface_hub import HfApi, ModelCard, constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 # What a loader of models reads. Logs, samples and checkpoints of a run hold its training prompts, and stay here.
 _UPLOADED = (

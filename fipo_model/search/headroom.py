@@ -79,7 +79,7 @@ class Headroom:
         """Whether a search is worth its time.
 
         It is where a rewrite leads already, or more is left to gain than the prompt has gained. It is not where nothing
-        is left, or less than that. Eight tasks were tried, too few to say how often this is right: benchmarks/README.md.
+        is left, or less than that. Eight tasks are too few to say how often this is right: benchmarks/README.md.
         """
         if self.is_perfect:
             return "not worth it"

@@ -16,6 +16,7 @@ from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Row
+from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 from fipo_model.search.results import SearchResult
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.tuning import Model, Yardstick, search_prompt
@@ -219,6 +220,22 @@ class PromptOptimizer:
         """`search` for asyncio: never blocks the event loop."""
         return await in_thread(
             lambda: self.search(prompt, examples, metric=metric, models=models, settings=settings, held_out=held_out)
+        )
+
+    def headroom(
+        self,
+        prompt: str | OptimizationRequest,
+        examples: Iterable[Row],
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        models: Sequence[Model] = (),
+        max_seconds: float = MAX_SECONDS,
+        seed: int = 0,
+    ) -> Headroom:
+        """How much `search` could gain with the same arguments, told before any, in about a minute (`.verdict`)."""
+        yardstick = Yardstick.opened(metric, models)
+        return measure_headroom(
+            self.rewriter, prompt, examples=examples, yardstick=yardstick, seed=seed, max_seconds=max_seconds
         )
 
     def _decide(self, requests: Sequence[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from fipo_model.contract import commitments, forming, inventing, keeping, relating, unchecked, wording
+from fipo_model.contract import claims, commitments, forming, inventing, keeping, relating, unchecked, wording
 from fipo_model.contract.answering import answered
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
@@ -222,6 +222,9 @@ RULES: dict[Outcome, Rule] = {
         Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
         Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
         Rule("format_invented", "asks for a form of output that your prompt does not have", forming.formats_invented),
+        Rule(
+            "form_contradicted", "asks for a form that the right outputs shown do not have", claims.forms_contradicted
+        ),
         Rule("manner_contradicted", "asks for the contrary of that length or tone", forming.manner_contradicted),
         Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),
     )

@@ -42,6 +42,7 @@ Outcome = Literal[
     "label_invented",
     "format_lost",
     "format_invented",
+    "form_contradicted",
     "manner_lost",
     "manner_contradicted",
     "task_invented",

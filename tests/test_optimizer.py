@@ -146,6 +146,10 @@ FAILURES = {
     "label_invented": (OptimizationRequest("Classify it as good or bad."), "Classify it as good, bad or odd."),
     "format_lost": (OptimizationRequest("List colours as bullets."), "List colours."),
     "format_invented": (OptimizationRequest("List colours."), "List colours as json."),
+    "form_contradicted": (
+        OptimizationRequest("glue", examples=(ShownExample("a b", "a-b"),)),
+        "glue\n\nGlue the parts and write each on its own line.",
+    ),
     "manner_lost": (OptimizationRequest("Write a funny letter."), "Write a letter."),
     "manner_contradicted": (OptimizationRequest("Write a short letter."), "Write a short letter. Make it lengthy."),
     "task_invented": (OptimizationRequest("plural?"), "plural?\n\nSolve the riddle about the train."),

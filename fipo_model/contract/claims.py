@@ -56,7 +56,7 @@ _CLAIMS = (
     ),
     _Claim(lazy(r"\b(?:on|in) (?:one|a single) line\b"), _none("\n")),
     _Claim(lazy(r"\b(?:without|no) (?:any )?(?:spaces?|blanks?)\b(?! (?:before|after|around|at|between))"), _none(" ")),
-    _Claim(lazy(r"\bspaces? between\b"), _some(" ")),
+    _Claim(lazy(r"(?<!no )(?<!without )(?<!without a )\bspaces? between\b"), _some(" ")),
     _Claim(lazy(r"(?<!no )(?<!without )\bcommas?(?: and a space)? between\b"), _some(",")),
     _Claim(
         lazy(r"(?<!without )\b(?:in|with|between|inside|within|into) (?:double |single )?(?:quotation marks|quotes)\b"),

@@ -24,6 +24,7 @@ COMPARISONS = "fipo_model.comparing"
 HOSTS = {
     "langchain": ("fipo_integrations.langchain", COMPARISONS),
     "dspy": ("fipo_integrations.dspy", COMPARISONS),
+    **dict.fromkeys(("starlette", "uvicorn", "h11", "prometheus"), ("fipo_model.serve",)),
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
 PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".store", ".testing")} | PAGES
@@ -31,7 +32,7 @@ PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".
 # are those of several rooms, is a door and no room.
 FLOORS = (
     ("fipo_model.cli",),
-    ("fipo_model.comparing",),
+    ("fipo_model.comparing", "fipo_model.serve"),
     ("fipo_integrations.langchain", "fipo_integrations.dspy"),
     ("fipo_model.training", "fipo_model.evaluation", "fipo_model.bulk"),
     ("fipo_model.data",),
@@ -251,6 +252,7 @@ BREACHES = [
     ("hosts are imported by their own integration", "fipo_model/judge.py", "from langchain_core import runnables"),
     ("hosts are imported by their own integration", "fipo_integrations/dspy/__init__.py", "import langchain"),
     ("hosts are imported by their own integration", "fipo_model/cli/__init__.py", "def f():\n    import dspy"),
+    ("hosts are imported by their own integration", "fipo_model/cli/serve.py", "def f():\n    import uvicorn"),
     ("hosts are imported by their own integration", "fipo_model/cli/compare.py", "def f():\n    import langchain_core"),
     (
         "only comparing imports the integrations",

@@ -12,6 +12,7 @@ from fipo_model.cli import compare, data, train, weights
 from fipo_model.cli.evaluate import evaluate
 from fipo_model.cli.notes import note, say, show_log
 from fipo_model.cli.optimize import optimize
+from fipo_model.cli.serve import serve
 from fipo_model.cli.tune import tune
 from fipo_model.errors import FipoError
 
@@ -40,6 +41,7 @@ def options(
 app.command()(optimize)
 app.command()(tune)
 app.command("eval")(evaluate)
+app.command()(serve)
 app.add_typer(compare.app, name="compare")
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")

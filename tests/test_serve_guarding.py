@@ -236,16 +236,16 @@ def test_too_many_connections_are_told(hurried: Running):
 def _odd(chance: random.Random, value: Any) -> Any:
     """A value with something in it replaced, left out or doubled."""
     odd = [None, True, 0, -1, 1e308, "", "x", "\ud800", "\u0000", [], {}, [[]], {"a": 1}, "{x}" * 9, "🦜", value]
-    if chance.random() < 0.2:
+    if chance.random() < 0.04:
         return chance.choice(odd)
     if isinstance(value, dict):
         return {
-            chance.choice([name, name, name, name.upper(), ""]): _odd(chance, each)
+            chance.choice([*[name] * 30, name.upper(), ""]): _odd(chance, each)
             for name, each in value.items()
-            if chance.random() > 0.05
+            if chance.random() > 0.02
         }
     return (
-        [_odd(chance, each) for each in value for _ in range(chance.choice([1, 1, 2]))]
+        [_odd(chance, each) for each in value for _ in range(chance.choice([1, 1, 1, 1, 2]))]
         if isinstance(value, list)
         else value
     )

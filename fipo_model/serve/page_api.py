@@ -22,10 +22,11 @@ with explain_missing("serve", "starlette"):
     from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
 
+_JS = "text/javascript; charset=utf-8"
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    **{f"/{name}.js": (f"{name}.js", _JS) for name in ("page", "asking", "drawing", "exporting")},
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 PATHS = frozenset(_FILES)

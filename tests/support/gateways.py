@@ -13,7 +13,7 @@ from fipo_model import PromptOptimizer
 from fipo_model.serve.app import build_app
 from fipo_model.serve.remote import RemoteUpstream
 from fipo_model.serve.rewriting import Rewriting
-from fipo_model.serve.running import address_of, make_server
+from fipo_model.serve.running import address_of, bind, make_server
 from fipo_model.serve.settings import Limits, ServeSettings
 from fipo_model.serve.upstream import Upstream
 from fipo_model.store import RewriteStore
@@ -123,7 +123,7 @@ async def _live(receive: Any, send: Any) -> None:
 @contextmanager
 def running(app: Any, *, limits: Limits | None = None) -> Iterator[str]:
     """An ASGI application on a port of this machine: its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = bind(ServeSettings(port=0))
     server = make_server(app, limits or Limits(stopping_time=2))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     thread.start()

@@ -246,7 +246,8 @@ const behind = (e) => {
   return [255, 255, 255];
 };
 const found = {};
-for (const e of document.querySelectorAll('h1, h2, h3, p, li, b, label, button, summary, ins, input, textarea, select')) {
+const all = document.querySelectorAll('h1, h2, h3, p, li, b, label, button, summary, ins, input, textarea, select');
+for (const e of all) {
   if (!e.checkVisibility() || e.closest('[aria-hidden]') || e.disabled) continue;
   const [a, b] = [light(numbers(getComputedStyle(e).color)), light(behind(e))];
   found[`${e.tagName} ${e.className} ${e.textContent.slice(0, 20)}`] = Math.max(a, b) / Math.min(a, b);

@@ -55,13 +55,14 @@ async def test_openai_python_asynchronously(door: Running):
         assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "01234"
 
 
-def test_dspy(door: Running, no_dspy_cache: None):
+def test_dspy(no_dspy_cache: None):
     import dspy
 
-    lm = dspy.LM("openai/echo", api_base=door.base_url, api_key="k", cache=False)
-    assert lm(messages=MESSAGES) == ["Re: How high?"]
-    assert system_sent(door) == "Explain tides. Be brief."
-    assert door.upstream.requests[-1]["path"] == "/v1/chat/completions"
+    with gateway(ServeSettings(log="nothing", roles=("user",))) as running:
+        lm = dspy.LM("openai/echo", api_base=running.base_url, api_key="k", cache=False)
+        assert lm("Explain tides.") == ["Re: Explain tides. Be brief."]
+        assert running.upstream.requests[-1]["path"] == "/v1/chat/completions"
+    assert running.upstream.requests[-1]["headers"]["authorization"] == "Bearer k"
 
 
 def test_langchains_chat_openai(door: Running):

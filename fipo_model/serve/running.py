@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fipo_model.errors import InputError, explain_missing
@@ -65,7 +69,23 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         h11_max_incomplete_event_size=limits.header,
         timeout_graceful_shutdown=int(limits.stopping_time),
     )
-    return uvicorn.Server(config)
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, for whom a signal to stop is done with when it has stopped: the process ends well."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
 
 def _patient_protocol(seconds: float) -> type[H11Protocol]:

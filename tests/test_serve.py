@@ -357,6 +357,25 @@ def test_headers_of_one_connection_stay_on_it_and_none_is_added(door: Running):
     assert headers["host"] not in door.address
 
 
+def test_a_cookie_of_one_client_is_no_other_clients(door: Running):
+    first = ask(door)
+    assert first.headers["set-cookie"] == "a=b"
+    ask(door)
+    assert "cookie" not in door.upstream.requests[-1]["headers"]
+    ask(door, headers={"cookie": "c=d"})
+    assert door.upstream.requests[-1]["headers"]["cookie"] == "c=d"
+
+
+def test_a_proxy_is_for_other_machines(monkeypatch: pytest.MonkeyPatch):
+    from fipo_model.serve.remote import _proxy_for
+
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "near.example")
+    assert _proxy_for("https://api.example/v1") == "http://proxy.example:3128"
+    assert _proxy_for("https://near.example/v1") is None
+    assert _proxy_for("https://localhost/v1") is None
+
+
 @pytest.mark.parametrize(
     ("reply", "status"),
     [

@@ -1,9 +1,11 @@
 """A server as upstream: calls go to its address, and replies come back byte for byte."""
 
+import base64
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fipo_model.addresses import check_address, is_loopback, show_address
+from fipo_model.addresses import check_address, host_of, is_loopback, show_address
 from fipo_model.errors import InputError, explain_missing
 from fipo_model.serve.settings import Limits
 from fipo_model.serve.upstream import Call, Reply, UpstreamError
@@ -29,13 +31,13 @@ class RemoteUpstream:
             raise InputError(f"{show_address(base_url)} is no address of a server: leave out what follows # or ?")
         limits = limits or Limits()
         address = httpx.URL(base_url.rstrip("/"))
-        self._auth = _auth_of(address)
-        self._base = address.copy_with(userinfo=b"")  # httpx would send it instead of the client's key
+        self._key = _key_of(address)
+        self._base = address.copy_with(userinfo=b"")
         self.name = show_address(base_url)
-        self._client = httpx.AsyncClient(
-            trust_env=not is_loopback(base_url),
-            follow_redirects=False,
-            timeout=httpx.Timeout(limits.reply_time, connect=_CONNECT_SECONDS),
+        self._extensions = {"timeout": httpx.Timeout(limits.reply_time, connect=_CONNECT_SECONDS).as_dict()}
+        # A whole client would keep the cookies of all who ask in one jar, and add headers of its own.
+        self._transport = httpx.AsyncHTTPTransport(
+            proxy=_proxy_for(base_url),
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=_KEPT_ALIVE, keepalive_expiry=_KEEPALIVE_SECONDS
             ),
@@ -44,13 +46,8 @@ class RemoteUpstream:
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[Reply]:
         """The server's reply. Raises `UpstreamError` where there is none, or it breaks off."""
-        # Made by hand: the client's own default headers, such as accept-encoding, are nobody's wish.
-        request = httpx.Request(call.method, self._url(call), headers=call.headers, content=call.body or None)
-        if call.method in ("POST", "PUT", "PATCH"):
-            request.headers.setdefault("content-length", "0")
-        has_key = "authorization" in request.headers
         try:
-            response = await self._client.send(request, stream=True, auth=None if has_key else self._auth)
+            response = await self._transport.handle_async_request(self._request(call))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._explained(error) from error
         try:
@@ -61,11 +58,15 @@ class RemoteUpstream:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
-    def _url(self, call: Call) -> httpx.URL:
+    def _request(self, call: Call) -> httpx.Request:
         path = self._base.raw_path.rstrip(b"/") + call.path
-        return self._base.copy_with(raw_path=path + (b"?" + call.query if call.query else b""))
+        url = self._base.copy_with(raw_path=path + (b"?" + call.query if call.query else b""))
+        has_key = self._key is None or any(name == b"authorization" for name, _ in call.headers)
+        headers = call.headers if has_key else [*call.headers, (b"authorization", self._key or b"")]
+        content = call.body if call.body or call.method in ("POST", "PUT", "PATCH") else None
+        return httpx.Request(call.method, url, headers=headers, content=content, extensions=self._extensions)
 
     async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
         try:
@@ -83,6 +84,17 @@ class RemoteUpstream:
         return UpstreamError(f"the upstream {self.name} broke off, or does not speak HTTP ({type(error).__name__})")
 
 
-def _auth_of(address: httpx.URL) -> httpx.BasicAuth | None:
-    """The user and password of an address, for clients that send no key."""
-    return httpx.BasicAuth(address.username, address.password) if address.userinfo else None
+def _key_of(address: httpx.URL) -> bytes | None:
+    """The user and password of an address as a header's value, for clients that send no key."""
+    if not address.userinfo:
+        return None
+    return b"Basic " + base64.b64encode(f"{address.username}:{address.password}".encode())
+
+
+def _proxy_for(base_url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    host = host_of(base_url)
+    if is_loopback(base_url) or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(base_url.partition(":")[0]) or proxies.get("all")

@@ -108,7 +108,12 @@ async def _send(send: Any, status: int, body: bytes, kind: bytes) -> None:
 
 
 async def _start(send: Any, status: int, kind: bytes, *, length: int | None = None) -> None:
-    headers = [(b"content-type", kind), (b"x-upstream", b"fake"), (b"x-fipo-outcome", b"forged")]
+    headers = [
+        (b"content-type", kind),
+        (b"x-upstream", b"fake"),
+        (b"x-fipo-outcome", b"forged"),
+        (b"set-cookie", b"a=b"),
+    ]
     headers += [] if length is None else [(b"content-length", str(length).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
 

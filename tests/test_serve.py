@@ -146,23 +146,38 @@ def test_the_stores_rewrites_come_first_and_new_ones_are_kept(tmp_path: Path):
     assert [json.loads(line)["text"] for line in path.read_text().splitlines()][1] == "Explain rain. Be brief."
 
 
-def test_what_another_gateway_or_a_person_writes_into_the_store_is_used(tmp_path: Path, monkeypatch: Any):
-    monkeypatch.setattr("fipo_model.serve.rewriting._WATCH_SECONDS", 0.05)
+def test_what_another_gateway_or_a_person_writes_into_the_store_is_used(tmp_path: Path):
     path = tmp_path / "store.jsonl"
     with gateway(store=RewriteStore(path)) as one, gateway(store=RewriteStore(path)) as other:
         ask(one)
         row = json.loads(path.read_text())
         path.write_text(json.dumps({**row, "text": "Explain tides to sailors."}) + "\n")
-        for _ in range(100):
-            ask(other)
-            if sent(other)[0]["content"] == "Explain tides to sailors.":
-                break
-            time.sleep(0.05)
-        assert sent(other)[0]["content"] == "Explain tides to sailors."
-        path.write_text("no row of a store\n")  # is told, and what was read before is used
-        time.sleep(0.3)
         ask(other)
         assert sent(other)[0]["content"] == "Explain tides to sailors."
+        path.write_text("no row of a store\n")  # is told, and what was read before is used
+        ask(other)
+        assert sent(other)[0]["content"] == "Explain tides to sailors."
+
+
+def test_where_rewrites_need_approval_they_wait_for_it(tmp_path: Path):
+    path = tmp_path / "store.jsonl"
+    with gateway(store=RewriteStore(path, only_approved=True)) as running:
+        for _ in range(2):
+            assert ask(running).headers["x-fipo-outcome"] == "unreviewed"
+            assert sent(running) == [SYSTEM, USER]
+        assert len(running.generator.calls) == 1
+        key = key_of(OptimizationRequest("Explain tides."))
+        for _ in range(200):
+            if len(store := RewriteStore(path)):
+                break
+            time.sleep(0.02)
+        store.decide([key], "approved", by="Ann")
+        assert ask(running).headers["x-fipo-outcome"] == "optimized"
+        assert sent(running)[0]["content"] == "Explain tides. Be brief."
+        store.decide([key], "rejected", by="Ann", why="too short")
+        reply = ask(running)
+        assert (reply.headers["x-fipo-outcome"], sent(running)) == ("not_preferred", [SYSTEM, USER])
+        assert "too short" in reply.headers["x-fipo-detail"]
 
 
 def test_a_frozen_store_needs_no_model(tmp_path: Path):
@@ -183,7 +198,7 @@ def test_a_store_that_cannot_be_written_costs_nothing_but_the_store(tmp_path: Pa
         assert ask(running).headers["x-fipo-outcome"] == "optimized"
         assert ask(running).headers["x-fipo-outcome"] == "optimized"
         assert "fipo_store_failures_total 1.0" in httpx.get(f"{running.address}/metrics").text
-    assert "cannot write to" in caplog.text
+    assert "rewrites are kept in memory only" in caplog.text
 
 
 def test_after_the_deadline_the_users_own_text_goes_on_and_the_rewrite_is_there_next_time():

@@ -33,7 +33,7 @@ def test_the_page_is_light_and_asks_nobody_else(door: Running):
     paths = {value for _, found in Page(page.text).elements for name, value in found.items() if name in ("src", "href")}
     local = {path for path in paths if path and not path.startswith("#")}
     assert local == {"/icon.svg", "/page.css", "/page.js"}
-    scripts = {f"/{name}.js" for name in ("asking", "drawing", "exporting")}
+    scripts = {f"/{name}.js" for name in ("asking", "drawing")}
     texts = {path: httpx.get(f"{door.address}{path}") for path in ("/", *local, *scripts)}
     assert {reply.status_code for reply in texts.values()} == {200}
     assert sum(len(reply.content) for reply in texts.values()) <= MOST_BYTES
@@ -119,9 +119,32 @@ def test_what_is_saved_is_what_the_gateway_uses_from_then_on(door: Running, tmp_
     stored = RewriteStore(tmp_path / "store.jsonl").recall(OptimizationRequest("Explain tides."))
     assert stored is not None
     assert stored.text == chosen
+    entry = RewriteStore(tmp_path / "store.jsonl").entries("approved")[0]
+    assert (entry.by, entry.evidence.partition(":")[0]) == ("somebody on the gateway's page", "passed FIPO's checks")
+    assert post(door, "save", prompt="Explain tides.", text="Explain {x}.").status_code == 200
+    entry = RewriteStore(tmp_path / "store.jsonl").entries("approved")[0]
+    assert entry.text == "Explain {x}."
+    post(door, "save", prompt="Explain tides.", text=chosen)
     body = {"model": "echo", "messages": [{"role": "system", "content": "Explain tides."}]}
     httpx.post(f"{door.base_url}/chat/completions", json=body)
     assert json.loads(door.upstream.requests[-1]["body"])["messages"][0]["content"] == chosen
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "has"),
+    [
+        ("text", ".txt", "Explain {x}."),
+        ("chat", ".json", '"system"'),
+        ("promptfoo", ".yaml", "zebra"),
+        ("python", ".py", "="),
+    ],
+)
+def test_a_rewrite_is_exported_as_on_the_command_line(door: Running, form: str, suffix: str, has: str):
+    examples = [{"input": "zebra", "output": "stripes"}]
+    found = post(door, "export", prompt="Tell {x}.", text="Explain {x}.", examples=examples, form=form).json()
+    assert found["name"].endswith(suffix)
+    assert has in found["content"]
+    assert post(door, "export", prompt="a", text="b", form="exe").status_code == 422
 
 
 def test_what_cannot_be_saved_is_told(door: Running, tmp_path: Path):

@@ -29,6 +29,9 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Use the store's rewrites only; no model is loaded.")
     ] = False,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Use a rewrite only once it is approved in the store; see `fipo store`.")
+    ] = False,
     deadline: Annotated[
         int, typer.Option(min=0, help="Milliseconds to wait for a rewrite; then the text goes on as it is.")
     ] = 10_000,
@@ -54,8 +57,9 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         raise InputError(
             "name an upstream: --upstream http://HOST:PORT/v1, or a model of this machine, such as --upstream default"
         )
-    if frozen and store is None:
-        raise InputError("--frozen uses a store's rewrites only: name it with --store FILE")
+    if (frozen or approved) and store is None:
+        raise InputError("--frozen and --approved are about the rewrites in a store: name it with --store FILE")
+    opened = None if store is None else RewriteStore(store, is_frozen=frozen, only_approved=approved)
     limits = Limits(body=max_body * _MIB, connections=max_connections, reply_time=timeout, stopping_time=grace)
     settings = ServeSettings(
         host=host,
@@ -66,7 +70,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         log=cast("Log", log),
         limits=limits,
     )
-    _run(settings, upstream, model, None if store is None else RewriteStore(store, is_frozen=frozen))
+    _run(settings, upstream, model, opened)
 
 
 def _run(settings: ServeSettings, upstream: str, model: str | None, store: RewriteStore | None) -> None:

@@ -1,6 +1,5 @@
 """The application: the gateway, the page, and what is told about both."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,9 +28,7 @@ def build_app(settings: ServeSettings, upstream: Upstream, rewriting: Rewriting)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(rewriting.watch_store())
         yield
-        watching.cancel()
         await rewriting.close()
         await upstream.close()
 

@@ -17,7 +17,7 @@ from fipo_model.errors import FipoError, InputError
 from fipo_model.generation import Completion, Generator, Message, Sampling
 from fipo_model.serve.upstream import Call, Headers, Reply, UpstreamError
 
-_DEFAULT_TOKENS, _MOST_TOKENS = 512, 4096
+_DEFAULT_TOKENS, _MOST_TOKENS = 256, 4096
 _MOST_SAMPLES = 8
 _ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
 # What is asked of a model that only chats, and would be passed over in silence.

@@ -3,19 +3,24 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from fipo_model import fidelity
 from fipo_model.callers import in_thread
-from fipo_model.errors import FipoError, InputError, explain_missing
+from fipo_model.errors import FipoError, InputError, MissingExtraError, explain_missing
+from fipo_model.export import SUFFIXES, Rewrite, Wishes, export
+from fipo_model.pages.changes import outcome_in_words
 from fipo_model.rewriter import Rewriter
+from fipo_model.search.examples import read_example
 from fipo_model.serve.guarding import Refusal, read_body
 from fipo_model.serve.proposing import marks, proposals, read_request, shown, text_in
 from fipo_model.serve.rewriting import Rewriting
 from fipo_model.serve.settings import Limits, Role
+from fipo_model.store import RewriteStore, key_of
 from fipo_model.templates import FIPO_1
-from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt
+from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
 
 with explain_missing("serve", "starlette"):
     from starlette.requests import Request
@@ -26,7 +31,7 @@ _JS = "text/javascript; charset=utf-8"
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    **{f"/{name}.js": (f"{name}.js", _JS) for name in ("page", "asking", "drawing", "exporting")},
+    **{f"/{name}.js": (f"{name}.js", _JS) for name in ("page", "asking", "drawing")},
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 PATHS = frozenset(_FILES)
@@ -62,6 +67,7 @@ class PageAPI:
             "propose": self._propose,
             "check": self._check,
             "save": self._save,
+            "export": self._export,
         }
         return [
             *(Route(path, _file(name, kind)) for path, (name, kind) in _FILES.items()),
@@ -132,20 +138,40 @@ class PageAPI:
             raise InputError("this gateway has no store to save to: start it with --store FILE")
         request, text = read_request(fields), text_in(fields, "text")
         OptimizationRequest(text)
-        is_same = text == request.instruction
-        chosen = Candidate(text=text, outcome="unchanged" if is_same else "optimized", detail="chosen on the page")
-        result = OptimizedPrompt(
-            text=text, request=request, outcome=chosen.outcome, candidates=(chosen,), model="", template=""
-        )
-        if reason := await self.rewriting.keep(store, [result]):
-            raise Refusal(507, f"cannot write to {store.path}: {reason}")
+        verdict = await in_thread(lambda: self._judged(text, request))
+        if reason := await self.rewriting.write(store, partial(_approve, store, request, text, verdict)):
+            raise Refusal(507, f"cannot write to the store: {reason}")
         return _json({"store": str(store.path), "rewrites": len(store)})
+
+    async def _export(self, fields: Fields) -> Response:
+        request, text = read_request(fields), text_in(fields, "text")
+        OptimizationRequest(text)
+        form = next((each for each in SUFFIXES if each == fields.get("form")), None)
+        if form is None:
+            raise InputError(f"a form is one of {', '.join(SUFFIXES)}")
+        rewrite = Rewrite(naive=request.instruction, text=text)
+        wishes = Wishes(examples=[read_example(each) for each in request.examples])
+        try:
+            content = await in_thread(lambda: export([rewrite], form, wishes))
+        except MissingExtraError as error:
+            raise InputError(str(error)) from error
+        return _json({"name": f"{rewrite.name}{SUFFIXES[form]}", "content": content})
 
     def _judged(self, text: str, request: OptimizationRequest) -> Candidate:
         optimizer = self.rewriting.optimizer
         if optimizer is not None:
             return optimizer.rewriter.check(text, request)
         return fidelity.check(text, request, fidelity.FidelitySettings(), FIPO_1)
+
+
+def _approve(store: RewriteStore, request: OptimizationRequest, text: str, verdict: Candidate) -> None:
+    """Keep somebody's choice, as approved, with what the checks say of it."""
+    outcome: Outcome = "unchanged" if text == request.instruction else "optimized"
+    chosen = Candidate(text=text, outcome=outcome, unchecked=verdict.unchecked)
+    result = OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
+    passed = verdict.outcome in ("optimized", "unchanged")
+    store.keep([result], evidence="" if passed else f"{outcome_in_words(verdict.outcome)}: {verdict.detail}")
+    store.decide([key_of(request)], "approved", by="somebody on the gateway's page", text=text)
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:

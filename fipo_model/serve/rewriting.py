@@ -4,10 +4,10 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from fipo_model import places
 from fipo_model.callers import in_thread
 from fipo_model.errors import FipoError, InputError
 from fipo_model.optimizer import PromptOptimizer
@@ -22,7 +22,6 @@ _MEMO_SIZE = 4096
 _MOST_BEGUN = 256
 # A model that failed is not asked by everybody at once.
 _REST_SECONDS = 5.0
-_WATCH_SECONDS = 2.0
 
 _log = logging.getLogger("fipo_model.serve")
 
@@ -32,7 +31,7 @@ class Rewritten:
     """The text to use, and why.
 
     The outcome is one of `types.Outcome`, or `skipped` (no prompt that can be rewritten), `late` (the deadline came
-    first), `busy` (too many wait already), `failed` (the rewriter did).
+    first), `busy` (too many wait already), `failed` (the rewriter did), `unreviewed` (a rewrite waits for approval).
     """
 
     text: str
@@ -83,7 +82,8 @@ class Rewriting:
             self._memo.move_to_end(text)
             return self._memo[text]
         if self.optimizer is None:
-            return Rewritten(text, "unchanged", "the store does not have it, and is frozen")
+            approved = " approved" if self.store is not None and self.store.only_approved else ""
+            return Rewritten(text, "unchanged", f"the store does not have it{approved}, and is frozen")
         return None
 
     async def _wait_for(self, text: str) -> Rewritten:
@@ -111,7 +111,7 @@ class Rewriting:
             _log.warning("the rewriter failed (%s); prompts stay as they are", type(error).__name__)
             return Rewritten(text, "failed", type(error).__name__)
         else:
-            found = Rewritten(result.text, result.outcome, result.detail)
+            found = self._allowed(result)
             self._keep(result)
         finally:
             del self._begun[text]
@@ -119,6 +119,12 @@ class Rewriting:
         if len(self._memo) > _MEMO_SIZE:
             self._memo.popitem(last=False)
         return found
+
+    def _allowed(self, result: OptimizedPrompt) -> Rewritten:
+        """A new result, or the user's own text where rewrites are used only once somebody approved them."""
+        if result.is_rewritten and self.store is not None and self.store.only_approved:
+            return Rewritten(result.request.instruction, "unreviewed", "a rewrite waits for approval in the store")
+        return Rewritten(result.text, result.outcome, result.detail)
 
     async def _optimized(self, text: str) -> OptimizedPrompt:
         if self.optimizer is None:
@@ -138,44 +144,21 @@ class Rewriting:
     async def _write(self, store: RewriteStore) -> None:
         while self._unkept:
             results, self._unkept = self._unkept, []
-            await self.keep(store, results)
+            await self.write(store, partial(store.keep, results))
 
-    async def keep(self, store: RewriteStore, results: list[OptimizedPrompt]) -> str:
-        """Put results into a store; what went wrong, in words, or nothing. They are used in any case."""
+    async def write(self, store: RewriteStore, work: Callable[[], object]) -> str:
+        """Do what writes to a store; what went wrong, in words, or nothing."""
         try:
-            await in_thread(lambda: store.keep(results))
+            await in_thread(work)
         except (FipoError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self.metrics.store_failures.inc()
-            _log.warning("cannot write to %s: %s; rewrites are kept in memory only", store.path, reason)
+            _log.warning("cannot write to the store: %s; rewrites are kept in memory only", reason)
             return reason
         return ""
-
-    async def watch_store(self) -> None:
-        """Read the store again whenever somebody else changed it, until cancelled."""
-        if self.store is None:
-            return
-        seen = _state_of(self.store)
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            state = _state_of(self.store)
-            if state == seen:
-                continue
-            seen = state
-            try:
-                await in_thread(self.store.reload)
-            except InputError as error:
-                _log.warning("%s; the rewrites read before are used", error)
 
     async def close(self) -> None:
         """Write what is not written; rewrites that nobody waits for any more are left."""
         for begun in self._begun.values():
             begun.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _state_of(store: RewriteStore) -> tuple[int, int, int] | None:
-    with suppress(InputError):
-        if (found := places.look_at(store.path)) is not None:
-            return found.st_mtime_ns, found.st_size, found.st_ino
-    return None

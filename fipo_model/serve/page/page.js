@@ -2,7 +2,6 @@
 
 import { objects, post, replyOf, send } from "/asking.js";
 import { drawChanges, drawKeeps, drawMarks, drawVerdict, get, make } from "/drawing.js";
-import { download } from "/exporting.js";
 
 const PAUSE = 300; // ms without a key before a text is looked at
 const stopped = (error) => error.name === "AbortError";
@@ -169,6 +168,19 @@ async function copy() {
   }
 }
 
+async function exportRewrite() {
+  const asked = { prompt: prompt(), text: rewrite(), examples: examples(), form: get("format").value };
+  try {
+    const { name, content } = await (await post("/api/export", asked)).json();
+    const link = make("a", { href: URL.createObjectURL(new Blob([content], { type: "text/plain" })), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    say("saved", `${name} is in your downloads.`, "good");
+  } catch (error) {
+    say("saved", error.message, "alert");
+  }
+}
+
 // --- both, tried
 
 const VARIABLE = /\{\{?\s*[A-Za-z_]\w*\s*\}?\}/g;
@@ -268,7 +280,7 @@ get("rewrite").addEventListener("input", () => {
 });
 get("save").addEventListener("click", save);
 get("copy").addEventListener("click", copy);
-get("export").addEventListener("click", () => say("saved", `${download(get("format").value, rewrite())} is in your downloads.`, "good"));
+get("export").addEventListener("click", exportRewrite);
 get("try").addEventListener("submit", (event) => {
   event.preventDefault();
   tryBoth();

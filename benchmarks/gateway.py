@@ -30,7 +30,6 @@ from fipo_model.store import key_of
 KNOWN = "Explain tides."
 EVENTS = 20
 FAILING, SLOW = 0.05, 0.05
-PER_SECOND = 50
 
 
 async def upstream(scope: Any, receive: Any, send: Any) -> None:
@@ -153,7 +152,7 @@ async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     await reader.readexactly(2)
 
 
-async def paced(address: str, seconds: float) -> list[float]:
+async def paced(address: str, seconds: float, rate: float) -> list[float]:
     """Milliseconds of requests that begin at a steady pace, however long the others take."""
     free: list[Connection] = []
     taken: list[float] = []
@@ -169,8 +168,8 @@ async def paced(address: str, seconds: float) -> list[float]:
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for number in range(int(seconds * PER_SECOND)):
-            await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.perf_counter()))
+        for number in range(int(seconds * rate)):
+            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
             group.create_task(one(number))
     for connection in free:
         connection.close()
@@ -182,23 +181,23 @@ def quantiles(taken: list[float]) -> str:
     return f"p50 {statistics.median(ordered):.2f} ms, p99 {ordered[int(0.99 * len(ordered))]:.2f} ms"
 
 
-def latency(seconds: float) -> None:
+def latency(seconds: float, rate: float) -> None:
     """Rounds of the upstream alone and of the gateway in front of it, in turns."""
     direct: list[float] = []
     through: list[float] = []
     with gateway() as (pid, address, behind):
-        asyncio.run(paced(address, 2))  # connections, caches
-        asyncio.run(paced(behind, 2))
+        asyncio.run(paced(address, 2, rate))  # connections, caches
+        asyncio.run(paced(behind, 2, rate))
         used = 0.0
         for _ in range(4):
-            direct += asyncio.run(paced(behind, seconds / 4))
+            direct += asyncio.run(paced(behind, seconds / 4, rate))
             before = processor_seconds(pid)
-            through += asyncio.run(paced(address, seconds / 4))
+            through += asyncio.run(paced(address, seconds / 4, rate))
             used += processor_seconds(pid) - before
         metrics = urllib.request.urlopen(f"{address}/metrics").read().decode()
     added = [statistics.median(through) - statistics.median(direct)]
     added += [sorted(through)[int(0.99 * len(through))] - sorted(direct)[int(0.99 * len(direct))]]
-    print(f"{len(through)} requests at {PER_SECOND}/s: upstream {quantiles(direct)}; gateway {quantiles(through)}")
+    print(f"{len(through)} requests at {rate:g}/s: upstream {quantiles(direct)}; gateway {quantiles(through)}")
     print(
         f"added: p50 {added[0]:.2f} ms, p99 {added[1]:.2f} ms; processor {1000 * used / len(through):.2f} ms a request"
     )
@@ -318,9 +317,10 @@ def main() -> None:
     parser.add_argument("what", choices=["latency", "streams", "deadline", "paint", "upstream"])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--many", type=int, default=100, help="streams at a time, or prompts")
+    parser.add_argument("--rate", type=float, default=50, help="requests a second")
     told = parser.parse_args()
     work = {
-        "latency": lambda: latency(told.seconds),
+        "latency": lambda: latency(told.seconds, told.rate),
         "streams": lambda: streams(told.many, told.seconds),
         "deadline": lambda: deadline(told.many),
         "paint": paint,

@@ -5,7 +5,7 @@
 Stage 1 learns to say a task well that is worded in a hurry, and when there is nothing to add. Stage 2 goes on with
 other good wordings and other examples of the same tasks, and with hundreds of public instructions worded in a hurry.
 Stage 3 learns not to guess, from additions that were written to say only what prompt, inputs and outputs tell.
-Tasks are split by family; nothing that is measured with is trained on. A run that is stopped goes on where it was.
+Tasks are split by family; nothing that is measured with is trained on. Interrupted runs resume.
 docs/training-log.md has the reasons, the figures and the runs that failed.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model.callers import in_thread
-from fipo_model.choosing import Choice, choose
+from fipo_model.choosing import choose, conclude
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.forking import PerProcess
@@ -16,6 +16,7 @@ from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Row
+from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 from fipo_model.search.results import SearchResult
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.tuning import Model, Yardstick, search_prompt
@@ -79,7 +80,7 @@ class PromptOptimizer:
         let the same model judge its rewrites, for which FIPO's own weights are too small.
         """
         rewriter = Rewriter.from_pretrained(model, adapter=adapter, template=template, samples=candidates, seed=seed)
-        return cls._judging_itself(rewriter, judge=judge)
+        return cls.judging_itself(rewriter, judge=judge)
 
     @classmethod
     def from_server(
@@ -101,10 +102,11 @@ class PromptOptimizer:
 
         generator = OpenAIGenerator(base_url, name=name)
         rewriter = Rewriter(generator, template=template or FIPO_1, samples=candidates, seed=seed)
-        return cls._judging_itself(rewriter, judge=judge)
+        return cls.judging_itself(rewriter, judge=judge)
 
     @classmethod
-    def _judging_itself(cls, rewriter: Rewriter, *, judge: bool) -> "PromptOptimizer":
+    def judging_itself(cls, rewriter: Rewriter, *, judge: bool = True) -> "PromptOptimizer":
+        """An optimizer whose rewriter's model judges what it proposes; always, where it proposes several rewrites."""
         is_judged = judge or rewriter.samples > 1
         own = LLMJudge(rewriter.generator, template=rewriter.template) if is_judged else None
         return cls.from_rewriter(rewriter, judge=own)
@@ -220,22 +222,28 @@ class PromptOptimizer:
             lambda: self.search(prompt, examples, metric=metric, models=models, settings=settings, held_out=held_out)
         )
 
+    def headroom(
+        self,
+        prompt: str | OptimizationRequest,
+        examples: Iterable[Row],
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        models: Sequence[Model] = (),
+        max_seconds: float = MAX_SECONDS,
+        seed: int = 0,
+    ) -> Headroom:
+        """How much `search` could gain with the same arguments, told before any, in about a minute (`.verdict`)."""
+        yardstick = Yardstick.opened(metric, models)
+        return measure_headroom(
+            self.rewriter, prompt, examples=examples, yardstick=yardstick, seed=seed, max_seconds=max_seconds
+        )
+
     def _decide(self, requests: Sequence[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         choices = choose(self.judge, requests, self.rewriter.propose(requests))
         return [
-            choice if isinstance(choice, InputError) else self._result(request, choice)
+            choice if isinstance(choice, InputError) else conclude(self.rewriter, request, choice)
             for request, choice in zip(requests, choices, strict=True)
         ]
-
-    def _result(self, request: OptimizationRequest, choice: Choice) -> OptimizedPrompt:
-        return OptimizedPrompt(
-            text=request.instruction if choice.winner is None else choice.winner.text,
-            request=request,
-            outcome=choice.outcome,
-            candidates=choice.candidates,
-            model=self.rewriter.name,
-            template=self.rewriter.template.name,
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"rewriter": self.rewriter, "judge": self.judge}

@@ -8,7 +8,7 @@ from pathlib import Path
 from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Sampling, check_generator, generate_each
+from fipo_model.generation import Completion, Generator, Message, Sampling, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
 from fipo_model.templates import FIPO_1, Template
@@ -44,6 +44,8 @@ class Rewriter:
     """Texts that a rewrite must have where the prompt has them, besides those that a request names."""
     max_words: int | None = None
     """Most words of a rewrite whose request does not say how many; by default twice the prompt's, at least 60."""
+    least_likelihood: float | None = None
+    """A reply that the model itself finds less likely than this is "uncertain": it guesses. In nats per token."""
 
     def __post_init__(self) -> None:
         check_generator(self.generator)
@@ -75,12 +77,16 @@ class Rewriter:
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.opening import open_generator, template_of
+        from fipo_model.backends.opening import least_likelihood_of, open_generator, template_of
 
         _check_numbers(samples, seed)  # before a model is loaded
-        generator = open_generator(model, adapter=adapter, role=role)
-        template = template or template_of(model, adapter=adapter, role=role)
-        return cls(generator, template=template, samples=samples, seed=seed)
+        return cls(
+            open_generator(model, adapter=adapter, role=role),
+            template=template or template_of(model, adapter=adapter, role=role),
+            samples=samples,
+            seed=seed,
+            least_likelihood=least_likelihood_of(model, adapter=adapter, role=role),
+        )
 
     @property
     def name(self) -> str:
@@ -92,19 +98,33 @@ class Rewriter:
 
         Equal proposals come once. Requests with the same word limit go out as one call.
         """
-        requests = [self._completed(request) for request in requests]
-        places_by_limit: defaultdict[int, list[int]] = defaultdict(list)
+        places_by_sampling: defaultdict[Sampling, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
-            places_by_limit[request.word_limit].append(place)
+            places_by_sampling[self.sampling(request)].append(place)
         proposals: dict[int, Proposal] = {}
-        for limit, places in places_by_limit.items():
+        for sampling, places in places_by_sampling.items():
             asked = [requests[place] for place in places]
-            proposals.update(zip(places, self._ask(asked, limit), strict=True))
+            proposals.update(zip(places, self._ask(asked, sampling), strict=True))
         return [proposals[place] for place in range(len(requests))]
 
     def check(self, text: str, request: OptimizationRequest) -> Candidate:
         """A rewrite from elsewhere by the rules that the model's own go by."""
         return fidelity.check(text, self._completed(request), self.settings, self.template)
+
+    def render(self, request: OptimizationRequest) -> list[Message]:
+        """What the model is asked about a request."""
+        return self.template.render(self._completed(request))
+
+    def sampling(self, request: OptimizationRequest) -> Sampling:
+        """How it is to answer, `samples` times."""
+        tokens = _TOKENS_PER_WORD * self._completed(request).word_limit + _FEWEST_TOKENS
+        greedy = Sampling(max_new_tokens=tokens, seed=self.seed, with_likelihood=self.least_likelihood is not None)
+        return greedy if self.samples == 1 else replace(greedy, temperature=_TEMPERATURE, top_p=_TOP_P)
+
+    def read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
+        """The distinct rewrites that its answers hold, checked."""
+        candidates = [self._candidate(reply, request) for reply in replies]
+        return tuple(dict.fromkeys(candidates))
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
         """The request with what this rewriter asks of every one."""
@@ -114,23 +134,13 @@ class Rewriter:
             return request
         return replace(request, keep=(*request.keep, *own), max_words=max_words)
 
-    def _ask(self, requests: Sequence[OptimizationRequest], word_limit: int) -> list[Proposal]:
-        conversations = [self.template.render(request) for request in requests]
-        replies = generate_each(self.generator, conversations, self._sampling(word_limit), samples=self.samples)
+    def _ask(self, requests: Sequence[OptimizationRequest], sampling: Sampling) -> list[Proposal]:
+        conversations = [self.render(request) for request in requests]
+        replies = generate_each(self.generator, conversations, sampling, samples=self.samples)
         return [
-            reply if isinstance(reply, InputError) else self._read(reply, request)
+            reply if isinstance(reply, InputError) else self.read(reply, request)
             for reply, request in zip(replies, requests, strict=True)
         ]
-
-    def _sampling(self, word_limit: int) -> Sampling:
-        tokens = _TOKENS_PER_WORD * word_limit + _FEWEST_TOKENS
-        if self.samples == 1:
-            return Sampling(max_new_tokens=tokens, seed=self.seed)
-        return Sampling(max_new_tokens=tokens, temperature=_TEMPERATURE, top_p=_TOP_P, seed=self.seed)
-
-    def _read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
-        candidates = [self._candidate(reply, request) for reply in replies]
-        return tuple(dict.fromkeys(candidates))
 
     def _candidate(self, reply: Completion, request: OptimizationRequest) -> Candidate:
         text = self.template.rewrite(reply.text, request.instruction)
@@ -141,7 +151,11 @@ class Rewriter:
             return Candidate(text=text, outcome="truncated", detail=reply.note or cut)
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
             return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
-        return self.check(text, request)
+        candidate = self.check(text, request)
+        least, likelihood = self.least_likelihood, reply.log_likelihood
+        if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
+            return candidate
+        return replace(candidate, outcome="uncertain", detail=f"{likelihood:.2f} nats per token, less than {least:.2f}")
 
 
 def _check_numbers(samples: object, seed: object) -> None:

@@ -230,6 +230,19 @@ def test_what_is_added_after_the_prompt_may_say_it_again_but_not_go_round_in_cir
     assert outcome("Rivers begin in the mountains and end in the sea.") == "answered"
 
 
+def test_what_the_users_own_text_repeats_is_not_the_rewrites_fault() -> None:
+    again = "Check the serial number of the pump against the list in the drawer."
+    steps = ("Open the left valve", "Note both pressures", "Seal the cover")
+    aside = "Customers like to hear what was seen, why it matters and what it will cost. Keep old parts for a month."
+    own = " ".join([*(f"{step} of the pump. {again}" for step in steps), aside, "Then rinse both tanks."])
+    shorter = " ".join(f"{step}. {again}" for step in steps)
+    rule = RULES["repetitive"]
+    assert rule.objection(own, OptimizationRequest("Test the pump.")) is None
+    assert rule.objection(shorter, OptimizationRequest("Test the pump.")) == "repeats itself"
+    assert rule.objection(shorter, OptimizationRequest(own)) is None
+    assert rule.objection(f"{shorter} {again} {again} {again} {again} {again}", OptimizationRequest(own))
+
+
 def test_every_outcome_has_one_record_and_the_readme_tells_them_in_its_words() -> None:
     told = OTHER_OUTCOMES | {rule.outcome: rule.words for rule in RULES.values()}
     assert set(told) == set(OUTCOMES)
@@ -266,3 +279,39 @@ def test_a_full_rewrite_of_a_long_prompt_is_not_refused_for_one_sentence() -> No
     assert 240 < len(rewrite.split()) < 300
     assert outcome_of_length(naive, rewrite) == "optimized"
     assert check(rewrite, OptimizationRequest(naive, max_words=240), FidelitySettings(), FIPO_1).outcome == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite", "text", "outcome"),
+    [
+        # As it is: every word, or one that may stand for it, and one that is new.
+        ("Describe how rivers shape a valley.", "Explain how rivers shape a valley, please.", None, "optimized"),
+        ("Describe how rivers shape a valley.", "Describe how rivers slowly shape a valley.", None, "optimized"),
+        # Behind its prompt.
+        (
+            "Describe how rivers shape a valley over time.",
+            "Describe the most common ways in which rivers shape a wide, gentle valley over time.",
+            "Describe how rivers shape a valley over time.\n\n"
+            "Describe the most common ways in which rivers shape a wide, gentle valley over time.",
+            "optimized",
+        ),
+        # Nowhere, since behind its prompt it would bring the variable twice.
+        (
+            "Describe how {rivers} shape a valley.",
+            "Describe how {rivers} shape a wide, gentle, green valley.",
+            None,
+            "sentence_lost",
+        ),
+    ],
+)
+def test_strict_wording_takes_what_says_too_much_as_an_addition(naive, rewrite, text, outcome):
+    request = OptimizationRequest(naive)
+    assert check(rewrite, request, FidelitySettings(), FIPO_1).outcome == "optimized"
+    found = check(rewrite, request, FidelitySettings(strict_wording=True), FIPO_1)
+    assert (found.outcome, found.text) == (outcome, text or rewrite)
+    assert ("brings" in found.detail) == (text is not None or outcome != "optimized")
+
+
+def test_settings_without_a_rule_keep_the_rest():
+    settings = FidelitySettings(most_added_words=7, strict_wording=True).without("too_long")
+    assert (settings.most_added_words, settings.strict_wording, "too_long" in settings.enforced) == (7, True, False)

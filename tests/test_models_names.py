@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -115,6 +116,12 @@ def test_the_base_is_the_callers_else_that_of_the_notes_else_that_of_peft(write)
     assert resolve_local("default", adapter).base == DEFAULT.name
 
 
+def test_an_adapter_may_say_below_what_it_guesses(write):
+    assert resolve(write("run", fipo={"base_model": "a/base"}, adapter_config={})).least_likelihood is None
+    noted = {"base_model": "a/base", "least_likelihood": -1}
+    assert resolve(write("run", fipo=noted, adapter_config={})).least_likelihood == -1.0
+
+
 def test_an_adapter_that_names_no_base_is_for_the_default(write):
     assert resolve_local(write("run", adapter_config={})).base == DEFAULT.name
 
@@ -133,7 +140,7 @@ def test_damaged_notes_are_not_taken_for_none(write, content):
         resolve(write("run", fipo=content, config={}))
 
 
-@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}])
+@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}, {"least_likelihood": "-1"}])
 def test_notes_of_the_wrong_kind_are_refused(write, entry):
     with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
         resolve(write("run", fipo=entry, adapter_config={}))
@@ -208,6 +215,14 @@ def test_what_is_nothing_known_is_told_so(spec):
         resolve(spec)
 
 
-def test_vllm_is_not_in_this_version():
-    with pytest.raises(ModelError, match=r"not in this version.*name its address: http://"):
-        resolve("vllm:some/model")
+def test_a_model_on_vllm_is_the_one_of_its_name_with_what_computes_it():
+    bare = resolve("Qwen/Qwen3-0.6B")
+    assert resolve("vllm:Qwen/Qwen3-0.6B") == replace(bare, engine="vllm")
+    assert resolve("vllm:qwen2.5-coder-0.5b") == replace(resolve("qwen2.5-coder-0.5b"), engine="vllm")
+    assert resolve("vllm:qwen2.5-coder-0.5b", role=None).adapter is None
+    with pytest.raises(ModelError, match="needs a model's name"):
+        resolve("vllm:")
+    with pytest.raises(ModelError, match="takes a registered name, a directory or a hub id"):
+        resolve("vllm:http://localhost:8000/v1#name")
+    with pytest.raises(InputError, match="leave vllm: out"):
+        resolve_local("vllm:Qwen/Qwen3-0.6B")

@@ -34,7 +34,7 @@ def open_generator(
     answers and judges.
 
     Raises `ModelError` where it cannot be loaded, `WeightsError` where the default weights cannot be had, `InputError`
-    for a spec that makes no sense, and `MissingExtraError` without the extra `cpu`, `local` or `server`.
+    for a spec that makes no sense, and `MissingExtraError` without the extra `cpu`, `local`, `vllm` or `server`.
     """
     if not isinstance(spec, Spec):
         check_generator(spec)
@@ -45,6 +45,11 @@ def open_generator(
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(found.base_url, name=found.name)
+    if found.engine == "vllm":
+        from fipo_model.backends.vllm import VllmGenerator
+
+        place, name = _for_vllm(found)
+        return VllmGenerator.from_pretrained(place, adapter=found.adapter, name=name)
     if choose_engine(found.base, load) == "llamacpp":
         return _on_llamacpp(found)
     from fipo_model.backends.transformers.generator import TransformersGenerator
@@ -69,6 +74,13 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
         from fipo_model.backends.openai import OpenAIScorer
 
         return OpenAIScorer(found.base_url, name=found.name, max_response_tokens=max_response_tokens)
+    if found.engine == "vllm":
+        from fipo_model.backends.vllm import VllmScorer
+
+        place, name = _for_vllm(found)
+        return VllmScorer.from_pretrained(
+            place, adapter=found.adapter, name=name, max_response_tokens=max_response_tokens
+        )
     if choose_engine(found.base, "many") == "llamacpp":
         raise ModelError(
             f"llama.cpp does not say how likely a given text is, so it cannot measure with {found.base}. Install "
@@ -87,12 +99,29 @@ def template_of(
     return found.template if isinstance(found, Checkpoint) else FIPO_1
 
 
+def least_likelihood_of(
+    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> float | None:
+    """How likely a reply of a spec's model must be to be worth reading, in nats per token; None where nobody knows."""
+    found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
+    return found.least_likelihood if isinstance(found, Checkpoint) else None
+
+
 def _on_llamacpp(found: Checkpoint) -> Generator:
     from fipo_model.backends.llamacpp.generator import LlamaCppGenerator
     from fipo_model.models.weights import located_gguf
 
     name = found.base if find_card(found.base) is not None else None
     return LlamaCppGenerator.from_gguf(located_gguf(found.base), adapter=found.adapter, name=name)
+
+
+def _for_vllm(found: Checkpoint) -> tuple[str, str | None]:
+    """What vLLM loads, and what that is called where it is not called by its place."""
+    from fipo_model.models.weights import located
+
+    card = find_card(found.base)
+    bare = None if card is None else card.name
+    return located(found.base), f"{bare}+{Path(found.adapter).name}" if bare and found.adapter else bare
 
 
 def _load(found: Checkpoint) -> "LoadedModel":

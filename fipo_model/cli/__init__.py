@@ -15,6 +15,7 @@ from fipo_model.cli.notes import note, say, show_log
 from fipo_model.cli.optimize import optimize
 from fipo_model.cli.serve import serve
 from fipo_model.cli.tune import tune
+from fipo_model.cli.worth_it import worth_it
 from fipo_model.errors import FipoError
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ def options(
 
 
 app.command()(optimize)
+app.command("worth-it")(worth_it)
 app.command()(tune)
 app.command("eval")(evaluate)
 app.command()(export)

@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import SecretStr
 
 from fipo_model import PromptOptimizer
 from fipo_model.backends.opening import open_generator
@@ -66,8 +67,9 @@ def test_dspy(no_dspy_cache: None):
 
 
 def test_langchains_chat_openai(door: Running):
-    langchain_openai = pytest.importorskip("langchain_openai", reason="needs langchain-openai")
-    model = langchain_openai.ChatOpenAI(model="echo", base_url=door.base_url, api_key="k")
+    from langchain_openai import ChatOpenAI
+
+    model = ChatOpenAI(model="echo", base_url=door.base_url, api_key=SecretStr("k"))
     assert model.invoke(MESSAGES).content == "Re: How high?"
     assert system_sent(door) == "Explain tides. Be brief."
     assert "".join(str(chunk.content) for chunk in model.stream(MESSAGES)) == "01234"

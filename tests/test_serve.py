@@ -391,9 +391,11 @@ def test_a_cookie_of_one_client_is_no_other_clients(door: Running):
 def test_a_proxy_is_for_other_machines(monkeypatch: pytest.MonkeyPatch):
     from fipo_model.serve.remote import _proxy_for
 
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("https_proxy", "http://a:b@proxy.example:3128")
     monkeypatch.setenv("no_proxy", "near.example")
-    assert _proxy_for("https://api.example/v1") == "http://proxy.example:3128"
+    found = _proxy_for("https://api.example/v1")
+    assert found is not None
+    assert (bytes(found.url), found.auth) == (b"http://proxy.example:3128/", (b"a", b"b"))
     assert _proxy_for("https://near.example/v1") is None
     assert _proxy_for("https://localhost/v1") is None
 

@@ -7,16 +7,23 @@ from contextlib import asynccontextmanager
 
 from fipo_model.addresses import check_address, host_of, is_loopback, show_address
 from fipo_model.errors import InputError, explain_missing
+from fipo_model.serve.connecting import Backend
 from fipo_model.serve.settings import Limits
 from fipo_model.serve.upstream import Call, Reply, UpstreamError
 
-with explain_missing("serve", "httpx"):
+with explain_missing("serve", "httpx", "httpcore"):
+    import httpcore
     import httpx
 
 _CONNECT_SECONDS = 10.0
 # Shorter than most servers', so that no call meets a connection that is just being closed.
 _KEEPALIVE_SECONDS = 4.0
 _KEPT_ALIVE = 100
+# httpcore's errors have no common base.
+_ERRORS = (
+    *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError),
+    *(httpcore.ProxyError, httpcore.UnsupportedProtocol),
+)
 
 
 class RemoteUpstream:
@@ -30,56 +37,60 @@ class RemoteUpstream:
         if "#" in base_url or "?" in base_url:
             raise InputError(f"{show_address(base_url)} is no address of a server: leave out what follows # or ?")
         limits = limits or Limits()
-        address = httpx.URL(base_url.rstrip("/"))
-        self._key = _key_of(address)
-        self._base = address.copy_with(userinfo=b"")
+        self._address = httpx.URL(base_url.rstrip("/"))
+        self._key = _key_of(self._address)
         self.name = show_address(base_url)
         self._extensions = {"timeout": httpx.Timeout(limits.reply_time, connect=_CONNECT_SECONDS).as_dict()}
-        # A whole client would keep the cookies of all who ask in one jar, and add headers of its own.
-        self._transport = httpx.AsyncHTTPTransport(
+        # A whole client would keep the cookies of all who ask in one jar, add headers of its own, and take longer.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context() if self._address.scheme == "https" else None,
             proxy=_proxy_for(base_url),
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=_KEPT_ALIVE, keepalive_expiry=_KEEPALIVE_SECONDS
-            ),
+            max_connections=None,
+            max_keepalive_connections=_KEPT_ALIVE,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+            network_backend=Backend(),
         )
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[Reply]:
         """The server's reply. Raises `UpstreamError` where there is none, or it breaks off."""
         try:
-            response = await self._transport.handle_async_request(self._request(call))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            response = await self._pool.handle_async_request(self._request(call))
+        except _ERRORS as error:
             raise self._explained(error) from error
         try:
-            headers = [(name.lower(), value) for name, value in response.headers.raw]
-            yield Reply(status=response.status_code, headers=headers, chunks=self._chunks(response))
+            headers = [(name.lower(), value) for name, value in response.headers]
+            yield Reply(status=response.status, headers=headers, chunks=self._chunks(response))
         finally:
             await response.aclose()
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        await self._pool.aclose()
 
-    def _request(self, call: Call) -> httpx.Request:
-        path = self._base.raw_path.rstrip(b"/") + call.path
-        url = self._base.copy_with(raw_path=path + (b"?" + call.query if call.query else b""))
-        has_key = self._key is None or any(name == b"authorization" for name, _ in call.headers)
-        headers = call.headers if has_key else [*call.headers, (b"authorization", self._key or b"")]
-        content = call.body if call.body or call.method in ("POST", "PUT", "PATCH") else None
-        return httpx.Request(call.method, url, headers=headers, content=content, extensions=self._extensions)
+    def _request(self, call: Call) -> httpcore.Request:
+        base = self._address
+        target = base.raw_path.rstrip(b"/") + call.path + (b"?" + call.query if call.query else b"")
+        url = httpcore.URL(scheme=base.raw_scheme, host=base.raw_host, port=base.port, target=target or b"/")
+        headers = [(b"host", base.netloc), *call.headers]
+        if self._key is not None and all(name != b"authorization" for name, _ in headers):
+            headers.append((b"authorization", self._key))
+        if call.body or call.method in ("POST", "PUT", "PATCH"):
+            headers.append((b"content-length", str(len(call.body)).encode()))
+        return httpcore.Request(call.method, url, headers=headers, content=call.body, extensions=self._extensions)
 
-    async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _chunks(self, response: httpcore.Response) -> AsyncIterator[bytes]:
         try:
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_stream():
                 yield chunk
-        except httpx.HTTPError as error:
+        except _ERRORS as error:
             raise self._explained(error) from error
 
     def _explained(self, error: Exception) -> UpstreamError:
-        # The words of httpx's errors are left out: they may have the address with its password.
-        if isinstance(error, httpx.TimeoutException):
+        # The words of these errors are left out: they may have the address with its password.
+        if isinstance(error, httpcore.TimeoutException):
             return UpstreamError(f"the upstream {self.name} did not answer in time", status=504)
-        if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        if isinstance(error, httpcore.ConnectError | httpcore.ProxyError):
             return UpstreamError(f"the upstream {self.name} cannot be reached")
         return UpstreamError(f"the upstream {self.name} broke off, or does not speak HTTP ({type(error).__name__})")
 
@@ -91,10 +102,14 @@ def _key_of(address: httpx.URL) -> bytes | None:
     return b"Basic " + base64.b64encode(f"{address.username}:{address.password}".encode())
 
 
-def _proxy_for(base_url: str) -> str | None:
+def _proxy_for(base_url: str) -> httpcore.Proxy | None:
     """The proxy that the environment names for an address."""
     host = host_of(base_url)
     if is_loopback(base_url) or urllib.request.proxy_bypass(host):
         return None
     proxies = urllib.request.getproxies()
-    return proxies.get(base_url.partition(":")[0]) or proxies.get("all")
+    found = proxies.get(base_url.partition(":")[0]) or proxies.get("all")
+    if found is None:
+        return None
+    proxy = httpx.Proxy(found)
+    return httpcore.Proxy(str(proxy.url), auth=proxy.raw_auth)

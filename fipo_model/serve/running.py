@@ -47,7 +47,7 @@ def address_of(listener: socket.socket) -> str:
 
 def serve(app: ASGIApp, listener: socket.socket, limits: Limits) -> None:
     """Answer until the process is told to stop (SIGINT, SIGTERM), and then until open streams have ended."""
-    asyncio.run(make_server(app, limits).serve(sockets=[listener]))
+    make_server(app, limits).run(sockets=[listener])
 
 
 def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
@@ -58,7 +58,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         http=_patient_protocol(limits.header_time),
         ws="none",
         lifespan="on",
-        loop="asyncio",
+        loop="auto",
         log_config=None,
         access_log=False,
         server_header=False,

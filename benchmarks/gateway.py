@@ -189,11 +189,13 @@ def latency(seconds: float, rate: float) -> None:
         asyncio.run(paced(address, 2, rate))  # connections, caches
         asyncio.run(paced(behind, 2, rate))
         used = 0.0
+        idle, began = idle_seconds(), time.perf_counter()
         for _ in range(4):
             direct += asyncio.run(paced(behind, seconds / 4, rate))
             before = processor_seconds(pid)
             through += asyncio.run(paced(address, seconds / 4, rate))
             used += processor_seconds(pid) - before
+        busy = 1 - (idle_seconds() - idle) / (time.perf_counter() - began)
         metrics = urllib.request.urlopen(f"{address}/metrics").read().decode()
     added = [statistics.median(through) - statistics.median(direct)]
     added += [sorted(through)[int(0.99 * len(through))] - sorted(direct)[int(0.99 * len(direct))]]
@@ -201,6 +203,7 @@ def latency(seconds: float, rate: float) -> None:
     print(
         f"added: p50 {added[0]:.2f} ms, p99 {added[1]:.2f} ms; processor {1000 * used / len(through):.2f} ms a request"
     )
+    print(f"the cores that this may use were busy for {busy:.0%} of the time, with this and whatever else ran")
     total, count = (float(re.search(rf"preparing_seconds_{name} (\S+)", metrics)[1]) for name in ("sum", "count"))
     print(f"from a chat's body to what is sent upstream: {1000 * total / count:.3f} ms on average")
 
@@ -305,6 +308,13 @@ def processor_seconds(pid: int) -> float:
     """What a process has used of the processor (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle_seconds() -> float:
+    """How long the cores that this process may use have done nothing, on average (proc(5))."""
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    own = [int(fields[4]) for fields in lines if fields[0] in {f"cpu{core}" for core in os.sched_getaffinity(0)}]
+    return statistics.mean(own) / os.sysconf("SC_CLK_TCK")
 
 
 def mebibytes(pid: int) -> float:

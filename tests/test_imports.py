@@ -27,7 +27,7 @@ HOSTS = {
     "dspy": ("fipo_integrations.dspy", COMPARISONS, "fipo_model.export.dspy"),
     "llm": ("fipo_integrations.llm_plugin",),
     "mcp": ("fipo_integrations.mcp_server",),
-    **dict.fromkeys(("starlette", "uvicorn", "h11", "prometheus"), ("fipo_model.serve",)),
+    **dict.fromkeys(("starlette", "uvicorn", "h11", "httpcore", "prometheus"), ("fipo_model.serve",)),
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
 PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".store", ".testing")} | PAGES

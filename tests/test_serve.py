@@ -1,6 +1,8 @@
 """The gateway between a client and an upstream: what is changed, what is not, and what a client is told."""
 
+import asyncio
 import json
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +19,11 @@ from fipo_model.generation import Completion
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.settings import Limits, ServeSettings
 from fipo_model.store import RewriteStore, key_of
-from support.gateways import DONE, EVENTS, FakeUpstream, Running, gateway, replying
+from support.gateways import DONE, EVENTS, FakeUpstream, Running, certify_localhost, gateway, replying
 
 SYSTEM = {"role": "system", "content": "Explain tides."}
 USER = {"role": "user", "content": "How high?"}
+LARGE = 2_000_000
 
 
 def settings(**changes: Any) -> ServeSettings:
@@ -400,11 +403,47 @@ def test_a_proxy_is_for_other_machines(monkeypatch: pytest.MonkeyPatch):
     assert _proxy_for("https://localhost/v1") is None
 
 
+@pytest.mark.parametrize("stray", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nSTRAY"])
+def test_what_an_upstream_says_unasked_is_nobodys_reply(stray: bytes):
+    from fipo_model.serve.remote import RemoteUpstream
+
+    reply = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmine"
+    with replying(reply + stray, times=2) as behind, gateway(upstream=RemoteUpstream(f"{behind}/v1")) as running:
+        assert ask(running).text == "mine"
+        assert ask(running).status_code == (502 if stray else 200)
+        assert ask(running).text == "mine"
+
+
+async def test_a_server_with_tls_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from fipo_model.serve.remote import RemoteUpstream
+    from fipo_model.serve.upstream import Call
+
+    certificate = certify_localhost(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(LARGE)
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        upstream = RemoteUpstream(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1")
+        call = Call(method="POST", path=b"/x", query=b"", headers=[], body=b"0123456789" * (LARGE // 10))
+        async with upstream.open(call) as reply:
+            assert b"".join([chunk async for chunk in reply.chunks]) == call.body
+        await upstream.close()
+
+
 @pytest.mark.parametrize(
     ("reply", "status"),
     [
         (b"", 502),
         (b"SSH-2.0-OpenSSH_9.6\r\n", 502),
+        (b"HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n", 502),
         (b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", 502),
         (b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", 502),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nno chunk\r\n", None),

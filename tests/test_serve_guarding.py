@@ -122,7 +122,7 @@ def test_settings_that_make_no_sense_are_told(changes: dict[str, Any]):
         (b"/v1/a%5c..", 400),
         (b"/v1/a\\..", 400),
         (b"/v1//admin", 400),
-        (b"/v1/%0d%0ax:1", 404),
+        (b"/v1/%0d%0ax:1", 400),
         (b"/v1/a%00", 400),
         (b"/%76%31/models", 404),
         (b"//v1/models", 404),

@@ -17,7 +17,7 @@ with explain_missing("serve", "starlette"):
     from starlette.requests import Request
     from starlette.responses import PlainTextResponse, Response
     from starlette.routing import Route
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def build_app(settings: ServeSettings, upstream: Upstream, rewriting: Rewriting) -> ASGIApp:
@@ -39,6 +39,12 @@ def build_app(settings: ServeSettings, upstream: Upstream, rewriting: Rewriting)
         return PlainTextResponse("ok\n")
 
     own = [Route("/metrics", metrics), Route("/healthz", healthz), *page.routes()]
-    app = Starlette(routes=[Route("/v1/{rest:path}", gateway), *own], lifespan=lifespan)
-    app.router.redirect_slashes = False
+    rest = Starlette(routes=own, lifespan=lifespan)
+    rest.router.redirect_slashes = False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Routers and middleware take as long as finding and replacing a prompt does.
+        is_forwarded = scope["type"] == "http" and scope["path"].startswith("/v1/")
+        await (gateway if is_forwarded else rest)(scope, receive, send)
+
     return Guard(app, token=settings.token, open_paths=PATHS | {"/healthz"})

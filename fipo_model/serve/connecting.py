@@ -50,6 +50,8 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._unsent: list[bytes] = []
         self._unread = bytearray()
         self._has_ended = False
+        self.has_read = False
+        """Whether anything was read since the last write. A reply without that is no reply to what was written."""
         self._failure: Exception | None = None
         self._changed = asyncio.Event()
         self._may_write = asyncio.Event()
@@ -67,6 +69,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise httpcore.ReadTimeout from error
         if not self._unread and self._failure is not None:
             raise httpcore.ReadError from self._failure
+        self.has_read = True
         received = bytes(self._unread[:max_bytes])
         del self._unread[:max_bytes]
         if not self._has_ended:
@@ -75,12 +78,14 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send this, at the latest with the next read."""
+        self.has_read = False
         self._unsent.append(buffer)
         if sum(map(len, self._unsent)) > _MOST_UNSENT:
             await self._send(timeout)
 
     async def aclose(self) -> None:
         """Hang up."""
+        self._has_ended = True
         self._transport.abort()
 
     async def start_tls(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fipo_model.addresses import check_address, host_of, is_loopback, show_address
 from fipo_model.errors import InputError, explain_missing
-from fipo_model.serve.connecting import Backend
+from fipo_model.serve.connecting import Backend, Stream
 from fipo_model.serve.settings import Limits
 from fipo_model.serve.upstream import Call, Reply, UpstreamError
 
@@ -19,6 +19,7 @@ _CONNECT_SECONDS = 10.0
 # Shorter than most servers', so that no call meets a connection that is just being closed.
 _KEEPALIVE_SECONDS = 4.0
 _KEPT_ALIVE = 100
+_STATUSES_END = 600
 # httpcore's errors have no common base.
 _ERRORS = (
     *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError),
@@ -59,10 +60,20 @@ class RemoteUpstream:
         except _ERRORS as error:
             raise self._explained(error) from error
         try:
+            await self._check(response)
             headers = [(name.lower(), value) for name, value in response.headers]
             yield Reply(status=response.status, headers=headers, chunks=self._chunks(response))
         finally:
             await response.aclose()
+
+    async def _check(self, response: httpcore.Response) -> None:
+        """Raises `UpstreamError` for what must not be taken for the reply."""
+        stream = response.extensions["network_stream"]
+        if isinstance(stream, Stream) and not stream.has_read:
+            await stream.aclose()
+            raise UpstreamError(f"the upstream {self.name} says more than it is asked")
+        if response.status >= _STATUSES_END:
+            raise UpstreamError(f"the upstream {self.name} replies with the status {response.status}, which is none")
 
     async def close(self) -> None:
         """Close all connections."""

@@ -58,7 +58,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         http=_patient_protocol(limits.header_time),
         ws="none",
         lifespan="on",
-        loop="auto",
+        loop="asyncio",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -95,7 +95,7 @@ def _patient_protocol(seconds: float) -> type[H11Protocol]:
         deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
+            super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
             self._watch()
 
         def data_received(self, data: bytes) -> None:
@@ -123,6 +123,32 @@ def _patient_protocol(seconds: float) -> type[H11Protocol]:
                 self.deadline = None
 
     return PatientProtocol
+
+
+class _Joined:
+    """A transport that sends what is written in one turn of the event loop together: clients wake up once."""
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._unsent: list[bytes] = []
+        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        if data and not self._unsent:
+            self._loop.call_soon(self._send)
+        if data:
+            self._unsent.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._unsent:
+            self._transport.write(b"".join(self._unsent))
+            self._unsent.clear()
 
 
 def _quieten() -> None:

@@ -7,7 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fipo_model import PromptOptimizer
 from fipo_model.serve.app import build_app
@@ -181,8 +187,8 @@ def gateway(
 
 
 @contextmanager
-def replying(reply: bytes) -> Iterator[str]:
-    """A server that sends these bytes to whoever asks, whatever HTTP says, and hangs up: its address."""
+def replying(reply: bytes, *, times: int = 1) -> Iterator[str]:
+    """A server that sends these bytes to whoever asks, whatever HTTP says, and hangs up after so many: its address."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def work() -> None:
@@ -192,8 +198,9 @@ def replying(reply: bytes) -> Iterator[str]:
             except OSError:
                 return
             with connection:
-                connection.recv(65536)
-                connection.sendall(reply)
+                for _ in range(times):
+                    if connection.recv(65536):
+                        connection.sendall(reply)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -203,6 +210,23 @@ def replying(reply: bytes) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+def certify_localhost(directory: Path) -> Path:
+    """A file with a key and a certificate for localhost, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = directory / "localhost.pem"
+    path.write_bytes(private + signed.public_bytes(encoding))
+    return path
 
 
 def exchange(address: str, request: bytes, *, seconds: float = 5.0) -> bytes:

@@ -1,5 +1,7 @@
 """The page at `/`, and the small JSON API that it uses."""
 
+import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -28,16 +30,25 @@ with explain_missing("serve", "starlette"):
     from starlette.routing import Route
 
 _JS = "text/javascript; charset=utf-8"
+
+
+def _read(name: str) -> str:
+    return files("fipo_model.serve").joinpath("page", name).read_text("utf-8")
+
+
+# The page has its styles in it: a browser shows nothing before it has them, and asking again takes time.
+_STYLES = _read("page.css")
+_DIGEST = base64.b64encode(hashlib.sha256(_STYLES.encode()).digest()).decode()
+_PAGE = _read("index.html").replace('<link rel="stylesheet" href="/page.css">', f"<style>{_STYLES}</style>")
 _FILES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    **{f"/{name}.js": (f"{name}.js", _JS) for name in ("page", "asking", "drawing")},
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/": (_PAGE, "text/html; charset=utf-8"),
+    **{f"/{name}.js": (_read(f"{name}.js"), _JS) for name in ("page", "asking", "drawing")},
+    "/icon.svg": (_read("icon.svg"), "image/svg+xml"),
 }
 PATHS = frozenset(_FILES)
 _HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        f"default-src 'none'; script-src 'self'; style-src 'sha256-{_DIGEST}'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
     ),
     "x-content-type-options": "nosniff",
@@ -70,7 +81,7 @@ class PageAPI:
             "export": self._export,
         }
         return [
-            *(Route(path, _file(name, kind)) for path, (name, kind) in _FILES.items()),
+            *(Route(path, _file(content, kind)) for path, (content, kind) in _FILES.items()),
             Route("/api/state", self._state),
             *(Route(f"/api/{name}", self._reading(answer), methods=["POST"]) for name, answer in answers.items()),
         ]
@@ -174,9 +185,7 @@ def _approve(store: RewriteStore, request: OptimizationRequest, text: str, verdi
     store.decide([key_of(request)], "approved", by="somebody on the gateway's page", text=text)
 
 
-def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    content = files("fipo_model.serve").joinpath("page", name).read_bytes()
-
+def _file(content: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(_: Request) -> Response:
         return Response(content, media_type=kind, headers=_HEADERS)
 

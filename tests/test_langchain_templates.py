@@ -265,6 +265,31 @@ class TestPromptTemplate:
         again, report = optimize_prompt(done, optimizer=optimizer, roles=("system",), force=True)
         assert [change.outcome for change in report.changes] != []
 
+    def test_a_joined_text_is_known_by_what_fipo_wrote_of_it(self, optimizer: PromptOptimizer):
+        # LangChain's `+` of two of them keeps no metadata.
+        done, _ = optimize_prompt(PromptTemplate.from_template("Explain {topic} to pupils."), optimizer=optimizer)
+        after, before = PromptTemplate.from_template("\nMind {rule}."), PromptTemplate.from_template("Be {tone}.\n")
+        for made in (
+            done + after,
+            done + " Go on.",
+            before + done,
+            before + done + after,
+            (done + after).partial(rule="x"),
+        ):
+            again, report = optimize_prompt(made, optimizer=optimizer)
+            assert again is made
+            assert left_out(report) == [("template", "FIPO has rewritten it already")]
+        forced, _ = optimize_prompt(done + after, optimizer=optimizer, force=True)
+        assert forced.template == better((done + after).template)
+        other, _ = optimize_prompt(before + after, optimizer=optimizer)
+        assert other.template == better("Be {tone}.\n\nMind {rule}.")
+
+    def test_a_part_without_metadata_is_known_after_plus(self, optimizer: PromptOptimizer):
+        cached = {"type": "text", "text": "Explain it to the pupils.", "cache_control": {"type": "ephemeral"}}
+        done, _ = optimize_prompt(ChatPromptTemplate.from_messages([("system", [cached])]), optimizer=optimizer)
+        _, report = optimize_prompt(done + ChatPromptTemplate.from_messages([("human", "{q}")]), optimizer=optimizer)
+        assert left_out(report) == [("messages[0].prompt[0].template['text']", "FIPO has rewritten it already")]
+
     def test_the_old_versions_ids_become_those_of_the_source(self, optimizer: PromptOptimizer):
         ids = {"lc_hub_owner": "o", "lc_hub_repo": "r", "lc_hub_commit_hash": "0123", "langfuse_prompt": "p"}
         chat = ChatPromptTemplate([("system", "Act kindly.")], metadata={**ids, "team": "a"})

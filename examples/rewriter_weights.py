@@ -4,6 +4,7 @@
 
 Stage 1 learns to say a task well that is worded in a hurry, and when there is nothing to add. Stage 2 goes on with
 other good wordings and other examples of the same tasks, and with hundreds of public instructions worded in a hurry.
+Stage 3 learns not to guess, from additions that were written to say only what prompt, inputs and outputs tell.
 Tasks are split by family; nothing that is measured with is trained on. A run that is stopped goes on where it was.
 docs/training-log.md has the reasons, the figures and the runs that failed.
 """
@@ -26,6 +27,7 @@ from fipo_model.fidelity import FidelitySettings
 BASE = "qwen2.5-coder-0.5b"
 WRITTEN = Path(__file__).parent / "data"
 REFERENCES, COMPLETE, PUBLIC = 180, 60, 560  # rows
+KEPT_WITH_OUTPUTS = 200  # rows
 SAID_ALREADY = 0.6
 """The share of what stage 1 was shown alone that stage 2 does not show again."""
 LONGEST_REFERENCE = 45  # words
@@ -127,6 +129,25 @@ def further_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
     return made + [row for row in complete(data) if row][:COMPLETE]
 
 
+def careful() -> Iterator[dict[str, Any] | None]:
+    """Prompts with additions that say only what can be known: the task's secrets stay out until examples show them."""
+    for row in written("task_additions.jsonl"):
+        examples = tuple(ShownExample(**example) for example in row.get("examples", ()))
+        yield training_row(row["id"], row["instruction"], row["addition"], examples=examples)
+
+
+def careful_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
+    """Careful additions, and enough of the earlier stages that they are not forgotten."""
+    source = random.Random(5)
+    again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=7)]
+    source.shuffle(again)
+    with_outputs = [row for row in again if row["type"] in ("hasty, outputs", "hasty, feedback")]
+    nothing_to_add = [row for row in again if row["type"].startswith("complete")]
+    made = [row for row in careful() if row] + with_outputs[:KEPT_WITH_OUTPUTS] + nothing_to_add[:COMPLETE]
+    made += [row for row in by_hand() if row]
+    return made + [row for row in complete(data) if row][:COMPLETE]
+
+
 def write_rows(made: list[dict[str, Any]], target: Path) -> Path:
     """Training rows, in an order drawn once."""
     random.Random(0).shuffle(made)
@@ -151,7 +172,9 @@ def main() -> None:
     train(output / "first", write_rows(first_rows(tasks, data), output / "first.jsonl"))
     further = write_rows(further_rows(tasks, data), output / "further.jsonl")
     train(output / "further", further, f"adapter={output / 'first'}", "data.max_length=260")
-    export(output / "further", output / "adapter", BASE)
+    third = write_rows(careful_rows(tasks, data), output / "careful.jsonl")
+    train(output / "careful", third, f"adapter={output / 'further'}", "data.max_length=300")
+    export(output / "careful", output / "adapter", BASE)
 
 
 if __name__ == "__main__":

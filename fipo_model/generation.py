@@ -28,6 +28,8 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    with_likelihood: bool = False
+    """Whether completions tell how likely they were, where the backend can say it; it costs a little time."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -56,6 +58,8 @@ class Completion:
     """Whether there is no reply to this conversation: the server or the model would not give one, or a filter did."""
     note: str = ""
     """What else there is to say about how it ended, such as the words of a server that refused."""
+    log_likelihood: float | None = None
+    """Mean log-probability of its tokens under the model, before temperature, in nats; None where that is not known."""
 
 
 class Generator(Protocol):

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from fipo_model.errors import InputError, PromptTooLongError
@@ -164,6 +165,20 @@ class GeneratorContract:
     def test_a_cut_off_completion_says_so(self) -> None:
         ((cut,),) = self.make().generate([_ask("Tell a long story.")], Sampling(max_new_tokens=1))
         _expect(cut.is_truncated and cut.completion_tokens == 1, "a completion of one token must say it was cut off")
+
+    def test_how_likely_a_completion_was_is_a_mean_log_probability_or_unknown(self) -> None:
+        """A measure that is not asked for is not told, and asking changes no word."""
+        greedy = self._greedy()
+        asked = [_ask("Hello there."), _ask("Tell a long story.")]
+        model = self.make()
+        plain = model.generate(asked, greedy)
+        told = model.generate(asked, replace(greedy, with_likelihood=True))
+        _expect(_texts(plain) == _texts(told), "asking how likely a completion was does not change it")
+        _expect(all(each.log_likelihood is None for (each,) in plain), "what is not asked for is not told")
+        _expect(
+            all(each.log_likelihood is None or each.log_likelihood <= 0 for (each,) in told),
+            "a mean log-probability is at most 0",
+        )
 
     def test_a_conversation_that_does_not_fit_is_refused_by_its_index(self) -> None:
         if self.oversized_words is None:

@@ -199,6 +199,21 @@ def test_the_head_is_one_product_for_the_whole_batch_where_its_weights_are_froze
     assert not [copies for copies, *rest in heads if rest == [width, vocabulary] and copies > 1]
 
 
+@pytest.mark.real
+def test_a_completion_is_as_likely_as_the_scorer_says_however_the_batch_was_cut(real):
+    """Rows end at different steps and leave the batch; each keeps the figures of its own tokens."""
+    from fipo_model.backends.transformers.scorer import TransformersScorer
+
+    asked = MANY + MIXED
+    told = complete(real, asked, Sampling(max_new_tokens=24, with_likelihood=True))
+    scored = TransformersScorer(real.loaded).log_likelihoods(
+        [(conversation, each.text) for conversation, each in zip(asked, told, strict=True)]
+    )
+    assert len({each.completion_tokens for each in told}) > 1
+    for each, figure in zip(told, scored, strict=True):
+        assert each.log_likelihood == pytest.approx(figure, abs=0.02)
+
+
 @pytest.mark.tiny
 def test_a_small_token_budget_changes_the_batches_and_nothing_else(tiny_model, tiny):
     small = load(tiny_model, token_budget=200)

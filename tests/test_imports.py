@@ -21,9 +21,12 @@ HOMES_OF_HEAVY = (
 )
 # The comparisons run chains and programs, and so stand on the hosts and on both integrations.
 COMPARISONS = "fipo_model.comparing"
+# What a host reads, it writes itself.
 HOSTS = {
-    "langchain": ("fipo_integrations.langchain", COMPARISONS),
-    "dspy": ("fipo_integrations.dspy", COMPARISONS),
+    "langchain": ("fipo_integrations.langchain", COMPARISONS, "fipo_model.export.langchain"),
+    "dspy": ("fipo_integrations.dspy", COMPARISONS, "fipo_model.export.dspy"),
+    "llm": ("fipo_integrations.llm_plugin",),
+    "mcp": ("fipo_integrations.mcp_server",),
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
 PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".store", ".testing")} | PAGES
@@ -32,8 +35,11 @@ PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".
 FLOORS = (
     ("fipo_model.cli",),
     ("fipo_model.comparing",),
-    ("fipo_integrations.langchain", "fipo_integrations.dspy"),
-    ("fipo_model.training", "fipo_model.evaluation", "fipo_model.bulk"),
+    (
+        *("fipo_integrations.langchain", "fipo_integrations.dspy"),
+        *("fipo_integrations.llm_plugin", "fipo_integrations.mcp_server"),
+    ),
+    ("fipo_model.training", "fipo_model.evaluation", "fipo_model.bulk", "fipo_model.export"),
     ("fipo_model.data",),
     ("fipo_model.optimizer", "fipo_model.store"),
     ("fipo_model.search",),
@@ -252,6 +258,9 @@ BREACHES = [
     ("hosts are imported by their own integration", "fipo_integrations/dspy/__init__.py", "import langchain"),
     ("hosts are imported by their own integration", "fipo_model/cli/__init__.py", "def f():\n    import dspy"),
     ("hosts are imported by their own integration", "fipo_model/cli/compare.py", "def f():\n    import langchain_core"),
+    ("hosts are imported by their own integration", "fipo_model/export/chat.py", "import langchain_core"),
+    ("hosts are imported by their own integration", "fipo_model/cli/store.py", "def f():\n    import mcp.server"),
+    ("hosts are imported by their own integration", "fipo_integrations/mcp_server.py", "import llm"),
     (
         "only comparing imports the integrations",
         "fipo_model/cli/__init__.py",

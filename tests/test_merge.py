@@ -8,6 +8,7 @@ import sys
 import warnings
 
 import pytest
+from typer.testing import CliRunner
 
 from fipo_model import PromptOptimizer, cli
 from fipo_model.errors import InputError, ModelError, TemplateError
@@ -406,3 +407,14 @@ def test_an_error_of_the_command_is_one_line(checkpoint, tmp_path, monkeypatch, 
     assert (code, out) == (1, "")
     assert err.startswith("fipo: error: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.tiny
+def test_fipo_export_writes_the_same(checkpoint, tmp_path):
+    merge(checkpoint, tmp_path / "merged")
+    done = CliRunner().invoke(
+        cli.app, ["export", str(checkpoint), "--as", "safetensors", "--out", str(tmp_path / "exported")]
+    )
+    assert done.exit_code == 0
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("merged", "exported")]
+    assert files[0] == files[1]

@@ -1,17 +1,23 @@
 """RewriteStore: rewrites in a file that people read and edit, and that processes share."""
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
+import filelock
 import pytest
 
-from fipo_model import OptimizationRequest, PromptOptimizer
+from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.store import RewriteStore
+from fipo_model.store import RewriteStore, key_of
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
+from support.permissions import needs_capabilities, without_roots_powers
 
 ASKED = OptimizationRequest("Explain tides.", context="To a child.")
 OTHER = OptimizationRequest("Explain rain.")
@@ -148,3 +154,213 @@ def test_a_copy_in_another_process_reads_the_same_file(path: Path, optimizer: Pr
     store.optimized([ASKED], optimizer.optimize_each)
     copy = pickle.loads(pickle.dumps(store))
     assert copy.recall(ASKED) == store.recall(ASKED)
+
+
+class TestReview:
+    def test_nothing_is_reviewed_before_somebody_does(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        (entry,) = store.entries()
+        assert (entry.state, entry.by, entry.context) == ("pending", "", "To a child.")
+        assert RewriteStore(path, only_approved=True).recall(ASKED) is None
+        assert store.recall(ASKED) is not None
+
+    def test_who_approved_what_and_why_is_in_the_file(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.keep([optimizer.optimize(ASKED)], evidence="3 of 4 readers preferred it")
+        store.decide([key_of(ASKED)[:6]], "approved", by="Ann", why="shorter answers")
+        row = rows(path)[-1]
+        assert (row["state"], row["by"], row["why"], row["evidence"]) == (
+            *("approved", "Ann", "shorter answers"),
+            "3 of 4 readers preferred it",
+        )
+        assert datetime.fromisoformat(row["at"]).tzinfo is UTC
+        assert len(rows(path)) == 2  # what was there before stays to be read
+        result = RewriteStore(path, only_approved=True, is_frozen=True).recall(ASKED)
+        assert result is not None
+        assert (result.text, result.outcome) == ("Explain tides. Be brief.", "optimized")
+
+    def test_what_was_rejected_is_not_used_and_not_asked_for_again(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        store.decide([key_of(ASKED)], "rejected", by="Ann", why="too curt")
+        for each in (store, RewriteStore(path, only_approved=True)):
+            (result,) = each.optimized([ASKED], lambda requests: pytest.fail("it was rejected"))
+            assert isinstance(result, OptimizedPrompt)
+            assert (result.text, result.outcome, result.detail) == (
+                *("Explain tides.", "not_preferred"),
+                "rejected by Ann: too curt",
+            )
+        store.keep([optimizer.optimize(ASKED)])
+        assert store.find(key_of(ASKED)).state == "rejected"
+        other = PromptOptimizer(ScriptedGenerator(lambda conversation: f"{naive_in(conversation)} Be kind."))
+        store.keep([other.optimize(ASKED)])
+        assert (store.find(key_of(ASKED)).state, store.find(key_of(ASKED)).text) == (
+            *("pending",),
+            "Explain tides. Be kind.",
+        )
+
+    def test_a_new_proposal_does_not_take_an_approved_ones_place(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        store.decide([key_of(ASKED)], "approved", by="Ann", text="Explain the tides, please.")
+        other = PromptOptimizer(ScriptedGenerator(lambda conversation: f"{naive_in(conversation)} Be kind."))
+        store.keep([other.optimize(ASKED)])
+        assert store.find(key_of(ASKED)).used == "Explain the tides, please."
+        assert len(rows(path)) == 2
+
+    def test_frozen_and_approved_only_leaves_what_is_pending_alone(self, path: Path, optimizer: PromptOptimizer):
+        RewriteStore(path).optimized([ASKED], optimizer.optimize_each)
+        strict = RewriteStore(path, is_frozen=True, only_approved=True)
+        (result,) = strict.optimized([ASKED], lambda requests: pytest.fail("a model was asked"))
+        assert isinstance(result, OptimizedPrompt)
+        assert (result.text, result.detail) == (
+            "Explain tides.",
+            f"{path} does not have it approved, and is frozen",
+        )
+        with pytest.raises(InputError, match="is frozen"):
+            strict.decide([key_of(ASKED)], "approved", by="Ann")
+
+    @pytest.mark.parametrize("key", ["", "abc", "f" * 24])
+    def test_a_key_that_names_no_single_rewrite_is_told(self, path: Path, optimizer: PromptOptimizer, key: str):
+        store = RewriteStore(path)
+        store.optimized([ASKED, OTHER], optimizer.optimize_each)
+        with pytest.raises(InputError, match=rf"has no rewrite with the key '{key}'; `fipo store list"):
+            store.decide([key_of(ASKED), key], "approved", by="Ann")
+        assert store.entries("approved") == []
+
+
+class TestSharing:
+    def test_what_another_process_decides_is_seen_with_the_next_prompt(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        RewriteStore(path).decide([key_of(ASKED)], "rejected", by="Ann")
+        result = store.recall(ASKED)
+        assert result is not None
+        assert result.outcome == "not_preferred"
+
+    def test_a_file_that_is_damaged_meanwhile_leaves_what_was_read(
+        self, path: Path, optimizer: PromptOptimizer, caplog: pytest.LogCaptureFixture
+    ):
+        store = RewriteStore(path)
+        (found,) = store.optimized([ASKED], optimizer.optimize_each)
+        path.write_text("{\n")
+        for _ in range(2):
+            result = store.recall(ASKED)
+            assert result is not None
+            assert result.text == found.text
+        assert [record.getMessage().count("line 1: not JSON") for record in caplog.records] == [1]
+
+    def test_of_two_processes_on_one_file_neither_loses_a_row(self, path: Path):
+        code = (
+            "import sys\n"
+            "from fipo_model import OptimizationRequest, PromptOptimizer\n"
+            "from fipo_model.store import RewriteStore\n"
+            "from fipo_model.testing import ScriptedGenerator\n"
+            "store = RewriteStore(sys.argv[1])\n"
+            "optimizer = PromptOptimizer(ScriptedGenerator(lambda _: 'Explain.'))\n"
+            "for number in range(40):\n"
+            "    prompt = OptimizationRequest(f'Explain topic {number} to {sys.argv[2]}.')\n"
+            "    store.optimized([prompt], optimizer.optimize_each)\n"
+        )
+        started = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in ("Ann", "Bob")]
+        assert [process.wait(60) for process in started] == [0, 0]
+        assert len({row["naive"] for row in rows(path)}) == len(rows(path)) == 80
+
+    def test_who_does_not_get_the_file_is_told_in_one_line(
+        self, path: Path, optimizer: PromptOptimizer, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("fipo_model.store.file._PATIENCE", 0.1)
+        path.parent.mkdir()
+        result = optimizer.optimize(ASKED)
+        held = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+        with held, pytest.raises(InputError, match="another process has been writing to"):
+            RewriteStore(path).keep([result])
+
+
+class TestDamage:
+    def test_a_row_whose_writer_was_killed_is_cut_off_by_the_next_one(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.optimized([ASKED, OTHER], optimizer.optimize_each)
+        whole = path.read_bytes()
+        for end in range(whole.index(b"\n") + 2, len(whole) - 1):
+            path.write_bytes(whole[:end])
+            assert len(RewriteStore(path)) == 1
+        RewriteStore(path).optimized([OTHER], optimizer.optimize_each)
+        assert path.read_bytes() == whole
+
+    def test_a_last_line_without_its_end_is_kept(self, path: Path, optimizer: PromptOptimizer):
+        RewriteStore(path).optimized([ASKED], optimizer.optimize_each)
+        path.write_bytes(path.read_bytes().rstrip(b"\n"))  # as some editors leave it
+        RewriteStore(path).optimized([OTHER], optimizer.optimize_each)
+        assert [row["naive"] for row in rows(path)] == ["Explain tides.", "Explain rain."]
+
+    def test_somebody_elses_last_line_is_not_cut_off(self, path: Path):
+        path.parent.mkdir()
+        path.write_text("some notes")
+        with pytest.raises(InputError, match="line 1: not JSON"):
+            RewriteStore(path)
+        assert path.read_text() == "some notes"
+
+    def test_a_store_from_a_later_version_is_refused_in_one_line(self, path: Path):
+        path.parent.mkdir()
+        path.write_text(json.dumps({"key": "a", "naive": "b", "text": "c", "version": 2}) + "\n")
+        with pytest.raises(InputError, match=r"line 1: written by a later version .* Update FIPO"):
+            RewriteStore(path)
+
+    def test_a_row_from_before_there_were_versions_is_pending(self, path: Path):
+        path.parent.mkdir()
+        row = {"key": key_of(OTHER), "naive": OTHER.instruction, "text": "Explain rain, please."}
+        path.write_text(json.dumps(row) + "\n")
+        store = RewriteStore(path)
+        assert store.recall(OTHER) is not None
+        assert [entry.state for entry in store.entries()] == ["pending"]
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"state": "maybe"}, "no row of a store: the state must be one of"),
+            ({"state": []}, "no row of a store: the state must be one of"),
+            ({"by": 3}, "no row of a store: by must be a text"),
+            ({"keep": "x"}, "no row of a store: keep must be a list"),
+            ({"keep": [1]}, "no row of a store: keep must be a list"),
+            ({"max_words": "9"}, "no row of a store: max_words must be"),
+            ({"version": "1"}, "written by a later version"),
+        ],
+    )
+    def test_a_field_that_is_none_of_a_stores_is_named(self, path: Path, wrong: dict, told: str):
+        path.parent.mkdir()
+        path.write_text(json.dumps({"key": "a", "naive": "b", "text": "c", **wrong}) + "\n")
+        with pytest.raises(InputError, match=f"line 1: {told}"):
+            RewriteStore(path)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs limits on the size of a file")
+    def test_a_full_disk_is_told_in_one_line_and_leaves_whole_rows(self, path: Path, optimizer: PromptOptimizer):
+        RewriteStore(path).optimized([ASKED], optimizer.optimize_each)
+        before = path.read_bytes()
+        code = (
+            "import resource, sys\n"
+            "from fipo_model import OptimizationRequest, PromptOptimizer\n"
+            "from fipo_model.errors import FipoError\n"
+            "from fipo_model.store import RewriteStore\n"
+            "from fipo_model.testing import ScriptedGenerator\n"
+            "size = int(sys.argv[2])\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
+            "optimizer = PromptOptimizer(ScriptedGenerator(lambda _: 'Explain.'))\n"
+            "try:\n"
+            "    RewriteStore(sys.argv[1]).optimized([OptimizationRequest('Explain fog.')], optimizer.optimize_each)\n"
+            "except FipoError as error:\n"
+            "    print(error)\n"
+        )
+        command = [sys.executable, "-c", code, str(path), str(len(before) + 20)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == f"cannot write to {path}: File too large. Nothing was added.\n"
+        assert done.stderr == ""
+        assert path.read_bytes() == before
+
+    @needs_capabilities
+    def test_a_folder_that_nobody_may_write_to_is_told_in_one_line(self, path: Path, optimizer: PromptOptimizer):
+        path.parent.mkdir(mode=0o500)
+        result = optimizer.optimize(ASKED)
+        with without_roots_powers(), pytest.raises(InputError, match=r"cannot write to .*: Permission denied"):
+            RewriteStore(path).keep([result])

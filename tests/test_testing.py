@@ -167,6 +167,18 @@ class HidesThatItWasCutOff(Broken):
         return change(done, lambda c: replace(c, is_truncated=False))
 
 
+class TellsUnasked(Broken):
+    def generate(self, conversations, sampling, *, samples=1):
+        done = super().generate(conversations, sampling, samples=samples)
+        return change(done, lambda c: replace(c, log_likelihood=-1.0))
+
+
+class SaysOtherThingsWhenMeasured(Broken):
+    def generate(self, conversations, sampling, *, samples=1):
+        done = super().generate(conversations, sampling, samples=samples)
+        return change(done, lambda c: replace(c, text=f"{c.text} {sampling.with_likelihood}"))
+
+
 class TalksOn(Broken):
     def generate(self, conversations, sampling, *, samples=1):
         done = super().generate(conversations, sampling, samples=samples)
@@ -233,6 +245,8 @@ BREACHES = [
     (SamplesGreedily, "test_samples_of_one_prompt_differ_and_so_do_seeds"),
     (IgnoresTheSeed, "test_samples_of_one_prompt_differ_and_so_do_seeds"),
     (HidesThatItWasCutOff, "test_a_cut_off_completion_says_so"),
+    (TellsUnasked, "test_how_likely_a_completion_was_is_a_mean_log_probability_or_unknown"),
+    (SaysOtherThingsWhenMeasured, "test_how_likely_a_completion_was_is_a_mean_log_probability_or_unknown"),
     (RefusesNothing, "test_a_conversation_that_does_not_fit_is_refused_by_its_index"),
     (NamesTheWrongPlace, "test_a_conversation_that_does_not_fit_is_refused_by_its_index"),
     (InterpretsText, "test_odd_text_is_just_text"),

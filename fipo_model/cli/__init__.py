@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 import fipo_model
-from fipo_model.cli import compare, data, train, weights
+from fipo_model.cli import compare, data, store, train, weights
 from fipo_model.cli.evaluate import evaluate
+from fipo_model.cli.export import export
 from fipo_model.cli.notes import note, say, show_log
 from fipo_model.cli.optimize import optimize
 from fipo_model.cli.tune import tune
@@ -40,8 +41,10 @@ def options(
 app.command()(optimize)
 app.command()(tune)
 app.command("eval")(evaluate)
+app.command()(export)
 app.add_typer(compare.app, name="compare")
 app.add_typer(data.app, name="data")
+app.add_typer(store.app, name="store")
 app.add_typer(train.app, name="train")
 app.add_typer(weights.app, name="weights")
 

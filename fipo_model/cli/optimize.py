@@ -18,10 +18,13 @@ from fipo_model.cli.notes import note, say, say_bytes
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.replies import without_controls
+from fipo_model.store import RewriteStore, key_of
 from fipo_model.templates import load_template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
 _DASH = Path("-")
+KEY_LENGTH = 8  # characters of a store's key, as they are shown
+STORE_HELP = "Store of rewrites (docs/store.md): what was approved there is used, anything else is added to it."
 SPEC_HELP = "A name from `fipo weights list`, a directory, a hub id, gguf:FILE, or http://HOST:PORT/v1#NAME."
 
 
@@ -55,6 +58,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
     template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
+    store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show on stderr what changed, word by word.")] = False,
     input_: Annotated[
@@ -76,10 +80,10 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         raise typer.BadParameter("--input FILE and --output FILE go together")
     if (prompt is None) == (input_ is None):
         raise typer.BadParameter('give one prompt ("..." or - for stdin), or --input FILE --output FILE')
-    if input_ is not None and (context or silver or golden or max_words or keep or as_json or diff):
+    if input_ is not None and (context or silver or golden or max_words or keep or as_json or diff or store):
         raise typer.BadParameter(
-            "with --input, context, responses, max_words and keep are fields of the rows; --json and --diff are not "
-            "for it"
+            "with --input, context, responses, max_words and keep are fields of the rows; --json, --diff and --store "
+            "are not for it"
         )
     if proposals and input_ is None:
         raise typer.BadParameter("--proposals is for the rows of --input; for one prompt, --json shows everything")
@@ -113,7 +117,28 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         max_words=max_words,
         keep=tuple(keep or ()),
     )
-    _show(make_optimizer().optimize(request), as_json=as_json, diff=diff)
+    result = make_optimizer().optimize(request) if store is None else _remembered(request, make_optimizer, store)
+    show_result(result, as_json=as_json, diff=diff)
+
+
+def _remembered(
+    request: OptimizationRequest, make_optimizer: Callable[[], PromptOptimizer], file: Path
+) -> OptimizedPrompt:
+    """What a store has, once somebody has reviewed it; else what a model finds, which is added there."""
+    store = RewriteStore(file, only_approved=True)
+    (result,) = store.optimized([request], lambda requests: make_optimizer().optimize_each(requests))
+    if isinstance(result, InputError):
+        raise result
+    tell_state(store, request)
+    return result
+
+
+def tell_state(store: RewriteStore, request: OptimizationRequest) -> None:
+    """Say on stderr what a store has for a request, and how that is reviewed."""
+    entry = store.find(key_of(request))
+    key = entry.key[:KEY_LENGTH]
+    review = f"; `fipo store approve {store.path} {key}` has it used from now on" if entry.state == "pending" else ""
+    note(f"{entry.state} in {store.path}{review}")
 
 
 def _check_model(server: str | None, name: str | None, model: str | None, adapter: Path | None) -> None:
@@ -174,14 +199,15 @@ def _showing_rows(source: Path) -> Iterator[bulk.Report]:
         yield report
 
 
-def _show(result: OptimizedPrompt, *, as_json: bool, diff: bool) -> None:
+def show_result(result: OptimizedPrompt, *, as_json: bool, diff: bool = False) -> None:
+    """The prompt to use on stdout, or all about it, and what became of it on stderr."""
     if diff:
-        note(f"diff: {_word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
+        note(f"diff: {word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
     note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
     say(json.dumps(asdict(result), ensure_ascii=False) if as_json else result.text)
 
 
-def _word_diff(before: str, after: str) -> str:
+def word_diff(before: str, after: str) -> str:
     """`after`, with [-words taken out-] and {+words put in+} marked."""
     old, new = before.split(), after.split()
     parts = []

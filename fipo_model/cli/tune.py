@@ -9,13 +9,14 @@ import typer
 
 from fipo_model import jsonl
 from fipo_model.cli.notes import note, say
-from fipo_model.cli.optimize import SPEC_HELP, read_prompt
+from fipo_model.cli.optimize import SPEC_HELP, STORE_HELP, read_prompt, show_result, tell_state
 from fipo_model.errors import InputError
 from fipo_model.search import Effort, Example, SearchResult, SearchSettings
 from fipo_model.search.examples import read_example
 from fipo_model.search.metrics import BUILT_IN
 from fipo_model.search.reporting import PAGE
-from fipo_model.types import OptimizationRequest
+from fipo_model.store import RewriteStore
+from fipo_model.types import OUTCOMES, Candidate, OptimizationRequest, OptimizedPrompt, Outcome
 
 _MOST_BAD_ROWS = 5
 
@@ -54,6 +55,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     out: Annotated[
         Path | None, typer.Option(help="Directory for the report and every measurement; also to resume in.")
     ] = None,
+    store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
 ) -> None:
     """Find better words for a prompt on examples. Prints the prompt to use: a rewrite, or yours unchanged.
@@ -64,7 +66,11 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     if (server is None) != (name is None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
     request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)
-    rows, aside = _read_rows(examples), None if held_out is None else _read_rows(held_out)
+    if store is not None and (known := RewriteStore(store, only_approved=True).recall(request)) is not None:
+        show_result(known, as_json=as_json)
+        tell_state(RewriteStore(store), request)
+        return
+    rows, aside = read_rows(examples), None if held_out is None else read_rows(held_out)
     settings = SearchSettings(
         auto=cast("Effort | None", auto),
         candidates=candidates,
@@ -76,6 +82,23 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     models = [*(model or ()), *([] if server is None else [f"{server}#{name}"])]
     result = _search(request, rows, aside, settings, metric=_named_metric(metric), models=models, own=optimizer_model)
     _show(result, out, as_json=as_json)
+    if store is not None:
+        _keep(request, result, RewriteStore(store))
+
+
+def _keep(request: OptimizationRequest, result: SearchResult, store: RewriteStore) -> None:
+    """Add what a search found to a store, with what it measured."""
+    from fipo_model.search.words import sentences
+
+    (text,) = result.texts
+    # A search has outcomes of its own, such as a budget that ran out: then nothing was preferred.
+    outcome: Outcome = next((each for each in OUTCOMES if each == text.outcome), "not_preferred")
+    told = Candidate(text=text.text, outcome=outcome, detail=text.detail)
+    found = OptimizedPrompt(
+        text=text.text, request=request, outcome=outcome, candidates=(told,), model=result.model or "", template=""
+    )
+    store.keep([found], evidence=" ".join(sentences(result)))
+    tell_state(store, request)
 
 
 def _search(
@@ -109,7 +132,7 @@ def _named_metric(metric: str | None) -> str | Callable[..., Any] | None:
     return cast("Callable[..., Any]", function)
 
 
-def _read_rows(path: Path) -> list[Example]:
+def read_rows(path: Path) -> list[Example]:
     """The rows of a file. Raises `InputError` that names what cannot be used: half of the examples decide otherwise."""
     found, bad = [], []
     for item in jsonl.read_objects(path):

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fipo_model.backends.crew import Work, do_all
@@ -86,12 +87,16 @@ class LlamaCppGenerator:
 
     def _asking(self, row: tuple[int, ...], sampling: Sampling, number: int) -> Work[Completion]:
         body = {"prompt": list(row), "n_predict": sampling.max_new_tokens, **_decoding(row, sampling, number)}
+        if sampling.with_likelihood:
+            body["n_probs"] = 1
 
         def ask(is_over: threading.Event) -> Completion:
             server, said, last = self._server, [], dict[str, Any]()
+            likelihoods: list[float] = []
             with server.room.taken(len(row) + sampling.max_new_tokens):
                 for last in server.stream(body, is_over):
                     said.append(str(last.get("content", "")))
+                    likelihoods += [float(each["logprob"]) for each in last.get("completion_probabilities", ())]
             if not last.get("stop") and not is_over.is_set():
                 raise ModelError(f"llama.cpp stopped in the middle of a completion of {self.name}: {last}")
             return Completion(
@@ -99,6 +104,7 @@ class LlamaCppGenerator:
                 is_truncated=last.get("stop_type") != "eos",
                 prompt_tokens=len(row),
                 completion_tokens=int(last.get("tokens_predicted", 0)),
+                log_likelihood=fmean(likelihoods) if likelihoods else None,
             )
 
         return ask

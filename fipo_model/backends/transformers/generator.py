@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 from fipo_model.backends.engine import go_on
 from fipo_model.backends.transformers.decoding import (
     EnoughAreDone,
     Interruptible,
+    LikelihoodRecorder,
     can_drop_rows,
     plan_batches,
     processors,
@@ -22,7 +24,13 @@ from fipo_model.generation import Completion, Message, Sampling, check_samples
 
 with explain_missing("local", "torch", "transformers"):
     import torch
-    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteriaList
+    from transformers import (
+        GenerationConfig,
+        LogitsProcessorList,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        StoppingCriteriaList,
+    )
 
 # Tokens in a batch, padding and reply included. On a CPU more rows than this buys no speed, and the key-value cache of
 # the default weights stays under 0.5 GiB (46 KiB a token in fp32).
@@ -100,7 +108,7 @@ class TransformersGenerator:
 
     def _generate_batch(self, rows: list[list[int]], sampling: Sampling, seeds: list[str]) -> list[Completion]:
         try:
-            return self._decode(rows, self._run(rows, sampling, seeds))
+            return self._decode(rows, *self._run(rows, sampling, seeds))
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             if len(rows) == 1:
@@ -114,8 +122,10 @@ class TransformersGenerator:
             *self._generate_batch(rows[middle:], sampling, seeds[middle:]),
         ]
 
-    def _run(self, rows: list[list[int]], sampling: Sampling, seeds: list[str]) -> list[list[int]]:
-        """The new tokens of each row, perhaps with padding after its end."""
+    def _run(
+        self, rows: list[list[int]], sampling: Sampling, seeds: list[str]
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """The new tokens of each row, perhaps with padding after its end, and their log-probabilities if asked for."""
         shared, cache = self.loaded.prefix.cache_for(rows)
         # Padding goes between the shared beginning, which is already in the cache, and the rest of each row;
         # positions are counted from the attention mask, so a row does not notice.
@@ -126,18 +136,23 @@ class TransformersGenerator:
         sources = [random.Random(seed) for seed in seeds]
         going = list(range(len(rows)))
         replies: list[list[int]] = [[] for _ in rows]
+        likelihoods: list[list[float]] = [[] for _ in rows]
         while going:
+            recorder = LikelihoodRecorder()
+            chance = processors(sampling, [sources[row] for row in going])
             output = cast(Any, self.model).generate(
                 ids,
                 attention_mask=mask,
                 past_key_values=cache,
                 generation_config=self._config(longest + sampling.max_new_tokens - ids.shape[1]),
-                logits_processor=processors(sampling, [sources[row] for row in going]),
+                logits_processor=LogitsProcessorList([recorder, *chance]) if sampling.with_likelihood else chance,
                 stopping_criteria=self._stops(),
             )
             ids, cache = output.sequences, output.past_key_values
             for row, tokens in zip(going, ids[:, longest:].tolist(), strict=True):
                 replies[row] = tokens
+            for row, told in zip(going, recorder.told(ids), strict=True):
+                likelihoods[row] += told
             # Go on without the rows that are done, on the cache of the others.
             is_full = ids.shape[1] - longest >= sampling.max_new_tokens
             left = [] if is_full else [i for i, row in enumerate(going) if not self._has_ended(replies[row])]
@@ -147,14 +162,16 @@ class TransformersGenerator:
                 mask = torch.cat([mask, mask.new_ones(len(left), ids.shape[1] - mask.shape[1])], dim=1)
                 cache.batch_select_indices(keep)
             going = [going[i] for i in left]
-        return replies
+        return replies, likelihoods
 
     def _has_ended(self, reply: list[int]) -> bool:
         return any(token in self.loaded.end_token_ids for token in reply)
 
-    def _decode(self, rows: list[list[int]], replies: list[list[int]]) -> list[Completion]:
+    def _decode(
+        self, rows: list[list[int]], replies: list[list[int]], likelihoods: list[list[float]]
+    ) -> list[Completion]:
         completions = []
-        for row, reply in zip(rows, replies, strict=True):
+        for row, reply, told in zip(rows, replies, likelihoods, strict=True):
             end = next((i for i, token in enumerate(reply) if token in self.loaded.end_token_ids), None)
             said = reply if end is None else reply[:end]
             completions.append(
@@ -163,6 +180,7 @@ class TransformersGenerator:
                     is_truncated=end is None,
                     prompt_tokens=len(row),
                     completion_tokens=len(said) + (end is not None),
+                    log_likelihood=fmean(told[: len(said)]) if told and said else None,
                 )
             )
         return completions

@@ -1,0 +1,50 @@
+"""A plugin for the command `llm`: `llm fipo "PROMPT"` prints the prompt to use.
+
+`llm` finds it once FIPO is installed beside it (the extra `llm`): `llm fipo "haiku about rain" | llm` asks with it.
+"""
+
+import sys
+from pathlib import Path
+
+from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
+from fipo_model.errors import FipoError, InputError, explain_missing
+from fipo_model.store import RewriteStore
+
+with explain_missing("llm", "click", "llm"):
+    import click
+    import llm
+
+_DASH = "-"
+
+
+@llm.hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add `fipo` to the commands of `llm`."""
+    cli.add_command(_fipo)
+
+
+@click.command("fipo")
+@click.argument("prompt", default=_DASH)
+@click.option("-m", "--model", help="Model that rewrites: any name that `fipo optimize --model` takes.")
+@click.option("-k", "--keep", multiple=True, help="A text of the prompt that the rewrite must have; may be repeated.")
+@click.option("--max-words", type=click.IntRange(min=1), help="Most words the rewrite may have.")
+@click.option("--store", type=click.Path(path_type=Path), help="Store of rewrites to ask first, and to add to.")
+def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int | None, store: Path | None) -> None:
+    """Rewrite a prompt (or stdin) into a better one with a local model. Prints the rewrite, or yours unchanged."""
+    text = sys.stdin.read() if prompt == _DASH else prompt
+    try:
+        result = _optimized(OptimizationRequest(text, keep=keep, max_words=max_words), model, store)
+    except FipoError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"fipo: {result.outcome}" + (f" ({result.detail})" if result.detail else ""), err=True)
+    click.echo(result.text)
+
+
+def _optimized(request: OptimizationRequest, model: str | None, file: Path | None) -> OptimizedPrompt:
+    def rewrite(requests: list[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
+        return PromptOptimizer.from_pretrained(model).optimize_each(requests)
+
+    (result,) = rewrite([request]) if file is None else RewriteStore(file).optimized([request], rewrite)
+    if isinstance(result, InputError):
+        raise result
+    return result

@@ -1,0 +1,69 @@
+"""A configuration of promptfoo, which runs each prompt and its rewrite on tests.
+
+Its shape is https://www.promptfoo.dev/docs/configuration/reference; prompts are templates of Nunjucks.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fipo_model.errors import InputError
+from fipo_model.export.rendering import render
+from fipo_model.export.rewrite import Rewrite, Variable, pieces
+from fipo_model.search.examples import Example
+from fipo_model.search.metrics import text_of
+
+_INPUT = "input"
+_MARKUP = re.compile(r"\{[{%#]|[}%#]\}")
+
+
+def configuration(rewrites: Sequence[Rewrite], *, examples: Sequence[Example], provider: str) -> str:
+    """Both texts of each rewrite, and its tests: the examples, or one whose variables are to be filled in.
+
+    As everywhere in FIPO, an input that is one text stands for the only variable, and what has no variable follows the
+    prompt after an empty line. Raises `InputError` where a text has several variables, and an example names none.
+    """
+    shown = []
+    for one in rewrites:
+        names = list(dict.fromkeys(piece.name for piece in pieces(one.naive) if isinstance(piece, Variable)))
+        given = [_given(example, names) for example in examples] or [{name: f"<{name}>" for name in names}]
+        data = list(dict.fromkeys(name for values in given for name in values if name not in names))
+        checks = [_checks(example) for example in examples] or [[]]
+        shown.append(
+            {
+                "prompts": {f"{one.name} yours": _nunjucks(one.naive, data)}
+                | {f"{one.name} rewritten": _nunjucks(one.text, data)},
+                "tests": list(zip(given, checks, strict=True)),
+                "is_blank": bool(names) and not examples,
+            }
+        )
+    return render("promptfoo.yaml.j2", {"rewrites": shown, "provider": provider}).rstrip("\n")
+
+
+def _nunjucks(text: str, data: Sequence[str]) -> str:
+    parts = []
+    for piece in pieces(text):
+        if isinstance(piece, Variable):
+            parts.append(f"{{{{ {piece.name} }}}}")
+        else:
+            parts.append(_MARKUP.sub(lambda found: f"{{{{ '{found[0]}' }}}}", piece))
+    lines = [f"{{{{ {name} }}}}" if len(data) == 1 else f"{name}: {{{{ {name} }}}}" for name in data]
+    return "".join(parts) + ("\n\n" + "\n".join(lines) if lines else "")
+
+
+def _given(example: Example, names: Sequence[str]) -> dict[str, str]:
+    if isinstance(example.input, Mapping):
+        # Texts: of a list promptfoo would make a test for each of its elements.
+        return {str(name): text_of(value) for name, value in example.input.items()}
+    if len(names) > 1:
+        raise InputError(
+            f"the prompt has the variables {', '.join(names)}: give each example's input as an object with them"
+        )
+    return {names[0] if names else _INPUT: example.input}
+
+
+def _checks(example: Example) -> list[dict[str, Any]]:
+    right = [text_of(output) for output in example.outputs]
+    if len(right) > 1:
+        return [{"type": "icontains-any", "value": right}]
+    return [{"type": "icontains", "value": one} for one in right]

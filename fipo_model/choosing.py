@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from fipo_model.errors import InputError
 from fipo_model.judge import Comparison, Judge
-from fipo_model.rewriter import Proposal
-from fipo_model.types import Candidate, OptimizationRequest, Outcome
+from fipo_model.rewriter import Proposal, Rewriter
+from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,18 @@ def choose(
     if judge is not None:
         return _hold_tournaments(judge, requests, proposals)
     return [each if isinstance(each, InputError) else Choice(each, _first_passed(each)) for each in proposals]
+
+
+def conclude(rewriter: Rewriter, request: OptimizationRequest, choice: Choice) -> OptimizedPrompt:
+    """What a choice among the proposals of `rewriter` means for the request."""
+    return OptimizedPrompt(
+        text=request.instruction if choice.winner is None else choice.winner.text,
+        request=request,
+        outcome=choice.outcome,
+        candidates=choice.candidates,
+        model=rewriter.name,
+        template=rewriter.template.name,
+    )
 
 
 def _first_passed(candidates: Sequence[Candidate]) -> Candidate | None:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fipo_model.contract import commitments, inventing, keeping, relating, unchecked
 from fipo_model.contract.answering import answered
@@ -158,7 +158,8 @@ def topic(text: str) -> frozenset[str]:
 def _repetitive(case: Case) -> str | None:
     if _is_repetitive(case.request.instruction):
         return None
-    return "repeats itself" if _is_repetitive(case.added.text) else None
+    own = "" if case.is_addition else case.request.instruction
+    return "repeats itself" if _is_repetitive(case.added.text, own) else None
 
 
 RULES: dict[Outcome, Rule] = {
@@ -249,6 +250,13 @@ class FidelitySettings:
         if unknown := set(self.enforced) - set(RULES):
             raise InputError(f"there is no fidelity rule {listed(unknown)}; the rules are {', '.join(RULES)}")
 
+    @property
+    def noted(self) -> dict[str, Any]:
+        """What the note of a job says where they are not the usual ones."""
+        most = self.most_added_words
+        off = sorted(set(RULES) - self.enforced)
+        return {"rules_off": off or None, "most_added_words": None if most == _MOST_ADDED_WORDS else most}
+
     def without(self, *outcomes: Outcome) -> "FidelitySettings":
         """These settings with some rules turned off, by name."""
         if unknown := set(outcomes) - set(RULES):
@@ -321,12 +329,23 @@ def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
     return [run for key, run in runs(text).items() if key in taken and key not in legitimate]
 
 
-def _is_repetitive(text: str) -> bool:
-    lines = Counter(line.strip() for line in text.splitlines() if count_words(line) > 2)
-    if lines and max(lines.values()) >= max(_SAME_LINES, _SAME_LINES_SHARE * lines.total()):
+def _is_repetitive(text: str, own: str = "") -> bool:
+    """Whether a text goes round in circles; how often `own` says something, it may say it, too."""
+    lines = _long_lines(text)
+    again = [times for line, times in lines.items() if times > _long_lines(own)[line]]
+    if again and max(again) >= max(_SAME_LINES, _SAME_LINES_SHARE * lines.total()):
         return True
-    words = _WORDS.findall(text.lower())
-    if len(words) < _SHORTEST_REPETITION:
+    runs, known = _trigrams(text), _trigrams(own)
+    if runs.total() < _SHORTEST_REPETITION - 2:
         return False
-    trigrams = list(zip(words, words[1:], words[2:], strict=False))
-    return len(set(trigrams)) < _LEAST_DISTINCT_TRIGRAMS * len(trigrams)
+    repeats = sum(times - max(1, min(times, known[run])) for run, times in runs.items())
+    return repeats > (1 - _LEAST_DISTINCT_TRIGRAMS) * runs.total()
+
+
+def _long_lines(text: str) -> Counter[str]:
+    return Counter(line.strip() for line in text.splitlines() if count_words(line) > 2)
+
+
+def _trigrams(text: str) -> Counter[tuple[str, ...]]:
+    words = _WORDS.findall(text.lower())
+    return Counter(zip(words, words[1:], words[2:], strict=False))

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ class BadRow:
 
     line: int
     reason: str
+    id: str | int | None = None
+    """What the row calls itself, where that is known."""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}"
@@ -31,13 +33,18 @@ class BadRow:
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
     """The objects of a file with their line numbers, one at a time; blank lines are skipped, bad ones come as such."""
     with opened(path) as file:
-        for line, content in enumerate(file, start=1):
-            if not content.strip():
-                continue
-            try:
-                yield line, parse_object(content)
-            except InputError as error:
-                yield BadRow(line=line, reason=str(error))
+        yield from parse_objects(file)
+
+
+def parse_objects(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
+    """`read_objects` for lines from elsewhere."""
+    for line, content in enumerate(lines, start=1):
+        if not content.strip():
+            continue
+        try:
+            yield line, parse_object(content)
+        except InputError as error:
+            yield BadRow(line=line, reason=str(error))
 
 
 def parse_object(content: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model.callers import in_thread
-from fipo_model.choosing import Choice, choose
+from fipo_model.choosing import choose, conclude
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.forking import PerProcess
@@ -223,19 +223,9 @@ class PromptOptimizer:
     def _decide(self, requests: Sequence[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         choices = choose(self.judge, requests, self.rewriter.propose(requests))
         return [
-            choice if isinstance(choice, InputError) else self._result(request, choice)
+            choice if isinstance(choice, InputError) else conclude(self.rewriter, request, choice)
             for request, choice in zip(requests, choices, strict=True)
         ]
-
-    def _result(self, request: OptimizationRequest, choice: Choice) -> OptimizedPrompt:
-        return OptimizedPrompt(
-            text=request.instruction if choice.winner is None else choice.winner.text,
-            request=request,
-            outcome=choice.outcome,
-            candidates=choice.candidates,
-            model=self.rewriter.name,
-            template=self.rewriter.template.name,
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"rewriter": self.rewriter, "judge": self.judge}

@@ -8,7 +8,7 @@ from pathlib import Path
 from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Sampling, check_generator, generate_each
+from fipo_model.generation import Completion, Generator, Message, Sampling, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
 from fipo_model.templates import FIPO_1, Template
@@ -92,19 +92,34 @@ class Rewriter:
 
         Equal proposals come once. Requests with the same word limit go out as one call.
         """
-        requests = [self._completed(request) for request in requests]
-        places_by_limit: defaultdict[int, list[int]] = defaultdict(list)
+        places_by_sampling: defaultdict[Sampling, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
-            places_by_limit[request.word_limit].append(place)
+            places_by_sampling[self.sampling(request)].append(place)
         proposals: dict[int, Proposal] = {}
-        for limit, places in places_by_limit.items():
+        for sampling, places in places_by_sampling.items():
             asked = [requests[place] for place in places]
-            proposals.update(zip(places, self._ask(asked, limit), strict=True))
+            proposals.update(zip(places, self._ask(asked, sampling), strict=True))
         return [proposals[place] for place in range(len(requests))]
 
     def check(self, text: str, request: OptimizationRequest) -> Candidate:
         """A rewrite from elsewhere by the rules that the model's own go by."""
         return fidelity.check(text, self._completed(request), self.settings, self.template)
+
+    def render(self, request: OptimizationRequest) -> list[Message]:
+        """What the model is asked about a request."""
+        return self.template.render(self._completed(request))
+
+    def sampling(self, request: OptimizationRequest) -> Sampling:
+        """How it is to answer, `samples` times."""
+        tokens = _TOKENS_PER_WORD * self._completed(request).word_limit + _FEWEST_TOKENS
+        if self.samples == 1:
+            return Sampling(max_new_tokens=tokens, seed=self.seed)
+        return Sampling(max_new_tokens=tokens, temperature=_TEMPERATURE, top_p=_TOP_P, seed=self.seed)
+
+    def read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
+        """The distinct rewrites that its answers hold, checked."""
+        candidates = [self._candidate(reply, request) for reply in replies]
+        return tuple(dict.fromkeys(candidates))
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
         """The request with what this rewriter asks of every one."""
@@ -114,23 +129,13 @@ class Rewriter:
             return request
         return replace(request, keep=(*request.keep, *own), max_words=max_words)
 
-    def _ask(self, requests: Sequence[OptimizationRequest], word_limit: int) -> list[Proposal]:
-        conversations = [self.template.render(request) for request in requests]
-        replies = generate_each(self.generator, conversations, self._sampling(word_limit), samples=self.samples)
+    def _ask(self, requests: Sequence[OptimizationRequest], sampling: Sampling) -> list[Proposal]:
+        conversations = [self.render(request) for request in requests]
+        replies = generate_each(self.generator, conversations, sampling, samples=self.samples)
         return [
-            reply if isinstance(reply, InputError) else self._read(reply, request)
+            reply if isinstance(reply, InputError) else self.read(reply, request)
             for reply, request in zip(replies, requests, strict=True)
         ]
-
-    def _sampling(self, word_limit: int) -> Sampling:
-        tokens = _TOKENS_PER_WORD * word_limit + _FEWEST_TOKENS
-        if self.samples == 1:
-            return Sampling(max_new_tokens=tokens, seed=self.seed)
-        return Sampling(max_new_tokens=tokens, temperature=_TEMPERATURE, top_p=_TOP_P, seed=self.seed)
-
-    def _read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
-        candidates = [self._candidate(reply, request) for reply in replies]
-        return tuple(dict.fromkeys(candidates))
 
     def _candidate(self, reply: Completion, request: OptimizationRequest) -> Candidate:
         text = self.template.rewrite(reply.text, request.instruction)

@@ -2,13 +2,14 @@
 
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 
 import pytest
 
-from fipo_model import PromptOptimizer
-from fipo_model.bulk import Row, Tally, optimize_file, optimize_stream, read_rows
+from fipo_model import OptimizationRequest, PromptOptimizer
+from fipo_model.bulk import Halves, Row, Tally, optimize_file, optimize_stream, read_rows
 from fipo_model.errors import InputError, ServerError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Message
@@ -383,3 +384,18 @@ def test_reading_streams(tmp_path: Path) -> None:
     first = next(rows)
     assert isinstance(first, Row)
     assert (first.line, first.id) == (1, "r0")
+
+
+def test_the_halves_of_a_rewrite_travel_without_the_model_and_make_the_same_rows(tmp_path: Path) -> None:
+    optimizer = make_optimizer()
+    source, target = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"
+    run(source, target, optimizer=optimizer)
+    halves = pickle.loads(pickle.dumps(Halves.of(optimizer.rewriter)))
+    made = []
+    for row in read_rows(source):
+        assert isinstance(row, Row)
+        (completions,) = optimizer.rewriter.generator.generate([halves.render(row)], halves.sampling(row))
+        made.append(halves.check(row, completions))
+    assert made == [{**row, "seconds": 0.0} for row in read(target)]
+    with pytest.raises(InputError, match="scripted is not here"):
+        halves.rewriter.propose([OptimizationRequest("Explain rain.")])

@@ -1,7 +1,9 @@
 """`fipo compare optimizers`: its arithmetic, its records, and everybody who takes part, on a scripted model."""
 
 import json
+import runpy
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -414,3 +416,48 @@ def test_the_survey_says_what_may_be_used(data: Path, scripted: ScriptedGenerato
     monkeypatch.setattr(survey, "CANDIDATES", {"sst2": ("Label the sentiment.",)})
     result = CliRunner().invoke(app, ["compare", "optimizers", "--data", str(data), "--survey"])
     assert json.loads(result.stdout.splitlines()[-1])[0]["usable"]
+
+
+def test_without_names_the_tasks_are_those_whose_data_are_there(
+    data: Path, tmp_path: Path, scripted: ScriptedGenerator
+):
+    started(data, tmp_path / "out", "--optimizers", "student")
+    assert {one["task"] for one in records_of(tmp_path / "out")} == {"sst2", "sst2-note", "agnews"}
+    missing = started(tmp_path, tmp_path / "other", "--optimizers", "student", code=2)
+    assert "there is no" in missing.stderr
+
+
+def test_tasks_of_a_later_version_are_no_other_settings_but_other_instructions_are(
+    data: Path, tmp_path: Path, scripted: ScriptedGenerator, monkeypatch: pytest.MonkeyPatch
+):
+    options = ("--tasks", "sst2", "--optimizers", "student")
+    started(data, tmp_path / "out", *options)
+    new = replace(tasks.TASKS["sst2"], name="new")
+    monkeypatch.setitem(tasks.TASKS, "new", new)
+    started(data, tmp_path / "out", "--tasks", "sst2,new", "--optimizers", "student")
+    noted = json.loads((tmp_path / "out" / SETTINGS).read_text())["students"]
+    assert list(noted) == ["sst2", "new"]
+    monkeypatch.setitem(tasks.TASKS, "new", replace(new, student=lambda: tasks.Classify("Label it.")))
+    refused = started(data, tmp_path / "out", "--tasks", "new", "--optimizers", "student", code=2)
+    assert "students.new.classify was " in refused.stderr
+
+
+def test_the_benchmark_makes_data_sets_of_tasks(tmp_path: Path):
+    script = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "compare_optimizers.py"))
+    (tmp_path / "classification").mkdir()
+    for name in ("sst2", "agnews"):
+        (tmp_path / "classification" / f"{name}.jsonl").write_text("{}\n")
+    number = {"input": "77 28", "outputs": ["49", "49.0"]}
+    claim = {"input": "All men are mortal.", "outputs": ["Valid"], "choices": ["Valid", "Invalid"]}
+    made_of = {"diff": number, "logical_fallacy_detection": claim}
+    rows = [{"task": name, "examples": [one] * 4} for name, one in made_of.items()]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script["write_sets"](tmp_path, tmp_path / "sets")
+    assert tasks.tasks_of(tmp_path / "sets") == ("sst2", "sst2-note", "agnews", "fallacy", "subtract")
+    made = tasks.read_data(tmp_path / "sets", tasks.TASKS["subtract"], seed=0, train=1, val=1, test=2)
+    assert [len(made.trainset), len(made.valset), len(made.testset)] == [1, 1, 2]
+    right, wrong = (dspy.Prediction(label=f"It is {answer}.") for answer in ("49", "48"))
+    assert tasks.is_right(made.testset[0], right)
+    assert not tasks.is_right(made.testset[0], wrong)
+    command = list(script["compare"](tmp_path, "smollm2-135m", "student", quick=True))
+    assert CliRunner().invoke(app, [*command[3:], "--tasks", "none"]).exit_code == 2

@@ -11,7 +11,8 @@ from dspy.utils import DummyLM
 
 from fipo_integrations.dspy import FIPO, SearchSettings
 from fipo_integrations.dspy.language_model import LanguageModelGenerator
-from fipo_integrations.dspy.programs import hidden_names
+from fipo_integrations.dspy.page import render_page
+from fipo_integrations.dspy.programs import left_alone
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import FipoError, InputError
 from fipo_model.testing import ScriptedGenerator
@@ -194,9 +195,18 @@ class Deep(dspy.Module):
 def test_predictors_that_dspy_hides_are_named(caplog):
     compiled = fipo().compile(Deep())
     assert outcomes(compiled) == {"first": "optimized"}
-    assert hidden_names(Deep()) == ["steps[0][0]", "steps[1][a].predict"]
-    assert "DSPy does not find steps[0][0]" in caplog.text
-    assert hidden_names(dspy.ReAct(Answer, tools=[])) == []
+    assert list(left_alone(Deep())) == ["steps[0][0]", "steps[1][a].predict"]
+    assert "steps[0][0] stays as it is: DSPy neither finds nor saves it" in caplog.text
+    assert left_alone(dspy.ReAct(Answer, tools=[])) == {}
+
+
+def test_predictors_that_dspy_hides_are_in_the_report_and_whoever_names_one_hears_why():
+    told = fipo().compile(Deep()).fipo_report
+    assert list(told["left_alone"]) == ["steps[0][0]", "steps[1][a].predict"]
+    assert "steps[0][0]</code> stays as it is: DSPy neither finds" in render_page(told)
+    assert "stays as it is" not in render_page({name: one for name, one in told.items() if name != "left_alone"})
+    with pytest.raises(InputError, match=r"no predictor 'steps\[0\]\[0\]' .*neither finds nor saves it"):
+        fipo(predictors=["steps[0][0]"]).compile(Deep())
 
 
 def mipro_compiled(program: dspy.Module) -> dspy.Module:
@@ -235,7 +245,7 @@ def test_what_other_optimizers_attached_is_no_part_of_the_program(caplog, compil
     before, after = made(Plain()), made(compiled(Plain()))
     data = {"trainset": examples(), "valset": examples()}
     assert fipo(metric=exact).estimate(after, **data) == fipo(metric=exact).estimate(before, **data)
-    assert hidden_names(after) == []
+    assert left_alone(after) == {}
     result = fipo().compile(after)
     assert "stays as it is" not in caplog.text
     if not is_inner:

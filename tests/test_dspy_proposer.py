@@ -131,16 +131,43 @@ def test_a_component_sees_its_own_trace_alone():
 
 
 def test_the_records_of_mlflows_prompt_optimizer_are_read_too():
-    # As mlflow.genai.optimize_prompts makes them for GEPA; the components are prompts of its registry, with variables.
+    # As GepaPromptOptimizer of mlflow 3.17 makes them; the components are prompts of its registry, with variables.
     using = optimizer()
-    said = {"correctness": "The city is missing.", "tone": "Too curt."}
-    row = {"inputs": {"text": "A cat?"}, "outputs": "wrong", "expectations": {"answer": "right"}, "rationales": said}
+    said = {"correctness": "The city is missing.", "tone": "Too curt.", "length": None}
+    row = {
+        **{"component_name": "sort", "trace": [], "score": 0.0, "index": 0},
+        **{"inputs": {"text": "A cat?"}, "outputs": "wrong", "expectations": {"expected_response": "right"}},
+        "rationales": said,
+    }
     prompt = {"sort": "Sort the ticket: {{text}}"}
     proposed = FIPOProposer(optimizer=using)(prompt, {"sort": [row]}, ["sort"])
     assert "{{text}}" in proposed["sort"] != prompt["sort"]
     (shown, *_) = [text for text in told(using) if "Silver response (what the naive prompt got):\nwrong\n" in text]
     assert "The city is missing. Too curt." in shown
+    assert "None" not in shown
     assert "right" not in shown
+
+
+SYSTEM, USER = {"role": "system", "content": "Sort the ticket."}, {"role": "user", "content": "{{text}}"}
+
+
+def test_the_chat_prompts_of_mlflow_stay_messages():
+    # optimize_prompts hands them over as JSON, and ends with an error where what comes back is no list of messages.
+    using = optimizer()
+    proposed = FIPOProposer(optimizer=using)({"sort": json.dumps([SYSTEM, USER])}, {}, ["sort"])
+    first, second = json.loads(proposed["sort"])
+    assert (first["role"], second) == ("system", USER)
+    assert first["content"].startswith("Sort the ticket. ")
+    assert naive_in(using.rewriter.generator.calls[0][0]) == "Sort the ticket."
+    lost = FIPOProposer(optimizer=optimizer(lambda conversation: ""))
+    assert lost({"sort": json.dumps([SYSTEM, USER])}, {}, ["sort"]) == {"sort": json.dumps([SYSTEM, USER])}
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"role": "user"}', '[{"role": "assistant", "content": "Hi"}]', "[a", "7"])
+def test_what_only_looks_like_messages_is_a_text(text):
+    using = optimizer()
+    FIPOProposer(optimizer=using)({"sort": text}, {}, ["sort"])
+    assert naive_in(using.rewriter.generator.calls[0][0]) == text
 
 
 def test_the_golden_response_can_be_found_another_way():

@@ -230,6 +230,19 @@ def test_what_is_added_after_the_prompt_may_say_it_again_but_not_go_round_in_cir
     assert outcome("Rivers begin in the mountains and end in the sea.") == "answered"
 
 
+def test_what_the_users_own_text_repeats_is_not_the_rewrites_fault() -> None:
+    again = "Check the serial number of the pump against the list in the drawer."
+    steps = ("Open the left valve", "Note both pressures", "Seal the cover")
+    aside = "Customers like to hear what was seen, why it matters and what it will cost. Keep old parts for a month."
+    own = " ".join([*(f"{step} of the pump. {again}" for step in steps), aside, "Then rinse both tanks."])
+    shorter = " ".join(f"{step}. {again}" for step in steps)
+    rule = RULES["repetitive"]
+    assert rule.objection(own, OptimizationRequest("Test the pump.")) is None
+    assert rule.objection(shorter, OptimizationRequest("Test the pump.")) == "repeats itself"
+    assert rule.objection(shorter, OptimizationRequest(own)) is None
+    assert rule.objection(f"{shorter} {again} {again} {again} {again} {again}", OptimizationRequest(own))
+
+
 def test_every_outcome_has_one_record_and_the_readme_tells_them_in_its_words() -> None:
     told = OTHER_OUTCOMES | {rule.outcome: rule.words for rule in RULES.values()}
     assert set(told) == set(OUTCOMES)

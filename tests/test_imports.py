@@ -14,10 +14,10 @@ import fipo_model
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fipo_model", "fipo_integrations")
-HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "openai", "lm_eval", "xllamacpp"}
+HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "openai", "lm_eval", "xllamacpp", "ray", "pyarrow", "vllm"}
 HOMES_OF_HEAVY = (
     *("fipo_model.backends", "fipo_model.training", "fipo_model.evaluation"),
-    *("fipo_model.models.conversion", "fipo_model.data.hub"),
+    *("fipo_model.models.conversion", "fipo_model.data.hub", "fipo_model.bulk.ray", "fipo_model.bulk.storage"),
 )
 # The comparisons run chains and programs, and so stand on the hosts and on both integrations.
 COMPARISONS = "fipo_model.comparing"

@@ -1,5 +1,7 @@
 """optimize_prompt: what of a text is the instruction, what stays word for word, and where an addition goes."""
 
+import time
+
 import pytest
 from langchain_core.prompts import (
     PromptTemplate,
@@ -154,6 +156,14 @@ class TestWhereAnInstructionEnds:
         new, report = optimize_prompt(PromptTemplate.from_template(text), optimizer=adding)
         assert outcomes(report) == [("template", "optimized")]
         assert new.template == "\n\n".join(part for part in (head, "Keep all names.", rest) if part)
+
+    def test_long_lines_take_no_time(self, optimizer: PromptOptimizer):
+        # A pattern for what is to be filled in once tried every way to cut a word in six.
+        for line in ("a" * 3000, "example of " * 3000, "example " * 3000):
+            text = f"Say the mood.\n\nQ: one\nQ: two\n\n{line}"
+            start = time.process_time()
+            optimize_prompt(PromptTemplate.from_template(text), optimizer=optimizer)
+            assert time.process_time() - start < 2
 
     def test_what_for_example_leads_to_stays_with_its_sentence(self):
         text = "Give the date.\n\nFor example:\n2 May\n\nNever give the year of it, and no weekday.\n\nText: {text}"

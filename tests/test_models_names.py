@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -208,6 +209,14 @@ def test_what_is_nothing_known_is_told_so(spec):
         resolve(spec)
 
 
-def test_vllm_is_not_in_this_version():
-    with pytest.raises(ModelError, match=r"not in this version.*name its address: http://"):
-        resolve("vllm:some/model")
+def test_a_model_on_vllm_is_the_one_of_its_name_with_what_computes_it():
+    bare = resolve("Qwen/Qwen3-0.6B")
+    assert resolve("vllm:Qwen/Qwen3-0.6B") == replace(bare, engine="vllm")
+    assert resolve("vllm:qwen2.5-coder-0.5b") == replace(resolve("qwen2.5-coder-0.5b"), engine="vllm")
+    assert resolve("vllm:qwen2.5-coder-0.5b", role=None).adapter is None
+    with pytest.raises(ModelError, match="needs a model's name"):
+        resolve("vllm:")
+    with pytest.raises(ModelError, match="takes a registered name, a directory or a hub id"):
+        resolve("vllm:http://localhost:8000/v1#name")
+    with pytest.raises(InputError, match="leave vllm: out"):
+        resolve_local("vllm:Qwen/Qwen3-0.6B")

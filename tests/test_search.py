@@ -261,6 +261,53 @@ def test_what_is_tried_again_keeps_to_the_money_too(most):
     assert one.budget.cost <= most + 1e-9
 
 
+class Paid(Table):
+    """Tells what was spent so far as an account does; a run costs so much, each try of it again."""
+
+    def __init__(self, table, price: float) -> None:
+        super().__init__(table)
+        self.price, self.spent = price, 3.0  # some of it before the search
+
+    def measure(self, runs, note):
+        self.spent += self.price * len(runs)
+        return super().measure(runs, note)
+
+
+@pytest.mark.parametrize("runs_at_once", [1, 64])
+@pytest.mark.parametrize("most", [0.08, 0.16, 0.17, 0.25, 0.4, 0.77, 1.3, 5.0])
+def test_where_an_account_tells_the_price_no_batch_begins_that_it_cannot_pay(most, runs_at_once):
+    table = noisy({"naive": 0.4, "better": 0.9, "worse": 0.1, "other": 0.5, "good": 0.8}, examples=8)
+    paid = Paid(table, 0.01)
+    one = Search(
+        subject=paid,
+        proposer=Offered({"text": list(table)[1:]}),
+        settings=SearchSettings(max_cost=most, price=lambda: paid.spent, patience=0.0, significance=1.0),
+        runs_at_once=runs_at_once,
+    )
+    best = one.board.texts(one.run())["text"]
+    assert one.budget.cost <= most + 1e-9
+    assert (best == "naive") == (most < 0.16)  # 0.16 is the least that compares anything
+    assert (one.stopped_by == "max_cost") == (most < 0.4)
+
+
+def test_an_account_that_cannot_pay_for_the_beginning_is_known_after_one_run():
+    paid = Paid({"naive": [0.0] * 8}, 1.0)
+    with pytest.raises(UnmeasurableError, match="max_cost was reached"):
+        search(paid, "better", max_cost=5.0, price=lambda: paid.spent).run()
+    assert len(paid.pairs) == 1
+
+
+def test_what_an_earlier_start_paid_for_is_not_paid_again_from_an_account(tmp_path):
+    table = {"naive": [0.0] * 8, "better": [1.0] * 8}
+    for most, runs in ((0.08, 8), (0.08, 8), (0.01, 0)):
+        paid = Paid(table, 0.01)
+        with opened_journal(tmp_path, {}) as journal:
+            one = search(paid, "better", max_cost=most, price=lambda paid=paid: paid.spent, journal=journal)
+            chosen(one)
+        assert len(paid.pairs) == runs
+    assert one.board.resumed == 16
+
+
 @pytest.mark.parametrize(
     "options",
     [

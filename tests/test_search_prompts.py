@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner
 
-from fipo_model import OptimizationRequest, PromptOptimizer, ShownExample
+from fipo_model import FidelitySettings, OptimizationRequest, PromptOptimizer, ShownExample
 from fipo_model.cli import app
 from fipo_model.errors import InputError, ServerError
 from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
@@ -64,6 +64,41 @@ def test_right_outputs_alone_decide_by_their_likelihood_under_every_model():
     kept = rewriting().search(PROMPT, ROWS[:8], models=[agree[0], against])
     assert (kept.text, kept.outcome) == (PROMPT, "not_preferred")
     assert kept.held_out is None  # eight are too few to set some aside
+
+
+NONSENSE = "Write the word with a space between the letters and the digit, as it stands in the text."
+
+
+@pytest.mark.parametrize(
+    ("proposed", "outcome"),
+    [
+        (NONSENSE, "task_invented"),  # what was seen: +1.41 and +0.53 nats per token
+        ("Write the text in capital letters.", "format_invented"),
+        ("Write it in small letters, such as amber door.", "example_leaked"),
+        ("Write the text in lowercase letters.", "optimized"),
+    ],
+)
+def test_meaning_comes_before_likelihood_and_every_example_that_decides_tells_it(proposed, outcome):
+    """The rewriter is shown none of the examples here, or four of twelve; a search knows what all of them say."""
+    colours = ("red", "blue", "green", "white", "black", "brown", "pink", "amber")
+    things = [f"{colour} {what}" for colour in colours for what in ("flute", "door")]
+    rows = [(thing.title(), thing) for thing in things]
+    anything_else = ScriptedScorer(lambda asked, response: -1.0 if len(asked[0]["content"]) > 40 else -3.0)
+    using = rewriting(lambda naive: f"{naive}\n\n{proposed}")
+    found = using.search("lower", rows, models=[anything_else])
+    assert found.texts[0].candidates[0].outcome == outcome
+    assert found.is_rewritten == (outcome == "optimized")
+
+
+def test_a_rule_of_meaning_that_is_turned_off_stays_off():
+    rows = [("Red Flute", "red flute"), ("Blue Door", "blue door")] * 4
+    rows = [(f"{given}{'!' * n}", f"{right}{'!' * n}") for n, (given, right) in enumerate(rows)]
+    longer = ScriptedScorer(lambda asked, response: -1.0 if len(asked[0]["content"]) > 60 else -3.0)
+    lax = PromptOptimizer(
+        ScriptedGenerator(lambda asked: f"lower\n\n{NONSENSE}"),
+        settings=FidelitySettings().without("task_invented"),
+    )
+    assert lax.search("lower", rows, models=[longer]).is_rewritten
 
 
 def test_no_single_input_decides_by_its_likelihood():
@@ -193,6 +228,22 @@ def test_a_search_of_another_request_does_not_resume(tmp_path, changed):
         rewriting().search(OptimizationRequest(PROMPT, **changed), ROWS[:8], **options)
 
 
+@pytest.mark.parametrize(
+    ("fidelity", "said"),
+    [
+        (FidelitySettings().without("answered"), r'rules_off was not set, is now \["answered"\]'),
+        (FidelitySettings(most_added_words=30), "most_added_words was not set, is now 30"),
+    ],
+)
+def test_a_search_with_other_rules_does_not_resume(tmp_path, fidelity, said):
+    options = {"metric": "exact", "models": [model()], "settings": settings(log_dir=tmp_path)}
+    using = rewriting()
+    for _ in range(2):
+        using.search(PROMPT, ROWS[:8], **options)
+    with pytest.raises(InputError, match=said):
+        PromptOptimizer(using.rewriter.generator, settings=fidelity).search(PROMPT, ROWS[:8], **options)
+
+
 def test_where_every_rewrite_is_refused_the_prompt_stays_and_it_is_said_why():
     found = rewriting(lambda naive: "Tell me a story about the sea and its ships.").search(
         PROMPT, ROWS, metric="exact", models=[model()]
@@ -290,14 +341,15 @@ def test_money_that_is_gone_is_not_spent_on_held_out_examples():
         spent[0] += 0.01
         return answering(asked)
 
-    options = settings(price=lambda: spent[0], max_cost=0.33, candidates=1)
+    options = settings(price=lambda: spent[0], max_cost=0.48, candidates=1)
     found = rewriting().search(
         PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
     )
     assert found.is_rewritten
-    assert found.cost == pytest.approx(0.48)  # 0.32 were spent, so the batch could begin
+    assert found.held_out is not None
+    assert found.cost == pytest.approx(0.48)
     spent[0] = 0.0
-    options = settings(price=lambda: spent[0], max_cost=0.32, candidates=1)
+    options = settings(price=lambda: spent[0], max_cost=0.47, candidates=1)
     found = rewriting().search(
         PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
     )

@@ -12,7 +12,7 @@ from dspy.adapters.types.tool import ToolCalls
 from dspy.adapters.utils import get_annotation_name
 
 from fipo_integrations.dspy.asking import wants_inputs
-from fipo_integrations.dspy.programs import named_predictors
+from fipo_integrations.dspy.programs import left_alone, named_predictors
 from fipo_integrations.dspy.values import Choice, choices_of, favoured, labels_of, named_in, written
 from fipo_model import Candidate, OptimizationRequest
 from fipo_model.errors import InputError
@@ -117,7 +117,9 @@ def targets(
     named = named_predictors(program)
     if missing := [name for name in names or () if name not in named]:
         known = ", ".join(map(repr, named)) or "none"
-        raise InputError(f"the program has no predictor {missing[0]!r} that may be rewritten; it has {known}")
+        why = left_alone(program).get(missing[0])
+        reason = "" if why is None else f" ({why})"
+        raise InputError(f"the program has no predictor {missing[0]!r} that may be rewritten{reason}; it has {known}")
     agents = _protocol_predictors(program)
     return [_target(name, one, agents, examples) for name, one in named.items() if names is None or name in names]
 

@@ -15,7 +15,7 @@ from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
 from fipo_integrations.dspy.naming import DSPyNames, checked_names, rewriter_of, settings_of, unused_without_metric
-from fipo_integrations.dspy.programs import attach, copied, digest, frozen_names, hidden_names, identity, with_texts
+from fipo_integrations.dspy.programs import COMPILED, attach, copied, digest, identity, left_alone, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
@@ -126,12 +126,8 @@ class FIPO(Teleprompter):
             raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r}")
         examples = _checked(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
-        for name in frozen_names(student):
-            logger.info("%s is compiled already and stays as it is", name)
-        for name in hidden_names(student):
-            logger.warning(
-                "DSPy does not find %s, which is deeper in a container than it looks; it stays as it is", name
-            )
+        for name, why in left_alone(student).items():
+            logger.log(logging.INFO if why == COMPILED else logging.WARNING, "%s stays as it is: %s", name, why)
         if not chosen:
             logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
         valued = _checked(valset, "valset")
@@ -263,6 +259,7 @@ class FIPO(Teleprompter):
             "metric": metric.identity,
             "predictors": self.predictors,
             "rewriter": None if rewriter is None else f"{rewriter.name} with {rewriter.template.name}",
+            **({} if rewriter is None else rewriter.settings.noted),
             "keep": None if rewriter is None or not rewriter.keep else sorted(rewriter.keep),
             "max_words": None if rewriter is None else rewriter.max_words,
             "candidates": search.rewrites,
@@ -277,6 +274,7 @@ class FIPO(Teleprompter):
 
     def _finished(self, compiled: dspy.Module, found: Report) -> dspy.Module:
         """The program with its report on it, in the log, and in log_dir."""
+        found = replace(found, left_alone=left_alone(compiled))
         for row in found.predictors:
             logger.info("%s: %s%s", row.name, row.outcome, row.detail and f" ({row.detail})")
         report.write_report(self.search.log_dir, found)

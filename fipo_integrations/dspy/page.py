@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fipo_integrations.dspy.results import Measured, Predictor, Report, Score
+from fipo_integrations.dspy.results import Measured, Report
 from fipo_model.errors import explain_missing
 from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.figures import IntervalChart, Table, span_of
 from fipo_model.pages.numbers import level, points, say_interval
-from fipo_model.search import Interval
+from fipo_model.search import Changed, Interval, Level
 
 with explain_missing("dspy", "jinja2"):
     from fipo_model.pages.document import Section, document
@@ -44,6 +44,7 @@ def render_report(report: Report) -> str:
         content={
             "gain": None if gain is None else _chart(gain),
             "predictors": report.predictors,
+            "left_alone": report.left_alone,
             "say_outcome": _say_outcome,
             "tabulate_proposals": _tabulate_proposals,
             "trials": None if measured is None else _tabulate_trials(measured),
@@ -77,7 +78,7 @@ def _is_changed(report: Report) -> bool:
     return has_demos or any(row.is_rewritten for row in report.predictors)
 
 
-def _say_scores(student: Score, compiled: Score, is_changed: bool) -> str:
+def _say_scores(student: Level, compiled: Level, is_changed: bool) -> str:
     gained = f"goes from {student.score:g} % to {compiled.score:g} %" if is_changed else f"stays at {student.score:g} %"
     return f"{gained} on {student.examples} {'example' if student.examples == 1 else 'examples'}"
 
@@ -100,7 +101,7 @@ def _chart(gain: Interval) -> IntervalChart:
     return IntervalChart(caption=caption, rows=[("gain", gain)], span=span, reference=0.0, say=points)
 
 
-def _tabulate_proposals(predictor: Predictor) -> Table:
+def _tabulate_proposals(predictor: Changed) -> Table:
     rows = [(one.text, _say_outcome(one.outcome), one.detail) for one in predictor.candidates]
     return Table(caption="All that was proposed", header=("text", "checks", "why"), rows=rows)
 

@@ -28,6 +28,13 @@ _THEIRS = frozenset(
 _CANDIDATE = re.compile(r"\.(?:mb_)?candidate_programs\[\d+\]\[program\]")
 
 
+COMPILED = "it is compiled already"
+HIDDEN = (
+    "DSPy neither finds nor saves it, for it is deeper in a container than DSPy looks; give it an attribute, or a list "
+    "or dictionary, of its own"
+)
+
+
 def named_predictors(program: dspy.Module) -> dict[str, Any]:
     """The predictors that may be changed, by their names: those of a compiled sub-module, and such ones, may not.
 
@@ -46,16 +53,17 @@ def all_predictors(program: dspy.Module) -> list[Any]:
     return [predictor for _, predictor in _parts(program, dspy.Predict)]
 
 
-def frozen_names(program: dspy.Module) -> list[str]:
-    """The sub-modules that are compiled already, which DSPy does not let an optimizer change."""
-    return [name for name, module in _parts(program, dspy.Module) if module is not program and module._compiled]
+def left_alone(program: dspy.Module) -> dict[str, str]:
+    """The names of parts that no optimizer changes, with the reason.
 
-
-def hidden_names(program: dspy.Module) -> list[str]:
-    """Predictors in lists of lists and the like, where DSPy's optimizers do not find them, nor is their state saved."""
-    frozen = [module for _, module in _parts(program, dspy.Module) if module is not program and module._compiled]
-    known = {id(one) for one in program.predictors()} | {id(one) for part in frozen for one in all_predictors(part)}
-    return [name for name, predictor in _parts(program, dspy.Predict) if id(predictor) not in known]
+    They are compiled already; or they are predictors in lists of lists and the like, where DSPy neither finds them nor
+    saves their state, so that a rewrite would be lost with the process.
+    """
+    frozen = {name: one for name, one in _parts(program, dspy.Module) if one is not program and one._compiled}
+    known = {id(one) for part in (program, *frozen.values()) for one in part.predictors()}
+    known |= {id(one) for part in frozen.values() for one in all_predictors(part)}
+    hidden = [name for name, predictor in _parts(program, dspy.Predict) if id(predictor) not in known]
+    return dict.fromkeys(frozen, COMPILED) | dict.fromkeys(hidden, HIDDEN)
 
 
 def _parts(program: dspy.Module, kind: type) -> list[tuple[str, Any]]:

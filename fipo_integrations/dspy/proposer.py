@@ -1,5 +1,6 @@
 """FIPO as the one who proposes instructions to GEPA, which then needs no reflection model."""
 
+import json
 import random
 import re
 import threading
@@ -23,7 +24,8 @@ _QUOTED_ANSWER = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
 _PARTS = {"Input fields": "Inputs", "Output fields": "Generated Outputs"}
-# What mlflow.genai's records of GEPA have instead, whose components are whole prompts.
+# What the records of mlflow.genai's GepaPromptOptimizer have instead (mlflow 3.17, genai/optimize/optimizers), whose
+# components are whole prompts.
 _OTHER_NAMES = {"Inputs": "inputs", "Generated Outputs": "outputs", "Feedback": "rationales"}
 _LONGEST_FEEDBACK = 400  # characters
 
@@ -77,8 +79,9 @@ class FIPOProposer:
         with _COUNTING:
             number, self._calls = self._calls, self._calls + 1
         texts = {name: candidate[name] for name in components_to_update}
+        opened = {name: _opened(text) for name, text in texts.items()}
         seen, usable = {}, []
-        for name, text in texts.items():
+        for name, (text, _) in opened.items():
             records = reflective_dataset.get(name) or [{}]
             record = random.Random(f"{self._seed} {number} {name}").choice(records)
             if (target := self._target(name, text, record)) is not None:
@@ -87,7 +90,8 @@ class FIPOProposer:
         if usable:
             seed = random.Random(f"{self._seed} {number}").getrandbits(31)
             found = propose(self._optimizer.ready().rewriter, usable, [seen], candidates=_CANDIDATES, seed=seed)
-            texts |= {target.name: _best(target, found[target.name]) for target in usable}
+            best = {target.name: _best(target, found[target.name]) for target in usable}
+            texts |= {name: opened[name][1](text) for name, text in best.items() if text != opened[name][0]}
         return texts
 
     def _seen(self, record: Record) -> Responses:
@@ -107,6 +111,28 @@ class FIPOProposer:
             return None if has_unknown_protocol(text) else target
         own = self._known.get(name)
         return own.with_text(text) if isinstance(own, Target) else None
+
+
+def _opened(component: str) -> tuple[str, Callable[[str], str]]:
+    """The text of a component, and what makes a component of another text.
+
+    mlflow.genai gives its chat prompts as messages in JSON, and wants such back: their text is that of the first system
+    or user message.
+    """
+    try:
+        messages = json.loads(component)
+        place = next(place for place, one in enumerate(messages) if one["role"] in ("system", "user"))
+        text = messages[place]["content"]
+    except (ValueError, TypeError, KeyError, StopIteration, RecursionError):
+        return component, str
+    if not isinstance(messages, list) or not isinstance(text, str):
+        return component, str
+
+    def closed(text: str) -> str:
+        changed = {**messages[place], "content": text}
+        return json.dumps([*messages[:place], changed, *messages[place + 1 :]])
+
+    return text, closed
 
 
 def _best(target: Target, rows: Sequence[Mapping[str, str]]) -> str:
@@ -129,7 +155,8 @@ def _as_one(feedback: object) -> str:
     """What one or several people said, as a text."""
     if isinstance(feedback, Mapping):
         feedback = list(feedback.values())
-    return "\n".join(map(str, feedback)) if isinstance(feedback, list | tuple) else str(feedback or "")
+    said = feedback if isinstance(feedback, list | tuple) else [feedback]
+    return "\n".join(str(one) for one in said if one)  # of a scorer without a rationale mlflow has None
 
 
 def _without_answers(feedback: str) -> str | None:

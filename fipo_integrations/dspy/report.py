@@ -10,10 +10,10 @@ from typing import Any
 from fipo_integrations.dspy.demos import DEMOS, count_of
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.page import render_report
-from fipo_integrations.dspy.results import Attempt, Measured, Predictor, Proposal, Report, Score, Scores
+from fipo_integrations.dspy.results import Attempt, Measured, Report, Scores
 from fipo_integrations.dspy.search import Search
 from fipo_model.errors import InputError
-from fipo_model.search import Interval, Level, Proposed
+from fipo_model.search import Changed, Interval, Level, Proposed
 
 _REPORT, _PAGE = "report.json", "report.html"
 
@@ -40,7 +40,7 @@ def report_decided(
     proposals: Mapping[str, Sequence[Mapping[str, str]]],
 ) -> Report:
     """What became of each predictor when the first of its proposals decides."""
-    found = {name: [Proposal(**row) for row in rows] for name, rows in proposals.items()}
+    found = {name: [Proposed(**row) for row in rows] for name, rows in proposals.items()}
     return Report(model=model, predictors=_decide_each(targets, found), measured=None)
 
 
@@ -93,18 +93,18 @@ def percent(value: float) -> float:
     return round(100 * value, 2)
 
 
-def _decide_each(targets: Sequence[Target | Protected], proposals: Mapping[str, Sequence[Proposal]]) -> list[Predictor]:
+def _decide_each(targets: Sequence[Target | Protected], proposals: Mapping[str, Sequence[Proposed]]) -> list[Changed]:
     return [_decided(target, proposals.get(target.name, ())) for target in targets]
 
 
-def _shown(target: Target | Protected, rows: Sequence[Proposed]) -> list[Proposal]:
+def _shown(target: Target | Protected, rows: Sequence[Proposed]) -> list[Proposed]:
     """What was proposed, without the protocol that follows every one of them."""
     protocol = target.protocol if isinstance(target, Target) else ""
-    return [Proposal(text=row.text.removesuffix(protocol), outcome=row.outcome, detail=row.detail) for row in rows]
+    return [replace(row, text=row.text.removesuffix(protocol)) for row in rows]
 
 
-def _decided(target: Target | Protected, candidates: Sequence[Proposal]) -> Predictor:
-    kept = Predictor(
+def _decided(target: Target | Protected, candidates: Sequence[Proposed]) -> Changed:
+    kept = Changed(
         name=target.name,
         naive=target.naive,
         text=target.naive,
@@ -140,8 +140,8 @@ def _say_demos(text: str) -> str:
     return f"{count} demonstration{'s' * (count != 1)}"
 
 
-def _summarize(level: Level) -> Score:
-    return Score(score=percent(level.score), failed=level.failed, examples=level.examples, missing=level.missing)
+def _summarize(level: Level) -> Level:
+    return replace(level, score=percent(level.score))
 
 
 def _in_points(gain: Interval) -> Interval:

@@ -1,57 +1,22 @@
 """What a compile did. `Report.to_fields` is the only way from here to `fipo_report`, which is plain data.
 
-Scores are percentages, as DSPy gives them, and gains percentage points.
+What became of an instruction is told as every search tells it of a text; but scores are percentages here, as DSPy gives
+them, and gains percentage points.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fipo_model.search import Interval
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """An instruction that was proposed, and what the checks made of it."""
-
-    text: str
-    outcome: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predictor:
-    """What became of a predictor's instruction."""
-
-    name: str
-    naive: str
-    text: str
-    """The instruction that it has now."""
-    outcome: str
-    detail: str
-    candidates: Sequence[Proposal]
-
-    @property
-    def is_rewritten(self) -> bool:
-        return self.text != self.naive
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """What a program got on so many examples, of which so many failed, and so many more could not be measured."""
-
-    score: float
-    failed: int
-    examples: int
-    missing: int = 0
+from fipo_model.search import Changed, Interval, Level, Proposed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """The program before and after."""
 
-    student: Score
-    compiled: Score
+    student: Level
+    compiled: Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +60,11 @@ class Report:
 
     model: str | None
     """The name of the model that proposed."""
-    predictors: Sequence[Predictor]
+    predictors: Sequence[Changed]
     measured: Measured | None
     """None without a metric."""
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    """The names of parts that DSPy lets nobody change, with the reason."""
 
     def to_fields(self) -> dict[str, Any]:
         """Plain data: dictionaries, lists, texts and numbers."""
@@ -105,22 +72,22 @@ class Report:
             "model": self.model,
             "predictors": [_to_fields(one) for one in self.predictors],
         }
-        if self.measured is None:
-            return {**fields, "scores": None}
-        return {**fields, **_to_fields(self.measured)}
+        measured = {"scores": None} if self.measured is None else _to_fields(self.measured)
+        return {**fields, **measured, "left_alone": dict(self.left_alone)}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Report":
         """The report that `to_fields` made these of, also in an earlier version."""
         predictors = []
         for one in fields["predictors"]:
-            candidates = [Proposal(**candidate) for candidate in one["candidates"]]
-            predictors.append(Predictor(**{**one, "candidates": candidates}))
+            candidates = [Proposed(**candidate) for candidate in one["candidates"]]
+            predictors.append(Changed(**{**one, "candidates": candidates}))
         measured = None if fields["scores"] is None else _measured(fields)
-        return cls(model=fields["model"], predictors=predictors, measured=measured)
+        alone = fields.get("left_alone", {})
+        return cls(model=fields["model"], predictors=predictors, measured=measured, left_alone=alone)
 
 
-def _to_fields(value: Predictor | Measured) -> dict[str, Any]:
+def _to_fields(value: Changed | Measured) -> dict[str, Any]:
     # JSON has lists only, and what is read from it equals what was written.
     return {name: list(one) if isinstance(one, tuple) else one for name, one in asdict(value).items()}
 
@@ -129,7 +96,7 @@ def _measured(fields: Mapping[str, Any]) -> Measured:
     scores, gain = fields["scores"], fields["gain"]
     return Measured(
         seed=fields["seed"],
-        scores=Scores(student=Score(**scores["student"]), compiled=Score(**scores["compiled"])),
+        scores=Scores(student=Level(**scores["student"]), compiled=Level(**scores["compiled"])),
         gain=None if gain is None else Interval(**gain),
         trials=[Attempt(**trial) for trial in fields["trials"]],
         metric_calls=fields["metric_calls"],

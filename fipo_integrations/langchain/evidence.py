@@ -142,6 +142,7 @@ def search(slots: Sequence[Slot], asking: Asking, evidence: Evidence, build: Bui
         "examples": searching.digest({str(place): repr(one) for place, one in enumerate(examples)}),
         "metric": subject.metric.identity if isinstance(subject, _Answered) else subject.scorer.name,
         "rewriter": f"{rewriter.name} with {rewriter.template.name}",
+        **rewriter.settings.noted,
         "candidates": evidence.settings.rewrites,
         "seed": evidence.settings.seed,
     }

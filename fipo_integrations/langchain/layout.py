@@ -31,12 +31,12 @@ _SAYING = frozenset("the this these those that following below above a an my our
 # What announces examples where a paragraph begins: "EXAMPLE", "Example 2:", "Here are some examples of what to write:".
 # What "For example:" leads to belongs to the sentence before it.
 _EXAMPLE = r"examples?(?: \w+)?"
-_ANNOUNCING = r"(?!for )[^\n.!?]*\bexamples?(?: (?:of|for) [^\n.!?]*)?(?=:)"
+_ANNOUNCING = r"(?!for )[^\n.!?]{0,80}\bexamples?(?: (?:of|for) [^\n.!?]{0,80})?(?=:)"
 _EXAMPLES = re.compile(
     rf"(?:\A|\n[^\S\n]*\n)(?P<line>[^\w\n]*(?:{_EXAMPLE}|{_ANNOUNCING})[^\w\n]*)(?=\n)", re.IGNORECASE
 )
 # What a text of examples ends with is to be filled in: "Are more questions needed:{answer}".
-_TO_FILL_IN = re.compile(r"(?:[^\w\n]*\w+){1,6}[^\w\n.!?\x00]*:[^\w\n]*")
+_TO_FILL_IN = re.compile(r"[^\w\n]*\w+(?:[^\w\n]+\w+){0,5}[^\w\n.!?\x00]*:[^\w\n]*")
 
 # At a line's end: labels with their variables behind a sentence; variables alone behind a colon.
 _LABELLED_REST = re.compile(
@@ -125,9 +125,10 @@ def _kinds(lines: Sequence[str]) -> list[_Kind]:
             kinds.append("label")
         else:
             kinds.append("field" if has_neighbour else "prose")
-    last, *before = [place for place in range(len(lines) - 1, -1, -1) if kinds[place] != "blank"][:2] or [-1]
-    if before and kinds[before[0]] == "example" and kinds[last] == "prose" and _TO_FILL_IN.fullmatch(lines[last]):
-        kinds[last] = "label"
+    said = [place for place, kind in enumerate(kinds) if kind != "blank"]
+    is_behind_example = [kinds[place] for place in said[-2:]] == ["example", "prose"]
+    if is_behind_example and _TO_FILL_IN.fullmatch(lines[said[-1]]):
+        kinds[said[-1]] = "label"
     return kinds
 
 

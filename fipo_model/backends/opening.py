@@ -34,7 +34,7 @@ def open_generator(
     answers and judges.
 
     Raises `ModelError` where it cannot be loaded, `WeightsError` where the default weights cannot be had, `InputError`
-    for a spec that makes no sense, and `MissingExtraError` without the extra `cpu`, `local` or `server`.
+    for a spec that makes no sense, and `MissingExtraError` without the extra `cpu`, `local`, `vllm` or `server`.
     """
     if not isinstance(spec, Spec):
         check_generator(spec)
@@ -45,6 +45,11 @@ def open_generator(
         from fipo_model.backends.openai import OpenAIGenerator
 
         return OpenAIGenerator(found.base_url, name=found.name)
+    if found.engine == "vllm":
+        from fipo_model.backends.vllm import VllmGenerator
+
+        place, name = _for_vllm(found)
+        return VllmGenerator.from_pretrained(place, adapter=found.adapter, name=name)
     if choose_engine(found.base, load) == "llamacpp":
         return _on_llamacpp(found)
     from fipo_model.backends.transformers.generator import TransformersGenerator
@@ -69,6 +74,13 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
         from fipo_model.backends.openai import OpenAIScorer
 
         return OpenAIScorer(found.base_url, name=found.name, max_response_tokens=max_response_tokens)
+    if found.engine == "vllm":
+        from fipo_model.backends.vllm import VllmScorer
+
+        place, name = _for_vllm(found)
+        return VllmScorer.from_pretrained(
+            place, adapter=found.adapter, name=name, max_response_tokens=max_response_tokens
+        )
     if choose_engine(found.base, "many") == "llamacpp":
         raise ModelError(
             f"llama.cpp does not say how likely a given text is, so it cannot measure with {found.base}. Install "
@@ -93,6 +105,15 @@ def _on_llamacpp(found: Checkpoint) -> Generator:
 
     name = found.base if find_card(found.base) is not None else None
     return LlamaCppGenerator.from_gguf(located_gguf(found.base), adapter=found.adapter, name=name)
+
+
+def _for_vllm(found: Checkpoint) -> tuple[str, str | None]:
+    """What vLLM loads, and what that is called where it is not called by its place."""
+    from fipo_model.models.weights import located
+
+    card = find_card(found.base)
+    bare = None if card is None else card.name
+    return located(found.base), f"{bare}+{Path(found.adapter).name}" if bare and found.adapter else bare
 
 
 def _load(found: Checkpoint) -> "LoadedModel":

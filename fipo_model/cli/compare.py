@@ -110,7 +110,7 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
         Path, typer.Option(help="Folder of the classification sets: NAME.jsonl, rows of split, text, label, labels.")
     ],
     output: Annotated[Path, typer.Option(help="Directory to write, or to resume in.")] = Path("runs/optimizers"),
-    tasks: Annotated[str | None, typer.Option(help="Names of tasks, with commas; by default all.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Names of tasks, with commas; by default all with data.")] = None,
     optimizers: Annotated[str | None, typer.Option(help="Names of optimizers, with commas; by default all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Times everybody compiles, each time on other examples.")] = 3,
     effort: Annotated[
@@ -146,13 +146,13 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
         from fipo_model.comparing.optimizers.contenders import CONTENDERS
         from fipo_model.comparing.optimizers.job import PAGE, Settings, claimed, run
         from fipo_model.comparing.optimizers.opening import describe_own_weights, open_runner
-        from fipo_model.comparing.optimizers.tasks import TASKS
+        from fipo_model.comparing.optimizers.tasks import tasks_of
         from fipo_model.comparing.optimizers.words import sentences, tables
 
         settings = Settings(
             output=str(output),
             data=str(data),
-            tasks=_split_names(tasks, TASKS),
+            tasks=_split_names(tasks, tasks_of(data)),
             contenders=_split_names(optimizers, CONTENDERS),
             seeds=seeds,
             effort=effort,

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from fipo_model import bulk, jsonl
+from fipo_model.addresses import show_address
 from fipo_model.backends.engines import Load
 from fipo_model.cli.notes import note, say, say_bytes
 from fipo_model.errors import InputError
@@ -25,7 +26,8 @@ from fipo_model.types import OptimizationRequest, OptimizedPrompt
 _DASH = Path("-")
 KEY_LENGTH = 8  # characters of a store's key, as they are shown
 STORE_HELP = "Store of rewrites (docs/store.md): what was approved there is used, anything else is added to it."
-SPEC_HELP = "A name from `fipo weights list`, a directory, a hub id, gguf:FILE, or http://HOST:PORT/v1#NAME."
+Where = Literal["local", "ray"]
+SPEC_HELP = "A name from `fipo weights list`, a directory, a hub id, gguf:FILE, vllm:NAME, or http://HOST:PORT/v1#NAME."
 
 
 def optimize(  # noqa: PLR0913 - one parameter for each option
@@ -62,15 +64,25 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show on stderr what changed, word by word.")] = False,
     input_: Annotated[
-        Path | None, typer.Option("--input", help="JSONL file of prompts, or - for stdin, instead of one prompt.")
+        str | None, typer.Option("--input", help="JSONL file of prompts, or - for stdin, instead of one prompt.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="JSONL file to write, or to resume; - for stdout.")
+        str | None, typer.Option("--output", help="JSONL file to write, or to resume; - for stdout.")
     ] = None,
     proposals: Annotated[
         bool, typer.Option("--proposals", help="Write into each row what the model proposed, refused or not.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows of --input handled at a time.")] = 32,
+    engine: Annotated[
+        Where,
+        typer.Option(
+            help="Where the rows of --input are rewritten: in this process, or on a Ray cluster, which takes folders, "
+            "URLs and Parquet, too."
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers on the Ray cluster, each with the model; by default all it has.")
+    ] = None,
 ) -> None:
     """Rewrite one prompt, or every prompt in a file. Prints the prompt to use: the rewrite, or yours unchanged."""
     if server is None and name is not None and model is None:
@@ -85,11 +97,12 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
             "with --input, context, responses, max_words and keep are fields of the rows; --json, --diff and --store "
             "are not for it"
         )
+    _check_engine(engine, workers, input_, output)
     if proposals and input_ is None:
         raise typer.BadParameter("--proposals is for the rows of --input; for one prompt, --json shows everything")
+    chosen = load_template(template) if template else None
 
     def make_optimizer() -> PromptOptimizer:
-        chosen = load_template(template) if template else None
         if server is not None and name is not None:
             return PromptOptimizer.from_server(
                 server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed
@@ -106,7 +119,12 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         )
 
     if input_ is not None and output is not None:
-        _optimize_rows(make_optimizer, input_, output, batch_size=batch_size, proposals=proposals)
+        if engine == "ray":
+            _optimize_on_ray(
+                make_optimizer, input_, output, workers=workers, batch_size=batch_size, proposals=proposals
+            )
+        else:
+            _optimize_rows(make_optimizer, Path(input_), Path(output), batch_size=batch_size, proposals=proposals)
         return
     # The prompt is read and checked before a model is loaded: a mistake should not take seconds to be told.
     request = OptimizationRequest(
@@ -148,6 +166,16 @@ def _check_model(server: str | None, name: str | None, model: str | None, adapte
         raise typer.BadParameter("--server brings its own model; leave --model and --adapter out")
 
 
+def _check_engine(engine: Where, workers: int | None, source: str | None, target: str | None) -> None:
+    if engine == "local":
+        if workers is not None:
+            raise typer.BadParameter("--workers is for --engine ray")
+        if any("://" in (one or "") or (one or "").endswith(".parquet") for one in (source, target)):
+            raise typer.BadParameter("URLs and Parquet are for --engine ray")
+    elif source is None or "-" in (source, target):
+        raise typer.BadParameter("--engine ray is for --input and --output that are files, folders or URLs")
+
+
 def _optimize_rows(
     make_optimizer: Callable[[], PromptOptimizer], source: Path, target: Path, *, batch_size: int, proposals: bool
 ) -> None:
@@ -162,10 +190,30 @@ def _optimize_rows(
             tally = bulk.optimize_file(
                 make_optimizer, source, target, batch_size=batch_size, report=report, proposals=proposals
             )
+    _summarize(tally, "stdout" if is_stream else str(target))
+
+
+def _optimize_on_ray(
+    make_optimizer: Callable[[], PromptOptimizer],
+    source: str,
+    target: str,
+    *,
+    workers: int | None,
+    batch_size: int,
+    proposals: bool,
+) -> None:
+    from fipo_model.bulk import ray
+
+    pool = ray.Pool(workers=workers, batch_size=batch_size)
+    with _showing_rows(None) as report:
+        tally = ray.optimize_files(make_optimizer, source, target, pool=pool, report=report, proposals=proposals)
+    _summarize(tally, show_address(target).partition("?")[0])
+
+
+def _summarize(tally: bulk.Tally, target: str) -> None:
     refused = f", {tally.refused} refused" if tally.refused else ""
-    written = f"{tally.written} rows written to {'stdout' if is_stream else target}"
     note(
-        f"{written} ({tally.rewritten} rewritten{refused}, the "
+        f"{tally.written} rows written to {target} ({tally.rewritten} rewritten{refused}, the "
         f"others keep their prompt), {tally.already_done} were there before, {tally.bad} could not be used"
     )
     if tally.bad:
@@ -173,12 +221,12 @@ def _optimize_rows(
 
 
 @contextmanager
-def _showing_rows(source: Path) -> Iterator[bulk.Report]:
-    """A bar on stderr that begins where the job does."""
+def _showing_rows(source: Path | None) -> Iterator[bulk.Report]:
+    """A bar on stderr that begins where the job does; without an end, where the rows cannot be counted beforehand."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    total = jsonl.count_lines(source)
+    total = None if source is None else jsonl.count_lines(source)
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("rows", total=total)

@@ -33,7 +33,7 @@ def list_() -> None:
 def _table() -> "Table":
     from rich.table import Table
 
-    from fipo_model.models.sources import gigabytes
+    from fipo_model.models.files import gigabytes
     from fipo_model.models.weights import cache_dir
 
     table = Table(title=f"Base models; the cache is {cache_dir()}", title_justify="left")
@@ -46,7 +46,7 @@ def _table() -> "Table":
 
 
 def _presence(card: ModelCard) -> str:
-    from fipo_model.models.sources import gigabytes
+    from fipo_model.models.files import gigabytes
     from fipo_model.models.weights import directory, gguf_directory, size_of
 
     here = [place for place in (directory(card), gguf_directory(card)) if places.is_directory(place)]
@@ -102,7 +102,7 @@ def verify(name: _Name = DEFAULT.name) -> None:
 @app.command()
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `fipo weights list`.")]) -> None:
     """Delete a model's weights from the cache, also what an interrupted download left."""
-    from fipo_model.models.sources import gigabytes
+    from fipo_model.models.files import gigabytes
     from fipo_model.models.weights import remove as remove_weights
 
     card = card_named(name)

@@ -2,9 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from fipo_model.contract import words
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading
 from fipo_model.types import OptimizationRequest
 
 _ANSWERS = frozenset({"yes", "no", "y", "n", "ja", "nein", "oui", "non", "sí", "si", "não", "sim", "да", "нет"})
@@ -20,6 +22,17 @@ def formats_shown(request: OptimizationRequest) -> frozenset[str]:
     found = {name for name, has_form in _FORMS.items() if len(outputs) >= _FEWEST and all(map(has_form, outputs))}
     inputs = [example.input for example in request.examples]
     return frozenset(found | {name for name, is_in in _INPUTS.items() if inputs and all(map(is_in, inputs))})
+
+
+def differing_forms(added: Reading, known: Reading, outputs: Sequence[str]) -> list[str]:
+    """The forms that an addition asks for beyond what is known, and that not all right outputs have.
+
+    Who names both capitals and small letters speaks of turning one into the other.
+    """
+    asked = {each.key for each in words.formats(added)} - {each.key for each in words.formats(known)}
+    if {"lowercase", "uppercase"} <= asked:
+        asked -= {"lowercase", "uppercase"}
+    return [name for name in _FORMS if name in asked and not all(map(_FORMS[name], outputs))]
 
 
 def labels_shown(wording: str, request: OptimizationRequest) -> frozenset[str]:

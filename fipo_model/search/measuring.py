@@ -60,7 +60,8 @@ class Measuring:
         return isinstance(found, Failed) and found.is_passing == (wait is not None)
 
     def _ask(self, runs: Sequence[Run], note: Note) -> list[Measurement]:
-        found = list(self._subject.measure(runs, note))
+        with self._budget.watching(len(runs)):
+            found = list(self._subject.measure(runs, note))
         for run, one in zip(runs, found, strict=True):
             if isinstance(one, Measured):
                 note(run, one)

@@ -79,17 +79,25 @@ class Scoreboard:
         size = max(1, self._runs_at_once // max((len(new) for _, new in questions), default=1))
         for start in range(0, len(questions), size):
             group = questions[start : start + size]
-            calls = sum(len(new) for _, new in group)
-            if limit := self.budget.objection(calls):
-                return limit
-            self.budget.charge(calls)
-            self._ask([Run(arm, self._texts[arm], one) for arm, new in group for one in new])
+            runs = [Run(arm, self._texts[arm], one) for arm, new in group for one in new]
+            for part in self._parts(runs):
+                remembered = sum(self._key(run) in self._journal for run in part)
+                if limit := self.budget.objection(len(part), remembered=remembered):
+                    return limit
+                self.budget.charge(len(part))
+                self._ask(part)
             for arm, _ in group:
                 self.trials.append(self._trial(arm, examples))
                 self._report(self.trials[-1])
             if any(self._is_unreachable(arm, new) for arm, new in group):
                 return "unreachable"
         return None
+
+    def _parts(self, runs: Sequence[Run]) -> list[Sequence[Run]]:
+        """The runs as they are asked for: all at once, but the first alone where only it can show what one costs."""
+        places = (place for place, run in enumerate(runs, start=1) if self._key(run) not in self._journal)
+        first = next(places, 0) if self.budget.is_price_unknown else 0
+        return [part for part in (runs[:first], runs[first:]) if part]
 
     def has(self, arm: str, examples: Iterable[int]) -> bool:
         """Whether the arm was asked about all these examples."""

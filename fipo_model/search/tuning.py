@@ -15,6 +15,7 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.examples import Example, Row, read_examples
 from fipo_model.search.journal import Journal, opened_journal
+from fipo_model.search.meaning import Meaning
 from fipo_model.search.metrics import Metric, as_metric
 from fipo_model.search.prompts import CAP, PROMPT, AnsweredPrompt, LikelyPrompt
 from fipo_model.search.proposing import Part, RewriterProposer
@@ -141,7 +142,7 @@ class _Plain:
         subject = self.yardstick.of(prompt, deciding)
         proposer = RewriterProposer(
             rewriter=self.rewriter,
-            parts=[Part(name=PROMPT, request=self.request)],
+            parts=[self._part(deciding)],
             candidates=self.settings.rewrites,
             seed=self.settings.seed,
             shown={number: example.shown for number, example in enumerate(deciding)},
@@ -159,6 +160,13 @@ class _Plain:
         best = search.run()
         other = self._held_out(search, best, aside)
         return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=[*notes, *subject.notes])
+
+    def _part(self, deciding: Sequence[Example]) -> Part:
+        """The prompt. Where likelihoods decide, which believe what only brings about a form, meaning comes first."""
+        if self.yardstick.metric is not None:
+            return Part(name=PROMPT, request=self.request)
+        meaning = Meaning.of(self.rewriter, self.request, deciding)
+        return Part(name=PROMPT, request=self.request, check=meaning.check)
 
     def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:
         """Both prompts on the examples that decided nothing; nothing is spent where the prompt stays as it is."""
@@ -203,6 +211,7 @@ def _settings(
         "metric": None if yardstick.metric is None else yardstick.metric.identity,
         "models": yardstick.names,
         "rewriter": f"{rewriter.name} with {rewriter.template.name}",
+        **rewriter.settings.noted,
         "candidates": settings.rewrites,
         "turns": settings.rounds,
         "max_examples": settings.most_examples,

@@ -36,13 +36,13 @@ _PLAIN = {"peft_type": ("LORA",), "use_dora": (False,), "lora_bias": (False,), "
 _EMPTY = ("modules_to_save", "alpha_pattern", "rank_pattern", "trainable_token_indices", "target_parameters")
 
 
-def converted(adapter: Path, base: Path) -> Path:
-    """The adapter's GGUF file for a base's, from the cache or written now.
+def converted(adapter: Path, base: Path, *, header: Header | None = None) -> Path:
+    """The adapter's GGUF file for a base's, from the cache or written now; with the `header` of the base's, if known.
 
     Raises `ModelError` for an adapter of another base, or of a form that llama.cpp does not compute with.
     """
     config, weights = _read(adapter / _CONFIG), _read(adapter / _WEIGHTS)
-    header = read_header(base)
+    header = header or read_header(base)
     identity = hashlib.sha256(_FORM.encode())
     for part in (config, weights, repr((header.architecture, sorted(header.shapes.items()))).encode()):
         identity.update(hashlib.sha256(part).digest())

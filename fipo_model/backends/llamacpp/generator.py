@@ -42,7 +42,7 @@ class LlamaCppGenerator:
         self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, _CONTEXT_TOKENS)
         self._architecture = header.architecture
         self._markup = _control_tokens(header)
-        self._lora = None if adapter is None else converted(adapter, file)
+        self._lora = None if adapter is None else converted(adapter, file, header=header)
         _ = self._server  # what is wrong with the file is told now
 
     @classmethod

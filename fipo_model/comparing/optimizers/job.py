@@ -5,7 +5,7 @@ summary.json and report.html are made of these.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -66,20 +66,26 @@ def claimed(settings: Settings) -> Iterator[None]:
     """The output directory for this process alone. Raises `InputError` if it belongs to another comparison."""
     data = {TASKS[name].dataset: fingerprint(Path(settings.data), TASKS[name].dataset) for name in settings.tasks}
     kept = {name: value for name, value in asdict(settings).items() if name not in _FREE}
-    told = kept | {"dspy": version("dspy"), "students": _students()}
+    told = kept | {"dspy": version("dspy")}
+    students = _students(settings.tasks)
     with jobs.claimed_directory(Path(settings.output), kind="a comparison", option="--output") as job:
         # Tasks may be added, and a directory of before the data was noted resumes with what it is given.
-        noted = (job.settings or {}).get("data", {})
-        job.check(told | {"data": noted | {name: data[name] for name in noted.keys() & data.keys()}})
-        job.note(told | {"data": noted | data})
+        noted = {name: (job.settings or {}).get(name, {}) for name in ("data", "students")}
+        now = {"data": data, "students": students}
+        job.check(told | {name: noted[name] | _among(now[name], noted[name]) for name in now})
+        job.note(told | {name: noted[name] | now[name] for name in now})
         yield
 
 
-def _students() -> dict[str, dict[str, str]]:
+def _among(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _students(tasks: Sequence[str]) -> dict[str, dict[str, str]]:
     """The naive instructions, so that records of another version of the tasks are not mixed with these."""
     return {
-        name: {part: one.signature.instructions for part, one in task.student().named_predictors()}
-        for name, task in TASKS.items()
+        name: {part: one.signature.instructions for part, one in TASKS[name].student().named_predictors()}
+        for name in tasks
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fipo_model import Generator, Sampling
+from fipo_model import Generator, Sampling, places
 from fipo_model.comparing.optimizers.tasks import first_named, read_set
 from fipo_model.generation import Message, complete
 
@@ -33,6 +33,9 @@ CANDIDATES = {
         "Classify this news article as World, Sports, Business or Tech.",
         "Is this article about World, Sports, Business or Tech? Answer with one word.",
     ),
+    "logical_fallacy_detection": ("fallacy or not", "Is the argument Valid or Invalid?"),
+    "translation_en-es": ("in spanish", "Translate to Spanish."),
+    "diff": ("subtract", "Subtract the second number from the first."),
     "trec": ("Answer type: Description, Entity, Expression, Human, Location or Number?",),
     "sst-5": ("How good is the movie: terrible, bad, okay, good or great?",),
 }
@@ -43,9 +46,13 @@ _ROWS = 60
 
 
 def survey(folder: Path, generator: Generator, *, max_tokens: int) -> list[dict[str, Any]]:
-    """Measure each naive instruction that was considered on rows of the train split, and say what may be used."""
+    """Measure each naive instruction that was considered on rows of the train split, and say what may be used.
+
+    Data sets that are not in the folder are left out, unless none is.
+    """
     found = []
-    for dataset, instructions in CANDIDATES.items():
+    there = {name: own for name, own in CANDIDATES.items() if places.is_file(folder / f"{name}.jsonl")}
+    for dataset, instructions in (there or CANDIDATES).items():
         train = [row for row in read_set(folder, dataset) if row["split"] == "train"]
         sample = random.Random("survey").sample(train, min(_ROWS, len(train)))
         for instruction in instructions:

@@ -70,6 +70,21 @@ _TASKS = (
         dataset="agnews",
         student=lambda: Classify("Is this article about World, Sports, Business or Tech? Answer with one word."),
     ),
+    Task(
+        name="fallacy",
+        dataset="logical_fallacy_detection",
+        student=lambda: Classify("Is the argument Valid or Invalid?"),
+    ),
+    Task(
+        name="spanish",
+        dataset="translation_en-es",
+        student=lambda: Classify("Translate to Spanish."),
+    ),
+    Task(
+        name="subtract",
+        dataset="diff",
+        student=lambda: Classify("subtract"),
+    ),
 )
 TASKS = {task.name: task for task in _TASKS}
 
@@ -125,6 +140,12 @@ def score_with_feedback(
 ) -> ScoreWithFeedback:
     """Score a prediction as GEPA wants it."""
     return ScoreWithFeedback(score=float(is_right(gold, pred)), feedback=f"The correct answer is '{gold.label}'.")
+
+
+def tasks_of(folder: Path) -> tuple[str, ...]:
+    """The tasks whose data set is in a folder; all there are where none is, so that what is missing can be named."""
+    found = [name for name, task in TASKS.items() if places.is_file(folder / f"{task.dataset}.jsonl")]
+    return tuple(found or TASKS)
 
 
 def fingerprint(folder: Path, dataset: str) -> str:

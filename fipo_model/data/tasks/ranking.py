@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from fipo_model import fidelity
+from fipo_model.contract.straying import Ground, strays
 from fipo_model.data.diversify import TrainingRow
 from fipo_model.data.tasks.gain import Change, Gain, gains
 from fipo_model.data.tasks.leaking import leak
@@ -25,14 +25,6 @@ from fipo_model.types import Candidate, OptimizationRequest
 
 # Enough wordings for full batches, and little to lose in a kill.
 _AT_ONCE = 8
-# Of an addition's content words, such a share may be new to the task: in none of its wordings, inputs and outputs.
-_MOST_NEW = 0.34
-# What any instruction may say of its input and output.
-_ORDINARY = fidelity.topic(
-    "write reply answer output give say return provide respond find decide determine identify only word words text"
-    " input single exactly given following sentence correct result new line order same one each every without other"
-    " appears change copy keep form example name list"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +113,15 @@ def rank(
 
 
 def objection(addition: str, question: Question) -> str | None:
-    """Why an addition is out before it is scored, in words: it asks for something else, or it gives something away.
-
-    It asks for something else where too much of it is new: neither in the task's wordings, the good ones included, nor
-    in its inputs and outputs.
-    """
+    """Why an addition is out before it is scored, in words: it asks for something else, or it gives something away."""
     task = question.task
-    content = fidelity.topic(addition) - _ORDINARY
-    wordings = fidelity.topic("\n".join(task.wordings))
-    if content and not content & wordings:
-        return "has no content word in common with any wording of the task"
-    known = wordings | fidelity.topic("\n".join(_texts(task)))
-    if len(content - known) > _MOST_NEW * len(content):
-        return f"brings words that are not the task's: {', '.join(sorted(content - known))}"
-    return leak(addition, question.wording, question.measured)
-
-
-def _texts(task: Task) -> Iterator[str]:
-    for example in task.examples:
-        yield example.input
-        yield from example.outputs
+    ground = Ground(
+        wordings="\n".join(task.wordings),
+        is_well_worded=True,
+        inputs=tuple(example.input for example in task.examples),
+        outputs=tuple(output for example in task.examples for output in example.outputs),
+    )
+    return strays(addition, ground) or leak(addition, question.wording, question.measured)
 
 
 def _rank_batch(

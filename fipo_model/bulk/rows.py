@@ -1,0 +1,134 @@
+"""Rows of prompts, as they are read, and as they are written."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fipo_model import jsonl
+from fipo_model.errors import InputError
+from fipo_model.jsonl import BadRow
+from fipo_model.optimizer import PromptOptimizer
+from fipo_model.types import OptimizationRequest, OptimizedPrompt, check_text
+
+RowId = str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A prompt to optimize, and where it stands."""
+
+    line: int
+    id: RowId
+    """The row's own `id`; its line number where it has none."""
+    request: OptimizationRequest
+
+
+def read_rows(path: Path) -> Iterator[Row | BadRow]:
+    """The rows of a JSONL file, one at a time; lines that cannot be used come as `BadRow`, blank ones not at all."""
+    return parse_rows(jsonl.read_objects(path))
+
+
+def parse_rows(items: Iterable[tuple[int, dict[str, Any]] | BadRow]) -> Iterator[Row | BadRow]:
+    """The rows of objects with their line numbers. Ids that differ only in being text or number are the same."""
+    used: dict[str, int] = {}
+    for item in items:
+        if isinstance(item, BadRow):
+            yield item
+            continue
+        line, fields = item
+        try:
+            row = parse_row(line, fields)
+            if str(row.id) in used:
+                raise InputError(f"the id {row.id!r} was already used on line {used[str(row.id)]}")
+        except InputError as error:
+            yield BadRow(line=line, reason=str(error), id=_free_id(fields, used))
+            continue
+        used[str(row.id)] = line
+        yield row
+
+
+def _free_id(fields: Mapping[str, Any], used: dict[str, int]) -> RowId | None:
+    """The id of a row that cannot be used, where it is one, and no other row's."""
+    own = fields.get("id")
+    is_id = isinstance(own, str | int) and not isinstance(own, bool) and str(own).isprintable()
+    return own if is_id and str(own) not in used else None
+
+
+def parse_row(line: int, fields: Mapping[str, Any]) -> Row:
+    """The row of an object's fields. Raises `InputError` that says what is wrong with them."""
+    if "instruction" not in fields:
+        raise InputError(f"no field 'instruction' (it has {', '.join(map(repr, fields)) or 'none'})")
+    number = line if fields.get("id") is None else fields["id"]
+    if not isinstance(number, str | int) or isinstance(number, bool):
+        raise InputError("the id must be a text or a whole number")
+    check_text("id", str(number))
+    request = OptimizationRequest(
+        fields["instruction"],
+        context=_part(fields, "context"),
+        silver_response=_part(fields, "silver_response"),
+        golden_response=_part(fields, "golden_response"),
+        max_words=_part(fields, "max_words"),
+        keep=_keep(fields),
+    )
+    return Row(line=line, id=number, request=request)
+
+
+def _part(fields: Mapping[str, Any], name: str) -> Any:
+    # Data sets write "" for what is not there.
+    return None if fields.get(name) == "" else fields.get(name)
+
+
+def _keep(fields: Mapping[str, Any]) -> Any:
+    keep = fields.get("keep")
+    return tuple(keep) if isinstance(keep, list) else keep or ()
+
+
+def output_row(row: Row, result: OptimizedPrompt, *, seconds: float, has_proposals: bool = False) -> dict[str, Any]:
+    """What is written of a row; with `has_proposals`, also all that the model proposed."""
+    fields = {
+        "id": row.id,
+        "instruction": result.text,
+        "naive_instruction": row.request.instruction,
+        "outcome": result.outcome,
+        "detail": result.detail,
+        "seconds": round(seconds, 3),
+        "model": result.model,
+        "template": result.template,
+    }
+    return fields | ({"proposals": [asdict(candidate) for candidate in result.candidates]} if has_proposals else {})
+
+
+def failed_id(bad: BadRow) -> RowId:
+    """What a row that could not be used is called where it is written."""
+    return f"line {bad.line}" if bad.id is None else bad.id
+
+
+def failed_row(bad: BadRow, *, prompt: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written of a row that could not be used, where that is written: its prompt, and why."""
+    return {
+        "id": failed_id(bad),
+        "instruction": prompt,
+        "naive_instruction": prompt,
+        "outcome": "failed",
+        "detail": bad.reason,
+        "seconds": 0.0,
+        "model": settings["model"],
+        "template": settings["template"],
+    }
+
+
+def optimize_rows(
+    optimizer: PromptOptimizer, rows: Sequence[Row], *, has_proposals: bool = False
+) -> list[dict[str, Any] | BadRow]:
+    """What is to be written of each row, from one batch; `seconds` is a row's share of it."""
+    started = time.perf_counter()
+    results = optimizer.optimize_each([row.request for row in rows])
+    seconds = (time.perf_counter() - started) / max(1, len(rows))
+    return [
+        BadRow(line=row.line, reason=str(result), id=row.id)
+        if isinstance(result, InputError)
+        else output_row(row, result, seconds=seconds, has_proposals=has_proposals)
+        for row, result in zip(rows, results, strict=True)
+    ]

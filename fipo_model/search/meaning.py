@@ -1,0 +1,47 @@
+"""Meaning before likelihood: which rewrites of a prompt may be measured at all, by all examples that decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fipo_model.contract.straying import Ground, strays
+from fipo_model.fidelity import RULES
+from fipo_model.rewriter import Rewriter
+from fipo_model.search.examples import Example
+from fipo_model.search.metrics import text_of
+from fipo_model.types import Candidate, OptimizationRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a rewriter was asked, and everything that the deciding examples tell about it."""
+
+    rewriter: Rewriter
+    request: OptimizationRequest
+    ground: Ground
+
+    @classmethod
+    def of(cls, rewriter: Rewriter, request: OptimizationRequest, examples: Sequence[Example]) -> "Meaning":
+        """The rewriter has seen a few of the examples; here all are shown."""
+        shown = tuple(example.shown for example in examples)
+        ground = Ground(
+            wordings="\n".join(part for part in (request.instruction, request.context, request.feedback) if part),
+            is_well_worded=False,
+            inputs=tuple(one.input for one in shown),
+            outputs=tuple(text_of(output) for example in examples for output in example.outputs),
+        )
+        return cls(rewriter=rewriter, request=replace(request, examples=shown), ground=ground)
+
+    def check(self, candidate: Candidate) -> Candidate:
+        """The candidate, or why it is not measured: by the contract, or because it strays from the task.
+
+        The contract is asked again, since all examples say more than those that were shown: what gives one of them
+        away, and that the form of every right output is no invention.
+        """
+        if candidate.outcome != "optimized" and candidate.outcome not in RULES:
+            return candidate
+        found = self.rewriter.check(candidate.text, self.request)
+        if found.outcome != "optimized" or "task_invented" not in self.rewriter.settings.enforced:
+            return found
+        added = candidate.text.replace(self.request.instruction, "", 1)
+        reason = strays(added, self.ground)
+        return found if reason is None else replace(found, outcome="task_invented", detail=reason)

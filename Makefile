@@ -5,11 +5,13 @@
 # make weights     train FIPO's own adapters again from ../shared/data: about an hour each
 # make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest, the DSPy tests
 #                  on the oldest DSPy
+# make docs    the documentation site, in site/; builds offline, and every warning and dead link is an error
+# make dist    wheels and sdists in dist/, checked, and used in bare environments (PYTHONS="python3.11 python3.12")
 # make gpu     tests and benchmarks marked for a GPU; says so where there is none
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench train-demo weights versions gpu clean
+.PHONY: demo test bench train-demo weights versions docs dist gpu clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -31,7 +33,7 @@ bench: .venv/installed
 	$(BIN)/fipo weights pull
 	$(BIN)/python -m pytest benchmarks
 
-# What each run leaves is in runs/; a demo that was stopped goes on.
+# What each run leaves is in runs/; an interrupted demo resumes.
 DEMO := --resume --set trainer.per_device_train_batch_size=4 --set trainer.gradient_accumulation_steps=1
 train-demo: .venv/installed
 	$(BIN)/fipo weights pull
@@ -63,10 +65,19 @@ versions: .venv/installed
 	lay core-1.8.1 "$(CORE)" langchain-core==1.8.1 langchain==1.5.0; \
 	lay dspy-3.2.1 "$(DSPY)" dspy==3.2.1 gepa==0.0.27 asyncer==0.0.8 typeguard==4.4.3
 
+# CI makes an environment with the extra `docs` alone, and sets DOCS_ENVIRONMENT to nothing.
+DOCS_ENVIRONMENT ?= .venv/installed
+docs: $(DOCS_ENVIRONMENT)
+	$(BIN)/mkdocs build --strict
+
+PYTHONS ?= python3.11 python3.12 python3.13
+dist: .venv/installed
+	$(BIN)/python packages/dist.py $(PYTHONS)
+
 gpu: .venv/installed
 	@$(BIN)/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())" \
 		|| { echo "make gpu: torch sees no GPU on this machine, so there is nothing to run"; exit 1; }
 	$(BIN)/python -m pytest -m gpu tests benchmarks
 
 clean:
-	rm -rf .venv .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv site dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -37,6 +37,8 @@ _PARTS = {
     "last report": (20, 90),
 }
 _BATCH = 8
+# What strict wording was chosen on; the last report decided nothing about it.
+_TUNED_WITH = {"tuning", "second tuning", "third tuning", "fourth tuning", "first report", "reporting"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +125,14 @@ def stored() -> list[Reply]:
     return [Reply(**json.loads(line)) for line in REPLIES.read_text(encoding="utf-8").split("\n") if line]
 
 
-def outcome_today(reply: Reply) -> str:
+def outcome_today(reply: Reply, *, strict_wording: bool = False) -> str:
     """What the contract as it is now says; only the generation knows that a reply was cut off."""
     if reply.outcome == "truncated":
         return reply.outcome
     text = FIPO_1.parse(reply.reply)
-    return check(text, OptimizationRequest(reply.naive), FidelitySettings(), FIPO_1).outcome
+    settings = FidelitySettings(strict_wording=strict_wording)
+    candidate = check(text, OptimizationRequest(reply.naive), settings, FIPO_1)
+    return "added" if strict_wording and reply.naive in candidate.text and candidate.text != text else candidate.outcome
 
 
 def is_accepted(outcome: str) -> bool:
@@ -162,6 +166,12 @@ def print_rates() -> None:
         chosen = [reply for reply in replies if (reply.model, reply.part) == (model, part)]
         print(f"| {model} | {part} | before | {_rates_of(chosen, [reply.outcome for reply in chosen])} |")
         print(f"| {model} | {part} | now | {_rates_of(chosen, [outcome_today(reply) for reply in chosen])} |")
+    strictly = [outcome_today(reply, strict_wording=True) for reply in replies]
+    for name, parts in (("the tuning parts", _TUNED_WITH), ("last report", {"last report"})):
+        pairs = [pair for pair in zip(replies, strictly, strict=True) if pair[0].part in parts]
+        added = sum(outcome == "added" for _, outcome in pairs)
+        rates = _rates_of([reply for reply, _ in pairs], [outcome for _, outcome in pairs])
+        print(f"| both | {name} | strict wording, {added} more as additions | {rates} |")
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
     python examples/default_weights.py ../shared/data runs/default
 
 Stage 1 learns the form: reference rewrites as additions to the naive prompt. That is the adapter which proposes where
-a metric chooses. Stage 2 goes on from it and learns the decision: to say the task again, or to leave the prompt alone,
-by what that does to the golden response (`fipo data rank`). That is the default adapter. A run that is
-stopped goes on where it was. docs/training-log.md has the reasons and the runs that failed.
+a metric chooses. Stage 2 starts from it and learns the decision: to say the task again, or to leave the prompt alone,
+by what that does to the golden response (`fipo data rank`). That is the default adapter. Interrupted
+runs resume. docs/training-log.md has the reasons and the runs that failed.
 """
 
 import json

@@ -1,11 +1,12 @@
-"""Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about an hour on one CPU core.
+"""Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about two and a half hours on one CPU core.
 
     python examples/rewriter_weights.py ../shared/data runs/rewriter
 
 Stage 1 learns to say a task well that is worded in a hurry, and when there is nothing to add. Stage 2 goes on with
 other good wordings and other examples of the same tasks, and with hundreds of public instructions worded in a hurry.
-Stage 3 learns not to guess, from additions that were written to say only what prompt, inputs and outputs tell.
-Tasks are split by family; nothing that is measured with is trained on. A run that is stopped goes on where it was.
+Then it learns not to guess, in three more stages, from additions that were written to say only what prompt, inputs and
+outputs tell, and to leave single prompts alone.
+Tasks are split by family; nothing that is measured with is trained on. Interrupted runs resume.
 docs/training-log.md has the reasons, the figures and the runs that failed.
 """
 
@@ -23,11 +24,13 @@ from fipo_model.data.split import draw
 from fipo_model.data.tasks import Task, read_tasks
 from fipo_model.data.tasks.teaching import teaching_rows
 from fipo_model.fidelity import FidelitySettings
+from fipo_model.types import count_words
 
 BASE = "qwen2.5-coder-0.5b"
 WRITTEN = Path(__file__).parent / "data"
 REFERENCES, COMPLETE, PUBLIC = 180, 60, 560  # rows
-KEPT_WITH_OUTPUTS = 200  # rows
+KEPT_WITH_OUTPUTS, KEPT_CAREFUL = 200, 165  # rows
+LONGEST_HASTY = 6  # words
 SAID_ALREADY = 0.6
 """The share of what stage 1 was shown alone that stage 2 does not show again."""
 LONGEST_REFERENCE = 45  # words
@@ -129,23 +132,41 @@ def further_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
     return made + [row for row in complete(data) if row][:COMPLETE]
 
 
-def careful() -> Iterator[dict[str, Any] | None]:
+def careful(part: int) -> Iterator[dict[str, Any] | None]:
     """Prompts with additions that say only what can be known: the task's secrets stay out until examples show them."""
     for row in written("task_additions.jsonl"):
-        examples = tuple(ShownExample(**example) for example in row.get("examples", ()))
-        yield training_row(row["id"], row["instruction"], row["addition"], examples=examples)
+        if row["part"] == part:
+            examples = tuple(ShownExample(**example) for example in row.get("examples", ()))
+            yield training_row(row["id"], row["instruction"], row["addition"], examples=examples)
 
 
 def careful_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
-    """Careful additions, and enough of the earlier stages that they are not forgotten."""
+    """The first careful additions, and enough of the earlier stages that they are not forgotten."""
     source = random.Random(5)
     again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=7)]
     source.shuffle(again)
     with_outputs = [row for row in again if row["type"] in ("hasty, outputs", "hasty, feedback")]
     nothing_to_add = [row for row in again if row["type"].startswith("complete")]
-    made = [row for row in careful() if row] + with_outputs[:KEPT_WITH_OUTPUTS] + nothing_to_add[:COMPLETE]
+    made = [row for row in careful(1) if row] + with_outputs[:KEPT_WITH_OUTPUTS] + nothing_to_add[:COMPLETE]
     made += [row for row in by_hand() if row]
     return made + [row for row in complete(data) if row][:COMPLETE]
+
+
+def final_rows() -> list[dict[str, Any]]:
+    """Forms that only outputs show; and single prompts, to which so small a model had better add nothing."""
+    source = random.Random(7)
+    single = [row for row in written("task_additions.jsonl") if row["kind"] == "single prompt"]
+    single += [{"id": f"hand/{number}", **row} for number, row in enumerate(written("additions.jsonl"))]
+    made = [row for row in careful(3) if row]
+    made += [training_row(row["id"], row["instruction"], None) for row in single if not is_hasty(row["instruction"])]
+    earlier = [row for part in (1, 2) for row in careful(part) if row]
+    source.shuffle(earlier)
+    return [row for row in made if row] + earlier[:KEPT_CAREFUL]
+
+
+def is_hasty(prompt: str) -> bool:
+    """Whether a prompt is so short that it can be said more fully."""
+    return count_words(prompt) <= LONGEST_HASTY
 
 
 def write_rows(made: list[dict[str, Any]], target: Path) -> Path:
@@ -172,9 +193,16 @@ def main() -> None:
     train(output / "first", write_rows(first_rows(tasks, data), output / "first.jsonl"))
     further = write_rows(further_rows(tasks, data), output / "further.jsonl")
     train(output / "further", further, f"adapter={output / 'first'}", "data.max_length=260")
-    third = write_rows(careful_rows(tasks, data), output / "careful.jsonl")
-    train(output / "careful", third, f"adapter={output / 'further'}", "data.max_length=300")
-    export(output / "careful", output / "adapter", BASE)
+    before = output / "further"
+    for name, rate, made in (
+        ("careful", "2e-4", careful_rows(tasks, data)),
+        ("more-careful", "1.5e-4", [row for row in careful(2) if row]),
+        ("final", "1.5e-4", final_rows()),
+    ):
+        data_set = write_rows(made, output / f"{name}.jsonl")
+        train(output / name, data_set, f"adapter={before}", "data.max_length=300", f"trainer.learning_rate={rate}")
+        before = output / name
+    export(before, output / "adapter", BASE)
 
 
 if __name__ == "__main__":

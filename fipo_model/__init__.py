@@ -13,7 +13,7 @@ from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.templates import FIPO_1, FIPO_2, Template, load_template
 from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome, ShownExample
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "FIPO_1",

@@ -8,10 +8,10 @@ opportunity, and may still be offered as an addition (`as_addition`); a bad one 
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from fipo_model.contract import commitments, inventing, keeping, relating, unchecked
+from fipo_model.contract import claims, commitments, forming, inventing, keeping, relating, unchecked, wording
 from fipo_model.contract.answering import answered
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
@@ -45,6 +45,7 @@ _META_TALK = (
     *("naive prompt", "silver response", "golden response"),
     *("original prompt", "rewritten prompt", "rewritten version"),
 )
+_REWRITES = lazy(r"\brewrite\b")
 _PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where the naive one is about prompts
 _MOST_ADDED_WORDS = 200
 
@@ -220,8 +221,11 @@ RULES: dict[Outcome, Rule] = {
         Rule("language_invented", "names a language that nobody named", inventing.languages_invented),
         Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
         Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
-        Rule("format_invented", "asks for a form of output that your prompt does not have", inventing.formats_invented),
-        Rule("manner_contradicted", "asks for the contrary of that length or tone", inventing.manner_contradicted),
+        Rule("format_invented", "asks for a form of output that your prompt does not have", forming.formats_invented),
+        Rule(
+            "form_contradicted", "asks for a form that the right outputs shown do not have", claims.forms_contradicted
+        ),
+        Rule("manner_contradicted", "asks for the contrary of that length or tone", forming.manner_contradicted),
         Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),
     )
 }
@@ -233,6 +237,7 @@ OTHER_OUTCOMES: dict[Outcome, str] = {
     "truncated": "was cut off, or is not known to be finished",
     "refused": "does not exist: the model, its server or a filter refused; the detail has their words",
     "template_echoed": "repeats FIPO's own template or talks about prompts",
+    "uncertain": "is a guess: the rewriter itself does not find it likely",
     "not_preferred": "did not beat your prompt before the judge in both orders",
 }
 """What the outcomes that are no rule's mean, for people: "the rewrite …"."""
@@ -245,6 +250,11 @@ class FidelitySettings:
     enforced: frozenset[Outcome] = frozenset(RULES)
     most_added_words: int = _MOST_ADDED_WORDS
     """How long an addition to the prompt may be, where the request sets no `max_words` of its own."""
+    strict_wording: bool = False
+    """Whether a full rewrite must have every English word of meaning, or a synonym, and hardly a new one.
+
+    For models that nobody trained to rewrite. What is refused for it alone becomes an addition, if it may be one.
+    """
 
     def __post_init__(self) -> None:
         if unknown := set(self.enforced) - set(RULES):
@@ -261,7 +271,7 @@ class FidelitySettings:
         """These settings with some rules turned off, by name."""
         if unknown := set(outcomes) - set(RULES):
             raise InputError(f"there is no fidelity rule {listed(unknown)}; the rules are {', '.join(RULES)}")
-        return FidelitySettings(self.enforced - set(outcomes), self.most_added_words)
+        return replace(self, enforced=self.enforced - set(outcomes))
 
 
 def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers) -> Candidate:
@@ -277,7 +287,19 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
         detail = _too_long(case, settings.most_added_words) if outcome == "too_long" else rule.check(case)
         if detail is not None:
             return Candidate(text=rewrite, outcome=outcome, detail=detail)
+    if settings.strict_wording and not case.is_addition and (reworded := wording.reworded(case.naive, case.rewrite)):
+        return _added_instead(rewrite, request, settings, template, reworded)
     return Candidate(text=rewrite, outcome="optimized", unchecked=unchecked(request.instruction))
+
+
+def _added_instead(
+    rewrite: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers, reworded: str
+) -> Candidate:
+    """A rewrite in too many words of its own, behind its whole prompt; refused where it may not stand there either."""
+    addition = check(as_addition(rewrite, request), request, settings, template)
+    if addition.outcome == "optimized":
+        return replace(addition, detail=f"an addition, since the rewrite {reworded}")
+    return Candidate(text=rewrite, outcome="sentence_lost", detail=reworded)
 
 
 def as_addition(rewrite: str, request: OptimizationRequest) -> str:
@@ -303,6 +325,8 @@ def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers
     if (header := next(found, None)) is not None:
         return header
     # Talk about the rewriting has no business in a rewrite, unless the prompt itself is about prompts.
+    if _REWRITES.search(lowered):  # "Rewrite it, and return only the rewritten version."
+        naive += " rewritten version"
     phrases = _META_TALK if re.search(r"\bprompts?\b", naive) else (*_META_TALK, *_PROMPT_TALK)
     return next((phrase for phrase in phrases if phrase in lowered and phrase not in naive), None)
 

@@ -16,6 +16,7 @@ from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Row
+from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 from fipo_model.search.results import SearchResult
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.tuning import Model, Yardstick, search_prompt
@@ -79,7 +80,7 @@ class PromptOptimizer:
         let the same model judge its rewrites, for which FIPO's own weights are too small.
         """
         rewriter = Rewriter.from_pretrained(model, adapter=adapter, template=template, samples=candidates, seed=seed)
-        return cls._judging_itself(rewriter, judge=judge)
+        return cls.judging_itself(rewriter, judge=judge)
 
     @classmethod
     def from_server(
@@ -101,10 +102,11 @@ class PromptOptimizer:
 
         generator = OpenAIGenerator(base_url, name=name)
         rewriter = Rewriter(generator, template=template or FIPO_1, samples=candidates, seed=seed)
-        return cls._judging_itself(rewriter, judge=judge)
+        return cls.judging_itself(rewriter, judge=judge)
 
     @classmethod
-    def _judging_itself(cls, rewriter: Rewriter, *, judge: bool) -> "PromptOptimizer":
+    def judging_itself(cls, rewriter: Rewriter, *, judge: bool = True) -> "PromptOptimizer":
+        """An optimizer whose rewriter's model judges what it proposes; always, where it proposes several rewrites."""
         is_judged = judge or rewriter.samples > 1
         own = LLMJudge(rewriter.generator, template=rewriter.template) if is_judged else None
         return cls.from_rewriter(rewriter, judge=own)
@@ -218,6 +220,22 @@ class PromptOptimizer:
         """`search` for asyncio: never blocks the event loop."""
         return await in_thread(
             lambda: self.search(prompt, examples, metric=metric, models=models, settings=settings, held_out=held_out)
+        )
+
+    def headroom(
+        self,
+        prompt: str | OptimizationRequest,
+        examples: Iterable[Row],
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        models: Sequence[Model] = (),
+        max_seconds: float = MAX_SECONDS,
+        seed: int = 0,
+    ) -> Headroom:
+        """How much `search` could gain with the same arguments, told before any, in about a minute (`.verdict`)."""
+        yardstick = Yardstick.opened(metric, models)
+        return measure_headroom(
+            self.rewriter, prompt, examples=examples, yardstick=yardstick, seed=seed, max_seconds=max_seconds
         )
 
     def _decide(self, requests: Sequence[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:

@@ -44,6 +44,8 @@ class Rewriter:
     """Texts that a rewrite must have where the prompt has them, besides those that a request names."""
     max_words: int | None = None
     """Most words of a rewrite whose request does not say how many; by default twice the prompt's, at least 60."""
+    least_likelihood: float | None = None
+    """A reply that the model itself finds less likely than this is "uncertain": it guesses. In nats per token."""
 
     def __post_init__(self) -> None:
         check_generator(self.generator)
@@ -75,12 +77,16 @@ class Rewriter:
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.opening import open_generator, template_of
+        from fipo_model.backends.opening import least_likelihood_of, open_generator, template_of
 
         _check_numbers(samples, seed)  # before a model is loaded
-        generator = open_generator(model, adapter=adapter, role=role)
-        template = template or template_of(model, adapter=adapter, role=role)
-        return cls(generator, template=template, samples=samples, seed=seed)
+        return cls(
+            open_generator(model, adapter=adapter, role=role),
+            template=template or template_of(model, adapter=adapter, role=role),
+            samples=samples,
+            seed=seed,
+            least_likelihood=least_likelihood_of(model, adapter=adapter, role=role),
+        )
 
     @property
     def name(self) -> str:
@@ -112,9 +118,8 @@ class Rewriter:
     def sampling(self, request: OptimizationRequest) -> Sampling:
         """How it is to answer, `samples` times."""
         tokens = _TOKENS_PER_WORD * self._completed(request).word_limit + _FEWEST_TOKENS
-        if self.samples == 1:
-            return Sampling(max_new_tokens=tokens, seed=self.seed)
-        return Sampling(max_new_tokens=tokens, temperature=_TEMPERATURE, top_p=_TOP_P, seed=self.seed)
+        greedy = Sampling(max_new_tokens=tokens, seed=self.seed, with_likelihood=self.least_likelihood is not None)
+        return greedy if self.samples == 1 else replace(greedy, temperature=_TEMPERATURE, top_p=_TOP_P)
 
     def read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
         """The distinct rewrites that its answers hold, checked."""
@@ -146,7 +151,11 @@ class Rewriter:
             return Candidate(text=text, outcome="truncated", detail=reply.note or cut)
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
             return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
-        return self.check(text, request)
+        candidate = self.check(text, request)
+        least, likelihood = self.least_likelihood, reply.log_likelihood
+        if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
+            return candidate
+        return replace(candidate, outcome="uncertain", detail=f"{likelihood:.2f} nats per token, less than {least:.2f}")
 
 
 def _check_numbers(samples: object, seed: object) -> None:

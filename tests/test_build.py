@@ -478,6 +478,7 @@ def test_progress_is_told_after_every_batch(tmp_path: Path) -> None:
         ("similarity", {"similarity": 0.5}),
         ("fidelity", {"fidelity": FidelitySettings().without("too_long")}),
         ("most_added_words", {"fidelity": FidelitySettings(most_added_words=20)}),
+        ("strict_wording", {"fidelity": FidelitySettings(strict_wording=True)}),
         ("format", {"format": "own"}),
     ],
 )

@@ -48,7 +48,7 @@ def test_it_says_what_it_will_cost_stops_at_the_bound_and_goes_on(tmp_path: Path
     assert "to do: at most about 60 calls for 10 records" in done.stderr
     assert "20 calls are left of 20" in done.stderr
     assert "3 pairs of 10 records written" in done.stderr
-    assert "7 records wait. To go on, repeat the command with a --max-calls above 20" in done.stderr
+    assert "7 records wait. To continue, repeat the command with a --max-calls above 20" in done.stderr
     done = fipo_build(source, target, *both(address))
     assert "to do: at most about 42 calls for 7 records" in done.stderr
     assert "10 pairs of 10 records written" in done.stderr
@@ -71,7 +71,7 @@ def test_a_server_that_fails_is_told_with_how_to_go_on(tmp_path: Path, address: 
     source, target = write(tmp_path / "in.jsonl", instructions(2)), tmp_path / "out.jsonl"
     done = fipo_build(source, target, *both(address, strong="broken"))
     assert done.returncode == 1
-    assert f"what came back is kept in {target}.work; the same command goes on from there" in done.stderr
+    assert f"what came back is kept in {target}.work; run the same command to resume from there" in done.stderr
     assert "refused the request" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(read(tmp_path / "out.jsonl.work" / "silver.jsonl")) == 2

@@ -219,6 +219,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
         ({"judge": LLMJudge(generator)}, 'judge was not set, is now "LLMJudge on scripted"'),
         ({"judge": LLMJudge(generator), "candidates": 2, "seed": 3}, "candidates was 1, is now 2; seed was not set"),
         ({"settings": FidelitySettings().without("too_long")}, r"fidelity was \["),
+        ({"settings": FidelitySettings(strict_wording=True)}, "strict_wording was not set, is now true"),
     ):
         with pytest.raises(InputError, match=rf"out\.jsonl holds .* with other settings: .*{told}"):
             run(source, target, optimizer=PromptOptimizer(generator, **changed))

@@ -279,3 +279,39 @@ def test_a_full_rewrite_of_a_long_prompt_is_not_refused_for_one_sentence() -> No
     assert 240 < len(rewrite.split()) < 300
     assert outcome_of_length(naive, rewrite) == "optimized"
     assert check(rewrite, OptimizationRequest(naive, max_words=240), FidelitySettings(), FIPO_1).outcome == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("naive", "rewrite", "text", "outcome"),
+    [
+        # As it is: every word, or one that may stand for it, and one that is new.
+        ("Describe how rivers shape a valley.", "Explain how rivers shape a valley, please.", None, "optimized"),
+        ("Describe how rivers shape a valley.", "Describe how rivers slowly shape a valley.", None, "optimized"),
+        # Behind its prompt.
+        (
+            "Describe how rivers shape a valley over time.",
+            "Describe the most common ways in which rivers shape a wide, gentle valley over time.",
+            "Describe how rivers shape a valley over time.\n\n"
+            "Describe the most common ways in which rivers shape a wide, gentle valley over time.",
+            "optimized",
+        ),
+        # Nowhere, since behind its prompt it would bring the variable twice.
+        (
+            "Describe how {rivers} shape a valley.",
+            "Describe how {rivers} shape a wide, gentle, green valley.",
+            None,
+            "sentence_lost",
+        ),
+    ],
+)
+def test_strict_wording_takes_what_says_too_much_as_an_addition(naive, rewrite, text, outcome):
+    request = OptimizationRequest(naive)
+    assert check(rewrite, request, FidelitySettings(), FIPO_1).outcome == "optimized"
+    found = check(rewrite, request, FidelitySettings(strict_wording=True), FIPO_1)
+    assert (found.outcome, found.text) == (outcome, text or rewrite)
+    assert ("brings" in found.detail) == (text is not None or outcome != "optimized")
+
+
+def test_settings_without_a_rule_keep_the_rest():
+    settings = FidelitySettings(most_added_words=7, strict_wording=True).without("too_long")
+    assert (settings.most_added_words, settings.strict_wording, "too_long" in settings.enforced) == (7, True, False)

@@ -116,6 +116,12 @@ def test_the_base_is_the_callers_else_that_of_the_notes_else_that_of_peft(write)
     assert resolve_local("default", adapter).base == DEFAULT.name
 
 
+def test_an_adapter_may_say_below_what_it_guesses(write):
+    assert resolve(write("run", fipo={"base_model": "a/base"}, adapter_config={})).least_likelihood is None
+    noted = {"base_model": "a/base", "least_likelihood": -1}
+    assert resolve(write("run", fipo=noted, adapter_config={})).least_likelihood == -1.0
+
+
 def test_an_adapter_that_names_no_base_is_for_the_default(write):
     assert resolve_local(write("run", adapter_config={})).base == DEFAULT.name
 
@@ -134,7 +140,7 @@ def test_damaged_notes_are_not_taken_for_none(write, content):
         resolve(write("run", fipo=content, config={}))
 
 
-@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}])
+@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}, {"least_likelihood": "-1"}])
 def test_notes_of_the_wrong_kind_are_refused(write, entry):
     with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
         resolve(write("run", fipo=entry, adapter_config={}))

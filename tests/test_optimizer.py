@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from fipo_model import FidelitySettings, LLMJudge, OptimizationRequest, PromptOptimizer, Sampling, optimizer
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
+from fipo_model.rewriter import Rewriter
 from fipo_model.testing import ScriptedGenerator
 from fipo_model.types import OUTCOMES, ShownExample
 from support.conversations import naive_in
@@ -145,6 +146,10 @@ FAILURES = {
     "label_invented": (OptimizationRequest("Classify it as good or bad."), "Classify it as good, bad or odd."),
     "format_lost": (OptimizationRequest("List colours as bullets."), "List colours."),
     "format_invented": (OptimizationRequest("List colours."), "List colours as json."),
+    "form_contradicted": (
+        OptimizationRequest("glue", examples=(ShownExample("a b", "a-b"),)),
+        "glue\n\nGlue the parts and write each on its own line.",
+    ),
     "manner_lost": (OptimizationRequest("Write a funny letter."), "Write a letter."),
     "manner_contradicted": (OptimizationRequest("Write a short letter."), "Write a short letter. Make it lengthy."),
     "task_invented": (OptimizationRequest("plural?"), "plural?\n\nSolve the riddle about the train."),
@@ -171,7 +176,7 @@ def test_whatever_is_wrong_with_a_rewrite_the_prompt_stays_as_it_was_and_it_is_s
 
 
 def test_every_outcome_but_success_is_tried_above() -> None:
-    assert set(FAILURES) == set(OUTCOMES) - {"optimized", "refused"}
+    assert set(FAILURES) == set(OUTCOMES) - {"optimized", "refused", "uncertain"}
 
 
 @pytest.mark.parametrize(
@@ -193,6 +198,23 @@ def test_a_reply_that_did_not_end_well_is_not_used_and_says_how(ending, outcome,
     result = PromptOptimizer(Ending(lambda _: "Name a colour, please now.")).optimize("Name a colour.")
     assert (result.text, result.outcome) == ("Name a colour.", outcome)
     assert detail in result.detail
+
+
+@pytest.mark.parametrize(
+    ("least", "likelihood", "outcome"),
+    [(-0.8, -0.9, "uncertain"), (-0.8, -0.8, "optimized"), (-0.8, None, "optimized"), (None, -9.0, "optimized")],
+)
+def test_a_guess_of_the_rewriter_is_not_used(least, likelihood, outcome) -> None:
+    class Telling(ScriptedGenerator):
+        def generate(self, conversations, sampling, *, samples=1):
+            assert sampling.with_likelihood is (least is not None)  # it is asked only where it decides
+            found = super().generate(conversations, sampling, samples=samples)
+            return [[replace(completion, log_likelihood=likelihood) for completion in own] for own in found]
+
+    rewriter = Rewriter(Telling(lambda _: "Name a colour, please now."), least_likelihood=least)
+    result = PromptOptimizer.from_rewriter(rewriter).optimize("Name a colour.")
+    assert result.outcome == outcome
+    assert ("less than -0.80" in result.detail) is (outcome == "uncertain")
 
 
 def test_a_rule_that_is_not_enforced_does_not_object() -> None:

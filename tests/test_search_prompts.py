@@ -196,7 +196,7 @@ def test_an_example_that_is_repeated_counts_once_and_never_decides_and_tells_the
     assert rewriting().search(PROMPT, few, metric="exact", models=[model()]).held_out is None
     known = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=[*ROWS[:4], *HELD_OUT])
     assert known.held_out.before.examples == 8
-    with pytest.raises(InputError, match="all examples held out are among those that decide"):
+    with pytest.raises(InputError, match="every held-out example is also one that decides"):
         rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=ROWS[:4])
     with pytest.raises(InputError, match="at least 2 examples that are not repeated, and there are 1"):
         rewriting().search(PROMPT, ROWS[:1] * 4, metric="exact", models=[model()])

@@ -53,7 +53,7 @@ class FIPOMiddleware(AgentMiddleware):
     ) -> None:
         """Without `optimizer`, the first step of an agent loads FIPO's default weights.
 
-        Where the rewriter cannot be used (a server that is down, weights that cannot be had) the agent goes on with its
+        Where the rewriter cannot be used (a server that is down, weights that cannot be had) the agent keeps its
         own prompt, and a warning in the log says so; the next run tries again. With `fail_open=False` the agent stops.
         `keep`, `max_words`, `feedback`, `protect` and `store` are those of `FIPORunnable`.
         """

@@ -99,6 +99,14 @@ def template_of(
     return found.template if isinstance(found, Checkpoint) else FIPO_1
 
 
+def least_likelihood_of(
+    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
+) -> float | None:
+    """How likely a reply of a spec's model must be to be worth reading, in nats per token; None where nobody knows."""
+    found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
+    return found.least_likelihood if isinstance(found, Checkpoint) else None
+
+
 def _on_llamacpp(found: Checkpoint) -> Generator:
     from fipo_model.backends.llamacpp.generator import LlamaCppGenerator
     from fipo_model.models.weights import located_gguf

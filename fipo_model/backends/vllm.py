@@ -240,8 +240,8 @@ def _mean(row: tuple[tuple[int, ...], tuple[int, ...]], output: Any) -> float:
     tables = (output.prompt_logprobs or [])[len(prompt) :]
     if len(tables) != len(said) or not all(tables):
         raise ModelError("vLLM gave no log-probabilities of the prompt. Is this a version from 0.19 on?")
-    values = [table[token].logprob for token, table in zip(said, tables, strict=True)]
-    return min(0.0, sum(values) / len(values))
+    values: list[float] = [table[token].logprob for token, table in zip(said, tables, strict=True)]
+    return min(0.0, fmean(values))
 
 
 def _name_of(model: str, adapter: str | None) -> str:

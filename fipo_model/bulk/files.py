@@ -138,6 +138,7 @@ def settings_of(optimizer: PromptOptimizer) -> dict[str, Any]:
         "template": rewriter.template.name,
         "fidelity": sorted(rewriter.settings.enforced),
         "most_added_words": rewriter.settings.most_added_words,
+        "strict_wording": rewriter.settings.strict_wording or None,
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
         "candidates": rewriter.samples,
         "seed": rewriter.seed if rewriter.samples > 1 else None,

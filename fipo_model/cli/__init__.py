@@ -13,7 +13,9 @@ from fipo_model.cli.evaluate import evaluate
 from fipo_model.cli.export import export
 from fipo_model.cli.notes import note, say, show_log
 from fipo_model.cli.optimize import optimize
+from fipo_model.cli.serve import serve
 from fipo_model.cli.tune import tune
+from fipo_model.cli.worth_it import worth_it
 from fipo_model.errors import FipoError
 
 app = typer.Typer(
@@ -39,9 +41,11 @@ def options(
 
 
 app.command()(optimize)
+app.command("worth-it")(worth_it)
 app.command()(tune)
 app.command("eval")(evaluate)
 app.command()(export)
+app.command()(serve)
 app.add_typer(compare.app, name="compare")
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

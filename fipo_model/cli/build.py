@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def build(  # noqa: PLR0913 - one parameter for each option
     source: Annotated[Path, typer.Argument(metavar="IN", help="JSONL file of records, or of instructions alone.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of records to write, or to go on with.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of records to write, or to resume.")],
     *,
     weak: Annotated[
         str, typer.Option(help="The weaker model: a name, a directory, a hub id, or http://HOST:PORT/v1#NAME.")
@@ -25,7 +25,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
         str, typer.Option(help="The stronger model, which also judges, named in the same way.")
     ] = "default",
     max_calls: Annotated[
-        int | None, typer.Option(min=0, help="Most conversations sent to the two models, over all runs.")
+        int | None, typer.Option(min=0, help="Send the two models at most this many conversations, over all runs.")
     ] = None,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Write failed records too, marked, instead of dropping them.")
@@ -35,18 +35,16 @@ def build(  # noqa: PLR0913 - one parameter for each option
     similarity: Annotated[
         float, typer.Option(min=0, max=1, help="Drop prompts at least so similar to an earlier one; 0 keeps them all.")
     ] = 0.8,
-    temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 always takes the likeliest word.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Records handled at a time.")] = 32,
-    format_: Annotated[
-        Format | None, typer.Option("--format", help="Format of IN; by default recognised from its fields.")
-    ] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Process this many records at a time.")] = 32,
+    format_: Annotated[Format | None, typer.Option("--format", help="Format of IN; by default detected.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it starts.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
 ) -> None:
     """Collect a preference data set of your own prompts from a weaker and a stronger model.
 
-    Both answer and rewrite each prompt; the rewrites are checked and judged. The same command goes on after any stop.
+    Both answer and rewrite each prompt; the rewrites are checked and judged. Run the same command again to resume.
     Exits with 1, after writing the rest, if lines could not be used.
     """
     _check_models(weak, strong)
@@ -68,7 +66,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
         if dry_run:
             return
         if not yes and job.estimate.calls and sys.stdin.isatty():
-            typer.confirm("fipo: go on?", abort=True, err=True)
+            typer.confirm("fipo: continue?", abort=True, err=True)
         made = _build(job, weak, strong)
     _say_what_was_done(made, target)
 
@@ -102,7 +100,7 @@ def _build(job: "Job", weak: str, strong: str) -> dict[str, Any]:
             return build_data(job, weak=generators[0], strong=generators[1], report=report)
     except (FipoError, KeyboardInterrupt):
         if job.workplace.steps:
-            note(f"what came back is kept in {job.workplace.directory}; the same command goes on from there")
+            note(f"what came back is kept in {job.workplace.directory}; run the same command to resume from there")
         raise
 
 
@@ -125,7 +123,7 @@ def _say_what_was_done(made: dict[str, Any], target: Path) -> None:
     )
     if not made["is_complete"]:
         note(
-            f"stopped at the bound: {records['waiting']} records wait. To go on, repeat the command with a "
+            f"stopped at the bound: {records['waiting']} records wait. To continue, repeat the command with a "
             f"--max-calls above {made['calls']['allowed']}"
         )
     if made["bad_rows"]:

@@ -56,10 +56,10 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option(help="Whose messages are rewritten: system, human, or system,human.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=2, help="Use only this many rows, the first ones.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows asked at a time; the chains take turns.")] = 8,
-    repeat: Annotated[int, typer.Option(min=1, help="Times each row is asked, for models that sample.")] = 1,
-    timed: Annotated[int, typer.Option(min=0, help="Rows that are asked again one by one, for the time.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of the intervals, and of answers that are sampled.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Ask this many rows at a time; the chains take turns.")] = 8,
+    repeat: Annotated[int, typer.Option(min=1, help="Ask each row this many times, for models that sample.")] = 1,
+    timed: Annotated[int, typer.Option(min=0, help="Ask this many rows again, one by one, to measure latency.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed for the intervals and for sampled answers.")] = 0,
 ) -> None:
     """Compare a LangChain chain with its optimized twin: paired scores with intervals, time, tokens, and a page.
 
@@ -110,11 +110,11 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
         Path, typer.Option(help="Folder of the classification sets: NAME.jsonl, rows of split, text, label, labels.")
     ],
     output: Annotated[Path, typer.Option(help="Directory to write, or to resume in.")] = Path("runs/optimizers"),
-    tasks: Annotated[str | None, typer.Option(help="Names of tasks, with commas; by default all with data.")] = None,
-    optimizers: Annotated[str | None, typer.Option(help="Names of optimizers, with commas; by default all.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Times everybody compiles, each time on other examples.")] = 3,
+    tasks: Annotated[str | None, typer.Option(help="Tasks, separated by commas; by default all with data.")] = None,
+    optimizers: Annotated[str | None, typer.Option(help="Optimizers, separated by commas; all by default.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Compile this many times, on different examples each time.")] = 3,
     effort: Annotated[
-        Literal["light", "least"], typer.Option(help="light, as DSPy calls it, or least, to try this out.")
+        Literal["light", "least"], typer.Option(help="light (DSPy's own preset), or least, for a quick trial.")
     ] = "light",
     train: Annotated[int, typer.Option(min=4, help="Examples to learn from.")] = 20,
     limit_val: Annotated[int, typer.Option(min=4, help="Examples to select on.")] = 20,
@@ -125,8 +125,8 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     optimizer_model: OptimizerModel = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a task model's reply.")] = 12,
     proposal_tokens: Annotated[int, typer.Option(min=8, help="Most tokens of a proposal or a reflection.")] = 100,
-    threads: Annotated[int, typer.Option(min=1, help="Examples that are run at a time.")] = 16,
-    seed: Annotated[int, typer.Option(help="Of the intervals.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Run this many examples at a time.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed for the intervals.")] = 0,
     survey: Annotated[bool, typer.Option(help="Only measure naive instructions on rows of the train split.")] = False,
 ) -> None:
     """Compare FIPO with DSPy's optimizers: scores with intervals, calls, tokens, time, and a page.

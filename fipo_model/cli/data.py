@@ -36,7 +36,7 @@ app.command()(tasks)
 app.command()(teach)
 
 FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="Format of the records; by default recognised from their fields.")
+    Format | None, typer.Option("--format", help="Format of the records; detected from their fields by default.")
 ]
 
 
@@ -73,7 +73,7 @@ def diversify(
     iterative: Annotated[
         bool, typer.Option("--iterative", help="Add the answering and discrimination rows of iterative training.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of what is drawn for each record.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for what is drawn for each record.")] = 0,
     template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
 ) -> None:
     """Make training rows of records. Exits with 1, after writing the rest, if lines could not be used."""

@@ -19,6 +19,7 @@ from fipo_model.cli.notes import note, say, say_bytes
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.replies import without_controls
+from fipo_model.rewriter import Rewriter
 from fipo_model.store import RewriteStore, key_of
 from fipo_model.templates import load_template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
@@ -40,7 +41,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     golden: Annotated[Path | None, typer.Option(help="File with the response it should get.")] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="Most words the rewrite may have.")] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="A text of the prompt that the rewrite must have, too; may be repeated.")
+        list[str] | None, typer.Option(help="Text of the prompt that the rewrite must keep; may be repeated.")
     ] = None,
     candidates: Annotated[
         int,
@@ -51,7 +52,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     judge: Annotated[
         bool, typer.Option("--judge", help="Keep the prompt unless the judge, the same model, prefers the rewrite.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     model: Annotated[str | None, typer.Option(help=SPEC_HELP)] = None,
     adapter: Annotated[Path | None, typer.Option(help="Directory of a PEFT adapter for the model.")] = None,
     server: Annotated[
@@ -72,7 +73,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     proposals: Annotated[
         bool, typer.Option("--proposals", help="Write into each row what the model proposed, refused or not.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows of --input handled at a time.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Process this many rows of --input at a time.")] = 32,
     engine: Annotated[
         Where,
         typer.Option(
@@ -107,16 +108,17 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
             return PromptOptimizer.from_server(
                 server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed
             )
-        from fipo_model.backends.opening import open_generator, template_of
+        from fipo_model.backends.opening import least_likelihood_of, open_generator, template_of
 
         load: Load = "one" if input_ is None else "many"
-        return PromptOptimizer.from_pretrained(
+        rewriter = Rewriter(
             open_generator(model, adapter=adapter, load=load),
             template=chosen or template_of(model, adapter=adapter),
-            judge=judge,
-            candidates=candidates,
+            samples=candidates,
             seed=seed,
+            least_likelihood=least_likelihood_of(model, adapter=adapter),
         )
+        return PromptOptimizer.judging_itself(rewriter, judge=judge)
 
     if input_ is not None and output is not None:
         if engine == "ray":

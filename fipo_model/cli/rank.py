@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def rank(  # noqa: PLR0913 - one parameter for each option
     source: Annotated[str, typer.Argument(metavar="IN", help="JSONL file of records, or a data set on the hub.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of pairs to write, or to go on with.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of pairs to write, or to resume.")],
     *,
     model: Annotated[
         str | None,
@@ -31,14 +31,15 @@ def rank(  # noqa: PLR0913 - one parameter for each option
         ),
     ] = None,
     candidates: Annotated[int, typer.Option(min=0, help="Rewrites to sample for each prompt.")] = 8,
-    repeat: Annotated[bool, typer.Option("--repeat", help="Try each prompt said twice, too.")] = False,
-    reference: Annotated[bool, typer.Option("--reference", help="Try the record's own chosen rewrite, too.")] = False,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Also try each prompt repeated.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Also try the record's own chosen rewrite.")] = False,
     test_model: Annotated[
-        list[str] | None, typer.Option(help="Whose golden responses must gain; by default the default weights.")
+        list[str] | None,
+        typer.Option(help="Model that must find golden responses likelier; the default weights by default."),
     ] = None,
-    margin: Annotated[float, typer.Option(min=0, help="Gain in nats per token below which nothing is learnt.")] = 0.01,
+    margin: Annotated[float, typer.Option(min=0, help="Ignore gains below this, in nats per token.")] = 0.01,
     max_response_tokens: Annotated[int, typer.Option(min=1, help="Measure only the responses' first tokens.")] = 128,
-    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
 ) -> None:
     """Rank rewrites by the golden response's likelihood, and keep the best and the worst for each prompt.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def rank_tasks(  # noqa: PLR0913 - one parameter for each option
     source: Annotated[Path, typer.Argument(metavar="TASKS", help="JSONL file of tasks (docs/tasks.md).")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of rows to write, or to go on with.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of rows to write, or to resume.")],
     *,
     model: Annotated[str | None, typer.Option(help="Rewriter to sample from, by any name (docs/models.md).")] = None,
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter for it, or none.")] = None,
@@ -29,10 +29,10 @@ def rank_tasks(  # noqa: PLR0913 - one parameter for each option
     wordings: Annotated[int, typer.Option(min=1, help="Hasty wordings of each task.")] = 2,
     inputs: Annotated[int, typer.Option(min=1, help="Inputs to measure each rewrite on.")] = 8,
     test_model: Annotated[
-        list[str] | None, typer.Option(help="Under which right outputs must gain; by default smollm2-135m.")
+        list[str] | None, typer.Option(help="Model that must find right outputs likelier; by default smollm2-135m.")
     ] = None,
-    margin: Annotated[float, typer.Option(min=0, help="Gain in nats per token below which nothing is learnt.")] = 0.02,
-    seed: Annotated[int, typer.Option(help="Seed of the samples and of what is shown.")] = 0,
+    margin: Annotated[float, typer.Option(min=0, help="Ignore gains below this, in nats per token.")] = 0.02,
+    seed: Annotated[int, typer.Option(help="Seed for sampling and for the examples shown.")] = 0,
 ) -> None:
     """Rank rewrites of hasty wordings by the gain of their task, the least of all test models counting.
 
@@ -101,5 +101,5 @@ def _scorers(names: Sequence[str], rewriter: "Rewriter") -> "list[Scorer]":
 
     scorers = [open_scorer(name) for name in names]
     if any(scorer.name == rewriter.name for scorer in scorers):
-        note(f"{rewriter.name} is rewriter and test model at once: it may prefer what it says itself")
+        note(f"{rewriter.name} is both the rewriter and a test model: it may prefer its own words")
     return scorers

@@ -24,7 +24,7 @@ def tasks(
         list[Path] | None, typer.Option(help="JSONL file of more tasks, or of labelled texts; may be repeated.")
     ] = None,
     examples: Annotated[int, typer.Option(min=1, help="Examples of each task.")] = 40,
-    seed: Annotated[int, typer.Option(help="Seed of the examples; it changes no task and no split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the examples; tasks and splits do not depend on it.")] = 0,
     split: Annotated[Part | None, typer.Option(help="Only the tasks of one part; whole families are in one.")] = None,
 ) -> None:
     """Write the tasks that are made by rule, and those read from files. Exits with 1 if some could not be used."""

@@ -20,9 +20,9 @@ def teach(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of training rows to write or replace.")],
     *,
     template: Annotated[
-        str, typer.Option(help="Template by which the model will be asked, by name or file.")
+        str, typer.Option(help="Template the model will be prompted with, by name or file.")
     ] = "fipo-2",
-    seed: Annotated[int, typer.Option(help="Seed of what is shown beside each wording.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for what is shown with each wording.")] = 0,
 ) -> None:
     """Make training rows for SFT of tasks: hasty wordings, shown in several ways, and the good wordings to add."""
     from fipo_model.data.tasks.teaching import teaching_rows

@@ -17,7 +17,7 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting: key=value, such as data.limit=100 or trainer.learning_rate=1e-4."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")]
 
 
 @app.command()

@@ -20,51 +20,56 @@ from fipo_model.types import OUTCOMES, Candidate, OptimizationRequest, Optimized
 
 _MOST_BAD_ROWS = 5
 
+# What `fipo worth-it` takes as well.
+ExamplesOption = Annotated[
+    Path, typer.Option(help="JSONL file of rows with `input` and `output` (or `outputs`, `reference`).")
+]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        help="exact, contains, f1, json_fields or module:function(reference, output, input) on what the model "
+        "answers; without one, the right outputs must become likelier."
+    ),
+]
+ModelsOption = Annotated[
+    list[str] | None, typer.Option(help=f"A model the prompt is for; may be repeated. {SPEC_HELP}")
+]
+ServerOption = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")]
+NameOption = Annotated[str | None, typer.Option(help="Name of the model the server serves.")]
+RewriterOption = Annotated[str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")]
+
 
 def tune(  # noqa: PLR0913 - one parameter for each option
     prompt: Annotated[str, typer.Argument(help="The prompt, or - to read it from stdin.")],
     *,
-    examples: Annotated[
-        Path, typer.Option(help="JSONL file of rows with `input` and `output` (or `outputs`, `reference`).")
-    ],
+    examples: ExamplesOption,
     held_out: Annotated[
-        Path | None, typer.Option(help="Rows that decide nothing and tell the gain; by default a third of --examples.")
+        Path | None, typer.Option(help="Rows that only report the gain; by default a third of --examples.")
     ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="exact, contains, f1, json_fields or module:function(reference, output, input) on what the model "
-            "answers; without one, the right outputs must become likelier."
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help=f"A model the prompt is for; may be repeated. {SPEC_HELP}")
-    ] = None,
-    server: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
-    optimizer_model: Annotated[
-        str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")
-    ] = None,
-    keep: Annotated[list[str] | None, typer.Option(help="A text of the prompt that every rewrite must have.")] = None,
+    metric: MetricOption = None,
+    model: ModelsOption = None,
+    server: ServerOption = None,
+    name: NameOption = None,
+    optimizer_model: RewriterOption = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Text that every rewrite must keep; may be repeated.")] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
     auto: Annotated[str | None, typer.Option(help="Effort: light, medium or heavy.")] = None,
     candidates: Annotated[int | None, typer.Option(min=1, help="Rewrites to try; by default 6.")] = None,
-    max_metric_calls: Annotated[int | None, typer.Option(min=1, help="Most measurements.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="After so many seconds nothing new is begun.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the samples, and of who decides and who is held out.")] = 0,
+    max_metric_calls: Annotated[int | None, typer.Option(min=1, help="Take at most this many measurements.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Start nothing new after this many seconds.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for sampling and for which rows are held out.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Directory for the report and every measurement; also to resume in.")
+        Path | None, typer.Option(help="Directory for the report and every measurement; name it again to resume.")
     ] = None,
     store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
 ) -> None:
     """Find better words for a prompt on examples. Prints the prompt to use: a rewrite, or yours unchanged.
 
-    A rewrite is used only where its lead on the examples is more than chance. What was tried, and the gain on examples
-    that decided nothing, is told on stderr. The same command with the same --out resumes an interrupted search.
+    A rewrite is used only if it leads on the examples by more than chance. Stderr shows what was tried, and the gain on
+    held-out examples. Run the same command with the same --out to resume an interrupted search.
     """
-    if (server is None) != (name is None):
-        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    models = named_models(model, server, name)
     request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)
     if store is not None and (known := RewriteStore(store, only_approved=True).recall(request)) is not None:
         show_result(known, as_json=as_json)
@@ -79,8 +84,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
         seed=seed,
         log_dir=out,
     )
-    models = [*(model or ()), *([] if server is None else [f"{server}#{name}"])]
-    result = _search(request, rows, aside, settings, metric=_named_metric(metric), models=models, own=optimizer_model)
+    result = _search(request, rows, aside, settings, metric=named_metric(metric), models=models, own=optimizer_model)
     _show(result, out, as_json=as_json)
     if store is not None:
         _keep(request, result, RewriteStore(store))
@@ -119,7 +123,15 @@ def _search(
     return optimizer.search(request, rows, metric=metric, models=models, settings=settings, held_out=aside)
 
 
-def _named_metric(metric: str | None) -> str | Callable[..., Any] | None:
+def named_models(model: list[str] | None, server: str | None, name: str | None) -> list[str]:
+    """What --model, --server and --name stand for."""
+    if (server is None) != (name is None):
+        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    return [*(model or ()), *([] if server is None else [f"{server}#{name}"])]
+
+
+def named_metric(metric: str | None) -> str | Callable[..., Any] | None:
+    """What --metric names. Raises `InputError`."""
     if metric is None or metric in BUILT_IN:
         return metric
     if ":" not in metric:

@@ -8,14 +8,16 @@ import typer
 
 from fipo_model import places
 from fipo_model.backends.engines import is_installed
-from fipo_model.cli.notes import note
-from fipo_model.errors import WeightsError
+from fipo_model.cli.notes import note, say
+from fipo_model.errors import InputError, WeightsError
 from fipo_model.models.registry import CARDS, DEFAULT, ModelCard, card_named
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(help="List, fetch, find, check and remove base models; merge trained adapters.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, fetch, find, check and remove base models; merge and upload trained adapters.", no_args_is_help=True
+)
 
 _Name = Annotated[str, typer.Argument(metavar="[NAME]", help="A name from `fipo weights list`.")]
 
@@ -123,3 +125,31 @@ def merge(
 
     merge_adapter(checkpoint, out, number_format=dtype)
     note(f"the merged model is in {out}")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a trained adapter or a merged model.")],
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the Hugging Face hub: OWNER/NAME.")],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody see a repository that is new.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Upload without asking.")] = False,
+) -> None:
+    """Upload a trained adapter or model to the Hugging Face hub. Shows every file, and asks first.
+
+    A new repository is private. Logs, samples and checkpoints of a run stay here: they hold training prompts.
+    """
+    from fipo_model.models import pushing
+    from fipo_model.models.sources import gigabytes
+
+    upload = pushing.planned_upload(folder, repository)
+    seen_by = "public" if public else "private"
+    note(f"to {upload.endpoint}/{repository} ({seen_by} if it is new), {gigabytes(upload.bytes)}:")
+    for file in upload.files:
+        note(f"  {file.name}, {file.stat().st_size:,} bytes")
+    if upload.left_behind:
+        note(f"these stay here: {', '.join(upload.left_behind)}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("nobody is here to ask; add --yes to upload these files")
+        typer.confirm("fipo: upload these files?", abort=True, err=True)
+    say(pushing.push(upload, is_public=public))

@@ -19,7 +19,23 @@ _REPLY_OPENING = lazy(
 # At the beginning of a sentence: "make sure the answer is a number" states none.
 _STATED_ANSWER = lazy(
     r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
-    r"(?:the|final|correct|right) (?:final |correct |right )?answer (?:is(?! to be)|:))"
+    r"(?:the|final|correct|right) (?:final |correct |right )?answer "
+    r"(?:is(?! to be\b| (?:just|only|one|a single)\b|[^.\n]{1,40} (?:alone|only|itself)\b)|:))"
+)
+# "The type alone is enough", "only this word belongs in the answer", "no details are needed".
+_WANTED = r"(?:wanted|needed|required|necessary|meant|asked for)"
+_REPLY = r"(?:answer|reply|output)"
+_OF_THE_ANSWER = lazy(
+    rf"\b(?:only|alone|just|no|not|nothing|other|giving|naming)\b.*\b(?:is|are|goes|go|belongs?)\b"
+    rf".{{0,20}}\b(?:enough|sufficient|{_WANTED}|expected|the {_REPLY})\b"
+    rf"|\b{_REPLY} (?:is|has|contains)\b.*\b(?:nothing (?:more|else)|alone)\b"
+    rf"|\b(?:is|are) (?:enough|sufficient|not {_WANTED}|the (?:whole|entire|only) {_REPLY})\b"
+)
+# "Two words are given", "There is a gap between the numbers": of inputs that were shown.
+_OF_THE_INPUT = lazy(
+    r"\W*(?:there (?:is|are) |(?:an?|one|two|three|four|several|some|something"
+    r"|the (?:input|text|list|sentence|words?|numbers?|message|passage|(?:last|first) line))\b"
+    r".{0,60}\b(?:is|are|consists?|contains?|names?|stands?|has|have)\b)"
 )
 _GOES_ON = lazy(r"[,;(\u2013\u2014-]|(?:and|or|with|in|for|from|by|using|focusing|including|which|that|as|so)\b")
 
@@ -35,7 +51,8 @@ def _begins_or_states(case: Case) -> str | None:
         return f"is a JSON {'object' if added[0] == '{' else 'list'}, not a prompt"
     if (opening := _REPLY_OPENING.match(added)) and opening[0].lower() not in case.naive.lowered:
         return f"begins like a reply: {opening[0]!r}"
-    if (stated := _STATED_ANSWER.search(added)) and stated[1].lower() not in case.material.lower():
+    stated = _STATED_ANSWER.search(added) if "answer" in case.added.lowered else None
+    if stated and stated[1].lower() not in case.material.lower():
         return f"states an answer: {stated[1]!r}"
     return None
 
@@ -113,10 +130,22 @@ def _statements(case: Case) -> list[str]:
             piece = tail
         part = case.added.part(piece)
         content = sentence.content if piece == sentence.text else part.content
+        if case.is_addition and _says_what_is_wanted(piece, case):
+            continue
         is_new = len(piece.split()) > 4 and len(content - known) > 0.6 * len(content)
         if is_new and states(part) and not asks(part):
             found.append(piece)
     return found
+
+
+def _says_what_is_wanted(piece: str, case: Case) -> bool:
+    """Whether a statement tells what belongs in the answer, or what the inputs are that were shown."""
+    lowered = piece.lower()
+    if not asks(case.added):
+        return False
+    return _OF_THE_ANSWER.search(lowered) is not None or (
+        bool(case.request.examples) and _OF_THE_INPUT.match(lowered) is not None
+    )
 
 
 def _brings_code(case: Case) -> bool:

@@ -59,3 +59,9 @@ def listed(items: Iterable[str]) -> str:
     unique = list(dict.fromkeys(items))
     shown = [item if len(item) <= 60 else f"{item[:57]}..." for item in unique]
     return ", ".join(map(repr, shown[:5])) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
+
+
+def invented(commitments: Iterable[Commitment]) -> str | None:
+    """What a rewrite brings that nobody gave, in words; None if it is nothing."""
+    found = [each.text for each in commitments]
+    return f"invented {listed(found)}" if found else None

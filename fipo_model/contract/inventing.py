@@ -7,7 +7,6 @@ long an output should be.
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable
 
 from fipo_model.contract import (
     asking,
@@ -20,10 +19,9 @@ from fipo_model.contract import (
     questions,
     shown,
     variables,
-    words,
 )
 from fipo_model.contract.case import Case
-from fipo_model.contract.commitments import Commitment, listed, missing
+from fipo_model.contract.commitments import Commitment, invented, listed, missing
 from fipo_model.contract.patterns import lazy
 
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
@@ -32,23 +30,20 @@ _LARGEST_FREE_SIZE = 5
 _OUTPUT_SIZES = _SIZES - {None, "word"}
 _FEW = frozenset({"2", "3"})
 _OF_THE_INPUT = lazy(r"(?i)\b(?:(?<!in )the|these|those|both) (?:\w+ )?$")
+_AMONG_THE_INPUT = lazy(r"(?i)\b(?:which|one|larger|smaller|better|longer|shorter|both|each) of (?:the|these|those) $")
 # What a date, a time or a number looks like: YYYY-MM-DD, HH:MM, NNN.
 _MASK = lazy(r"(?:Y{2,4}|M{2,3}|D{2}|H{2}|S{2}|N{2,4})")
 # The prompt's own language is said of words: "in English words", "its English name"; not "from English".
-_OF_WORDS = r" (?:number )?(?:words?|names?|letters?|alphabet|nouns?|verbs?|adjectives?|sentences?|spelling)\b"
-_SMALL_SIZES = {"sentence": 3, "line": 4, "word": 60}
-_ELABORATION = lazy(r"(?<!not )(?<!n't )(?<!without )\b(?:explain\w*|describ\w+|elaborat\w+|background|discuss\w*)\b")
+_OF_WORDS = lazy(
+    r" (?:\w+ )?(?:words?|names?|letters?|alphabet|nouns?|verbs?|adjectives?|sentences?|spelling|endings?|articles?"
+    r"|months?|ordinals?|numerals?|pronouns?|adverbs?|prepositions?|plurals?|grammar)\b"
+)
+_FROM_OR_INTO = lazy(r"\b(?:from|to|into) $")
+_OF_TIMES = lazy(r"\b(?:times?|clock|[ap]\.?m\b\.?|hours?|o'clock|\d?\d:\d\d)")
 _FREE_NAMES = frozenset(
     "json csv xml yaml ai url html css pdf faq id api ui ux english "
     "step steps note example examples title output input format".split()
 )
-# They let a prompt ask only for what is allowed.
-_SCRUPLE = lazy(r"\b(?:legally|lawfully|ethically|morally|responsibly|legitimately)\b")
-_CLOSED = lazy(r"(?i)\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may)\b")
-_ABOUT_CASE = lazy(
-    r"\b(?:(?:upper|lower|title|swap|invert) ?-?case|case|caps|capitals?|capitali[sz]\w*|small letters|big letters)\b"
-)
-_WHETHER = lazy(r"(?i)\bwhether\b(?!.{0,60} or (?!not\b))")
 # A full rewrite may give examples, and say whose book it is.
 _INTRODUCED = lazy(
     r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) "
@@ -62,7 +57,7 @@ def variables_invented(case: Case) -> str | None:
     found = [each for each in variables.variables(case.added.text) if not variables.is_example(case.added.text, each)]
     if found and "{" not in case.naive.text:
         found = [each for each in found if not _is_in_code(each, case)]
-    return _invented(missing(found, variables.variables(case.naive.text)))
+    return invented(missing(found, variables.variables(case.naive.text)))
 
 
 def variables_doubled(case: Case) -> str | None:
@@ -81,11 +76,12 @@ def numbers_invented(case: Case) -> str | None:
     runs = re.findall(r"\d+/\d+", case.added.text)
     known |= {part for run in runs if run.replace("/", "") in known for part in run.split("/")}  # 9/11 and 911
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
+    new = [number for number in new if not _is_of_a_clock(number, case)]
     new = [number for number in new if not _counts_nothing(number, case) and not _counts_inputs(number, case)]
     if not case.is_addition:
         new = [number for number in new if not _is_free_size(number) and not _is_age(number, case)]
     if new or not case.is_addition:
-        return _invented(number.as_commitment() for number in new)
+        return invented(number.as_commitment() for number in new)
     return _other_units(case) or keeping.swapped_numbers(case.naive, case.added)
 
 
@@ -103,9 +99,9 @@ def _other_units(case: Case) -> str | None:
 
 def negations_invented(case: Case) -> str | None:
     """The rewrite denies what the prompt says, or turns a bound around."""
-    found = markers.flipped(case.naive, case.added)
+    found = [marker for marker in markers.flipped(case.naive, case.added) if not _tells_from_a_label(marker, case)]
     if found:
-        return _invented(marker.as_commitment(case.added.text) for marker in found)
+        return invented(marker.as_commitment(case.added.text) for marker in found)
     if not case.is_addition:
         return None
     said_again = markers.contradicted(case.naive, case.added)
@@ -113,6 +109,17 @@ def negations_invented(case: Case) -> str | None:
     if shown:
         return f"says the contrary of {listed(shown)}"
     return keeping.positive_instead(case.naive, case.added)
+
+
+def _tells_from_a_label(marker: markers.Marker, case: Case) -> bool:
+    """ "insect, not bug", where outputs show the label "insect"."""
+    before = case.added.text[: marker.span[0]].rstrip()
+    labels_before = (each.lower() for each in shown.outputs_shown(case.request))
+    return (
+        marker.text == "not"
+        and before.endswith(",")
+        and any(before[:-1].lower().endswith(each) for each in labels_before)
+    )
 
 
 def names_invented(case: Case) -> str | None:
@@ -125,7 +132,7 @@ def names_invented(case: Case) -> str | None:
         new_addresses += missing(literals.handles(text), literals.handles(given))
         new_addresses += missing(literals.paths(text), literals.paths(given))
     new_addresses = [each for each in new_addresses if each.text not in given]
-    return _invented(new_addresses) or _new_names(case)
+    return invented(new_addresses) or _new_names(case)
 
 
 def _new_names(case: Case) -> str | None:
@@ -134,7 +141,7 @@ def _new_names(case: Case) -> str | None:
     )
     if has_code and not case.is_addition and _has_all_names(case):
         return None  # "in React", "in this Python code": what the code is of
-    free = _FREE_NAMES | _PROGRAMMING if has_code else _FREE_NAMES
+    free = _FREE_NAMES | (_PROGRAMMING if has_code else frozenset()) | _notations(case)
     known = case.given.stems
     new = [
         name
@@ -143,28 +150,45 @@ def _new_names(case: Case) -> str | None:
         if not names.is_heading(name, case.added) and not difflib.get_close_matches(name.key, known, 1, 0.8)
     ]
     if explained := [name for name in new if _explains_an_abbreviation(name, case)]:
-        return _invented(explained)
+        return invented(explained)
     # It may say more about a name; not with another in its place.
     if not case.is_addition and _has_all_names(case):
         new = [name for name in new if not _is_elaboration(name, case)]
     short = names.abbreviated(names.names(case.added), case.given)
+    new = [name for name in new if not _is_part_of_a_given_word(name, case)]
     new = [name for name in new if numbers.unit_of(name.text) is None and not _MASK.fullmatch(name.text)]
-    return _invented(name for name in new if name.key not in short and not _abbreviates(name, case))
+    return invented(name for name in new if name.key not in short and not _abbreviates(name, case))
+
+
+def _notations(case: Case) -> frozenset[str]:
+    """Names of what a hasty prompt has an abbreviation of, or the examples are written in."""
+    short = case.added.lexicon.short_for
+    spelled = frozenset(name for token in case.naive.tokens for name in short.get(token.text, "").split())
+    return spelled | shown.notations_shown(case.request)
 
 
 def languages_invented(case: Case) -> str | None:
     """A language is asked for that the prompt does not name."""
     new = missing(names.named_languages(case.added), names.named_languages(case.given))
-    return _invented(each for each in new if not _is_own_language(each, case))
+    return invented(each for each in new if not _is_given_language(each, case))
 
 
-def _is_own_language(each: Commitment, case: Case) -> bool:
-    """Whether it only says that words are in the language that prompt and input are in."""
-    if not case.is_addition or each.key != case.added.language.likely:
+def _is_given_language(each: Commitment, case: Case) -> bool:
+    """Whether an addition only says in which language words are that were given or that it is in itself."""
+    if not case.is_addition:
         return False
-    return re.match(_OF_WORDS, case.added.text[each.span[1] :]) is not None and not case.added.text[
-        : each.span[0]
-    ].endswith(("from ", "to ", "into "))
+    shown_inputs, shown_outputs = shown.languages_shown(case.request)
+    is_direction = _FROM_OR_INTO.search(case.added.text[: each.span[0]]) is not None
+    if is_direction:
+        return shown_inputs != shown_outputs == each.key
+    if each.key in (shown_inputs, shown_outputs):
+        return True
+    if each.text in _notations(case):  # "british spelling"
+        return True
+    if each.key != case.added.language.likely:
+        return False
+    is_all_that_is_shown = bool(case.request.examples) and {shown_inputs, shown_outputs} <= {None, each.key}
+    return is_all_that_is_shown or _OF_WORDS.match(case.added.text, each.span[1]) is not None
 
 
 def language_changed(case: Case) -> str | None:
@@ -178,54 +202,6 @@ def language_changed(case: Case) -> str | None:
     return f"is in {after.code or after.script}, the prompt in {before.code or before.script}"
 
 
-def formats_invented(case: Case) -> str | None:
-    """A form of output is asked for that the prompt does not have, or that contradicts the one it has."""
-    wanted = {each.key for each in words.formats(case.naive)}
-    context = {each.key for each in words.formats(case.given)} | shown.formats_shown(case.request)
-    if case.is_addition and _is_question_again(case):
-        context |= {"yes or no"}
-    if _ABOUT_CASE.search(case.naive.lowered):
-        context |= {"uppercase", "lowercase"}
-    new = [each for each in words.formats(case.added) if each.key not in context]
-    if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
-        new = [each for each in new if each.key not in ("one word", "yes or no")]
-    against = [each for each in new if each.key in words.EXCLUSIVE and wanted & words.EXCLUSIVE]
-    return _invented([*against, *(each for each in new if each.key in words.MACHINE_READ)])
-
-
-def _is_question_again(case: Case) -> bool:
-    """Whether a question in a hurry ("leap year?", "is it one") is asked again in full: yes or no answers it."""
-    naive = case.request.instruction.rstrip(" \"'")
-    if not naive.endswith(("?", " y/n")) and not _CLOSED.match(naive):
-        return False
-    asked = [sentence.text for sentence in case.added.sentences]
-    return any(_WHETHER.search(text) or (text.rstrip().endswith("?") and _CLOSED.match(text)) for text in asked)
-
-
-def manner_contradicted(case: Case) -> str | None:
-    """The contrary of the length or the tone that the prompt asks for."""
-    wanted = {each.key for each in words.manners(case.naive)}
-    brief = {each.key for each in words.formats(case.naive)} & {"one word", "yes or no", "one sentence", "one letter"}
-    if brief or any(map(_is_small_size, numbers.numbers(case.naive))):
-        wanted |= {"short"}
-    elaborates = _ELABORATION.search(case.added.lowered) if case.is_addition else None
-    if elaborates and (brief & {"one word", "yes or no", "one letter"} or "nothing else" in case.naive.lowered):
-        return f"asks for more than the prompt wants: {elaborates[0]!r}"
-    found = [each for each in words.manners(case.added) if each.key not in wanted]
-    # "Is it formal or informal?" asks which, and for neither.
-    named = {each.key for each in words.manners(case.added)}
-    found = [each for each in found if words.OPPOSITES.get(each.key) not in named or not labels.choices(case.added)]
-    if (scruple := _SCRUPLE.search(case.added.lowered)) is not None and scruple[0] not in case.given.lowered:
-        return f"invented {scruple[0]!r}"
-    return _invented(each for each in found if words.OPPOSITES.get(each.key) in wanted)
-
-
-def _is_small_size(number: numbers.Number) -> bool:
-    """Whether it makes an output short: "in two sentences", "in 30 words"."""
-    most = _SMALL_SIZES.get(number.unit or "", 0)
-    return number.value.isdigit() and 0 < int(number.value) <= most
-
-
 def labels_invented(case: Case) -> str | None:
     """A label to choose appeared among those of the prompt."""
     wanted = {each.key for each in labels.choices(case.naive)}
@@ -233,7 +209,7 @@ def labels_invented(case: Case) -> str | None:
         return None
     listed_again = {each.span[0] for each in labels.choices(case.added) if each.key in wanted}
     new = [each for each in labels.choices(case.added) if f" {each.key} " not in case.given.words]
-    return _invented(each for each in new if each.span[0] in listed_again)
+    return invented(each for each in new if each.span[0] in listed_again)
 
 
 def input_requested(case: Case) -> str | None:
@@ -244,11 +220,6 @@ def input_requested(case: Case) -> str | None:
     if found is None or asking.wants_input(case.naive) is not None:
         return None
     return f"asks for the input: {found[0]!r}"
-
-
-def _invented(commitments: Iterable[Commitment]) -> str | None:
-    invented = [each.text for each in commitments]
-    return f"invented {listed(invented)}" if invented else None
 
 
 def _is_in_code(each: Commitment, case: Case) -> bool:
@@ -301,6 +272,15 @@ def _is_beside_a_known_name(name: Commitment, case: Case) -> bool:
     return any(word in case.given.text for word in near)
 
 
+def _is_part_of_a_given_word(name: Commitment, case: Case) -> bool:
+    """ "Pig Latin" for "piglatin": names that the prompt has without the space between them."""
+    before = re.search(r"(\w+)[ -]$", case.added.text[: name.span[0]])
+    behind = re.match(r"[ -](\w+)", case.added.text[name.span[1] :])
+    joined = [before[1] + name.text] if before else []
+    joined += [name.text + behind[1]] if behind else []
+    return any(f" {word.lower()} " in case.given.words for word in joined)
+
+
 def _is_numeronym(name: Commitment, case: Case) -> bool:
     """Kubernetes for k8s."""
     word = name.text.lower()
@@ -317,10 +297,18 @@ def _counts_nothing(number: numbers.Number, case: Case) -> bool:
 def _counts_inputs(number: numbers.Number, case: Case) -> bool:
     """Whether it says how many things the input has: "the larger of the two numbers", "both of these two words"."""
     before = case.added.text[: number.span[0]]
-    if not number.is_word or number.unit in _OUTPUT_SIZES:
+    is_among = bool(case.request.examples) and _AMONG_THE_INPUT.search(before) is not None
+    if not number.is_word or (number.unit in _OUTPUT_SIZES and not is_among):
         return False
     # Whoever was shown inputs has counted.
     return bool(case.request.examples) or (number.value in _FEW and _OF_THE_INPUT.search(before) is not None)
+
+
+def _is_of_a_clock(number: numbers.Number, case: Case) -> bool:
+    """Whether it says how hours are counted, where times are at hand: "on the 24-hour clock", "12 am"."""
+    if re.fullmatch(r"(?:12|24)[ -]?h(?:ours?)?|12 ?[ap]m", number.text.lower()) is None:
+        return False
+    return _OF_TIMES.search(case.given.lowered) is not None
 
 
 def _is_age(number: numbers.Number, case: Case) -> bool:

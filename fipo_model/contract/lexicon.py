@@ -68,6 +68,8 @@ class Lexicon:
     """What every task has: an answer, its steps, its reader."""
     related: tuple[str, ...] = ()
     """Words that belong to one task, a group in each: a prompt hints at it with one, and a request says another."""
+    short_for: Mapping[str, str] = field(default_factory=dict)
+    """What somebody in a hurry types for the names of notations and nations."""
     language_names: Mapping[str, str] = field(default_factory=dict)
     """Names of languages that CLDR does not have, to their codes."""
 
@@ -129,6 +131,7 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         loose_operations=frozenset(words.get("loose_operations", "").split()),
         output=frozenset(words.get("output", "").split()),
         related=tuple(words.get("related", ())),
+        short_for=words.get("short_for", {}),
         language_names=words.get("language_names", {}),
     )
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment, Kind
 from fipo_model.contract.letters import RUNS
-from fipo_model.contract.patterns import Form, lazy
+from fipo_model.contract.patterns import Form, Forms, lazy
 
 _LETTER = rf"[^\W{RUNS}]"  # of a script with spaces between words
 _LETTER_PATTERN = lazy(_LETTER)
@@ -34,18 +34,21 @@ _PATHS = Form(
     sign=r"[/\\]|\.\w",
 )
 _HANDLES = Form(r"(?<![\w@./])@[A-Za-z_]\w*|(?<![\w&#/])#[A-Za-z_\u00c0-\uffff][\w-]*", sign=r"[@#]")
-_IDENTIFIERS = Form(
-    r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # a UUID
-    r"|(?<![\w&])#[0-9a-fA-F]{6}(?!\w)|(?<![\w&])#[0-9a-fA-F]{3}(?!\w)"  # a colour
-    r"|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)|(?<![\w:])[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{0,4}){2,7}(?!\w)"
-    r"|(?<![\w.])(?!\d\d?\.\d\d?\.\d{4})[vV]?\d+\.\d+\.\d+(?:-[\w.]+)?(?![\w])"  # a version, not a date
-    r"|(?<![\w.])[vV]\d+(?:\.\d+)*(?!\w)"
-    r"|(?<![\w$%{.])[A-Za-z]\w*(?:\.\w+)*\((?![A-Z]+s?\)|e?s\)|e\.g|i\.e)[^()\n]{0,40}\)"  # f(x)
-    r"|(?<![\w$%{@#/_])[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+(?!\w)"  # snake_case
-    r"|(?<![\w$%{@#/\\])[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)"  # camelCase
-    r"|(?<![\w-])--[a-z][\w-]+(?=[\s=,.]|$)"  # --flag
-    r"|(?<=[\w)] )(?:[<>]=?|[\u2264\u2265\u2260]|[!=]=)(?= [\w(])",  # x > 3
-    sign=r"[_(#]|\d[.:]\w|[a-z][A-Z]|--|[<>=!\u2264\u2265\u2260]|[vV]\d|:[0-9a-fA-F]*:|-[0-9a-fA-F]{4}-",
+_IDENTIFIERS = Forms(
+    {
+        r"-[0-9a-fA-F]{4}-": r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",  # a UUID
+        r"#": r"(?<![\w&])#[0-9a-fA-F]{6}(?!\w)|(?<![\w&])#[0-9a-fA-F]{3}(?!\w)",  # a colour
+        r"\.\d+\.\d": r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)",
+        r":[0-9a-fA-F]*:": r"(?<![\w:])[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{0,4}){2,7}(?!\w)",
+        # A version, not a date.
+        r"\d\.\d+\.\d": r"(?<![\w.])(?!\d\d?\.\d\d?\.\d{4})[vV]?\d+\.\d+\.\d+(?:-[\w.]+)?(?![\w])",
+        r"[vV]\d": r"(?<![\w.])[vV]\d+(?:\.\d+)*(?!\w)",
+        r"\w\(": r"(?<![\w$%{.])[A-Za-z]\w*(?:\.\w+)*\((?![A-Z]+s?\)|e?s\)|e\.g|i\.e)[^()\n]{0,40}\)",  # f(x)
+        r"_": r"(?<![\w$%{@#/_])[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+(?!\w)",  # snake_case
+        r"[a-z][A-Z]": r"(?<![\w$%{@#/\\])[a-z]+(?:[A-Z][a-z0-9]+)+(?!\w)",  # camelCase
+        r"--": r"(?<![\w-])--[a-z][\w-]+(?=[\s=,.]|$)",  # --flag
+        r"[<>=\u2264\u2265\u2260]": r"(?<=[\w)] )(?:[<>]=?|[\u2264\u2265\u2260]|[!=]=)(?= [\w(])",  # x > 3
+    }
 )
 _MATH = Form(r"(?<![\w$])\$(?! )[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n]*\})+", sign=r"[$\\]")
 # The second kind is without an end or of tildes, and stands on lines of its own.
@@ -202,14 +205,8 @@ def _squeezed(text: str) -> str:
 
 def _without(text: str, *forms: Form) -> str:
     for form in forms:
-        text = _blanked(form, text)
+        text = form.blank(text)
     return text
-
-
-@lru_cache(maxsize=256)
-def _blanked(form: Form, text: str) -> str:
-    """Remembered, since several kinds leave the same things out."""
-    return form.blank(text)
 
 
 def _all(kind: Kind, form: Form, text: str) -> list[Commitment]:

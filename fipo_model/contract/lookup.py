@@ -19,6 +19,7 @@ class Classes:
         self._table = table
         self._before, self._after = (rf"(?<!{edge})", rf"(?!{edge})") if edge else ("", "")
         """`edge` is what may not stand beside a word; nothing where there are no spaces between words."""
+        self._by_two_characters: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {}
 
     @cached_property
     def _by_opening(self) -> dict[str, tuple[tuple[str, ...], re.Pattern[str]]]:
@@ -55,12 +56,18 @@ class Classes:
         ]
         return re.compile(f"{self._before}(?={'|'.join(branches)})")
 
+    def _remembered(self, opening: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
+        patterns = self._by_opening
+        self._by_two_characters[opening] = patterns.get(opening) or patterns.get(opening[0]) or patterns[""]
+        return self._by_two_characters[opening]
+
     def find(self, text: str) -> Iterator[tuple[str, re.Match[str]]]:
         """The class and the match of everything found in a text in lower case, from left to right, overlaps too."""
-        patterns = self._by_opening
+        known = self._by_two_characters
         for place in self._places.finditer(text):
             start = place.start()
-            names, pattern = patterns.get(text[start : start + 2]) or patterns.get(text[start]) or patterns[""]
+            opening = text[start : start + 2]
+            names, pattern = known.get(opening) or self._remembered(opening)
             match = pattern.match(text, start)
             if match is not None and match.lastindex is not None:
                 yield names[match.lastindex - 1], match

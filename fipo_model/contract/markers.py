@@ -27,6 +27,14 @@ _IF_NONE = lazy(
     r"\b(?:found|given|provided|available|exists?|present|appl(?:y|ies)|match\w*|is|are)\b"
 )
 _BEFORE, _BEHIND = 15, 40
+_LEFT_OUT_REACH = 60
+_LEFT_OUT = lazy(
+    r"\b(?:leav\w+ out|drop\w*|omit\w*|remov\w+|delet\w+|ignor\w+|skip\w*|discard\w*|exclud\w+|filter\w* out|strip\w*)"
+    r" (?:all|every(?:thing|one)?|any(?:thing)?|whatever|those|what)(?: \w+){0,2}? ?(?:that|which|who|whatever|what)? ?"
+    r"(?:is|are|was|were|does|do|has|have)? ?$"
+)
+_WHETHER_OR = lazy(r"\b(?:whether|if)\b.* or $")
+_ENDS = lazy(r"\s*(?:[.,;:?!)]|$)")
 _NO_MATTER = lazy(r"\S+ (?:\w+ ){0,4}(?:concerns?|issue|problem|object|priority|matter|important)\b")
 _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
 
@@ -136,11 +144,13 @@ def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
 def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
     """Negations of the rewrite that deny what the naive text says without one; bounds that it has the other way."""
     wanted = markers(naive)
-    denied = {stem for marker in wanted if marker.kind == "not" for stem in marker.scope}
+    denied = {stem for marker in wanted if marker.kind in ("not", "except") for stem in marker.scope}
     said = {token.stem for token in naive.tokens if token.is_content} - denied
     found = []
     for marker in markers(rewrite):
         if _IF_NONE.search(rewrite.lowered[max(0, marker.span[0] - _BEFORE) : marker.span[1] + _BEHIND]):
+            continue
+        if _denies_nothing(marker, rewrite):
             continue
         is_next = _is_next(marker, naive, rewrite)
         if marker.kind == "not" and (_is_inserted(marker, naive, rewrite) or (marker.topic in said and is_next)):
@@ -152,15 +162,26 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
     return found
 
 
+def _denies_nothing(marker: Marker, rewrite: Reading) -> bool:
+    """Whether a negation says the same again ("drop all that is not a letter") or leaves both open ("valid or not")."""
+    before = rewrite.lowered[max(0, marker.span[0] - _LEFT_OUT_REACH) : marker.span[0]]
+    if _LEFT_OUT.search(before):
+        return True
+    return _WHETHER_OR.search(before) is not None and _ENDS.match(rewrite.lowered, marker.span[1]) is not None
+
+
 def contradicted(naive: Reading, added: Reading) -> list[Marker]:
     """Negations and exceptions of a prompt whose words an addition says again without them."""
+    wanted = markers(naive)
     again = [other for other in markers(added) if other.kind in _EXCLUDING]
+    otherwise = _equivalents(added) if wanted else ()
     found = []
-    for marker in markers(naive):
+    for marker in wanted:
         scope = set(marker.scope)
         said_again = scope & added.stems
         is_said_again = len(said_again) > 1 and said_again >= marker.nearest
-        is_kept = any(scope & set(other.scope) for other in again)
+        kin = [*again, *(other for other in otherwise if other.kind == marker.kind)]
+        is_kept = any(scope & set(other.scope) or other.kind == marker.kind == "only" for other in kin)
         is_contrary = is_said_again and not is_kept and not _is_about_the_speaker(marker, naive)
         if marker.kind in _EXCLUDING and (is_contrary or _is_deleted(marker, naive, added)):
             found.append(marker)

@@ -17,6 +17,8 @@ _OPENING = lazy(r"[:|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what 
 _ROMAN = {"i": "1", "v": "5", "ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
 # Languages with a capital for every noun, where it tells no name.
 _LONG_ABBREVIATION = 4
+_NO_LATIN = lazy(r"\bpig[ -]$")
+_LATIN_SCRIPT = lazy(r" (?:alphabet|letters?|characters?|script|names?)\b")
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
 # Languages people name in prompts; CLDR has their names in all of the languages that have a lexicon.
 _NAMED = (
@@ -44,7 +46,7 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
             for token, word in words
             if word != token.text and text[token.start] != " " and token.start not in dated
         ]
-        if candidates and not with_headings and _is_title([word for _, word in words]):
+        if candidates and not with_headings and _is_title(sentence.text, [word for _, word in words]):
             continue
         for token, word in candidates:
             if _is_name(token, word, reading, is_first=token is sentence.tokens[0]):
@@ -63,8 +65,10 @@ def _foreign_names(reading: Reading) -> list[Commitment]:
     ]
 
 
-def _is_title(words: list[str]) -> bool:
-    """Whether a line has capitals because it is a heading, or is shouted."""
+def _is_title(sentence: str, words: list[str]) -> bool:
+    """Whether a line has capitals because it is a heading, or is shouted; not "Write it in Python."."""
+    if sentence.endswith(".") and not sentence.isupper() and len(words) - sum(word[0].isupper() for word in words) > 1:
+        return False
     long = [word for word in words if word[0].isalpha() and len(word) > 3]
     return len(long) > 1 and all(word[0].isupper() for word in long)
 
@@ -158,13 +162,18 @@ def named_languages(reading: Reading) -> list[Commitment]:
                 found.append(Commitment("language", name, (at, at + len(name)), code))
     for token in reading.tokens:
         named = known.get(token.text) or known.get(token.stem)
-        if named is not None and not _is_other_word(reading.text[token.start : token.end]):
+        if named is not None and not _is_other_word(token, reading):
             found.append(Commitment("language", token.text, (token.start, token.end), named))
     return found
 
 
-def _is_other_word(word: str) -> bool:
-    """Polish the text, a thai-ed knot: words that are a language only with a capital."""
+def _is_other_word(token: Token, reading: Reading) -> bool:
+    """Polish the text, a thai-ed knot: words that are a language only with a capital. Pig Latin and Latin letters."""
+    word = reading.text[token.start : token.end]
+    if token.text == "latin" and (
+        _NO_LATIN.search(reading.lowered[: token.start]) or _LATIN_SCRIPT.match(reading.lowered, token.end)
+    ):
+        return True
     return word in ("polish", "pole", "no", "la", "is", "even", "latin")
 
 

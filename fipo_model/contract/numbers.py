@@ -89,9 +89,7 @@ _NUMBER = lazy(
 _SYMBOLS = {**_CURRENCY, "%": "%", "\u00b0c": "\u00b0c", "\u00b0f": "\u00b0f"}
 _MEASURING = set("km cm mm kg mg ml mile pound yard m l g oz ft inch usd eur \u00b0c \u00b0f mb gb kb".split(" "))
 _MEASURES = {word: unit for word, unit in _UNITS.items() if unit in _MEASURING and len(word) > 1}
-_BARE_MEASURE = lazy(
-    rf"(?:(?<=\bin )|(?<=\bto )|(?<=\binto ))(?:{'|'.join(_MEASURES)})(?!\w)|(?<![\w/])(?:km|cm|mm|kg|mg|ml|oz)(?!\w)"
-)
+_BARE_MEASURE = lazy(rf"\b(?:in|to|into) ({'|'.join(_MEASURES)})(?!\w)|(?<![\w/])([kcm]m|[km]g|ml|oz)(?!\w)")
 _HAN_NUMBER = lazy(
     r"([〇零一二两三四五六七八九十百千万兩]+)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
 )
@@ -278,7 +276,7 @@ def unit_of(word: str) -> str | None:
 def measures(reading: Reading) -> frozenset[str]:
     """Units of measurement that a text asks for without a number: "in km", "in \u20ac"."""
     text = without_variables(reading.lowered)
-    found = {_MEASURES[word] for word in _BARE_MEASURE.findall(text)}
+    found = {_MEASURES[directed or bare] for directed, bare in _BARE_MEASURE.findall(text)}
     return frozenset(found | {unit for symbol, unit in _SYMBOLS.items() if symbol != "$" and symbol in text})
 
 

@@ -1,8 +1,10 @@
 """Regular expressions that compile when they are first used, so that importing FIPO stays cheap. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
+
+_REMEMBERED = 64  # texts
 
 
 class _Lazy:
@@ -28,10 +30,11 @@ class Form:
     def __init__(self, pattern: str, *, sign: str, flags: int = 0) -> None:
         self._pattern = lazy(pattern, flags)
         self._sign = lazy(sign)
+        self._known: dict[str, tuple[re.Match[str], ...]] = {}
 
     def finditer(self, text: str) -> Iterator[re.Match[str]]:
         """All matches in a text."""
-        return self._pattern.finditer(text) if self._sign.search(text) else iter(())
+        return iter(self._found(text))
 
     def match(self, text: str) -> re.Match[str] | None:
         """The match at the beginning of a text."""
@@ -39,6 +42,37 @@ class Form:
 
     def blank(self, text: str) -> str:
         """The text with blanks in the place of all matches."""
-        if self._sign.search(text) is None:
-            return text
-        return self._pattern.sub(lambda match: " " * len(match[0]), text)
+        for match in self._found(text):
+            start, end = match.span()
+            text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
+        return text
+
+    def _found(self, text: str) -> tuple[re.Match[str], ...]:
+        """All matches, remembered for the last texts: several kinds look at one and leave another's out."""
+        found = self._known.get(text)
+        if found is None:
+            found = tuple(self._matches(text))
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[text] = found
+        return found
+
+    def _matches(self, text: str) -> Iterator[re.Match[str]]:
+        return self._pattern.finditer(text) if self._sign.search(text) else iter(())
+
+
+class Forms(Form):
+    """Several patterns, each with a sign of its own: only those are looked for whose sign a text has."""
+
+    def __init__(self, patterns: Mapping[str, str]) -> None:
+        super().__init__("|".join(patterns.values()), sign="")
+        self._signs = [(lazy(sign), pattern) for sign, pattern in patterns.items()]
+        self._joined: dict[tuple[str, ...], re.Pattern[str]] = {}
+
+    def _matches(self, text: str) -> Iterator[re.Match[str]]:
+        patterns = tuple(pattern for sign, pattern in self._signs if sign.search(text))
+        if not patterns:
+            return iter(())
+        if patterns not in self._joined:
+            self._joined[patterns] = re.compile("|".join(patterns))
+        return self._joined[patterns].finditer(text)

@@ -21,7 +21,11 @@ _TOKEN = lazy(rf"[{RUNS}]+|(?:(?![{RUNS}_])[\w{MARKS}])+(?:['\u2019](?:t|s|re|ve
 _ASCII_TOKEN = lazy(r"[^\W_]+(?:'(?:t|s|re|ve|ll|d|m)(?!\w))?", re.ASCII)
 _RUN = lazy(rf"[{RUNS}]")
 _KANA_RUN = lazy(r"[\u3041-\u309f]+")
-_SENTENCE_END = lazy(r"[.!?\u061f]+[\"'\u201d\u2019\u00bb)*\]]*(?=\s)|[\u3002\uff01\uff1f\u0964]+|\n+|;\s")
+# It begins with a set of characters, for which the engine has a quick search.
+_SENTENCE_END = lazy(
+    r"[.!?\u061f\u3002\uff01\uff1f\u0964\n;](?:(?<=[.!?\u061f])[.!?\u061f]*[\"'\u201d\u2019\u00bb)*\]]*(?=\s)"
+    r"|(?<=[\u3002\uff01\uff1f\u0964])[\u3002\uff01\uff1f\u0964]*|(?<=\n)\n*|(?<=;)\s)"
+)
 # A point behind one of these ends no sentence.
 _ABBREVIATIONS = frozenset(
     "e.g i.e vs mr mrs ms dr st no mt ft sr jr cf ca prof fig approx z.b d.h bzw u.a p.ej".split()

@@ -14,6 +14,9 @@ _PREFIX = 4
 _TELLING = 3
 _NEAR = 3  # words
 _ASKING = frozenset("what which who whom whose where when why how is are was were does do did can".split())
+_ONE_LETTER_WORDS = frozenset("ai")
+_OR = frozenset({"or", "vs", "versus"})
+_COMPARING = frozenset("compare compares comparing choose difference differences decide which better whether".split())
 _DETERMINERS = frozenset("the a an this these all each every any which what".split())
 
 
@@ -28,7 +31,7 @@ def unrelated_task(case: Case) -> str | None:
     if not hints or not _begins_a_task(case.added, len(hints) < _TELLING):
         return None
     code = case.added.lexicon.code or "en"
-    if any(_is_related(hint, case.added) for hint in hints):
+    if any(_is_related(hint, case.added) for hint in hints) or _goes_into_it(naive, case.added):
         return None
     # Of one or two words that nothing is known of, any request may be the proper one.
     if len(hints) < _TELLING and not any(hint in synonyms(code, related=True) for hint in hints):
@@ -65,6 +68,16 @@ def _is_task(sentence: Sentence, added: Reading, loose: frozenset[str]) -> bool:
     if not objects or objects[0] in added.lexicon.output:
         return False
     return verb in added.lexicon.operations or (verb in loose and rest[0] in _DETERMINERS)
+
+
+def _goes_into_it(naive: Reading, added: Reading) -> bool:
+    """Whether it names the prompt's letters ("A minus B"), or compares what the prompt has an "or" between."""
+    letters = {
+        token.text for token in naive.tokens if len(token.text) == 1 and token.text.isalpha()
+    } - _ONE_LETTER_WORDS
+    if letters & {token.text for token in added.tokens}:
+        return True
+    return any(token.text in _OR for token in naive.tokens) and any(token.text in _COMPARING for token in added.tokens)
 
 
 def _is_related(hint: str, added: Reading) -> bool:

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from functools import cache
 
-from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.commitments import Commitment, listed
 from fipo_model.contract.coverage import covered, said_otherwise
 from fipo_model.contract.lexicon import lexicon_of
 from fipo_model.contract.markers import markers
@@ -36,6 +36,25 @@ def lost_words(naive: Reading, rewrite: Reading) -> list[Commitment]:
     if len(lost) <= len(naive.content) // _WORDS_FOR_ONE_LOST:
         return []
     return [Commitment("sentence", naive.text[t.start : t.end], (t.start, t.end), t.stem) for t in lost]
+
+
+def reworded(naive: Reading, rewrite: Reading) -> str | None:
+    """What a rewrite lacks of its prompt's words of meaning, wherever they stand, or brings of its own, in words.
+
+    One new word in eight is let through, and one in any case.
+    """
+    if not naive.lexicon.synonyms:
+        return None
+    if lost := _without_counterpart(naive, rewrite):
+        return f"has no word for {listed(lost)}"
+    new = _without_counterpart(rewrite, naive)
+    return f"brings {listed(new)}" if len(new) > max(1, len(naive.content) // _WORDS_FOR_ONE_LOST) else None
+
+
+def _without_counterpart(one: Reading, other: Reading) -> list[str]:
+    kept = other.stems | said_otherwise(one, other)
+    missing = {token.stem: token for token in one.tokens if token.is_content and token.stem not in kept}
+    return [each.text for each in missing.values() if _has_weight(each, one) and not _is_said_otherwise(each, other)]
 
 
 def _has_weight(token: Token, naive: Reading) -> bool:

@@ -134,7 +134,7 @@ class EvaluationSettings:
     """An evaluation of optimizers and controls on the same prompts."""
 
     output: str
-    """Directory of the results. Run again with the same settings, an evaluation goes on there."""
+    """Directory of the results. An evaluation that is run again with the same settings resumes there."""
     title: str = "Naive prompts against optimized ones"
     data: dict[str, DataSettings] = field(default_factory=dict)
     systems: dict[str, SystemSettings] = field(default_factory=_usual_systems)

@@ -25,7 +25,7 @@ _PYPI = "https://pypi.org/simple"
 _ACCEPTED = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _WEB = ("http://", "https://")
 _TIMEOUT = 60.0
-# How often a download that breaks off is taken up again before that is left to the user.
+# How often an interrupted download resumes by itself before that is left to the user.
 _ATTEMPTS = 5
 
 

@@ -5,7 +5,8 @@ One spec serves every door: `default`, a name of `registry`, a directory (a mode
 here; whoever loads a base asks `weights.located`.
 
 A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; inference and training
-meet only there. The template is one of FIPO's own by its name, or a file beside `fipo.json`.
+meet only there. The template is one of FIPO's own by its name, or a file beside `fipo.json`. "least_likelihood" may be
+added once it is known.
 """
 
 import json
@@ -13,7 +14,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fipo_model import places
 from fipo_model.addresses import check_address, show_address
@@ -41,6 +42,8 @@ class Checkpoint:
     template: Template
     engine: Literal["vllm"] | None = None
     """What computes it, where the spec says so."""
+    least_likelihood: float | None = None
+    """Less likely replies are guesses, as its training found out. In nats per token; None where nobody measured it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +155,12 @@ def _adapted(base: str | None, adapter: Path) -> Checkpoint:
             f"{adapter} holds no PEFT adapter (no adapter_config.json). Pass the directory a training run wrote; "
             "a whole model goes in as the model instead."
         )
-    return Checkpoint(base=base or _base_of(adapter), adapter=str(adapter), template=_template_of(adapter))
+    return Checkpoint(
+        base=base or _base_of(adapter),
+        adapter=str(adapter),
+        template=_template_of(adapter),
+        least_likelihood=_least_likelihood(adapter / "fipo.json"),
+    )
 
 
 def _base(spec: str) -> str:
@@ -192,14 +200,33 @@ def _template_of(source: Path) -> Template:
 
 def _noted(path: Path, key: str) -> str | None:
     """The text that a JSON file has under a key; None where there is no such file or key."""
+    value = _note(path).get(key)
+    if not isinstance(value, str | None):
+        raise _damaged(path, f"the text {key!r}")
+    return value
+
+
+def _least_likelihood(path: Path) -> float | None:
+    value = _note(path).get("least_likelihood")
+    if not isinstance(value, float | int | None):
+        raise _damaged(path, "the number 'least_likelihood'")
+    return None if value is None else float(value)
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where there is no such file."""
     if not places.is_file(path):
-        return None
+        return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise ModelError(f"{path} is damaged: {error}. Copy the checkpoint again.") from error
-    if not isinstance(content, dict) or not isinstance(value := content.get(key), str | None):
-        raise ModelError(f"{path} is damaged: it must hold a JSON object with a text as {key!r}. Copy it again.")
-    return value
+    if not isinstance(content, dict):
+        raise _damaged(path, "names and values")
+    return content
+
+
+def _damaged(path: Path, wanted: str) -> ModelError:
+    return ModelError(f"{path} is damaged: it must hold a JSON object with {wanted}. Copy the checkpoint again.")

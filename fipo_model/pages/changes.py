@@ -16,6 +16,7 @@ OUTCOME_WORDS: Mapping[str, str] = {
     "truncated": "turned down: cut off",
     "refused": "left alone: the model or its server refused",
     "template_echoed": "turned down: repeats the template",
+    "uncertain": "turned down: a guess of the rewriter",
     "not_preferred": "turned down: not preferred to the prompt",
     **{rule.outcome: f"turned down: {rule.words}" for rule in RULES.values()},
 }

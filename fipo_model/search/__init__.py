@@ -11,6 +11,7 @@ from fipo_model.search.evidence import Interval, chance, mean, paired_interval
 from fipo_model.search.examples import Example, read_examples
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import cost, schedule
+from fipo_model.search.headroom import Headroom, measure_headroom
 from fipo_model.search.identity import digest_of
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
@@ -30,6 +31,7 @@ __all__ = [
     "Effort",
     "Example",
     "Failed",
+    "Headroom",
     "HeldOut",
     "Interval",
     "Journal",
@@ -64,6 +66,7 @@ __all__ = [
     "failure",
     "judgement",
     "mean",
+    "measure_headroom",
     "opened_journal",
     "paired_interval",
     "read_examples",

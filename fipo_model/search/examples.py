@@ -96,6 +96,11 @@ def filled(prompt: str, given: str | Mapping[str, Any]) -> str:
     return f"{text}\n\n{_as_text(rest)}" if rest else text
 
 
+def has_variables(text: str) -> bool:
+    """Whether `filled` would put anything into the text."""
+    return _VARIABLE.search(text) is not None
+
+
 def _as_text(given: str | Mapping[str, Any]) -> str:
     if isinstance(given, str):
         return given

@@ -54,7 +54,7 @@ class SearchSettings:
     max_metric_calls: int | None = None
     """Bound on the calls of the metric, each of which is a run. At least twice the examples."""
     max_seconds: float | None = None
-    """After so many seconds no evaluation begins that was not begun; an unfinished choice is dropped."""
+    """After this many seconds no new evaluation begins; an unfinished choice is dropped."""
     max_cost: float | None = None
     """Bound on the money, in the currency of `price`."""
     price: Price = 0.0

@@ -33,8 +33,9 @@ def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, se
         inputs = {_key(one.input) for one in once}
         others = [one for one in _once(held_out) if _key(one.input) not in inputs]
         if held_out and not others:
-            raise InputError("all examples held out are among those that decide, too: hold out others")
-        return Split(once, others, [*notes, *_said(len(held_out) - len(others), "of those held out are no others")])
+            raise InputError("every held-out example is also one that decides: hold out different ones")
+        left_out = _said(len(held_out) - len(others), "held-out examples are left out: they also decide")
+        return Split(once, others, [*notes, *left_out])
     inputs_in_order = list(dict.fromkeys(_key(one.input) for one in once))
     if len(inputs_in_order) < _FEWEST_TO_SET_ASIDE:
         return Split(once, [], notes)

@@ -1,11 +1,14 @@
 """What a search did, in sentences: for a page, and for the command line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.numbers import level, say_interval, signed
+from fipo_model.search.headroom import Headroom, Verdict
 from fipo_model.search.results import Compared, SearchResult
+from fipo_model.search.wordings import Kind
 
+_LONGEST_SHOWN = 80
 _OUTCOMES = {
     "not_preferred": "left alone: no rewrite was shown to be better",
     "out_of_budget": "left alone: the budget did not reach it",
@@ -45,3 +48,42 @@ def _say_compared(where: str, found: Compared) -> str:
 def say_outcome(outcome: str) -> str:
     """What a reader is told about an outcome."""
     return _OUTCOMES.get(outcome) or outcome_in_words(outcome)
+
+
+_KINDS: Mapping[Kind, str] = {
+    "yours": "your prompt",
+    "empty": "the input alone",
+    "fullest": "your prompt with solved examples",
+    "form": "your prompt in another form",
+    "rewrite": "a rewrite",
+}
+_ADVICE: Mapping[Verdict, str] = {
+    "worth it": "Better words can gain a lot here: a search is worth its time.",
+    "unclear": "These examples cannot tell how much better words would gain. More examples tell.",
+    "not worth it": "Better words would gain little here: a search would most likely keep your prompt.",
+}
+
+
+def headroom_sentences(found: Headroom) -> Iterator[str]:
+    """How far wordings are apart, in words."""
+    yield f"Measured on {found.examples} examples in {found.seconds:.0f} s. Scores are {found.measured_by}."
+    for one in found.wordings:
+        gain = "" if one.gain is None or one.kind == "yours" else f", {say_interval(one.gain, signed)} over yours"
+        yield f"{_KINDS[one.kind]}: {one.score:.3g}{gain}: {_shortened(one.text)}"
+    figures = {
+        "What your prompt has gained over the input alone": found.done,
+        "What solved examples would still gain": found.left,
+        "What the best rewrite gains": found.gain,
+        "The best over the worst wording that says the same": found.spread,
+    }
+    for what, figure in figures.items():
+        if figure is not None:
+            yield f"{what}: {say_interval(figure, signed)}."
+    if found.stopped_by is not None:
+        yield f"{found.stopped_by} ended it before every wording was measured."
+    yield "Your prompt is right about every example." if found.is_perfect else _ADVICE[found.verdict]
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"

@@ -2,7 +2,7 @@
 
 A round trains one epoch. Between rounds the model rewrites the naive prompts; where the judge, asked in both orders,
 prefers a rewrite, it becomes the record's naive prompt and what the model answers to it the silver response. The chosen
-and the rejected rewrite stay. Every stage writes its file as it goes, so a stopped run goes on in the middle of it.
+and the rejected rewrite stay. Every stage writes its file as it goes, so an interrupted run resumes within one.
 """
 
 import json
@@ -49,7 +49,7 @@ def train_iterative(settings: IterativeSettings, *, resume: bool = False) -> Pat
 
     OUTPUT/round-N holds each round's records, rewrites, verdicts, answers and checkpoint, OUTPUT/rounds.jsonl the share
     of prompts that were replaced and how often the judge is right on held-out pairs. `resume` takes an
-    interrupted run up. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
+    interrupted run up. Raises `InputError` for settings that cannot be used, `TrainingError` if the run must stop.
     """
     with claimed(settings, resume=resume) as output:
         return output if is_finished(output) else _train_rounds(settings, output)

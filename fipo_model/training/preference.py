@@ -22,8 +22,8 @@ def train_preference(settings: PreferenceSettings, *, resume: bool = False) -> P
     """Train a model to prefer the chosen rewrites; gives the directory that `PromptOptimizer.from_pretrained` loads.
 
     The reference is the model as it was when the run began: the base without the new adapter, or the adapter that is
-    trained on. `resume` goes on from the last checkpoint of a run that was stopped, or returns at once if it was
-    finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
+    trained on. `resume` starts from the last checkpoint of a run that was stopped, or returns at once if it was
+    finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot continue.
     """
     with claimed(settings, resume=resume) as output:
         if is_finished(output):

@@ -33,9 +33,9 @@ _MOST_TOKENS = 64
 def train_reward(settings: RewardSettings, *, resume: bool = False) -> Path:
     """Train a model by what its rewrites do to tasks; gives the directory that `PromptOptimizer.from_pretrained` loads.
 
-    OUTPUT/samples.jsonl has every sample with its reward. `resume` goes on from the last checkpoint of a run that was
+    OUTPUT/samples.jsonl has every sample with its reward. `resume` starts from the last checkpoint of a run that was
     stopped, or returns at once if it was finished. Raises `InputError` for settings that cannot be used or tasks that
-    are kept apart, `TrainingError` if the run cannot go on.
+    are kept apart, `TrainingError` if the run cannot continue.
     """
     with claimed(settings, resume=resume) as output:
         if is_finished(output):

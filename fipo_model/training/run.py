@@ -1,6 +1,6 @@
 """What every training run has around its trainer: the model, the directory, resuming, and what is left at the end.
 
-OUTPUT/checkpoints holds what a run needs to go on (torch's own formats among it) and is removed when the run is done;
+OUTPUT/checkpoints holds what a run needs to resume (torch's own formats among it) and is removed when the run is done;
 what remains is safetensors, fipo.json, summary.json, log.jsonl and curves.png.
 """
 
@@ -56,7 +56,7 @@ class Run:
 
 @contextmanager
 def claimed(settings: RunSettings, *, resume: bool) -> Iterator[Path]:
-    """The run's directory, with its settings noted. Raises `InputError` if it holds another run, or is not to go on.
+    """The run's directory, with its settings noted. Raises `InputError` if it holds another run, or may not resume.
 
     Of several processes, the first one claims it for all.
     """

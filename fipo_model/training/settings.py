@@ -67,7 +67,7 @@ class RunSettings:
     model: str | None = None
     """Base model: a registered name, a directory or a hub id; by default the default weights."""
     adapter: str | None = None
-    """Adapter to go on training, such as the output of an earlier run."""
+    """Adapter to continue training, such as the output of an earlier run."""
     method: Literal["lora", "full", "qlora"] = "lora"
     lora: LoraSettings = field(default_factory=LoraSettings)
     template: str | None = None

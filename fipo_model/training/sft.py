@@ -21,8 +21,8 @@ _LEARNING_RATE = {"lora": 3e-4, "qlora": 3e-4, "full": 2e-5}
 def train_sft(settings: SFTSettings, *, resume: bool = False) -> Path:
     """Train a model to write the chosen rewrites; gives the directory that `PromptOptimizer.from_pretrained` loads.
 
-    Only the reply is learnt. `resume` goes on from the last checkpoint of a run that was stopped, or returns at once if
-    it was finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot go on.
+    Only the reply is learnt. `resume` starts from the last checkpoint of a run that was stopped, or returns at once if
+    it was finished. Raises `InputError` for settings that cannot be used, `TrainingError` if the run cannot continue.
     """
     with claimed(settings, resume=resume) as output:
         if is_finished(output):

@@ -71,7 +71,7 @@ class _Careful(Trainer):
         return loss
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Only what can be gone on from is worth keeping."""
+        """Keep only what a run can resume from."""
         if not all(p.isfinite().all() for p in self.model.parameters() if p.requires_grad):
             raise self._diverged("some of the trained weights are not finite numbers")
         super()._save_checkpoint(*args, **kwargs)
@@ -84,8 +84,8 @@ class _Careful(Trainer):
         good = "No checkpoint was saved before it" if last is None else f"The last good checkpoint is {last}"
         return TrainingError(
             f"{what} at step {self.state.global_step + 1}. {good}. Start a run with another output and a lower "
-            "learning_rate, a longer warm-up or a smaller max_grad_norm in [trainer]; to go on from a checkpoint, give "
-            "it to that run as its adapter (as its model, where all weights are trained)."
+            "learning_rate, a longer warm-up or a smaller max_grad_norm in [trainer]. To continue "
+            "from a checkpoint, give it to that run as its adapter (as its model, where all weights are trained)."
         )
 
     def _send_telemetry(self) -> None:
@@ -158,7 +158,7 @@ class PreferenceTrainer(_OnRows, DPOTrainer):
 
 
 class RewardTrainer(_Careful, GRPOTrainer):
-    """GRPO (arXiv 2402.03300) as in TRL; a run that was stopped goes on with the prompts it would have had."""
+    """GRPO (arXiv 2402.03300) as in TRL; an interrupted run resumes with the prompts it would have had."""
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         return _EpochSampler(

@@ -11,7 +11,7 @@ HOSTILE = (
 class Page(HTMLParser):
     """What a browser without scripts makes of a page."""
 
-    VOID = ("meta", "input", "img", "br")
+    VOID = ("meta", "link", "input", "img", "br")
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ class LoadedModel:
 
     Copies are the same object, and unpickling in a process that already holds the model gives that one, so nothing
     duplicates the weights. The model is put into evaluation mode, and its own generation defaults are set aside. A
-    process that is forked after loading goes on with the same weights on one CPU thread; processes that load the model
+    process that is forked after loading keeps using the same weights on one CPU thread; processes that load the model
     themselves use all of them.
     """
 

@@ -1,4 +1,4 @@
-"""A comparison from its settings to its results: everything measured is kept as it comes, so that it can go on.
+"""A comparison from its settings to its results: everything measured is kept as it comes, so that it can resume.
 
 OUTPUT/settings.json says what was compared, OUTPUT/prompts.json what became of the prompts, OUTPUT/measured/ has every
 run and score; results.json and report.html are made of these.
@@ -32,7 +32,7 @@ from fipo_model.objects import fingerprint
 RESULTS, PAGE = "results.json", "report.html"
 _PROMPTS, _MEASURED = "prompts.json", "measured"
 _FREE = ("output", "metric", "seed", "timed")
-"""Settings that change no answer of a chain: an output made with others of these can be gone on with."""
+"""Settings that change no answer of a chain: an output made with different values of these can be resumed."""
 
 Begin = Callable[[str, int], Progress]
 """Told what begins and in how many steps; gives back what to call after some of them."""

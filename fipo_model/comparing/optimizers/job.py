@@ -1,4 +1,4 @@
-"""A comparison from its settings to its results; every record is kept as it comes, so that it can go on.
+"""A comparison from its settings to its results; every record is kept as it comes, so that it can resume.
 
 OUTPUT/settings.json says what is compared, OUTPUT/results.jsonl has one record for each contender, task and seed,
 summary.json and report.html are made of these.
@@ -30,7 +30,7 @@ RESULTS, SPEED, SUMMARY, PAGE = (
     "report.html",
 )
 _FREE = ("output", "tasks", "contenders", "seeds", "seed", "data")
-"""Settings that change no record: a comparison can be gone on with others of these. Of the data, the content counts."""
+"""Settings that change no record: a comparison resumes with others. Of the data, the content counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ class Meter:
         with self._lock:
             self._counts = {role: Counter[str]() for role in ROLES}
             self.outage: FipoError | None = None
-            """What a model or server failed with; DSPy's optimizers take it for a wrong answer and go on."""
+            """What a model or server failed with; DSPy's optimizers count it as a wrong answer and continue."""
 
     def add(self, role: Role, completions: Sequence[Completion]) -> None:
         """Note a batch of calls."""

@@ -108,7 +108,7 @@ def build(
     The weak model answers the naive prompt (silver) and rewrites it (rejected); the strong one answers (golden) and
     rewrites (chosen) too. `judge` compares the two rewrites, the rejected one being the incumbent: by default the
     strong model, in both orders. What another judge sends is not counted. Raises what the models raise; what came back
-    before is kept, and the same call goes on.
+    before is kept, and the same call resumes.
     """
     render = _page_renderer() if page else None  # its lack must show before anything is paid for
     names = {"weak": weak.name, "strong": strong.name}

@@ -69,6 +69,7 @@ class BuildSettings:
             "template_sha256": hashlib.sha256(texts.encode("utf-8", "surrogatepass")).hexdigest(),
             "fidelity": sorted(self.fidelity.enforced),
             "most_added_words": self.fidelity.most_added_words,
+            "strict_wording": self.fidelity.strict_wording or None,
             "max_words": self.max_words,
             "response_tokens": self.response_tokens,
             "temperature": self.temperature,

@@ -1,0 +1,127 @@
+"""The pictures of docs/gateway.md: a gateway, its page in Chromium, and what somebody would do there.
+
+    python examples/gateway_screenshots.py docs/images [--model default] [--upstream default]
+
+Needs Chromium, chromedriver and selenium, and the weights it names.
+"""
+
+import argparse
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROMPT = "Summarize the article in at most 3 bullet points, in German. Never mention prices."
+INPUT = "The harbour of Kiel was closed for two days because of a storm. Ferries waited in the bay."
+DESKTOP, PHONE = (1280, 800), (390, 844)
+SECONDS = 1200
+
+
+@contextmanager
+def gateway(model: str, upstream: str) -> Iterator[str]:
+    """The address of a gateway with a store of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = Path(directory) / "rewrites.jsonl"
+        command = [sys.executable, "-m", "fipo_model.cli", "serve", "--upstream", upstream, "--model", model]
+        command += ["--store", str(store), "--port", "0"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                for line in process.stderr or ():
+                    print(line, end="")
+                    if found := re.search(r"its page (http://\S+?)/$", line.strip()):
+                        yield found[1]
+                        break
+            finally:
+                process.terminate()
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """A Chromium without a window."""
+    os.environ["SE_OFFLINE"] = "true"
+    from selenium import webdriver
+
+    with tempfile.TemporaryDirectory() as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+        for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", f"user-data-dir={profile}"):
+            options.add_argument(f"--{flag}")
+        service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
+        driver = webdriver.Chrome(options=options, service=service)
+        yield driver
+        driver.quit()
+
+
+def wait(holds: Callable[[], bool]) -> None:
+    last = time.monotonic() + SECONDS
+    while not holds():
+        if time.monotonic() > last:
+            sys.exit("the page did not come so far")
+        time.sleep(0.2)
+
+
+def shoot(page: Any, target: Path, size: tuple[int, int], scheme: str) -> None:
+    """The whole page at a width, in light or dark."""
+    width, height = size
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    time.sleep(0.5)
+    whole = max(height, page.execute_script("return document.scrollingElement.scrollHeight"))
+    clip = {"x": 0, "y": 0, "width": width, "height": whole, "scale": 1}
+    shot = page.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    target.write_bytes(base64.b64decode(shot["data"]))
+    print(target)
+
+
+def use(page: Any, address: str, directory: Path) -> None:
+    """From an empty page to a rewrite that is saved and tried."""
+
+    def find(selector: str) -> Any:
+        return page.find_element("css selector", selector)
+
+    page.set_window_size(*DESKTOP)
+    page.get(f"{address}/")
+    wait(lambda: "Rewrites with" in find("#about").text)
+    shoot(page, directory / "gateway-start.png", DESKTOP, "light")
+    find("#prompt").send_keys(PROMPT)
+    wait(lambda: find("#keeps-box").is_displayed())
+    find("#propose").click()
+    wait(lambda: not find("#stop").is_displayed())
+    shoot(page, directory / "gateway-proposals.png", DESKTOP, "light")
+    chosen = page.find_elements("css selector", "#proposals button")
+    (chosen[0] if chosen else find("#own")).click()
+    if not chosen:
+        find("#rewrite").send_keys(" Write for readers who do not know the place.")
+    wait(lambda: find("#verdict").text != "")
+    find("#input").send_keys(INPUT)
+    find("#save").click()
+    find("#try .primary").click()
+    wait(lambda: find("#tried").text not in ("", "The upstream is answering …"))
+    shoot(page, directory / "gateway-tried.png", DESKTOP, "dark")
+    shoot(page, directory / "gateway-phone.png", PHONE, "light")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--model", default="default", help="who rewrites")
+    parser.add_argument("--upstream", default="default", help="who answers")
+    told = parser.parse_args()
+    told.directory.mkdir(parents=True, exist_ok=True)
+    with gateway(told.model, told.upstream) as address, browser() as page:
+        use(page, address, told.directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`fipo serve`: a gateway in front of a server of models or a model of this machine."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from fipo_model.cli.notes import note
+from fipo_model.cli.optimize import SPEC_HELP
+from fipo_model.errors import InputError
+from fipo_model.optimizer import PromptOptimizer
+from fipo_model.serve.settings import LOGS, Limits, Log, Role, ServeSettings
+from fipo_model.store import RewriteStore
+
+_MIB = 2**20
+
+
+def serve(  # noqa: PLR0913 - one parameter for each option
+    *,
+    upstream: Annotated[
+        str | None,
+        typer.Option(help="Address that clients had before, ending in /v1, or a model of this machine by its name."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help=f"The model that rewrites. {SPEC_HELP}")] = None,
+    roles: Annotated[str, typer.Option(help="Whose text is rewritten: system, user, or system,user.")] = "system",
+    store: Annotated[
+        Path | None, typer.Option(help="File of rewrites: asked first, and what is found is kept there.")
+    ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Use the store's rewrites only; no model is loaded.")
+    ] = False,
+    approved: Annotated[
+        bool, typer.Option("--approved", help="Use a rewrite only once it is approved in the store; see `fipo store`.")
+    ] = False,
+    deadline: Annotated[
+        int, typer.Option(min=0, help="Milliseconds to wait for a rewrite; then the text goes on as it is.")
+    ] = 10_000,
+    host: Annotated[str, typer.Option(help="Interface to listen on; any but loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8300,
+    token: Annotated[
+        str | None, typer.Option(envvar="FIPO_TOKEN", help="What clients send in the header x-fipo-token.")
+    ] = None,
+    log: Annotated[str, typer.Option(help=f"What stderr is told of: {', '.join(LOGS)}.")] = "requests",
+    max_body: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.")] = Limits().body // _MIB,
+    max_connections: Annotated[int, typer.Option(min=1, help="Most connections at a time.")] = Limits().connections,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds of silence of the upstream.")] = Limits().reply_time,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that open streams may take once it is to stop.")
+    ] = Limits().stopping_time,
+) -> None:
+    """Stand between an application and its model, rewrite prompts on the way, and serve a page to try it.
+
+    Point clients at the address it prints, with /v1, and open the same address in a browser. Replies say in the header
+    x-fipo-outcome what became of the prompt; a request with the header x-fipo: off passes unchanged.
+    """
+    if upstream is None:
+        raise InputError(
+            "name an upstream: --upstream http://HOST:PORT/v1, or a model of this machine, such as --upstream default"
+        )
+    if (frozen or approved) and store is None:
+        raise InputError("--frozen and --approved are about the rewrites in a store: name it with --store FILE")
+    opened = None if store is None else RewriteStore(store, is_frozen=frozen, only_approved=approved)
+    limits = Limits(body=max_body * _MIB, connections=max_connections, reply_time=timeout, stopping_time=grace)
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        roles=cast("tuple[Role, ...]", tuple(dict.fromkeys(roles.replace(" ", "").split(",")))),
+        deadline=deadline / 1000,
+        token=token,
+        log=cast("Log", log),
+        limits=limits,
+    )
+    _run(settings, upstream, model, opened)
+
+
+def _run(settings: ServeSettings, upstream: str, model: str | None, store: RewriteStore | None) -> None:
+    from fipo_model.serve.app import build_app
+    from fipo_model.serve.opening import open_upstream
+    from fipo_model.serve.rewriting import Rewriting
+    from fipo_model.serve.running import address_of, bind, serve
+
+    listener = bind(settings)
+    with listener:
+        opened = open_upstream(upstream, settings.limits)
+        is_frozen = store is not None and store.is_frozen
+        optimizer = None if is_frozen else PromptOptimizer.from_pretrained(model)
+        rewriting = Rewriting(optimizer, store, deadline=settings.deadline)
+        app = build_app(settings, opened, rewriting)
+        note(f"the gateway to {opened.name} is {address_of(listener)}/v1, and its page {address_of(listener)}/")
+        serve(app, listener, settings.limits)
+    note("stopped")

@@ -1,0 +1,57 @@
+"""`fipo worth-it`: whether a search for better words is worth its time, told before any."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from fipo_model.cli.notes import note, say
+from fipo_model.cli.optimize import read_prompt
+from fipo_model.cli.tune import (
+    ExamplesOption,
+    MetricOption,
+    ModelsOption,
+    NameOption,
+    RewriterOption,
+    ServerOption,
+    named_metric,
+    named_models,
+    read_rows,
+)
+from fipo_model.search.headroom import MAX_SECONDS, Headroom
+
+
+def worth_it(  # noqa: PLR0913 - one parameter for each option
+    prompt: Annotated[str, typer.Argument(help="The prompt, or - to read it from stdin.")],
+    *,
+    examples: ExamplesOption,
+    metric: MetricOption = None,
+    model: ModelsOption = None,
+    server: ServerOption = None,
+    name: NameOption = None,
+    optimizer_model: RewriterOption = None,
+    max_seconds: Annotated[float, typer.Option(help="Start nothing new after this many seconds.")] = MAX_SECONDS,
+    seed: Annotated[int, typer.Option(help="Seed for the rewrites and for which examples are measured.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
+) -> None:
+    """Say how much `fipo tune` could gain, before you run it. Usually takes under a minute.
+
+    Measures your prompt beside an empty one, other forms of the same words, a few rewrites, and your prompt with solved
+    examples. Prints "worth it", "not worth it" or "unclear"; the figures go to stderr.
+    """
+    from fipo_model.optimizer import PromptOptimizer
+    from fipo_model.rewriter import Rewriter
+
+    models, scored_by, rows = named_models(model, server, name), named_metric(metric), read_rows(examples)
+    text = read_prompt(prompt)
+    optimizer = PromptOptimizer.from_rewriter(Rewriter.from_pretrained(optimizer_model, role="proposing", seed=seed))
+    found = optimizer.headroom(text, rows, metric=scored_by, models=models, max_seconds=max_seconds, seed=seed)
+    _show(found, as_json=as_json)
+
+
+def _show(found: Headroom, *, as_json: bool) -> None:
+    from fipo_model.search.words import headroom_sentences
+
+    for sentence in headroom_sentences(found):
+        note(sentence)
+    say(json.dumps(found.to_fields(), ensure_ascii=False) if as_json else found.verdict)

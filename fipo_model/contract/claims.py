@@ -1,0 +1,113 @@
+"""What an addition says of the form of the output, held against the right outputs that a request shows. Pure, English.
+
+"Each on its own line" is true or false of outputs that are there to see; a rewriter that says it of others guesses.
+Only what is said in common words is read. What may speak of the inputs instead is believed where all of these have it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fipo_model.contract.case import Case
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.shown import outputs_shown
+
+_BRACKETS = "()[]{}<>"
+_QUOTES = '"“”„«»'
+_SIGNS = {
+    "comma": ",",
+    "semicolon": ";",
+    "colon": ":",
+    "slash": "/",
+    "hyphen": "-",
+    "dash": "-–—",
+    "pipe": "|",
+    "bar": "|",
+    "underscore": "_",
+    "arrow": ">→",
+    "plus": "+",
+    "tab": "\t",
+    "space": " ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    said: re.Pattern[str]
+    holds: Callable[[Sequence[str]], bool]
+    may_be_of_inputs: bool = False
+
+
+def _some(signs: str) -> Callable[[Sequence[str]], bool]:
+    return lambda outputs: any(sign in output for output in outputs for sign in signs)
+
+
+def _none(signs: str) -> Callable[[Sequence[str]], bool]:
+    return lambda outputs: not _some(signs)(outputs)
+
+
+_CLAIMS = (
+    _Claim(
+        lazy(
+            r"\b(?:each|every|one|them)\b[^.;]{0,30}?\bon (?:its|their|a|one)(?: own| separate| new)* line\b"
+            r"|\bone (?:\w+ ){0,2}(?:a|per) line\b|\bon (?:separate|different|several|their own) lines\b"
+        ),
+        _some("\n"),
+    ),
+    _Claim(lazy(r"\b(?:on|in) (?:one|a single) line\b"), _none("\n")),
+    _Claim(lazy(r"\b(?:without|no) (?:any )?(?:spaces?|blanks?)\b(?! (?:before|after|around|at|between))"), _none(" ")),
+    _Claim(lazy(r"(?<!no )(?<!without )(?<!without a )\bspaces? between\b"), _some(" ")),
+    _Claim(lazy(r"(?<!no )(?<!without )\bcommas?(?: and a space)? between\b"), _some(",")),
+    _Claim(
+        lazy(r"(?<!without )\b(?:in|with|between|inside|within|into) (?:double |single )?(?:quotation marks|quotes)\b"),
+        _some(_QUOTES + "'"),
+        may_be_of_inputs=True,
+    ),
+    _Claim(lazy(r"\b(?:without|no) (?:the |any )?(?:quotation marks|quotes)\b"), _none(_QUOTES)),
+    _Claim(
+        lazy(r"(?<!without )\b(?:in|with|between|inside|within|into) (?:\w+ )?brackets\b"),
+        _some(_BRACKETS),
+        may_be_of_inputs=True,
+    ),
+    _Claim(lazy(r"\b(?:without|no) (?:the |any )?(?:\w+ )?brackets\b"), _none(_BRACKETS)),
+    _Claim(
+        lazy(
+            r"(?<!without )(?<!no )\ba (?:full stop|period) (?:after|at)\b|\bends? (?:in|with) a (?:full stop|period)\b"
+        ),
+        _some("."),
+    ),
+    _Claim(
+        lazy(r"\b(?:without|no) (?:an? |the |any )?(?:full stop|period)\b"),
+        lambda outputs: not any(output.endswith(".") for output in outputs),
+    ),
+    _Claim(lazy(r"\b(?:in|as|with) (?:plain )?(?:digits|figures)\b"), _some("0123456789")),
+)
+_SEPARATED = lazy(r"\bseparated (?:by|with) (?:an? |single |one )*(?:\"([^\"]{1,4})\"|(\w+?)s?\b|(\S))")
+
+
+def forms_contradicted(case: Case) -> str | None:
+    """What is said of the output's form, and is true of none of the outputs that are shown."""
+    outputs = outputs_shown(case.request)
+    if not outputs or not case.is_addition:
+        return None
+    added, naive = case.added.lowered, case.naive.lowered
+    inputs = [example.input for example in case.request.examples]
+    for claim in _CLAIMS:
+        found = claim.said.search(added)
+        if found is None or claim.said.search(naive) or claim.holds(outputs):
+            continue
+        if not (claim.may_be_of_inputs and claim.holds(inputs)):
+            return f"'{found[0]}' is not true of the outputs shown"
+    return _separated_otherwise(added, outputs, inputs)
+
+
+def _separated_otherwise(added: str, outputs: Sequence[str], inputs: Sequence[str]) -> str | None:
+    for found in _SEPARATED.finditer(added):
+        quoted, named, sign = found.groups()
+        signs = _SIGNS.get(named) if named else quoted or sign
+        if signs is None:
+            continue
+        between = [signs] if quoted else list(signs)
+        if not any(each in text for each in between for text in (*outputs, *inputs)):
+            return f"'{found[0]}' is not true of the outputs shown"
+    return None

@@ -1,0 +1,208 @@
+"""The page at `/`, and the small JSON API that it uses."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+from fipo_model import fidelity
+from fipo_model.callers import in_thread
+from fipo_model.errors import FipoError, InputError, MissingExtraError, explain_missing
+from fipo_model.export import SUFFIXES, Rewrite, Wishes, export
+from fipo_model.pages.changes import outcome_in_words
+from fipo_model.rewriter import Rewriter
+from fipo_model.search.examples import read_example
+from fipo_model.serve.guarding import Refusal, read_body
+from fipo_model.serve.proposing import marks, proposals, read_request, shown, text_in
+from fipo_model.serve.rewriting import Rewriting
+from fipo_model.serve.settings import Limits, Role
+from fipo_model.store import RewriteStore, key_of
+from fipo_model.templates import FIPO_1
+from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
+
+with explain_missing("serve", "starlette"):
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response, StreamingResponse
+    from starlette.routing import Route
+
+_JS = "text/javascript; charset=utf-8"
+_FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    **{f"/{name}.js": (f"{name}.js", _JS) for name in ("page", "asking", "drawing")},
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+PATHS = frozenset(_FILES)
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-cache",
+}
+
+Fields = Mapping[str, Any]
+Answer = Callable[[Fields], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageAPI:
+    """Answers the page's requests."""
+
+    rewriting: Rewriting
+    upstream_name: str
+    roles: tuple[Role, ...]
+    limits: Limits
+
+    def routes(self) -> list[Route]:
+        """The page's files and its API."""
+        answers: dict[str, Answer] = {
+            "commitments": self._commitments,
+            "propose": self._propose,
+            "check": self._check,
+            "save": self._save,
+            "export": self._export,
+        }
+        return [
+            *(Route(path, _file(name, kind)) for path, (name, kind) in _FILES.items()),
+            Route("/api/state", self._state),
+            *(Route(f"/api/{name}", self._reading(answer), methods=["POST"]) for name, answer in answers.items()),
+        ]
+
+    def _reading(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """Around what answers: JSON in, and what is wrong with it in words."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await answer(await self._fields(request))
+            except InputError as error:
+                return _objection(422, str(error))
+            except Refusal as refusal:
+                return _objection(refusal.status, str(refusal))
+
+        return endpoint
+
+    async def _fields(self, request: Request) -> Fields:
+        # Other sites can send forms and plain text without asking first, but no JSON.
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refusal(415, "this takes application/json")
+        body = await read_body(
+            request.scope, request.receive, limit=self.limits.page_body, seconds=self.limits.body_time
+        )
+        try:
+            fields = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Refusal(400, "the body is not JSON") from error
+        if not isinstance(fields, dict):
+            raise Refusal(400, "the body is not a JSON object")
+        return fields
+
+    async def _state(self, _: Request) -> Response:
+        store, optimizer = self.rewriting.store, self.rewriting.optimizer
+        return _json(
+            {
+                "upstream": self.upstream_name,
+                "rewriter": None if optimizer is None else optimizer.rewriter.name,
+                "roles": list(self.roles),
+                "store": None if store is None or store.is_frozen else str(store.path),
+            }
+        )
+
+    async def _commitments(self, fields: Fields) -> Response:
+        text = text_in(fields, "text")
+        OptimizationRequest(text)  # says what is wrong with it
+        return _json({"commitments": await in_thread(lambda: marks(text))})
+
+    async def _propose(self, fields: Fields) -> Response:
+        if self.rewriting.optimizer is None:
+            raise InputError("this gateway only uses the rewrites of its store, so nothing is proposed")
+        request = read_request(fields)
+        return StreamingResponse(
+            _lines(self.rewriting.optimizer.rewriter, request), media_type="application/x-ndjson", headers=_HEADERS
+        )
+
+    async def _check(self, fields: Fields) -> Response:
+        request, text = read_request(fields), text_in(fields, "text")
+        OptimizationRequest(text)
+        return _json(shown(await in_thread(lambda: self._judged(text, request)), request))
+
+    async def _save(self, fields: Fields) -> Response:
+        store = self.rewriting.store
+        if store is None or store.is_frozen:
+            raise InputError("this gateway has no store to save to: start it with --store FILE")
+        request, text = read_request(fields), text_in(fields, "text")
+        OptimizationRequest(text)
+        verdict = await in_thread(lambda: self._judged(text, request))
+        if reason := await self.rewriting.write(store, partial(_approve, store, request, text, verdict)):
+            raise Refusal(507, f"cannot write to the store: {reason}")
+        return _json({"store": str(store.path), "rewrites": len(store)})
+
+    async def _export(self, fields: Fields) -> Response:
+        request, text = read_request(fields), text_in(fields, "text")
+        OptimizationRequest(text)
+        form = next((each for each in SUFFIXES if each == fields.get("form")), None)
+        if form is None:
+            raise InputError(f"a form is one of {', '.join(SUFFIXES)}")
+        rewrite = Rewrite(naive=request.instruction, text=text)
+        wishes = Wishes(examples=[read_example(each) for each in request.examples])
+        try:
+            content = await in_thread(lambda: export([rewrite], form, wishes))
+        except MissingExtraError as error:
+            raise InputError(str(error)) from error
+        return _json({"name": f"{rewrite.name}{SUFFIXES[form]}", "content": content})
+
+    def _judged(self, text: str, request: OptimizationRequest) -> Candidate:
+        optimizer = self.rewriting.optimizer
+        if optimizer is not None:
+            return optimizer.rewriter.check(text, request)
+        return fidelity.check(text, request, fidelity.FidelitySettings(), FIPO_1)
+
+
+def _approve(store: RewriteStore, request: OptimizationRequest, text: str, verdict: Candidate) -> None:
+    """Keep somebody's choice, as approved, with what the checks say of it."""
+    outcome: Outcome = "unchanged" if text == request.instruction else "optimized"
+    chosen = Candidate(text=text, outcome=outcome, unchecked=verdict.unchecked)
+    result = OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
+    passed = verdict.outcome in ("optimized", "unchanged")
+    store.keep([result], evidence="" if passed else f"{outcome_in_words(verdict.outcome)}: {verdict.detail}")
+    store.decide([key_of(request)], "approved", by="somebody on the gateway's page", text=text)
+
+
+def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    content = files("fipo_model.serve").joinpath("page", name).read_bytes()
+
+    async def endpoint(_: Request) -> Response:
+        return Response(content, media_type=kind, headers=_HEADERS)
+
+    return endpoint
+
+
+async def _lines(rewriter: Rewriter, request: OptimizationRequest) -> AsyncIterator[bytes]:
+    """One JSON object for each proposal, and one with `end` or `error` at the end."""
+    try:
+        async for proposal in proposals(rewriter, request):
+            yield _line(proposal)
+    except FipoError as error:
+        yield _line({"error": str(error)})
+    except Exception as error:  # noqa: BLE001 - a stranger's model
+        yield _line({"error": f"the rewriter failed ({type(error).__name__})"})
+    else:
+        yield _line({"end": True})
+
+
+def _line(fields: Fields) -> bytes:
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _json(fields: Fields, status: int = 200) -> Response:
+    return JSONResponse(fields, status_code=status, headers=_HEADERS)
+
+
+def _objection(status: int, message: str) -> Response:
+    return _json({"error": message}, status)

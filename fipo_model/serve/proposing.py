@@ -1,0 +1,73 @@
+"""What the page shows of a prompt: its commitments, proposals as they arrive, and the verdict on one's own words."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fipo_model.callers import in_thread
+from fipo_model.contract import commitments
+from fipo_model.errors import InputError
+from fipo_model.pages.changes import differences, outcome_in_words
+from fipo_model.rewriter import Rewriter
+from fipo_model.search.examples import read_examples
+from fipo_model.types import Candidate, OptimizationRequest
+
+# The greedy one first, since it is what the gateway would use; then samples, a few at a time so that they arrive.
+_TURNS = ((1, 0), (3, 1), (3, 2))
+_MOST_EXAMPLES = 16
+# They are whole texts, so nothing else could be seen if they were marked.
+_NOT_MARKED = ("sentence", "example")
+
+
+def read_request(fields: Mapping[str, Any]) -> OptimizationRequest:
+    """The prompt of a request to the page's API. Raises `InputError`."""
+    examples = fields.get("examples", [])
+    if not isinstance(examples, list) or len(examples) > _MOST_EXAMPLES:
+        raise InputError(f"examples must be a list of at most {_MOST_EXAMPLES}")
+    shown = tuple(example.shown for example in read_examples(examples))
+    return OptimizationRequest(text_in(fields, "prompt"), examples=shown)
+
+
+def text_in(fields: Mapping[str, Any], name: str) -> str:
+    """A text of a request. Raises `InputError`."""
+    text = fields.get(name)
+    if not isinstance(text, str):
+        raise InputError(f"{name} must be text")
+    return text
+
+
+def marks(text: str) -> list[dict[str, Any]]:
+    """What must survive of a text, in its order: kind, words and place (in characters)."""
+    found = [each for each in commitments(text) if each.kind not in _NOT_MARKED]
+    found.sort(key=lambda each: each.span)
+    return [
+        {"kind": each.kind, "text": text[slice(*each.span)], "start": each.span[0], "end": each.span[1]}
+        for each in found
+    ]
+
+
+async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncIterator[dict[str, Any]]:
+    """Different rewrites, accepted or not, each as soon as its batch is there. Raises `InputError`."""
+    seen: set[str] = set()
+    for samples, seed in _TURNS:
+        asked = replace(rewriter, samples=samples, seed=seed)
+        (found,) = await in_thread(partial(asked.propose, [request]))
+        if isinstance(found, InputError):
+            raise found
+        for candidate in found:
+            if candidate.text not in seen:
+                seen.add(candidate.text)
+                yield shown(candidate, request)
+
+
+def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:
+    """A rewrite with what the checks say of it, and what changed."""
+    return {
+        "text": candidate.text,
+        "outcome": candidate.outcome,
+        "words": outcome_in_words(candidate.outcome),
+        "detail": candidate.detail,
+        "unchecked": list(candidate.unchecked),
+        "changes": differences(request.instruction, candidate.text),
+    }

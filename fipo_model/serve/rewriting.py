@@ -1,0 +1,164 @@
+"""Rewrites for texts on their way: the store's first, each other text once, and the user's own text in every doubt."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from fipo_model.callers import in_thread
+from fipo_model.errors import FipoError, InputError
+from fipo_model.optimizer import PromptOptimizer
+from fipo_model.serve.metrics import Metrics
+from fipo_model.store import RewriteStore
+from fipo_model.types import OptimizationRequest, OptimizedPrompt
+
+# Documents rather than prompts are longer. It also bounds what is remembered.
+_LONGEST = 20_000
+_MEMO_SIZE = 4096
+# As many calls as meet in a model's batch; more would only wait, and take memory.
+_MOST_BEGUN = 256
+# A model that failed is not asked by everybody at once.
+_REST_SECONDS = 5.0
+
+_log = logging.getLogger("fipo_model.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The text to use, and why.
+
+    The outcome is one of `types.Outcome`, or `skipped` (no prompt that can be rewritten), `late` (the deadline came
+    first), `busy` (too many wait already), `failed` (the rewriter did), `unreviewed` (a rewrite waits for approval).
+    """
+
+    text: str
+    outcome: str
+    detail: str = ""
+
+
+class Rewriting:
+    """Finds a text's rewrite, for one event loop. Without an optimizer, only the store's.
+
+    A rewrite that comes after the `deadline` (seconds) is there for the next request with that text.
+    """
+
+    def __init__(
+        self,
+        optimizer: PromptOptimizer | None,
+        store: RewriteStore | None = None,
+        *,
+        deadline: float | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.optimizer = optimizer
+        self.store = store
+        self.deadline = deadline
+        self.metrics = metrics or Metrics()
+        self._memo: OrderedDict[str, Rewritten] = OrderedDict()
+        self._begun: dict[str, asyncio.Task[Rewritten]] = {}
+        self._unkept: list[OptimizedPrompt] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rests_until = 0.0
+
+    async def rewrite(self, text: str) -> Rewritten:
+        """The text to use instead; never raises for what the text is or the rewriter does."""
+        if len(text) > _LONGEST:
+            return Rewritten(text, "skipped", f"longer than {_LONGEST} characters")
+        try:
+            known = self._known(text)
+        except InputError as error:
+            return Rewritten(text, "skipped", str(error))
+        return known or await self._wait_for(text)
+
+    def _known(self, text: str) -> Rewritten | None:
+        request = OptimizationRequest(text)
+        stored = None if self.store is None else self.store.recall(request)
+        if stored is not None:
+            return Rewritten(stored.text, stored.outcome, stored.detail)
+        if text in self._memo:
+            self._memo.move_to_end(text)
+            return self._memo[text]
+        if self.optimizer is None:
+            approved = " approved" if self.store is not None and self.store.only_approved else ""
+            return Rewritten(text, "unchanged", f"the store does not have it{approved}, and is frozen")
+        return None
+
+    async def _wait_for(self, text: str) -> Rewritten:
+        begun = self._begun.get(text)
+        if begun is None:
+            if len(self._begun) >= _MOST_BEGUN:
+                return Rewritten(text, "busy", f"{_MOST_BEGUN} other texts wait for the rewriter")
+            if time.monotonic() < self._rests_until:
+                return Rewritten(text, "failed", "the rewriter failed a moment ago")
+            begun = self._begun[text] = asyncio.create_task(self._find(text))
+        with self.metrics.waiting():
+            try:
+                return await asyncio.wait_for(asyncio.shield(begun), self.deadline)
+            except TimeoutError:
+                return Rewritten(text, "late", "the rewrite was not there in time; it goes on for the next request")
+
+    async def _find(self, text: str) -> Rewritten:
+        try:
+            result = await self._optimized(text)
+        except InputError as error:  # too long for the model, for example
+            found = Rewritten(text, "skipped", str(error))
+        except Exception as error:  # noqa: BLE001 - a stranger's model: whatever it does, the user's text goes on
+            self._rests_until = time.monotonic() + _REST_SECONDS
+            # Messages of errors may have words of the prompt, which no log gets.
+            _log.warning("the rewriter failed (%s); prompts stay as they are", type(error).__name__)
+            return Rewritten(text, "failed", type(error).__name__)
+        else:
+            found = self._allowed(result)
+            self._keep(result)
+        finally:
+            del self._begun[text]
+        self._memo[text] = found
+        if len(self._memo) > _MEMO_SIZE:
+            self._memo.popitem(last=False)
+        return found
+
+    def _allowed(self, result: OptimizedPrompt) -> Rewritten:
+        """A new result, or the user's own text where rewrites are used only once somebody approved them."""
+        if result.is_rewritten and self.store is not None and self.store.only_approved:
+            return Rewritten(result.request.instruction, "unreviewed", "a rewrite waits for approval in the store")
+        return Rewritten(result.text, result.outcome, result.detail)
+
+    async def _optimized(self, text: str) -> OptimizedPrompt:
+        if self.optimizer is None:
+            raise FipoError("there is no rewriter")
+        return await self.optimizer.aoptimize(text)
+
+    def _keep(self, result: OptimizedPrompt) -> None:
+        """Have a result put into the store, together with those that come while another is written."""
+        if self.store is None or self.store.is_frozen:
+            return
+        self._unkept.append(result)
+        if not self._tasks:
+            task = asyncio.create_task(self._write(self.store))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, store: RewriteStore) -> None:
+        while self._unkept:
+            results, self._unkept = self._unkept, []
+            await self.write(store, partial(store.keep, results))
+
+    async def write(self, store: RewriteStore, work: Callable[[], object]) -> str:
+        """Do what writes to a store; what went wrong, in words, or nothing."""
+        try:
+            await in_thread(work)
+        except (FipoError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self.metrics.store_failures.inc()
+            _log.warning("cannot write to the store: %s; rewrites are kept in memory only", reason)
+            return reason
+        return ""
+
+    async def close(self) -> None:
+        """Write what is not written; rewrites that nobody waits for any more are left."""
+        for begun in self._begun.values():
+            begun.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

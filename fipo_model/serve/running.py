@@ -1,0 +1,138 @@
+"""Listening: a port of one's own, connections that may not dawdle, and an end that lets streams finish."""
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fipo_model.errors import InputError, explain_missing
+from fipo_model.serve.settings import Limits, ServeSettings, in_address
+
+with explain_missing("serve", "starlette", "uvicorn", "h11"):
+    import h11
+    import uvicorn
+    from starlette.types import ASGIApp
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_BACKLOG = 2048
+
+
+def bind(settings: ServeSettings) -> socket.socket:
+    """The port, before anything slow begins. Raises `InputError` where it cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # asyncio sends small packets at once only where a socket says that it is TCP; otherwise replies take 40 ms more.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)  # or a second gateway could take the port meanwhile
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"cannot listen on {in_address(settings.host)}:{settings.port}: {why}. Choose another --port."
+        ) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where clients find it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{in_address(host)}:{port}"
+
+
+def serve(app: ASGIApp, listener: socket.socket, limits: Limits) -> None:
+    """Answer until the process is told to stop (SIGINT, SIGTERM), and then until open streams have ended."""
+    asyncio.run(make_server(app, limits).serve(sockets=[listener]))
+
+
+def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """A server that keeps to the limits."""
+    _quieten()
+    config = uvicorn.Config(
+        app,
+        http=_patient_protocol(limits.header_time),
+        ws="none",
+        lifespan="on",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        limit_concurrency=limits.connections,
+        h11_max_incomplete_event_size=limits.header,
+        timeout_graceful_shutdown=int(limits.stopping_time),
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, for whom a signal to stop is done with when it has stopped: the process ends well."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _patient_protocol(seconds: float) -> type[H11Protocol]:
+    """uvicorn's HTTP/1.1 with a limit to its patience: it waits for ever for the end of a request's headers."""
+
+    class PatientProtocol(H11Protocol):
+        deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._stop_watch()
+
+        def _watch(self) -> None:
+            """Have the clock run while a request's headers are awaited, and only then."""
+            if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+                self._stop_watch()
+            elif self.deadline is None:
+                self.deadline = self.loop.call_later(seconds, self.transport.close)
+
+        def _stop_watch(self) -> None:
+            if self.deadline is not None:
+                self.deadline.cancel()
+                self.deadline = None
+
+    return PatientProtocol
+
+
+def _quieten() -> None:
+    """uvicorn's log without what clients can bring about: replies that break off, and requests that are none."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.setLevel(logging.ERROR)
+    if not any(isinstance(each, _NoBrokenReplies) for each in logger.filters):
+        logger.addFilter(_NoBrokenReplies())
+
+
+class _NoBrokenReplies(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "returned without completing response" not in record.getMessage()

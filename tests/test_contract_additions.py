@@ -1,0 +1,131 @@
+"""What a proper addition to a hasty prompt may say: its language, how hours are counted, what belongs in the answer."""
+
+import pytest
+
+from fipo_model import FIPO_2, FidelitySettings, OptimizationRequest, ShownExample
+from fipo_model.contract.reading import read
+from fipo_model.fidelity import check
+
+
+def outcome(naive: str, addition: str, *shown: tuple[str, str | None]) -> str:
+    request = OptimizationRequest(naive, examples=tuple(ShownExample(*each) for each in shown))
+    return check(f"{naive}\n\n{addition}", request, FidelitySettings(), FIPO_2).outcome
+
+
+FRENCH = ("Le magasin ferme à dix-huit heures ce soir.", None)
+ENGLISH = ("The museum is closed on Mondays and the shop on Sundays.", None)
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "shown", "expected"),
+    [
+        ("en anglais", "Traduis la phrase française en anglais.", (FRENCH,), "optimized"),
+        ("to italian", "Translate the English text into Italian.", (ENGLISH,), "optimized"),
+        ("to italian", "Translate the German text into Italian.", (ENGLISH,), "language_invented"),
+        ("make formal", "Rewrite the message in formal English.", (ENGLISH,), "optimized"),
+        ("make formal", "Rewrite the message in formal English.", (FRENCH,), "language_invented"),
+        ("make formal", "Rewrite the message in formal English.", (), "language_invented"),
+        ("make formal", "Translate the message into English.", (ENGLISH,), "language_invented"),
+        ("british spelling", "Change the spelling to British English.", (), "optimized"),
+        ("fix spelling", "Change the spelling to British English.", (), "name_invented"),
+        ("which article", "Choose the English indefinite article that fits the word.", (), "optimized"),
+        ("in piglatin", "Turn the word into Pig Latin.", (), "optimized"),
+        ("turn it round", "Turn the word into Latin.", (), "language_invented"),
+        ("turn it round", "Write it in Python.", (), "name_invented"),
+    ],
+)
+def test_the_language_of_what_is_given_may_be_named(naive, addition, shown, expected):
+    found = outcome(naive, addition, *shown)
+    assert found == expected or (expected == "name_invented" and found == "language_invented")
+
+
+@pytest.mark.parametrize("prompt", ["to json", "plus or minus", "json", "extract to json", "sort desc"])
+def test_a_few_words_are_of_no_sure_language(prompt):
+    assert read(prompt).language.code in (None, "en")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code"), [("wie spät ist es", "de"), ("où est la gare", "fr"), ("que hora es", "es")]
+)
+def test_a_few_words_with_grammar_of_their_own_are(prompt, code):
+    assert read(prompt).language.likely == code
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "shown", "expected"),
+    [
+        ("what letter does it end on", "Name the letter. A single letter is the whole answer.", (), "optimized"),
+        ("what type is it", "Name the type of the value; the type alone is enough.", (), "optimized"),
+        ("who is the author", "Name the author; only the name is wanted.", (), "optimized"),
+        ("find the order id", "Find the ID of the order; prices and other numbers are not meant.", (), "optimized"),
+        ("find the mean", "Compute the arithmetic mean. The answer is the mean alone.", (), "optimized"),
+        ("what is the mean", "Compute it. The answer is the mean of four and six.", (), "answered"),
+        ("compare them", "Two words are given with a comma. Compare them.", (("midge, ant", None),), "optimized"),
+        ("compare them", "Rivers are shaped by storms. Compare them.", (("midge, ant", None),), "answered"),
+        ("explain photosynthesis", "Explain it. Sunlight reaches green leaves that are always hungry.", (), "answered"),
+        ("when is it on", "Tell the time. Giving the day is enough.", (), "optimized"),
+        ("how to clean it", "Explain the steps. Warn of what makes it worse.", (), "optimized"),
+    ],
+)
+def test_what_belongs_in_the_answer_is_none(naive, addition, shown, expected):
+    assert outcome(naive, addition, *shown) == expected
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "expected"),
+    [
+        ("letters only", "Keep the letters and drop everything that is not a letter.", "optimized"),
+        ("list animals", "List the animals, and leave out all that is not an animal.", "optimized"),
+        ("list animals", "List what is there, but do not list animals.", "negation_invented"),
+        ("all but the first", "Write the list without its first item.", "optimized"),
+        ("valid argument?", "Check whether the argument is valid or not.", "optimized"),
+        ("valid argument?", "Say that the argument is not valid.", "negation_invented"),
+        ("no single digits", "Leave out everything that has a single digit.", "optimized"),
+        ("no single digits", "Write everything that has a single digit.", "negation_invented"),
+        ("first sentence only", "Reproduce the first sentence and drop all that follow.", "optimized"),
+        ("first sentence only", "Reproduce the first sentence and the last sentence.", "negation_invented"),
+    ],
+)
+def test_a_negation_that_says_the_same_again_denies_nothing(naive, addition, expected):
+    assert outcome(naive, addition) == expected
+
+
+def test_one_label_may_be_told_from_another_word():
+    shown = (("wasp", "insect"), ("swan", "bird"))
+    assert outcome("bird or bug", "Write only bird or insect (insect, not bug).", *shown) == "optimized"
+    assert outcome("bird or bug", "Write only bird or insect (not bug).", *shown) == "negation_invented"
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "expected"),
+    [
+        ("military time", "Convert the time to the 24-hour clock.", "optimized"),
+        ("am pm", "Write the time on the 12-hour clock.", "optimized"),
+        ("how far", "Write how far one walks in 24 hours.", "number_invented"),
+        ("military time", "Convert the time to the 36-hour clock.", "number_invented"),
+    ],
+)
+def test_hours_are_counted_to_twelve_or_twenty_four(naive, addition, expected):
+    assert outcome(naive, addition) == expected
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "expected"),
+    [
+        ("A minus B", "Take the items of list A and remove those of list B.", "optimized"),
+        ("a x b", "Multiply a by b.", "optimized"),
+        ("pivot table or group by??", "Compare the two: what each does well.", "optimized"),
+        ("make it readable", "Rewrite it so that it reads well, and return only the rewritten version.", "optimized"),
+        ("make it readable", "Here the rewritten version follows.", "template_echoed"),
+        ("odd one out", "Find the one that does not fit with the others.", "optimized"),
+        ("odd one out", "Translate the sentence.", "task_invented"),
+    ],
+)
+def test_what_a_hasty_prompt_hints_at_is_its_task(naive, addition, expected):
+    assert outcome(naive, addition) == expected
+
+
+def test_two_of_the_input_were_counted_by_whoever_saw_it():
+    addition = "Decide which of the two sentences is right."
+    assert outcome("which is right", addition, ("(a) He goes. (b) He go.", None)) == "optimized"
+    assert outcome("which is right", addition) == "number_invented"

@@ -1,0 +1,67 @@
+"""What an addition says of the output's form, held against the right outputs that are shown."""
+
+import pytest
+
+from fipo_model import FIPO_2, FidelitySettings, OptimizationRequest, ShownExample, fidelity
+
+
+def outcome(addition, *examples, naive="rework it"):
+    request = OptimizationRequest(naive, examples=tuple(ShownExample(*example) for example in examples))
+    return fidelity.check(f"{naive}\n\n{addition}", request, FidelitySettings(), FIPO_2).outcome
+
+
+LINES = ("a, b", "a\nb")
+DASHED = ("a b", "a-b")
+SPACED = ("ab", "a b")
+QUOTED = ("a", '"a"')
+BRACKETED = ("a", "[a]")
+STOPPED = ("a b", "a b.")
+COUNTED = ("pear", "4")
+
+# What is said of the form, outputs of which it is true, and others of which it is not.
+CLAIMS = [
+    ("Rework it and write each part on its own line.", LINES, DASHED),
+    ("Rework it and write one part per line.", LINES, SPACED),
+    ("Rework it and write the parts on one line.", SPACED, LINES),
+    ("Rework it without spaces.", DASHED, SPACED),
+    ("Rework it, with a space between the parts.", SPACED, DASHED),
+    ("Rework it, with a comma and a space between the parts.", ("a b", "a, b"), LINES),
+    ("Rework it and write the parts separated by a hyphen.", DASHED, SPACED),
+    ('Rework it and write the parts separated by "-".', DASHED, SPACED),
+    ("Rework it and write it in quotation marks.", QUOTED, DASHED),
+    ("Rework it and write it without quotation marks.", DASHED, QUOTED),
+    ("Rework it and write it in square brackets.", BRACKETED, DASHED),
+    ("Rework it and write it without brackets.", DASHED, BRACKETED),
+    ("Rework it and put a full stop at the end.", STOPPED, SPACED),
+    ("Rework it without a full stop.", SPACED, STOPPED),
+    ("Rework it and write the result in digits.", COUNTED, SPACED),
+]
+
+
+@pytest.mark.parametrize(("addition", "true", "false"), CLAIMS, ids=[addition for addition, *_ in CLAIMS])
+def test_what_is_said_of_the_form_must_be_true_of_the_outputs_shown(addition, true, false):
+    assert outcome(addition, true) == "optimized"
+    assert outcome(addition, false) == "form_contradicted"
+
+
+@pytest.mark.parametrize(("addition", "true", "false"), CLAIMS, ids=[addition for addition, *_ in CLAIMS])
+def test_nothing_is_held_against_outputs_that_nobody_shows(addition, true, false):
+    assert outcome(addition, false[:1]) != "form_contradicted"
+    assert outcome(addition) != "form_contradicted"
+
+
+@pytest.mark.parametrize(
+    ("addition", "example"),
+    [
+        ("Copy the words in quotation marks.", ('"a" said he', "a")),
+        ("Copy the words in the round brackets.", ("he (a) said", "a")),
+        ("Pick the longest of the words separated by commas.", ("a, bb", "bb")),
+    ],
+)
+def test_what_the_inputs_have_may_be_said_of_them(addition, example):
+    assert outcome(addition, example, naive="copy") != "form_contradicted"
+
+
+def test_what_the_prompt_says_itself_is_no_contradiction():
+    naive = "rework it, each part on its own line"
+    assert outcome("Rework it and write each part on its own line.", DASHED, naive=naive) == "optimized"

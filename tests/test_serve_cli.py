@@ -1,0 +1,103 @@
+"""`fipo serve` as a process: what it says when it starts, when it cannot, and when it is told to stop."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.gateways import DONE, EVENTS, FakeUpstream, running
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "FIPO_TOKEN"}
+
+
+def fipo(*options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "fipo_model.cli", "serve", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
+
+
+@contextmanager
+def started(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The command, and its address once it has said it."""
+    command = [sys.executable, "-m", "fipo_model.cli", "serve", "--port", "0", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    assert process.stderr is not None
+    try:
+        said = process.stderr.readline()
+        found = re.search(r"its page (http://\S+?)/$", said.strip())
+        assert found is not None, said + process.stderr.read()
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> list[str]:
+    """The options of a gateway that loads no model."""
+    (tmp_path / "store.jsonl").write_text("")
+    return ["--store", str(tmp_path / "store.jsonl"), "--frozen"]
+
+
+def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path, frozen: list[str]):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        wrong = [
+            (["--upstream", "http://localhost:1/v1", "--port", port], "Address already in use"),
+            ([], "--upstream"),
+            (["--upstream", "http://localhost:1/v1", "--host", "0.0.0.0"], "FIPO_TOKEN"),
+            (["--upstream", "http://localhost:1/v1", "--frozen"], "--store"),
+            (["--upstream", "http://localhost:1/v1#name", "--port", "0", *frozen], "leave out"),
+            (["--upstream", "no-such-model", "--port", "0", *frozen], "no-such-model"),
+            (["--upstream", "http://localhost:1/v1", "--roles", "tool"], "tool"),
+            (["--upstream", "http://localhost:1/v1", "--log", "everything"], "everything"),
+        ]
+        for options, words in wrong:
+            found = fipo(*options)
+            assert (found.returncode, found.stdout) == (1, "")
+            assert found.stderr.count("\n") == 1, found.stderr
+            assert words in found.stderr
+
+
+def test_a_store_that_is_none_is_told(tmp_path: Path):
+    (tmp_path / "store.jsonl").write_text('{"key": 3}\n')
+    found = fipo("--upstream", "http://localhost:1/v1", "--store", str(tmp_path / "store.jsonl"))
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+    assert "line 1" in found.stderr
+
+
+def test_it_forwards_logs_no_prompt_and_finishes_streams_when_told_to_stop(frozen: list[str]):
+    received: list[bytes] = []
+    is_begun = threading.Event()
+
+    def read(address: str) -> None:
+        body: Any = {"model": "echo", "stream": True, "messages": [{"role": "system", "content": "Explain tides."}]}
+        with httpx.stream("POST", f"{address}/v1/chat/completions", json=body) as reply:
+            for piece in reply.iter_raw():
+                received.append(piece)
+                is_begun.set()
+
+    with running(FakeUpstream()) as behind, started("--upstream", f"{behind}/v1", *frozen) as (process, address):
+        assert httpx.get(f"{address}/healthz").text == "ok\n"
+        reader = threading.Thread(target=read, args=(address,))
+        reader.start()
+        assert is_begun.wait(20)
+        process.send_signal(signal.SIGTERM)
+        reader.join()
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert b"".join(received) == b"".join(EVENTS) + DONE
+    assert re.search(r"fipo: POST /v1/chat/completions 200 \d+ ms system=unchanged\n", told)
+    assert told.endswith("fipo: stopped\n")
+    assert "tides" not in told

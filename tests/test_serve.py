@@ -17,6 +17,7 @@ from fipo_model.backends.engine import Engine
 from fipo_model.errors import ServerError
 from fipo_model.generation import Completion
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.serve.running import make_server
 from fipo_model.serve.settings import Limits, ServeSettings
 from fipo_model.store import RewriteStore, key_of
 from support.gateways import DONE, EVENTS, FakeUpstream, Running, certify_localhost, gateway, replying
@@ -346,6 +347,40 @@ def test_a_client_that_goes_away_ends_the_upstreams_work(door: Running, model: s
         time.sleep(0.02)
     else:
         pytest.fail(told)
+
+
+class Wire(asyncio.Transport):
+    """A transport to nobody, which remembers what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.told.append(bytes(data))
+
+    def close(self) -> None:
+        self.told.append(b"close")
+
+    def is_closing(self) -> bool:
+        return b"close" in self.told
+
+
+async def test_what_is_written_in_one_turn_is_sent_together():
+    server = make_server(FakeUpstream(), Limits())
+    config: Any = server.config
+    protocol = config.http(config=config, server_state=server.server_state, app_state={})
+    wire = Wire()
+    protocol.connection_made(wire)
+    for part in (b"head", b"", b"body"):
+        protocol.transport.write(part)
+    await asyncio.sleep(0)
+    assert wire.told == [b"headbody"]
+    protocol.transport.write(b"more")
+    protocol.transport.close()
+    await asyncio.sleep(0)
+    assert wire.told == [b"headbody", b"more", b"close"]
+    protocol.connection_lost(None)
 
 
 def test_an_upstreams_error_is_the_clients_to_read(door: Running):

@@ -36,7 +36,7 @@ LONGEST_ANSWER = 24  # tokens: right answers here have five at most
 
 # Tasks of fipo_model/data/tasks/making, of the parts that the default weights have not learned from.
 GAINED, GAINED_PROMPT = "largest_number", "max"
-CHOSEN, CHOSEN_PROMPT = "ticket_urgency", "urgent?"
+CHOSEN, CHOSEN_PROMPT = "city_or_country", "city or country"
 
 STRICT_PROMPT = "Summarize the customer's complaint for the shop's owner in at most 50 words. Never mention prices."
 # What another model may well write instead.
@@ -46,18 +46,19 @@ FULL_REWRITES = (
     "wrong. Never mention prices.",
 )
 
-GRAMMAR_PROMPT, GRAMMAR_INPUT = "fix grammar", "she go to school yesterday and forgetted her book"
+ANGRY_PROMPT, ANGRY_INPUT = "is the customer angry", "Three weeks, four mails, no answer. I want my money back NOW."
 MAIL_PROMPT, MAIL_INPUT = "first email address", "Write to anna@bakery.example or, on Sundays, to tom@bakery.example."
 
 MARKS = {"✓": "green", "○": "yellow", "✗": "red"}
 
 console = Console(highlight=False)
-console.width = min(console.width, WIDTH)
+console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
 
 
 def main() -> None:
     """All three promises, then LangChain and DSPy, and how long it took."""
-    logging.getLogger("dspy").setLevel(logging.ERROR)
+    for name in ("dspy", "fipo.dspy"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     disable_progress_bar()
     started = time.perf_counter()
     with console.status("loading the default weights"):
@@ -99,35 +100,42 @@ def nothing_lost(optimizer: PromptOptimizer) -> None:
 
 def chosen_on_evidence(optimizer: PromptOptimizer, model: Generator) -> None:
     """Ten examples decide among a prompt and some rewrites; ten others show what that does to the answers."""
-    title("3. Chosen on evidence", f'optimizer.search("{CHOSEN_PROMPT}", ten_examples, models=["default"])')
+    title("3. Chosen on evidence", f'optimizer.search("{CHOSEN_PROMPT}", ten_examples, metric=same, models=[model])')
     task = task_named(CHOSEN)
     deciding, others = task.examples[:ROWS], task.examples[ROWS : 2 * ROWS]
     with console.status("searching"):
         found = optimizer.search(
             CHOSEN_PROMPT,
             [(example.input, example.outputs[0]) for example in deciding],
-            models=["default"],  # right outputs must become likelier under it
-            settings=SearchSettings(candidates=3, max_metric_calls=40),
+            metric=same,
+            models=[model],
+            settings=SearchSettings(candidates=4, max_metric_calls=40),
         )
-    table = Table("tried", "examples", "right outputs likelier by, nats per token", box=None, padding=(0, 2, 0, 0))
-    for trial in found.trials:
-        text = next(iter(trial.changed.values()), CHOSEN_PROMPT)
-        table.add_row(Text(one_line(text)), str(trial.examples), f"{trial.score:+.2f}")
-    console.print(table)
+    scores = {next(iter(trial.changed.values()), CHOSEN_PROMPT): trial for trial in found.trials}  # the last of each
+    for text, trial in scores.items():
+        added = one_line(text.removeprefix(CHOSEN_PROMPT)) or "(your prompt alone)"
+        console.print(marked(f"{trial.score * trial.examples:2.0f} of {trial.examples:2} right", added))
+    refused = sum(not one.is_usable for one in found.texts[0].candidates)
+    console.print(f"{found.metric_calls} answers were scored. {refused} more proposals were turned down unmeasured.\n")
     show_change(CHOSEN_PROMPT, found.text, found.outcome, found.texts[0].detail)
     show_answers(model, task, others, (CHOSEN_PROMPT, found.text))
+
+
+def same(right: str, answer: str) -> bool:
+    """The metric: the right output and nothing else, in any case, with or without a full stop."""
+    return answer.strip().rstrip(".").casefold() == right.casefold()
 
 
 def in_langchain(optimizer: PromptOptimizer, model: Generator) -> None:
     """A chain, and the same chain with its prompt rewritten."""
     title("4. In LangChain", "better, report = optimize_chain(chain, optimizer=optimizer)")
-    prompt = ChatPromptTemplate.from_messages([("system", GRAMMAR_PROMPT), ("human", "{text}")])
+    prompt = ChatPromptTemplate.from_messages([("system", ANGRY_PROMPT), ("human", "{mail}")])
     chain = prompt | langchain_model(model, max_tokens=LONGEST_ANSWER)
     with console.status("rewriting"):
         better, report = optimize_chain(chain, optimizer=optimizer)
     change = report.changes[0]
     show_change(change.naive, change.text, change.outcome, change.detail)
-    show_replies(GRAMMAR_INPUT, *(one.invoke({"text": GRAMMAR_INPUT}).text for one in (chain, better)))
+    show_replies(ANGRY_INPUT, *(one.invoke({"mail": ANGRY_INPUT}).text for one in (chain, better)))
 
 
 def in_dspy(optimizer: PromptOptimizer, model: Generator) -> None:
@@ -150,16 +158,18 @@ def task_named(name: str) -> Task:
 def show_answers(model: Generator, task: Task, examples: Sequence[Example], prompts: tuple[str, str]) -> None:
     """What a model answers to two prompts on the same rows, and how many of the answers are right."""
     with console.status("answering"):
-        replies = [answers(model, prompt, examples) for prompt in prompts]
-    table = Table("input", "right", "answer to yours", "answer to FIPO's", box=None, padding=(0, 2, 0, 0))
+        replies = {prompt: answers(model, prompt, examples) for prompt in dict.fromkeys(prompts)}
+    table = Table(box=None, padding=(0, 2, 0, 0), width=console.width)
+    table.add_column("input", no_wrap=True, ratio=2)
+    table.add_column("right", no_wrap=True, min_width=max(len(example.outputs[0]) for example in examples))
+    for heading in ("answer to yours", "answer to FIPO's"):
+        table.add_column(heading, no_wrap=True, ratio=3)
     verdicts = []
-    for example, *said in zip(examples, *replies, strict=True):
+    for example, *said in zip(examples, *(replies[prompt] for prompt in prompts), strict=True):
         row = [verdict(task, example, reply) for reply in said]
         cells = [Text(f"{mark} {one_line(reply)}", style=MARKS[mark]) for mark, reply in zip(row, said, strict=True)]
         table.add_row(Text(one_line(example.input)), example.outputs[0], *cells)
         verdicts.append(row)
-    for column in table.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
     console.print(table)
     first = task.examples.index(examples[0]) + 1
     console.print(

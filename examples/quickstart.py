@@ -32,10 +32,10 @@ from fipo_model.search import SearchSettings
 
 WIDTH = 100
 ROWS = 10
-LONGEST_ANSWER = 24  # tokens: right answers here have five at most
+LONGEST_ANSWER = 24  # tokens: right answers here have ten at most
 
 # Tasks of fipo_model/data/tasks/making, of the parts that the default weights have not learned from.
-GAINED, GAINED_PROMPT = "largest_number", "max"
+GAINED, GAINED_PROMPT = "extract_quotation", "words in quotation marks"
 CHOSEN, CHOSEN_PROMPT = "city_or_country", "city or country"
 
 STRICT_PROMPT = "Summarize the customer's complaint for the shop's owner in at most 50 words. Never mention prices."
@@ -202,7 +202,8 @@ def show_change(naive: str, text: str, outcome: str, detail: str) -> None:
         if content and mark != "?":
             console.print(marked(mark, content, {"+": "green", "-": "red"}.get(mark, "")))
     if naive == text:
-        console.print(Text(f"kept: {outcome_in_words(outcome)} {detail}".rstrip(), style="yellow"))
+        why = "" if outcome == "unchanged" or not detail else f": {detail}"
+        console.print(Text(f"   ({outcome_in_words(outcome)}{why})", style="yellow"))
     console.print()
 
 

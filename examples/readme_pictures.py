@@ -8,7 +8,6 @@ import io
 import re
 from pathlib import Path
 
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
@@ -19,15 +18,13 @@ from fipo_model import OptimizedPrompt, PromptOptimizer
 from fipo_model.pages.changes import differences, outcome_in_words
 
 PROMPTS = (
-    "max",
+    "words in quotation marks",
     "is the customer angry",
-    "amount, as in 12.50",
+    "positive/negative",
     "Summarize the complaint in at most 50 words. Never mention prices.",
 )
 WIDTH = 84
 THEMES = {"light": DEFAULT_TERMINAL_THEME, "dark": SVG_EXPORT_THEME}
-# Rich names a font that a browser would fetch; whoever looks has one with letters of equal width.
-SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code", "ui-monospace")
 
 
 def picture(results: list[OptimizedPrompt]) -> Console:
@@ -48,8 +45,13 @@ def changed(result: OptimizedPrompt) -> Table:
         text.append(part, style={"+": "green", "-": "red strike"}.get(kind, ""))
     grid.add_row(" ", text)
     if not result.is_rewritten:
-        grid.add_row(" ", Text(f"({outcome_in_words(result.outcome)} {result.detail})", style="yellow"))
+        grid.add_row(" ", Text(f"({outcome_in_words(result.outcome)})", style="yellow"))
     return grid
+
+
+def plain(svg: str) -> str:
+    """The picture in a font that whoever looks has: Rich names one that a browser would fetch."""
+    return re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", svg, flags=re.DOTALL).replace("Fira Code", "ui-monospace")
 
 
 def main() -> None:
@@ -58,11 +60,11 @@ def main() -> None:
     told = parser.parse_args()
     disable_progress_bar()
     optimizer = PromptOptimizer.from_pretrained()
-    console = picture(optimizer.optimize_batch(PROMPTS))
+    console = picture([optimizer.optimize(prompt) for prompt in PROMPTS])
     told.directory.mkdir(parents=True, exist_ok=True)
     for name, theme in THEMES.items():
         target = told.directory / f"demo-{name}.svg"
-        svg = console.export_svg(title="FIPO", theme=theme, clear=False, code_format=SVG, unique_id=f"fipo-{name}")
+        svg = plain(console.export_svg(title="FIPO", theme=theme, clear=False, unique_id=f"fipo-{name}"))
         target.write_text(svg, encoding="utf-8")
         print(f"{target}: {len(svg)} characters")
     print(console.export_text())

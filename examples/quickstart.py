@@ -46,7 +46,7 @@ FULL_REWRITES = (
     "wrong. Never mention prices.",
 )
 
-ANGRY_PROMPT, ANGRY_INPUT = "is the customer angry", "Three weeks, four mails, no answer. I want my money back NOW."
+ORDER_PROMPT, ORDER_INPUT = "get the order number", "Hello, my order A-48213 of 3 May has not arrived. Where is it?"
 MAIL_PROMPT, MAIL_INPUT = "first email address", "Write to anna@bakery.example or, on Sundays, to tom@bakery.example."
 
 MARKS = {"✓": "green", "○": "yellow", "✗": "red"}
@@ -129,13 +129,13 @@ def same(right: str, answer: str) -> bool:
 def in_langchain(optimizer: PromptOptimizer, model: Generator) -> None:
     """A chain, and the same chain with its prompt rewritten."""
     title("4. In LangChain", "better, report = optimize_chain(chain, optimizer=optimizer)")
-    prompt = ChatPromptTemplate.from_messages([("system", ANGRY_PROMPT), ("human", "{mail}")])
+    prompt = ChatPromptTemplate.from_messages([("system", ORDER_PROMPT), ("human", "{mail}")])
     chain = prompt | langchain_model(model, max_tokens=LONGEST_ANSWER)
     with console.status("rewriting"):
         better, report = optimize_chain(chain, optimizer=optimizer)
     change = report.changes[0]
     show_change(change.naive, change.text, change.outcome, change.detail)
-    show_replies(ANGRY_INPUT, *(one.invoke({"mail": ANGRY_INPUT}).text for one in (chain, better)))
+    show_replies(ORDER_INPUT, *(one.invoke({"mail": ORDER_INPUT}).text for one in (chain, better)))
 
 
 def in_dspy(optimizer: PromptOptimizer, model: Generator) -> None:

@@ -1,24 +1,25 @@
 """How many of the templates that LangChain publishes can be rewritten, and whether any loses something.
 
-    python benchmarks/langchain_templates.py [PACKAGE ...]
+    python benchmarks/langchain_templates.py [--model NAME] [PACKAGE ...]
 
 Every template at the top of a module of the packages (LangChain's that are installed) is given to a rewriter that
-always adds the same harmless sentence. One that is rewritten has to render, with all that it had in the same order.
-Prints the rates, and the reasons of those left alone.
+always adds the same harmless sentence, or to the weights of a name. One that is rewritten has to render, with all that
+it had in the same order. Prints the rates, and the reasons of those left alone; with a model also what was added.
 """
 
+import argparse
 import hashlib
 import importlib
 import importlib.util
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from langchain_core.prompts import BasePromptTemplate
+from langchain_core.runnables import RunnableParallel
 
-from fipo_integrations.langchain import Report, optimize_prompt
+from fipo_integrations.langchain import Report, optimize_chain, optimize_prompt
 from fipo_model import FIPO_2, PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.testing import ScriptedGenerator
@@ -51,38 +52,52 @@ def templates(packages: tuple[str, ...]) -> dict[str, BasePromptTemplate]:
 
 
 def loses(report: Report) -> bool:
-    """Whether a changed text has anything but the old words, in order, and the addition."""
+    """Whether a changed text lacks any of the old words, or has them in another order."""
     for change in report.changes:
-        old, new = change.naive.split(), change.text.split()
-        rest = iter(new)
-        is_there = all(word in rest for word in old)
-        if change.text != change.naive and not (is_there and Counter(new) - Counter(old) == Counter(ADDED.split())):
+        rest = iter(change.text.split())
+        if not all(word in rest for word in change.naive.split()):
             return True
     return False
 
 
+def renders(template: BasePromptTemplate) -> bool:
+    """Whether a template can be filled."""
+    values = {variable: "value" for variable in template.input_variables}
+    return "MessagesPlaceholder" in repr(template) or bool(template.format(**values))
+
+
+def open_optimizer(model: str | None, found: dict[str, BasePromptTemplate]) -> PromptOptimizer:
+    """The rewriter; a model has read all templates in one batch and remembers what it made of them."""
+    if model is None:
+        return PromptOptimizer(ScriptedGenerator(lambda _: ADDED), template=FIPO_2)
+    optimizer = PromptOptimizer.from_pretrained(model)
+    optimize_chain(RunnableParallel({name: template for name, template in found.items()}), optimizer=optimizer)
+    return optimizer
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("packages", nargs="*", default=PACKAGES)
+    parser.add_argument("--model", help="the weights that rewrite, by any name that FIPO knows")
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
-    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ADDED), template=FIPO_2)
-    found, reasons, rewritten, lost = templates(tuple(sys.argv[1:]) or PACKAGES), Counter[str](), 0, []
+    found, reasons, rewritten, lost = templates(tuple(options.packages)), Counter[str](), 0, []
+    optimizer = open_optimizer(options.model, found)
     for name, template in found.items():
         try:
             new, report = optimize_prompt(template, optimizer=optimizer)
         except InputError as error:
             reasons[str(error)] += 1
             continue
-        values = {variable: "value" for variable in new.input_variables}
         rewritten += report.is_rewritten
-        if loses(report) or sorted(new.input_variables) != sorted(template.input_variables):
+        if loses(report) or sorted(new.input_variables) != sorted(template.input_variables) or not renders(new):
             lost.append(name)
-        if report.is_rewritten and "MessagesPlaceholder" not in repr(template) and ADDED not in new.format(**values):
-            lost.append(name)
+        if options.model is not None:
+            print(f"{name}\n{report}\n")
         if not report.is_rewritten:
             told = [each.reason for each in (*report.unreached, *report.left_alone)]
-            reasons[next(iter([*(f"{one.outcome}: {one.detail}" for one in report.changes), *told]), "?")] += 1
-    print(
-        f"{rewritten} of {len(found)} templates rewritten, {len(lost)} lost something{': ' if lost else ''}{lost or ''}"
-    )
+            reasons[next(iter([*(one.outcome for one in report.changes), *told]), "?")] += 1
+    print(f"{rewritten} of {len(found)} templates rewritten, {len(lost)} lost something", *lost)
     for reason, count in reasons.most_common():
         print(f"{count} left alone: {reason}")
 

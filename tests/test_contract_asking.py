@@ -24,6 +24,8 @@ _PAIRS = Path(__file__).parents[2] / "shared" / "data" / "prompt_pairs"
         "I want to know more about rivers.",
         "The answer should be short.",
         "Look at the map; then name its rivers",
+        "Only ever answer from the atlas.",
+        "Then simply name a river.",
     ],
 )
 def test_a_request_asks(text: str) -> None:
@@ -38,6 +40,7 @@ def test_a_request_asks(text: str) -> None:
         "1. 2.\nA team that delivers exceptional results.",
         "The three longest rivers are: 1. The Nile, 2. The Amazon, and 3. The Yangtze.",
         "Die Donau ist ein Fluss.",
+        "It only ever rains in May.",
         "",
     ],
 )

@@ -14,6 +14,12 @@ BAD = [
     ("Reply in all caps: where is the exit?", "Reply politely and tell where the exit is."),
     ("List the steps as a numbered list.", "Describe the steps in flowing prose."),
     ("Only output the SQL query, nothing else.", "Output the SQL query and explain how it works."),
+    (
+        "You write questions. Your task is to write three different versions of the given question to find more "
+        "documents. Provide these alternative questions separated by newlines. Original question: {question}",
+        "You write questions. Your task is to write three different versions of the given question to find more "
+        "documents. Provide these alternative questions separated by commas. Original question: {question}",
+    ),
     ("Write four lines about winter.", "Write some lines about winter with rich detail."),
     ("Give me five tips for better sleep.", "Give me several tips for better sleep."),
     ("Write a short note to the landlord.", "Write an exhaustive letter to the landlord with every detail."),
@@ -176,6 +182,7 @@ BAD = [
     ("Name two causes and one effect.", "Name the causes and effects."),
 ]
 GOOD = [
+    ("Name three seas, separated by newlines.", "Name three seas, each on a new line."),
     ("Tell me about volcanoes.", "Explain how volcanoes form and why they erupt, with one example."),
     (
         "what is photosynthesis",

@@ -36,6 +36,7 @@ def test_a_word_is_not_exchanged_for_one_that_means_something_else(naive: str, r
         ("What sets a bass drum apart from a regular drum?", "What sets a bass drum apart from a standard drum?"),
         ("Who may fly, especially at night?", "Who may fly, in particular at night?"),
         ("Make a list of different soups for kids.", "Create a list of soups for children."),
+        ("You are impersonating {person}.", "You are pretending to be {person}."),
         ("Build a tool that shows the size of each folder.", "Develop a tool that displays the size of each folder."),
         # Longer texts may say it in many words.
         (

@@ -16,10 +16,12 @@ from pydantic import Field, ValidationError
 
 from fipo_integrations.langchain import (
     ChatModelGenerator,
+    FIPOMiddleware,
     FIPORunnable,
     GeneratorChatModel,
     optimize_chain,
     optimize_prompt,
+    optimizer_from,
 )
 from fipo_model import FIPO_1, Message, PromptOptimizer, Sampling
 from fipo_model.backends.batching import BatchingGenerator
@@ -292,6 +294,38 @@ class Rewriting(FakeListChatModel):
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
+NAIVE = "Explain rain to Acme."
+
+
+def _through_a_prompt(model: BaseChatModel, **wishes: Any) -> str:
+    return optimize_prompt(PromptTemplate.from_template(NAIVE), optimizer=model, **wishes)[0].template
+
+
+def _through_a_chain(model: BaseChatModel, **wishes: Any) -> str:
+    chain = PromptTemplate.from_template(NAIVE) | StrOutputParser()
+    return optimize_chain(chain, optimizer=model, **wishes)[0].first.template
+
+
+def _through_a_runnable(model: BaseChatModel, **wishes: Any) -> str:
+    return str(FIPORunnable(optimizer=model, **wishes).invoke(NAIVE))
+
+
+def _through_a_middleware(model: BaseChatModel, **wishes: Any) -> str:
+    agents = pytest.importorskip("langchain.agents")
+    told: list[str] = []
+
+    class Telling(FakeListChatModel):
+        def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+            told.append(messages[0].content)
+            return super()._generate(messages, *args, **kwargs)
+
+    middleware = FIPOMiddleware(optimizer=model, **wishes)
+    agents.create_agent(Telling(responses=["Yes."]), system_prompt=NAIVE, middleware=[middleware]).invoke(
+        {"messages": [HumanMessage("Why?")]}
+    )
+    return told[0]
+
+
 class TestAsARewriter:
     def test_every_door_takes_it(self):
         model = Rewriting(responses=["Be brief."])
@@ -301,6 +335,25 @@ class TestAsARewriter:
         assert optimize_chain(prompt | StrOutputParser(), optimizer=model)[0].first.template == expected
         assert FIPORunnable(optimizer=model).invoke("Explain rain.") == "Explain rain.\n\nBe brief."
         assert len(model.asked) == 2  # it remembers prompts from door to door
+
+    @pytest.mark.parametrize("take", [_through_a_prompt, _through_a_chain, _through_a_runnable, _through_a_middleware])
+    def test_every_door_takes_wishes_besides(self, take: Any):
+        model = Rewriting(responses=["Be brief."])
+        assert take(model, keep=("Acme",), max_words=40, feedback="It was too long.") == f"{NAIVE}\n\nBe brief."
+        assert "It was too long." in model.asked[0][-1].content
+        assert take(model, max_words=4) == NAIVE
+
+    def test_as_an_optimizer_of_its_own_it_may_sample_and_judge(self):
+        model = Rewriting(responses=["Be brief."])
+        assert optimizer_from(model).optimize("Explain rain.").text == "Explain rain.\n\nBe brief."
+        asked = len(model.asked)
+        judged = optimizer_from(model, candidates=3, seed=7)
+        assert judged.judge is not None
+        assert judged.rewriter.samples == 3
+        assert judged.optimize("Explain rain.").outcome == "not_preferred"  # "Be brief." is no verdict
+        assert len(model.asked) > asked + 3
+        written = optimizer_from(Rewriting(responses=["Explain rain in brief."]), template=FIPO_1)
+        assert written.optimize("Explain rain.").text == "Explain rain in brief."
 
     def test_it_is_a_generator_and_batches(self):
         model = Rewriting(responses=["Be brief."], temperature=0.3)

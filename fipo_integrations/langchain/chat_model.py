@@ -150,9 +150,17 @@ class ChatModelGenerator:
         return [found[start : start + samples] for start in range(0, len(found), samples)]
 
 
-def optimizer_from(model: BaseChatModel, *, template: Template = FIPO_2) -> PromptOptimizer:
-    """An optimizer on a chat model of LangChain's, which adds to prompts; `FIPO_1` has it write them anew."""
-    return PromptOptimizer(ChatModelGenerator(model), template=template)
+def optimizer_from(
+    model: BaseChatModel, *, template: Template = FIPO_2, judge: bool = False, candidates: int = 1, seed: int = 0
+) -> PromptOptimizer:
+    """An optimizer on a chat model of LangChain's, as `PromptOptimizer.from_server` is one on a server's.
+
+    It adds to prompts; `template=FIPO_1` has it write them anew. `judge=True`, and more than one candidate, let the
+    same model judge its rewrites. Prompts go to the model's provider.
+    """
+    return PromptOptimizer.from_pretrained(
+        ChatModelGenerator(model), template=template, judge=judge, candidates=candidates, seed=seed
+    )
 
 
 def _configured(model: BaseChatModel, sampling: Sampling) -> BaseChatModel:

@@ -3,7 +3,7 @@
 The data of a text are its last lines that say nothing by themselves: variables, labels with a variable or nothing
 behind them (`Question: {question}`, `Answer:`), tags, fences, examples, the lines of a protocol that a parser waits
 for. They stay word for word. What leads over to them ("Here are the notes:") belongs to the instruction, and an
-addition comes before it. No sentence is ever cut, however its lines are wrapped.
+addition comes before it, and before the first example. No sentence is ever cut, however its lines are wrapped.
 """
 
 import re
@@ -16,17 +16,27 @@ _VARIABLE, _MARKUP = "\x00", "\x01"
 # Control tokens with the role they announce, tags, fences with their language, and the brackets of older chat formats.
 _TOKENS = re.compile(
     r"<\|start_header_id\|>\w*<\|end_header_id\|>|<\|im_start\|>\w*|<\|[^\s|<>]+\|>|<(?:start|end)_of_turn>(?:user|model)?"
-    r"|</?[A-Za-z][\w-]*>|^[ \t]*```\w*|\[/?INST\]|<</?SYS>>",
+    r"|</?[A-Za-z][\w-]*(?: [\w-]+){0,3}>|^[ \t]*```\w*|\[/?INST\]|<</?SYS>>",
     re.MULTILINE,
 )
 _WORDS = re.compile(r"\w+")
 _NAME = r"[^\W\d_][\w/-]*(?:[ ,]{1,2}[\w/-]+){0,3}"
-_LABEL = re.compile(rf"[^\w\x00\n]*({_NAME})[^\S\n]*(?::(?=[\s\x00\x01\"'`(*\[]|$)|\uff1a)(.*)")
+_LABEL = re.compile(rf"[^\w\x00\n]*({_NAME})(?: \([^()\n\x00]*\))?[^\S\n]*(?::(?=[\s\x00\x01\"'`(*\[]|$)|\uff1a)(.*)")
 _LONGEST_LABEL = 32
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WIDEST_LABEL = 8
 # What a label does not say, and a request does: "Summarize the following:" is one, "Follow Up Input:" is not.
 _SAYING = frozenset("the this these those that following below above a an my our your it them here is are in".split())
+
+# What announces examples where a paragraph begins: "EXAMPLE", "Example 2:", "Here are some examples of what to write:".
+# What "For example:" leads to belongs to the sentence before it.
+_EXAMPLE = r"examples?(?: \w+)?"
+_ANNOUNCING = r"(?!for )[^\n.!?]{0,80}\bexamples?(?: (?:of|for) [^\n.!?]{0,80})?(?=:)"
+_EXAMPLES = re.compile(
+    rf"(?:\A|\n[^\S\n]*\n)(?P<line>[^\w\n]*(?:{_EXAMPLE}|{_ANNOUNCING})[^\w\n]*)(?=\n)", re.IGNORECASE
+)
+# What a text of examples ends with is to be filled in: "Are more questions needed:{answer}".
+_TO_FILL_IN = re.compile(r"[^\w\n]*\w+(?:[^\w\n]+\w+){0,5}[^\w\n.!?\x00]*:[^\w\n]*")
 
 # At a line's end: labels with their variables behind a sentence; variables alone behind a colon.
 _LABELLED_REST = re.compile(
@@ -53,6 +63,7 @@ class Layout:
     """How a text divides: the instruction up to `data`, of which what begins at `lead_in` leads over to the data.
 
     An addition belongs at `lead_in`: at `data` where nothing leads over, at 0 where only data would stand before it.
+    Where examples are announced before that, it is where they begin.
     """
 
     lead_in: int
@@ -70,13 +81,16 @@ def lay_out(text: str, variables: Sequence[_Span]) -> Layout:
         first = _first_of_its_examples(lines, kinds, first)
         data = _within_line(blanked, lines[:first], starts[first])
         if _WORDS.search(blanked[:data]):
-            return Layout(_lead_in(blanked, data), data)
+            return Layout(min(_lead_in(blanked, data), _examples(blanked)), data)
     return Layout(0, len(text))
 
 
 def has_only_labels(text: str, variables: Sequence[_Span]) -> bool:
     """Whether a text of several lines is nothing but labels and what fills them, such as a document's format."""
-    kinds = [kind for kind in _kinds([line for _, line in _lines(_blanked(text, variables))]) if kind != "blank"]
+    lines = [line for _, line in _lines(_blanked(text, variables)) if line.strip()]
+    kinds = _kinds(lines)
+    if kinds.count("label") > 1 and kinds[0] == "prose" and _is_heading(lines[0]):
+        return set(kinds[1:]) <= {"fill", "label"}
     return len(kinds) > 1 and set(kinds) <= {"fill", "label"}
 
 
@@ -94,7 +108,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 
 def _kinds(lines: Sequence[str]) -> list[_Kind]:
-    labels = [_label(line) for line in lines]
+    labels = _labels(lines)
     often = Counter(label[0] for label in labels if label is not None)
     kinds: list[_Kind] = []
     for place, (line, label) in enumerate(zip(lines, labels, strict=True)):
@@ -111,7 +125,18 @@ def _kinds(lines: Sequence[str]) -> list[_Kind]:
             kinds.append("label")
         else:
             kinds.append("field" if has_neighbour else "prose")
+    said = [place for place, kind in enumerate(kinds) if kind != "blank"]
+    is_behind_example = [kinds[place] for place in said[-2:]] == ["example", "prose"]
+    if is_behind_example and _TO_FILL_IN.fullmatch(lines[said[-1]]):
+        kinds[said[-1]] = "label"
     return kinds
+
+
+def _labels(lines: Sequence[str]) -> list[tuple[str, str] | None]:
+    """The lines' labels; what sounds like a request is one where it comes again."""
+    labels = [_label(line) for line in lines]
+    often = Counter(label[0] for label in labels if label is not None)
+    return [None if label and often[label[0]] == 1 and _is_saying(label[0]) else label for label in labels]
 
 
 def _label(line: str) -> tuple[str, str] | None:
@@ -119,7 +144,11 @@ def _label(line: str) -> tuple[str, str] | None:
     found = _LABEL.fullmatch(line) if len(line) <= _LONGEST_LINE else None
     if found is None or len(found[1]) > _LONGEST_LABEL or len(_WIDE.findall(found[1])) > _WIDEST_LABEL:
         return None
-    return None if _SAYING & set(found[1].lower().split()) else (found[1], found[2])
+    return found[1], found[2]
+
+
+def _is_saying(name: str) -> bool:
+    return not _SAYING.isdisjoint(name.lower().split())
 
 
 def _first_data_line(lines: Sequence[tuple[int, str]], kinds: Sequence[_Kind], some: tuple[str, ...]) -> int:
@@ -149,7 +178,12 @@ def _first_of_its_examples(lines: Sequence[tuple[int, str]], kinds: Sequence[_Ki
     top = earliest
     while top > 0 and kinds[top - 1] != "blank":
         top -= 1
-    return top if _is_heading(lines[top][1]) else earliest
+    top = top if _is_heading(lines[top][1]) else earliest
+    above = top
+    while above > 0 and kinds[above - 1] in ("blank", "fill"):
+        above -= 1
+    has_fill = "fill" in kinds[above:top]
+    return above - 1 if has_fill and above > 0 and _is_heading(lines[above - 1][1]) else top
 
 
 def _within_line(text: str, lines: Sequence[tuple[int, str]], data: int) -> int:
@@ -158,7 +192,7 @@ def _within_line(text: str, lines: Sequence[tuple[int, str]], data: int) -> int:
     if len(line) > _LONGEST_LINE:
         return data
     rest = _LABELLED_REST.search(line)
-    if rest is None or _SAYING & set(rest[1].partition(":")[0].lower().split()):
+    if rest is None or _is_saying(rest[1].partition(":")[0]):
         rest = _AFTER_COLON.search(line)
     is_whole = rest is None or not _WORDS.search(text[: start + rest.start(1)])
     return data if rest is None or is_whole else start + rest.start(1)
@@ -183,6 +217,15 @@ def _lead_in(text: str, data: int) -> int:
         if not _WORDS.search(text[:begin]):
             return 0 if is_unfinished or data == len(text) else start
         start = begin
+
+
+def _examples(text: str) -> int:
+    """Where announced examples begin, with what leads over to them; the text's end where there are none."""
+    found = _EXAMPLES.search(text)
+    if found is None:
+        return len(text)
+    start = _lead_in(text, found.start("line"))
+    return start if _WORDS.search(text[:start]) else 0
 
 
 def _is_heading(line: str) -> bool:

@@ -1,10 +1,12 @@
-"""What is noted in the metadata of rewritten templates: which texts FIPO wrote, and what the old version was. Pure.
+"""What is noted in the metadata of rewritten templates: which texts FIPO wrote, and what the old version was.
 
-Each text is marked by its digest where it stands, so that the mark survives `+` and `partial`, and says nothing of a
-text that somebody changed later.
+Each text is marked by its digest where it stands, so that the mark survives `partial`, `dumps` and the `+` of chats.
+The `+` of two `PromptTemplate`s makes a template without metadata; so a process also remembers what FIPO wrote in it,
+and knows it again as a part of a longer text.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,12 +17,18 @@ TEXTS = "fipo_texts"
 SOURCE = "fipo_source"
 """The key under which the metadata went that name the version a template was before: hub commits, Langfuse prompts."""
 
+_MOST_WRITTEN = 1000
+_SHORTEST_PART = 30  # in characters; what is shorter may stand in another text by chance
+_written: deque[str] = deque(maxlen=_MOST_WRITTEN)
 _VERSIONS = ("lc_hub_", "langfuse")
 
 
 def is_made(text: str, *metadata: Mapping[str, Any] | None) -> bool:
-    """Whether some metadata say that FIPO wrote this very text."""
-    return any(digest(text) in (each or {}).get(TEXTS, ()) for each in metadata)
+    """Whether FIPO wrote this very text, as some metadata say, or a part of it, as this process remembers."""
+    if any(digest(text) in (each or {}).get(TEXTS, ()) for each in metadata):
+        _remember(text)
+        return True
+    return any(written in text for written in tuple(_written) if len(written) >= _SHORTEST_PART)
 
 
 def marked(metadata: Mapping[str, Any] | None, *texts: str) -> dict[str, Any]:
@@ -33,6 +41,7 @@ def with_provenance(
     metadata: Mapping[str, Any] | None, texts: Sequence[str], outcomes: Sequence[str]
 ) -> dict[str, Any]:
     """A rewritten template's metadata: the old version's ids are now those of its source."""
+    _remember(*texts)
     old = dict(metadata or {})
     source = {name: old.pop(name) for name in list(old) if name.startswith(_VERSIONS)}
     if source:
@@ -43,3 +52,7 @@ def with_provenance(
 def digest(text: str) -> str:
     """A short name for a text, the same in every process."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _remember(*texts: str) -> None:
+    _written.extend(text for text in texts if text not in _written)

@@ -139,7 +139,7 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
 def _asking(verbs: Iterable[str], phrases: Iterable[str], code: str) -> re.Pattern[str]:
     # Verbs ask where a clause begins; phrases and question marks wherever they are.
     boundary = "" if code in _PAIRED else rf"(?!{LETTER})"
-    adverb = r"(?:\w+ly,? |then |also |first,? |next,? )?" if code == "en" else ""
+    adverb = r"(?:\w+ly,? |ever |just |then |also |first,? |next,? ){0,2}" if code == "en" else ""
     at_clause = rf"(?:{_CLAUSE}){adverb}(?:{'|'.join(verbs)}){boundary}"
     return lazy(rf"{QUESTION}|{at_clause}|{_joined(phrases, code)}", re.MULTILINE)
 

@@ -15,6 +15,7 @@ from fipo_model.cli.notes import note
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError
+from fipo_model.models.registry import SMALLEST
 
 if TYPE_CHECKING:
     from fipo_model.data.ranking import Measure, Propose

@@ -1,7 +1,7 @@
 # make demo    install, fetch the default weights, run examples/quickstart.py
 # make test    install what is missing; lint, types, tests (two workers, one thread each: most tests are Python's work)
 # make bench   the speed and memory figures of benchmarks/README.md
-# make train-demo  train the default weights on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
+# make train-demo  train the smallest base on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
 # make weights     train FIPO's own adapters again from ../shared/data: about an hour each
 # make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest, the DSPy tests
 #                  on the oldest DSPy
@@ -27,16 +27,18 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/fipo weights pull
+	$(BIN)/fipo weights pull smollm2-135m
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: .venv/installed
 	$(BIN)/fipo weights pull
+	$(BIN)/fipo weights pull smollm2-135m
 	$(BIN)/python -m pytest benchmarks
 
 # What each run leaves is in runs/; an interrupted demo resumes.
 DEMO := --resume --set trainer.per_device_train_batch_size=4 --set trainer.gradient_accumulation_steps=1
 train-demo: .venv/installed
-	$(BIN)/fipo weights pull
+	$(BIN)/fipo weights pull smollm2-135m
 	$(BIN)/fipo data stats examples/pairs.jsonl
 	$(BIN)/fipo train sft examples/recipes/sft.toml $(DEMO)
 	$(BIN)/fipo train preference examples/recipes/dpo.toml $(DEMO)
@@ -46,8 +48,8 @@ train-demo: .venv/installed
 
 weights: .venv/installed
 	$(BIN)/fipo weights pull
-	$(BIN)/fipo weights pull qwen2.5-coder-0.5b
-	$(BIN)/python examples/default_weights.py ../shared/data runs/default
+	$(BIN)/fipo weights pull smollm2-135m
+	$(BIN)/python examples/small_weights.py ../shared/data runs/small
 	$(BIN)/python examples/rewriter_weights.py ../shared/data runs/rewriter
 
 # Each set is laid over the installed environment. No dependencies are installed but those named: those of the newest

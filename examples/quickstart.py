@@ -1,146 +1,235 @@
-"""FIPO on its own, in a LangChain chain and in DSPy programs, without and with a metric; on the default weights.
+"""FIPO in a minute, on the default weights: something gained, nothing lost, chosen on evidence.
 
     python examples/quickstart.py
 
-The same small model rewrites and answers. Whether a rewrite helps is measured: by how much likelier a good response
-becomes. Where one was turned down or nothing was proposed, your prompt is kept, unchanged, and the table says why.
+Prompts and rows are fixed; everything that is printed about them happens while you watch. They were picked to be easy
+to follow, so they measure nothing: the figures, with intervals, are in the model card of the default weights.
 """
 
+import difflib
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import dspy
-import dspy_classification
-from downstream import PlainAdapter, langchain_model
+from downstream import PlainAdapter, base_model, langchain_model
 from dspy_lm import dspy_model
 from langchain_core.prompts import ChatPromptTemplate
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from transformers.utils.logging import disable_progress_bar
 
 from fipo_integrations.dspy import FIPO
-from fipo_integrations.langchain import FIPORunnable
-from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
-from fipo_model.backends.transformers.generator import TransformersGenerator
-from fipo_model.backends.transformers.scorer import TransformersScorer
-from fipo_model.likelihood import golden_log_likelihoods
-from fipo_model.models.registry import DEFAULT
+from fipo_integrations.langchain import optimize_chain
+from fipo_model import Generator, OptimizationRequest, PromptOptimizer, Sampling
+from fipo_model.data.tasks import Example, Task, is_right, part_of
+from fipo_model.data.tasks.making import make_tasks
+from fipo_model.generation import Message, complete
+from fipo_model.pages.changes import outcome_in_words
+from fipo_model.search import SearchSettings
 
-console = Console()
+WIDTH = 100
+ROWS = 10
+LONGEST_ANSWER = 24  # tokens: right answers here have ten at most
 
-# Prompts, and a good response to each: only for measuring, the optimizer does not see them.
-RESPONSES = {
-    OptimizationRequest("Tell me about photography techniques."): (
-        "Good photographs start with light. Learn how aperture, shutter speed and ISO work together, use the rule of "
-        "thirds to place your subject, try long exposures for moving water and a shallow depth of field for portraits."
-    ),
-    OptimizationRequest("Explain recursion to a {audience} in 3 sentences."): (
-        "Recursion is when a function solves a problem by calling itself on a smaller piece of it. Each call waits for "
-        "the answer of the next, until a piece is so small that its answer is known. Then the answers are put together."
-    ),
-    OptimizationRequest(
-        "Summarize the text.", context="Rain falls when droplets in a cloud grow too heavy to float."
-    ): ("When the droplets in a cloud become too heavy, they fall as rain."),
-    OptimizationRequest('Translate "good morning" into French.'): '"Good morning" in French is "Bonjour".',
-    OptimizationRequest("How do I keep basil alive on a windowsill?"): (
-        "Give your basil six hours of sunlight, water it when the top of the soil feels dry, and make sure that the "
-        "pot drains well. Pinch off the flowers and harvest from the top, so the plant stays bushy."
-    ),
-}
-NAIVE_PROMPTS = [*RESPONSES]
+# Tasks of fipo_model/data/tasks/making, of the parts that the default weights have not learned from.
+GAINED, GAINED_PROMPT = "extract_quotation", "words in quotation marks"
+CHOSEN, CHOSEN_PROMPT = "city_or_country", "city or country"
 
+STRICT_PROMPT = "Summarize the customer's complaint for the shop's owner in at most 50 words. Never mention prices."
+# What another model may well write instead.
+FULL_REWRITES = (
+    "Write a concise summary of the customer's complaint for the shop's owner. Never mention prices.",
+    "Write a summary of the customer's complaint in at most 50 words, so that the shop's owner sees at once what went "
+    "wrong. Never mention prices.",
+)
 
-def show(title: str, results: list[OptimizedPrompt]) -> None:
-    """A table of what was asked, what the model proposed and which prompt to use."""
-    table = Table(title=title, title_justify="left", show_lines=True)
-    table.add_column("naive prompt", ratio=3)
-    table.add_column("candidate of the model", ratio=4)
-    table.add_column("outcome", ratio=2)
-    table.add_column("prompt to use", ratio=3)
-    for result in results:
-        candidate = result.candidates[0].text
-        proposed = candidate if len(candidate) <= 160 else f"{candidate[:157]}..."
-        reason = f"{result.outcome}\n{result.detail}".strip()
-        table.add_row(*map(_plain, (result.request.instruction, proposed, reason, result.text)))
-    console.print(table)
+ORDER_PROMPT, ORDER_INPUT = "get the order number", "Hello, my order A-48213 of 3 May has not arrived. Where is it?"
+MAIL_PROMPT, MAIL_INPUT = "first email address", "Write to anna@bakery.example or, on Sundays, to tom@bakery.example."
 
+MARKS = {"✓": "green", "○": "yellow", "✗": "red"}
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")  # rich reads square brackets as markup
-
-
-def on_its_own(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
-    """A batch of prompts, one model call."""
-    results = optimizer.optimize_batch(NAIVE_PROMPTS)
-    show("1. On its own", results)
-    gains = measured([result for result in results if result.is_rewritten], model)
-    better = sum(gain > 0 for gain in gains)
-    mean = f", {sum(gains) / len(gains):+.3f} nats per token on average" if gains else ""
-    console.print(
-        f"{len(gains)} of {len(results)} prompts were rewritten. A good response became likelier after {better} of them"
-        f"{mean}.\nFive prompts prove nothing: the figures with intervals are in the model card.\n"
-    )
-
-
-def measured(results: list[OptimizedPrompt], model: TransformersGenerator) -> list[float]:
-    """What each rewrite changes in the log-likelihood of a good response."""
-    prompts = []
-    for result in results:
-        request = replace(result.request, golden_response=RESPONSES[result.request])
-        prompts += [(request, result.request.instruction), (request, result.text)]
-    found = [float(value) for value in golden_log_likelihoods(TransformersScorer(model.loaded), prompts)]
-    return [after - before for before, after in zip(found[::2], found[1::2], strict=True)]
-
-
-def in_langchain(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
-    """`prompt | fipo | model`: the system prompt is rewritten on its way, the user's message is not touched."""
-    prompt = ChatPromptTemplate.from_messages(
-        [("system", "Answer the question about {topic} briefly."), ("human", "{question}")]
-    )
-    fipo = FIPORunnable(optimizer=optimizer)
-    chain = prompt | fipo | langchain_model(model)
-    asked = {"topic": "geography", "question": "What is the capital of France?"}
-    console.print("[bold]2. In a LangChain chain:[/] prompt | fipo | model")
-    naive = prompt.invoke(asked).to_messages()[0].text
-    console.print(f"naive system prompt: {_plain(naive)}\noutcome: {optimizer.optimize(naive).outcome}")
-    for message in (prompt | fipo).invoke(asked).to_messages():  # remembered: this asks the model nothing again
-        console.print(f"{message.type}: {_plain(message.text)}")
-    console.print(f"ai: {_plain(chain.invoke(asked).text)}\n")
-
-
-def in_dspy(optimizer: PromptOptimizer, model: TransformersGenerator) -> None:
-    """Compile a program: every predictor's instruction in one batch, no metric and no labels needed."""
-    program = dspy.Predict(dspy.Signature("question -> answer", "Answer the question about geography."))
-    compiled = FIPO(optimizer=optimizer).compile(program)
-    console.print("[bold]3. In a DSPy program:[/] FIPO().compile(program)")
-    for row in compiled.fipo_report["predictors"]:
-        console.print(
-            f"{row['name']}: {row['outcome']}\n  naive: {_plain(row['naive'])}\n  to use: {_plain(row['text'])}"
-        )
-    with dspy.context(lm=dspy_model(model), adapter=PlainAdapter()):
-        console.print(f"answer: {_plain(compiled(question='What is the capital of France?').answer)}\n")
-
-
-def where_a_metric_chooses() -> None:
-    """Compile a program with examples and a metric: many candidates, and one is used only where it is better."""
-    console.print(
-        "[bold]4. In a DSPy program with a metric:[/] FIPO(metric=...).compile(program, trainset=..., valset=...)"
-    )
-    dspy_classification.main()
-    console.print()
+console = Console(highlight=False)
+console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
 
 
 def main() -> None:
-    """Run them all, and say how long it took."""
-    logging.getLogger("dspy").setLevel(logging.ERROR)
+    """All three promises, then LangChain and DSPy, and how long it took."""
+    for name in ("dspy", "fipo.dspy"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    disable_progress_bar()
     started = time.perf_counter()
     with console.status("loading the default weights"):
         optimizer = PromptOptimizer.from_pretrained()
-        model = TransformersGenerator.from_pretrained(DEFAULT.name)  # untrained: it answers and measures
-    for show_it in (on_its_own, in_langchain, in_dspy):
-        show_it(optimizer, model)
-    where_a_metric_chooses()
-    console.print(f"Done in {time.perf_counter() - started:.0f} s, without a network, on {optimizer.rewriter.name}.")
+        model = base_model()
+    console.print(f"[bold]{optimizer.rewriter.name}[/] rewrites; [bold]{model.name}[/], its bare base, answers.")
+    something_gained(optimizer, model)
+    nothing_lost(optimizer)
+    chosen_on_evidence(optimizer, model)
+    in_langchain(optimizer, model)
+    in_dspy(optimizer, model)
+    console.print(f"\nDone in {time.perf_counter() - started:.0f} s, on this machine alone.")
+
+
+def something_gained(optimizer: PromptOptimizer, model: Generator) -> None:
+    """A lazy prompt, its rewrite, and what both get from a model on the same rows."""
+    title("1. Something gained", f'optimizer.optimize("{GAINED_PROMPT}")')
+    with console.status("rewriting"):
+        result = optimizer.optimize(GAINED_PROMPT)
+    show_change(GAINED_PROMPT, result.text, result.outcome, result.detail)
+    task = task_named(GAINED)
+    show_answers(model, task, task.examples[:ROWS], (GAINED_PROMPT, result.text))
+
+
+def nothing_lost(optimizer: PromptOptimizer) -> None:
+    """Two full rewrites by somebody else: one that drops a constraint, and one that does not."""
+    title("2. Nothing lost", "optimizer.rewriter.check(rewrite, request)")
+    request = OptimizationRequest(STRICT_PROMPT)
+    table = Table.grid(padding=(0, 2))
+    table.add_row("yours", Text(STRICT_PROMPT))
+    for rewrite in FULL_REWRITES:
+        found = optimizer.rewriter.check(rewrite, request)
+        style = "green" if found.outcome == "optimized" else "red"
+        said = "passes" if found.outcome == "optimized" else f"{outcome_in_words(found.outcome)}: {found.detail}"
+        table.add_row("rewrite", Text(rewrite))
+        table.add_row("", Text(said, style=style))
+    console.print(table)
+
+
+def chosen_on_evidence(optimizer: PromptOptimizer, model: Generator) -> None:
+    """Ten examples decide among a prompt and some rewrites; ten others show what that does to the answers."""
+    title("3. Chosen on evidence", f'optimizer.search("{CHOSEN_PROMPT}", ten_examples, metric=same, models=[model])')
+    task = task_named(CHOSEN)
+    deciding, others = task.examples[:ROWS], task.examples[ROWS : 2 * ROWS]
+    with console.status("searching"):
+        found = optimizer.search(
+            CHOSEN_PROMPT,
+            [(example.input, example.outputs[0]) for example in deciding],
+            metric=same,
+            models=[model],
+            settings=SearchSettings(candidates=4, max_metric_calls=40),
+        )
+    scores = {next(iter(trial.changed.values()), CHOSEN_PROMPT): trial for trial in found.trials}  # the last of each
+    for text, trial in scores.items():
+        added = one_line(text.removeprefix(CHOSEN_PROMPT)) or "(your prompt alone)"
+        console.print(marked(f"{trial.score * trial.examples:2.0f} of {trial.examples:2} right", added))
+    refused = sum(not one.is_usable for one in found.texts[0].candidates)
+    console.print(f"{found.metric_calls} answers were scored. {refused} more proposals were turned down unmeasured.\n")
+    show_change(CHOSEN_PROMPT, found.text, found.outcome, found.texts[0].detail)
+    show_answers(model, task, others, (CHOSEN_PROMPT, found.text))
+
+
+def same(right: str, answer: str) -> bool:
+    """The metric: the right output and nothing else, in any case, with or without a full stop."""
+    return answer.strip().rstrip(".").casefold() == right.casefold()
+
+
+def in_langchain(optimizer: PromptOptimizer, model: Generator) -> None:
+    """A chain, and the same chain with its prompt rewritten."""
+    title("4. In LangChain", "better, report = optimize_chain(chain, optimizer=optimizer)")
+    prompt = ChatPromptTemplate.from_messages([("system", ORDER_PROMPT), ("human", "{mail}")])
+    chain = prompt | langchain_model(model, max_tokens=LONGEST_ANSWER)
+    with console.status("rewriting"):
+        better, report = optimize_chain(chain, optimizer=optimizer)
+    change = report.changes[0]
+    show_change(change.naive, change.text, change.outcome, change.detail)
+    show_replies(ORDER_INPUT, *(one.invoke({"mail": ORDER_INPUT}).text for one in (chain, better)))
+
+
+def in_dspy(optimizer: PromptOptimizer, model: Generator) -> None:
+    """A program, and the same program with its instruction rewritten."""
+    title("5. In DSPy", "compiled = FIPO(optimizer=optimizer).compile(program)")
+    program = dspy.Predict(dspy.Signature("text -> address", MAIL_PROMPT))
+    with console.status("rewriting"):
+        compiled = FIPO(optimizer=optimizer).compile(program)
+    row = compiled.fipo_report["predictors"][0]
+    show_change(row["naive"], row["text"], row["outcome"], row["detail"])
+    with dspy.context(lm=dspy_model(model, max_tokens=LONGEST_ANSWER), adapter=PlainAdapter()):
+        show_replies(MAIL_INPUT, *(one(text=MAIL_INPUT).address for one in (program, compiled)))
+
+
+def task_named(name: str) -> Task:
+    """A task that is made by rule, with the same rows every time."""
+    return next(task for task in make_tasks(examples=2 * ROWS) if task.name == name)
+
+
+def show_answers(model: Generator, task: Task, examples: Sequence[Example], prompts: tuple[str, str]) -> None:
+    """What a model answers to two prompts on the same rows, and how many of the answers are right."""
+    with console.status("answering"):
+        replies = {prompt: answers(model, prompt, examples) for prompt in dict.fromkeys(prompts)}
+    table = Table(box=None, padding=(0, 2, 0, 0), width=console.width)
+    table.add_column("input", no_wrap=True, ratio=2)
+    table.add_column("right", no_wrap=True, min_width=max(len(example.outputs[0]) for example in examples))
+    for heading in ("answer to yours", "answer to FIPO's"):
+        table.add_column(heading, no_wrap=True, ratio=3)
+    verdicts = []
+    for example, *said in zip(examples, *(replies[prompt] for prompt in prompts), strict=True):
+        row = [verdict(task, example, reply) for reply in said]
+        cells = [Text(f"{mark} {one_line(reply)}", style=MARKS[mark]) for mark, reply in zip(row, said, strict=True)]
+        table.add_row(Text(one_line(example.input)), example.outputs[0], *cells)
+        verdicts.append(row)
+    console.print(table)
+    first = task.examples.index(examples[0]) + 1
+    console.print(
+        f"Rows {first} to {first + len(examples) - 1} of the task {task.name} ({part_of(task)}: not trained on)"
+    )
+    for whose, column in zip(("yours", "FIPO's"), zip(*verdicts, strict=True), strict=True):
+        alone, among_words = column.count("✓"), column.count("○")
+        console.print(
+            f"[bold]{whose:6} {alone:2} of {len(column)} right[/] (✓), and {among_words} more among other words (○)"
+        )
+
+
+def verdict(task: Task, example: Example, reply: str) -> str:
+    """Whether a reply is a right output and nothing else, has one among other words, or is wrong."""
+    if is_right(replace(task, check="text"), example, reply):
+        return "✓"
+    return "○" if is_right(task, example, reply) else "✗"
+
+
+def answers(model: Generator, prompt: str, examples: Sequence[Example]) -> list[str]:
+    """The greedy answers of a model, in one batch."""
+    conversations: list[list[Message]] = [[{"role": "user", "content": f"{prompt}\n\n{one.input}"}] for one in examples]
+    return [reply.text for reply in complete(model, conversations, Sampling(max_new_tokens=LONGEST_ANSWER))]
+
+
+def show_change(naive: str, text: str, outcome: str, detail: str) -> None:
+    """The prompt to use, with the lines that are new in it, and why if none are."""
+    for line in difflib.ndiff(naive.splitlines(), text.splitlines()):
+        mark, content = line[0], line[2:]
+        if content and mark != "?":
+            console.print(marked(mark, content, {"+": "green", "-": "red"}.get(mark, "")))
+    if naive == text:
+        why = "" if outcome == "unchanged" or not detail else f": {detail}"
+        console.print(Text(f"   ({outcome_in_words(outcome)}{why})", style="yellow"))
+    console.print()
+
+
+def show_replies(asked: str, before: str, after: str) -> None:
+    """What a model replies to one input, without and with the rewrite."""
+    for name, said in (("input", asked), ("yours", before), ("FIPO's", after)):
+        console.print(marked(f"{name:6}", one_line(said)))
+
+
+def marked(mark: str, text: str, style: str = "") -> Table:
+    """A text whose lines all begin to the right of a mark."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(Text(mark, style=style), Text(text, style=style))
+    return grid
+
+
+def title(promise: str, call: str) -> None:
+    """A heading, and the line of Python below it that does what follows."""
+    console.print()
+    console.rule(Text(promise, style="bold"), align="left")
+    console.print(Text(f">>> {call}\n", style="cyan"))
+
+
+def one_line(text: str) -> str:
+    """A text with its line breaks as spaces."""
+    return " ".join(text.split())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from default_weights import export, fipo, first_sentences, is_development, is_usable, rows
+from small_weights import export, fipo, first_sentences, is_development, is_usable, rows
 
 from fipo_model import FIPO_2, OptimizationRequest, ShownExample, fidelity
 from fipo_model.data.split import draw

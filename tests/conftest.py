@@ -138,6 +138,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def small_weights() -> Path:
+    """The directory of the smallest base; the first session on a machine fetches it."""
+    from fipo_model.models.registry import SMALLEST
+    from fipo_model.models.weights import fetch
+
+    return fetch(SMALLEST)
+
+
+@pytest.fixture(scope="session")
 def default_weights() -> Path:
     """The directory of the default weights; the first session on a machine fetches them."""
     from fipo_model.models.registry import DEFAULT

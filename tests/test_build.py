@@ -618,13 +618,13 @@ def test_importing_the_builder_brings_nothing_heavy() -> None:
 
 
 @pytest.mark.real
-def test_the_default_weights_can_play_both_parts(tmp_path: Path, default_weights: Path) -> None:
+def test_real_weights_can_play_both_parts(tmp_path: Path, small_weights: Path) -> None:
     from fipo_model.backends.transformers.generator import TransformersGenerator
 
-    generator = TransformersGenerator.from_pretrained(default_weights)
+    generator = TransformersGenerator.from_pretrained(small_weights)
     source = write(tmp_path / "in.jsonl", [{"id": "0", "instruction": ODD}, *instructions(2)[1:]])
     with prepare(source, tmp_path / "out.jsonl", BuildSettings(response_tokens=8, max_words=12)) as job:
         report = build(job, weak=generator, strong=generator, page=False)
     assert (report["records"]["read"], report["records"]["waiting"]) == (2, 0)
     assert report["calls"]["by_stage"]["silver"]["calls"] == 2
-    assert report["settings"]["strong"] == default_weights.name
+    assert report["settings"]["strong"] == small_weights.name

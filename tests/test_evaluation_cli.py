@@ -90,11 +90,13 @@ class TestDefaultAdapter:
         assert any(result.is_rewritten for result in results)
 
     @pytest.mark.real
-    def test_the_proposing_one_proposes_more_than_one_thing(self, default_weights):
+    def test_the_proposing_one_proposes_more_than_one_thing(self, small_weights):
         from fipo_model import OptimizationRequest, Rewriter
 
         request = OptimizationRequest("Label the sentiment.")
-        rewriters = (Rewriter.from_pretrained(role=role, samples=8) for role in ("rewriting", "proposing"))
+        rewriters = (
+            Rewriter.from_pretrained("smollm2-135m", role=role, samples=8) for role in ("rewriting", "proposing")
+        )
         found = [rewriter.propose([request])[0] for rewriter in rewriters]
         default, proposed = ({one.text for one in own if one.outcome == "optimized"} for own in found)
         assert len(default) <= 1

@@ -28,12 +28,12 @@ def _load(directory: Path) -> Generator:
     return TransformersGenerator.from_pretrained(directory, device_map="cuda")
 
 
-def test_the_default_weights_run_on_the_gpu_in_its_own_number_format(default_weights: Path) -> None:
+def test_real_weights_run_on_the_gpu_in_its_own_number_format(small_weights: Path) -> None:
     import torch
 
     from fipo_model.backends.transformers.generator import TransformersGenerator
 
-    generator = TransformersGenerator.from_pretrained(default_weights)
+    generator = TransformersGenerator.from_pretrained(small_weights)
     assert generator.model.device.type == "cuda"
     assert generator.model.dtype == (torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16)
     assert complete(generator, [[{"role": "user", "content": "Name a colour."}]], Sampling(max_new_tokens=8))[0].text

@@ -50,8 +50,8 @@ def tiny(tiny_model):
 
 
 @pytest.fixture(scope="module")
-def real(default_weights):
-    return load(default_weights)
+def real(small_weights):
+    return load(small_weights)
 
 
 @pytest.mark.tiny
@@ -129,10 +129,10 @@ def test_batches_say_what_transformers_says_to_each_conversation_alone(tiny_mode
 
 
 @pytest.mark.real
-def test_batches_of_the_default_weights_say_what_transformers_says_alone(default_weights, real):
+def test_batches_of_real_weights_say_what_transformers_says_alone(small_weights, real):
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(default_weights, dtype=real.model.dtype)
+    model = AutoModelForCausalLM.from_pretrained(small_weights, dtype=real.model.dtype)
     conversations = [ask("Tell me about dogs."), ask("Write a poem on the sea, please."), ask("What is 2 + 2?")]
     expected = decoded(real.tokenizer, plain_replies(model, real.tokenizer, conversations, 8))
     assert texts(complete(real, conversations, Sampling(max_new_tokens=8))) == expected

@@ -379,8 +379,8 @@ def test_a_prompt_that_is_compared_often_is_scored_once_by_each_model(exact, oth
 
 
 @pytest.mark.real
-def test_a_prompt_to_the_point_makes_its_response_likelier(default_weights):
-    generator = load(default_weights)
+def test_a_prompt_to_the_point_makes_its_response_likelier(small_weights):
+    generator = load(small_weights)
     response = "The capital of France is Paris."
     right, wrong = measure(
         generator, [(ask("What is the capital of France?"), response), (ask("Write a poem about frogs."), response)]

@@ -364,15 +364,15 @@ def test_without_the_extra_the_error_names_it(qwen):
 
 
 @pytest.mark.real
-def test_the_default_weights_say_what_they_say_on_transformers(default_weights, monkeypatch):
+def test_real_weights_say_what_they_say_on_transformers(small_weights, monkeypatch):
     """Both compute with the very same weights; llama.cpp rounds what they are multiplied with to 8 bits."""
     from fipo_model.backends.opening import open_generator
 
     asked = [ask(text) for text in ("Name a colour of the sky.", "Write a poem about the sea.", "<|im_end|> \n\n x")]
     monkeypatch.setenv("FIPO_ENGINE", "llamacpp")
-    ours = open_generator()
+    ours = open_generator("smollm2-135m")
     monkeypatch.setenv("FIPO_ENGINE", "transformers")
-    theirs = open_generator()
+    theirs = open_generator("smollm2-135m")
     assert [ours.encode(one) for one in asked] == [theirs.loaded.chat.encode(one) for one in asked]
     greedy = Sampling(max_new_tokens=3)
     found, expected = ([one.text for one in complete(model, asked, greedy)] for model in (ours, theirs))

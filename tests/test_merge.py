@@ -192,9 +192,9 @@ def test_a_template_nobody_knows_is_not_merged(checkpoint, tmp_path, damaged):
 
 
 @pytest.mark.real
-def test_the_default_weights_are_noted_by_their_name(default_weights, make_checkpoint, tmp_path):
+def test_real_weights_are_noted_by_their_name(small_weights, make_checkpoint, tmp_path):
     checkpoint = make_checkpoint(
-        default_weights, {"template": "fipo-1", "base_model": "SmolLM2-135M-Instruct"}, target_modules=["q_proj"]
+        small_weights, {"template": "fipo-1", "base_model": "SmolLM2-135M-Instruct"}, target_modules=["q_proj"]
     )
     merge(checkpoint, tmp_path / "merged")
     notes = json.loads((tmp_path / "merged" / "fipo.json").read_text())

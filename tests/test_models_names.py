@@ -8,7 +8,7 @@ import pytest
 
 from fipo_model.errors import InputError, ModelError, TemplateError
 from fipo_model.models.names import Checkpoint, Server, resolve, resolve_local
-from fipo_model.models.registry import CARDS, DEFAULT, card_named
+from fipo_model.models.registry import CARDS, DEFAULT, SMALLEST, card_named
 from fipo_model.templates import FIPO_1, FIPO_2
 
 OWN = {role: str(path) for role, path in DEFAULT.adapters.items()}
@@ -36,7 +36,8 @@ def bare(base):
 @pytest.mark.parametrize("spec", [None, "default", DEFAULT.name])
 def test_the_default_comes_with_its_adapter_for_the_role(spec):
     for role, adapter in OWN.items():
-        assert resolve(spec, role=role) == Checkpoint(base=DEFAULT.name, adapter=adapter, template=FIPO_2)
+        found = resolve(spec, role=role)
+        assert (found.base, found.adapter, found.template) == (DEFAULT.name, adapter, FIPO_2)
     assert resolve(spec) == resolve(spec, role="rewriting")
     assert resolve(spec, role=None) == resolve(spec, "none") == bare(DEFAULT.name)
 
@@ -44,7 +45,8 @@ def test_the_default_comes_with_its_adapter_for_the_role(spec):
 @pytest.mark.parametrize("card", TRAINED, ids=lambda card: card.name)
 def test_a_base_that_fipo_trained_comes_with_its_adapter(card):
     for role, adapter in card.adapters.items():
-        assert resolve(card.name, role=role) == Checkpoint(base=card.name, adapter=str(adapter), template=FIPO_2)
+        found = resolve(card.name, role=role)
+        assert (found.base, found.adapter, found.template) == (card.name, str(adapter), FIPO_2)
     assert resolve(card.name, "none") == bare(card.name)
 
 
@@ -122,8 +124,8 @@ def test_an_adapter_may_say_below_what_it_guesses(write):
     assert resolve(write("run", fipo=noted, adapter_config={})).least_likelihood == -1.0
 
 
-def test_an_adapter_that_names_no_base_is_for_the_default(write):
-    assert resolve_local(write("run", adapter_config={})).base == DEFAULT.name
+def test_an_adapter_that_names_no_base_is_for_the_first_there_was(write):
+    assert resolve_local(write("run", adapter_config={})).base == SMALLEST.name
 
 
 def test_a_whole_model_may_carry_notes_too(write):

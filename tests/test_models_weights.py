@@ -24,7 +24,7 @@ import pytest
 
 from fipo_model.errors import WeightsError
 from fipo_model.models import sources, weights
-from fipo_model.models.registry import CARDS, DEFAULT, HubFile, ModelCard, Wheel
+from fipo_model.models.registry import CARDS, DEFAULT, SMALLEST, HubFile, ModelCard, Wheel
 from support.permissions import needs_capabilities, without_roots_powers
 
 PARTS = (b"GGUF" + bytes(range(256)) * 800, b"middle" * 30_000, b"end" * 5_000)
@@ -700,13 +700,13 @@ def test_the_command_removes_and_tells_what_is_not_there(source):
     (weights.cache_dir() / DEFAULT.name).mkdir(parents=True)
     (weights.cache_dir() / DEFAULT.name / "model.safetensors").write_bytes(bytes(2_000_000))
     done = fipo("remove", DEFAULT.name)
-    assert done.stderr == "fipo: the weights of smollm2-135m are gone; that freed 2 MB\n"
+    assert done.stderr == "fipo: the weights of qwen2.5-coder-0.5b are gone; that freed 2 MB\n"
     for arguments in (("remove", DEFAULT.name), ("remove", "default"), ("verify",), ("verify", "default")):
         done = fipo(*arguments)
         assert done.returncode == 1
-        assert done.stderr.startswith("fipo: error: there are no weights of smollm2-135m in ")
+        assert done.stderr.startswith("fipo: error: there are no weights of qwen2.5-coder-0.5b in ")
         assert "Mend" not in done.stderr
-    assert done.stderr.endswith("Fetch them with: fipo weights pull smollm2-135m\n")
+    assert done.stderr.endswith("Fetch them with: fipo weights pull qwen2.5-coder-0.5b\n")
     done = fipo("pull", "smollm")
     assert done.returncode == 1
     assert "no weights called 'smollm' (did you mean smollm2-135m?)" in done.stderr
@@ -740,11 +740,11 @@ def test_an_adapter_that_is_shipped_is_small_has_a_card_and_names_no_machine(car
 
 
 @pytest.mark.real
-def test_the_real_weights_are_whole_and_say_what_they_are(default_weights):
-    weights.verify(DEFAULT)
-    manifest = json.loads((default_weights / "sha256.json").read_text())
+def test_the_real_weights_are_whole_and_say_what_they_are(small_weights):
+    weights.verify(SMALLEST)
+    manifest = json.loads((small_weights / "sha256.json").read_text())
     assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= set(manifest)
-    config = json.loads((default_weights / "config.json").read_text())
+    config = json.loads((small_weights / "config.json").read_text())
     assert (config["model_type"], config["num_hidden_layers"], config["dtype"]) == ("llama", 30, "bfloat16")
     assert config["tie_word_embeddings"]
-    assert config["max_position_embeddings"] == DEFAULT.context
+    assert config["max_position_embeddings"] == SMALLEST.context

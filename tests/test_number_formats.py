@@ -99,10 +99,8 @@ def test_the_default_optimizer_works_in_what_a_user_of_this_machine_has(default_
 
 
 @pytest.mark.real
-def test_company_changes_likelihoods_and_replies_of_the_default_weights_by_rounding_only(
-    default_weights, number_format
-):
-    generator = load(default_weights)
+def test_company_changes_likelihoods_and_replies_of_real_weights_by_rounding_only(small_weights, number_format):
+    generator = load(small_weights)
     rounding = {"float32": 1e-3, "bfloat16": 0.1}[number_format]
     together = measure(generator, PAIRS)
     assert [measure(generator, [pair])[0] for pair in PAIRS[:4]] == pytest.approx(together[:4], abs=rounding)
@@ -115,9 +113,9 @@ def test_company_changes_likelihoods_and_replies_of_the_default_weights_by_round
 
 
 @pytest.mark.real
-def test_bf16_measures_what_fp32_measures_but_for_rounding(default_weights, monkeypatch):
-    exact = measure(load(default_weights), PAIRS)
+def test_bf16_measures_what_fp32_measures_but_for_rounding(small_weights, monkeypatch):
+    exact = measure(load(small_weights), PAIRS)
     monkeypatch.setenv("FIPO_DTYPE", "bfloat16")
-    rounded = measure(load(default_weights), PAIRS)
+    rounded = measure(load(small_weights), PAIRS)
     assert rounded == pytest.approx(exact, abs=0.1)
     assert rounded != exact

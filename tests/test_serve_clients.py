@@ -158,10 +158,10 @@ def test_a_real_model_behind_and_in_the_gateway(tiny_model: Path):
 
 
 @pytest.mark.real
-def test_the_default_weights_behind_and_in_the_gateway(default_weights: Path):
-    upstream = LocalUpstream(open_generator("default", role=None))
+def test_real_weights_behind_and_in_the_gateway(small_weights: Path):
+    upstream = LocalUpstream(open_generator("smollm2-135m", role=None))
     with gateway(ServeSettings(log="nothing", deadline=None), upstream=upstream) as running:
-        running.rewriting.optimizer = PromptOptimizer.from_pretrained()
+        running.rewriting.optimizer = PromptOptimizer.from_pretrained("smollm2-135m")
         with openai.OpenAI(base_url=running.base_url, api_key="k", max_retries=0) as client:
             asked: Any = [{"role": "system", "content": "Answer in one word."}, {"role": "user", "content": "2 + 2?"}]
             raw = client.chat.completions.with_raw_response.create(model="any", messages=asked, max_tokens=8)

@@ -197,7 +197,7 @@ def test_too_few_tasks_and_tasks_of_different_models_are_refused():
 
 
 @pytest.mark.real
-def test_good_wordings_beat_hasty_ones_under_the_default_weights(default_weights):
+def test_good_wordings_beat_hasty_ones_under_real_weights(small_weights):
     from fipo_model.backends.opening import open_scorer
 
     tasks = {each.name: each for each in make_tasks(examples=8)}

@@ -15,6 +15,7 @@ from fipo_model.cli.notes import note
 from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError
+from fipo_model.models.registry import SMALLEST
 
 if TYPE_CHECKING:
     from fipo_model.data.ranking import Measure, Propose
@@ -35,7 +36,7 @@ def rank(  # noqa: PLR0913 - one parameter for each option
     reference: Annotated[bool, typer.Option("--reference", help="Also try the record's own chosen rewrite.")] = False,
     test_model: Annotated[
         list[str] | None,
-        typer.Option(help="Model that must find golden responses likelier; the default weights by default."),
+        typer.Option(help="Model that must find golden responses likelier; by default smollm2-135m."),
     ] = None,
     margin: Annotated[float, typer.Option(min=0, help="Ignore gains below this, in nats per token.")] = 0.01,
     max_response_tokens: Annotated[int, typer.Option(min=1, help="Measure only the responses' first tokens.")] = 128,
@@ -99,7 +100,7 @@ def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure
 
     return [
         partial(golden_log_likelihoods, open_scorer(model, max_response_tokens=max_response_tokens))
-        for model in test_models or ["default"]
+        for model in test_models or [SMALLEST.name]
     ]
 
 

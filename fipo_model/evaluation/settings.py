@@ -7,7 +7,7 @@ from fipo_model.data.records import Format
 from fipo_model.data.tasks.splitting import Part
 from fipo_model.errors import explain_missing
 from fipo_model.evaluation.benchmarks.cards import BenchmarkName
-from fipo_model.models.registry import DEFAULT
+from fipo_model.models.registry import SMALLEST
 from fipo_model.recipes import STRICT
 
 with explain_missing("eval", "pydantic"):
@@ -140,7 +140,7 @@ class EvaluationSettings:
     systems: dict[str, SystemSettings] = field(default_factory=_usual_systems)
     """By default FIPO's own weights, and their base before training."""
     tasks: TaskSettings | None = None
-    test_models: list[str] = field(default_factory=lambda: [DEFAULT.name])
+    test_models: list[str] = field(default_factory=lambda: [SMALLEST.name])
     """Under which golden responses and right outputs are measured and benchmarks answered: any names of models
     (docs/models.md)."""
     max_response_tokens: int | None = None

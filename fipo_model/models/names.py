@@ -19,7 +19,7 @@ from typing import Any, Literal
 from fipo_model import places
 from fipo_model.addresses import check_address, show_address
 from fipo_model.errors import InputError, ModelError
-from fipo_model.models.registry import DEFAULT, ModelCard, Role, find_card, nearest_names
+from fipo_model.models.registry import DEFAULT, SMALLEST, ModelCard, Role, find_card, nearest_names
 from fipo_model.templates import FIPO_1, Template, load_template, template_named
 
 GGUF_PREFIX = "gguf:"
@@ -187,7 +187,8 @@ def _base(spec: str) -> str:
 def _base_of(adapter: Path) -> str:
     named = _noted(adapter / "fipo.json", "base_model")
     named = named or _noted(adapter / "adapter_config.json", "base_model_name_or_path")
-    card: ModelCard | None = DEFAULT if named is None else find_card(named)
+    # The first checkpoints named none, and there was one base.
+    card: ModelCard | None = SMALLEST if named is None else find_card(named)
     return card.name if card is not None else str(named)
 
 

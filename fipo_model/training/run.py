@@ -20,7 +20,7 @@ from fipo_model.backends.transformers.loading import best_device, best_dtype, lo
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.jobs import claimed_directory
 from fipo_model.models.names import Checkpoint, resolve_local, template_file
-from fipo_model.models.registry import DEFAULT
+from fipo_model.models.registry import SMALLEST
 from fipo_model.templates import Template, find_template
 from fipo_model.training import rows
 from fipo_model.training.finishing import finish
@@ -181,8 +181,8 @@ def _number_format(config: Any) -> torch.dtype:
 
 def starting_point(settings: RunSettings) -> Checkpoint:
     """What a run begins with."""
-    # Without a name: the bare default weights, not FIPO's own adapter on them, unless that is named.
-    start = DEFAULT.name if settings.model is None and settings.adapter is None else settings.model
+    # Without a name: the bare small base, not FIPO's own adapter on it, unless that is named.
+    start = SMALLEST.name if settings.model is None and settings.adapter is None else settings.model
     checkpoint = resolve_local(start, settings.adapter, role=None)
     if checkpoint.adapter is not None:
         if settings.method == "full":

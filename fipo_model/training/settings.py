@@ -9,7 +9,7 @@ from fipo_model import recipes
 from fipo_model.data.diversify import Parts
 from fipo_model.data.records import Format
 from fipo_model.errors import explain_missing
-from fipo_model.models.registry import DEFAULT
+from fipo_model.models.registry import SMALLEST
 from fipo_model.recipes import STRICT
 
 with explain_missing("train", "pydantic"):
@@ -175,7 +175,7 @@ class TaskDataSettings:
 class RewardWeights:
     """What a rewritten wording is worth: the sum of its parts, each by its weight."""
 
-    test_models: list[str] = field(default_factory=lambda: [DEFAULT.name])
+    test_models: list[str] = field(default_factory=lambda: [SMALLEST.name])
     """Under which right outputs should become likelier, any names of models (docs/models.md); the least gain counts."""
     answering: str | None = None
     """The model whose greedy answers should become right, on tasks with a check; without it, accuracy is no part."""

@@ -6,15 +6,14 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fipo_model.errors import ModelError, explain_missing
 
-with explain_missing("cpu", "xllamacpp"):
+with explain_missing("cpu", "xllamacpp", "httpx"):
+    import httpx
     import xllamacpp
 
 SLOTS = 16
@@ -46,39 +45,39 @@ class LlamaServer:
         _started.append(self._server)
         if _parents:
             _keep(self._server)
-        self._place = self._server.listening_address.removeprefix("http://")
-        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._client = httpx.Client(
+            base_url=self._server.listening_address,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=None,
+            limits=httpx.Limits(max_keepalive_connections=0),  # the server closes idle ones as it likes
+            trust_env=False,  # no proxy
+        )
 
     def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a question that takes no time."""
-        with _explained(), self._posted(path, body) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
+        with _explained():
+            answer = self._client.post(path, json=body)
+        _check(answer.status_code, answer.text)
+        found: dict[str, Any] = answer.json()
         return found
 
     def stream(self, body: Mapping[str, Any], is_over: threading.Event) -> Iterator[dict[str, Any]]:
         """The parts of a completion as they come. It is stopped where `is_over`, or nobody takes any more."""
-        with _explained(), self._posted("/completion", {**body, "stream": True}) as answer:
-            for content in answer:
-                line = content.decode("utf-8", "replace").strip()
+        whole = {**body, "stream": True}
+        with _explained(), self._client.stream("POST", "/completion", json=whole) as answer:
+            if answer.status_code != httpx.codes.OK:
+                _check(answer.status_code, answer.read().decode("utf-8", "replace"))
+            for line in answer.iter_lines():
                 if is_over.is_set():
                     return
                 if line.startswith("error:"):
-                    raise _failed(HTTPStatus.INTERNAL_SERVER_ERROR, line)
+                    _check(500, line)
                 if line.startswith("data:"):
                     yield json.loads(line.removeprefix("data:"))
 
-    @contextmanager
-    def _posted(self, path: str, body: Mapping[str, Any]) -> Iterator[HTTPResponse]:
-        """The answer to a question on a connection of its own: the server closes idle ones as it likes."""
-        with closing(HTTPConnection(self._place)) as connection:
-            connection.request("POST", path, json.dumps(body), self._headers)
-            answer = connection.getresponse()
-            if answer.status != HTTPStatus.OK:
-                raise _failed(answer.status, answer.read().decode("utf-8", "replace"))
-            yield answer
-
     def close(self) -> None:
         """Stop, and give the memory back."""
+        self._client.close()
         _started.remove(self._server)
         del self._server
 
@@ -133,12 +132,13 @@ def _threads() -> int:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except (OSError, HTTPException) as error:
+    except httpx.HTTPError as error:
         raise ModelError(f"llama.cpp stopped answering ({type(error).__name__}: {error}). Is there memory?") from error
 
 
-def _failed(status: int, words: str) -> ModelError:
-    return ModelError(f"llama.cpp failed ({int(status)}): {words.strip()[:500]}")
+def _check(status: int, words: str) -> None:
+    if status != httpx.codes.OK:
+        raise ModelError(f"llama.cpp failed ({status}): {words.strip()[:500]}")
 
 
 def _keep(server: Any) -> None:

@@ -1,10 +1,10 @@
 """Train the adapters that come with FIPO, from the public data in a directory: about an hour on two CPU cores.
 
-    python examples/default_weights.py ../shared/data runs/default
+    python examples/small_weights.py ../shared/data runs/small
 
 Stage 1 learns the form: reference rewrites as additions to the naive prompt. That is the adapter which proposes where
 a metric chooses. Stage 2 starts from it and learns the decision: to say the task again, or to leave the prompt alone,
-by what that does to the golden response (`fipo data rank`). That is the default adapter. Interrupted
+by what that does to the golden response (`fipo data rank`). That is the one that rewrites. Interrupted
 runs resume. docs/training-log.md has the reasons and the runs that failed.
 """
 

@@ -32,7 +32,7 @@ from fipo_model.search import SearchSettings
 
 WIDTH = 100
 ROWS = 10
-LONGEST_ANSWER = 24  # tokens: right answers here have ten at most
+LONGEST_ANSWER = 16  # tokens: right answers here have ten at most
 
 # Tasks of fipo_model/data/tasks/making, of the parts that the default weights have not learned from.
 GAINED, GAINED_PROMPT = "extract_quotation", "words in quotation marks"

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
 
 from fipo_model import PromptOptimizer
 from fipo_model.backends import opening
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CARDS = sorted((ROOT / "fipo_model" / "adapters").rglob("README.md"))
 PAGES = sorted(DOCS.rglob("*.md"))
+README = ROOT / "README.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Their tests also check what these pages say, and the models they need.
 ELSEWHERE = {
@@ -41,7 +43,7 @@ def blocks(path: Path) -> list[str]:
     return BLOCK.findall(path.read_text(encoding="utf-8"))
 
 
-WITH_CODE = [path for path in [*PAGES, *CARDS] if blocks(path) and name_of(path) not in ELSEWHERE | NOT_RUN]
+WITH_CODE = [path for path in [README, *PAGES, *CARDS] if blocks(path) and name_of(path) not in ELSEWHERE | NOT_RUN]
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_every_block_of_the_page_runs(path: Path, monkeypatch: pytest.MonkeyPatc
         from fipo_model.training import sft
 
         monkeypatch.setattr(sft, "train_sft", lambda settings: Path(settings.output))
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"your_chat_model": FakeListChatModel(responses=["billing"])}
     for number, block in enumerate(blocks(path)):
         exec(compile(block, f"block {number} of {name_of(path)}", "exec"), names)
 
@@ -130,7 +132,7 @@ def unknown_words(line: str) -> list[str]:
 
 
 def test_commands_on_the_pages_have_the_options_they_are_given():
-    lines = [(path, line) for path in [*PAGES, *CARDS] for line in commands(path)]
+    lines = [(path, line) for path in [README, *PAGES, *CARDS] for line in commands(path)]
     assert len(lines) > 30
     found = {f"{name_of(path)}: fipo {line}": unknown_words(line) for path, line in lines}
     assert {line: words for line, words in found.items() if words} == {}

@@ -243,11 +243,11 @@ def test_what_the_users_own_text_repeats_is_not_the_rewrites_fault() -> None:
     assert rule.objection(f"{shorter} {again} {again} {again} {again} {again}", OptimizationRequest(own))
 
 
-def test_every_outcome_has_one_record_and_the_readme_tells_them_in_its_words() -> None:
+def test_every_outcome_has_one_record_and_the_docs_tell_them_in_its_words() -> None:
     told = OTHER_OUTCOMES | {rule.outcome: rule.words for rule in RULES.values()}
     assert set(told) == set(OUTCOMES)
-    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
-    table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", readme, re.MULTILINE))
+    page = (_ROOT / "docs" / "outcomes.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
     assert {outcome: table.get(outcome) for outcome in told} == told
 
 

@@ -101,14 +101,16 @@ class RewriterProposer:
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """Up to so many usable rewrites for each part, and those that were refused, from two batches in all."""
         seed = self.seed + _TURN * seen.turn
+        # What the rewriter is not sure of may be tried: the examples decide.
+        bold = replace(self.rewriter, least_likelihood=None)
         alone = [(part, self._asked(part, seen)) for part in self.parts]
-        greedy = replace(self.rewriter, samples=1, seed=seed).propose([request for _, request in alone])
+        greedy = replace(bold, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}
         asked = [(part, request) for part in self.parts for request in self._varied(part, seen)]
         if asked:
             # Who has less to show is asked for more samples.
             samples = _SAMPLES * self._needed * len(self.parts) // len(asked)
-            sampler = replace(self.rewriter, samples=max(2, samples), seed=seed)
+            sampler = replace(bold, samples=max(2, samples), seed=seed)
             sampled = sampler.propose([request for _, request in asked])
             for part in self.parts:
                 own = [self._rows(part, one) for (other, _), one in zip(asked, sampled, strict=True) if other is part]

@@ -15,7 +15,7 @@ from fipo_model.models.registry import DEFAULT
 def describe_own_weights() -> str:
     """Name FIPO's own weights with a digest of each adapter: a new training makes new records."""
     described = []
-    for adapter in DEFAULT.adapters.values():
+    for adapter in dict.fromkeys(DEFAULT.adapters.values()):
         digest = sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
         described.append(f"{adapter.name} ({digest[:12]})")
     return ", ".join(described)

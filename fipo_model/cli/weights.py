@@ -139,7 +139,7 @@ def push(
     A new repository is private. Logs, samples and checkpoints of a run stay here: they hold training prompts.
     """
     from fipo_model.models import pushing
-    from fipo_model.models.sources import gigabytes
+    from fipo_model.models.files import gigabytes
 
     upload = pushing.planned_upload(folder, repository)
     seen_by = "public" if public else "private"

@@ -71,9 +71,9 @@ def claimed(settings: Settings) -> Iterator[None]:
     with jobs.claimed_directory(Path(settings.output), kind="a comparison", option="--output") as job:
         # Tasks may be added, and a directory of before the data was noted resumes with what it is given.
         noted = {name: (job.settings or {}).get(name, {}) for name in ("data", "students")}
-        now = {"data": data, "students": students}
+        now: dict[str, Mapping[str, Any]] = {"data": data, "students": students}
         job.check(told | {name: noted[name] | _among(now[name], noted[name]) for name in now})
-        job.note(told | {name: noted[name] | now[name] for name in now})
+        job.note(told | {name: noted[name] | dict(now[name]) for name in now})
         yield
 
 

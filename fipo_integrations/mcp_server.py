@@ -4,6 +4,7 @@ One tool, `optimize_prompt`, over stdin and stdout. The model is loaded with the
 """
 
 import asyncio
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -34,9 +35,15 @@ def make_server(model: str | None = None, store: Path | None = None) -> MCPServe
     server = MCPServer("fipo", version=fipo_model.__version__, log_level="WARNING")
     kept = None if store is None else RewriteStore(store)
 
+    loading = threading.Lock()
+
     @cache
-    def optimizer() -> PromptOptimizer:
+    def loaded() -> PromptOptimizer:
         return PromptOptimizer.from_pretrained(model)
+
+    def optimizer() -> PromptOptimizer:
+        with loading:  # two first prompts at once load one model
+            return loaded()
 
     def rewrite(requests: list[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         return optimizer().optimize_each(requests)

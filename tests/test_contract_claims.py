@@ -65,3 +65,23 @@ def test_what_the_inputs_have_may_be_said_of_them(addition, example):
 def test_what_the_prompt_says_itself_is_no_contradiction():
     naive = "rework it, each part on its own line"
     assert outcome("Rework it and write each part on its own line.", DASHED, naive=naive) == "optimized"
+
+
+@pytest.mark.parametrize(
+    ("addition", "example"),
+    [
+        ("Rework it and write the number in words, not in digits.", ("3", "three")),
+        ("Rework it and do not put a full stop after it.", ("a b", "yes")),
+        ("Rework it and never write it in brackets.", ("a b", "a b")),
+    ],
+)
+def test_what_is_denied_is_not_claimed(addition, example):
+    assert outcome(addition, example) != "form_contradicted"
+
+
+@pytest.mark.parametrize("sign", ["','", '","', "“,”", "commas", "a comma", ","])
+def test_a_sign_may_be_named_or_quoted(sign):
+    addition = f"Rework it and write the parts separated by {sign}."
+    assert outcome(addition, ("Ann Bob", "Ann,Bob")) == "optimized"
+    assert outcome(addition, ("Ann Bob", "Ann/Bob")) in ("form_contradicted", "format_invented")
+    assert outcome("Rework it, the parts separated by slashes.", ("Ann Bob", "Ann,Bob")) == "form_contradicted"

@@ -19,8 +19,10 @@ _SIGNS = {
     "semicolon": ";",
     "colon": ":",
     "slash": "/",
+    "slashe": "/",
     "hyphen": "-",
     "dash": "-–—",
+    "dashe": "-–—",
     "pipe": "|",
     "bar": "|",
     "underscore": "_",
@@ -82,7 +84,10 @@ _CLAIMS = (
     ),
     _Claim(lazy(r"\b(?:in|as|with) (?:plain )?(?:digits|figures)\b"), _some("0123456789")),
 )
-_SEPARATED = lazy(r"\bseparated (?:by|with) (?:an? |single |one )*(?:\"([^\"]{1,4})\"|(\w+?)s?\b|(\S))")
+_SEPARATED = lazy(
+    r"\bseparated (?:by|with) (?:an? |single |one )*(?:[\"'`“‘]([^\"'`”’]{1,4})[\"'`”’]|(\w+?)s?\b|([^\s\w\"'`“‘]))"
+)
+_DENIED = lazy(r"(?:\bnot|\bnever|n't|\brather than|\binstead of)(?: \w+){0,2} $")
 
 
 def forms_contradicted(case: Case) -> str | None:
@@ -95,6 +100,8 @@ def forms_contradicted(case: Case) -> str | None:
     for claim in _CLAIMS:
         found = claim.said.search(added)
         if found is None or claim.said.search(naive) or claim.holds(outputs):
+            continue
+        if _DENIED.search(added[: found.start()]):
             continue
         if not (claim.may_be_of_inputs and claim.holds(inputs)):
             return f"'{found[0]}' is not true of the outputs shown"

@@ -192,6 +192,8 @@ class _Glance:
     def result(self, measured_by: str, *, seed: int) -> Headroom:
         """What was found."""
         examples = [one for one in self._examples if not any(self._board.missing(arm, [one]) for arm in self._found)]
+        if not examples:
+            raise UnmeasurableError("no example was measured with every wording: the model failed too often")
         by_kind = {kind: [arm for arm, one in self._found.items() if one.kind == kind] for kind in KINDS}
         (yours,) = self._scores([self._start], examples)
         empty, fullest = (next(iter(self._scores(by_kind[kind], examples)), None) for kind in ("empty", "fullest"))

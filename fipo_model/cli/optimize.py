@@ -157,7 +157,11 @@ def tell_state(store: RewriteStore, request: OptimizationRequest) -> None:
     """Say on stderr what a store has for a request, and how that is reviewed."""
     entry = store.find(key_of(request))
     key = entry.key[:KEY_LENGTH]
-    review = f"; `fipo store approve {store.path} {key}` has it used from now on" if entry.state == "pending" else ""
+    review = (
+        f"; `fipo store approve {store.path} {key}` has it used from now on"
+        if entry.state == "pending" and entry.text != entry.naive
+        else ""
+    )
     note(f"{entry.state} in {store.path}{review}")
 
 

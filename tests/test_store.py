@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -276,6 +277,22 @@ class TestSharing:
         held = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
         with held, pytest.raises(InputError, match="another process has been writing to"):
             RewriteStore(path).keep([result])
+
+    def test_whoever_waits_for_the_file_keeps_nobody_from_reading(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        other = optimizer.optimize(OTHER)
+        held = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+        with ThreadPoolExecutor(1) as pool, held:
+            writing = pool.submit(store.keep, [other])
+            time.sleep(0.3)
+            path.write_bytes(path.read_bytes() + b"\n")  # so that it is read again
+            started = time.monotonic()
+            assert store.recall(ASKED) is not None
+            assert time.monotonic() - started < 2
+            held.release()
+            writing.result()
+        assert RewriteStore(path).recall(OTHER) is not None
 
 
 class TestDamage:

@@ -140,7 +140,8 @@ class RewriteStore:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """The file for this thread of this process alone, and all that is in it known."""
-        with self._lock, file.alone(self.path):
+        # The file first: whoever only asks what is known needs the lock, and must not wait for other processes.
+        with file.alone(self.path), self._lock:
             if self._seen != file.signature(self.path):
                 self._load()
             yield

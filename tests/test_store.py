@@ -210,6 +210,16 @@ class TestReview:
         assert store.find(key_of(ASKED)).used == "Explain the tides, please."
         assert len(rows(path)) == 2
 
+    def test_what_was_said_of_a_text_does_not_stay_with_another(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.keep([optimizer.optimize(ASKED)], evidence="3 of 4 readers preferred it")
+        (same,) = store.decide([key_of(ASKED)], "approved", by="Ann", text="Explain tides. Be brief.")
+        assert (same.model, same.evidence) == ("scripted", "3 of 4 readers preferred it")
+        (other,) = store.decide([key_of(ASKED)], "approved", by="Ann", text="Explain the tides, please.")
+        assert (other.model, other.template, other.evidence) == ("", "", "")
+        (again,) = store.decide([key_of(ASKED)], "approved", by="Ann", text="Tides?", evidence="tried by Ann")
+        assert (again.evidence, RewriteStore(path).find(key_of(ASKED)).evidence) == ("tried by Ann", "tried by Ann")
+
     def test_frozen_and_approved_only_leaves_what_is_pending_alone(self, path: Path, optimizer: PromptOptimizer):
         RewriteStore(path).optimized([ASKED], optimizer.optimize_each)
         strict = RewriteStore(path, is_frozen=True, only_approved=True)

@@ -177,12 +177,29 @@ class PageAPI:
 
 def _approve(store: RewriteStore, request: OptimizationRequest, text: str, verdict: Candidate) -> None:
     """Keep somebody's choice, as approved, with what the checks say of it."""
+    key = key_of(request)
+    if not any(entry.key == key for entry in store.entries()):
+        store.keep([_chosen(request, text, verdict)], evidence=_said(verdict))
+    evidence = f"edited by hand{'; ' if _is_passed(verdict) else ', '}{_said(verdict)}"
+    store.decide([key], "approved", by="somebody on the gateway's page", text=text, evidence=evidence)
+
+
+def _chosen(request: OptimizationRequest, text: str, verdict: Candidate) -> OptimizedPrompt:
     outcome: Outcome = "unchanged" if text == request.instruction else "optimized"
     chosen = Candidate(text=text, outcome=outcome, unchecked=verdict.unchecked)
-    result = OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
-    passed = verdict.outcome in ("optimized", "unchanged")
-    store.keep([result], evidence="" if passed else f"{outcome_in_words(verdict.outcome)}: {verdict.detail}")
-    store.decide([key_of(request)], "approved", by="somebody on the gateway's page", text=text)
+    return OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
+
+
+def _said(verdict: Candidate) -> str:
+    """What the checks say of a text, as evidence."""
+    if not _is_passed(verdict):
+        return f"turned down: {outcome_in_words(verdict.outcome)}" + (f" ({verdict.detail})" if verdict.detail else "")
+    left_out = f"; not checked: {', '.join(verdict.unchecked)}" if verdict.unchecked else ""
+    return f"passed FIPO's checks{left_out}"
+
+
+def _is_passed(verdict: Candidate) -> bool:
+    return verdict.outcome in ("optimized", "unchanged")
 
 
 def _file(content: str, kind: str) -> Callable[[Request], Awaitable[Response]]:

@@ -83,6 +83,14 @@ def _checks(result: OptimizedPrompt) -> str:
     return f"passed FIPO's checks{left_out}"
 
 
+def edited(row: Mapping[str, Any], text: str | None, evidence: str) -> dict[str, Any]:
+    """What changes in a row with another text: nothing that was said of the old one holds for it."""
+    if text is None or text == row["text"]:
+        return {}
+    outcome: Outcome = "unchanged" if text == row["naive"] else "optimized"
+    return {"text": text, "outcome": outcome, "detail": "", "evidence": evidence, "model": "", "template": ""}
+
+
 def without_empty(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row without what it has nothing to say about."""
     return {name: value for name, value in row.items() if value or name in _NEEDED}

@@ -234,6 +234,28 @@ def test_after_the_deadline_the_users_own_text_goes_on_and_the_rewrite_is_there_
     assert len(running.generator.calls) == 1
 
 
+def test_the_deadline_holds_for_long_bodies_while_many_rewrites_are_under_way():
+    is_free = threading.Event()
+
+    def slowly(_: Any) -> str:
+        is_free.wait(20)
+        return "Explain tides. Be brief."
+
+    with gateway(settings(deadline=0.2), script=slowly) as running, ThreadPoolExecutor(80) as pool:
+        texts = [{"role": "system", "content": f"Explain topic {number}."} for number in range(80)]
+        assert {reply.headers["x-fipo-outcome"] for reply in pool.map(lambda text: ask(running, text), texts)} == {
+            "late"
+        }
+        try:
+            started = time.monotonic()
+            reply = ask(running, SYSTEM, {"role": "user", "content": "x" * LARGE})
+            checked = httpx.post(f"{running.address}/api/commitments", json={"text": "Name 3 rivers."}, timeout=10)
+            assert time.monotonic() - started < 3
+        finally:
+            is_free.set()
+    assert (reply.headers["x-fipo-outcome"], checked.status_code) == ("late", 200)
+
+
 def test_a_rewriter_that_fails_changes_nothing_and_is_left_in_peace_for_a_while():
     def fail(_: Any) -> str:
         raise ServerError("http://secret@rewriter is down: Explain tides.")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fipo_model.callers import in_thread
 from fipo_model.errors import FipoError, InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.metrics import Metrics
@@ -149,7 +148,7 @@ class Rewriting:
     async def write(self, store: RewriteStore, work: Callable[[], object]) -> str:
         """Do what writes to a store; what went wrong, in words, or nothing."""
         try:
-            await in_thread(work)
+            await asyncio.to_thread(work)
         except (FipoError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self.metrics.store_failures.inc()

@@ -67,7 +67,8 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         backlog=_BACKLOG,
         limit_concurrency=limits.connections,
         h11_max_incomplete_event_size=limits.header,
-        timeout_graceful_shutdown=int(limits.stopping_time),
+        # asyncio gets it as it is, and takes fractions of a second.
+        timeout_graceful_shutdown=limits.stopping_time,  # type: ignore[arg-type]
     )
     return _Server(config)
 

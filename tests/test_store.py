@@ -145,6 +145,20 @@ def test_a_damaged_line_is_named(path: Path, line: str, reason: str):
         RewriteStore(path)
 
 
+@pytest.mark.parametrize("field", ["text", "naive", "context", "keep"])
+def test_half_of_a_character_that_somebody_wrote_is_named(path: Path, optimizer: PromptOptimizer, field: str):
+    store = RewriteStore(path)
+    store.optimized([ASKED], optimizer.optimize_each)
+    (row,) = rows(path)
+    half = "Explain \ud83d."
+    path.write_text(json.dumps({**row, field: [half] if field == "keep" else half}) + "\n")
+    with pytest.raises(InputError, match=f"line 1: no row of a store: {field} has half of a character"):
+        RewriteStore(path)
+    result = store.recall(ASKED)  # what was read before stays
+    assert result is not None
+    assert result.text == "Explain tides. Be brief."
+
+
 def test_a_directory_is_no_store(tmp_path: Path):
     with pytest.raises(InputError, match=r"not a file|cannot read"):
         RewriteStore(tmp_path)

@@ -2,12 +2,12 @@
 
 import contextvars
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fipo_model.forking import PerProcess
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 # Waiting callers cost a sleeping thread each. Those a batch has served wake up together, and the more there are, the
 # longer the event loop waits for its turn; 64 is more than a CPU's batch or a server's share of them needs.
@@ -16,6 +16,7 @@ _THREADS = 64
 _Result = TypeVar("_Result")
 
 _pools: PerProcess[dict[str, "ThreadPoolExecutor"]] = PerProcess(dict)
+_under_way: PerProcess[set["Future[Any]"]] = PerProcess(set)
 
 
 async def in_thread(call: Callable[[], _Result]) -> _Result:
@@ -28,8 +29,20 @@ async def in_thread(call: Callable[[], _Result]) -> _Result:
     context = contextvars.copy_context()
     # A pool starts its threads in the thread that submits. A hundred at once kept the event loop for 0.2 s.
     starter, callers = _pool("fipo-starter", 1), _pool("fipo-caller", _THREADS)
-    started = await asyncio.wrap_future(starter.submit(lambda: callers.submit(context.run, call)))
-    return await asyncio.wrap_future(started)
+    begun = _under_way.value
+
+    def start() -> "Future[_Result]":
+        started = callers.submit(context.run, call)
+        begun.add(started)
+        started.add_done_callback(begun.discard)
+        return started
+
+    return await asyncio.wrap_future(await asyncio.wrap_future(starter.submit(start)))
+
+
+def are_under_way() -> bool:
+    """Whether there are calls that have not ended. A thread cannot be stopped, so Python's end waits for them."""
+    return bool(_under_way.value)
 
 
 def _pool(name: str, threads: int) -> "ThreadPoolExecutor":

@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -17,10 +17,12 @@ from fipo_model.backends.engine import Engine
 from fipo_model.errors import ServerError
 from fipo_model.generation import Completion
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.serve.rewriting import Rewriting
 from fipo_model.serve.running import make_server
 from fipo_model.serve.settings import Limits, ServeSettings
 from fipo_model.store import RewriteStore, key_of
-from support.gateways import DONE, EVENTS, FakeUpstream, Running, certify_localhost, gateway, replying
+from fipo_model.testing import ScriptedGenerator
+from support.gateways import DONE, EVENTS, FakeUpstream, Running, certify_localhost, gateway, helpful, replying
 
 SYSTEM = {"role": "system", "content": "Explain tides."}
 USER = {"role": "user", "content": "How high?"}
@@ -232,6 +234,50 @@ def test_after_the_deadline_the_users_own_text_goes_on_and_the_rewrite_is_there_
             time.sleep(0.02)
         assert sent(running)[0]["content"] == "Explain tides. Be brief."
     assert len(running.generator.calls) == 1
+
+
+class Interrupted(Rewriting):
+    """Has a rewrite arrive just after the last one was written."""
+
+    late: ClassVar = ["Explain rain.", "Explain fog."]
+
+    async def write(self, store: RewriteStore, work: Any) -> str:
+        if self.late and self.optimizer is not None:
+            result = self.optimizer.optimize(self.late.pop())
+            asyncio.get_running_loop().call_soon(self._keep, result)
+        work()
+        return ""
+
+
+async def test_a_rewrite_that_comes_when_others_were_just_written_is_written_too(tmp_path: Path):
+    store = RewriteStore(tmp_path / "store.jsonl")
+    rewriting = Interrupted(PromptOptimizer(ScriptedGenerator(helpful)), store)
+    await rewriting.rewrite("Explain tides.")
+    await asyncio.sleep(0.1)
+    assert [entry.naive for entry in store.entries()] == ["Explain tides.", "Explain fog.", "Explain rain."]
+    await rewriting.close()
+
+
+def test_the_deadline_holds_for_long_bodies_while_many_rewrites_are_under_way():
+    is_free = threading.Event()
+
+    def slowly(_: Any) -> str:
+        is_free.wait(20)
+        return "Explain tides. Be brief."
+
+    with gateway(settings(deadline=0.2), script=slowly) as running, ThreadPoolExecutor(80) as pool:
+        texts = [{"role": "system", "content": f"Explain topic {number}."} for number in range(80)]
+        assert {reply.headers["x-fipo-outcome"] for reply in pool.map(lambda text: ask(running, text), texts)} == {
+            "late"
+        }
+        try:
+            started = time.monotonic()
+            reply = ask(running, SYSTEM, {"role": "user", "content": "x" * LARGE})
+            checked = httpx.post(f"{running.address}/api/commitments", json={"text": "Name 3 rivers."}, timeout=10)
+            assert time.monotonic() - started < 3
+        finally:
+            is_free.set()
+    assert (reply.headers["x-fipo-outcome"], checked.status_code) == ("late", 200)
 
 
 def test_a_rewriter_that_fails_changes_nothing_and_is_left_in_peace_for_a_while():

@@ -215,6 +215,21 @@ def test_a_gateway_with_a_token_asks_for_it(browser: Any) -> None:
         wait(browser, lambda: "scripted" in find(browser, "#about").text)
 
 
+@pytest.mark.parametrize("before", ["", "a wrong token of some length"])
+def test_whoever_has_no_token_can_close_the_dialog(browser: Any, before: str) -> None:
+    with gateway(ServeSettings(log="nothing", token=TOKEN)) as running:
+        browser.get(f"{running.address}/")
+        wait(browser, lambda: find(browser, "#asking-token").is_displayed())
+        if before:
+            find(browser, "#token").send_keys(before)
+            keys(browser, "ENTER")
+            wait(browser, lambda: find(browser, "#token").get_attribute("value") == "")
+            wait(browser, lambda: find(browser, "#asking-token").is_displayed())
+        keys(browser, "ESCAPE")
+        wait(browser, lambda: "needs its token" in find(browser, "#progress").text)
+        assert not find(browser, "#asking-token").is_displayed()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_scrolls_sideways_on_a_phone_and_texts_stand_out(page: Any, scheme: str) -> None:
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}

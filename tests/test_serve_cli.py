@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
+from fipo_model.serve.running import make_server
+from fipo_model.serve.settings import Limits
 from support.gateways import DONE, EVENTS, FakeUpstream, running
+from support.servers import completion, serving
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "FIPO_TOKEN"}
 
@@ -101,3 +106,36 @@ def test_it_forwards_logs_no_prompt_and_finishes_streams_when_told_to_stop(froze
     assert re.search(r"fipo: POST /v1/chat/completions 200 \d+ ms system=unchanged\n", told)
     assert told.endswith("fipo: stopped\n")
     assert "tides" not in told
+
+
+@pytest.mark.parametrize("model", ["rewriter", "upstream"])
+def test_a_model_that_is_asked_does_not_keep_it_from_stopping(model: str):
+    is_asked, is_free = threading.Event(), threading.Event()
+
+    def slowly(_: Any, __: int) -> Any:
+        is_asked.set()
+        is_free.wait(60)
+        return completion()
+
+    body = {"model": "m", "messages": [{"role": "system", "content": "Explain tides."}]}
+    with serving(slowly) as (slow, _), running(FakeUpstream()) as fast:
+        behind = slow if model == "upstream" else f"{fast}/v1"
+        options = ["--upstream", behind, "--model", f"{slow}#m", "--deadline", "100", "--grace", "0.9"]
+        try:
+            with started(*options) as (process, address), ThreadPoolExecutor(1) as pool:
+                asking = pool.submit(httpx.post, f"{address}/v1/chat/completions", json=body, timeout=30)
+                assert is_asked.wait(20)
+                if model == "rewriter":
+                    assert asking.result().headers["x-fipo-outcome"] == "late"
+                before = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
+                assert time.monotonic() - before < 5
+                assert process.stderr is not None
+                assert process.stderr.read().endswith("fipo: stopped\n")
+        finally:
+            is_free.set()
+
+
+def test_a_fraction_of_a_second_is_grace_too():
+    assert make_server(FakeUpstream(), Limits(stopping_time=0.9)).config.timeout_graceful_shutdown == 0.9

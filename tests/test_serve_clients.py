@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from pydantic import SecretStr
@@ -127,6 +128,8 @@ def test_a_model_of_this_machine_answers_as_a_server_does(own_model: Running):
         {"messages": []},
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
         {"messages": [{"role": "tool", "tool_call_id": "1", "content": "x"}]},
+        {"messages": [{"role": [], "content": "x"}]},
+        {"messages": [{"role": {}, "content": "x"}]},
         {"n": 100},
         {"temperature": "hot"},
         {"max_tokens": 0},
@@ -140,6 +143,18 @@ def test_what_a_model_of_this_machine_cannot_do_is_refused_in_words(own_model: R
         assert told.value.type == "fipo_gateway"
         with pytest.raises(openai.NotFoundError):
             client.embeddings.create(model="echo", input="x")
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_model_of_this_machine_that_breaks_down_is_told_without_its_words(is_streamed: bool):
+    def fail(_: Any) -> str:
+        raise ZeroDivisionError("How high?")
+
+    with gateway(upstream=LocalUpstream(ScriptedGenerator(fail, name="broken"))) as running:
+        body = {"model": "broken", "messages": MESSAGES, "stream": is_streamed}
+        reply = httpx.post(f"{running.base_url}/chat/completions", json=body)
+    assert reply.status_code == 502
+    assert reply.json()["error"]["message"] == "the model broken failed (ZeroDivisionError)"
 
 
 @pytest.mark.tiny

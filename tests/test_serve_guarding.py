@@ -213,6 +213,39 @@ def test_a_slow_body_is_told(hurried: Running):
     assert exchange(hurried.address, head, seconds=3).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /v1/x HTTP/1.1\r\nhost: rebound.example", b"421"),
+        (b"POST /v1/x HTTP/1.1\r\nhost: localhost\r\norigin: https://evil.example", b"403"),
+        (b"POST /nowhere HTTP/1.1\r\nhost: localhost", b"404"),
+        (b"GET /healthz HTTP/1.1\r\nhost: localhost", b"200"),
+    ],
+)
+def test_whoever_is_answered_may_not_go_on_with_a_body_for_ever(hurried: Running, head: bytes, status: bytes):
+    host, _, port = hurried.address.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(head + b"\r\ncontent-length: 100000\r\n\r\n")
+        assert connection.recv(65536).split()[1] == status
+        started = time.monotonic()
+        with suppress(OSError):
+            while time.monotonic() - started < 5:
+                connection.sendall(b"a")
+                time.sleep(0.05)
+        assert time.monotonic() - started < 2
+
+
+def test_whoever_is_refused_before_the_end_of_a_body_is_told_and_may_ask_again(hurried: Running):
+    host, _, port = hurried.address.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\n")
+        time.sleep(0.1)
+        connection.sendall(b"abc")
+        assert connection.recv(65536).split()[1] == b"404"
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert connection.recv(65536).split()[1] == b"200"
+
+
 def test_a_slow_reply_is_no_slow_request(hurried: Running):
     body = {"model": "slow", "messages": [{"role": "user", "content": "Hi."}]}
     hurried.upstream.delay = 1.0

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,24 @@ def test_what_is_saved_is_what_the_gateway_uses_from_then_on(door: Running, tmp_
     body = {"model": "echo", "messages": [{"role": "system", "content": "Explain tides."}]}
     httpx.post(f"{door.base_url}/chat/completions", json=body)
     assert json.loads(door.upstream.requests[-1]["body"])["messages"][0]["content"] == chosen
+
+
+def test_what_was_known_of_a_saved_text_does_not_stay_with_another(door: Running, tmp_path: Path):
+    def saved(text: str) -> tuple[str, str, str]:
+        assert post(door, "save", prompt="Name 3 rivers.", text=text).status_code == 200
+        (entry,) = RewriteStore(tmp_path / "store.jsonl").entries("approved")
+        return entry.text, entry.model, entry.evidence
+
+    body = {"model": "echo", "messages": [{"role": "system", "content": "Name 3 rivers."}]}
+    httpx.post(f"{door.base_url}/chat/completions", json=body)
+    while not RewriteStore(tmp_path / "store.jsonl").entries():
+        time.sleep(0.02)
+    proposed = "Name 3 rivers. Be brief."
+    assert saved(proposed)[:2] == (proposed, "scripted")
+    by_hand = saved("Name 3 rivers. Be quick.")
+    assert by_hand == ("Name 3 rivers. Be quick.", "", "edited by hand; passed FIPO's checks")
+    text, _, evidence = saved("Name some rivers.")
+    assert (text, evidence.partition(":")[0]) == ("Name some rivers.", "edited by hand, turned down")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +145,20 @@ def test_a_damaged_line_is_named(path: Path, line: str, reason: str):
         RewriteStore(path)
 
 
+@pytest.mark.parametrize("field", ["text", "naive", "context", "keep"])
+def test_half_of_a_character_that_somebody_wrote_is_named(path: Path, optimizer: PromptOptimizer, field: str):
+    store = RewriteStore(path)
+    store.optimized([ASKED], optimizer.optimize_each)
+    (row,) = rows(path)
+    half = "Explain \ud83d."
+    path.write_text(json.dumps({**row, field: [half] if field == "keep" else half}) + "\n")
+    with pytest.raises(InputError, match=f"line 1: no row of a store: {field} has half of a character"):
+        RewriteStore(path)
+    result = store.recall(ASKED)  # what was read before stays
+    assert result is not None
+    assert result.text == "Explain tides. Be brief."
+
+
 def test_a_directory_is_no_store(tmp_path: Path):
     with pytest.raises(InputError, match=r"not a file|cannot read"):
         RewriteStore(tmp_path)
@@ -208,6 +223,16 @@ class TestReview:
         store.keep([other.optimize(ASKED)])
         assert store.find(key_of(ASKED)).used == "Explain the tides, please."
         assert len(rows(path)) == 2
+
+    def test_what_was_said_of_a_text_does_not_stay_with_another(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.keep([optimizer.optimize(ASKED)], evidence="3 of 4 readers preferred it")
+        (same,) = store.decide([key_of(ASKED)], "approved", by="Ann", text="Explain tides. Be brief.")
+        assert (same.model, same.evidence) == ("scripted", "3 of 4 readers preferred it")
+        (other,) = store.decide([key_of(ASKED)], "approved", by="Ann", text="Explain the tides, please.")
+        assert (other.model, other.template, other.evidence) == ("", "", "")
+        (again,) = store.decide([key_of(ASKED)], "approved", by="Ann", text="Tides?", evidence="tried by Ann")
+        assert (again.evidence, RewriteStore(path).find(key_of(ASKED)).evidence) == ("tried by Ann", "tried by Ann")
 
     def test_frozen_and_approved_only_leaves_what_is_pending_alone(self, path: Path, optimizer: PromptOptimizer):
         RewriteStore(path).optimized([ASKED], optimizer.optimize_each)
@@ -276,6 +301,22 @@ class TestSharing:
         held = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
         with held, pytest.raises(InputError, match="another process has been writing to"):
             RewriteStore(path).keep([result])
+
+    def test_whoever_waits_for_the_file_keeps_nobody_from_reading(self, path: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        other = optimizer.optimize(OTHER)
+        held = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+        with ThreadPoolExecutor(1) as pool, held:
+            writing = pool.submit(store.keep, [other])
+            time.sleep(0.3)
+            path.write_bytes(path.read_bytes() + b"\n")  # so that it is read again
+            started = time.monotonic()
+            assert store.recall(ASKED) is not None
+            assert time.monotonic() - started < 2
+            held.release()
+            writing.result()
+        assert RewriteStore(path).recall(OTHER) is not None
 
 
 class TestDamage:

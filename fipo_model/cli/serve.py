@@ -1,10 +1,14 @@
 """`fipo serve`: a gateway in front of a server of models or a model of this machine."""
 
+import logging
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
+from fipo_model.callers import are_under_way
 from fipo_model.cli.notes import note
 from fipo_model.cli.optimize import SPEC_HELP
 from fipo_model.errors import InputError
@@ -89,3 +93,13 @@ def _run(settings: ServeSettings, upstream: str, model: str | None, store: Rewri
         note(f"the gateway to {opened.name} is {address_of(listener)}/v1, and its page {address_of(listener)}/")
         serve(app, listener, settings.limits)
     note("stopped")
+    _end()
+
+
+def _end() -> None:
+    """End the process without the calls of models that are still under way: nobody waits for what they say."""
+    if are_under_way():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from fipo_model.callers import in_thread
 from fipo_model.errors import explain_missing
 from fipo_model.serve.chats import PromptText, find_prompts, replaced
 from fipo_model.serve.guarding import ClientGoneError, Refusal, read_body, send_error, values_of
@@ -122,7 +121,8 @@ class Gateway:
         except UnicodeDecodeError:
             return body, []
         if len(body) > _LONG_BODY:
-            prompts = await in_thread(lambda: find_prompts(text, self._roles))
+            # Not among the threads where rewrites wait: the deadline holds however many there are.
+            prompts = await asyncio.to_thread(find_prompts, text, self._roles)
         else:
             prompts = find_prompts(text, self._roles)
         results = await asyncio.gather(*[self._rewriting.rewrite(prompt.text) for prompt in prompts])

@@ -3,7 +3,6 @@
 A `Generator` replies in one piece, so a stream has its whole text in few chunks.
 """
 
-import asyncio
 import json
 import time
 import uuid
@@ -65,12 +64,15 @@ class LocalUpstream:
             (completions,) = await in_thread(
                 lambda: self._generator.generate([chat.conversation], chat.sampling, samples=chat.samples)
             )
+            return self._replied(chat, completions)
         except InputError as error:
             raise UpstreamError(str(error), status=400) from error
-        except (FipoError, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except FipoError as error:
             raise UpstreamError(f"the model {self.name} failed: {error}") from error
+        except Exception as error:  # a stranger's model; what it says may have words of the prompt
+            raise UpstreamError(f"the model {self.name} failed ({type(error).__name__})") from error
+
+    def _replied(self, chat: _Chat, completions: list[Completion]) -> Reply:
         base = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self.name}
         if chat.is_streamed:
             return _reply(_EVENTS, *_events(base, chat, completions))
@@ -170,7 +172,7 @@ def _number(fields: Mapping[str, Any], name: str, default: float, *, least: floa
 
 
 def _message(given: object) -> Message:
-    if not isinstance(given, dict) or given.get("role") not in _ROLES:
+    if not isinstance(given, dict) or not isinstance(given.get("role"), str) or given["role"] not in _ROLES:
         raise InputError(f"a message has one of the roles {', '.join(_ROLES)}, and a content")
     content = given.get("content")
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):

@@ -1,5 +1,6 @@
 """The page at `/`, and the small JSON API that it uses."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -10,7 +11,6 @@ from importlib.resources import files
 from typing import Any
 
 from fipo_model import fidelity
-from fipo_model.callers import in_thread
 from fipo_model.errors import FipoError, InputError, MissingExtraError, explain_missing
 from fipo_model.export import SUFFIXES, Rewrite, Wishes, export
 from fipo_model.pages.changes import outcome_in_words
@@ -128,7 +128,7 @@ class PageAPI:
     async def _commitments(self, fields: Fields) -> Response:
         text = text_in(fields, "text")
         OptimizationRequest(text)  # says what is wrong with it
-        return _json({"commitments": await in_thread(lambda: marks(text))})
+        return _json({"commitments": await asyncio.to_thread(marks, text)})
 
     async def _propose(self, fields: Fields) -> Response:
         if self.rewriting.optimizer is None:
@@ -141,7 +141,7 @@ class PageAPI:
     async def _check(self, fields: Fields) -> Response:
         request, text = read_request(fields), text_in(fields, "text")
         OptimizationRequest(text)
-        return _json(shown(await in_thread(lambda: self._judged(text, request)), request))
+        return _json(shown(await asyncio.to_thread(self._judged, text, request), request))
 
     async def _save(self, fields: Fields) -> Response:
         store = self.rewriting.store
@@ -149,7 +149,7 @@ class PageAPI:
             raise InputError("this gateway has no store to save to: start it with --store FILE")
         request, text = read_request(fields), text_in(fields, "text")
         OptimizationRequest(text)
-        verdict = await in_thread(lambda: self._judged(text, request))
+        verdict = await asyncio.to_thread(self._judged, text, request)
         if reason := await self.rewriting.write(store, partial(_approve, store, request, text, verdict)):
             raise Refusal(507, f"cannot write to the store: {reason}")
         return _json({"store": str(store.path), "rewrites": len(store)})
@@ -163,7 +163,7 @@ class PageAPI:
         rewrite = Rewrite(naive=request.instruction, text=text)
         wishes = Wishes(examples=[read_example(each) for each in request.examples])
         try:
-            content = await in_thread(lambda: export([rewrite], form, wishes))
+            content = await asyncio.to_thread(export, [rewrite], form, wishes)
         except MissingExtraError as error:
             raise InputError(str(error)) from error
         return _json({"name": f"{rewrite.name}{SUFFIXES[form]}", "content": content})
@@ -177,12 +177,29 @@ class PageAPI:
 
 def _approve(store: RewriteStore, request: OptimizationRequest, text: str, verdict: Candidate) -> None:
     """Keep somebody's choice, as approved, with what the checks say of it."""
+    key = key_of(request)
+    if not any(entry.key == key for entry in store.entries()):
+        store.keep([_chosen(request, text, verdict)], evidence=_said(verdict))
+    evidence = f"edited by hand{'; ' if _is_passed(verdict) else ', '}{_said(verdict)}"
+    store.decide([key], "approved", by="somebody on the gateway's page", text=text, evidence=evidence)
+
+
+def _chosen(request: OptimizationRequest, text: str, verdict: Candidate) -> OptimizedPrompt:
     outcome: Outcome = "unchanged" if text == request.instruction else "optimized"
     chosen = Candidate(text=text, outcome=outcome, unchecked=verdict.unchecked)
-    result = OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
-    passed = verdict.outcome in ("optimized", "unchanged")
-    store.keep([result], evidence="" if passed else f"{outcome_in_words(verdict.outcome)}: {verdict.detail}")
-    store.decide([key_of(request)], "approved", by="somebody on the gateway's page", text=text)
+    return OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
+
+
+def _said(verdict: Candidate) -> str:
+    """What the checks say of a text, as evidence."""
+    if not _is_passed(verdict):
+        return f"turned down: {outcome_in_words(verdict.outcome)}" + (f" ({verdict.detail})" if verdict.detail else "")
+    left_out = f"; not checked: {', '.join(verdict.unchecked)}" if verdict.unchecked else ""
+    return f"passed FIPO's checks{left_out}"
+
+
+def _is_passed(verdict: Candidate) -> bool:
+    return verdict.outcome in ("optimized", "unchanged")
 
 
 def _file(content: str, kind: str) -> Callable[[Request], Awaitable[Response]]:

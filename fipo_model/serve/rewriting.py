@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fipo_model.callers import in_thread
 from fipo_model.errors import FipoError, InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.metrics import Metrics
@@ -60,7 +59,7 @@ class Rewriting:
         self._memo: OrderedDict[str, Rewritten] = OrderedDict()
         self._begun: dict[str, asyncio.Task[Rewritten]] = {}
         self._unkept: list[OptimizedPrompt] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.Task[None] | None = None
         self._rests_until = 0.0
 
     async def rewrite(self, text: str) -> Rewritten:
@@ -136,20 +135,21 @@ class Rewriting:
         if self.store is None or self.store.is_frozen:
             return
         self._unkept.append(result)
-        if not self._tasks:
-            task = asyncio.create_task(self._write(self.store))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(self.store))
 
     async def _write(self, store: RewriteStore) -> None:
-        while self._unkept:
-            results, self._unkept = self._unkept, []
-            await self.write(store, partial(store.keep, results))
+        try:
+            while self._unkept:
+                results, self._unkept = self._unkept, []
+                await self.write(store, partial(store.keep, results))
+        finally:
+            self._writer = None  # here, not when others hear of the end: what comes in between has its own writer
 
     async def write(self, store: RewriteStore, work: Callable[[], object]) -> str:
         """Do what writes to a store; what went wrong, in words, or nothing."""
         try:
-            await in_thread(work)
+            await asyncio.to_thread(work)
         except (FipoError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self.metrics.store_failures.inc()
@@ -159,6 +159,11 @@ class Rewriting:
 
     async def close(self) -> None:
         """Write what is not written; rewrites that nobody waits for any more are left."""
-        for begun in self._begun.values():
-            begun.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        begun = list(self._begun.values())
+        for each in begun:
+            each.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+        if self._writer is not None:
+            await asyncio.gather(self._writer, return_exceptions=True)
+        if self._unkept and self.store is not None:
+            await self._write(self.store)

@@ -67,7 +67,8 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         backlog=_BACKLOG,
         limit_concurrency=limits.connections,
         h11_max_incomplete_event_size=limits.header,
-        timeout_graceful_shutdown=int(limits.stopping_time),
+        # asyncio gets it as it is, and takes fractions of a second.
+        timeout_graceful_shutdown=limits.stopping_time,  # type: ignore[arg-type]
     )
     return _Server(config)
 
@@ -89,7 +90,8 @@ class _Server(uvicorn.Server):
 
 
 def _patient_protocol(seconds: float) -> type[H11Protocol]:
-    """uvicorn's HTTP/1.1 with a limit to its patience: it waits for ever for the end of a request's headers."""
+    """uvicorn's HTTP/1.1 with a limit to its patience: it waits for ever for the end of a request's headers,
+    and of a body that nobody reads."""
 
     class PatientProtocol(H11Protocol):
         deadline: asyncio.TimerHandle | None = None
@@ -111,8 +113,13 @@ def _patient_protocol(seconds: float) -> type[H11Protocol]:
             self._stop_watch()
 
         def _watch(self) -> None:
-            """Have the clock run while a request's headers are awaited, and only then."""
-            if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+            """Have the clock run while a request's headers are awaited, or a body that is answered already.
+
+            Such a client may read the reply first: hanging up at once could take it away.
+            """
+            is_answered = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+            is_awaited = self.conn.their_state is h11.IDLE or is_answered
+            if not is_awaited or self.transport.is_closing():
                 self._stop_watch()
             elif self.deadline is None:
                 self.deadline = self.loop.call_later(seconds, self.transport.close)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -17,6 +18,7 @@ STATES: tuple[State, ...] = get_args(State)
 VERSION = 1
 """Of the rows that this version of FIPO writes; those without one are of the first."""
 _NEEDED = ("key", "naive", "text")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,14 @@ def _checks(result: OptimizedPrompt) -> str:
     return f"passed FIPO's checks{left_out}"
 
 
+def edited(row: Mapping[str, Any], text: str | None, evidence: str) -> dict[str, Any]:
+    """What changes in a row with another text: nothing that was said of the old one holds for it."""
+    if text is None or text == row["text"]:
+        return {}
+    outcome: Outcome = "unchanged" if text == row["naive"] else "optimized"
+    return {"text": text, "outcome": outcome, "detail": "", "evidence": evidence, "model": "", "template": ""}
+
+
 def without_empty(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row without what it has nothing to say about."""
     return {name: value for name, value in row.items() if value or name in _NEEDED}
@@ -117,7 +127,11 @@ def _wrong(row: Mapping[str, Any]) -> str:
     if not isinstance(row.get("max_words"), int | None):
         return "max_words must be a whole number"
     wrong = [name for name in sorted(_TEXTS & row.keys()) if not isinstance(row[name], str)]
-    return f"{wrong[0]} must be a text" if wrong else ""
+    if wrong:
+        return f"{wrong[0]} must be a text"
+    halves = [name for name in sorted(_TEXTS & row.keys()) if _HALF.search(row[name])]
+    halves += ["keep"] if any(map(_HALF.search, keep)) else []
+    return f"{halves[0]} has half of a character (a lone surrogate), which cannot be sent or written" if halves else ""
 
 
 def entry_of(row: Mapping[str, Any]) -> Entry:

@@ -11,7 +11,7 @@ from typing import Any
 from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.store import file
-from fipo_model.store.entries import Entry, State, entry_of, kept, key_of, result_of, row_of, without_empty
+from fipo_model.store.entries import Entry, State, edited, entry_of, kept, key_of, result_of, row_of, without_empty
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
 logger = logging.getLogger("fipo_model.store")
@@ -82,9 +82,19 @@ class RewriteStore:
             self._add([row for row in rows if self._is_news(row)])
 
     def decide(
-        self, keys: Sequence[str], state: State, *, by: str, why: str = "", text: str | None = None
+        self,
+        keys: Sequence[str],
+        state: State,
+        *,
+        by: str,
+        why: str = "",
+        text: str | None = None,
+        evidence: str = "",
     ) -> list[Entry]:
         """Note what somebody says of the rewrites with these keys; with a `text`, also that it is the one to use.
+
+        Where that is another text than the row's, `evidence` is what speaks for it: what was known of the old one, and
+        who proposed that, goes.
 
         Raises `InputError` for a frozen store and for a key that is not there, and like `keep`.
         """
@@ -93,8 +103,7 @@ class RewriteStore:
         told = {"state": state, "by": by, "why": why, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
             rows = [self._row(key) for key in keys]
-            edited = {} if text is None else {"text": text, "detail": ""}
-            changed = [without_empty({**row, **told, **edited}) for row in rows]
+            changed = [without_empty({**row, **told, **edited(row, text, evidence)}) for row in rows]
             self._add(changed)
         return [entry_of(row) for row in changed]
 
@@ -140,7 +149,8 @@ class RewriteStore:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """The file for this thread of this process alone, and all that is in it known."""
-        with self._lock, file.alone(self.path):
+        # The file first: whoever only asks what is known needs the lock, and must not wait for other processes.
+        with file.alone(self.path), self._lock:
             if self._seen != file.signature(self.path):
                 self._load()
             yield

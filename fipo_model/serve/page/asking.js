@@ -8,8 +8,10 @@ function headersOf(more) {
 
 function askForToken() {
   const dialog = document.getElementById("asking-token");
+  const field = document.getElementById("token");
+  field.value = ""; // or closing the dialog would send what was wrong before
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(document.getElementById("token").value), { once: true });
+    dialog.addEventListener("close", () => resolve(field.value), { once: true });
     dialog.showModal();
   });
 }
@@ -21,7 +23,9 @@ export async function send(path, options = {}) {
   // An upstream has keys of its own to ask for; the gateway's own refusals are known by their type.
   if (response.status === 401 && (await response.clone().text()).includes("x-fipo-token")) {
     asking ??= askForToken().finally(() => (asking = null));
-    token = await asking;
+    const given = await asking;
+    if (!given) throw new Error("the gateway needs its token");
+    token = given;
     return send(path, options);
   }
   return response;

@@ -86,7 +86,7 @@ def test_a_server_that_fails_is_told_with_how_to_go_on(tmp_path: Path, address: 
         ([], "are the same"),
         (["--weak", "a/b", "--strong", "a/b"], "are the same"),
         (["--weak", "http://127.0.0.1:1/v1#x", "--strong", "http://127.0.0.1:1/v1#x"], "are the same"),
-        (["--strong", "smollm2-135m"], "are the same"),  # which is the default
+        (["--strong", "qwen2.5-coder-0.5b"], "are the same"),  # which is the default
         (["--strong-server", "http://127.0.0.1:1/v1"], "No such option"),
         (["--strong", "a/b", "--similarity", "2"], "similarity"),
     ],

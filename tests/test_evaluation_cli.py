@@ -84,6 +84,7 @@ class TestDefaultAdapter:
             'Translate "good morning" into French.',
             "Write a Python function that reverses a string.",
             "Who was the first person in space?",
+            "in roman numerals",
         ]
         results = optimizer.optimize_batch(prompts)
         assert all(result.text.startswith(prompt) for result, prompt in zip(results, prompts, strict=True))

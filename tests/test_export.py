@@ -67,6 +67,7 @@ def test_several_texts_need_a_directory(store: RewriteStore, tmp_path: Path):
     assert "is a file, and 2 rewrites need a directory" in str(taken.exception)
 
 
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 def test_langchain_loads_it_and_fills_the_variables(store: RewriteStore):
     from langchain_core.load import loads
 

@@ -72,7 +72,7 @@ def test_a_base_is_known_by_its_name(name, parts):
 
 def test_a_former_name_means_the_bare_base_as_it_did():
     assert resolve("SmolLM2-135M-Instruct") == bare("smollm2-135m")
-    assert card_named("SmolLM2-135M-Instruct") is DEFAULT
+    assert card_named("SmolLM2-135M-Instruct") is SMALLEST
 
 
 def test_checkpoints_that_name_a_base_by_its_former_name_go_on(write):

@@ -8,7 +8,7 @@ import pytest
 import fipo_model.search
 from fipo_model import PromptOptimizer
 from fipo_model.backends import opening
-from fipo_model.models.registry import CARDS, DEFAULT
+from fipo_model.models.registry import CARDS
 from fipo_model.search import SearchSettings
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
@@ -26,8 +26,7 @@ def answers(asked) -> str:
 
 def test_the_code_on_the_page_runs_and_does_what_the_page_says(monkeypatch, tmp_path, capsys):
     scripted = PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)} {CARE}"))
-    # The weights for rewriting without evidence propose one safe thing; the page takes a base that samples many.
-    proposes_many = {card.name: scripted for card in CARDS if "proposing" in card.adapters and card != DEFAULT}
+    proposes_many = {card.name: scripted for card in CARDS if "proposing" in card.adapters}
     monkeypatch.setattr(PromptOptimizer, "from_pretrained", proposes_many.__getitem__)
     monkeypatch.setattr(opening, "open_generator", lambda spec, role: ScriptedGenerator(answers, name=spec))
     monkeypatch.chdir(tmp_path)

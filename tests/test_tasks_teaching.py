@@ -269,4 +269,4 @@ class TestCommands:
         monkeypatch.setattr(opening, "open_scorer", lambda name: scorer("scripted", Write=0.5))
         monkeypatch.setattr(rank_tasks, "_rewriter", lambda *_: rewriter(GOOD))
         assert self.run("rank-tasks", tasks, tmp_path / "ranked.jsonl") == 0
-        assert "rewriter and test model at once" in capsys.readouterr().err
+        assert "is both the rewriter and a test model" in capsys.readouterr().err

@@ -138,7 +138,11 @@ def _settings_on_a_worker(optimizer: Opening, pool: Pool) -> dict[str, Any]:
     """What the rewrites depend on. The model is opened where it will be; what is wrong with it is told before all."""
     room = _room(pool)
     ask = ray.remote(num_cpus=room.cpus, num_gpus=room.gpus, max_retries=0)(lambda: settings_of(_opened(optimizer)))
-    found: dict[str, Any] = ray.get(ask.remote())
+    try:
+        found: dict[str, Any] = ray.get(ask.remote())
+    except ray.exceptions.RayTaskError as error:
+        # Ray's own words are a traceback of the worker; ours say what to do.
+        raise (error.cause if isinstance(error.cause, FipoError) else error) from None
     return found
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     """Answer the questions with both chains."""
     prompt = ChatPromptTemplate.from_messages(
         [
-            ("system", "You answer questions of the visitors of a library."),
+            ("system", "answer from the notes"),
             ("human", "Notes:\n{notes}\n\nQuestion: {question}"),
         ]
     )

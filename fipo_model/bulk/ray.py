@@ -138,11 +138,7 @@ def _settings_on_a_worker(optimizer: Opening, pool: Pool) -> dict[str, Any]:
     """What the rewrites depend on. The model is opened where it will be; what is wrong with it is told before all."""
     room = _room(pool)
     ask = ray.remote(num_cpus=room.cpus, num_gpus=room.gpus, max_retries=0)(lambda: settings_of(_opened(optimizer)))
-    try:
-        found: dict[str, Any] = ray.get(ask.remote())
-    except ray.exceptions.RayTaskError as error:
-        # Ray's own words are a traceback of the worker; ours say what to do.
-        raise (error.cause if isinstance(error.cause, FipoError) else error) from None
+    found: dict[str, Any] = ray.get(ask.remote())
     return found
 
 
@@ -320,10 +316,11 @@ def _explained() -> Iterator[None]:
 
 def _own_cause(error: BaseException | None) -> FipoError | None:
     for _ in range(10):  # a chain of causes may go round
-        if error is None or isinstance(error, FipoError):
+        # Ray makes its error one of the cause's class, too, with a worker's traceback for its words.
+        if error is None or (isinstance(error, FipoError) and not isinstance(error, RayError)):
             break
         error = getattr(error, "cause", None) or error.__cause__
-    return error if isinstance(error, FipoError) else None
+    return error if isinstance(error, FipoError) and not isinstance(error, RayError) else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,6 +30,8 @@ with explain_missing("ray", "ray", "pyarrow"):
 Opening = PromptOptimizer | Callable[[], PromptOptimizer] | str
 """What a worker rewrites with: an optimizer, a function that makes one, or a model's name."""
 
+_ON_RETRYING = "Failed to apply UDF transform"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
@@ -315,12 +317,21 @@ def _explained() -> Iterator[None]:
 
 
 def _own_cause(error: BaseException | None) -> FipoError | None:
+    """The error of ours that all began with.
+
+    Ray makes its error one of the cause's class, too, with a worker's traceback for its words, and Ray Data adds to
+    ours how it could be retried.
+    """
+    found: FipoError | None = None
     for _ in range(10):  # a chain of causes may go round
-        # Ray makes its error one of the cause's class, too, with a worker's traceback for its words.
-        if error is None or (isinstance(error, FipoError) and not isinstance(error, RayError)):
+        if error is None:
             break
+        if isinstance(error, FipoError) and not isinstance(error, RayError):
+            found = error
         error = getattr(error, "cause", None) or error.__cause__
-    return error if isinstance(error, FipoError) and not isinstance(error, RayError) else None
+    if found is not None:
+        found.args = (str(found).partition(_ON_RETRYING)[0].rstrip(), *found.args[1:])
+    return found
 
 
 def _first_line(error: BaseException) -> str:

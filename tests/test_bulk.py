@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,9 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=rf"out\.jsonl holds .* with other settings: .*{told}"):
             run(source, target, optimizer=PromptOptimizer(generator, **changed))
         assert target.read_bytes() == before
+    bold = PromptOptimizer.from_rewriter(replace(PromptOptimizer(generator).rewriter, least_likelihood=-1.0))
+    with pytest.raises(InputError, match=r"least_likelihood was not set, is now -1\.0"):
+        run(source, target, optimizer=bold)
     run(source, target, optimizer=PromptOptimizer(generator, seed=3))  # which changes nothing that is greedy
     assert len(read(target)) == 3
 

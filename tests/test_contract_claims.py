@@ -79,6 +79,11 @@ def test_what_is_denied_is_not_claimed(addition, example):
     assert outcome(addition, example) != "form_contradicted"
 
 
+def test_what_is_denied_once_may_be_claimed_after_that():
+    said = "Do not write it in digits, but write the sum in digits."
+    assert outcome(said, ("3", "three")) == "form_contradicted"
+
+
 @pytest.mark.parametrize("sign", ["','", '","', "“,”", "commas", "a comma", ","])
 def test_a_sign_may_be_named_or_quoted(sign):
     addition = f"Rework it and write the parts separated by {sign}."

@@ -1,7 +1,7 @@
 """What an addition says of the form of the output, held against the right outputs that a request shows. Pure, English.
 
 "Each on its own line" is true or false of outputs that are there to see; a rewriter that says it of others guesses.
-Only what is said in common words is read. What may speak of the inputs instead is believed where all of these have it.
+Only what is said in common words is read. What may speak of the inputs instead is believed where one of these has it.
 """
 
 import re
@@ -98,13 +98,11 @@ def forms_contradicted(case: Case) -> str | None:
     added, naive = case.added.lowered, case.naive.lowered
     inputs = [example.input for example in case.request.examples]
     for claim in _CLAIMS:
-        found = claim.said.search(added)
-        if found is None or claim.said.search(naive) or claim.holds(outputs):
+        if claim.holds(outputs) or (claim.may_be_of_inputs and claim.holds(inputs)) or claim.said.search(naive):
             continue
-        if _DENIED.search(added[: found.start()]):
-            continue
-        if not (claim.may_be_of_inputs and claim.holds(inputs)):
-            return f"'{found[0]}' is not true of the outputs shown"
+        for found in claim.said.finditer(added):
+            if not _DENIED.search(added[: found.start()]):
+                return f"'{found[0]}' is not true of the outputs shown"
     return _separated_otherwise(added, outputs, inputs)
 
 

@@ -98,6 +98,16 @@ def test_what_the_pages_say_is_printed_is(capsys: pytest.CaptureFixture[str]):
     assert (record["instruction"], record["golden_response"]) == ("refund?", "We send a new one.")
 
 
+@pytest.mark.real
+def test_the_readme_shows_what_the_default_weights_add(default_weights: Path):
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    results = PromptOptimizer.from_pretrained().optimize_batch([prompt for prompt, _ in rows])
+    said = [result.text.removeprefix(prompt).strip() for result, (prompt, _) in zip(results, rows, strict=True)]
+    as_told = [text == told if text else told.startswith("nothing") for text, (_, told) in zip(said, rows, strict=True)]
+    assert len(rows) == 5
+    assert sum(as_told) >= 4  # rounding may change a word
+
+
 def test_the_navigation_names_every_page():
     listed = re.findall(r"([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(path.relative_to(DOCS).as_posix() for path in PAGES)

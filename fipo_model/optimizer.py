@@ -124,6 +124,14 @@ class PromptOptimizer:
         )
         return type(self).from_rewriter(rewriter, judge=self.judge)
 
+    def checking(self, settings: FidelitySettings) -> "PromptOptimizer":
+        """The same optimizer with rewrites held to other rules.
+
+        `optimizer.checking(FidelitySettings(strict_wording=True))` is for a small model behind a server; models of this
+        process that nobody trained to rewrite are held to it anyway.
+        """
+        return type(self).from_rewriter(replace(self.rewriter, settings=settings), judge=self.judge)
+
     def optimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
         """Rewrite one prompt; a plain string is an instruction without context or responses."""
         return self.optimize_batch([prompt])[0]

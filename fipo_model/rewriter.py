@@ -71,21 +71,24 @@ class Rewriter:
         `model` is any name that `fipo_model.models.names` knows: a registered name, a directory, a hub id, a server's
         address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's own; of FIPO's own adapters,
         the one for `role` is used, or none of them where that is None. A directory written by FIPO's training carries
-        its template's name, which is used unless `template` is given. For other settings (4-bit, several GPUs) build
+        its template's name, which is used unless `template` is given. A model that nobody trained to rewrite is held to
+        strict wording (`FidelitySettings`). For other settings (4-bit, several GPUs) build
         the parts: `Rewriter(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
         and `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.opening import least_likelihood_of, open_generator, template_of
+        from fipo_model.backends.opening import manner_of, open_generator
 
         _check_numbers(samples, seed)  # before a model is loaded
+        manner = manner_of(model, adapter=adapter, role=role)
         return cls(
             open_generator(model, adapter=adapter, role=role),
-            template=template or template_of(model, adapter=adapter, role=role),
+            template=template or manner.template,
+            settings=manner.settings,
             samples=samples,
             seed=seed,
-            least_likelihood=least_likelihood_of(model, adapter=adapter, role=role),
+            least_likelihood=manner.least_likelihood,
         )
 
     @property

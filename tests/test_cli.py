@@ -172,6 +172,14 @@ def test_texts_to_keep_can_be_named_more_than_once(server: list[str]) -> None:
     assert (done.returncode, b"keep names 'Ann', which the prompt does not contain" in done.stderr) == (1, True)
 
 
+def test_a_servers_rewrites_are_held_to_strict_wording_on_request() -> None:
+    naive, said = "Describe how rivers shape a valley.", "Describe how rivers shape a wide, gentle valley over time."
+    with serving(lambda *_: completion(said)) as (address, _requests):
+        model = ["--server", address, "--name", "rewriter"]
+        asked = [fipo("optimize", naive, *model, *more) for more in ([], ["--strict-wording"], ["--free-wording"])]
+    assert [each.stdout.decode().strip() for each in asked] == [said, f"{naive}\n\n{said}", said]
+
+
 def test_a_model_of_a_server_is_named_like_every_other(server: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     spec = f"{server[1]}#{server[3]}"
     assert fipo("optimize", "Explain rain.", "--model", spec).stdout == b"Explain rain. Give one example.\n"

@@ -77,7 +77,7 @@ def test_a_former_name_means_the_bare_base_as_it_did():
 
 def test_checkpoints_that_name_a_base_by_its_former_name_go_on(write):
     adapter = write("run", fipo={"template": "fipo-1", "base_model": "SmolLM2-135M-Instruct"}, adapter_config={})
-    assert resolve(adapter) == Checkpoint(base="smollm2-135m", adapter=str(adapter), template=FIPO_1)
+    assert resolve(adapter) == Checkpoint(base="smollm2-135m", adapter=str(adapter), template=FIPO_1, is_trained=True)
 
 
 def test_directories_and_hub_ids_stay_as_they_are(tmp_path):
@@ -103,7 +103,7 @@ def test_a_tilde_is_the_users_home_for_every_path(write, tmp_path, monkeypatch):
 
 def test_an_adapter_brings_base_and_template(write):
     adapter = write("run", fipo={"template": "fipo-1", "base_model": "a/base"}, adapter_config={})
-    wanted = Checkpoint(base="a/base", adapter=str(adapter), template=FIPO_1)
+    wanted = Checkpoint(base="a/base", adapter=str(adapter), template=FIPO_1, is_trained=True)
     for found in (resolve(None, adapter), resolve(adapter), resolve(str(adapter)), resolve(adapter, role=None)):
         assert found == wanted
     assert resolve(adapter, "none") == bare("a/base")
@@ -133,7 +133,7 @@ def test_a_whole_model_may_carry_notes_too(write):
     with pytest.raises(TemplateError, match=r"no template named 'fipo-9'.*knows fipo-1"):
         resolve(model)
     write("run", fipo={"template": "fipo-2", "base_model": "a/base"})
-    assert resolve(model) == Checkpoint(base=str(model), adapter=None, template=FIPO_2)
+    assert resolve(model) == Checkpoint(base=str(model), adapter=None, template=FIPO_2, is_trained=True)
 
 
 @pytest.mark.parametrize("content", ['{"template": ', "[1]", "null", '"fipo-1"', "\x00\x00"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fipo_model import FIPO_1, Sampling
-from fipo_model.backends.opening import open_generator, open_scorer, template_of
+from fipo_model import FIPO_1, Rewriter, Sampling
+from fipo_model.backends.opening import Manner, manner_of, open_generator, open_scorer
 from fipo_model.errors import InputError, ModelError
 from fipo_model.generation import complete
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
@@ -15,7 +15,7 @@ def test_a_model_that_is_made_already_is_given_back() -> None:
     generator, scorer = ScriptedGenerator(lambda conversation: "Blue."), ScriptedScorer(lambda *pair: -1.0)
     assert open_generator(generator) is generator
     assert open_scorer(scorer) is scorer
-    assert template_of(generator) == FIPO_1
+    assert manner_of(generator) == Manner(template=FIPO_1)
     with pytest.raises(InputError, match="an adapter cannot be given for a generator that is made already"):
         open_generator(generator, adapter="run")
     with pytest.raises(InputError, match="max_response_tokens cannot be given for a scorer that is made already"):
@@ -29,11 +29,11 @@ def test_a_servers_address_with_a_name_is_a_model_of_that_server(scheme: str) ->
     found = open_generator(f"{scheme}://localhost:8000/v1#Qwen/Qwen2.5-Coder-1.5B")
     assert isinstance(found, OpenAIGenerator)
     assert (found.base_url, found.name) == (f"{scheme}://localhost:8000/v1", "Qwen/Qwen2.5-Coder-1.5B")
-    assert template_of(f"{scheme}://localhost:8000/v1#m") == FIPO_1
+    assert manner_of(f"{scheme}://localhost:8000/v1#m") == Manner(template=FIPO_1)
 
 
 def test_a_servers_address_without_a_name_says_how_to_add_it() -> None:
-    for open_one in (open_generator, open_scorer, template_of):
+    for open_one in (open_generator, open_scorer, manner_of):
         with pytest.raises(ModelError, match="add its name, http://localhost:8000/v1#NAME"):
             open_one("http://localhost:8000/v1")
     with pytest.raises(ModelError, match="an adapter cannot be put on a model behind a server"):
@@ -75,7 +75,19 @@ def test_an_adapter_is_opened_on_its_base_with_its_template(tiny_model, tmp_path
     assert by_itself == on_its_base
     assert by_itself.name == "tiny+run"
     assert open_scorer(tmp_path / "run").loaded is by_itself.loaded
-    assert template_of(tmp_path / "run") == template_of(tiny_model, adapter=tmp_path / "run") != FIPO_1
+    manner = manner_of(tmp_path / "run")
+    assert manner == manner_of(tiny_model, adapter=tmp_path / "run")
+    assert manner.template != FIPO_1
+    assert not manner.settings.strict_wording
+
+
+@pytest.mark.tiny
+def test_a_local_model_that_was_not_trained_to_rewrite_is_held_to_strict_wording(tiny_model) -> None:
+    assert manner_of(tiny_model).settings.strict_wording
+    assert Rewriter.from_pretrained(tiny_model).settings.strict_wording
+    assert manner_of("qwen2.5-coder-0.5b", adapter="none").settings.strict_wording
+    assert not manner_of("qwen2.5-coder-0.5b").settings.strict_wording
+    assert not manner_of().settings.strict_wording
 
 
 @pytest.mark.real

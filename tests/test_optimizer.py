@@ -588,3 +588,12 @@ def test_an_optimizer_can_be_told_what_every_rewrite_must_keep_and_how_long_it_m
     for wrong in ({"keep": "Ann"}, {"keep": (1,)}, {"max_words": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             replace(made.rewriter, **wrong)
+
+
+def test_an_optimizer_can_be_held_to_other_rules() -> None:
+    naive = "Describe how rivers shape a valley."
+    made = saying("Describe how rivers shape a wide, gentle valley over time.")
+    strict = made.checking(FidelitySettings(strict_wording=True))
+    assert made.optimize(naive).text == "Describe how rivers shape a wide, gentle valley over time."
+    assert strict.optimize(naive).text.startswith(f"{naive}\n\n")
+    assert strict.rewriter.generator is made.rewriter.generator

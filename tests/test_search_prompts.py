@@ -566,3 +566,13 @@ def test_as_many_samples_are_asked_for_whatever_there_is_to_show(candidates):
     many = {number: ShownExample(given, output) for number, (given, output) in enumerate(ROWS)}
     expected = 1 + 4 * -(-(candidates - 1) // 2)
     assert asked_for({}) == asked_for(many) == expected
+
+
+def test_rewrites_in_other_words_may_be_tried_where_examples_decide():
+    naive, said = "Describe how rivers shape a valley.", "Describe how rivers shape a wide, gentle valley over time."
+    strict = rewriting(lambda _: said).checking(FidelitySettings(strict_wording=True))
+    assert strict.optimize(naive).text != said
+    part = Part(name="one", request=OptimizationRequest(naive))
+    proposer = RewriterProposer(rewriter=strict.rewriter, parts=[part], candidates=1, seed=0)
+    found = proposer.propose(Seen(texts={"one": naive}, measurements={}), room=0)
+    assert [row.text for row in found.by_text["one"] if row.is_usable] == [said]

@@ -3,11 +3,13 @@
 A model is called by what `fipo_model.models.names` knows, or is a Generator or Scorer already.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fipo_model.backends.engines import Load, choose_engine
 from fipo_model.errors import InputError, ModelError
+from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Generator, Scorer, check_generator, check_scorer
 from fipo_model.models.names import Checkpoint, Server, resolve
 from fipo_model.models.registry import Role, find_card
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
     from fipo_model.backends.transformers.model import LoadedModel
 
 Spec = str | Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a model is asked for rewrites, and how its replies are read."""
+
+    template: Template = FIPO_1
+    settings: FidelitySettings = field(default_factory=FidelitySettings)
+    least_likelihood: float | None = None
+    """What the model itself finds less likely is a guess. In nats per token; None where nobody measured it."""
 
 
 def open_generator(
@@ -91,20 +103,19 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
     return TransformersScorer(_load(found), max_response_tokens=max_response_tokens)
 
 
-def template_of(
+def manner_of(
     spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
-) -> Template:
-    """The template that the model of a spec was trained with; `FIPO_1` where nothing says so."""
-    found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
-    return found.template if isinstance(found, Checkpoint) else FIPO_1
+) -> Manner:
+    """How the model of a spec is asked for rewrites and read: as it was trained, if it was.
 
-
-def least_likelihood_of(
-    spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
-) -> float | None:
-    """How likely a reply of a spec's model must be to be worth reading, in nats per token; None where nobody knows."""
+    A model of this process that nobody trained to rewrite is held to strict wording: small ones change in passing what
+    they put in other words (docs/fidelity.md). Servers' models are not, since they may be of any size.
+    """
     found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
-    return found.least_likelihood if isinstance(found, Checkpoint) else None
+    if not isinstance(found, Checkpoint):
+        return Manner()
+    settings = FidelitySettings(strict_wording=not found.is_trained)
+    return Manner(template=found.template, settings=settings, least_likelihood=found.least_likelihood)
 
 
 def _on_llamacpp(found: Checkpoint) -> Generator:

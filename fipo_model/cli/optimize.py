@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,6 +52,14 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     judge: Annotated[
         bool, typer.Option("--judge", help="Keep the prompt unless the judge, the same model, prefers the rewrite.")
     ] = False,
+    strict_wording: Annotated[
+        bool | None,
+        typer.Option(
+            "--strict-wording/--free-wording",
+            help="Whether a rewrite that replaces the prompt must keep its words; by default for local models that "
+            "were not trained to rewrite.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     model: Annotated[str | None, typer.Option(help=SPEC_HELP)] = None,
     adapter: Annotated[Path | None, typer.Option(help="Directory of a PEFT adapter for the model.")] = None,
@@ -105,20 +113,23 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
 
     def make_optimizer() -> PromptOptimizer:
         if server is not None and name is not None:
-            return PromptOptimizer.from_server(
+            served = PromptOptimizer.from_server(
                 server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed
             )
-        from fipo_model.backends.opening import least_likelihood_of, open_generator, template_of
+            return _with_wording(served, strict_wording)
+        from fipo_model.backends.opening import manner_of, open_generator
 
         load: Load = "one" if input_ is None else "many"
+        manner = manner_of(model, adapter=adapter)
         rewriter = Rewriter(
             open_generator(model, adapter=adapter, load=load),
-            template=chosen or template_of(model, adapter=adapter),
+            template=chosen or manner.template,
+            settings=manner.settings,
             samples=candidates,
             seed=seed,
-            least_likelihood=least_likelihood_of(model, adapter=adapter),
+            least_likelihood=manner.least_likelihood,
         )
-        return PromptOptimizer.judging_itself(rewriter, judge=judge)
+        return _with_wording(PromptOptimizer.judging_itself(rewriter, judge=judge), strict_wording)
 
     if input_ is not None and output is not None:
         if engine == "ray":
@@ -139,6 +150,13 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     )
     result = make_optimizer().optimize(request) if store is None else _remembered(request, make_optimizer, store)
     show_result(result, as_json=as_json, diff=diff)
+
+
+def _with_wording(optimizer: PromptOptimizer, is_strict: bool | None) -> PromptOptimizer:
+    """The optimizer, held to the prompt's words or free in its own; as its model asks where nobody says."""
+    if is_strict is None:
+        return optimizer
+    return optimizer.checking(replace(optimizer.rewriter.settings, strict_wording=is_strict))
 
 
 def _remembered(

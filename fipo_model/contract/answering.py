@@ -37,6 +37,12 @@ _OF_THE_INPUT = lazy(
     r"|the (?:input|text|list|sentence|words?|numbers?|message|passage|(?:last|first) line))\b"
     r".{0,60}\b(?:is|are|consists?|contains?|names?|stands?|has|have)\b)"
 )
+# "The cause first, then how it works and why it matters": a list of what to cover has its verbs in clauses.
+_CLAUSE = lazy(
+    r"\b(?:how|what|why|which|that|where|when|who|whose|if|whether|without|with|as|because|until|before|after"
+    r"|(?:not|say|show|state|mark|mention|explain)(?:ing|ed)?)\b.*"
+)
+_BEGINS_A_STATEMENT = lazy(r"(?:when|where|if|as|because|since|while|until|before|after|that)\b")
 _GOES_ON = lazy(r"[,;(\u2013\u2014-]|(?:and|or|with|in|for|from|by|using|focusing|including|which|that|as|so)\b")
 
 
@@ -125,8 +131,10 @@ def _statements(case: Case) -> list[str]:
     known = case.given.stems
     for sentence in case.added.sentences:
         piece = sentence.text
-        _, colon, tail = piece.partition(": ")
+        head, colon, tail = piece.partition(": ")
         if colon and len(tail.split()) > 4:
+            if asks(case.added.part(head)) and _lists_what_to_cover(tail, case):
+                continue
             piece = tail
         part = case.added.part(piece)
         content = sentence.content if piece == sentence.text else part.content
@@ -136,6 +144,14 @@ def _statements(case: Case) -> list[str]:
         if is_new and states(part) and not asks(part):
             found.append(piece)
     return found
+
+
+def _lists_what_to_cover(text: str, case: Case) -> bool:
+    """Whether the parts of a text name things, as "the cause first, then how it works" does."""
+    if _BEGINS_A_STATEMENT.match(text.lower()):
+        return False
+    bare = (_CLAUSE.sub("", part).strip() for part in re.split("[,;]", text.lower()))
+    return not any(states(case.added.part(part)) for part in bare if part)
 
 
 def _says_what_is_wanted(piece: str, case: Case) -> bool:

@@ -44,6 +44,8 @@ class Checkpoint:
     """What computes it, where the spec says so."""
     least_likelihood: float | None = None
     """Less likely replies are guesses, as its training found out. In nats per token; None where nobody measured it."""
+    is_trained: bool = False
+    """Whether it was trained to rewrite: it is an adapter, or a directory with `fipo.json`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,9 @@ def _on_vllm(spec: str, adapter: str | None, role: Role | None) -> Checkpoint:
 
 
 def _bare(base: str) -> Checkpoint:
-    return Checkpoint(base=base, adapter=None, template=_template_of(Path(base)))
+    place = Path(base)
+    is_trained = places.is_file(place / "fipo.json")
+    return Checkpoint(base=base, adapter=None, template=_template_of(place), is_trained=is_trained)
 
 
 def _adapted(base: str | None, adapter: Path) -> Checkpoint:
@@ -160,6 +164,7 @@ def _adapted(base: str | None, adapter: Path) -> Checkpoint:
         adapter=str(adapter),
         template=_template_of(adapter),
         least_likelihood=_least_likelihood(adapter / "fipo.json"),
+        is_trained=True,
     )
 
 

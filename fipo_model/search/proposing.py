@@ -101,8 +101,9 @@ class RewriterProposer:
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """Up to so many usable rewrites for each part, and those that were refused, from two batches in all."""
         seed = self.seed + _TURN * seen.turn
-        # What the rewriter is not sure of may be tried: the examples decide.
-        bold = replace(self.rewriter, least_likelihood=None)
+        # What the rewriter is not sure of, or says in its own words, may be tried: the examples decide.
+        settings = replace(self.rewriter.settings, strict_wording=False)
+        bold = replace(self.rewriter, least_likelihood=None, settings=settings)
         alone = [(part, self._asked(part, seen)) for part in self.parts]
         greedy = replace(bold, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}

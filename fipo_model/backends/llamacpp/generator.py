@@ -27,8 +27,11 @@ _CONTROL = 3
 class LlamaCppGenerator:
     """A GGUF file as a Generator: memory-mapped, in the number format that it has.
 
-    Calls from several threads are computed together. Copies are the same object, and so is what `from_gguf` gives for
-    one file and adapter while it is in use. A forked process loads the file for itself, when it first asks.
+    Calls from several threads are computed together. What stands beside a row changes the last digits of its
+    likelihoods, so a long sample with the same seed may once in a while end otherwise.
+
+    Copies are the same object, and so is what `from_gguf` gives for one file and adapter while it is in use. A forked
+    process loads the file for itself, when it first asks.
     """
 
     def __init__(self, file: Path, *, adapter: Path | None, name: str | None) -> None:

@@ -10,7 +10,9 @@ from fipo_model.search.metrics import text_of
 from fipo_model.types import ShownExample
 
 _VARIABLE = re.compile(r"\{\{?\s*([A-Za-z_]\w*)\s*\}?\}")
-_INPUTS, _OUTPUTS = ("input", "inputs"), ("output", "outputs", "reference", "answer")
+_INPUTS = ("input", "inputs")
+# Where a row has several, `reference` is surely the right one: `output` may be what some model said.
+_OUTPUTS = ("reference", "output", "outputs", "answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +75,16 @@ def _of_fields(row: Mapping[str, Any]) -> Example:
     given = next((row[name] for name in _INPUTS if name in row), None)
     if given is None:
         raise InputError(f"there is no `input`; its fields are {', '.join(map(repr, row)) or 'none'}")
+    return Example(input=given, outputs=right_outputs(row))
+
+
+def right_outputs(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The right outputs of a row's fields, each of which is right; none where it has no such field."""
     name = next((name for name in _OUTPUTS if row.get(name) is not None), None)
     if name is None:
-        return Example(input=given)
+        return ()
     is_several = name == "outputs" and isinstance(row[name], list | tuple)
-    return Example(input=given, outputs=tuple(row[name]) if is_several else (row[name],))
+    return tuple(row[name]) if is_several else (row[name],)
 
 
 def filled(prompt: str, given: str | Mapping[str, Any]) -> str:

@@ -277,7 +277,7 @@ class FidelitySettings:
 def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers) -> Candidate:
     """The rewrite as a candidate whose outcome is "optimized" if no enforced rule objects, else the rule's name."""
     if rewrite.split() == request.instruction.split():
-        return Candidate(text=rewrite, outcome="unchanged", detail="the model left the prompt as it is")
+        return Candidate(text=rewrite, outcome="unchanged", detail="the rewriter had nothing to add")
     if (header := _echoed_header(rewrite, request, template)) is not None:
         return Candidate(text=rewrite, outcome="template_echoed", detail=f"contains {header!r}")
     case = Case(rewrite, request)

@@ -23,11 +23,12 @@ def signature(path: Path) -> object:
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """The last row of each key. A last line whose writer was killed does not count.
 
-    Raises `InputError` that names the line for what is no row.
+    Raises `InputError` for what is no file, and names the line for what is no row.
     """
-    jsonl.check_file(path)
     if not places.exists(path):
         return {}
+    if not places.is_file(path):
+        raise InputError(f"{path} is not a file. A store is read from its file, not through a pipe: name that file.")
     with jsonl.opened(path) as file:
         *lines, last = file.read().split(b"\n")
     rows = {}

@@ -138,6 +138,9 @@ def test_variables_of_the_prompt_are_filled_in():
     assert filled("Translate {text} to French.", "cat") == "Translate cat to French."
     assert filled("Translate.", "cat") == "Translate.\n\ncat"
     assert filled("Say {{a}} to {b}.", {"a": "hi", "b": 3}) == "Say hi to 3."
+    assert filled("Nenne die {größe}.", "Breite") == "Nenne die Breite."
+    code = "What does `import { port } from 'x'` do?"
+    assert filled(code, "Be brief.") == f"{code}\n\nBe brief."  # no variable: a rewrite need not keep it, either
     assert filled("Say it to {b}.", {"b": "Ann", "text": "hi"}) == "Say it to Ann.\n\nhi"
 
 

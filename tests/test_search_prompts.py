@@ -90,6 +90,40 @@ def test_meaning_comes_before_likelihood_and_every_example_that_decides_tells_it
     assert found.is_rewritten == (outcome == "optimized")
 
 
+@pytest.mark.parametrize(
+    ("proposed", "outcome"),
+    [
+        ("Count the words and sort them.", "task_invented"),
+        ("Say it about film 3, as you would of others.", "example_leaked"),
+        ("Explain it in one sentence before the verdict.", "optimized"),
+    ],
+)
+def test_meaning_comes_before_a_metric_too(proposed, outcome):
+    """A small model may happen to answer well after anything; here it does after every rewrite."""
+    words = ("sea", "war", "love", "home", "time", "rain", "city", "king")
+    rows = [(f"film {word}", "no" if number % 2 else "yes") for number, word in enumerate(words)]
+    rows = [*rows, ("film 3", "yes"), ("film 30", "no")]
+
+    def after_anything(asked) -> str:
+        prompt, given = asked[-1]["content"].rsplit("\n\n", 1)
+        right = dict(rows)[given]
+        return right if prompt != "liked?" else "maybe"
+
+    using, task = rewriting(lambda naive: f"{naive}\n\n{proposed}"), model(after_anything)
+    found = using.search("liked?", rows, metric="contains", models=[task])
+    assert found.texts[0].candidates[0].outcome == outcome
+    assert found.is_rewritten == (outcome == "optimized")
+    was_run = any(proposed in asked[-1]["content"] for call in task.calls for asked in call)
+    assert was_run == (outcome == "optimized")
+
+
+def test_where_no_right_output_is_known_nothing_is_said_to_be_in_none():
+    using = rewriting(lambda naive: f"{naive}\n\nWrite the digits of the rating it deserves.")
+    rows = [{"input": f"{word} film"} for word in ("sad", "fine", "long", "old")]
+    found = using.search("rate", rows, metric=lambda reference, output: output.isdigit(), models=[model(lambda _: "7")])
+    assert found.texts[0].candidates[0].outcome == "optimized"
+
+
 def test_a_rule_of_meaning_that_is_turned_off_stays_off():
     rows = [("Red Flute", "red flute"), ("Blue Door", "blue door")] * 4
     rows = [(f"{given}{'!' * n}", f"{right}{'!' * n}") for n, (given, right) in enumerate(rows)]
@@ -579,3 +613,7 @@ def test_rewrites_in_other_words_may_be_tried_where_examples_decide():
     proposer = RewriterProposer(rewriter=strict.rewriter, parts=[part], candidates=1, seed=0)
     found = proposer.propose(Seen(texts={"one": naive}, measurements={}), room=0)
     assert [row.text for row in found.by_text["one"] if row.is_usable] == [said]
+    rows = [(f"valley {number}", "steep" if number % 2 else "flat") for number in range(8)]
+    for metric, models in (("exact", [model(lambda _: "flat")]), (None, [ScriptedScorer(likely)])):
+        first = strict.search(naive, rows, metric=metric, models=models).texts[0].candidates[0]
+        assert (first.text, first.outcome) == (said, "optimized")

@@ -162,10 +162,9 @@ class _Plain:
         return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=[*notes, *subject.notes])
 
     def _part(self, deciding: Sequence[Example]) -> Part:
-        """The prompt. Where likelihoods decide, which believe what only brings about a form, meaning comes first."""
-        if self.yardstick.metric is not None:
-            return Part(name=PROMPT, request=self.request)
-        meaning = Meaning.of(self.rewriter, self.request, deciding)
+        """The prompt. Meaning comes first: likelihoods believe what brings about a form, and metrics err, too."""
+        is_answered = self.yardstick.metric is not None
+        meaning = Meaning.of(self.rewriter, self.request, deciding, is_answered=is_answered)
         return Part(name=PROMPT, request=self.request, check=meaning.check)
 
     def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:

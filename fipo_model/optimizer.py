@@ -195,7 +195,7 @@ class PromptOptimizer:
         settings: SearchSettings | None = None,
         held_out: Iterable[Row] | None = None,
     ) -> SearchResult:
-        """The prompt to use (`.text`) on the evidence of examples: a rewrite only where its lead is more than chance.
+        """The prompt to use (`.text`) on the evidence of examples: a rewrite only where it leads by more than luck.
 
         `examples` are pairs of an input and its right output, or rows with `input` and `output`. A `metric` (`exact`,
         `contains`, `f1`, `json_fields`, or a function of reference, output and input) scores what `models` answer;

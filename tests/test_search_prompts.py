@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from fipo_model import FidelitySettings, OptimizationRequest, PromptOptimizer, ShownExample
 from fipo_model.cli import app
 from fipo_model.errors import InputError, ServerError
+from fipo_model.models.registry import DEFAULT
 from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
@@ -187,6 +188,71 @@ def test_what_must_be_kept_is_kept():
     assert found.texts[0].candidates[0].outcome != "optimized"
 
 
+# Why nothing won
+
+
+def hopeless(said: str, **options) -> SearchResult:
+    """A search in which every answer is the same, whatever the prompt."""
+    options = {"metric": "exact", **options}
+    return rewriting().search(PROMPT, ROWS, models=[model(lambda _: said)], **options)
+
+
+def test_where_no_answer_is_right_one_is_shown_beside_the_right_one_with_what_to_try(tmp_path):
+    found = hopeless("Well, I would say that it is yes!", settings=settings(log_dir=tmp_path))
+    assert (found.outcome, found.chosen_on.before.score) == ("not_preferred", 0)
+    assert found.texts[0].detail.startswith("every run scored 0, with what is there and with every rewrite, so none")
+    (said,) = found.notes
+    assert said.startswith("the model never gave a right answer: every one scored 0 by the metric exact. To the input")
+    assert "the model answered 'Well, I would say that it is yes!', and right is 'yes', which is in it" in said
+    assert said.endswith("the metric contains would count that")
+    assert "never gave a right answer" in (tmp_path / "report.html").read_text()
+    (elsewhere,) = hopeless("I am a computer.").notes
+    assert "answered 'I am a computer.', and right is '" in elsewhere
+    assert elsewhere.endswith("Try another metric, another model, or check the examples")
+    # Of a metric of one's own nobody knows whether 0 is wrong.
+    (own,) = hopeless("I am a computer.", metric=lambda reference, output: 0).notes
+    assert own.startswith("every answer scored 0 by the metric <lambda>, so no wording could lead")
+
+
+def test_where_no_rewrite_can_be_run_it_is_still_said_that_no_answer_was_right():
+    using = rewriting(lambda naive: "Tell me a story about the sea and its ships.")
+    found = using.search(PROMPT, ROWS, metric="exact", models=[model(lambda _: "I am a computer.")])
+    assert not any(row.is_usable for row in found.texts[0].candidates)
+    assert found.notes[0].startswith("the model never gave a right answer")
+
+
+@pytest.mark.parametrize(
+    ("answer", "metric", "detail"),
+    [
+        ("half", lambda reference, output: 0.5, "every run scored 0.5, with what is there and with every rewrite, so"),
+        ("yes", "exact", "no rewrite changed the score of any example it was tried on; try more rewrites"),
+    ],
+)
+def test_where_all_scores_are_the_same_that_is_the_reason(answer, metric, detail):
+    found = hopeless(answer, metric=metric)
+    assert found.outcome == "not_preferred"
+    assert found.texts[0].detail.startswith(detail)
+    assert found.notes == []
+
+
+def test_a_lead_that_could_be_luck_is_told_in_plain_words():
+    def right_about_two_more(asked) -> str:
+        number = int(asked[-1]["content"].split()[-1])
+        is_right = number > (5 if GUIDANCE in asked[-1]["content"] else 7)
+        return "yes" if bool(number % 2) == is_right else "no"
+
+    found = rewriting().search(PROMPT, ROWS[:8], metric="exact", models=[model(right_about_two_more)])
+    assert found.texts[0].detail == (
+        "a rewrite leads on the 8 examples, but the lead could be luck: words that change nothing get such a lead in "
+        "25% of comparisons, and at most 20% is accepted (significance=0.2). More examples tell."
+    )
+
+
+def test_likelihoods_are_no_answers():
+    found = rewriting().search(PROMPT, ROWS, models=[ScriptedScorer(lambda asked, response: -2.0)])
+    assert found.notes == []
+
+
 # Input that cannot be used
 
 
@@ -314,7 +380,7 @@ def missing(reference, output, given):
 def test_a_metric_that_does_not_agree_with_itself_is_said_to():
     turns = iter(range(10_000))
     found = rewriting().search(PROMPT, ROWS, metric=lambda *_: next(turns) % 3, models=[model()])
-    assert any("to the same output: its scores are partly chance" in note for note in found.notes)
+    assert any("to the same output: its scores are partly luck" in note for note in found.notes)
     assert rewriting().search(PROMPT, ROWS, metric=lambda *_: 1.0, models=[model()]).notes == []
 
 
@@ -529,10 +595,21 @@ def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_p
     assert done.exit_code == 0
     assert done.stdout == f"{PROMPT} {GUIDANCE}\n"
     assert scripted == ["one"]
+    began = (
+        "rewrites are proposed by scripted; scores are what the metric exact gives to the answers of one; 16 examples"
+    )
+    assert caplog.messages[0].startswith(began)
     assert "trial 1: 0.25 on 16 examples: what is there" in caplog.text
     assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
     assert "On examples that decided nothing (8) from 0.25 to 1: +0.750" in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_help_names_the_models_that_are_used_where_none_is_named():
+    shown = CliRunner().invoke(app, ["tune", "--help"]).stdout
+    said = " ".join(shown.replace("│", " ").split())
+    assert f"By default {DEFAULT.name} without FIPO's adapter" in said
+    assert f"By default {DEFAULT.name} with FIPO's adapter" in said
 
 
 def test_the_command_takes_several_models_and_a_server(tmp_path, scripted):

@@ -44,7 +44,7 @@ class FIPO(Teleprompter):
 
     With one, several candidates for each predictor are compared with the student on `valset`, or else on `trainset`,
     under the language model in use: see `SearchSettings`. What is returned is never below the student there. A tie,
-    more failed examples, or a lead that chance alone may give (`SearchSettings.significance`) keep the student's
+    more failed examples, or a lead that could be luck (`SearchSettings.significance`) keep the student's
     instructions, and the report says by how much the program is above. (DSPy runs an example that takes longer than
     two minutes a second time; `num_threads=1` avoids that.)
 

@@ -49,7 +49,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     `examples` are pairs of the template's input and the golden response, rows with `input` and `output`, or examples of
     LangSmith's. With `downstream`, what follows the template in its chain, they are run once for the silver responses,
     and the rewriter sees both. With a `metric` besides, what the chain gives out decides which of several rewrites is
-    used, if any, by more than chance; `search` has the budget and the directory to resume from. Where `downstream` is a
+    used, if any, by more than luck; `search` has the budget and the directory to resume from. Where `downstream` is a
     `Scorer`, the likelihood of the golden responses decides.
 
     `keep` names texts that a rewrite must have, `max_words` its most words, and `feedback` what is to get better. A

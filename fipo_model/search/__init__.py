@@ -1,4 +1,4 @@
-"""Better words on evidence: other texts are tried in a thing's places, and one stays only if its lead is no chance.
+"""Better words on evidence: other texts are tried in a thing's places, and one stays only if its lead is not luck.
 
 The thing is a `Subject`: a prompt with a model (`PromptOptimizer.search`), a chain, a program. A `Search` measures it
 as it is, has a `Proposer` write other texts, halves these on paired examples within a budget, and remembers every

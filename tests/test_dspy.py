@@ -403,7 +403,7 @@ def test_the_report_says_what_became_of_every_instruction():
     assert answer["name"] == "answer"
     assert answer["naive"] == "Answer the question."
     assert answer["text"] == f"Answer the question. {GUIDANCE}"
-    assert answer["candidates"] == [{"text": answer["text"], "outcome": "optimized", "detail": ""}]
+    assert answer["candidates"] == [{"text": answer["text"], "outcome": "optimized", "detail": "", "origin": "rewriter"}]
     assert (answer["outcome"], answer["detail"]) == ("optimized", "")
     assert sort["text"] == sort["naive"] == Ticket.instructions
     assert (sort["outcome"], sort["candidates"][0]["text"]) == ("answered", "Sure! 42.")

@@ -13,8 +13,11 @@ from fipo_model.models.registry import DEFAULT
 from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
+from fipo_model.search.page import render_page
 from fipo_model.search.proposing import Part, Proposed, RewriterProposer, Seen, distinct
 from fipo_model.search.splitting import split
+from fipo_model.search.wordings import naming_labels
+from fipo_model.search.words import sentences
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 GUIDANCE = "Consider every part of it carefully."
@@ -102,16 +105,16 @@ def test_meaning_comes_before_likelihood_and_every_example_that_decides_tells_it
 def test_meaning_comes_before_a_metric_too(proposed, outcome):
     """A small model may happen to answer well after anything; here it does after every rewrite."""
     words = ("sea", "war", "love", "home", "time", "rain", "city", "king")
-    rows = [(f"film {word}", "no" if number % 2 else "yes") for number, word in enumerate(words)]
-    rows = [*rows, ("film 3", "yes"), ("film 30", "no")]
+    rows = [(f"film {word}", "hated" if number % 2 else "liked") for number, word in enumerate(words)]
+    rows = [*rows, ("film 3", "liked"), ("film 30", "hated")]
 
     def after_anything(asked) -> str:
         prompt, given = asked[-1]["content"].rsplit("\n\n", 1)
         right = dict(rows)[given]
-        return right if prompt != "liked?" else "maybe"
+        return right if prompt != "liked or hated?" else "maybe"
 
     using, task = rewriting(lambda naive: f"{naive}\n\n{proposed}"), model(after_anything)
-    found = using.search("liked?", rows, metric="contains", models=[task])
+    found = using.search("liked or hated?", rows, metric="contains", models=[task])
     assert found.texts[0].candidates[0].outcome == outcome
     assert found.is_rewritten == (outcome == "optimized")
     was_run = any(proposed in asked[-1]["content"] for call in task.calls for asked in call)
@@ -188,6 +191,89 @@ def test_what_must_be_kept_is_kept():
     assert found.texts[0].candidates[0].outcome != "optimized"
 
 
+# Labels
+
+TOPICS = ("World", "Sports", "Sci/Tech")
+NEWS = [(f"item {number}", TOPICS[number % 3]) for number in range(24)]
+
+
+def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
+    def follows(asked) -> str:
+        text = asked[-1]["content"]
+        return TOPICS[int(text.split()[-1]) % 3] if all(one in text for one in TOPICS) else "news"
+
+    using, task = rewriting(lambda naive: f"{naive}\n\nName the topic."), model(follows)
+    found = using.search("topic", NEWS, metric="exact", models=[task])
+    assert found.text == "topic\n\nAnswer with one of: Sci/Tech, Sports, World"
+    assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
+    assert "yours with the labels of the right outputs behind it" in " ".join(sentences(found))
+    assert "a rule that names the labels" in render_page(found)
+    by_likelihood = ScriptedScorer(lambda asked, right: -1.0 if "Sci/Tech, Sports" in asked[0]["content"] else -2.0)
+    assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text
+
+
+def test_the_contract_and_the_evidence_decide_about_labels_as_about_everything():
+    short = OptimizationRequest("topic", max_words=4)
+    found = rewriting().search(short, NEWS, metric="exact", models=[model(lambda _: "news")])
+    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["too_long"]
+    kept = rewriting().search("topic", NEWS, metric="exact", models=[model(lambda _: "World")])
+    assert [row.outcome for row in kept.texts[0].candidates if row.origin == "labels"] == ["optimized"]
+    assert kept.text == "topic"
+
+
+def test_labels_that_only_held_out_examples_have_are_not_named():
+    known = [*NEWS, ("item 100", "Business"), ("item 103", "Business")]
+    deciding, aside = known[:24], known[24:]
+    found = rewriting().search("topic", deciding, metric="exact", models=[model(lambda _: "x")], held_out=aside)
+    assert not any("Business" in row.text for row in found.texts[0].candidates)
+
+
+def test_a_second_turn_does_not_propose_the_labels_again(tmp_path):
+    options = {"metric": "exact", "models": [model(lambda _: "World")], "settings": settings(turns=2, log_dir=tmp_path)}
+    for _ in range(2):  # and a resumed search still knows who wrote them
+        found = rewriting().search("topic", NEWS, **options)
+        assert [row.origin for row in found.texts[0].candidates].count("labels") == 1
+
+
+def test_of_several_texts_none_gets_the_labels_of_what_comes_last():
+    parts = [Part(name=name, request=OptimizationRequest(f"topic of the {name}")) for name in ("mail", "item")]
+    shown = {number: ShownExample(given, output) for number, (given, output) in enumerate(NEWS)}
+    own = rewriting().rewriter
+    for some in (parts, parts[:1]):
+        proposer = RewriterProposer(rewriter=own, parts=some, candidates=4, seed=0, shown=shown)
+        found = proposer.propose(
+            Seen(texts={one.name: one.request.instruction for one in parts}, measurements={}), room=0
+        )
+        origins = {row.origin for rows in found.by_text.values() for row in rows}
+        assert ("labels" in origins) == (len(some) == 1)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "prompt"),
+    [
+        (["yes", "yes", "no"], "topic"),  # seen once
+        (["yes"] * 4, "topic"),
+        ([*"abcdefg"] * 2, "topic"),  # too many
+        (["yes", "yes", None, None], "topic"),
+        (["red, green", "blue"] * 2, "topic"),
+        (["one of those rather long sentences", "no"] * 2, "topic"),
+        (["{a}", "no"] * 2, "topic"),
+        (["yes", "no"] * 2, "Is it so? Say Yes or No."),  # they are named already
+    ],
+)
+def test_what_is_no_small_set_of_labels_or_known_is_not_named(outputs, prompt):
+    assert naming_labels(prompt, outputs) is None
+
+
+@pytest.mark.parametrize(
+    "labels", [("1", "2", "3"), ("yes", "no"), ("not spam", "spam"), ("A+", "B"), ("été", "hiver")]
+)
+def test_the_contract_lets_labels_of_any_kind_be_named(labels):
+    rows = [(f"item {number} of it", labels[number % len(labels)]) for number in range(10)]
+    found = rewriting().search("grade", rows, metric="exact", models=[model(lambda _: "x")])
+    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["optimized"]
+
+
 # Why nothing won
 
 
@@ -216,7 +302,8 @@ def test_where_no_answer_is_right_one_is_shown_beside_the_right_one_with_what_to
 
 def test_where_no_rewrite_can_be_run_it_is_still_said_that_no_answer_was_right():
     using = rewriting(lambda naive: "Tell me a story about the sea and its ships.")
-    found = using.search(PROMPT, ROWS, metric="exact", models=[model(lambda _: "I am a computer.")])
+    prompt = f"{PROMPT} Answer yes or no."
+    found = using.search(prompt, ROWS, metric="exact", models=[model(lambda _: "I am a computer.")])
     assert not any(row.is_usable for row in found.texts[0].candidates)
     assert found.notes[0].startswith("the model never gave a right answer")
 
@@ -349,9 +436,9 @@ def test_a_search_with_other_rules_does_not_resume(tmp_path, fidelity, said):
 
 def test_where_every_rewrite_is_refused_the_prompt_stays_and_it_is_said_why():
     found = rewriting(lambda naive: "Tell me a story about the sea and its ships.").search(
-        PROMPT, ROWS, metric="exact", models=[model()]
+        f"{PROMPT} Answer yes or no.", ROWS, metric="exact", models=[model()]
     )
-    assert found.text == PROMPT
+    assert found.text == f"{PROMPT} Answer yes or no."
     assert found.outcome not in ("optimized", "not_preferred")
     assert found.texts[0].detail
     assert found.metric_calls == 16  # nothing was left to compare, and nothing is held out for it

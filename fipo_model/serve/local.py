@@ -154,7 +154,7 @@ def _event(fields: Mapping[str, Any]) -> bytes:
 
 def _stop_in(text: str, stops: tuple[str, ...]) -> int | None:
     """Where the text ends because of a stop: where the one begins that was complete first, read from the left."""
-    found = [(place + len(stop), place) for stop in stops if (place := text.find(stop)) >= 0]
+    found = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
     return min(found)[1] if found else None
 
 

@@ -70,6 +70,12 @@ def test_a_few_words_with_grammar_of_their_own_are(prompt, code):
             "optimized",
         ),
         (
+            "svelte or vue",
+            "Compare Svelte and Vue: the advantages and drawbacks of each, and for whom each is the better choice.",
+            (),
+            "optimized",
+        ),
+        (
             "how long dose flu last",
             "Say how long the flu lasts: the usual length first, then how it goes over the days, and what helps.",
             (),

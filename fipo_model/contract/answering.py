@@ -39,7 +39,7 @@ _OF_THE_INPUT = lazy(
 )
 # "The cause first, then how it works and why it matters": a list of what to cover has its verbs in clauses.
 _CLAUSE = lazy(
-    r"\b(?:how|what|why|which|that|where|when|who|whose|if|whether|without|with|as|because|until|before|after"
+    r"\b(?:how|what|why|which|that|where|when|who|whom|whose|if|whether|without|with|as|because|until|before|after"
     r"|(?:not|say|show|state|mark|mention|explain)(?:ing|ed)?)\b.*"
 )
 _BEGINS_A_STATEMENT = lazy(r"(?:when|where|if|as|because|since|while|until|before|after|that)\b")

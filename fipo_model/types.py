@@ -130,7 +130,7 @@ class OptimizationRequest:
 
     @property
     def word_limit(self) -> int:
-        """Most words a rewrite may have.
+        """The most words a rewrite may have.
 
         Without `max_words`: the first of 60, 120, 240, ... that is at least twice the instruction's length. A coarse
         ladder, so that the bound neither leaks the length of a reference rewrite nor splits a batch into many.

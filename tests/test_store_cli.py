@@ -49,7 +49,7 @@ def test_a_prompt_is_proposed_reviewed_and_then_used_without_a_model(
     assert first.stdout == f"{PROMPT} Give one example.\n"
     entry = only(file)
     assert (entry.state, entry.model, entry.evidence) == ("pending", "rewriter", "passed FIPO's checks")
-    assert f"pending in {file}; `fipo store approve {file} {entry.key[:8]}` has it used" in first.stderr
+    assert f"pending in {file}; `fipo store approve {file} {entry.key[:8]}` uses it from now on" in first.stderr
     sent = len(requests)
     assert fipo("optimize", PROMPT, "--store", file, *options).exit_code == 0
     assert len(requests) == sent + 1  # nobody has said yet that it is good

@@ -136,7 +136,7 @@ class ChatModelGenerator:
         Raises `ModelError` with the model's own error as the cause.
         """
         if samples < 1 or (samples > 1 and sampling.is_greedy):
-            raise InputError(f"{samples} samples of greedy decoding cannot be had")
+            raise InputError(f"{samples} samples are not possible with greedy decoding")
         asked: list[Any] = [conversation for conversation in conversations for _ in range(samples)]
         if not asked:
             return []

@@ -95,7 +95,7 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
         )
     if choose_engine(found.base, "many") == "llamacpp":
         raise ModelError(
-            f"llama.cpp does not say how likely a given text is, so it cannot measure with {found.base}. Install "
+            f"llama.cpp does not report how likely a given text is, so it cannot measure with {found.base}. Install "
             "transformers (pip install 'fipo[local]'), or name a vLLM server: http://HOST:PORT/v1#NAME"
         )
     from fipo_model.backends.transformers.scorer import TransformersScorer

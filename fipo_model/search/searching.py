@@ -94,10 +94,10 @@ class Search:
         if limit == "unreachable":
             raise UnmeasurableError(
                 f"the model could not be reached for {self.settings.patience:g} seconds; {cause}. Try again when it "
-                "can be: what was measured before is kept where there is a directory for it."
+                "can be: with a directory for results, earlier measurements are kept."
             )
         if limit is not None:
-            raise UnmeasurableError(f"{limit} was reached before what is there had been measured. Raise it.")
+            raise UnmeasurableError(f"{limit} was reached before the present texts were measured. Raise it.")
         failed = self.board.failed(self.start, self.examples)
         if failed + self.board.missing(self.start, self.examples) == len(self.examples):
             raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")

@@ -125,11 +125,11 @@ class SearchSettings:
         least = 2 * (examples + held_out)
         if self.max_metric_calls is not None and self.max_metric_calls < least:
             raise InputError(
-                f"max_metric_calls={self.max_metric_calls} is too little to compare what you have with anything on "
+                f"max_metric_calls={self.max_metric_calls} is too small to compare anything with your prompt on "
                 f"{examples + held_out} examples: that takes at least {least}. Raise it, or pass fewer examples."
             )
         if self.max_cost is not None and not callable(self.price) and self.max_cost < least * self.price:
             raise InputError(
-                f"max_cost={self.max_cost:g} is too little to compare what you have with anything on "
+                f"max_cost={self.max_cost:g} is too small to compare anything with your prompt on "
                 f"{examples + held_out} examples: at {self.price:g} a run that takes at least {least * self.price:g}."
             )

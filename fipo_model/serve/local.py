@@ -53,7 +53,7 @@ class LocalUpstream:
         elif call.path == b"/chat/completions" and call.method == "POST":
             yield await self._answer(call.body)
         else:
-            raise UpstreamError("a model of this machine has /v1/chat/completions and /v1/models only", status=404)
+            raise UpstreamError("a local model has only /v1/chat/completions and /v1/models", status=404)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -136,7 +136,7 @@ def _read(body: bytes) -> _Chat:
     if not isinstance(fields, dict) or not isinstance(fields.get("messages"), list) or not fields["messages"]:
         raise InputError("the body has no list of messages")
     if asked := [name for name in _UNKNOWN_TO_IT if fields.get(name) and fields[name] != {"type": "text"}]:
-        raise InputError(f"a model of this machine does not know {asked[0]}")
+        raise InputError(f"a local model does not support {asked[0]}")
     stop = fields.get("stop") or []
     stops = tuple([stop] if isinstance(stop, str) else stop) if isinstance(stop, str | list) else ()
     options = fields.get("stream_options")
@@ -178,7 +178,7 @@ def _message(given: object) -> Message:
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         content = "\n".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
-        raise InputError("a model of this machine reads text only")
+        raise InputError("a local model reads text only")
     role = next(role for role in get_args(Message.__annotations__["role"]) if role == _ROLES[given["role"]])
     return {"role": role, "content": content}
 

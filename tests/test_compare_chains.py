@@ -302,7 +302,7 @@ class TestTheWholeCommand:
             (("--roles", "ai"), "--roles takes system, human or system,human, not 'ai'"),
             (("--metric", "bleu"), "there are exact, contains, f1, json_fields"),
             (("--metric", "capital_chains.py:make_of"), "must take three arguments"),
-            (("--metric", "capital_chains.py:number"), "is no function"),
+            (("--metric", "capital_chains.py:number"), "is not a function"),
             (("--data", "nothing.jsonl"), "cannot read nothing.jsonl"),
         ],
     )

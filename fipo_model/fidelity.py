@@ -262,7 +262,7 @@ class FidelitySettings:
 
     @property
     def noted(self) -> dict[str, Any]:
-        """What the note of a job says where they are not the usual ones."""
+        """What a job records of these settings if they are not the defaults."""
         most = self.most_added_words
         off = sorted(set(RULES) - self.enforced)
         return {"rules_off": off or None, "most_added_words": None if most == _MOST_ADDED_WORDS else most}

@@ -512,7 +512,7 @@ def test_a_lead_that_chance_may_give_is_not_used_and_the_report_says_so():
     row = compiled.fipo_report["predictors"][0]
     assert (row["outcome"], row["text"]) == ("not_preferred", "Answer the question.")
     assert "on the 2 examples even one that is right about everything would lead as chance" in row["detail"]
-    assert "with probability 0.25; that must be at most significance=0.2. More examples tell." in row["detail"]
+    assert "with probability 0.25; that must be at most significance=0.2. Try more examples." in row["detail"]
     assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
 
 

@@ -319,7 +319,7 @@ class TestWhichEngine:
     def test_what_is_no_gguf_file_needs_transformers(self, monkeypatch):
         assert self.choose("some/model", "one") == "transformers"
         self.there = {"xllamacpp"}
-        with pytest.raises(ModelError, match=r"llama.cpp reads only GGUF files, and some/model is not one.*fipo\[local\]"):
+        with pytest.raises(ModelError, match=r"reads only GGUF files, and some/model is not one.*fipo\[local\]"):
             self.choose("some/model", "one")
 
     def test_nothing_is_fetched_anew_for_one_prompt(self, tmp_path):

@@ -178,7 +178,7 @@ class TestTune:
         assert fipo(*command).stdout == "Say it. Begin with total.\n"
         entry = only(file)
         assert (entry.state, entry.outcome, entry.model) == ("pending", "optimized", "own")
-        assert "On examples that decided nothing (10) from 0 to 1" in entry.evidence
+        assert "On held-out examples (10) from 0 to 1" in entry.evidence
         RewriteStore(file).decide([entry.key], "approved", by="Ann")
         examples.unlink()  # nothing is searched any more
         again = fipo(*command)

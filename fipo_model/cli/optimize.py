@@ -273,7 +273,7 @@ def _showing_rows(source: Path | None) -> Iterator[bulk.Report]:
 
 
 def show_result(result: OptimizedPrompt, *, as_json: bool, diff: bool = False) -> None:
-    """The prompt to use on stdout, or all about it, and what became of it on stderr."""
+    """The prompt to use on stdout, or all about it, and what happened to it on stderr."""
     if diff:
         note(f"diff: {word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
     note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))

@@ -91,7 +91,7 @@ def test_a_program_of_dspys_loads_it(store: RewriteStore, tmp_path: Path, module
     (predictor,) = program.predictors()
     assert predictor.signature.instructions == f"{PLAIN}\n\n{ODD}"
     wrong = fipo(store.path, key(store, PLAIN), "--as", "dspy", "--signature", "question")
-    assert "'question' is no signature of DSPy's" in str(wrong.exception)
+    assert "'question' is not a DSPy signature" in str(wrong.exception)
 
 
 def test_python_imports_it(store: RewriteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import FipoError, InputError, explain_missing
+from fipo_model.pages.changes import why_kept
 from fipo_model.store import RewriteStore
 
 with explain_missing("llm", "click", "llm"):
@@ -37,6 +38,8 @@ def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int 
     except FipoError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"fipo: {result.outcome}" + (f" ({result.detail})" if result.detail else ""), err=True)
+    if not result.is_rewritten:
+        click.echo(f"fipo: {why_kept(result.outcome)}", err=True)
     click.echo(result.text)
 
 

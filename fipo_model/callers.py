@@ -1,7 +1,9 @@
 """Blocking calls for asyncio, in threads of their own."""
 
 import contextvars
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fipo_model.forking import PerProcess
@@ -38,6 +40,32 @@ async def in_thread(call: Callable[[], _Result]) -> _Result:
         return started
 
     return await asyncio.wrap_future(await asyncio.wrap_future(starter.submit(start)))
+
+
+async def steps_in_thread(begin: Callable[[], Generator[_Result, None, None]]) -> AsyncGenerator[_Result, None]:
+    """What a blocking generator yields, as it comes, from another thread. Leaving closes it after its next step."""
+    import asyncio
+
+    loop, is_left = asyncio.get_running_loop(), threading.Event()
+    arrived: asyncio.Queue[tuple[_Result, ...]] = asyncio.Queue()  # an empty one at the end
+
+    def work() -> None:
+        with closing(begin()) as steps:
+            for step in steps:
+                if is_left.is_set():
+                    return
+                loop.call_soon_threadsafe(arrived.put_nowait, (step,))
+
+    working = asyncio.ensure_future(in_thread(work))
+    working.add_done_callback(lambda _: arrived.put_nowait(()))
+    try:
+        while step := await arrived.get():
+            yield step[0]
+        await working
+    finally:
+        is_left.set()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)  # or its failure would be logged, with words of prompts
 
 
 def are_under_way() -> bool:

@@ -277,7 +277,7 @@ class FidelitySettings:
 def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers) -> Candidate:
     """The rewrite as a candidate whose outcome is "optimized" if no enforced rule objects, else the rule's name."""
     if rewrite.split() == request.instruction.split():
-        return Candidate(text=rewrite, outcome="unchanged", detail="the model left the prompt as it is")
+        return Candidate(text=rewrite, outcome="unchanged", detail="the rewriter had nothing to add")
     if (header := _echoed_header(rewrite, request, template)) is not None:
         return Candidate(text=rewrite, outcome="template_echoed", detail=f"contains {header!r}")
     case = Case(rewrite, request)
@@ -355,8 +355,8 @@ def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
 
 def _is_repetitive(text: str, own: str = "") -> bool:
     """Whether a text goes round in circles; how often `own` says something, it may say it, too."""
-    lines = _long_lines(text)
-    again = [times for line, times in lines.items() if times > _long_lines(own)[line]]
+    lines, own_lines = _long_lines(text), _long_lines(own)
+    again = [times for line, times in lines.items() if times > own_lines[line]]
     if again and max(again) >= max(_SAME_LINES, _SAME_LINES_SHARE * lines.total()):
         return True
     runs, known = _trigrams(text), _trigrams(own)

@@ -1,11 +1,13 @@
 """The two seams every language model is used through, a batch at a time.
 
-A `Generator` continues conversations; a `Scorer` says how likely a given reply is.
+A `Generator` continues conversations, a `StreamingGenerator` while somebody reads along; a `Scorer` says how likely a
+given reply is.
 """
 
+import collections.abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict, TypeVar
+from typing import Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 from fipo_model.errors import InputError, PromptTooLongError
 
@@ -87,6 +89,21 @@ class Generator(Protocol):
         """Continue each conversation with the assistant's next message, `samples` times.
 
         Raises `InputError` for more than one sample of greedy decoding, which has only one.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamingGenerator(Generator, Protocol):
+    """A `Generator` that can also say its words as they come. Nobody has to be one."""
+
+    def stream(
+        self, conversation: list[Message], sampling: Sampling
+    ) -> collections.abc.Generator[Completion, None, None]:
+        """The next message as it grows; the last one is what `generate` gives.
+
+        Each text begins with the one before and has whole characters; all but the last are truncated. Closing the
+        iterator stops the computation. What `generate` raises is raised with the first step.
         """
         ...
 

@@ -60,6 +60,17 @@ def parse_object(content: bytes) -> dict[str, Any]:
     return fields
 
 
+def is_part(last: bytes, begin: bytes) -> bool:
+    """Whether the end of a file is a row that its writer, who was killed, did not finish. All rows there `begin` so."""
+    if not last or not (last.startswith(begin) or begin.startswith(last)):
+        return False
+    try:
+        parse_object(last)
+    except InputError:
+        return True
+    return False
+
+
 def encode_object(fields: Mapping[str, Any]) -> bytes:
     """The line that holds an object."""
     return json.dumps(dict(fields), ensure_ascii=False).encode("utf-8") + b"\n"

@@ -195,7 +195,7 @@ class PromptOptimizer:
         settings: SearchSettings | None = None,
         held_out: Iterable[Row] | None = None,
     ) -> SearchResult:
-        """Choose the prompt to use (`.text`) on examples: a rewrite only if it leads by more than chance.
+        """Choose the prompt to use (`.text`) on examples: a rewrite only if it leads by more than luck.
 
         `examples` are pairs of an input and its right output, or rows with `input` and `output`. A `metric` (`exact`,
         `contains`, `f1`, `json_fields`, or a function of reference, output and input) scores the answers of `models`.

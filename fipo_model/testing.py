@@ -4,9 +4,19 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 from fipo_model.errors import InputError, PromptTooLongError
-from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, check_samples, complete
+from fipo_model.generation import (
+    Completion,
+    Generator,
+    Message,
+    Sampling,
+    Scorer,
+    StreamingGenerator,
+    check_samples,
+    complete,
+)
 
 Script = Callable[[list[Message]], str]
 
@@ -202,6 +212,18 @@ class GeneratorContract:
         short, long = complete(self.make(), [_ask("Hi."), _ask("Hello there, you. " * 20)], self._greedy())
         _expect(0 < short.prompt_tokens < long.prompt_tokens, "prompt_tokens must not count padding")
         _expect(short.completion_tokens <= self.max_new_tokens, "completion_tokens must respect max_new_tokens")
+
+    def test_a_stream_grows_to_what_is_generated(self) -> None:
+        generator, sampling = self.make(), self._sampled(seed=4)
+        if not isinstance(generator, StreamingGenerator):
+            return
+        asked = _ask("Tell a long story.")
+        growing = list(generator.stream(asked, sampling))
+        _expect(growing[-1:] == complete(generator, [asked], sampling), "the end must be what `generate` gives")
+        _expect(len(growing) > 1, "there must be something before the end")
+        for less, more in pairwise(growing):
+            _expect(more.text.startswith(less.text), "each text must begin with the one before")
+            _expect(less.is_truncated, "what is not at its end must say so")
 
     def test_threads_may_call_at_once(self) -> None:
         generator, asked = self.make(), [_ask(f"Name {number} fruits.") for number in range(2, 6)]

@@ -30,11 +30,23 @@ def run(*command: str | Path, **environment: str) -> None:
     subprocess.run([*map(str, command)], check=True, cwd=ROOT, env=os.environ | environment)
 
 
+def distributions(out: Path) -> list[Path]:
+    """The wheels and sdists in a folder; whatever else somebody keeps there is theirs."""
+    return sorted(file for pattern in ("*.whl", "*.tar.gz") for file in out.glob(pattern) if file.is_file())
+
+
+def delete_old(out: Path) -> None:
+    """Delete what an earlier build left."""
+    for old in distributions(out):
+        old.unlink()
+
+
 def build(out: Path) -> list[Path]:
     """Build both distributions, and check what they say of themselves and their sizes."""
+    delete_old(out)
     for source in (ROOT, ROOT / "packages" / "langchain-fipo"):
         run(sys.executable, "-m", "build", "--outdir", out, source)
-    files = sorted(out.iterdir())
+    files = distributions(out)
     run(sys.executable, "-m", "twine", "check", "--strict", *files)
     for file in files:
         megabytes = file.stat().st_size / 1e6
@@ -70,10 +82,7 @@ def use(wheels: list[Path], python: str, folder: Path) -> None:
 
 
 def main() -> None:
-    out = ROOT / "dist"
-    for old in out.glob("*"):
-        old.unlink()
-    wheels = build(out)
+    wheels = build(ROOT / "dist")
     tried = []
     for python in sys.argv[1:] or PYTHONS:
         if (version := version_of(python)) is None:

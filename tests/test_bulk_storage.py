@@ -64,6 +64,18 @@ def test_parquet_has_one_type_of_id_and_what_the_model_proposed(tmp_path: Path, 
     assert first["proposals"] == [{"text": "x", "outcome": "too_long", "detail": "9 words"}]
 
 
+def test_ids_keep_their_type_when_a_table_is_resumed(tmp_path: Path, storage) -> None:
+    mixed, numbers = str(tmp_path / "mixed.parquet"), str(tmp_path / "numbers.parquet")
+    save(storage, mixed, [row(1), row("a")])
+    save(storage, mixed, [row(2)])  # what was left is a number only
+    assert sorted(fields["id"] for _, fields in read(storage, mixed)) == ["1", "2", "a"]
+    save(storage, numbers, [row(1)])
+    with pytest.raises(InputError, match=r"ids in .*numbers\.parquet are numbers, and 'a' is none"):
+        save(storage, numbers, [row(2), row("a")])
+    assert save(storage, numbers, [row(2)]).keys() == {"1"}
+    assert sorted(fields["id"] for _, fields in read(storage, numbers)) == [1, 2]
+
+
 def test_what_was_finished_is_written_whatever_ends_the_run(tmp_path: Path, storage) -> None:
     target = str(tmp_path / "out.jsonl")
 

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 import fipo_model
-from fipo_model import cli
+from fipo_model import PromptOptimizer, cli
+from fipo_model.cli.outcomes import tell_outcome
+from fipo_model.testing import ScriptedGenerator
+from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
 from support.servers import completion, serving
 
 
@@ -71,6 +74,39 @@ def test_json_holds_everything_about_the_result(server: list[str]) -> None:
     assert result["request"]["instruction"] == "Explain rain to a child."
     assert (result["outcome"], result["model"], result["template"]) == ("optimized", "rewriter", "fipo-1")
     assert [candidate["outcome"] for candidate in result["candidates"]] == ["optimized"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("unchanged", "stays as it is. Next: with examples of yours, `fipo tune` tries"),
+        (
+            "uncertain",
+            "because the rewrite is a guess: the rewriter itself does not find it likely. Next: with examples",
+        ),
+        ("too_long", "because the rewrite exceeds the word limit. Next: --max-words"),
+        ("number_lost", "because the rewrite lacks a number, or changed it, its unit or what it counts. Next: --json"),
+        ("not_preferred", "stays as it is. Next: --json shows what was proposed"),
+    ],
+)
+def test_who_meets_an_outcome_for_the_first_time_learns_why_and_what_is_next(
+    outcome: Outcome, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = Candidate(text="x", outcome=outcome, detail="the particulars")
+    request = OptimizationRequest("Name 3 rivers.")
+    result = OptimizedPrompt(
+        text="Name 3 rivers.", request=request, outcome=outcome, candidates=(told,), model="", template=""
+    )
+    tell_outcome(result)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"fipo: outcome: {outcome} (the particulars)"
+    assert second.startswith("fipo: your prompt stays as it is")
+    assert said in second
+
+
+def test_a_rewriter_that_repeats_the_prompt_had_nothing_to_add() -> None:
+    result = PromptOptimizer(ScriptedGenerator(lambda _: "Name 3 rivers.")).optimize("Name 3 rivers.")
+    assert (result.outcome, result.detail) == ("unchanged", "the rewriter had nothing to add")
 
 
 def test_diff_marks_words_on_stderr(server: list[str]) -> None:

@@ -1,6 +1,7 @@
 """`fipo compare chain`: a chain and its optimized twin, from the command line to the page."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from fipo_model.comparing.chains.rows import Row, read_rows
 from fipo_model.errors import InputError
 from fipo_model.evaluation.statistics import share_difference
 from fipo_model.objects import fingerprint
+from fipo_model.search.examples import read_examples
 from fipo_model.testing import ScriptedGenerator
 from support.chains import a_run
 from support.conversations import naive_in
@@ -264,9 +266,9 @@ class TestTheWholeCommand:
         done = compare()
         assert summary_of(done)["rows"] == 8
         assert "line 9: not JSON" in done.stderr
-        assert "line 10: there is no `reference`" in done.stderr
+        assert "line 10: there is no `output` (or `reference`)" in done.stderr
         assert "line 11: there is no `input`; the fields are 'reference'" in done.stderr
-        assert "line 10: there is no `reference`" in (project / "out" / "report.html").read_text()
+        assert "line 10: there is no `output`" in (project / "out" / "report.html").read_text()
 
     def test_a_metric_that_gives_no_number_names_the_row_and_can_be_mended(self, project: Path) -> None:
         done = compare("--metric", "capital_chains.py:odd", "--batch-size", 4)
@@ -384,6 +386,19 @@ class TestRows:
             "line 6: `id` must be a text or a whole number",
         ]
 
+    def test_the_rows_of_a_search_are_rows_of_a_comparison(self, tmp_path: Path) -> None:
+        lines = (
+            '{"input": "a", "output": "x"}',
+            '{"input": "b", "outputs": ["y"]}',
+            '{"input": "c", "output": "what a model said", "reference": "z"}',
+            '{"input": "d", "outputs": ["x", "y"]}',
+        )
+        rows, bad = self.read(tmp_path / "rows", *lines)
+        assert [row.reference for row in rows] == ["x", "y", "z"]
+        assert bad == ["line 4: `outputs` has 2 right outputs, and a comparison takes one: name it `output`"]
+        examples = read_examples([json.loads(line) for line in lines[:3]])
+        assert [one.outputs for one in examples] == [(row.reference,) for row in rows]
+
     def test_a_limit_counts_usable_rows_and_two_are_needed(self, tmp_path: Path) -> None:
         line = '{"input": "a", "reference": "x"}'
         rows, bad = self.read(tmp_path / "rows", "no", line, line, line, "no", limit=2)
@@ -430,7 +445,7 @@ class TestMetrics:
         ("name", "reference"), [("exact", None), ("json_fields", "text"), ("json_fields", {}), ("contains", "")]
     )
     def test_references_a_metric_cannot_use(self, name: str, reference: Any) -> None:
-        assert "`reference`" in metrics.find_metric(name).unfit(reference)
+        assert re.search("`output`|the right output", metrics.find_metric(name).unfit(reference))
 
     @pytest.mark.parametrize(
         ("given", "said"),

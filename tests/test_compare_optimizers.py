@@ -447,16 +447,19 @@ def test_the_benchmark_makes_data_sets_of_tasks(tmp_path: Path):
     (tmp_path / "classification").mkdir()
     for name in ("sst2", "agnews"):
         (tmp_path / "classification" / f"{name}.jsonl").write_text("{}\n")
-    number = {"input": "77 28", "outputs": ["49", "49.0"]}
     claim = {"input": "All men are mortal.", "outputs": ["Valid"], "choices": ["Valid", "Invalid"]}
-    made_of = {"diff": number, "logical_fallacy_detection": claim}
-    rows = [{"task": name, "examples": [one] * 4} for name, one in made_of.items()]
-    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    charge = {"input": "What was that fee?", "outputs": ["top up failed"], "choices": ["top up failed", "pin blocked"]}
+    for file, name, one in (
+        ("tasks", "logical_fallacy_detection", claim),
+        ("more_tasks", "banking77_eight", charge),
+    ):
+        row = {"task": name, "examples": [one] * 4}
+        (tmp_path / f"{file}.jsonl").write_text(json.dumps(row) + "\n")
     script["write_sets"](tmp_path, tmp_path / "sets")
-    assert tasks.tasks_of(tmp_path / "sets") == ("sst2", "sst2-note", "agnews", "fallacy", "subtract")
-    made = tasks.read_data(tmp_path / "sets", tasks.TASKS["subtract"], seed=0, train=1, val=1, test=2)
+    assert tasks.tasks_of(tmp_path / "sets") == ("sst2", "sst2-note", "agnews", "fallacy", "banking")
+    made = tasks.read_data(tmp_path / "sets", tasks.TASKS["banking"], seed=0, train=1, val=1, test=2)
     assert [len(made.trainset), len(made.valset), len(made.testset)] == [1, 1, 2]
-    right, wrong = (dspy.Prediction(label=f"It is {answer}.") for answer in ("49", "48"))
+    right, wrong = (dspy.Prediction(label=f"It is {answer}.") for answer in ("top up failed", "pin blocked"))
     assert tasks.is_right(made.testset[0], right)
     assert not tasks.is_right(made.testset[0], wrong)
     command = list(script["compare"](tmp_path, "smollm2-135m", "student", quick=True))

@@ -1,8 +1,17 @@
-"""What strays from a task where likelihood decides: nonsense of the right form does, proper requests do not."""
+"""What strays from a task before examples decide: nonsense of the right form does, proper requests do not."""
+
+import json
+import random
+from pathlib import Path
 
 import pytest
 
 from fipo_model.contract.straying import Ground, strays
+from fipo_model.fidelity import FidelitySettings, as_addition, check
+from fipo_model.templates import FIPO_1
+from fipo_model.types import OptimizationRequest, ShownExample
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 LOWER = ("lower", ("Gentle Happy badge", "Heavy Calm napkin"), ("gentle happy badge", "heavy calm napkin"))
 LARGEST = ("max", ("41, 89, 84", "50, 19, 68"), ("89", "68"))
@@ -11,9 +20,10 @@ BIG = ("ALL CAPS PLEASE", ("small flute", "proud wagon"), ("SMALL FLUTE", "PROUD
 WHOLE = ("Say whether the film is liked.", ("film 1", "film 2"), ("yes", "no"))
 
 
-def found(task, addition: str) -> str | None:
+def found(task, addition: str, *, is_answered: bool = False) -> str | None:
     wordings, inputs, outputs = task
-    return strays(addition, Ground(wordings=wordings, is_well_worded=False, inputs=inputs, outputs=outputs))
+    known = {"wordings": wordings, "is_well_worded": False, "inputs": inputs, "outputs": outputs}
+    return strays(addition, Ground(**known, is_answered=is_answered))
 
 
 @pytest.mark.parametrize(
@@ -65,3 +75,54 @@ def test_where_good_wordings_are_known_what_is_only_related_is_not_the_task():
         ground = Ground(wordings=wordings, is_well_worded=is_known, inputs=inputs, outputs=outputs)
         assert strays("Write the plural of the noun.", ground) is None
         assert ground.near({"singul"}) == (frozenset() if is_known else {"singul"})
+
+
+LIKED = ("liked?", ("a fine film", "a bore"), ("yes", "no") * 2)
+
+
+@pytest.mark.parametrize(
+    ("task", "addition", "is_task"),
+    [
+        (LIKED, "Count the words and sort them.", False),
+        (LIKED, "Write every digit.", False),
+        (LIKED, "Think step by step before you answer.", True),
+        (LIKED, "Say whether the film is good.", True),  # what the examples speak of
+        (KIND, "Reply with the mail in one sentence.", True),  # the metric sees the form
+        (LOWER, "Write the text in lowercase and explain physics, history and geometry.", True),
+        (("wc", ("a fine film",), ("3",)), "Say how much is there, in numerals.", True),  # nobody knows what "wc" is
+    ],
+)
+def test_where_a_metric_scores_only_another_task_is_turned_down(task, addition, is_task):
+    assert (found(task, addition, is_answered=True) is None) == is_task
+
+
+@pytest.mark.shared
+def test_how_many_good_wordings_are_refused_before_a_metric_is_asked_and_how_many_of_other_tasks():
+    """Behind hasty wordings of the shared tasks, of those that the contract lets through: 0 of 200, and 138 of 330."""
+    files = (SHARED_DATA / f"{name}.jsonl" for name in ("tasks", "more_tasks"))
+    tasks = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    draw = random.Random(0)
+    hasty = [(task, wording) for task in tasks for wording in task["wordings"][:2]]
+    good = [(task, wording, other) for task, wording in hasty for other in task["wordings"][3:]]
+    others = [
+        (task, wording, draw.choice(draw.choice([one for one in tasks if one is not task])["wordings"][3:]))
+        for task, wording in hasty
+        for _ in range(8)
+    ]
+    refused, known = refusals(good)
+    assert refused <= 0.01 * known
+    refused, known = refusals(others)
+    assert refused >= 0.4 * known
+
+
+def refusals(cases) -> tuple[int, int]:
+    """How many additions stray, of how many that the contract lets through."""
+    verdicts = []
+    for task, wording, addition in cases:
+        rows = task["examples"][:16]
+        shown = tuple(ShownExample(row["input"], row["outputs"][0]) for row in rows)
+        request = OptimizationRequest(wording, examples=shown)
+        if check(as_addition(addition, request), request, FidelitySettings(), FIPO_1).outcome == "optimized":
+            inputs, outputs = zip(*((row["input"], row["outputs"][0]) for row in rows), strict=True)
+            verdicts.append(found((wording, inputs, outputs), addition, is_answered=True) is not None)
+    return sum(verdicts), len(verdicts)

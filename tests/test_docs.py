@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def name_of(path: Path) -> str:
 
 def blocks(path: Path) -> list[str]:
     return BLOCK.findall(path.read_text(encoding="utf-8"))
+
+
+def with_all_it_brings(extras: set[str]) -> set[str]:
+    """The extras, and those that they name themselves."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = {part for one in extras for line in known[one] for part in extras_of(line)}
+    return extras if named <= extras else with_all_it_brings(extras | named)
+
+
+def extras_of(line: str) -> list[str]:
+    return [part for found in re.findall(r"(?:fipo|'\.)\[([\w,]+)\]", line) for part in found.split(",")]
 
 
 WITH_CODE = [path for path in [README, *PAGES, *CARDS] if blocks(path) and name_of(path) not in ELSEWHERE | NOT_RUN]
@@ -178,3 +190,18 @@ def test_the_site_asks_no_other_host_for_anything(site: Path):
     asked = re.compile(r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"?(https?://[^\" >]+)")
     found = {url for page in site.rglob("*.html") for url in asked.findall(page.read_text(encoding="utf-8"))}
     assert found == set()
+
+
+INSTALLING = [README, *PAGES, ROOT / "packages" / "langchain-fipo" / "README.md"]
+
+
+@pytest.mark.parametrize("path", INSTALLING, ids=name_of)
+def test_every_line_that_installs_brings_something_that_rewrites(path: Path) -> None:
+    lines = re.findall(r"pip install [^`#\n]+", path.read_text(encoding="utf-8"))
+    alone = [line for line in lines if not with_all_it_brings(set(extras_of(line))) & {"cpu", "local"}]
+    assert alone == []
+
+
+@pytest.mark.parametrize("name", ["langchain", "dspy", "gateway"])
+def test_the_page_of_a_door_says_how_to_install_it(name: str) -> None:
+    assert "pip install '.[" in (DOCS / f"{name}.md").read_text(encoding="utf-8").partition("\n## ")[0]

@@ -403,7 +403,9 @@ def test_the_report_says_what_became_of_every_instruction():
     assert answer["name"] == "answer"
     assert answer["naive"] == "Answer the question."
     assert answer["text"] == f"Answer the question. {GUIDANCE}"
-    assert answer["candidates"] == [{"text": answer["text"], "outcome": "optimized", "detail": ""}]
+    assert answer["candidates"] == [
+        {"text": answer["text"], "outcome": "optimized", "detail": "", "origin": "rewriter"}
+    ]
     assert (answer["outcome"], answer["detail"]) == ("optimized", "")
     assert sort["text"] == sort["naive"] == Ticket.instructions
     assert (sort["outcome"], sort["candidates"][0]["text"]) == ("answered", "Sure! 42.")
@@ -470,7 +472,10 @@ def graded(example, prediction, trace=None):
 def test_where_there_is_nothing_to_gain_no_rewrite_is_run():
     compiled = compile_measured(Zoo(), task_lm(lambda *_: answering("right")))
     assert compiled.total_calls == 3
-    assert "on the 3 examples there is nothing to gain" in compiled.fipo_report["predictors"][0]["detail"]
+    assert (
+        "every one of the 3 examples is right already: there is nothing to gain"
+        in compiled.fipo_report["predictors"][0]["detail"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -504,15 +504,17 @@ def test_settings_that_make_no_sense_are_errors(options):
         SearchSettings(**options)
 
 
-def test_a_lead_that_chance_may_give_is_not_used_and_the_report_says_so():
+def test_a_lead_that_could_be_luck_is_not_used_and_the_report_says_so():
     using = fipo(metric=exact, num_threads=1, search=SearchSettings())
     with dspy.context(lm=task_lm(better_with_guidance)):
         compiled = using.compile(Zoo(), valset=examples(["A bird?", "An ant?"]))
         sure = using.compile(Zoo(), valset=examples(["A bird?", "An ant?", "A bee?"]))
     row = compiled.fipo_report["predictors"][0]
     assert (row["outcome"], row["text"]) == ("not_preferred", "Answer the question.")
-    assert "on the 2 examples even one that is right about everything would lead as chance" in row["detail"]
-    assert "with probability 0.25; that must be at most significance=0.2. Try more examples." in row["detail"]
+    assert row["detail"] == (
+        "on 2 examples even being right about everything could be luck: words that change nothing get such a lead in "
+        "25% of comparisons, and at most 20% is accepted (significance=0.2). More examples tell."
+    )
     assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
 
 

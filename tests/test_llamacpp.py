@@ -1,21 +1,26 @@
 """llama.cpp in this process: it keeps the contract, and says what transformers says of the same file."""
 
 import copy
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from fipo_model.errors import InputError, MissingExtraError, ModelError, PromptTooLongError
 from fipo_model.generation import Sampling, complete
 from fipo_model.models.gguf import read_header
+from fipo_model.serve.local import LocalUpstream
 from fipo_model.testing import GeneratorContract
+from support.gateways import gateway
 from support.gguf import LAYERS, SPECIALS, TEMPLATE, WORDS, write_gguf
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +105,10 @@ class TestContract(GeneratorContract):
 
     def make(self):
         return self.generator
+
+    def _sampled(self, **options):
+        """Few tokens: what stands in a batch beside a row changes the last digits, and a later choice with them."""
+        return replace(super()._sampled(**options), max_new_tokens=SHORT.max_new_tokens)
 
 
 @pytest.mark.tiny
@@ -231,9 +240,34 @@ def test_a_file_is_loaded_once_and_copies_are_the_same(qwen):
     assert generator.name == "small"
 
 
-def test_only_this_process_may_ask(qwen):
-    import httpx
+def test_a_stream_that_nobody_reads_any_more_makes_room(qwen):
+    generator = load(qwen)
+    whole = Sampling(max_new_tokens=generator.context_tokens - len(generator.encode(ask("Name"))))
+    for _ in range(2):  # the second could not begin
+        growing = generator.stream(ask("Name"), whole)
+        assert next(growing).completion_tokens == 1
+        growing.close()
+    with pytest.raises(PromptTooLongError):
+        next(generator.stream(ask("Name"), Sampling(max_new_tokens=whole.max_new_tokens + 1)))
 
+
+def test_a_gateway_says_what_llama_cpp_says_as_it_comes(roomy):
+    with gateway(upstream=LocalUpstream(roomy)) as running:
+        body = {"messages": ask("Name a colour."), "max_tokens": 40, "temperature": 1, "seed": 7}
+        whole = httpx.post(f"{running.base_url}/chat/completions", json=body).json()["choices"][0]
+        text, reason = whole["message"]["content"], whole["finish_reason"]
+        with httpx.stream("POST", f"{running.base_url}/chat/completions", json={**body, "stream": True}) as reply:
+            events = [line.removeprefix("data: ") for line in reply.iter_lines() if line]
+        choices = [json.loads(event)["choices"][0] for event in events[:-1]]
+        pieces = [found for each in choices if (found := each["delta"].get("content"))]
+        assert ("".join(pieces), choices[-1]["finish_reason"], events[-1]) == (text, reason, "[DONE]")
+        assert len(pieces) > 20
+        stopped = httpx.post(f"{running.base_url}/chat/completions", json={**body, "stop": text[10:12]}).json()
+        assert stopped["choices"][0]["message"]["content"] == text[: text.index(text[10:12])]
+        assert stopped["usage"]["completion_tokens"] < 40
+
+
+def test_only_this_process_may_ask(qwen):
     generator = load(qwen)
     address = generator._server._server.listening_address
     answer = httpx.post(f"{address}/completion", json={"prompt": "x"}, trust_env=False)

@@ -106,6 +106,23 @@ def test_adapters_of_many_kinds_compute_what_peft_computes(altered, make_adapter
 
 
 @pytest.mark.tiny
+def test_loading_shows_no_bars_and_a_users_own_models_keep_theirs(tiny_adapter, altered, capfd):
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import set_tqdm_hook
+
+    own = altered()  # a place of its own: a model that is in memory is not loaded again
+    (own / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ModelError):
+        load(own)
+    altered()
+    load(own, adapter=tiny_adapter)
+    assert capfd.readouterr().err == ""
+    AutoModelForCausalLM.from_pretrained(own)
+    assert "Loading weights" in capfd.readouterr().err
+    assert set_tqdm_hook(None) is None
+
+
+@pytest.mark.tiny
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys:UserWarning")
 @pytest.mark.parametrize(
     "shape", [{"hidden_size": 96, "head_dim": 24}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}]

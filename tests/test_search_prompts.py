@@ -9,11 +9,15 @@ from typer.testing import CliRunner
 from fipo_model import FidelitySettings, OptimizationRequest, PromptOptimizer, ShownExample
 from fipo_model.cli import app
 from fipo_model.errors import InputError, ServerError
+from fipo_model.models.registry import DEFAULT
 from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
+from fipo_model.search.page import render_page
 from fipo_model.search.proposing import Part, Proposed, RewriterProposer, Seen, distinct
 from fipo_model.search.splitting import split
+from fipo_model.search.wordings import naming_labels
+from fipo_model.search.words import sentences
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 GUIDANCE = "Consider every part of it carefully."
@@ -90,6 +94,40 @@ def test_meaning_comes_before_likelihood_and_every_example_that_decides_tells_it
     assert found.is_rewritten == (outcome == "optimized")
 
 
+@pytest.mark.parametrize(
+    ("proposed", "outcome"),
+    [
+        ("Count the words and sort them.", "task_invented"),
+        ("Say it about film 3, as you would of others.", "example_leaked"),
+        ("Explain it in one sentence before the verdict.", "optimized"),
+    ],
+)
+def test_meaning_comes_before_a_metric_too(proposed, outcome):
+    """A small model may happen to answer well after anything; here it does after every rewrite."""
+    words = ("sea", "war", "love", "home", "time", "rain", "city", "king")
+    rows = [(f"film {word}", "hated" if number % 2 else "liked") for number, word in enumerate(words)]
+    rows = [*rows, ("film 3", "liked"), ("film 30", "hated")]
+
+    def after_anything(asked) -> str:
+        prompt, given = asked[-1]["content"].rsplit("\n\n", 1)
+        right = dict(rows)[given]
+        return right if prompt != "liked or hated?" else "maybe"
+
+    using, task = rewriting(lambda naive: f"{naive}\n\n{proposed}"), model(after_anything)
+    found = using.search("liked or hated?", rows, metric="contains", models=[task])
+    assert found.texts[0].candidates[0].outcome == outcome
+    assert found.is_rewritten == (outcome == "optimized")
+    was_run = any(proposed in asked[-1]["content"] for call in task.calls for asked in call)
+    assert was_run == (outcome == "optimized")
+
+
+def test_where_no_right_output_is_known_nothing_is_said_to_be_in_none():
+    using = rewriting(lambda naive: f"{naive}\n\nWrite the digits of the rating it deserves.")
+    rows = [{"input": f"{word} film"} for word in ("sad", "fine", "long", "old")]
+    found = using.search("rate", rows, metric=lambda reference, output: output.isdigit(), models=[model(lambda _: "7")])
+    assert found.texts[0].candidates[0].outcome == "optimized"
+
+
 def test_a_rule_of_meaning_that_is_turned_off_stays_off():
     rows = [("Red Flute", "red flute"), ("Blue Door", "blue door")] * 4
     rows = [(f"{given}{'!' * n}", f"{right}{'!' * n}") for n, (given, right) in enumerate(rows)]
@@ -138,6 +176,9 @@ def test_variables_of_the_prompt_are_filled_in():
     assert filled("Translate {text} to French.", "cat") == "Translate cat to French."
     assert filled("Translate.", "cat") == "Translate.\n\ncat"
     assert filled("Say {{a}} to {b}.", {"a": "hi", "b": 3}) == "Say hi to 3."
+    assert filled("Nenne die {größe}.", "Breite") == "Nenne die Breite."
+    code = "What does `import { port } from 'x'` do?"
+    assert filled(code, "Be brief.") == f"{code}\n\nBe brief."  # no variable: a rewrite need not keep it, either
     assert filled("Say it to {b}.", {"b": "Ann", "text": "hi"}) == "Say it to Ann.\n\nhi"
 
 
@@ -148,6 +189,155 @@ def test_what_must_be_kept_is_kept():
     )
     assert found.text == request.instruction
     assert found.texts[0].candidates[0].outcome != "optimized"
+
+
+# Labels
+
+TOPICS = ("World", "Sports", "Sci/Tech")
+NEWS = [(f"item {number}", TOPICS[number % 3]) for number in range(24)]
+
+
+def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
+    def follows(asked) -> str:
+        text = asked[-1]["content"]
+        return TOPICS[int(text.split()[-1]) % 3] if all(one in text for one in TOPICS) else "news"
+
+    using, task = rewriting(lambda naive: f"{naive}\n\nName the topic."), model(follows)
+    found = using.search("topic", NEWS, metric="exact", models=[task])
+    assert found.text == "topic\n\nAnswer with one of: Sci/Tech, Sports, World"
+    assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
+    assert "yours with the labels of the right outputs behind it" in " ".join(sentences(found))
+    assert "a rule that names the labels" in render_page(found)
+    by_likelihood = ScriptedScorer(lambda asked, right: -1.0 if "Sci/Tech, Sports" in asked[0]["content"] else -2.0)
+    assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text
+
+
+def test_the_contract_and_the_evidence_decide_about_labels_as_about_everything():
+    short = OptimizationRequest("topic", max_words=4)
+    found = rewriting().search(short, NEWS, metric="exact", models=[model(lambda _: "news")])
+    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["too_long"]
+    kept = rewriting().search("topic", NEWS, metric="exact", models=[model(lambda _: "World")])
+    assert [row.outcome for row in kept.texts[0].candidates if row.origin == "labels"] == ["optimized"]
+    assert kept.text == "topic"
+
+
+def test_labels_that_only_held_out_examples_have_are_not_named():
+    known = [*NEWS, ("item 100", "Business"), ("item 103", "Business")]
+    deciding, aside = known[:24], known[24:]
+    found = rewriting().search("topic", deciding, metric="exact", models=[model(lambda _: "x")], held_out=aside)
+    assert not any("Business" in row.text for row in found.texts[0].candidates)
+
+
+def test_a_second_turn_does_not_propose_the_labels_again(tmp_path):
+    options = {"metric": "exact", "models": [model(lambda _: "World")], "settings": settings(turns=2, log_dir=tmp_path)}
+    for _ in range(2):  # and a resumed search still knows who wrote them
+        found = rewriting().search("topic", NEWS, **options)
+        assert [row.origin for row in found.texts[0].candidates].count("labels") == 1
+
+
+def test_of_several_texts_none_gets_the_labels_of_what_comes_last():
+    parts = [Part(name=name, request=OptimizationRequest(f"topic of the {name}")) for name in ("mail", "item")]
+    shown = {number: ShownExample(given, output) for number, (given, output) in enumerate(NEWS)}
+    own = rewriting().rewriter
+    for some in (parts, parts[:1]):
+        proposer = RewriterProposer(rewriter=own, parts=some, candidates=4, seed=0, shown=shown)
+        found = proposer.propose(
+            Seen(texts={one.name: one.request.instruction for one in parts}, measurements={}), room=0
+        )
+        origins = {row.origin for rows in found.by_text.values() for row in rows}
+        assert ("labels" in origins) == (len(some) == 1)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "prompt"),
+    [
+        (["yes", "yes", "no"], "topic"),  # seen once
+        (["yes"] * 4, "topic"),
+        ([*"abcdefg"] * 2, "topic"),  # too many
+        (["yes", "yes", None, None], "topic"),
+        (["red, green", "blue"] * 2, "topic"),
+        (["one of those rather long sentences", "no"] * 2, "topic"),
+        (["{a}", "no"] * 2, "topic"),
+        (["yes", "no"] * 2, "Is it so? Say Yes or No."),  # they are named already
+    ],
+)
+def test_what_is_no_small_set_of_labels_or_known_is_not_named(outputs, prompt):
+    assert naming_labels(prompt, outputs) is None
+
+
+@pytest.mark.parametrize(
+    "labels", [("1", "2", "3"), ("yes", "no"), ("not spam", "spam"), ("A+", "B"), ("été", "hiver")]
+)
+def test_the_contract_lets_labels_of_any_kind_be_named(labels):
+    rows = [(f"item {number} of it", labels[number % len(labels)]) for number in range(10)]
+    found = rewriting().search("grade", rows, metric="exact", models=[model(lambda _: "x")])
+    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["optimized"]
+
+
+# Why nothing won
+
+
+def hopeless(said: str, **options) -> SearchResult:
+    """A search in which every answer is the same, whatever the prompt."""
+    options = {"metric": "exact", **options}
+    return rewriting().search(PROMPT, ROWS, models=[model(lambda _: said)], **options)
+
+
+def test_where_no_answer_is_right_one_is_shown_beside_the_right_one_with_what_to_try(tmp_path):
+    found = hopeless("Well, I would say that it is yes!", settings=settings(log_dir=tmp_path))
+    assert (found.outcome, found.chosen_on.before.score) == ("not_preferred", 0)
+    assert found.texts[0].detail.startswith("every run scored 0, with what is there and with every rewrite, so none")
+    (said,) = found.notes
+    assert said.startswith("the model never gave a right answer: every one scored 0 by the metric exact. To the input")
+    assert "the model answered 'Well, I would say that it is yes!', and right is 'yes', which is in it" in said
+    assert said.endswith("the metric contains would count that")
+    assert "never gave a right answer" in (tmp_path / "report.html").read_text()
+    (elsewhere,) = hopeless("I am a computer.").notes
+    assert "answered 'I am a computer.', and right is '" in elsewhere
+    assert elsewhere.endswith("Try another metric, another model, or check the examples")
+    # Of a metric of one's own nobody knows whether 0 is wrong.
+    (own,) = hopeless("I am a computer.", metric=lambda reference, output: 0).notes
+    assert own.startswith("every answer scored 0 by the metric <lambda>, so no wording could lead")
+
+
+def test_where_no_rewrite_can_be_run_it_is_still_said_that_no_answer_was_right():
+    using = rewriting(lambda naive: "Tell me a story about the sea and its ships.")
+    prompt = f"{PROMPT} Answer yes or no."
+    found = using.search(prompt, ROWS, metric="exact", models=[model(lambda _: "I am a computer.")])
+    assert not any(row.is_usable for row in found.texts[0].candidates)
+    assert found.notes[0].startswith("the model never gave a right answer")
+
+
+@pytest.mark.parametrize(
+    ("answer", "metric", "detail"),
+    [
+        ("half", lambda reference, output: 0.5, "every run scored 0.5, with what is there and with every rewrite, so"),
+        ("yes", "exact", "no rewrite changed the score of any example it was tried on; try more rewrites"),
+    ],
+)
+def test_where_all_scores_are_the_same_that_is_the_reason(answer, metric, detail):
+    found = hopeless(answer, metric=metric)
+    assert found.outcome == "not_preferred"
+    assert found.texts[0].detail.startswith(detail)
+    assert found.notes == []
+
+
+def test_a_lead_that_could_be_luck_is_told_in_plain_words():
+    def right_about_two_more(asked) -> str:
+        number = int(asked[-1]["content"].split()[-1])
+        is_right = number > (5 if GUIDANCE in asked[-1]["content"] else 7)
+        return "yes" if bool(number % 2) == is_right else "no"
+
+    found = rewriting().search(PROMPT, ROWS[:8], metric="exact", models=[model(right_about_two_more)])
+    assert found.texts[0].detail == (
+        "a rewrite leads on the 8 examples, but the lead could be luck: words that change nothing get such a lead in "
+        "25% of comparisons, and at most 20% is accepted (significance=0.2). More examples tell."
+    )
+
+
+def test_likelihoods_are_no_answers():
+    found = rewriting().search(PROMPT, ROWS, models=[ScriptedScorer(lambda asked, response: -2.0)])
+    assert found.notes == []
 
 
 # Input that cannot be used
@@ -246,9 +436,9 @@ def test_a_search_with_other_rules_does_not_resume(tmp_path, fidelity, said):
 
 def test_where_every_rewrite_is_refused_the_prompt_stays_and_it_is_said_why():
     found = rewriting(lambda naive: "Tell me a story about the sea and its ships.").search(
-        PROMPT, ROWS, metric="exact", models=[model()]
+        f"{PROMPT} Answer yes or no.", ROWS, metric="exact", models=[model()]
     )
-    assert found.text == PROMPT
+    assert found.text == f"{PROMPT} Answer yes or no."
     assert found.outcome not in ("optimized", "not_preferred")
     assert found.texts[0].detail
     assert found.metric_calls == 16  # nothing was left to compare, and nothing is held out for it
@@ -277,7 +467,7 @@ def missing(reference, output, given):
 def test_a_metric_that_does_not_agree_with_itself_is_said_to():
     turns = iter(range(10_000))
     found = rewriting().search(PROMPT, ROWS, metric=lambda *_: next(turns) % 3, models=[model()])
-    assert any("to the same output: its scores are partly chance" in note for note in found.notes)
+    assert any("to the same output: its scores are partly luck" in note for note in found.notes)
     assert rewriting().search(PROMPT, ROWS, metric=lambda *_: 1.0, models=[model()]).notes == []
 
 
@@ -492,10 +682,21 @@ def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_p
     assert done.exit_code == 0
     assert done.stdout == f"{PROMPT} {GUIDANCE}\n"
     assert scripted == ["one"]
+    began = (
+        "rewrites are proposed by scripted; scores are what the metric exact gives to the answers of one; 16 examples"
+    )
+    assert caplog.messages[0].startswith(began)
     assert "trial 1: 0.25 on 16 examples: what is there" in caplog.text
     assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
     assert "On held-out examples (8) from 0.25 to 1: +0.750" in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_help_names_the_models_that_are_used_where_none_is_named():
+    shown = CliRunner().invoke(app, ["tune", "--help"]).stdout
+    said = " ".join(shown.replace("│", " ").split())
+    assert f"By default {DEFAULT.name} without FIPO's adapter" in said
+    assert f"By default {DEFAULT.name} with FIPO's adapter" in said
 
 
 def test_the_command_takes_several_models_and_a_server(tmp_path, scripted):
@@ -576,3 +777,7 @@ def test_rewrites_in_other_words_may_be_tried_where_examples_decide():
     proposer = RewriterProposer(rewriter=strict.rewriter, parts=[part], candidates=1, seed=0)
     found = proposer.propose(Seen(texts={"one": naive}, measurements={}), room=0)
     assert [row.text for row in found.by_text["one"] if row.is_usable] == [said]
+    rows = [(f"valley {number}", "steep" if number % 2 else "flat") for number in range(8)]
+    for metric, models in (("exact", [model(lambda _: "flat")]), (None, [ScriptedScorer(likely)])):
+        first = strict.search(naive, rows, metric=metric, models=models).texts[0].candidates[0]
+        assert (first.text, first.outcome) == (said, "optimized")

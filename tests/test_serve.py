@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 import threading
 import time
@@ -22,7 +23,17 @@ from fipo_model.serve.running import make_server
 from fipo_model.serve.settings import Limits, ServeSettings
 from fipo_model.store import RewriteStore, key_of
 from fipo_model.testing import ScriptedGenerator
-from support.gateways import DONE, EVENTS, FakeUpstream, Running, certify_localhost, gateway, helpful, replying
+from support.gateways import (
+    DONE,
+    EVENTS,
+    FakeUpstream,
+    Running,
+    certify_localhost,
+    exchange,
+    gateway,
+    helpful,
+    replying,
+)
 
 SYSTEM = {"role": "system", "content": "Explain tides."}
 USER = {"role": "user", "content": "How high?"}
@@ -378,6 +389,7 @@ def test_a_stream_that_breaks_off_upstream_breaks_off_for_the_client(door: Runni
 @pytest.mark.parametrize("model", ["endless", "slow"])
 def test_a_client_that_goes_away_ends_the_upstreams_work(door: Running, model: str):
     body = {"model": model, "stream": model == "endless", "messages": [SYSTEM, USER]}
+    ask(door)  # what is read once only takes its time
     with httpx.Client(timeout=0.5) as client:
         if model == "slow":
             with pytest.raises(httpx.ReadTimeout):
@@ -393,6 +405,40 @@ def test_a_client_that_goes_away_ends_the_upstreams_work(door: Running, model: s
         time.sleep(0.02)
     else:
         pytest.fail(told)
+
+
+def by_hand(first_line: bytes, more: bytes = b"", **fields: Any) -> bytes:
+    body = json.dumps({"messages": [SYSTEM, USER], **fields}).encode()
+    length = str(len(body)).encode()
+    return first_line + b"\r\nhost: localhost\r\ncontent-length: " + length + b"\r\n" + more + b"\r\n" + body
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    ("first_line", "more"),
+    [
+        (b"POST /v1/chat/completions HTTP/1.0", b""),
+        (b"POST /v1/chat/completions HTTP/1.1", b"connection: close\r\n"),
+    ],
+)
+def test_a_client_that_only_listens_after_its_last_request_gets_the_whole_reply(
+    door: Running, first_line: bytes, more: bytes, is_streamed: bool
+):
+    door.upstream.delay = 0.3
+    request = by_hand(first_line, more, model="slow", stream=is_streamed)
+    said = exchange(door.address, request, is_all=True)
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert (DONE if is_streamed else b"Re: How high?") in said
+    assert not door.upstream.left.is_set()
+
+
+def test_a_client_that_only_listened_and_is_gone_ends_the_upstreams_work_when_it_is_sent_something(door: Running):
+    request = by_hand(b"POST /v1/chat/completions HTTP/1.0", model="endless", stream=True)
+    host, _, port = door.address.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(request)
+        assert connection.recv(100)
+    assert door.upstream.left.wait(2)
 
 
 class Wire(asyncio.Transport):

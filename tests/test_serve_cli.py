@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fipo_model.serve.opening import lacks_v1
 from fipo_model.serve.running import make_server
 from fipo_model.serve.settings import Limits
 from support.gateways import DONE, EVENTS, FakeUpstream, running
@@ -139,3 +140,53 @@ def test_a_model_that_is_asked_does_not_keep_it_from_stopping(model: str):
 
 def test_a_fraction_of_a_second_is_grace_too():
     assert make_server(FakeUpstream(), Limits(stopping_time=0.9)).config.timeout_graceful_shutdown == 0.9
+
+
+def listing(statuses: dict[str, int]) -> Any:
+    """A server that has a status for each path that it may be asked for."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            status = statuses[scope["path"]]
+            await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+            return
+        for what in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{what}.complete"})
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("base", "statuses", "is_forgotten"),
+    [
+        ("", {"/models": 404, "/v1/models": 200}, True),
+        ("/api/", {"/api/models": 404, "/api/v1/models": 401}, True),  # asks for a key
+        ("", {"/models": 200, "/v1/models": 200}, False),
+        ("", {"/models": 404, "/v1/models": 404}, False),
+        ("", {"/models": 404, "/v1/models": 503}, False),
+        ("/v1", {"/v1/models": 404, "/v1/v1/models": 200}, False),
+    ],
+)
+def test_a_forgotten_v1_is_noticed(base: str, statuses: dict[str, int], is_forgotten: bool):
+    with running(listing(statuses)) as address:
+        assert lacks_v1(f"{address}{base}") is is_forgotten
+
+
+def test_an_upstream_that_is_not_there_yet_is_not_waited_for():
+    assert not lacks_v1("http://127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        before = time.monotonic()
+        assert not lacks_v1(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert time.monotonic() - before < 10
+
+
+def test_a_forgotten_v1_is_said_in_one_line(frozen: list[str]):
+    with running(listing({"/models": 404, "/v1/models": 200})) as root:
+        command = [sys.executable, "-m", "fipo_model.cli", "serve", "--port", "0", "--upstream", root, *frozen]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            process.kill()
+    assert said == f"fipo: {root} has no models, but {root}/v1 has: start again with --upstream {root}/v1\n"

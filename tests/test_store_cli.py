@@ -1,6 +1,9 @@
 """`fipo store`, and what `fipo optimize` and `fipo tune` do with one."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fipo_model import OptimizationRequest
+from fipo_model import OptimizationRequest, PromptOptimizer
 from fipo_model.cli import app
 from fipo_model.store import Entry, RewriteStore
+from fipo_model.testing import ScriptedGenerator
 from support.servers import completion, serving
 
 PROMPT = "Explain rain to a child."
@@ -203,3 +207,26 @@ def test_a_request_with_other_wishes_is_another_prompt(server: tuple[list[str], 
     entries = RewriteStore(file).entries()
     assert [(entry.keep, entry.max_words) for entry in entries] == [((), None), (("rain",), None), ((), 40)]
     assert RewriteStore(file).recall(OptimizationRequest(PROMPT, keep=("rain",))) is not None
+
+
+def test_an_export_whose_reader_leaves_ends_in_one_line(file: Path):
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: f"{PROMPT} Give one example."))
+    RewriteStore(file).keep([optimizer.optimize(PROMPT)])
+    command = [sys.executable, "-m", "fipo_model.cli", "store", "export", str(file)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [*command, "--as", "python", "--state", "pending"], stdout=closed, stderr=subprocess.PIPE, timeout=120
+        )
+    assert (done.returncode, done.stderr) == (141, b"fipo: stopped: the reader of the output is gone\n")
+
+
+@pytest.mark.parametrize("arguments", [["export", "-", "--as", "chat"], ["store", "list", "/dev/stdin"]])
+def test_a_store_does_not_come_through_a_pipe(file: Path, arguments: list[str]):
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: f"{PROMPT} Give one example."))
+    RewriteStore(file).keep([optimizer.optimize(PROMPT)])
+    command = [sys.executable, "-m", "fipo_model.cli", *arguments]
+    done = subprocess.run(command, input=file.read_bytes(), capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (1, b"", 1)
+    assert b"A store is read from its file, not through a pipe" in done.stderr

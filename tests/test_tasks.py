@@ -8,9 +8,10 @@ import pytest
 
 from fipo_model.data.tasks import PARTS, Example, Task, check_disjoint, is_right, parse_task, part_of, read_tasks
 from fipo_model.data.tasks.reading import write_tasks
-from fipo_model.data.tasks.task import CHECKS, asked
+from fipo_model.data.tasks.task import CHECKS
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
+from fipo_model.search.examples import filled
 from support.files import SHARED_DATA, read, write
 
 ROW = {
@@ -202,7 +203,7 @@ def test_every_shared_set_of_labelled_texts_is_a_task(name):
     ],
 )
 def test_the_input_follows_an_empty_line_or_fills_the_only_variable(wording, sent):
-    assert asked(wording, "a {b} \\1") == sent
+    assert filled(wording, "a {b} \\1") == sent
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,13 @@ def test_an_adapter_is_put_on_its_base_and_the_base_stays_bare(tiny_model, adapt
     assert open_generator(f"vllm:{adapter}", adapter="none").name == "tiny"
 
 
+def test_a_base_without_room_for_an_adapters_rank_is_opened_once_more(tiny_model, adapter) -> None:
+    bare = open_generator(f"vllm:{tiny_model}")
+    assert bare.base.llm.max_lora_rank == 16
+    adapted = open_generator(f"vllm:{tiny_model}", adapter=adapter)
+    assert (adapted.base.llm.max_lora_rank, adapted.base is bare.base) == (32, False)
+
+
 def test_a_copy_and_a_pickle_share_the_model(tiny_model) -> None:
     found = open_generator(f"vllm:{tiny_model}")
     again = pickle.loads(pickle.dumps(found))

@@ -44,7 +44,7 @@ class FIPO(Teleprompter):
 
     With a `metric`, several candidates for each predictor are compared with the student on `valset`, or else on
     `trainset`, under the language model in use: see `SearchSettings`. The returned program is never below the student
-    there. A tie, more failed examples, or a lead that may be chance (`SearchSettings.significance`) keep the student's
+    there. A tie, more failed examples, or a lead that could be luck (`SearchSettings.significance`) keep the student's
     instructions. The report says how much better the program is. (DSPy runs an example that takes longer than two
     minutes a second time; `num_threads=1` avoids that.)
 

@@ -40,7 +40,10 @@ def report_decided(
     proposals: Mapping[str, Sequence[Mapping[str, str]]],
 ) -> Report:
     """What happened to each predictor when the first of its proposals decides."""
-    found = {name: [Proposed(**row) for row in rows] for name, rows in proposals.items()}
+    found = {
+        name: [Proposed(text=row["text"], outcome=row["outcome"], detail=row["detail"]) for row in rows]
+        for name, rows in proposals.items()
+    }
     return Report(model=model, predictors=_decide_each(targets, found), measured=None)
 
 

@@ -1,7 +1,7 @@
 """A Generator and a Scorer in this process, on vLLM, with a LoRA adapter if there is one. Needs a GPU.
 
-vLLM takes most of the GPU's memory for itself, so a process opens each base once, for all who use it: with and without
-an adapter, generating and scoring.
+vLLM takes most of the GPU's memory for itself, so all in a process who use a base share it: with and without an
+adapter, generating and scoring. Only an adapter of a higher rank than the base has room for opens it once more.
 """
 
 import hashlib

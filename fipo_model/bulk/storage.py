@@ -141,6 +141,7 @@ class Parts:
         self.place = place
         self.is_parquet = place.path.endswith(".parquet")
         self._id_type = pa.string()
+        self._written_ids: set[type] = set()
         self._has_proposals = False
         self._rows: list[Mapping[str, Any]] = []
         self._last = time.monotonic()
@@ -156,11 +157,24 @@ class Parts:
         self.place.write_bytes(_NOTE, json.dumps(as_noted(settings), indent=2, ensure_ascii=False).encode())
 
         self._has_proposals = has_proposals
-        return {str(row["id"]): hash(str(row["naive_instruction"])) for row in self._finished_rows()}
+        done: Done = {}
+        for row in self._finished_rows():
+            self._written_ids.add(type(row["id"]))
+            done[str(row["id"])] = hash(str(row["naive_instruction"]))
+        return done
 
     def expect_ids(self, ids: Iterable[RowId]) -> None:
-        """Told of all ids that are to come, before the first row: numbers stay numbers where all of them are."""
-        self._id_type = pa.int64() if all(isinstance(one, int) for one in ids) else pa.string()
+        """Told of all ids that are to come, before the first row: numbers stay numbers where all of them are.
+
+        All parts of a table have one type: texts stay texts, and texts that join written numbers raise `InputError`.
+        """
+        text = next((one for one in ids if isinstance(one, str)), None)
+        if self.is_parquet and text is not None and int in self._written_ids:
+            raise InputError(
+                f"the ids in {self.place.shown} are numbers, and {text!r} is none. A Parquet table has ids of one "
+                "type: choose another output, or one that ends with .jsonl."
+            )
+        self._id_type = pa.string() if text is not None or str in self._written_ids else pa.int64()
 
     def check_writable(self) -> None:
         """Raise `InputError` now rather than after minutes of loading a model, if nothing can be written."""

@@ -32,7 +32,7 @@ ShownTable = tuple[str, Sequence[str], Iterable[Sequence[str]]]
 def compare_chain(  # noqa: PLR0913 - one parameter for each option
     chain: Annotated[str, typer.Argument(metavar="CHAIN", help="module:attribute or path/to/file.py:attribute.")],
     *,
-    data: Annotated[Path, typer.Option(help="JSONL file of rows with `input` and `reference`.")],
+    data: Annotated[Path, typer.Option(help="JSONL file of rows with `input` and `output` (or `reference`).")],
     output: Annotated[Path, typer.Option(help="Directory to write, or to resume in.")] = Path("runs/compare"),
     metric: Annotated[
         str, typer.Option(help="exact, contains, f1, json_fields, or a module:function(reference, output, input).")
@@ -65,7 +65,9 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
 
     CHAIN is a chain, a function without arguments that makes one, or only a prompt. A prompt is answered by the model
     that --model, --server or --chat-model names, or by the default weights without FIPO's adapter. A row of the data
-    has an `input`, as the chain takes it, and a `reference`, as the metric wants it.
+    has an `input`, as the chain takes it, and a right `output`, as the metric wants it:
+
+    {"input": {"question": "What is the capital of Peru?"}, "output": "Lima"}
 
     Interrupted comparisons resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run that
     could not finish and 2 for options and files that cannot be used.

@@ -16,6 +16,7 @@ from fipo_model import bulk, jsonl
 from fipo_model.addresses import show_address
 from fipo_model.backends.engines import Load
 from fipo_model.cli.notes import note, say, say_bytes
+from fipo_model.cli.outcomes import tell_outcome
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.replies import without_controls
@@ -276,7 +277,7 @@ def show_result(result: OptimizedPrompt, *, as_json: bool, diff: bool = False) -
     """The prompt to use on stdout, or all about it, and what happened to it on stderr."""
     if diff:
         note(f"diff: {word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
-    note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
+    tell_outcome(result)
     say(json.dumps(asdict(result), ensure_ascii=False) if as_json else result.text)
 
 

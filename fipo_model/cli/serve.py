@@ -79,13 +79,16 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
 def _run(settings: ServeSettings, upstream: str, model: str | None, store: RewriteStore | None) -> None:
     from fipo_model.serve.app import build_app
-    from fipo_model.serve.opening import open_upstream
+    from fipo_model.serve.opening import lacks_v1, open_upstream
     from fipo_model.serve.rewriting import Rewriting
     from fipo_model.serve.running import address_of, bind, serve
 
     listener = bind(settings)
     with listener:
         opened = open_upstream(upstream, settings.limits)
+        if lacks_v1(upstream):
+            better = f"{opened.name.rstrip('/')}/v1"
+            note(f"{opened.name} has no models, but {better} has: start again with --upstream {better}")
         is_frozen = store is not None and store.is_frozen
         optimizer = None if is_frozen else PromptOptimizer.from_pretrained(model)
         rewriting = Rewriting(optimizer, store, deadline=settings.deadline)

@@ -11,6 +11,7 @@ from fipo_model import jsonl
 from fipo_model.cli.notes import note, say
 from fipo_model.cli.optimize import SPEC_HELP, STORE_HELP, read_prompt, show_result, tell_state
 from fipo_model.errors import InputError
+from fipo_model.models.registry import DEFAULT
 from fipo_model.search import Effort, Example, SearchResult, SearchSettings
 from fipo_model.search.examples import read_example
 from fipo_model.search.metrics import BUILT_IN
@@ -32,11 +33,18 @@ MetricOption = Annotated[
     ),
 ]
 ModelsOption = Annotated[
-    list[str] | None, typer.Option(help=f"A model the prompt is for; may be repeated. {SPEC_HELP}")
+    list[str] | None,
+    typer.Option(
+        help=f"A model the prompt is for, which answers or scores; may be repeated. By default {DEFAULT.name} without "
+        f"FIPO's adapter; without a metric also the smallest other one that is on this machine. {SPEC_HELP}"
+    ),
 ]
 ServerOption = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")]
 NameOption = Annotated[str | None, typer.Option(help="Name of the model the server serves.")]
-RewriterOption = Annotated[str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")]
+RewriterOption = Annotated[
+    str | None,
+    typer.Option(help=f"Model that proposes rewrites, by any name. By default {DEFAULT.name} with FIPO's adapter."),
+]
 
 
 def tune(  # noqa: PLR0913 - one parameter for each option
@@ -66,8 +74,8 @@ def tune(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Find better words for a prompt on examples. Prints the prompt to use: a rewrite, or yours unchanged.
 
-    A rewrite is used only if it leads on the examples by more than chance. Stderr shows what was tried, and the gain on
-    held-out examples. Run the same command with the same --out to resume an interrupted search.
+    A rewrite is used only if it does better on the examples by more than luck. Stderr shows the models, what
+    was tried, and the gain on held-out examples. Run the same command with the same --out to resume.
     """
     models = named_models(model, server, name)
     request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)

@@ -57,7 +57,7 @@ def _is_in_all(detail: str, shown: Sequence[Use]) -> bool:
 
 def _named_details(text: str, wording: str) -> list[str]:
     """Numbers, addresses and names that a wording has as they are written."""
-    return [detail for detail in _DETAILS.findall(text) if _whole(detail).search(wording)]
+    return [detail for detail in _DETAILS.findall(text) if detail in wording and _whole(detail).search(wording)]
 
 
 def _runs(text: str, known: frozenset[str]) -> Iterator[str]:
@@ -78,7 +78,9 @@ def _says(text: str, part: str) -> bool:
 
 
 def _occurs(part: str, text: str) -> bool:
-    return _whole(part.casefold()).search(text.casefold()) is not None
+    part, text = part.casefold(), text.casefold()
+    # Building a pattern takes far longer than looking for the part, and there is one for each run of each input.
+    return part in text and _whole(part).search(text) is not None
 
 
 def _whole(part: str) -> re.Pattern[str]:

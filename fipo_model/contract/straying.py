@@ -1,8 +1,8 @@
 """Whether an addition strays from its task, as far as wordings and examples of the task tell. Pure, for English.
 
-Likelihood alone rewards wordings that bring about the form of an output, whatever they say. So where it decides, be it
-in a search or in a ranking, this is asked first. It is stricter than the contract: whoever has examples knows more than
-a prompt says, and has other rewrites to choose from.
+Likelihood alone rewards wordings that bring about the form of an output, whatever they say, and a metric those that a
+small model happens to answer well after. So before either decides, in a search or in a ranking, this is asked. It is
+stricter than the contract: whoever has examples knows more than a prompt says, and has other rewrites to choose from.
 """
 
 import re
@@ -38,6 +38,11 @@ whether classify item value two three alone message whole full separate put betw
 before after occur part place check compare otherwise content base statement belong end begin letter mark meet element
 option term phrase type choose pick select written read position question directly remain left leave rest
 """
+# What says how to work, on whatever task: where a metric scores the answers, these may make them right.
+_GUIDANCE = """
+think step reason consider careful carefully accurate accurately precise precisely attention detail explain analyze
+before finally final brief briefly concise concisely thorough thoroughly sure instruction follow
+"""
 # Parts of a text that some input or output has if an instruction is to speak of them.
 _PARTS: Mapping[str, str] = {
     "digit digits": r"\d",
@@ -65,6 +70,8 @@ class Ground:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     """Right ones."""
+    is_answered: bool = False
+    """Whether models answer and a metric scores: it sees the form itself, and how to work may be what they need."""
 
     @cached_property
     def own(self) -> frozenset[str]:
@@ -111,13 +118,15 @@ def strays(addition: str, ground: Ground) -> str | None:
         return None
     if (part := _absent_part(added, ground)) is not None:
         return f"mentions {part!r}, which no example has"
-    if form := differing_forms(added, read(ground.wordings, "en"), ground.outputs):
+    if not ground.is_answered and (form := differing_forms(added, read(ground.wordings, "en"), ground.outputs)):
         return f"asks for {listed(form)}, but right outputs have another form"
     if not ground.is_well_worded and not ground.is_hasty:
         return None  # what is added to a whole request is guidance, which may be about anything; the contract reads it
     content = _prose(added) - _stems(_ORDINARY)
     if _is_unrelated(added, content, ground):
         return "shares no content word with any wording of the task"
+    if ground.is_answered:
+        return None  # words that are new: the metric knows what they bring about
     new = content - ground.near(content) - ground.examples.stems
     if not ground.is_well_worded:
         new -= _stems(_USUAL) | _parts().keys()  # the parts of a text that are left are in the examples
@@ -126,9 +135,19 @@ def strays(addition: str, ground: Ground) -> str | None:
     return f"has words new to the task: {', '.join(sorted(new))}" if len(new) > most else None
 
 
+def _may_help(content: frozenset[str], ground: Ground) -> bool:
+    """Whether an addition says how to work, or the task in words of the examples, or what nobody knows the words of."""
+    if content & _stems(_GUIDANCE) and content <= _stems(_GUIDANCE) | _stems(_USUAL):
+        return True
+    known = synonyms("en", related=True)
+    return not content.isdisjoint(ground.examples.stems - _stems(_USUAL)) or known.keys().isdisjoint(ground.own)
+
+
 def _is_unrelated(added: Reading, content: frozenset[str], ground: Ground) -> bool:
     if ground.is_well_worded:
         return bool(content) and not ground.near(content)
+    if ground.is_answered and _may_help(content, ground):
+        return False
     spoken = {token.stem for token in added.tokens if token.text not in added.lexicon.function}
     if not ground.own or ground.near(spoken) or not ground.labels.isdisjoint(spoken):
         return False

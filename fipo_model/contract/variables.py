@@ -1,6 +1,7 @@
 """Template variables of every dialect, and slots that somebody fills in by hand. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment
@@ -39,7 +40,17 @@ _FORMS = {
 }
 _PATTERNS = {mark: lazy("|".join(forms)) for mark, forms in _FORMS.items()}
 _ESCAPED = lazy(r"\\[A-Za-z]+(?:\{[^{}\n]*\})+")  # \frac{a}{b}
+_NAMED = lazy(rf"\{{\{{\s*({_NAME})\s*\}}\}}|\{{({_NAME})\}}")
 _LONG_HEADING = 40  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable that a program fills by its name: `{name}` or `{{name}}`."""
+
+    name: str
+    text: str
+    """As it is written."""
 
 
 @lru_cache(maxsize=128)
@@ -62,6 +73,18 @@ def without_variables(text: str) -> str:
     for each in variables(text):
         text = text[: each.span[0]] + " " * len(each.text) + text[each.span[1] :]
     return text
+
+
+def pieces(text: str) -> list[str | Variable]:
+    """A text taken apart at the variables that have a name. Whatever else has braces, such as JSON, is text."""
+    found: list[str | Variable] = []
+    end = 0
+    for one in variables(text):
+        named = _NAMED.fullmatch(one.text)
+        if named is not None:
+            found += [text[end : one.span[0]], Variable(named[1] or named[2], one.text)]
+            end = one.span[1]
+    return [*found, text[end:]]
 
 
 def is_example(text: str, variable: Commitment) -> bool:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from fipo_model.contract.variables import Variable, pieces
 from fipo_model.errors import explain_missing
-from fipo_model.export.rewrite import Rewrite, Variable, by_prompt, pieces
+from fipo_model.export.rewrite import Rewrite, by_prompt
 
 with explain_missing("langchain", "langchain_core"):
     from langchain_core.load import dumps

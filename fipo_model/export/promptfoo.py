@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fipo_model.contract.variables import Variable, pieces
 from fipo_model.errors import InputError
 from fipo_model.export.rendering import render
-from fipo_model.export.rewrite import Rewrite, Variable, pieces
+from fipo_model.export.rewrite import Rewrite
 from fipo_model.search.examples import Example
 from fipo_model.search.metrics import text_of
 

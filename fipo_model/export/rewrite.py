@@ -5,11 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fipo_model.contract.variables import variables
 from fipo_model.errors import InputError
 
 _MOST_NAMED = 40  # characters
-_VARIABLE = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|\{([^\W\d]\w*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,25 +22,6 @@ class Rewrite:
         """A short name for files and labels: the prompt's first words, and what tells it from others like it."""
         words = "-".join(re.findall(r"\w+", self.naive.lower()))[:_MOST_NAMED].strip("-_")
         return f"{words or 'prompt'}-{hashlib.sha256(repr((self.naive, self.text)).encode()).hexdigest()[:6]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A variable in a text, `{name}` or `{{name}}`."""
-
-    name: str
-
-
-def pieces(text: str) -> list[str | Variable]:
-    """A text taken apart at its variables. Whatever else has braces, such as JSON, is text."""
-    found: list[str | Variable] = []
-    end = 0
-    for one in variables(text):
-        named = _VARIABLE.fullmatch(one.text)
-        if named is not None:
-            found += [text[end : one.span[0]], Variable(named[1] or named[2])]
-            end = one.span[1]
-    return [*found, text[end:]]
 
 
 def by_prompt(rewrites: Sequence[Rewrite]) -> Mapping[str, str]:

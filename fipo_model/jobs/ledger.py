@@ -81,7 +81,7 @@ def completed(
 def _finished_lines(path: Path, begin: bytes) -> Iterator[tuple[int, bytes]]:
     """The lines that were written to the end, with their numbers; then the file is repaired.
 
-    Raises `InputError` where what would be cut off does not `begin` as the job's lines do.
+    Only what `begin`s as the job's lines do is cut off.
     """
     jsonl.check_file(path)  # a pipe would be waited for
     if not places.exists(path):
@@ -94,22 +94,12 @@ def _finished_lines(path: Path, begin: bytes) -> Iterator[tuple[int, bytes]]:
                 break
             yield line, content
             complete += len(content)
-    if _is_whole(rest):
-        yield line, rest
+    if jsonl.is_part(rest, begin):
+        os.truncate(path, complete)
+    elif rest:
+        yield line, rest  # whoever reads raises where it is no row, and the file stays as it is
         with jsonl.opened(path, "ab") as file:
             file.write(b"\n")
-    elif rest and not (rest.startswith(begin) or begin.startswith(rest)):
-        raise _foreign(path, line)
-    elif rest:
-        os.truncate(path, complete)
-
-
-def _is_whole(content: bytes) -> bool:
-    try:
-        jsonl.parse_object(content)
-    except InputError:
-        return False
-    return True
 
 
 def _foreign(path: Path, line: int) -> InputError:

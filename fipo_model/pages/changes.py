@@ -4,15 +4,15 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
-from fipo_model.fidelity import RULES
-from fipo_model.types import UNSPACED
+from fipo_model.fidelity import OTHER_OUTCOMES, RULES
+from fipo_model.types import UNSPACED, Outcome
 
 Piece = tuple[str, str]
 """A part of a text and what happened to it: "=" kept, "-" deleted, "+" inserted."""
 
 OUTCOME_WORDS: Mapping[str, str] = {
     "optimized": "rewritten",
-    "unchanged": "left alone: proposed as it is",
+    "unchanged": "left alone",
     "truncated": "turned down: cut off",
     "refused": "left alone: the model or its server refused",
     "template_echoed": "turned down: repeats the template",
@@ -20,6 +20,9 @@ OUTCOME_WORDS: Mapping[str, str] = {
     "not_preferred": "turned down: not preferred to the prompt",
     **{rule.outcome: f"turned down: {rule.words}" for rule in RULES.values()},
 }
+
+# Their details say it all: what the model said, what the judge or a reader decided.
+_SAID_BY_DETAILS = ("unchanged", "refused", "not_preferred")
 
 # A script written without spaces would be one word a sentence, so words of other letters than these are single signs.
 _TOKEN = re.compile(rf"\s+|[^\W{UNSPACED}]+|.", re.S)
@@ -29,6 +32,15 @@ _MOST_COMPARED = 1_000_000
 def outcome_in_words(outcome: str) -> str:
     """What a reader is told about an outcome; a name of one's own as it is."""
     return OUTCOME_WORDS.get(outcome, outcome.replace("_", " "))
+
+
+def why_kept(outcome: Outcome) -> str:
+    """In a sentence, why a prompt stays as it is; the particulars are the detail's."""
+    rule = RULES.get(outcome)
+    fault = OTHER_OUTCOMES.get(outcome) if rule is None else rule.words
+    if fault is None or outcome in _SAID_BY_DETAILS:
+        return "your prompt stays as it is"
+    return f"your prompt stays as it is, because the rewrite {fault}"
 
 
 def differences(before: str, after: str) -> list[Piece]:

@@ -1,16 +1,17 @@
 """Examples of what a prompt is used for, as people have them: pairs or rows, with or without right outputs. Pure."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fipo_model.contract.variables import Variable, pieces
 from fipo_model.errors import InputError
 from fipo_model.search.metrics import text_of
 from fipo_model.types import ShownExample
 
-_VARIABLE = re.compile(r"\{\{?\s*([A-Za-z_]\w*)\s*\}?\}")
-_INPUTS, _OUTPUTS = ("input", "inputs"), ("output", "outputs", "reference", "answer")
+_INPUTS = ("input", "inputs")
+# Where a row has several, `reference` is surely the right one: `output` may be what some model said.
+_OUTPUTS = ("reference", "output", "outputs", "answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +74,16 @@ def _of_fields(row: Mapping[str, Any]) -> Example:
     given = next((row[name] for name in _INPUTS if name in row), None)
     if given is None:
         raise InputError(f"there is no `input`; its fields are {', '.join(map(repr, row)) or 'none'}")
+    return Example(input=given, outputs=right_outputs(row))
+
+
+def right_outputs(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The right outputs of a row's fields, each of which is right; none where it has no such field."""
     name = next((name for name in _OUTPUTS if row.get(name) is not None), None)
     if name is None:
-        return Example(input=given)
+        return ()
     is_several = name == "outputs" and isinstance(row[name], list | tuple)
-    return Example(input=given, outputs=tuple(row[name]) if is_several else (row[name],))
+    return tuple(row[name]) if is_several else (row[name],)
 
 
 def filled(prompt: str, given: str | Mapping[str, Any]) -> str:
@@ -85,20 +91,21 @@ def filled(prompt: str, given: str | Mapping[str, Any]) -> str:
 
     A text takes the place of the only variable there is; values that have no variable follow with their names.
     """
-    names = set(_VARIABLE.findall(prompt))
+    parts = pieces(prompt)
+    names = {part.name for part in parts if isinstance(part, Variable)}
     if isinstance(given, str):
         if len(names) != 1:
             return f"{prompt}\n\n{given}"
-        return _VARIABLE.sub(lambda _: given, prompt)
+        return "".join(given if isinstance(part, Variable) else part for part in parts)
     values = {name: text_of(value) for name, value in given.items()}
-    text = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), prompt)
+    text = "".join(values.get(part.name, part.text) if isinstance(part, Variable) else part for part in parts)
     rest = {name: value for name, value in values.items() if name not in names}
     return f"{text}\n\n{_as_text(rest)}" if rest else text
 
 
 def has_variables(text: str) -> bool:
     """Whether `filled` would put anything into the text."""
-    return _VARIABLE.search(text) is not None
+    return any(isinstance(part, Variable) for part in pieces(text))
 
 
 def _as_text(given: str | Mapping[str, Any]) -> str:

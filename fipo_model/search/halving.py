@@ -3,7 +3,7 @@
 The variants are arms of a best-arm identification problem and go through successive halving (Jamieson & Talwalkar
 2016, arXiv 1502.07943): all are scored on a small batch of examples, the better half on one twice as large, and so on.
 Every comparison is paired, that is, made on the same examples. The incumbent is scored on all of them and is replaced
-only by a challenger that was, too, and whose lead chance alone would hardly give.
+only by a challenger that was, too, and whose lead is too large to be luck.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Meaning before likelihood: which rewrites of a prompt may be measured at all, by all examples that decide."""
+"""Meaning before evidence: which rewrites of a prompt may be measured at all, by all examples that decide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +20,23 @@ class Meaning:
     ground: Ground
 
     @classmethod
-    def of(cls, rewriter: Rewriter, request: OptimizationRequest, examples: Sequence[Example]) -> "Meaning":
-        """The rewriter has seen a few of the examples; here all are shown."""
+    def of(
+        cls, rewriter: Rewriter, request: OptimizationRequest, examples: Sequence[Example], *, is_answered: bool = False
+    ) -> "Meaning":
+        """The rewriter has seen a few of the examples; here all are shown. What it says in its own words may be tried.
+
+        With a metric (`is_answered`) only what asks for something else is turned down: the metric sees the form.
+        """
+        settings = replace(rewriter.settings, strict_wording=False)
         shown = tuple(example.shown for example in examples)
         ground = Ground(
             wordings="\n".join(part for part in (request.instruction, request.context, request.feedback) if part),
             is_well_worded=False,
             inputs=tuple(one.input for one in shown),
             outputs=tuple(text_of(output) for example in examples for output in example.outputs),
+            is_answered=is_answered,
         )
+        rewriter = replace(rewriter, settings=settings)
         return cls(rewriter=rewriter, request=replace(request, examples=shown), ground=ground)
 
     def check(self, candidate: Candidate) -> Candidate:
@@ -40,8 +48,12 @@ class Meaning:
         if candidate.outcome != "optimized" and candidate.outcome not in RULES:
             return candidate
         found = self.rewriter.check(candidate.text, self.request)
+        if found.outcome == "form_contradicted" and candidate.outcome == "optimized" and self.ground.is_answered:
+            found = candidate
         if found.outcome != "optimized" or "task_invented" not in self.rewriter.settings.enforced:
             return found
+        if self.ground.is_answered and not self.ground.outputs:
+            return found  # nobody knows what right outputs speak of
         added = candidate.text.replace(self.request.instruction, "", 1)
         reason = strays(added, self.ground)
         return found if reason is None else replace(found, outcome="task_invented", detail=reason)

@@ -7,7 +7,7 @@ from fipo_model.pages.figures import IntervalChart, Table, span_of
 from fipo_model.pages.numbers import level, say_interval, signed
 from fipo_model.search.evidence import Interval
 from fipo_model.search.results import Changed, SearchResult
-from fipo_model.search.words import say_outcome, sentences
+from fipo_model.search.words import say_origin, say_outcome, sentences
 
 
 def render_page(result: SearchResult) -> str:
@@ -52,8 +52,8 @@ def _chart(gains: list[tuple[str, Interval]]) -> IntervalChart:
 
 
 def _tabulate_proposals(text: Changed) -> Table:
-    rows = [(one.text, say_outcome(one.outcome), one.detail) for one in text.candidates]
-    return Table(caption="All that was proposed", header=("text", "checks", "why"), rows=rows)
+    rows = [(one.text, say_outcome(one.outcome), one.detail, say_origin(one.origin)) for one in text.candidates]
+    return Table(caption="All that was proposed", header=("text", "checks", "why", "made by"), rows=rows)
 
 
 def _tabulate_trials(result: SearchResult) -> Table:

@@ -88,7 +88,7 @@ class AnsweredPrompt:
         self._twice = max(0, self._twice - 1)
         if first != second and not self.notes:
             said = f"the metric {self._metric.name} gave {first:g} and then {second:g} to the same output"
-            self.notes.append(f"{said}: its scores are partly chance, so use more examples")
+            self.notes.append(f"{said}: its scores are partly luck, so use more examples")
             logger.warning("%s", self.notes[0])
 
 

@@ -4,13 +4,14 @@ import itertools
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 from fipo_model.errors import InputError
 from fipo_model.fidelity import topic
 from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.search.subject import Measured, Measurement
+from fipo_model.search.wordings import naming_labels
 from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 
 # Of the samples for one request, two are hoped for; others repeat each other, change nothing or fail.
@@ -23,6 +24,10 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300
 
 
+Origin = Literal["rewriter", "labels"]
+"""Who wrote a text: a rewriter; or a rule, which put all right outputs behind what was there, as labels."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
     """A text that was proposed for a place, as it would stand there, and what the checks made of it."""
@@ -31,6 +36,7 @@ class Proposed:
     outcome: str
     """"optimized" if it passed; else why it is not tried."""
     detail: str = ""
+    origin: Origin = "rewriter"
 
     @property
     def is_usable(self) -> bool:
@@ -107,6 +113,9 @@ class RewriterProposer:
         alone = [(part, self._asked(part, seen)) for part in self.parts]
         greedy = replace(bold, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}
+        for part, request in alone:
+            named = self._naming_labels(bold, part, request)
+            found[part.name] += [row for row in named if row.text not in seen.tried.get(part.name, ())]
         asked = [(part, request) for part in self.parts for request in self._varied(part, seen)]
         if asked:
             # Who has less to show is asked for more samples.
@@ -138,6 +147,14 @@ class RewriterProposer:
             varied.append(replace(bare, feedback=feedback))
         return [*varied[: max(1, self._needed - 1)], bare][: self._needed]
 
+    def _naming_labels(self, rewriter: Rewriter, part: Part, request: OptimizationRequest) -> list[Proposed]:
+        """The text with all labels behind it, which small rewriters rarely name; none where other texts follow."""
+        text = naming_labels(request.instruction, [example.output for example in self.shown.values()])
+        if text is None or len(self.parts) > 1:
+            return []
+        checked = rewriter.check(text, replace(request, examples=tuple(self.shown.values())))
+        return [_proposed(part, part.check(checked), origin="labels")]
+
     @property
     def _needed(self) -> int:
         """How many requests bring about so many candidates, beside the one that is greedy."""
@@ -146,8 +163,11 @@ class RewriterProposer:
     def _rows(self, part: Part, proposal: Proposal) -> list[Proposed]:
         if isinstance(proposal, InputError):
             return [Proposed(text=part.request.instruction, outcome="unusable", detail=str(proposal))]
-        checked = map(part.check, proposal)
-        return [Proposed(text=part.place(one.text), outcome=one.outcome, detail=one.detail) for one in checked]
+        return [_proposed(part, part.check(one)) for one in proposal]
+
+
+def _proposed(part: Part, checked: Candidate, *, origin: Origin = "rewriter") -> Proposed:
+    return Proposed(text=part.place(checked.text), outcome=checked.outcome, detail=checked.detail, origin=origin)
 
 
 def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()) -> list[Proposed]:
@@ -164,7 +184,7 @@ def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()
             continue
         words = _asked_words(row.text) if row.is_usable else frozenset()
         if words in topics:
-            kept[row.text] = Proposed(text=row.text, outcome="repeated", detail="asks what another one does")
+            kept[row.text] = replace(row, outcome="repeated", detail="asks what another one does")
             continue
         kept[row.text] = row
         count += row.is_usable
@@ -219,10 +239,7 @@ def _joined(*parts: str | None) -> str | None:
 
 def to_fields(proposals: Proposals) -> dict[str, Any]:
     """What a journal holds of proposals."""
-    rows = {
-        name: [{"text": one.text, "outcome": one.outcome, "detail": one.detail} for one in rows]
-        for name, rows in proposals.by_text.items()
-    }
+    rows = {name: [asdict(one) for one in rows] for name, rows in proposals.by_text.items()}
     return {"model": proposals.model, "by_text": rows, "runs": proposals.runs}
 
 

@@ -154,6 +154,12 @@ class Scoreboard:
         """How many scores a measurement has; 1 as long as there is none."""
         return next((len(one.scores) for one in self._found.values() if isinstance(one, Measured)), 1)
 
+    @property
+    def only_score(self) -> float | None:
+        """The one score that every run got which was measured; None where they differ."""
+        scores = {score for one in self._found.values() if isinstance(one, Measured) for score in one.scores}
+        return scores.pop() if len(scores) == 1 else None
+
     def _ask(self, runs: Sequence[Run]) -> None:
         new = [run for run in runs if self._key(run) not in self._journal]
         self.resumed += len(runs) - len(new)

@@ -10,7 +10,8 @@ from fipo_model.errors import InputError
 from fipo_model.search import proposing
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.comparing import HeldOut, compared
-from fipo_model.search.evidence import beats, lead, worst_chance
+from fipo_model.search.evidence import lead
+from fipo_model.search.explaining import explained
 from fipo_model.search.halving import select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
@@ -48,8 +49,8 @@ class Search:
     """The name of the model that proposed."""
     limits: dict[str, Limit] = field(default_factory=dict, init=False)
     """By the names of the texts whose candidates were not all compared: what ended it."""
-    unsure: dict[str, str] = field(default_factory=dict, init=False)
-    """By the names of the texts whose rewrites lead by what chance may give: how sure that is."""
+    reasons: dict[str, str] = field(default_factory=dict, init=False)
+    """By the names of texts that stay: why, where there is more to say than that no rewrite was better."""
 
     def __post_init__(self) -> None:
         self.budget: Budget = self.settings.budget()
@@ -152,28 +153,10 @@ class Search:
         return chosen
 
     def _explain(self, name: str, best: str, arms: Sequence[str]) -> None:
-        """Note why no rewrite was used, where that is for want of evidence."""
-        complete = [self.board.pairs(arm, best, self.examples) for arm in arms if self.board.has(arm, self.examples)]
-        ahead = [pairs for pairs in complete if beats(pairs, significance=1)]
-        must = f"that must be at most significance={self.settings.significance:g}. Try more examples."
-        if ahead:
-            chance = min(map(worst_chance, ahead))
-            self.unsure[name] = (
-                f"a rewrite leads on the {len(self.examples)} examples, as chance alone would make one with "
-                f"probability {chance:.2f}; {must}"
-            )
-            return
-        perfect = self.board.best_pairs("", best, self.examples)
-        if perfect is not None and not beats(perfect, significance=self.settings.significance):
-            said = (
-                "there is nothing to gain"
-                if lead(perfect) <= 0
-                else (
-                    f"even one that is right about everything would lead as chance alone makes one with probability "
-                    f"{worst_chance(perfect):.2f}; {must}"
-                )
-            )
-            self.unsure[name] = f"on the {len(self.examples)} examples {said}"
+        """Note why no rewrite was used, where there is more to say than that none was better."""
+        said = explained(self.board, best, arms, self.examples, significance=self.settings.significance)
+        if said is not None:
+            self.reasons[name] = said
 
     def _say(self, trial: Trial) -> None:
         """Tell of a trial as it ends: which one it is, what is tried in it, and what it got."""
@@ -209,7 +192,7 @@ class Search:
             return "out_of_budget", f"{self.limits[name]} ended the search before all its rewrites were compared"
         if any(one.is_usable for one in rows):
             no_lead = "no rewrite got a higher score without more failures"
-            return "not_preferred", self.unsure.get(name, no_lead)
+            return "not_preferred", self.reasons.get(name, no_lead)
         return (rows[0].outcome, rows[0].detail) if rows else ("unchanged", "nothing was proposed")
 
     def compared(self, best: str) -> Compared:

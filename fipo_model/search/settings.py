@@ -47,9 +47,9 @@ class SearchSettings:
     minibatch_size: int = 4
     """Examples in the first batch of the halving."""
     significance: float = 0.2
-    """A rewrite is used if chance alone would give a lead like its with at most this probability. 1: any lead will do.
+    """A rewrite is used if words that change nothing get a lead like its in at most this share of comparisons, by luck.
 
-    The best of several was chosen by the same scores, which this does not know of.
+    With 1 any lead will do. The best of several was chosen by the same scores, which this does not know of.
     """
     max_metric_calls: int | None = None
     """Bound on the calls of the metric, each of which is a run. At least twice the examples."""

@@ -14,6 +14,7 @@ from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.examples import Example, Row, read_examples
+from fipo_model.search.explaining import never_right
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.meaning import Meaning
 from fipo_model.search.metrics import Metric, as_metric
@@ -106,7 +107,7 @@ def search_prompt(
     settings: SearchSettings,
     held_out: Iterable[Row] | None = None,
 ) -> SearchResult:
-    """The prompt, or the rewrite of it that is better on the examples by more than chance.
+    """The prompt, or the rewrite of it that does better on the examples by more than luck.
 
     `held_out` are examples that decide nothing and tell the gain; by default a third of twelve and more.
     """
@@ -119,6 +120,13 @@ def search_prompt(
     _check_count(deciding, counted=" that are not repeated")
     settings.check_budget(min(len(deciding), settings.most_examples or len(deciding)), held_out=len(aside))
     note = _settings(rewriter, request, yardstick, settings, (deciding, aside))
+    logger.info(
+        "rewrites are proposed by %s; scores are %s; %d examples decide, %d are held out",
+        rewriter.name,
+        yardstick,
+        len(deciding),
+        len(aside),
+    )
     with opened_journal(settings.log_dir, note, option="log_dir (--out)") as journal:
         plain = _Plain(rewriter=rewriter, request=request, yardstick=yardstick, settings=settings, journal=journal)
         result = plain.run(deciding, aside, notes=parts.notes)
@@ -159,13 +167,19 @@ class _Plain:
         )
         best = search.run()
         other = self._held_out(search, best, aside)
-        return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=[*notes, *subject.notes])
+        said = [*notes, *subject.notes, *self._hopeless(search, deciding)]
+        return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=said)
+
+    def _hopeless(self, search: Search, deciding: Sequence[Example]) -> list[str]:
+        """What to say where no answer was ever right; a likelihood is no answer."""
+        metric = self.yardstick.metric
+        said = None if metric is None else never_right(search.board, search.start, deciding, metric)
+        return [] if said is None else [said]
 
     def _part(self, deciding: Sequence[Example]) -> Part:
-        """The prompt. Where likelihoods decide, which believe what only brings about a form, meaning comes first."""
-        if self.yardstick.metric is not None:
-            return Part(name=PROMPT, request=self.request)
-        meaning = Meaning.of(self.rewriter, self.request, deciding)
+        """The prompt. Meaning comes first: likelihoods believe what brings about a form, and metrics err, too."""
+        is_answered = self.yardstick.metric is not None
+        meaning = Meaning.of(self.rewriter, self.request, deciding, is_answered=is_answered)
         return Part(name=PROMPT, request=self.request, check=meaning.check)
 
     def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:

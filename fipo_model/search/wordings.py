@@ -1,11 +1,16 @@
 """Other wordings of a prompt that are made by rule: without it, in other forms, and with solved examples. Pure."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fipo_model.search.examples import Example, filled, has_variables
 from fipo_model.search.metrics import text_of
+
+# More labels than these make a list that small models do not follow; longer ones are no labels.
+_FEWEST_LABELS, _MOST_LABELS, _MOST_LABEL_WORDS = 2, 6, 5
 
 Kind = Literal["yours", "empty", "fullest", "form", "rewrite"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -29,6 +34,28 @@ def wordings(prompt: str, example: Example, solved: Sequence[Example]) -> list[W
     if solved:
         made.append(Wording("fullest", _with_examples(prompt, example, solved)))
     return [*made, *(Wording("form", text) for text in _forms(prompt, example))]
+
+
+def naming_labels(prompt: str, outputs: Sequence[str | None]) -> str | None:
+    """The prompt with all labels behind it, where its right outputs are labels and it does not name them all.
+
+    They are where all are a few words from a small set, each of which comes at least twice.
+    """
+    labels = Counter("" if output is None else output.strip() for output in outputs)
+    if not _FEWEST_LABELS <= len(labels) <= _MOST_LABELS or min(labels.values()) < 2:
+        return None
+    if not all(map(_is_label, labels)) or all(_names(prompt, label) for label in labels):
+        return None
+    return f"{prompt}\n\nAnswer with one of: {', '.join(sorted(labels))}"
+
+
+def _is_label(output: str) -> bool:
+    is_listable = bool(output) and not re.search(r"[,;\n{}]", output)
+    return is_listable and len(output.split()) <= _MOST_LABEL_WORDS
+
+
+def _names(prompt: str, label: str) -> bool:
+    return re.search(rf"(?i)(?<!\w){re.escape(label)}(?!\w)", prompt) is not None
 
 
 def _forms(prompt: str, example: Example) -> list[str]:

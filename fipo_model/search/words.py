@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.numbers import level, say_interval, signed
 from fipo_model.search.headroom import Headroom, Verdict
+from fipo_model.search.proposing import Origin
 from fipo_model.search.results import Compared, SearchResult
 from fipo_model.search.wordings import Kind
 
@@ -15,6 +16,7 @@ _OUTCOMES = {
     "repeated": "not tried: it asks the same as another",
     "unusable": "left alone: it could not be rewritten",
 }
+_ORIGINS: Mapping[Origin, str] = {"rewriter": "the rewriter", "labels": "a rule that names the labels"}
 
 
 def sentences(result: SearchResult) -> Iterator[str]:
@@ -38,11 +40,18 @@ def sentences(result: SearchResult) -> Iterator[str]:
     yield from (f"{note[:1].upper()}{note[1:]}." for note in result.notes)
     if result.model is not None:
         yield f"The rewrites are by {result.model}."
+    if any(one.origin == "labels" and one.text == text.text for text in result.texts for one in text.candidates):
+        yield "The text to use is not among them: it is yours with the labels of the right outputs behind it."
 
 
 def _say_compared(where: str, found: Compared) -> str:
     gain = "" if found.gain is None else f": {say_interval(found.gain, signed)}, a {level(found.gain)} interval"
     return f"On {where} ({found.after.examples}) from {found.before.score:.3g} to {found.after.score:.3g}{gain}."
+
+
+def say_origin(origin: Origin) -> str:
+    """Who wrote a proposal."""
+    return _ORIGINS[origin]
 
 
 def say_outcome(outcome: str) -> str:

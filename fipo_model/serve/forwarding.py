@@ -125,7 +125,9 @@ class Gateway:
             prompts = await asyncio.to_thread(find_prompts, text, self._roles)
         else:
             prompts = find_prompts(text, self._roles)
-        results = await asyncio.gather(*[self._rewriting.rewrite(prompt.text) for prompt in prompts])
+        asking = [self._rewriting.rewrite(prompt.text) for prompt in prompts]
+        # A task takes as long as looking a known text up.
+        results = await asyncio.gather(*asking) if len(asking) > 1 else [await each for each in asking]
         found = list(zip(prompts, results, strict=True))
         for prompt, result in found:
             self._metrics.outcomes.labels(prompt.role, result.outcome).inc()
@@ -193,17 +195,17 @@ def _as_header(text: str) -> bytes:
 
 async def _while_there(work: Coroutine[Any, Any, str], receive: Receive) -> str:
     """What comes of the work; it is cancelled when the client goes away, which raises `ClientGoneError`."""
-    working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(receive))
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGoneError
+        async with asyncio.timeout(None) as limit:  # a task of its own for the work would take longer than the work
+            leaving.add_done_callback(lambda gone: None if gone.cancelled() else limit.reschedule(0))
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise ClientGoneError from None
+        raise
     finally:
-        working.cancel()
         leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _gone(receive: Receive) -> None:

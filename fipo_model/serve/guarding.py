@@ -8,6 +8,7 @@ gateway answers other sites.
 import asyncio
 import hmac
 import json
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from fipo_model.addresses import is_loopback
@@ -56,7 +57,7 @@ class Guard:
         if len(hosts) != 1:
             raise Refusal(400, "a request names one host")
         host = hosts[0].decode("latin-1")
-        if self._token is None and not is_loopback(f"http://{host}"):
+        if self._token is None and not _is_of_this_machine(host):
             raise Refusal(421, "this gateway answers to the names of this machine only, such as localhost")
         is_open = scope["method"] in ("GET", "HEAD") and scope["path"] in self._open_paths
         self._check_site(scope, host, is_open=is_open)
@@ -73,6 +74,11 @@ class Guard:
         is_link = is_open and values_of(headers, b"sec-fetch-mode") == [b"navigate"]
         if not is_link and any(value in _OTHER_SITES for value in values_of(headers, b"sec-fetch-site")):
             raise Refusal(403, "requests of other sites are not answered")
+
+
+@lru_cache(maxsize=64)
+def _is_of_this_machine(host: str) -> bool:
+    return is_loopback(f"http://{host}")
 
 
 def _place_of(origin: str) -> str:

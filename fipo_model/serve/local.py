@@ -1,23 +1,27 @@
 """A model of this machine as upstream: chat completions and the list of models, as OpenAI-compatible servers have them.
 
-A `Generator` replies in one piece, so a stream has its whole text in few chunks.
+One sample of a `StreamingGenerator` is streamed as it comes, and ends with whoever asked. Everything else is computed
+first.
 """
 
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args
 
-from fipo_model.callers import in_thread
+from fipo_model.callers import in_thread, steps_in_thread
 from fipo_model.errors import FipoError, InputError
-from fipo_model.generation import Completion, Generator, Message, Sampling
+from fipo_model.generation import Completion, Generator, Message, Sampling, StreamingGenerator
 from fipo_model.serve.upstream import Call, Headers, Reply, UpstreamError
 
 _DEFAULT_TOKENS, _MOST_TOKENS = 256, 4096
 _MOST_SAMPLES = 8
+# They are looked for with each token.
+_MOST_STOPS, _LONGEST_STOP = 16, 1000
 _ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
 # What is asked of a model that only chats, and would be passed over in silence.
 _UNKNOWN_TO_IT = ("tools", "functions", "response_format", "logprobs", "audio")
@@ -51,20 +55,35 @@ class LocalUpstream:
             listed = {"id": self.name, "object": "model", "created": 0, "owned_by": "fipo"}
             yield _reply(_JSON, _encoded({"object": "list", "data": [listed]}))
         elif call.path == b"/chat/completions" and call.method == "POST":
-            yield await self._answer(call.body)
+            with self._explained():
+                chat = _read(call.body)
+            async with aclosing(self._growing(chat)) as growing:
+                yield await self._replied(chat, growing)
         else:
             raise UpstreamError("a local model has only /v1/chat/completions and /v1/models", status=404)
 
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def _answer(self, body: bytes) -> Reply:
+    async def _growing(self, chat: _Chat) -> AsyncGenerator[list[Completion], None]:
+        """The completions as they grow, up to a stop. Leaving ends the computation where the engine can stream."""
+        with self._explained():
+            if chat.samples > 1 or not isinstance(self._generator, StreamingGenerator):
+                asked = partial(self._generator.generate, [chat.conversation], chat.sampling, samples=chat.samples)
+                (completions,) = await in_thread(asked)
+                yield completions
+                return
+            begin = partial(self._generator.stream, chat.conversation, chat.sampling)
+            async with aclosing(steps_in_thread(begin)) as growing:
+                async for completion in growing:
+                    yield [completion]
+                    if _stop_in(completion.text, chat.stops) is not None:
+                        return
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            chat = _read(body)
-            (completions,) = await in_thread(
-                lambda: self._generator.generate([chat.conversation], chat.sampling, samples=chat.samples)
-            )
-            return self._replied(chat, completions)
+            yield
         except InputError as error:
             raise UpstreamError(str(error), status=400) from error
         except FipoError as error:
@@ -72,17 +91,22 @@ class LocalUpstream:
         except Exception as error:  # a stranger's model; what it says may have words of the prompt
             raise UpstreamError(f"the model {self.name} failed ({type(error).__name__})") from error
 
-    def _replied(self, chat: _Chat, completions: list[Completion]) -> Reply:
+    async def _replied(self, chat: _Chat, growing: AsyncGenerator[list[Completion], None]) -> Reply:
+        """The reply, as soon as something came: what fails before that has a status of its own."""
         base = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self.name}
+        completions = await anext(growing, None)
+        if completions is None:
+            raise UpstreamError(f"the model {self.name} said nothing, and not that it was done")
         if chat.is_streamed:
-            return _reply(_EVENTS, *_events(base, chat, completions))
+            return Reply(status=200, headers=_EVENTS, chunks=_events(base, chat, completions, growing))
+        async for later in growing:
+            completions = later
         return _reply(_JSON, _encoded(_whole(base, chat, completions)))
 
 
-def _reply(headers: Headers, *pieces: bytes) -> Reply:
+def _reply(headers: Headers, body: bytes) -> Reply:
     async def chunks() -> AsyncIterator[bytes]:
-        for piece in pieces:
-            yield piece
+        yield body
 
     return Reply(status=200, headers=headers, chunks=chunks())
 
@@ -96,26 +120,58 @@ def _whole(base: Mapping[str, Any], chat: _Chat, completions: list[Completion]) 
     return {**base, "object": "chat.completion", "choices": choices, "usage": _usage(completions)}
 
 
-def _events(base: Mapping[str, Any], chat: _Chat, completions: list[Completion]) -> list[bytes]:
-    """Server-sent events: the role, the text and the end of each choice, the usage if asked for, and the end."""
+async def _events(
+    base: Mapping[str, Any], chat: _Chat, completions: list[Completion], later: AsyncIterator[list[Completion]]
+) -> AsyncIterator[bytes]:
+    """Server-sent events: roles, pieces of text and the end of each choice, the usage if asked for, and the end."""
     base = {**base, "object": "chat.completion.chunk"}
-    events = []
-    for index, completion in enumerate(completions):
-        text, reason = _ended(completion, chat.stops)
-        deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant", "content": ""}, None)]
-        deltas += [({"content": text}, None)] if text else []
-        for delta, ending in [*deltas, ({}, reason)]:
-            events.append({**base, "choices": [{"index": index, "delta": delta, "finish_reason": ending}]})
+    said = [0] * chat.samples
+
+    def event(index: int, delta: Mapping[str, str], reason: str | None = None) -> bytes:
+        return _event({**base, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})
+
+    def more(texts: list[str]) -> Iterator[bytes]:
+        for index, text in enumerate(texts):
+            if len(text) > said[index]:
+                yield event(index, {"content": text[said[index] :]})
+                said[index] = len(text)
+
+    yield b"".join(event(index, {"role": "assistant", "content": ""}) for index in range(chat.samples))
+    yield b"".join(more([_sayable(each.text, chat.stops) for each in completions]))
+    async for completions in later:
+        yield b"".join(more([_sayable(each.text, chat.stops) for each in completions]))
+    ended = [_ended(completion, chat.stops) for completion in completions]
+    yield b"".join(more([text for text, _ in ended]))
+    yield b"".join(event(index, {}, reason) for index, (_, reason) in enumerate(ended))
     if chat.has_usage:
-        events.append({**base, "choices": [], "usage": _usage(completions)})
-    return [b"data: " + _encoded(event) + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]
+        yield _event({**base, "choices": [], "usage": _usage(completions)})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(fields: Mapping[str, Any]) -> bytes:
+    return b"data: " + _encoded(fields) + b"\n\n"
+
+
+def _stop_in(text: str, stops: tuple[str, ...]) -> int | None:
+    """Where the text ends because of a stop: where the one begins that was complete first, read from the left."""
+    found = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
+    return min(found)[1] if found else None
+
+
+def _sayable(text: str, stops: tuple[str, ...]) -> str:
+    """The text without what is, or may be the beginning of, a stop."""
+    place = _stop_in(text, stops)
+    if place is None:
+        sizes = (size for stop in stops for size in range(len(stop) - 1, 0, -1) if text.endswith(stop[:size]))
+        place = len(text) - max(sizes, default=0)
+    return text[:place]
 
 
 def _ended(completion: Completion, stops: tuple[str, ...]) -> tuple[str, str]:
     """The text up to the first stop, and why it ended."""
-    places = [place for place in map(completion.text.find, stops) if place >= 0]
-    if places:
-        return completion.text[: min(places)], "stop"
+    place = _stop_in(completion.text, stops)
+    if place is not None:
+        return completion.text[:place], "stop"
     if completion.is_refused:
         return completion.text, "content_filter"
     return completion.text, "length" if completion.is_truncated else "stop"
@@ -137,17 +193,23 @@ def _read(body: bytes) -> _Chat:
         raise InputError("the body has no list of messages")
     if asked := [name for name in _UNKNOWN_TO_IT if fields.get(name) and fields[name] != {"type": "text"}]:
         raise InputError(f"a local model does not support {asked[0]}")
-    stop = fields.get("stop") or []
-    stops = tuple([stop] if isinstance(stop, str) else stop) if isinstance(stop, str | list) else ()
     options = fields.get("stream_options")
     return _Chat(
         conversation=[_message(each) for each in fields["messages"]],
         sampling=_sampling(fields),
         samples=int(_number(fields, "n", 1, least=1, most=_MOST_SAMPLES)),
-        stops=tuple(each for each in stops if isinstance(each, str) and each),
+        stops=_stops(fields.get("stop")),
         is_streamed=fields.get("stream") is True,
         has_usage=isinstance(options, dict) and options.get("include_usage") is True,
     )
+
+
+def _stops(given: object) -> tuple[str, ...]:
+    listed = [given] if isinstance(given, str) else given
+    stops = tuple(each for each in listed if isinstance(each, str) and each) if isinstance(listed, list) else ()
+    if len(stops) > _MOST_STOPS or any(len(stop) > _LONGEST_STOP for stop in stops):
+        raise InputError(f"there may be {_MOST_STOPS} stops of {_LONGEST_STOP} characters, and no more")
+    return stops
 
 
 def _sampling(fields: Mapping[str, Any]) -> Sampling:

@@ -38,13 +38,16 @@ class RemoteUpstream:
         if "#" in base_url or "?" in base_url:
             raise InputError(f"{show_address(base_url)} is not the address of a server: leave out what follows # or ?")
         limits = limits or Limits()
-        self._address = httpx.URL(base_url.rstrip("/"))
-        self._key = _key_of(self._address)
+        address = httpx.URL(base_url.rstrip("/"))
+        path = address.raw_path.rstrip(b"/")
+        self._base = httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=path)
+        self._host = (b"host", address.netloc)
+        self._key = _key_of(address)
         self.name = show_address(base_url)
         self._extensions = {"timeout": httpx.Timeout(limits.reply_time, connect=_CONNECT_SECONDS).as_dict()}
         # A whole client would keep the cookies of all who ask in one jar, add headers of its own, and take longer.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context() if self._address.scheme == "https" else None,
+            ssl_context=httpx.create_ssl_context() if address.scheme == "https" else None,
             proxy=_proxy_for(base_url),
             max_connections=None,
             max_keepalive_connections=_KEPT_ALIVE,
@@ -82,10 +85,10 @@ class RemoteUpstream:
         await self._pool.aclose()
 
     def _request(self, call: Call) -> httpcore.Request:
-        base = self._address
-        target = base.raw_path.rstrip(b"/") + call.path + (b"?" + call.query if call.query else b"")
-        url = httpcore.URL(scheme=base.raw_scheme, host=base.raw_host, port=base.port, target=target or b"/")
-        headers = [(b"host", base.netloc), *call.headers]
+        base = self._base
+        target = base.target + call.path + (b"?" + call.query if call.query else b"")
+        url = httpcore.URL(scheme=base.scheme, host=base.host, port=base.port, target=target or b"/")
+        headers = [self._host, *call.headers]
         if self._key is not None and all(name != b"authorization" for name, _ in headers):
             headers.append((b"authorization", self._key))
         if call.body or call.method in ("POST", "PUT", "PATCH"):

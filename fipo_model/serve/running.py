@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from fipo_model.errors import InputError, explain_missing
 from fipo_model.serve.settings import Limits, ServeSettings, in_address
@@ -90,46 +90,59 @@ class _Server(uvicorn.Server):
 
 
 def _patient_protocol(seconds: float) -> type[H11Protocol]:
+    class PatientProtocol(_PatientProtocol):
+        patience = seconds
+
+    return PatientProtocol
+
+
+class _PatientProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 with a limit to its patience: it waits for ever for the end of a request's headers,
     and of a body that nobody reads."""
 
-    class PatientProtocol(H11Protocol):
-        deadline: asyncio.TimerHandle | None = None
+    patience: ClassVar[float]
+    """Seconds."""
+    deadline: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
-            self._watch()
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
+        self._watch()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._watch()
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether to go on: a client that has said that this request is its last may still listen.
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
+        Of every other, it is taken for granted that it has gone: closing looks the same.
+        """
+        return self.conn.their_state is h11.MUST_CLOSE
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_watch()
+
+    def _watch(self) -> None:
+        """Have the clock run while a request's headers are awaited, or a body that is answered already.
+
+        Such a client may read the reply first: hanging up at once could take it away.
+        """
+        is_answered = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+        is_awaited = self.conn.their_state is h11.IDLE or is_answered
+        if not is_awaited or self.transport.is_closing():
             self._stop_watch()
+        elif self.deadline is None:
+            self.deadline = self.loop.call_later(self.patience, self.transport.close)
 
-        def _watch(self) -> None:
-            """Have the clock run while a request's headers are awaited, or a body that is answered already.
-
-            Such a client may read the reply first: hanging up at once could take it away.
-            """
-            is_answered = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
-            is_awaited = self.conn.their_state is h11.IDLE or is_answered
-            if not is_awaited or self.transport.is_closing():
-                self._stop_watch()
-            elif self.deadline is None:
-                self.deadline = self.loop.call_later(seconds, self.transport.close)
-
-        def _stop_watch(self) -> None:
-            if self.deadline is not None:
-                self.deadline.cancel()
-                self.deadline = None
-
-    return PatientProtocol
+    def _stop_watch(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
 
 
 class _Joined:

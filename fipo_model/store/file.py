@@ -23,15 +23,16 @@ def signature(path: Path) -> object:
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """The last row of each key. A last line whose writer was killed does not count.
 
-    Raises `InputError` that names the line for what is no row.
+    Raises `InputError` for what is no file, and names the line for what is no row.
     """
-    jsonl.check_file(path)
     if not places.exists(path):
         return {}
+    if not places.is_file(path):
+        raise InputError(f"{path} is not a file. A store is read from its file, not through a pipe: name that file.")
     with jsonl.opened(path) as file:
         *lines, last = file.read().split(b"\n")
     rows = {}
-    for number, line in enumerate([*lines, b"" if _is_unfinished(last) else last], start=1):
+    for number, line in enumerate([*lines, b"" if jsonl.is_part(last, _BEGIN) else last], start=1):
         if not line.strip():
             continue
         try:
@@ -73,17 +74,6 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _is_unfinished(last: bytes) -> bool:
-    """Whether what follows the end of the last line is a part of a row of ours."""
-    if not last.startswith(_BEGIN) and not _BEGIN.startswith(last):
-        return False
-    try:
-        jsonl.parse_object(last)
-    except InputError:
-        return True
-    return False
-
-
 def _mend(path: Path) -> int:
     """The end of the file, where a row can be added: a part of one is cut off, and a missing line end added."""
     if not places.exists(path):
@@ -91,7 +81,7 @@ def _mend(path: Path) -> int:
     with jsonl.opened(path, "r+b") as file:
         *_, last = file.read().split(b"\n")
         end = file.tell()
-        if last and _is_unfinished(last):
+        if jsonl.is_part(last, _BEGIN):
             end = file.truncate(end - len(last))
         elif last:
             end += file.write(b"\n")

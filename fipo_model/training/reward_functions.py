@@ -11,10 +11,10 @@ from typing import Any
 from fipo_model import fidelity
 from fipo_model.backends.opening import open_generator, open_scorer
 from fipo_model.data.tasks import Example, Task, capped_gain, is_right, leak, likelihoods
-from fipo_model.data.tasks.task import asked
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Generator, Sampling, Scorer, complete_each
+from fipo_model.search.examples import filled
 from fipo_model.templates import Template
 from fipo_model.training.reward_rows import Exercise
 from fipo_model.training.settings import RewardWeights
@@ -132,7 +132,7 @@ class Rewarding:
         questions = [(use, example) for use in missing for example in wanted[use][1]]
         replies = complete_each(
             self.models.answering,
-            [[{"role": "user", "content": asked(use[1], example.input)}] for use, example in questions],
+            [[{"role": "user", "content": filled(use[1], example.input)}] for use, example in questions],
             Sampling(max_new_tokens=self.weights.max_new_tokens),
         )
         right: dict[_Use, list[bool]] = {use: [] for use in missing}

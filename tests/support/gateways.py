@@ -229,11 +229,16 @@ def certify_localhost(directory: Path) -> Path:
     return path
 
 
-def exchange(address: str, request: bytes, *, seconds: float = 5.0) -> bytes:
-    """What a server says to bytes sent by hand, until it hangs up or says no more."""
+def exchange(address: str, request: bytes, *, seconds: float = 5.0, is_all: bool = False) -> bytes:
+    """What a server says to bytes sent by hand, until it hangs up or says no more.
+
+    With `is_all`, it is told that nothing else will be sent.
+    """
     host, _, port = address.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=seconds) as connection:
         connection.sendall(request)
+        if is_all:
+            connection.shutdown(socket.SHUT_WR)
         said = b""
         try:
             while piece := connection.recv(65536):

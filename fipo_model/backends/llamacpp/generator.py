@@ -3,7 +3,10 @@
 import hashlib
 import threading
 import weakref
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -27,8 +30,11 @@ _CONTROL = 3
 class LlamaCppGenerator:
     """A GGUF file as a Generator: memory-mapped, in the number format that it has.
 
-    Calls from several threads are computed together. Copies are the same object, and so is what `from_gguf` gives for
-    one file and adapter while it is in use. A forked process loads the file for itself, when it first asks.
+    Calls from several threads are computed together. What stands beside a row changes the last digits of its
+    likelihoods, so a long sample with the same seed may once in a while end otherwise.
+
+    Copies are the same object, and so is what `from_gguf` gives for one file and adapter while it is in use. A forked
+    process loads the file for itself, when it first asks.
     """
 
     def __init__(self, file: Path, *, adapter: Path | None, name: str | None) -> None:
@@ -62,20 +68,29 @@ class LlamaCppGenerator:
     ) -> list[list[Completion]]:
         """Continue each conversation. Raises `PromptTooLongError` before anything is generated."""
         check_samples(sampling, samples)
-        rows = [self.encode(conversation) for conversation in conversations]
-        for index, row in enumerate(rows):
-            needed = len(row) + sampling.max_new_tokens
-            if needed > self.context_tokens:
-                raise PromptTooLongError(index=index, tokens=needed, limit=self.context_tokens)
-        distinct = list(dict.fromkeys(map(tuple, rows)))
+        rows = self._rows(conversations, sampling)
+        distinct = list(dict.fromkeys(rows))
         work = [self._asking(row, sampling, number) for row in distinct for number in range(samples)]
         done = do_all(work, most=SLOTS)
         places = {row: samples * place for place, row in enumerate(distinct)}
-        return [done[places[tuple(row)] : places[tuple(row)] + samples] for row in rows]
+        return [done[places[row] : places[row] + samples] for row in rows]
+
+    def stream(self, conversation: list[Message], sampling: Sampling) -> Generator[Completion, None, None]:
+        """The next message as it grows. Raises `PromptTooLongError` with the first step."""
+        (row,) = self._rows([conversation], sampling)
+        yield from self._growing(row, sampling, 0, threading.Event())
 
     def encode(self, conversation: list[Message]) -> list[int]:
         """Token ids of the chat template around the messages; chat markup within a message is just text."""
         return encode_conversation(conversation, markup=self._markup, chat=self._chat, encode=self._tokenize)
+
+    def _rows(self, conversations: Sequence[list[Message]], sampling: Sampling) -> list[tuple[int, ...]]:
+        rows = [tuple(self.encode(conversation)) for conversation in conversations]
+        for index, row in enumerate(rows):
+            needed = len(row) + sampling.max_new_tokens
+            if needed > self.context_tokens:
+                raise PromptTooLongError(index=index, tokens=needed, limit=self.context_tokens)
+        return rows
 
     def _chat(self, conversation: list[Message]) -> str:
         return str(self._server.ask("/apply-template", {"messages": conversation})["prompt"])
@@ -86,30 +101,31 @@ class LlamaCppGenerator:
         return found
 
     def _asking(self, row: tuple[int, ...], sampling: Sampling, number: int) -> Work[Completion]:
+        def ask(is_over: threading.Event) -> Completion:
+            return deque(self._growing(row, sampling, number, is_over), maxlen=1).pop()
+
+        return ask
+
+    def _growing(
+        self, row: tuple[int, ...], sampling: Sampling, number: int, is_over: threading.Event
+    ) -> Generator[Completion, None, None]:
+        """A completion as it grows, and at last as it is, how likely it was included."""
         body = {"prompt": list(row), "n_predict": sampling.max_new_tokens, **_decoding(row, sampling, number)}
         if sampling.with_likelihood:
             body["n_probs"] = 1
-
-        def ask(is_over: threading.Event) -> Completion:
-            server, said, last = self._server, [], dict[str, Any]()
-            likelihoods: list[float] = []
-            with server.room.taken(len(row) + sampling.max_new_tokens):
-                for last in server.stream(body, is_over):
-                    said.append(str(last.get("content", "")))
-                    likelihoods += [float(each["logprob"]) for each in last.get("completion_probabilities", ())]
-            if not last.get("stop") and not is_over.is_set():
-                raise ModelError(f"llama.cpp stopped in the middle of a completion of {self.name}: {last}")
-            has_ended = last.get("stop_type") == "eos"
-            told = likelihoods[:-1] if has_ended else likelihoods  # the end of the turn is not counted
-            return Completion(
-                text="".join(said),
-                is_truncated=not has_ended,
-                prompt_tokens=len(row),
-                completion_tokens=int(last.get("tokens_predicted", 0)),
-                log_likelihood=fmean(told) if told else None,
-            )
-
-        return ask
+        server, said, last = self._server, "", dict[str, Any]()
+        likelihoods: list[float] = []
+        with server.room.taken(len(row) + sampling.max_new_tokens), closing(server.stream(body, is_over)) as parts:
+            for last in parts:
+                said += str(last.get("content", ""))
+                likelihoods += [float(each["logprob"]) for each in last.get("completion_probabilities", ())]
+                if not last.get("stop"):
+                    yield _completion(row, said, last)
+        if not last.get("stop") and not is_over.is_set():
+            raise ModelError(f"llama.cpp stopped in the middle of a completion of {self.name}: {last}")
+        # The end of the turn is not counted.
+        told = likelihoods[:-1] if last.get("stop_type") == "eos" else likelihoods
+        yield replace(_completion(row, said, last), log_likelihood=fmean(told) if told else None)
 
     @property
     def _server(self) -> LlamaServer:
@@ -150,6 +166,15 @@ def _control_tokens(header: Header) -> list[str]:
     if not isinstance(tokens, list) or not isinstance(kinds, list):
         return []
     return [str(token) for token, kind in zip(tokens, kinds, strict=False) if kind == _CONTROL]
+
+
+def _completion(row: tuple[int, ...], said: str, last: dict[str, Any]) -> Completion:
+    return Completion(
+        text=said,
+        is_truncated=last.get("stop_type") != "eos",
+        prompt_tokens=len(row),
+        completion_tokens=int(last.get("tokens_predicted", 0)),
+    )
 
 
 def _decoding(row: tuple[int, ...], sampling: Sampling, number: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class LlamaServer:
         found: dict[str, Any] = answer.json()
         return found
 
-    def stream(self, body: Mapping[str, Any], is_over: threading.Event) -> Iterator[dict[str, Any]]:
+    def stream(self, body: Mapping[str, Any], is_over: threading.Event) -> Generator[dict[str, Any], None, None]:
         """The parts of a completion as they come. It is stopped where `is_over`, or nobody takes any more."""
         whole = {**body, "stream": True}
         with _explained(), self._client.stream("POST", "/completion", json=whole) as answer:

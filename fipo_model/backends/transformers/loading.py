@@ -2,13 +2,17 @@
 
 import logging
 import os
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from fipo_model import places
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
 from fipo_model.errors import InputError, ModelError, explain_missing
+from fipo_model.forking import PerProcess
 from fipo_model.models.hub import check_reachable
 from fipo_model.models.names import GGUF_PREFIX, check_directory, gguf_file
 from fipo_model.models.registry import find_card
@@ -17,8 +21,10 @@ from fipo_model.models.weights import located
 with explain_missing("local", "torch", "transformers", "peft", "accelerate", "safetensors"):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.utils.logging import set_tqdm_hook
 
 logger = logging.getLogger("fipo.loading")
+_bars = PerProcess(threading.Lock)
 
 
 def best_device() -> str:
@@ -56,15 +62,16 @@ def load_base(
     try:
         # Said outright, because transformers would ask on the terminal whether to run a repository's code.
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **file)
-        base, report = cast(Any, AutoModelForCausalLM).from_pretrained(
-            place,
-            **file,
-            dtype=dtype or best_dtype(device_map or best_device()),
-            device_map=device_map,
-            quantization_config=quantization,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with _without_bars():
+            base, report = cast(Any, AutoModelForCausalLM).from_pretrained(
+                place,
+                **file,
+                dtype=dtype or best_dtype(device_map or best_device()),
+                device_map=device_map,
+                quantization_config=quantization,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
         raise ModelError(f"cannot load the model {model!r}: {_requirement(model)}. ({_first_line(error)})") from error
     if report["missing_keys"]:  # transformers fills them with random numbers
@@ -73,6 +80,17 @@ def load_base(
             f"{min(report['missing_keys'])}. Fetch or copy it again."
         )
     return base, tokenizer
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep transformers' bars off stderr while a model loads. Those of the hub's downloads, which take long, stay."""
+    with _bars.value:  # two at once would leave each other's hook behind
+        before = set_tqdm_hook(lambda make, args, options: make(*args, **options | {"disable": True}))
+        try:
+            yield
+        finally:
+            set_tqdm_hook(before)
 
 
 def _requirement(model: str) -> str:

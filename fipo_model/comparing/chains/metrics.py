@@ -32,12 +32,12 @@ class Metric:
         if not self.is_built_in:
             return ""
         if reference is None:
-            return f"there is no `reference`, which the metric {self.name} compares with"
+            return f"there is no `output` (or `reference`), which the metric {self.name} compares with"
         has_fields = isinstance(reference, dict) and bool(reference)
         if self.name == "json_fields" and not has_fields:
-            return "`reference` must be an object with fields, which the metric json_fields compares"
+            return "the right output must be an object with fields, which the metric json_fields compares"
         if self.name == "contains" and not plain(text_of(reference)):
-            return "`reference` is empty"
+            return "the right output is empty"
         return ""
 
     def score(self, row: Row, output: Any) -> float:

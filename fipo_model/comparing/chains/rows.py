@@ -1,4 +1,4 @@
-"""The rows both chains are asked: JSON lines with `input`, and where the metric needs it `reference`."""
+"""The rows both chains are asked: JSON lines with `input`, and where the metric needs it a right output."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 
 from fipo_model import jsonl
 from fipo_model.errors import InputError
+from fipo_model.search.examples import right_outputs
 
 _FEWEST = 2  # of one row nothing can be said
 
@@ -57,12 +58,15 @@ def read_rows(path: Path, unfit: Unfit, limit: int | None) -> tuple[list[Row], l
 def _make_row(line: int, fields: dict[str, Any], unfit: Unfit) -> Row:
     if "input" not in fields:
         raise InputError(f"there is no `input`; the fields are {', '.join(map(repr, fields)) or 'none'}")
-    given, reference = fields["input"], fields.get("reference")
+    given, right = fields["input"], right_outputs(fields)
     if not isinstance(given, str | dict):
         raise InputError(f"`input` must be a text or an object, as the chain takes it, not {type(given).__name__}")
     name = fields.get("id", f"line {line}")
     if not isinstance(name, str | int):
         raise InputError("`id` must be a text or a whole number")
+    if len(right) > 1:
+        raise InputError(f"`outputs` has {len(right)} right outputs, and a comparison takes one: name it `output`")
+    reference = right[0] if right else None
     reason = unfit(reference)
     if reason:
         raise InputError(reason)

@@ -34,8 +34,12 @@ CANDIDATES = {
         "Is this article about World, Sports, Business or Tech? Answer with one word.",
     ),
     "logical_fallacy_detection": ("fallacy or not", "Is the argument Valid or Invalid?"),
-    "translation_en-es": ("in spanish", "Translate to Spanish."),
-    "diff": ("subtract", "Subtract the second number from the first."),
+    "winowhy": ("correct reasoning?", "Is the reasoning correct or incorrect?"),
+    "banking77_eight": (
+        "what is it about?",
+        "Is this about card arrival, cash withdrawal charge, exchange rate, lost or stolen card, pin blocked, "
+        "terminate account, top up failed or transfer timing?",
+    ),
     "trec": ("Answer type: Description, Entity, Expression, Human, Location or Number?",),
     "sst-5": ("How good is the movie: terrible, bad, okay, good or great?",),
 }

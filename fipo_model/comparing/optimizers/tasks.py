@@ -76,14 +76,17 @@ _TASKS = (
         student=lambda: Classify("Is the argument Valid or Invalid?"),
     ),
     Task(
-        name="spanish",
-        dataset="translation_en-es",
-        student=lambda: Classify("Translate to Spanish."),
+        name="reasoning",
+        dataset="winowhy",
+        student=lambda: Classify("Is the reasoning correct or incorrect?"),
     ),
     Task(
-        name="subtract",
-        dataset="diff",
-        student=lambda: Classify("subtract"),
+        name="banking",
+        dataset="banking77_eight",
+        student=lambda: Classify(
+            "Is this about card arrival, cash withdrawal charge, exchange rate, lost or stolen card, pin blocked, "
+            "terminate account, top up failed or transfer timing?"
+        ),
     ),
 )
 TASKS = {task.name: task for task in _TASKS}

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fipo_model.data.tasks.checking import is_right
-from fipo_model.data.tasks.task import Example, Task, asked
+from fipo_model.data.tasks.task import Example, Task
 from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, complete_each, score_each
+from fipo_model.search.examples import filled
 from fipo_model.search.prompts import CAP
 
 Pair = tuple[list[Message], str]
@@ -122,7 +123,7 @@ def _pairs(wording: str, examples: Sequence[Example]) -> list[list[Pair]]:
 
 
 def _conversation(wording: str, example: Example) -> list[Message]:
-    return [{"role": "user", "content": asked(wording, example.input)}]
+    return [{"role": "user", "content": filled(wording, example.input)}]
 
 
 def _key(pair: Pair) -> tuple[str, str]:

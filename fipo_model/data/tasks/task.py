@@ -1,7 +1,6 @@
 """A task: what somebody wants done to many inputs, as it is worded in a hurry and with care. Pure."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ Check = Literal["exact", "text", "choice", "number", "contains", "json"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 USUAL_HASTY = 2
 """How many of a file's wordings are hasty ones where it does not say so; they come first."""
-
-_VARIABLE = re.compile(r"\{\{?\s*([A-Za-z_]\w*)\s*\}?\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,16 +116,6 @@ class Task:
             "examples": [example.to_fields() for example in self.examples],
         }
         return {name: value for name, value in fields.items() if value is not None}
-
-
-def asked(wording: str, text: str) -> str:
-    """What a model is sent: the wording, an empty line and the input.
-
-    A wording with one variable ("{text} in capitals") is a template, and the input stands in the variable's place.
-    """
-    if len(set(_VARIABLE.findall(wording))) == 1:
-        return _VARIABLE.sub(lambda _: text, wording)
-    return f"{wording}\n\n{text}"
 
 
 def usual_check(examples: Sequence[Example]) -> Check | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model.data.tasks import Example, Task, is_right, likelihoods
-from fipo_model.data.tasks.task import asked
 from fipo_model.errors import PromptTooLongError
 from fipo_model.generation import Generator, Message, Sampling, Scorer, complete_each
 from fipo_model.jobs import completed
+from fipo_model.search.examples import filled
 
 TOO_LONG = "too long for the test model"
 # Enough to fill batches of rows of about one length.
@@ -31,7 +31,7 @@ class Use:
 
     def conversation(self) -> list[Message]:
         """What a model is sent."""
-        return [{"role": "user", "content": asked(self.wording, self.example.input)}]
+        return [{"role": "user", "content": filled(self.wording, self.example.input)}]
 
 
 class Figures:

@@ -1,0 +1,30 @@
+"""What became of a prompt, for somebody who meets an outcome for the first time: why, and what can be done."""
+
+from collections.abc import Mapping
+
+from fipo_model.cli.notes import note
+from fipo_model.pages.changes import why_kept
+from fipo_model.types import OptimizedPrompt, Outcome
+
+_ANOTHER_MODEL = "another --model may do better"
+_LONGER = "--max-words allows a longer rewrite"
+_EXAMPLES = "with examples of yours, `fipo tune` tries many rewrites and measures them"
+_NEXT: Mapping[Outcome, str] = {
+    "unchanged": _EXAMPLES,
+    "uncertain": _EXAMPLES,
+    "truncated": _LONGER,
+    "too_long": _LONGER,
+    "refused": "another --model may take the prompt",
+    "template_echoed": _ANOTHER_MODEL,
+    "empty": _ANOTHER_MODEL,
+    "repetitive": _ANOTHER_MODEL,
+    "not_preferred": "--json shows what was proposed",
+}
+_OF_A_RULE = "--json shows the rewrite; docs/outcomes.md says how to turn a check off"
+
+
+def tell_outcome(result: OptimizedPrompt) -> None:
+    """Say on stderr what became of a prompt; where it stays, why, and what to do next."""
+    note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
+    if not result.is_rewritten:
+        note(f"{why_kept(result.outcome)}. Next: {_NEXT.get(result.outcome, _OF_A_RULE)}")

@@ -1,4 +1,4 @@
-"""The pictures of docs/gateway.md: a gateway, its page in Chromium, and what somebody would do there.
+"""The pictures of docs/gateway.md: a gateway, its page in Chromium, and what a user would do there.
 
     python examples/gateway_screenshots.py docs/images [--model default] [--upstream default]
 

@@ -23,7 +23,7 @@ with explain_missing("mcp", "mcp", "pydantic"):
 
 
 class Answer(BaseModel):
-    """What became of a prompt."""
+    """What happened to a prompt."""
 
     text: str = Field(description="The prompt to use: the rewrite, or the prompt as it was.")
     outcome: str = Field(description="'optimized' for a rewrite; else why there is none.")
@@ -31,7 +31,7 @@ class Answer(BaseModel):
 
 
 def make_server(model: str | None = None, store: Path | None = None) -> MCPServer:
-    """A server whose tool rewrites with a model, by any of its names, and asks a store of rewrites first."""
+    """A server whose tool rewrites with a model, by any model name, and looks in a store of rewrites first."""
     server = MCPServer("fipo", version=fipo_model.__version__, log_level="WARNING")
     kept = None if store is None else RewriteStore(store)
 
@@ -76,7 +76,7 @@ def serve(
     model: Annotated[str | None, typer.Option(help="Model that rewrites, as `fipo optimize` takes it.")] = None,
     store: Annotated[Path | None, typer.Option(help="Store of rewrites to ask first, and to add to.")] = None,
 ) -> None:
-    """Serve the tool over stdin and stdout until the client goes."""
+    """Serve the tool over stdin and stdout until the client disconnects."""
     make_server(model, store).run("stdio")
 
 

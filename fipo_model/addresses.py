@@ -20,7 +20,7 @@ def check_address(address: str) -> None:
     parts = _split(address)
     is_printable = address.isprintable() and " " not in address
     if parts is None or not parts.hostname or not is_printable or max(map(len, parts.hostname.split("."))) > _LABEL:
-        raise InputError(f"{shown!r} is no address of a server; one looks like http://localhost:8000/v1")
+        raise InputError(f"{shown!r} is not the address of a server; one looks like http://localhost:8000/v1")
 
 
 def show_address(address: str) -> str:

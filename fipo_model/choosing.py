@@ -18,7 +18,7 @@ class Choice:
 
     @property
     def outcome(self) -> Outcome:
-        """What became of the request: "optimized", or why its prompt was kept."""
+        """What happened to the request: "optimized", or why its prompt was kept."""
         if self.winner is not None:
             return "optimized"
         # A rewrite that got as far as the judge explains most; otherwise the first one speaks for all.

@@ -6,7 +6,7 @@ from functools import partial
 
 
 class FipoError(Exception):
-    """Root of all errors FIPO raises on purpose; its message is fit to be shown to a user."""
+    """Base class of all errors FIPO raises on purpose. The message can be shown to users."""
 
 
 class InputError(FipoError, ValueError):

@@ -108,7 +108,7 @@ def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
 
 
 def _example_leaked(case: Case) -> str | None:
-    """A rewrite is for all inputs of its kind, so what only one of them has is no business of it."""
+    """A rewrite serves all inputs of its kind, so it must not have what only one of them has."""
     shown = case.request.examples
     if not shown:
         return None
@@ -166,9 +166,9 @@ def _repetitive(case: Case) -> str | None:
 RULES: dict[Outcome, Rule] = {
     rule.outcome: rule
     for rule in (
-        Rule("empty", "is nothing", _empty),
-        Rule("input_requested", "asks you for the input, for particulars or about yourself", inventing.input_requested),
-        Rule("language_changed", "is in another language than your prompt", inventing.language_changed),
+        Rule("empty", "is empty", _empty),
+        Rule("input_requested", "asks you for the input, for details or about yourself", inventing.input_requested),
+        Rule("language_changed", "is not in your prompt's language", inventing.language_changed),
         Rule(
             "golden_leaked",
             "gives the golden response away, or in DSPy names some of a `Literal`'s values and not all",
@@ -177,10 +177,10 @@ RULES: dict[Outcome, Rule] = {
         Rule("example_leaked", "names a detail or the right output of an example it was shown", _example_leaked),
         Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
         Rule("answered", "replies to the prompt, or states things, instead of asking better", _answered),
-        Rule("placeholder_lost", "lacks a variable or a slot that something fills", keeping.variables_lost),
+        Rule("placeholder_lost", "lacks a variable or a slot to fill", keeping.variables_lost),
         Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
         Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
-        Rule("order_changed", "has variables, names or languages in each other's places", keeping.variables_swapped),
+        Rule("order_changed", "has variables, names or languages swapped", keeping.variables_swapped),
         Rule("literal_lost", "lacks a text you named in `keep=`", keeping.literal_lost),
         Rule("url_lost", "lacks a web address, or changed it", keeping.urls_lost),
         Rule("email_lost", "lacks an e-mail address, or changed it", keeping.emails_lost),
@@ -188,21 +188,21 @@ RULES: dict[Outcome, Rule] = {
         Rule("quotation_lost", "lacks a quotation, or changed it", keeping.quotations_lost),
         Rule("number_lost", "lacks a number, or changed it, its unit or what it counts", keeping.numbers_lost),
         Rule("too_long", "exceeds the word limit", lambda case: _too_long(case, _MOST_ADDED_WORDS)),
-        Rule("repetitive", "goes round in circles", _repetitive),
-        Rule("off_topic", "shares hardly a content word with your prompt", _off_topic),
+        Rule("repetitive", "repeats itself", _repetitive),
+        Rule("off_topic", "shares hardly any content words with your prompt", _off_topic),
         Rule("token_lost", "lacks a control token, a tag or an emoji", keeping.tokens_lost),
         Rule("path_lost", "lacks a file, a path, a @handle or a #tag, or changed it", keeping.paths_lost),
         Rule(
             "example_lost",
-            "lacks an example or a document that your prompt brings, or changed it",
+            "lacks an example or a document from your prompt, or changed it",
             keeping.examples_lost,
         ),
-        Rule("negation_lost", "lacks a negation, so that it says the contrary", keeping.negations_lost),
+        Rule("negation_lost", "lacks a negation, so it says the opposite", keeping.negations_lost),
         Rule(
             "bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost
         ),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
-        Rule("name_lost", "lacks a name, or changed it, or whom your prompt asks", keeping.names_lost),
+        Rule("name_lost", "lacks a name, or changed it, or no longer asks the model about itself", keeping.names_lost),
         Rule("label_lost", "lacks a label, a line's heading or a word in capitals", keeping.labels_lost),
         Rule(
             "format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost
@@ -210,22 +210,22 @@ RULES: dict[Outcome, Rule] = {
         Rule("manner_lost", "lacks the length or the tone your prompt asks for", keeping.manner_changed),
         Rule(
             "task_lost",
-            "does not ask to summarize, translate, … what your prompt does, or asks another question",
+            "does not ask to summarize, translate, … as your prompt does, or asks another question",
             keeping.task_lost,
         ),
         Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
-        Rule("number_invented", "has a number that nobody gave", inventing.numbers_invented),
+        Rule("number_invented", "has a number that you did not give", inventing.numbers_invented),
         Rule(
             "negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented
         ),
-        Rule("language_invented", "names a language that nobody named", inventing.languages_invented),
-        Rule("name_invented", "has a name that nobody gave", inventing.names_invented),
-        Rule("label_invented", "has one label more to choose from", inventing.labels_invented),
+        Rule("language_invented", "names a language that you did not name", inventing.languages_invented),
+        Rule("name_invented", "has a name that you did not give", inventing.names_invented),
+        Rule("label_invented", "has an extra label to choose from", inventing.labels_invented),
         Rule("format_invented", "asks for a form of output that your prompt does not have", forming.formats_invented),
         Rule(
             "form_contradicted", "asks for a form that the right outputs shown do not have", claims.forms_contradicted
         ),
-        Rule("manner_contradicted", "asks for the contrary of that length or tone", forming.manner_contradicted),
+        Rule("manner_contradicted", "asks for the opposite length or tone", forming.manner_contradicted),
         Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),
     )
 }
@@ -235,7 +235,7 @@ OTHER_OUTCOMES: dict[Outcome, str] = {
     "optimized": "passed every check, and the judge if there is one",
     "unchanged": "is your prompt",
     "truncated": "was cut off, or is not known to be finished",
-    "refused": "does not exist: the model, its server or a filter refused; the detail has their words",
+    "refused": "does not exist: the model, its server or a filter refused; the detail quotes it",
     "template_echoed": "repeats FIPO's own template or talks about prompts",
     "uncertain": "is a guess: the rewriter itself does not find it likely",
     "not_preferred": "did not beat your prompt before the judge in both orders",
@@ -262,7 +262,7 @@ class FidelitySettings:
 
     @property
     def noted(self) -> dict[str, Any]:
-        """What the note of a job says where they are not the usual ones."""
+        """What a job records of these settings if they are not the defaults."""
         most = self.most_added_words
         off = sorted(set(RULES) - self.enforced)
         return {"rules_off": off or None, "most_added_words": None if most == _MOST_ADDED_WORDS else most}

@@ -24,7 +24,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How to decode. Greedy unless a temperature is given; then nucleus sampling, reproducible by its seed."""
+    """How to decode: greedily, or with a temperature by nucleus sampling, reproducible by its seed."""
 
     max_new_tokens: int = 256
     temperature: float = 0.0
@@ -68,20 +68,19 @@ class Completion:
 
 
 class Generator(Protocol):
-    """A language model as FIPO uses one. `fipo_model.testing.GeneratorContract` is this docstring as tests.
+    """A language model that writes. `fipo_model.testing.GeneratorContract` has this docstring as tests.
 
-    For each conversation its samples, in the same order; an empty list gives an empty list. Greedy completions do not
-    depend on what else is in the batch, beyond rounding. The samples of a conversation are independent of each other,
-    and follow from it, the sampling settings and their number alone, never from the rest of the batch. Any text is just
-    text. A conversation that does not fit raises `PromptTooLongError` with its index; a failure raises a `FipoError`.
-    No placeholder is ever returned for either. What is refused for what it says (by a filter, a policy, a server that
-    answers others) is a completion that `is_refused`; the others in the batch have theirs. Safe to call from several
-    threads.
+    Returns the samples of each conversation, in order; an empty list gives an empty list. Greedy completions do not
+    depend on the rest of the batch, beyond rounding. Samples are independent of each other. They depend only on the
+    conversation, the sampling settings and their number, never on the rest of the batch. All text is plain text. A
+    conversation that does not fit raises `PromptTooLongError` with its index; a failure raises a `FipoError`. Neither
+    ever returns a placeholder. A prompt refused for its content (by a filter, a policy, a server that answers others)
+    gives a completion that `is_refused`; the rest of the batch is answered. Safe to call from several threads.
     """
 
     @property
     def name(self) -> str:
-        """Which model this is, for reports: a hub id, a directory's name, a served model's name."""
+        """The model's name, for reports: a hub id, a directory's name, a served model's name."""
         ...
 
     def generate(
@@ -110,12 +109,12 @@ class StreamingGenerator(Generator, Protocol):
 
 
 class Scorer(Protocol):
-    """A language model as FIPO measures with one. `fipo_model.testing.ScorerContract` is this docstring as tests.
+    """A language model that measures. `fipo_model.testing.ScorerContract` has this docstring as tests.
 
-    What is measured is a response as the assistant's next message after a conversation: the mean log-probability of its
-    tokens, in nats per token, at most 0. It compares one response after several conversations, not one response with
-    another. The end of the turn is not counted: it says when the model would stop, not what it would say. What else is
-    in the batch makes no difference beyond rounding. Safe to call from several threads.
+    It measures a response as the assistant's next message after a conversation: the mean log-probability of its tokens,
+    in nats (natural logarithm) per token, at most 0. Use it to compare one response after several conversations, not
+    one response with another. The end of the turn is not counted, because it says when the model would stop, not what
+    it would say. The rest of the batch makes no difference beyond rounding. Safe to call from several threads.
     """
 
     @property

@@ -21,7 +21,7 @@ _VERDICT_TOKENS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two prompts that want to serve the same request. The incumbent is the one in use."""
+    """Two prompts for the same request. The incumbent is the one in use."""
 
     request: OptimizationRequest
     incumbent: str
@@ -43,11 +43,11 @@ class Judge(Protocol):
 
 
 class LLMJudge:
-    """Asks a language model each question twice, with the prompts' places exchanged.
+    """Asks a language model each question twice, with the prompts in both orders.
 
-    Language models favour a position; only a preference that survives the exchange counts. Two answers for the same
-    position, or an answer that is neither A nor B, are a tie. (The paper's own discriminator, section 3.3, is asked
-    once, with the new prompt always first.)
+    Language models favour a position, so only a preference in both orders counts. Two answers for the same position, or
+    an answer that is neither A nor B, are a tie. (The paper's own discriminator, section 3.3, is asked once, with the
+    new prompt always first.)
     """
 
     def __init__(self, generator: Generator, *, template: Template = FIPO_1) -> None:

@@ -31,10 +31,10 @@ _memo_lock = PerProcess(threading.Lock)  # of all optimizers: it is held for mic
 class PromptOptimizer:
     """Rewrites naive prompts with a language model, checks every rewrite, and falls back to the naive prompt.
 
-    One request costs one greedy completion. With `candidates` above 1, that many are sampled instead and a judge
-    chooses among them and the naive prompt; with a judge and one candidate, the judge is a gate. The last few thousand
-    results of greedy calls are remembered, so a prompt that comes again costs nothing. Safe to share between threads;
-    copies and pickles share or reload the model rather than duplicate it.
+    One request costs one greedy completion. With more than one of `candidates`, that many are sampled instead, and a
+    judge chooses among them and the naive prompt. With a judge and one candidate, the judge accepts or refuses it. The
+    last few thousand results of greedy calls are remembered, so a repeated prompt costs nothing. Safe to share between
+    threads. Copies and pickles share or reload the model; they do not duplicate it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PromptOptimizer:
 
     @classmethod
     def from_rewriter(cls, rewriter: Rewriter, *, judge: Judge | None = None) -> "PromptOptimizer":
-        """An optimizer that chooses among what `rewriter` proposes."""
+        """An optimizer that chooses among the proposals of `rewriter`."""
         made = cls(rewriter.generator, judge=judge, candidates=rewriter.samples)
         made.rewriter = rewriter
         return made
@@ -74,10 +74,10 @@ class PromptOptimizer:
         candidates: int = 1,
         seed: int = 0,
     ) -> "PromptOptimizer":
-        """An optimizer on the model that a name stands for, by default FIPO's own weights.
+        """An optimizer on the model with this name, by default FIPO's own weights.
 
-        For `model`, `adapter` and `template` see `Rewriter.from_pretrained`. `judge=True`, and more than one candidate,
-        let the same model judge its rewrites, for which FIPO's own weights are too small.
+        For `model`, `adapter` and `template` see `Rewriter.from_pretrained`. With `judge=True`, or more than one
+        candidate, the same model judges its rewrites. FIPO's own weights are too small for that.
         """
         rewriter = Rewriter.from_pretrained(model, adapter=adapter, template=template, samples=candidates, seed=seed)
         return cls.judging_itself(rewriter, judge=judge)
@@ -93,10 +93,10 @@ class PromptOptimizer:
         candidates: int = 1,
         seed: int = 0,
     ) -> "PromptOptimizer":
-        """An optimizer on the model called `name` behind an OpenAI-compatible server; prompts go there and only there.
+        """An optimizer on the model called `name` behind an OpenAI-compatible server. Prompts go only there.
 
-        `base_url` usually ends in /v1. Raises `ServerError` when it is used and something is wrong with it, and
-        `MissingExtraError` without the extra `server`.
+        `base_url` usually ends in /v1. Raises `ServerError` on use if the server cannot answer, and `MissingExtraError`
+        without the extra `server`.
         """
         from fipo_model.backends.openai import OpenAIGenerator
 
@@ -106,16 +106,16 @@ class PromptOptimizer:
 
     @classmethod
     def judging_itself(cls, rewriter: Rewriter, *, judge: bool = True) -> "PromptOptimizer":
-        """An optimizer whose rewriter's model judges what it proposes; always, where it proposes several rewrites."""
+        """An optimizer whose model also judges its proposals, always if it proposes several rewrites."""
         is_judged = judge or rewriter.samples > 1
         own = LLMJudge(rewriter.generator, template=rewriter.template) if is_judged else None
         return cls.from_rewriter(rewriter, judge=own)
 
     def keeping(self, *texts: str, max_words: int | None = None) -> "PromptOptimizer":
-        """The same optimizer for prompts whose rewrites must have these texts, where the prompts have them.
+        """The same optimizer, whose rewrites must keep these texts if the prompt has them.
 
-        `max_words` is the most words of a rewrite. Both add to what a request says itself, so that an integration,
-        which makes the requests, can be given such an optimizer: `FIPORunnable(optimizer=optimizer.keeping("Ann"))`.
+        `max_words` is the most words a rewrite may have. Both add to the settings of a request. This is for
+        integrations, which make the requests themselves: `FIPORunnable(optimizer=optimizer.keeping("Ann"))`.
         """
         rewriter = replace(
             self.rewriter,
@@ -125,10 +125,10 @@ class PromptOptimizer:
         return type(self).from_rewriter(rewriter, judge=self.judge)
 
     def checking(self, settings: FidelitySettings) -> "PromptOptimizer":
-        """The same optimizer with rewrites held to other rules.
+        """The same optimizer with other rules for rewrites.
 
-        `optimizer.checking(FidelitySettings(strict_wording=True))` is for a small model behind a server; models of this
-        process that nobody trained to rewrite are held to it anyway.
+        `optimizer.checking(FidelitySettings(strict_wording=True))` is for a small model behind a server. For local
+        models that were not trained to rewrite, it is the default.
         """
         return type(self).from_rewriter(replace(self.rewriter, settings=settings), judge=self.judge)
 
@@ -149,7 +149,7 @@ class PromptOptimizer:
         return results
 
     def optimize_each(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
-        """Like `optimize_batch`, with the error in its place for a prompt that cannot be used (empty, too long).
+        """Like `optimize_batch`, but a prompt that cannot be used (empty, too long) gives its error as its result.
 
         Errors that concern the model rather than a prompt (a server that is down) are still raised.
         """
@@ -195,13 +195,13 @@ class PromptOptimizer:
         settings: SearchSettings | None = None,
         held_out: Iterable[Row] | None = None,
     ) -> SearchResult:
-        """The prompt to use (`.text`) on the evidence of examples: a rewrite only where it leads by more than luck.
+        """Choose the prompt to use (`.text`) on examples: a rewrite only if it leads by more than luck.
 
         `examples` are pairs of an input and its right output, or rows with `input` and `output`. A `metric` (`exact`,
-        `contains`, `f1`, `json_fields`, or a function of reference, output and input) scores what `models` answer;
-        without one, the right outputs must become likelier under all of the `models`. By default the prompt is for
-        the default base, bare. `held_out` examples decide nothing and tell the gain; by default a third of twelve and
-        more are set aside. All of it: docs/search.md.
+        `contains`, `f1`, `json_fields`, or a function of reference, output and input) scores the answers of `models`.
+        Without one, the right outputs must become likelier under all `models`. The default model is the default base
+        without FIPO's adapter. `held_out` examples only measure the gain; by default, a third of twelve or more is set
+        aside. See docs/search.md.
 
         Raises `InputError` for examples that cannot decide and a budget too small to compare anything.
         """
@@ -240,7 +240,7 @@ class PromptOptimizer:
         max_seconds: float = MAX_SECONDS,
         seed: int = 0,
     ) -> Headroom:
-        """How much `search` could gain with the same arguments, told before any, in about a minute (`.verdict`)."""
+        """How much `search` could gain with the same arguments, estimated in about a minute (`.verdict`)."""
         yardstick = Yardstick.opened(metric, models)
         return measure_headroom(
             self.rewriter, prompt, examples=examples, yardstick=yardstick, seed=seed, max_seconds=max_seconds

@@ -28,7 +28,7 @@ Proposal = tuple[Candidate, ...] | InputError
 
 @dataclass(frozen=True, slots=True)
 class Rewriter:
-    """A model and how it is asked for rewrites: the part of FIPO that everybody shares who decides in their own way.
+    """A model and how it is asked for rewrites. It proposes and checks; its users decide.
 
     One request costs one greedy completion, or `samples` sampled ones. `dataclasses.replace` gives the same rewriter
     with another number of samples or another seed; the model is shared.
@@ -66,17 +66,17 @@ class Rewriter:
         samples: int = 1,
         seed: int = 0,
     ) -> "Rewriter":
-        """The rewriter that a model's name stands for, by default FIPO's own weights.
+        """The rewriter on the model with this name, by default FIPO's own weights.
 
         `model` is any name that `fipo_model.models.names` knows: a registered name, a directory, a hub id, a server's
-        address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's own; of FIPO's own adapters,
-        the one for `role` is used, or none of them where that is None. A directory written by FIPO's training carries
-        its template's name, which is used unless `template` is given. A model that nobody trained to rewrite is held to
-        strict wording (`FidelitySettings`). For other settings (4-bit, several GPUs) build
-        the parts: `Rewriter(TransformersGenerator.from_pretrained(...))`.
+        address. `adapter` is a PEFT adapter for it, or "none" for a base without FIPO's adapter. `role` chooses among
+        FIPO's own adapters; None uses none of them. A directory from FIPO's training names its template, which is used
+        unless you give a `template`. A model that was not trained to rewrite is held to strict wording
+        (`FidelitySettings`). For other settings (4-bit, several GPUs) build the parts:
+        `Rewriter(TransformersGenerator.from_pretrained(...))`.
 
-        Raises `ModelError` where the model cannot be loaded, `WeightsError` where the default weights cannot be had,
-        and `MissingExtraError` without the extra `local`.
+        Raises `ModelError` if the model cannot be loaded, `WeightsError` if the default weights cannot be fetched, and
+        `MissingExtraError` without the extra `local`.
         """
         from fipo_model.backends.opening import manner_of, open_generator
 
@@ -97,9 +97,9 @@ class Rewriter:
         return self.generator.name
 
     def propose(self, requests: Sequence[OptimizationRequest]) -> list[Proposal]:
-        """What the model proposes for each request, checked but not decided, with the error in its place.
+        """The model's checked proposals for each request, or the error of a request that cannot be used.
 
-        Equal proposals come once. Requests with the same word limit go out as one call.
+        Equal proposals are returned once. Requests with the same word limit share one call.
         """
         places_by_sampling: defaultdict[Sampling, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
@@ -111,7 +111,7 @@ class Rewriter:
         return [proposals[place] for place in range(len(requests))]
 
     def check(self, text: str, request: OptimizationRequest) -> Candidate:
-        """A rewrite from elsewhere by the rules that the model's own go by."""
+        """Check a rewrite from elsewhere by the same rules as the model's own."""
         return fidelity.check(text, self._completed(request), self.settings, self.template)
 
     def render(self, request: OptimizationRequest) -> list[Message]:

@@ -72,7 +72,7 @@ class Template:
         return _conversation(self.optimizer_system, text)
 
     def may_have_rendered(self, conversation: list[Message]) -> bool:
-        """Whether a conversation begins as those do that ask for a rewrite, up to where a request fills a slot."""
+        """Whether a conversation begins like one that asks for a rewrite, up to the first slot."""
         beginning = self.optimizer.partition("$")[0]
         *before, last = _conversation(self.optimizer_system, beginning)
         return conversation[:-1] == before and conversation[-1]["content"].startswith(last["content"])
@@ -89,7 +89,7 @@ class Template:
         return _conversation(self.discriminator_system, text)
 
     def parse(self, reply: str, instruction: str = "") -> str:
-        """The rewrite in a model's reply: without thoughts, control tokens, and what frames the whole (`replies`).
+        """The rewrite in a model's reply, without thoughts, control tokens and framing (`replies`).
 
         What the instruction has, too, is not taken for a frame. Any other trace of the template, such as the heading of
         a part it was given ("Silver response:"), stays, for `fidelity` to reject.
@@ -97,14 +97,15 @@ class Template:
         return unwrapped(spoken(reply, instruction), instruction)
 
     def rewrite(self, reply: str, instruction: str) -> str:
-        """The prompt that a model's reply makes of an instruction; the instruction itself where it adds nothing."""
+        """The prompt that a model's reply makes from an instruction; the instruction itself if the reply adds
+        nothing."""
         text = self.parse(reply, instruction)
         if not self.is_addition or not text:
             return text
         return instruction if text.rstrip(".").lower() == NOTHING.lower() else f"{instruction}\n\n{text}"
 
     def reply_for(self, rewrite: str, instruction: str) -> str:
-        """What a model has to reply for `rewrite` to come out: what training teaches.
+        """The reply that gives `rewrite`: what training teaches.
 
         Where replies are additions, a rewrite that does not begin with the instruction is added to it as it is.
         """

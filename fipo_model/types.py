@@ -56,7 +56,7 @@ Outcome = Literal[
     "repetitive",
     "not_preferred",
 ]
-"""What became of a rewrite. Only `optimized` means the returned text differs from the naive instruction."""
+"""What happened to a rewrite. Only `optimized` means the returned text differs from the naive instruction."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -74,7 +74,7 @@ def count_words(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ShownExample:
-    """One use of a prompt: the input it was applied to and, where known, the right output and what came of it."""
+    """One use of a prompt: the input, and if known the right output and the actual one."""
 
     input: str
     output: str | None = None
@@ -90,11 +90,11 @@ class ShownExample:
 
 @dataclass(frozen=True, slots=True)
 class OptimizationRequest:
-    """One naive prompt to rewrite, with whatever is known about it.
+    """One naive prompt to rewrite, with everything known about it.
 
-    The naive prompt is the `instruction`, which is rewritten, plus the `context` it is applied to (an article, a
-    sentence, a list of fields), which the optimizer is shown and nothing ever changes. The responses are the optional
-    parts of FIPO's modular template (paper, section 3.1): what the naive prompt got, and what it should have got.
+    The naive prompt has two parts. The `instruction` is rewritten. The `context` it is applied to (an article, a
+    sentence, a list of fields) is shown to the optimizer and never changed. The responses are the optional parts of
+    FIPO's modular template (paper, section 3.1): the response the naive prompt got, and the one it should get.
     """
 
     instruction: str
@@ -130,10 +130,11 @@ class OptimizationRequest:
 
     @property
     def word_limit(self) -> int:
-        """Most words a rewrite may have.
+        """The most words a rewrite may have.
 
-        Without `max_words`: the first of 60, 120, 240, ... that is at least twice the instruction's length. A coarse
-        ladder, so that the bound neither leaks the length of a reference rewrite nor splits a batch into many.
+        Without `max_words` it is the first of 60, 120, 240, ... that is at least twice the instruction's length. The
+        steps are coarse, so that the limit neither leaks the length of a reference rewrite nor splits a batch into
+        many.
         """
         if self.max_words is not None:
             return self.max_words
@@ -157,7 +158,7 @@ def check_text(name: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One rewrite the model proposed, and what became of it."""
+    """One rewrite the model proposed, and what happened to it."""
 
     text: str
     outcome: Outcome
@@ -194,7 +195,7 @@ class OptimizedPrompt:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """What of the text to use could not be checked in the prompt's language; empty where the prompt was kept."""
+        """What could not be checked in the prompt's language; empty if the prompt was kept."""
         return next((c.unchecked for c in self.candidates if self.is_rewritten and c.text == self.text), ())
 
     def __str__(self) -> str:

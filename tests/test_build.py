@@ -599,7 +599,7 @@ def test_a_page_without_a_single_pair_is_whole_too(tmp_path: Path) -> None:
     run(write(tmp_path / "in.jsonl", instructions(1)), tmp_path / "out.jsonl", Models(context_tokens=1), page=True)
     page = Page((tmp_path / "out.jsonl.report.html").read_text(encoding="utf-8"))
     assert len(page.tags("img")) == 1
-    assert any("No pair came as far as the judge." in text for text in page.texts)
+    assert any("No pair reached the judge." in text for text in page.texts)
 
 
 def test_the_same_job_gives_the_same_page(tmp_path: Path) -> None:

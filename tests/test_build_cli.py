@@ -71,7 +71,7 @@ def test_a_server_that_fails_is_told_with_how_to_go_on(tmp_path: Path, address: 
     source, target = write(tmp_path / "in.jsonl", instructions(2)), tmp_path / "out.jsonl"
     done = fipo_build(source, target, *both(address, strong="broken"))
     assert done.returncode == 1
-    assert f"what came back is kept in {target}.work; run the same command to resume from there" in done.stderr
+    assert f"finished work is kept in {target}.work; run the same command to resume from there" in done.stderr
     assert "refused the request" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(read(tmp_path / "out.jsonl.work" / "silver.jsonl")) == 2

@@ -126,7 +126,7 @@ def test_parquet_is_read_and_what_only_says_so_is_not(tmp_path: Path, storage) -
     (tmp_path / "no.parquet").write_text("no")
     with pytest.raises(InputError, match=r"^cannot read .*no\.parquet: "):
         read(storage, str(tmp_path / "no.parquet"))
-    with pytest.raises(InputError, match="there is nothing"):
+    with pytest.raises(InputError, match="it does not exist"):
         read(storage, str(tmp_path / "absent.jsonl"))
 
 
@@ -161,11 +161,11 @@ def test_without_ray_the_extra_is_named(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--input", "in.parquet", "--output", "out.jsonl"], "URLs and Parquet are for --engine ray"),
-        (["--input", "in.jsonl", "--output", "s3://bucket/out.jsonl"], "URLs and Parquet are for --engine ray"),
-        (["--input", "in.jsonl", "--output", "out.jsonl", "--workers", "2"], "--workers is for --engine ray"),
-        (["--input", "-", "--output", "out.jsonl", "--engine", "ray"], "--engine ray is for --input and --output"),
-        (["A prompt.", "--engine", "ray"], "--engine ray is for --input and --output"),
+        (["--input", "in.parquet", "--output", "out.jsonl"], "URLs and Parquet need --engine ray"),
+        (["--input", "in.jsonl", "--output", "s3://bucket/out.jsonl"], "URLs and Parquet need --engine ray"),
+        (["--input", "in.jsonl", "--output", "out.jsonl", "--workers", "2"], "--workers needs --engine ray"),
+        (["--input", "-", "--output", "out.jsonl", "--engine", "ray"], "--engine ray needs --input and --output"),
+        (["A prompt.", "--engine", "ray"], "--engine ray needs --input and --output"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(options: list[str], words: str) -> None:

@@ -300,11 +300,11 @@ class TestTheWholeCommand:
             (("--chat-model", "capital_chains.py:model"), "has a model of its own"),
             (("--max-tokens", 3), "has a model of its own"),
             (("--server", "http://x/v1"), "go together"),
-            (("--model", "a", "--chat-model", "b:c"), "give one of them"),
+            (("--model", "a", "--chat-model", "b:c"), "give one"),
             (("--roles", "ai"), "--roles takes system, human or system,human, not 'ai'"),
             (("--metric", "bleu"), "there are exact, contains, f1, json_fields"),
             (("--metric", "capital_chains.py:make_of"), "must take three arguments"),
-            (("--metric", "capital_chains.py:number"), "is no function"),
+            (("--metric", "capital_chains.py:number"), "is not a function"),
             (("--data", "nothing.jsonl"), "cannot read nothing.jsonl"),
         ],
     )

@@ -33,16 +33,16 @@ def found(task, addition: str, *, is_answered: bool = False) -> str | None:
         (
             LOWER,
             "Write the word with a space between the letters and the digit, as it stands in the text.",
-            "speaks of 'digit', which no example has",
+            "mentions 'digit', which no example has",
         ),
-        (LOWER, "Write the words with commas between them.", "speaks of 'commas'"),
-        (LOWER, "Translate the phrase to Czech and sort the items of the shop.", "no content word in common"),
+        (LOWER, "Write the words with commas between them.", "mentions 'commas'"),
+        (LOWER, "Translate the phrase to Czech and sort the items of the shop.", "no content word"),
         (LOWER, "Write the text in lowercase and explain physics, history and geometry.", "physic"),
-        (LOWER, "Write the text in capital letters.", "asks for 'uppercase', and right outputs are something else"),
-        (LARGEST, "Write the longest sentence about fashion.", "no content word in common"),
+        (LOWER, "Write the text in capital letters.", "asks for 'uppercase', but right outputs have another form"),
+        (LARGEST, "Write the longest sentence about fashion.", "no content word"),
         (KIND, "Reply with the mail in one sentence.", "asks for 'one sentence'"),
         (KIND, "Reply in lowercase with one-word JSON.", "asks for 'json'"),
-        (WHOLE, "Count every digit.", "speaks of"),
+        (WHOLE, "Count every digit.", "mentions"),
     ],
 )
 def test_what_only_brings_about_the_form_is_turned_down(task, addition, reason):

@@ -56,7 +56,7 @@ def test_settings_go_by_dspys_names_too():
         (lambda: FIPO().compile(dspy.Predict(Answer), seed=3), InputError, r"seed is an argument of FIPO\(\.\.\.\)"),
         (lambda: FIPO().compile(dspy.Predict(Answer), trainsett=[]), TypeError, "trainsett"),
         (lambda: FIPO(prompt_model="openai/gpt"), InputError, "must be a language model of DSPy's"),
-        (lambda: FIPO(prompt_model=DummyLM([]), optimizer=optimizer()), InputError, "give one of them"),
+        (lambda: FIPO(prompt_model=DummyLM([]), optimizer=optimizer()), InputError, "give one"),
     ],
 )
 def test_a_name_that_is_none_is_told_where_what_is_meant_is(wrong, error, said):

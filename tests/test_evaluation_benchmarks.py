@@ -145,7 +145,7 @@ def test_what_cannot_be_read_is_named(written: Callable[..., Path], tmp_path: Pa
         load_questions("arc", tmp_path)
     with pytest.raises(InputError, match=r"cannot read .*piqa\.jsonl"):
         load_questions("piqa", tmp_path)
-    with pytest.raises(InputError, match=r"line 2, field id: 'p0' comes twice"):
+    with pytest.raises(InputError, match=r"line 2, field id: 'p0' occurs twice"):
         load_questions("piqa", written("piqa", [ROWS["piqa"][0]] * 2))
     (tmp_path / "piqa.jsonl").write_text("[]")
     with pytest.raises(InputError, match=r"piqa\.jsonl, line 1: not a JSON object"):

@@ -223,7 +223,7 @@ def test_a_proposal_is_told_apart_from_the_prompt_to_use() -> None:
     assert "".join(text for sign, text in turned_down["proposed"] if sign != "-") == "Name rivers."
     assert accepted["proposed"] is None
     assert data["words"] == {
-        "off_topic": "turned down: shares hardly a content word with your prompt",
+        "off_topic": "turned down: shares hardly any content words with your prompt",
         "optimized": "rewritten",
     }
 

@@ -309,7 +309,7 @@ def test_strict_wording_takes_what_says_too_much_as_an_addition(naive, rewrite, 
     assert check(rewrite, request, FidelitySettings(), FIPO_1).outcome == "optimized"
     found = check(rewrite, request, FidelitySettings(strict_wording=True), FIPO_1)
     assert (found.outcome, found.text) == (outcome, text or rewrite)
-    assert ("brings" in found.detail) == (text is not None or outcome != "optimized")
+    assert ("adds" in found.detail) == (text is not None or outcome != "optimized")
 
 
 def test_settings_without_a_rule_keep_the_rest():

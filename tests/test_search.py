@@ -242,9 +242,9 @@ def test_what_passes_is_told_from_what_does_not(error, is_passing):
 
 def test_a_budget_too_small_for_one_comparison_says_the_least_that_works():
     table = {"naive": [0.0] * 8, "better": [1.0] * 8}
-    with pytest.raises(InputError, match=r"max_metric_calls=15 is too little .* at least 16\."):
+    with pytest.raises(InputError, match=r"max_metric_calls=15 is too small .* at least 16\."):
         search(Table(table), "better", max_metric_calls=15).run()
-    with pytest.raises(InputError, match=r"max_cost=0\.1 is too little .* at 0\.01 a run that takes at least 0\.16\."):
+    with pytest.raises(InputError, match=r"max_cost=0\.1 is too small .* at 0\.01 a run that takes at least 0\.16\."):
         search(Table(table), "better", max_cost=0.1, price=0.01).run()
     assert chosen(search(Table(table), "better", max_metric_calls=16)) == "better"
     assert chosen(search(Table(table), "better", max_cost=0.16, price=0.01)) == "better"

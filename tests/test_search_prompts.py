@@ -688,7 +688,7 @@ def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_p
     assert caplog.messages[0].startswith(began)
     assert "trial 1: 0.25 on 16 examples: what is there" in caplog.text
     assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
-    assert "On examples that decided nothing (8) from 0.25 to 1: +0.750" in done.stderr
+    assert "On held-out examples (8) from 0.25 to 1: +0.750" in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
 
 

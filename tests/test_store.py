@@ -137,7 +137,7 @@ def test_the_last_row_of_a_prompt_counts(path: Path, optimizer: PromptOptimizer)
         assert result.text == "Explain tides. Be kind."
 
 
-@pytest.mark.parametrize(("line", "reason"), [("{", "not JSON"), ('{"key": "a", "naive": "b"}', "no row of a store")])
+@pytest.mark.parametrize(("line", "reason"), [("{", "not JSON"), ('{"key": "a", "naive": "b"}', "not a row of")])
 def test_a_damaged_line_is_named(path: Path, line: str, reason: str):
     path.parent.mkdir()
     path.write_text(f"\n{line}\n")
@@ -152,7 +152,7 @@ def test_half_of_a_character_that_somebody_wrote_is_named(path: Path, optimizer:
     (row,) = rows(path)
     half = "Explain \ud83d."
     path.write_text(json.dumps({**row, field: [half] if field == "keep" else half}) + "\n")
-    with pytest.raises(InputError, match=f"line 1: no row of a store: {field} has half of a character"):
+    with pytest.raises(InputError, match=f"line 1: not a row of a store: {field} has half of a character"):
         RewriteStore(path)
     result = store.recall(ASKED)  # what was read before stays
     assert result is not None
@@ -360,12 +360,12 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("wrong", "told"),
         [
-            ({"state": "maybe"}, "no row of a store: the state must be one of"),
-            ({"state": []}, "no row of a store: the state must be one of"),
-            ({"by": 3}, "no row of a store: by must be a text"),
-            ({"keep": "x"}, "no row of a store: keep must be a list"),
-            ({"keep": [1]}, "no row of a store: keep must be a list"),
-            ({"max_words": "9"}, "no row of a store: max_words must be"),
+            ({"state": "maybe"}, "not a row of a store: the state must be one of"),
+            ({"state": []}, "not a row of a store: the state must be one of"),
+            ({"by": 3}, "not a row of a store: by must be a text"),
+            ({"keep": "x"}, "not a row of a store: keep must be a list"),
+            ({"keep": [1]}, "not a row of a store: keep must be a list"),
+            ({"max_words": "9"}, "not a row of a store: max_words must be"),
             ({"version": "1"}, "written by a later version"),
         ],
     )

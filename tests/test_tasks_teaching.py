@@ -137,10 +137,10 @@ class TestRanking:
         [
             (GOOD, None),
             ("Reply with the plural only, in one word.", None),
-            (OTHER, "no content word in common"),
+            (OTHER, "no content word"),
             (
                 "Write the plural of the noun and solve the word problem with fractions.",
-                "words that are not the task's",
+                "words new to the task",
             ),
             ("Write the plural, such as houses.", "gives away a right output"),
             ("Write the output.", None),

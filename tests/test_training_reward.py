@@ -262,7 +262,7 @@ class TestRuns:
         said = capsys.readouterr()
         assert said.out == ""
         assert "the reward model" in said.err
-        assert "is the model in training: it rewards what it likes itself" in said.err
+        assert "is the model in training: it rewards its own preferences" in said.err
         samples = rows(output, "samples.jsonl")
         assert [row["step"] for row in samples] == [step for step in range(3) for _ in range(8)]
         log = [entry for entry in rows(output, "log.jsonl") if "reward" in entry]

@@ -53,7 +53,7 @@ def checked_names(given: Mapping[str, Any], *, of: str = "FIPO") -> None:
         if of != "FIPO" and name in DSPyNames.__annotations__:
             raise InputError(f"{name} is an argument of FIPO(...), not of its compile")
         if name in _ELSEWHERE:
-            raise InputError(f"{of} has no {name}; what is meant by it is {_ELSEWHERE[name]}")
+            raise InputError(f"{of} has no {name}; use {_ELSEWHERE[name]}")
         raise TypeError(f"{of}() got an unexpected keyword argument {name!r}")
 
 
@@ -69,7 +69,7 @@ def rewriter_of(optimizer: PromptOptimizer | None, given: DSPyNames) -> PromptOp
     if lm is None:
         return optimizer
     if optimizer is not None:
-        raise InputError("optimizer and prompt_model both say who rewrites: give one of them")
+        raise InputError("optimizer and prompt_model both name the rewriter: give one")
     return PromptOptimizer(LanguageModelGenerator(lm))
 
 

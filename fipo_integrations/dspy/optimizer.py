@@ -33,22 +33,22 @@ class FIPO(Teleprompter):
     """Rewrites the instructions of a DSPy program with a local model, and changes nothing else.
 
     The rewriter sees each predictor's instruction and, as context, its fields with their types and descriptions. An
-    instruction DSPy made up itself ("Given the fields `x`, produce the fields `y`.") is sent as well: the context says
-    what there is to know, and a rewrite is turned down unless it still names those fields. Of a dspy.ReAct's
-    instruction only the task is sent; the tools and the protocol stay as they are. Other agents' protocols are not
-    sent (outcome "protected"), and a rewrite that names a field the signature does not have is not used
-    ("field_invented"). DSPy hides the predictors of sub-modules that are compiled already; they stay as they are.
+    instruction that DSPy made up ("Given the fields `x`, produce the fields `y`.") is sent as well. The context has the
+    information, and a rewrite is refused unless it still names those fields. From a dspy.ReAct's instruction only the
+    task is sent; the tools and the protocol stay as they are. Other agents' protocols are not sent (outcome
+    "protected"). A rewrite that names a field the signature does not have is not used ("field_invented"). DSPy hides
+    the predictors of compiled sub-modules; they stay as they are.
 
     Without a `metric`, all predictors are rewritten in one batch, the optimizer's checks and its judge decide, and the
     program is not called. Labels of a `trainset` serve as golden responses.
 
-    With one, several candidates for each predictor are compared with the student on `valset`, or else on `trainset`,
-    under the language model in use: see `SearchSettings`. What is returned is never below the student there. A tie,
-    more failed examples, or a lead that could be luck (`SearchSettings.significance`) keep the student's
-    instructions, and the report says by how much the program is above. (DSPy runs an example that takes longer than
-    two minutes a second time; `num_threads=1` avoids that.)
+    With a `metric`, several candidates for each predictor are compared with the student on `valset`, or else on
+    `trainset`, under the language model in use: see `SearchSettings`. The returned program is never below the student
+    there. A tie, more failed examples, or a lead that could be luck (`SearchSettings.significance`) keep the student's
+    instructions. The report says how much better the program is. (DSPy runs an example that takes longer than two
+    minutes a second time; `num_threads=1` avoids that.)
 
-    The compiled program has `fipo_report`, plain data: "predictors" lists what became of each instruction. With a
+    The compiled program has `fipo_report`, plain data: "predictors" lists what happened to each instruction. With a
     metric it also has `score`, `candidate_programs`, `trial_logs` and `total_calls`, as DSPy's own optimizers attach
     them, unless it uses those names itself.
     """
@@ -65,11 +65,11 @@ class FIPO(Teleprompter):
         **others: Unpack[DSPyNames],
     ) -> None:
         """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
-        metric those that propose more than one thing (`fipo_model/adapters`).
+        metric those that propose several rewrites (`fipo_model/adapters`).
 
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
-        as `program.named_predictors()` does; by default all of them. `prompt_model` is a language model of DSPy's that
-        rewrites; it and the settings of the search may be given by the names DSPy's optimizers have: see `DSPyNames`.
+        as `program.named_predictors()` does; by default all of them. `prompt_model` is a DSPy language model that
+        rewrites. It and the search settings have the names that DSPy's optimizers use: see `DSPyNames`.
         """
         checked_names(others)
         super().__init__()
@@ -114,10 +114,10 @@ class FIPO(Teleprompter):
     ) -> dspy.Module:
         """A copy of `student` with rewritten instructions; `student` itself stays as it is.
 
-        `teacher` belongs to DSPy's protocol and is not used: what the student and the labels say is enough.
+        `teacher` belongs to DSPy's protocol and is not used: the student and the labels are enough.
 
         Raises `InputError` for examples without inputs, a metric without examples, a metric that returns no number, a
-        budget too small to compare anything, a `log_dir` of other settings, and a student that fails everywhere.
+        budget too small to compare anything, a `log_dir` with other settings, and a student that fails everywhere.
         """
         checked_names(others, of="compile")
         if teacher is not None:

@@ -31,7 +31,7 @@ def render_report(report: Report) -> str:
     """The page for what a compile did."""
     measured = report.measured
     gain = _gain_of(report)
-    sections = [Section("predictors", "What became of the instructions")]
+    sections = [Section("predictors", "What happened to the instructions")]
     if gain is not None:
         sections.insert(0, Section("gain", f"What was gained: {say_interval(gain, points)}"))
     if measured is not None and measured.trials:
@@ -65,7 +65,7 @@ def _summarize(report: Report) -> Iterator[str]:
         if measured.demos:
             yield f"Predictors were given up to {measured.demos} demonstrations."
         resumed = measured.metric_calls_resumed
-        before = f", {resumed} of them in an earlier start" if resumed else ""
+        before = f", {resumed} of them in an earlier run" if resumed else ""
         yield f"It took {measured.metric_calls} runs of the program{before}."
         if measured.stopped_by is not None:
             yield f"{measured.stopped_by} ended the search before everything was compared."

@@ -41,16 +41,15 @@ def quoted_answer(record: Record) -> str | None:
 class FIPOProposer:
     """For `dspy.GEPA(instruction_proposer=...)` and for `custom_candidate_proposer` of the package gepa.
 
-    A component is shown its own trace and what was said about it: an input, what it put out (the silver response) and
-    the feedback, without sentences that quote the right answer. That answer is the whole program's. It is shown, as
-    golden response, only where the component gives the answer for sure: in a `program` of one predictor, or where
-    `golden` finds it in a record, which then must be the component's own. Every call sees other records and samples
-    with another seed, so that GEPA does not get one proposal again and again; the calls of a proposer in their order
-    give the same proposals as those of another with its `seed`.
+    For each component, the rewriter sees its own trace: an input, its output (the silver response) and the feedback,
+    without sentences that quote the right answer. That answer belongs to the whole program. It is shown, as golden
+    response, only if the component certainly gives it: in a `program` of one predictor, or if `golden` finds the
+    component's own answer in a record. Every call sees other records and samples with another seed, so GEPA does not
+    get the same proposal again and again. Proposers with the same `seed` give the same proposals in the same order.
 
     A component whose rewrites all fail the checks keeps its current text, and so does a protected one. For a dspy.ReAct
-    only the task is rewritten. Pass the `program` that GEPA compiles: then the rewriter is shown the fields of its
-    predictors, and the protocols of other agents are known and left alone.
+    only the task is rewritten. Pass the `program` that GEPA compiles. Then the rewriter sees the fields of its
+    predictors, and other agents' protocols are recognized and left alone.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What became of a program's instructions, and what it cost; in log_dir as a file and as a page."""
+"""What happened to a program's instructions, and what it cost; in log_dir as a file and as a page."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ def report_decided(
     targets: Sequence[Target | Protected],
     proposals: Mapping[str, Sequence[Mapping[str, str]]],
 ) -> Report:
-    """What became of each predictor when the first of its proposals decides."""
+    """What happened to each predictor when the first of its proposals decides."""
     found = {
         name: [Proposed(text=row["text"], outcome=row["outcome"], detail=row["detail"]) for row in rows]
         for name, rows in proposals.items()
@@ -65,7 +65,7 @@ def measure(search: Search, best: str) -> Measured:
 
 
 def report_search(search: Search, best: str, measured: Measured) -> Report:
-    """What became of each predictor when a metric decided."""
+    """What happened to each predictor when a metric decided."""
     rows = {target.name: _shown(target, search.proposals.get(target.name, ())) for target in search.targets}
     decided = _decide_each(search.targets, rows)
     changes = {one.name: one for one in search.changes(best)}

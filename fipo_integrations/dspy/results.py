@@ -1,6 +1,6 @@
 """What a compile did. `Report.to_fields` is the only way from here to `fipo_report`, which is plain data.
 
-What became of an instruction is told as every search tells it of a text; but scores are percentages here, as DSPy gives
+Outcomes of instructions are those of any searched text; but scores are percentages here, as DSPy gives
 them, and gains percentage points.
 """
 

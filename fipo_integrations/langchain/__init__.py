@@ -1,8 +1,8 @@
-"""FIPO in LangChain: prompts are rewritten on their way to a model, or once, before deployment.
+"""FIPO in LangChain: rewrite prompts on the way to a model, or once, before deployment.
 
-`FIPORunnable` goes wherever a prompt passes: `template | FIPORunnable() | model`. `optimize_prompt` and
-`optimize_chain` rewrite templates and whole chains once. `FIPOMiddleware` does it for agents. docs/langchain.md shows
-all of them at work.
+`FIPORunnable` goes anywhere a prompt passes: `template | FIPORunnable() | model`. `optimize_prompt` and
+`optimize_chain` rewrite templates and whole chains once. `FIPOMiddleware` is for agents. docs/langchain.md has examples
+of all.
 """
 
 from typing import TYPE_CHECKING, Any

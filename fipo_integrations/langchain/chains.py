@@ -38,18 +38,19 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     store: RewriteStore | None = None,
     force: bool = False,
 ) -> tuple[Chain, Report]:
-    """A chain with every prompt template in it rewritten, in one model call, and a report; the original is untouched.
+    """A chain with every prompt template rewritten in one model call, and a report; the original is unchanged.
 
-    Goes through everything that LangChain builds of runnables: sequences, parallel and assigned steps, branches,
-    bindings, retries, fallbacks, routers, configurable fields and alternatives, message history; and through the
-    agents, tools, retrievers and compressors in them, which may be given alone as well. What cannot be reached, such as
-    a prompt that a function holds, is in the report. The other parameters are those of `optimize_prompt`.
+    It goes through everything that LangChain builds from runnables: sequences, parallel and assigned steps, branches,
+    bindings, retries, fallbacks, routers, configurable fields and alternatives, message history. It also goes through
+    the agents, tools, retrievers and compressors in them, which you may also pass alone. The report lists what it
+    cannot reach, such as a prompt inside a function. The other parameters are those of `optimize_prompt`.
 
-    With `examples`, inputs of the whole chain and right outputs, and a `metric`, the chain is run with rewrites in it,
-    and what it then gives out decides.
+    With `examples` (inputs and right outputs of the whole chain) and a `metric`, the chain runs with the rewrites, and
+    its outputs decide.
 
-    With `alternatives`, the new chain holds both, and `chain.with_config(configurable={"fipo_prompt": "original"})` is
-    the original one. Where nothing could be rewritten, the chain that was given comes back.
+    With `alternatives`, the new chain holds both versions, and
+    `chain.with_config(configurable={"fipo_prompt": "original"})` is the original one. If nothing could be rewritten,
+    the given chain comes back.
     """
     if not isinstance(chain, Runnable | BaseModel):
         raise InputError(f"a chain is a runnable, such as prompt | model, not {type(chain).__name__}")
@@ -104,7 +105,7 @@ def _with_changes(chain: Chain, roles: tuple[Role, ...] | None, report: Report) 
 def _with_both(chain: Any, made: Any) -> Any:
     """A chain that holds the old one and the new one. Raises `InputError` where that cannot be."""
     if not isinstance(chain, Runnable):
-        raise InputError(f"alternatives=True needs a runnable, and a {type(chain).__name__} is none")
+        raise InputError(f"alternatives=True needs a runnable, not a {type(chain).__name__}")
     both = made.configurable_alternatives(ConfigurableField(id=SWITCH), default_key="optimized", original=chain)
     try:
         _ = both.config_specs

@@ -21,10 +21,10 @@ _FILTERED = frozenset("content_filter refusal safety recitation blocklist prohib
 
 
 class GeneratorChatModel(BaseChatModel):
-    """Any FIPO `Generator` as the model at the end of a chain, so that a chain runs on one machine alone.
+    """Any FIPO `Generator` as a chat model, so that a whole chain runs on one machine.
 
-    LangChain calls a chat model once for each input, from threads; a generator on transformers makes batches of such
-    calls again, and `BatchingGenerator` does for others. Text only: no tools, no images, and a reply comes as a whole.
+    LangChain calls a chat model once for each input, from threads. A generator on transformers joins such calls into
+    batches; `BatchingGenerator` does so for others. Text only: no tools, no images, and replies in one piece.
     """
 
     generator: SkipValidation[Generator] = Field(exclude=True)
@@ -136,7 +136,7 @@ class ChatModelGenerator:
         Raises `ModelError` with the model's own error as the cause.
         """
         if samples < 1 or (samples > 1 and sampling.is_greedy):
-            raise InputError(f"{samples} samples of greedy decoding cannot be had")
+            raise InputError(f"{samples} samples are not possible with greedy decoding")
         asked: list[Any] = [conversation for conversation in conversations for _ in range(samples)]
         if not asked:
             return []
@@ -153,10 +153,10 @@ class ChatModelGenerator:
 def optimizer_from(
     model: BaseChatModel, *, template: Template = FIPO_2, judge: bool = False, candidates: int = 1, seed: int = 0
 ) -> PromptOptimizer:
-    """An optimizer on a chat model of LangChain's, as `PromptOptimizer.from_server` is one on a server's.
+    """An optimizer on a LangChain chat model, as `PromptOptimizer.from_server` is for a server.
 
-    It adds to prompts; `template=FIPO_1` has it write them anew. `judge=True`, and more than one candidate, let the
-    same model judge its rewrites. Prompts go to the model's provider.
+    It adds to prompts; with `template=FIPO_1` it rewrites them from scratch. With `judge=True`, or more than one
+    candidate, the same model judges its rewrites. Prompts go to the model's provider.
     """
     return PromptOptimizer.from_pretrained(
         ChatModelGenerator(model), template=template, judge=judge, candidates=candidates, seed=seed

@@ -14,7 +14,7 @@ from fipo_model.errors import InputError
 
 Example = tuple[Any, Any] | Mapping[str, Any] | Any
 """A prompt's input and its golden response (None where only the input is known): a pair, a row with `input` and
-`output`, or an example of LangSmith's."""
+`output`, or a LangSmith example."""
 
 _INPUTS, _OUTPUTS = ("input", "inputs"), ("output", "outputs", "reference", "answer")
 
@@ -60,7 +60,7 @@ def as_pair(place: int, example: Example) -> tuple[Any, Any]:
     if not isinstance(given, str | Mapping) or not given:
         raise InputError(
             f"example {place} must be a pair of a prompt's input and its golden response (or None), a row with `input` "
-            "and `output`, or an example of LangSmith's"
+            "and `output`, or a LangSmith example"
         )
     return given, right
 

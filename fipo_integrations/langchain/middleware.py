@@ -34,10 +34,10 @@ _OTHERS = "it is not the first text of the prompt: a middleware added it, or it 
 class FIPOMiddleware(AgentMiddleware):
     """Rewrites an agent's system prompt: `create_agent(..., system_prompt=..., middleware=[FIPOMiddleware()])`.
 
-    Its place in the list is behind what makes the prompt (`dynamic_prompt`), and before or behind what adds to it: of a
-    prompt of several blocks only the first text is rewritten, because others are those of other middleware. Each prompt
-    is rewritten once, however many steps the agent takes, and what came out is never rewritten again. The messages of
-    users and tools are never touched. `fipo_report` says what became of the prompts.
+    Put it after the middleware that makes the prompt (`dynamic_prompt`), and before or after any that adds to it. If a
+    prompt has several blocks, only the first text is rewritten, because the others belong to other middleware. Each
+    prompt is rewritten once, however many steps the agent takes, and a rewrite is never rewritten again. User and tool
+    messages are never touched. `fipo_report` says what happened to the prompts.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class FIPOMiddleware(AgentMiddleware):
     ) -> None:
         """Without `optimizer`, the first step of an agent loads FIPO's default weights.
 
-        Where the rewriter cannot be used (a server that is down, weights that cannot be had) the agent keeps its
-        own prompt, and a warning in the log says so; the next run tries again. With `fail_open=False` the agent stops.
-        `keep`, `max_words`, `feedback`, `protect` and `store` are those of `FIPORunnable`.
+        If the rewriter cannot be used (its server is down, its weights cannot be fetched), the agent keeps its own
+        prompt and the log warns; the next run tries again. With `fail_open=False` the agent stops. `keep`, `max_words`,
+        `feedback`, `protect` and `store` are those of `FIPORunnable`.
         """
         super().__init__()
         self._runnable = FIPORunnable(
@@ -73,7 +73,7 @@ class FIPOMiddleware(AgentMiddleware):
 
     @property
     def fipo_report(self) -> Report:
-        """What became of the last prompts, and why some were not rewritten."""
+        """What happened to the last prompts, and why some were not rewritten."""
         told = list(self._changes.values())
         return Report(
             changes=tuple(each for each in told if isinstance(each, PromptChange)),

@@ -1,4 +1,4 @@
-"""What became of the prompts of a template or a chain."""
+"""What happened to the prompts of a template or a chain."""
 
 import difflib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from fipo_model.search import Compared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptChange:
-    """One text of a prompt that was shown to the rewriter, and what became of it."""
+    """One text of a prompt that was shown to the rewriter, and what happened to it."""
 
     where: str
     """The attribute path from what was given to the text, such as `first.messages[0].prompt.template`."""

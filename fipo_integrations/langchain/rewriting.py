@@ -17,7 +17,7 @@ from fipo_model.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of an input: its output, or the error that stands for it in a batch, and what led to it."""
+    """What happened to an input: its output, or the error that stands for it in a batch, and what led to it."""
 
     output: PromptOutput | Exception
     changes: tuple[PromptChange, ...] = ()

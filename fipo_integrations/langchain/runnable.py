@@ -32,26 +32,25 @@ from fipo_model import PromptOptimizer
 from fipo_model.store import RewriteStore
 
 EVENT = "fipo_optimized"
-"""The custom event that tells what became of a text: its data are `outcome`, `naive` and `text`."""
+"""The custom event that tells what happened to a text: its data are `outcome`, `naive` and `text`."""
 
 _Configs = RunnableConfig | Sequence[RunnableConfig] | None
 _Sources = tuple[Source, ...] | None
 
 
 class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
-    """Rewrites the prompt that passes through it; the type that goes in comes out.
+    """Rewrites the prompt that passes through it, and returns the same type.
 
-    A string or `StringPromptValue` is rewritten as a whole. In a chat, `roles` says whose messages are; by default it
-    is the first system message or, where there is none, the last human one. Every text block of such a message is
-    rewritten by itself. Everything else stays as it is: other messages, images, ids and further attributes, and text
-    that is blank. A rewrite that does not pass FIPO's checks leaves its text as it was; the list `fipo_outcomes` in the
-    run's metadata and the custom event `fipo_optimized` tell which happened. A rewrite is checked as a whole, so a
-    stream has one chunk.
+    A string or `StringPromptValue` is rewritten as a whole. In a chat, `roles` says whose messages are rewritten. By
+    default it is the first system message, or without one, the last human message. Every text block of such a message
+    is rewritten by itself. Everything else stays as it is: other messages, images, ids, other attributes and blank
+    text. If a rewrite fails FIPO's checks, its text stays as it was. The list `fipo_outcomes` in the run's metadata and
+    the custom event `fipo_optimized` say what happened. A rewrite is checked as a whole, so a stream has one chunk.
 
-    `batch` makes one model call of all its inputs, or of `max_concurrency` at a time. `RunnableParallel` and
-    `RunnablePassthrough.assign` call their steps from threads, one input each; an optimizer from
-    `PromptOptimizer.from_pretrained` puts such calls together again. Call options such as `stop` are meant for models
-    and ignored here, as LangChain's own prompts do.
+    `batch` makes one model call for all its inputs, or for `max_concurrency` at a time. `RunnableParallel` and
+    `RunnablePassthrough.assign` call their steps from threads, one input each. An optimizer from
+    `PromptOptimizer.from_pretrained` joins such calls into batches. Call options such as `stop` are for models and
+    ignored here, as in LangChain's own prompts.
     """
 
     optimizer: PromptOptimizer | BaseChatModel | None = Field(default=None, exclude=True)
@@ -87,7 +86,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """What `invoke` gives: the type it was given."""
+        """What `invoke` returns: the type of its input."""
         return self.InputType
 
     def invoke(self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any) -> PromptOutput:
@@ -118,7 +117,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     def batch_as_completed(
         self, inputs: Sequence[PromptInput], config: _Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> Iterator[tuple[int, Any]]:
-        """`batch`, giving out each sub-batch of `max_concurrency` when it is done, with the inputs' places."""
+        """`batch`, yielding each sub-batch of `max_concurrency` when it is done, with the inputs' indices."""
         sources = self._sources_of(self.template or template_before(self))
         for start, part, configs in _sub_batches(inputs, config):
             outputs = self._batch_with_config(

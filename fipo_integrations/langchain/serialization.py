@@ -13,11 +13,11 @@ from fipo_model import PromptOptimizer
 
 
 def loads(text: str, *, optimizer: PromptOptimizer | None = None, also: Iterable[type[Serializable]] = ()) -> Any:
-    """Read what `langchain_core.load.dumps` wrote of a `FIPORunnable`, or of a chain with some in it.
+    """Read a `FIPORunnable`, or a chain with some in it, that `langchain_core.load.dumps` wrote.
 
-    No optimizer is ever written: `optimizer` is what each of them gets, by default the default weights. Besides
-    `FIPORunnable`, the messages, prompts, parsers and runnables of LangChain's core are allowed; name any other class,
-    such as a chat model's, in `also`. As with LangChain's own function, only read what you trust.
+    Optimizers are never written, so each of them gets `optimizer`, by default the default weights. Besides
+    `FIPORunnable`, the messages, prompts, parsers and runnables of LangChain's core are allowed. Name any other class,
+    such as a chat model's, in `also`. As with LangChain's own function, read only data you trust.
     """
 
     def equip(node: dict[str, Any]) -> dict[str, Any]:

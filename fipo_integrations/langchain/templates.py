@@ -42,20 +42,22 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
 
     Works on `PromptTemplate`, `ChatPromptTemplate` (static messages, text parts of multimodal ones, nested chats),
     `StructuredPrompt` and the prefix of a `FewShotPromptTemplate`. In a chat, `roles` says whose messages are
-    rewritten; by default it is the first system message with words of its own or, where there is none, the last human
-    one after every AI message. Data at the end of a text (variables, labels, examples, documents) stay word for word,
-    and an addition comes before them. A rewrite that lost, doubled, renamed or invented a variable is not used.
+    rewritten. By default it is the first system message with words of its own, or without one, the last human message
+    after every AI message. Data at the end of a text (variables, labels, examples, documents) stay word for word, and
+    an addition comes before them. A rewrite that lost, doubled, renamed or invented a variable is not used.
 
-    `examples` are pairs of the template's input and the golden response, rows with `input` and `output`, or examples of
-    LangSmith's. With `downstream`, what follows the template in its chain, they are run once for the silver responses,
-    and the rewriter sees both. With a `metric` besides, what the chain gives out decides which of several rewrites is
-    used, if any, by more than luck; `search` has the budget and the directory to resume from. Where `downstream` is a
-    `Scorer`, the likelihood of the golden responses decides.
+    `examples` are pairs of the template's input and the golden response, rows with `input` and `output`, or LangSmith
+    examples. `downstream` is the rest of the chain after the template. With it, the examples run once for the silver
+    responses, and the rewriter sees both. With a `metric` as well, the chain's outputs decide which of several rewrites
+    is used, if any leads by more than luck. `search` has the budget and the directory to resume from. If `downstream`
+    is a `Scorer`, the likelihood of the golden responses decides.
 
-    `keep` names texts that a rewrite must have, `max_words` its most words, and `feedback` what is to get better. A
-    `store` is asked before the optimizer, and keeps what that finds. `force` rewrites again what FIPO wrote before.
+    `keep` names texts that a rewrite must have, `max_words` is the most words it may have, and `feedback` says what
+    should improve. A `store` is looked up before the optimizer is asked, and keeps its results. `force` rewrites texts
+    that FIPO wrote before.
 
-    Raises `InputError` for a jinja2 template and for what is no template; for a chain there is `optimize_chain`.
+    Raises `InputError` for a jinja2 template and for anything that is not a template. For a chain, use
+    `optimize_chain`.
     """
     if not isinstance(template, BasePromptTemplate):
         raise InputError(

@@ -109,7 +109,7 @@ def take_apart(text: str, template_format: TemplateFormat | None) -> TemplateTex
     """A template's text, ready to be rewritten; raises `InputError` where that could not be done safely."""
     if template_format == "jinja2":
         raise InputError(
-            "a jinja2 template can run code, so no model's words may go into it. Use an f-string or mustache template, "
+            "a jinja2 template can run code, so FIPO does not write into it. Use an f-string or mustache template, "
             "or rewrite the rendered prompt with FIPORunnable"
         )
     core = text.strip()

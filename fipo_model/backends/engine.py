@@ -194,7 +194,7 @@ def _answer(groups: list[list[_Call]]) -> None:
 def _counted(answers: Sequence[Any], wanted: int) -> Sequence[Any]:
     if len(answers) != wanted:
         raise ModelError(
-            f"the model answered {len(answers)} times to {wanted} questions, so nobody can tell which answer is whose. "
+            f"the model gave {len(answers)} answers to {wanted} questions, so they cannot be matched. "
             "This is a mistake in its generator."
         )
     return answers

@@ -52,7 +52,7 @@ def is_installed(package: str) -> bool:
 def _llamacpp_for(base: str) -> Engine:
     if not _has_gguf(base):
         raise ModelError(
-            f"llama.cpp reads GGUF files, and {base} is none: name one as gguf:FILE, or install transformers: "
+            f"llama.cpp reads only GGUF files, and {base} is not one: name one as gguf:FILE, or install transformers: "
             "pip install 'fipo[local]'"
         )
     return "llamacpp"

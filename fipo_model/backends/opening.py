@@ -1,6 +1,6 @@
-"""From what somebody calls a model to one that can be used: the only place that knows which kinds there are.
+"""From a model's name to a model that can be used: the only place that knows which kinds there are.
 
-A model is called by what `fipo_model.models.names` knows, or is a Generator or Scorer already.
+A model is a name that `fipo_model.models.names` knows, or already a Generator or Scorer.
 """
 
 from dataclasses import dataclass, field
@@ -40,12 +40,12 @@ def open_generator(
 ) -> Generator:
     """The model of a spec as a Generator; calls from several threads are batched together.
 
-    `load` says what it is for, which decides on the engine; see `choose_engine`.
+    `load` says what the model is for, and so which engine it runs on; see `choose_engine`.
 
     A base that FIPO has trained comes with its adapter for the `role`; without a role it is the bare base, which
     answers and judges.
 
-    Raises `ModelError` where it cannot be loaded, `WeightsError` where the default weights cannot be had, `InputError`
+    Raises `ModelError` if it cannot be loaded, `WeightsError` if the default weights cannot be fetched, `InputError`
     for a spec that makes no sense, and `MissingExtraError` without the extra `cpu`, `local`, `vllm` or `server`.
     """
     if not isinstance(spec, Spec):
@@ -72,7 +72,7 @@ def open_generator(
 def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None = None) -> Scorer:
     """The model of a spec as a Scorer, which shares the weights with a generator of the same spec and adapter.
 
-    Of a base that FIPO has trained, the bare base: a test model is one that answers prompts.
+    A base that FIPO has trained is opened without its adapter, because a test model answers prompts.
 
     With `max_response_tokens`, only that many tokens at the beginning of a response are read. Raises like
     `open_generator`, and `ServerError` when it is used with a server that gives no log-probabilities.
@@ -95,7 +95,7 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
         )
     if choose_engine(found.base, "many") == "llamacpp":
         raise ModelError(
-            f"llama.cpp does not say how likely a given text is, so it cannot measure with {found.base}. Install "
+            f"llama.cpp does not report how likely a given text is, so it cannot measure with {found.base}. Install "
             "transformers (pip install 'fipo[local]'), or name a vLLM server: http://HOST:PORT/v1#NAME"
         )
     from fipo_model.backends.transformers.scorer import TransformersScorer

@@ -204,7 +204,7 @@ class ServedModel:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = getattr(cause, "verify_message", None) or cause
                 return ServerError(
-                    f"{self._where} could not prove over TLS who it is ({why}). If the server is yours, set "
+                    f"{self._where} could not prove its identity over TLS ({why}). If the server is yours, set "
                     "SSL_CERT_FILE to the file of the authority that signed its certificate."
                 )
             if isinstance(cause, ssl.SSLError):
@@ -216,7 +216,7 @@ class ServedModel:
         if isinstance(error.__cause__, httpx.ProxyError):
             return ServerError(f"{self._where} cannot be reached through the proxy that {_proxies()} names ({why}).")
         if isinstance(error.__cause__, httpx.RemoteProtocolError | httpx.ReadError):
-            return ServerError(f"{self._where} broke off before its answer was whole ({why}). Its log may say why.")
+            return ServerError(f"{self._where} broke off in the middle of its answer ({why}). Its log may say why.")
         return ServerError(f"{self._where} cannot be reached ({why}). Is it running, on that port?")
 
     def _refusal(self, failure: Failure) -> str:
@@ -298,7 +298,7 @@ def _connect(base_url: str, key: str, timeout_seconds: float) -> openai.OpenAI:
     except (httpx.InvalidURL, UnicodeError) as error:
         if not is_here and _proxies():
             raise InputError(f"{_proxies()} names a proxy that cannot be used: is its address right?") from error
-        raise InputError(f"{show_address(base_url)!r} is no address of a server") from error
+        raise InputError(f"{show_address(base_url)!r} is not the address of a server") from error
     except (ValueError, ImportError) as error:
         raise InputError(
             f"{_proxies() or 'the environment'} names a proxy that cannot be used ({type(error).__name__}). One looks "

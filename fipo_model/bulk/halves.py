@@ -21,7 +21,7 @@ class _NameOnly:
     name: str
 
     def generate(self, conversations: object, sampling: object, *, samples: int = 1) -> NoReturn:
-        raise InputError(f"{self.name} is not here: these halves of a rewrite only say what it is to be asked")
+        raise InputError(f"{self.name} is not here: these halves of a rewrite only prepare its requests")
 
 
 @dataclass(frozen=True, slots=True)

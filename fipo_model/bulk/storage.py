@@ -94,7 +94,7 @@ def read_items(place: Place) -> Iterator[Item]:
     with _explained(f"cannot read {place.shown}"):
         kind = place.files.get_file_info(place.path).type
     if kind == fs.FileType.NotFound:
-        raise InputError(f"cannot read {place.shown}: there is nothing")
+        raise InputError(f"cannot read {place.shown}: it does not exist")
     if kind == fs.FileType.File:
         yield from _items_of(place, place.path)
         return

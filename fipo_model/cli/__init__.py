@@ -34,10 +34,10 @@ def _say_version(is_asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version, and stop.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Rewrite naive prompts into better ones with a local model. Prompts go nowhere but to a server that you name."""
+    """Rewrite naive prompts into better ones with a local model. Prompts only go to a server that you name."""
 
 
 app.command()(optimize)

@@ -1,4 +1,4 @@
-"""`fipo data build`: preference data of one's own prompts, collected from two models."""
+"""`fipo data build`: preference data for your own prompts, collected from two models."""
 
 import sys
 from pathlib import Path
@@ -30,16 +30,16 @@ def build(  # noqa: PLR0913 - one parameter for each option
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Write failed records too, marked, instead of dropping them.")
     ] = False,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
-    response_tokens: Annotated[int, typer.Option(min=1, help="Most tokens a response may have.")] = 512,
+    max_words: Annotated[int | None, typer.Option(min=1, help="The most words a rewrite may have.")] = None,
+    response_tokens: Annotated[int, typer.Option(min=1, help="The most tokens a response may have.")] = 512,
     similarity: Annotated[
-        float, typer.Option(min=0, max=1, help="Drop prompts at least so similar to an earlier one; 0 keeps them all.")
+        float, typer.Option(min=0, max=1, help="Drop prompts at least this similar to an earlier one; 0 keeps all.")
     ] = 0.8,
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Process this many records at a time.")] = 32,
     format_: Annotated[Format | None, typer.Option("--format", help="Format of IN; by default detected.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, then exit.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
 ) -> None:
     """Collect a preference data set of your own prompts from a weaker and a stronger model.
@@ -100,7 +100,7 @@ def _build(job: "Job", weak: str, strong: str) -> dict[str, Any]:
             return build_data(job, weak=generators[0], strong=generators[1], report=report)
     except (FipoError, KeyboardInterrupt):
         if job.workplace.steps:
-            note(f"what came back is kept in {job.workplace.directory}; run the same command to resume from there")
+            note(f"finished work is kept in {job.workplace.directory}; run the same command to resume from there")
         raise
 
 
@@ -123,7 +123,7 @@ def _say_what_was_done(made: dict[str, Any], target: Path) -> None:
     )
     if not made["is_complete"]:
         note(
-            f"stopped at the bound: {records['waiting']} records wait. To continue, repeat the command with a "
+            f"stopped at --max-calls: {records['waiting']} records wait. To continue, repeat the command with a "
             f"--max-calls above {made['calls']['allowed']}"
         )
     if made["bad_rows"]:

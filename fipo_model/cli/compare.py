@@ -14,7 +14,7 @@ from fipo_model.errors import FipoError, InputError
 from fipo_model.generation import Generator
 
 app = typer.Typer(
-    help="Find out whether FIPO is better: than a chain's own prompts, or than DSPy's optimizers.",
+    help="Find out whether FIPO beats a chain's own prompts, or DSPy's optimizers.",
     no_args_is_help=True,
 )
 
@@ -49,7 +49,7 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option(help="module:attribute of a LangChain model that answers instead.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help=f"Most tokens of an answer to a prompt; by default {_MAX_TOKENS}.")
+        int | None, typer.Option(min=1, help=f"The most tokens in an answer; by default {_MAX_TOKENS}.")
     ] = None,
     optimizer_model: OptimizerModel = None,
     roles: Annotated[
@@ -125,15 +125,15 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     server: Server = None,
     name: ServerModel = None,
     optimizer_model: OptimizerModel = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a task model's reply.")] = 12,
-    proposal_tokens: Annotated[int, typer.Option(min=8, help="Most tokens of a proposal or a reflection.")] = 100,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The most tokens in a task model's reply.")] = 12,
+    proposal_tokens: Annotated[int, typer.Option(min=8, help="The most tokens in a proposal or a reflection.")] = 100,
     threads: Annotated[int, typer.Option(min=1, help="Run this many examples at a time.")] = 16,
     seed: Annotated[int, typer.Option(help="Seed for the intervals.")] = 0,
-    survey: Annotated[bool, typer.Option(help="Only measure naive instructions on rows of the train split.")] = False,
+    survey: Annotated[bool, typer.Option(help="Only measure the naive instructions, on the train split.")] = False,
 ) -> None:
     """Compare FIPO with DSPy's optimizers: scores with intervals, calls, tokens, time, and a page.
 
-    Everybody gets the same programs, examples, task model, threads and machine, and no cache. By default the task
+    All get the same programs, examples, task model, threads and machine, and no cache. By default the task
     model, which also proposes for DSPy's optimizers, is the model of the default weights without FIPO's adapter.
 
     Interrupted comparisons resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run that
@@ -197,7 +197,7 @@ def _name_answerer(
     if (server is None) != (name is None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
     if sum(option is not None for option in (model, server, chat_model)) > 1:
-        raise typer.BadParameter("--model, --server and --chat-model each name who answers; give one of them")
+        raise typer.BadParameter("--model, --server and --chat-model each name who answers; give one")
     options = {"model": model, "server": server, "name": name, "chat_model": chat_model}
     given = {option: value for option, value in options.items() if value is not None}
     return given or None

@@ -1,4 +1,4 @@
-"""`fipo data`: what a file of preference data holds, and the training rows made of it."""
+"""`fipo data`: look at preference data, and make training rows from it."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ from fipo_model.templates import FIPO_1, load_template
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(help="Look at preference data, and make training rows of it.", no_args_is_help=True)
+app = typer.Typer(help="Look at preference data, and make training rows from it.", no_args_is_help=True)
 app.command()(build)
 app.command()(rank)
 app.command()(rank_tasks)
@@ -76,7 +76,7 @@ def diversify(
     seed: Annotated[int, typer.Option(help="Seed for what is drawn for each record.")] = 0,
     template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
 ) -> None:
-    """Make training rows of records. Exits with 1, after writing the rest, if lines could not be used."""
+    """Make training rows from records. Exits with 1, after writing the rest, if lines could not be used."""
     settings = Diversification(parts=parts, iterative=iterative, seed=seed)
     asked_with = load_template(template) if template else FIPO_1
     jsonl.check_apart(Path(source), target)

@@ -16,7 +16,7 @@ def evaluate(
         typer.Option("--set", help="Change a setting: key=value, such as seed=1 or data.bpo.limit=20."),
     ] = None,
 ) -> None:
-    """Measure naive prompts against optimized ones, as a recipe says. Interrupted evaluations resume."""
+    """Measure naive prompts against optimized ones, from a TOML recipe. Interrupted evaluations resume."""
     from fipo_model import recipes
     from fipo_model.evaluation.run import ADDITIONS, PAGE, RESULTS
     from fipo_model.evaluation.run import evaluate as run
@@ -26,7 +26,7 @@ def evaluate(
     settings = recipes.read(recipe, EvaluationSettings, tuple(changes or ()))
     results = run(settings, say=note)
     for data, rows in results.bad_rows.items():
-        note(f"{data}: {len(rows)} rows could not be used, the first of them: {rows[0]}")
+        note(f"{data}: {len(rows)} rows could not be used; the first: {rows[0]}")
     for line in summary(results):
         note(line)
     output = Path(settings.output)

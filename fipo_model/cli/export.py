@@ -35,26 +35,28 @@ def export(  # noqa: PLR0913 - one parameter for each option
             "wrote; for the forms of adapters a name from `fipo weights list`, or the directory of an adapter."
         ),
     ],
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys of a store; by default all that is approved.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Keys of a store; by default, all approved rewrites.")
+    ] = None,
     *,
     form: Annotated[
         Form,
-        typer.Option("--as", help="The form; safetensors (merged into the base), gguf and ollama are for adapters."),
+        typer.Option("--as", help="The format; safetensors (merged into the base), gguf and ollama are for adapters."),
     ],
     out: Annotated[
         Path | None,
         typer.Option(help="File to write instead of stdout; for several rewrites as text or dspy, a directory."),
     ] = None,
-    state: Annotated[State, typer.Option(help="Which rewrites of a store, where no key is named.")] = "approved",
-    speaker: Annotated[Speaker, typer.Option("--role", help="Who says it, as chat or langchain.")] = "system",
-    signature: Annotated[str, typer.Option(help="The fields of the program, as dspy.")] = "input -> output",
-    module: Annotated[Module, typer.Option(help="The module of the program, as dspy.")] = "Predict",
+    state: Annotated[State, typer.Option(help="Which rewrites of a store, if you name no keys.")] = "approved",
+    speaker: Annotated[Speaker, typer.Option("--role", help="Role of the message, for chat and langchain.")] = "system",
+    signature: Annotated[str, typer.Option(help="Fields of the program, for dspy.")] = "input -> output",
+    module: Annotated[Module, typer.Option(help="Module of the program, for dspy.")] = "Predict",
     examples: Annotated[
-        Path | None, typer.Option(help="JSONL file of rows with `input` and `output`: the tests, as promptfoo.")
+        Path | None, typer.Option(help="JSONL file of rows with `input` and `output`, for promptfoo's tests.")
     ] = None,
-    provider: Annotated[str, typer.Option(help="Who answers, as promptfoo; echo says what it was asked.")] = "echo",
+    provider: Annotated[str, typer.Option(help="Who answers, for promptfoo; echo repeats the prompt.")] = "echo",
 ) -> None:
-    """Write rewrites, or an adapter, in the form that another program reads."""
+    """Write rewrites or an adapter in a format that another program reads."""
     if form in ADAPTER_FORMS:
         from fipo_model.export.adapter import export_adapter
 

@@ -27,7 +27,7 @@ from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
 _DASH = Path("-")
 KEY_LENGTH = 8  # characters of a store's key, as they are shown
-STORE_HELP = "Store of rewrites (docs/store.md): what was approved there is used, anything else is added to it."
+STORE_HELP = "Store of rewrites (docs/store.md): approved ones are used, new ones are added."
 Where = Literal["local", "ray"]
 SPEC_HELP = "A name from `fipo weights list`, a directory, a hub id, gguf:FILE, vllm:NAME, or http://HOST:PORT/v1#NAME."
 
@@ -36,18 +36,18 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     prompt: Annotated[str | None, typer.Argument(help="The prompt, or - to read it from stdin.")] = None,
     *,
     context: Annotated[
-        Path | None, typer.Option(help="File with what the prompt is applied to; never changed.")
+        Path | None, typer.Option(help="File with the text the prompt applies to; never changed.")
     ] = None,
-    silver: Annotated[Path | None, typer.Option(help="File with the response the prompt got.")] = None,
+    silver: Annotated[Path | None, typer.Option(help="File with a response the prompt got.")] = None,
     golden: Annotated[Path | None, typer.Option(help="File with the response it should get.")] = None,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Most words the rewrite may have.")] = None,
+    max_words: Annotated[int | None, typer.Option(min=1, help="The most words the rewrite may have.")] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Text of the prompt that the rewrite must keep; may be repeated.")
+        list[str] | None, typer.Option(help="Text in the prompt that the rewrite must keep; may be repeated.")
     ] = None,
     candidates: Annotated[
         int,
         typer.Option(
-            min=1, help="Sample this many rewrites; the model itself chooses, for which FIPO's own is too small."
+            min=1, help="Sample this many rewrites and let the model choose. FIPO's own is too small for that."
         ),
     ] = 1,
     judge: Annotated[
@@ -57,8 +57,8 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         bool | None,
         typer.Option(
             "--strict-wording/--free-wording",
-            help="Whether a rewrite that replaces the prompt must keep its words; by default for local models that "
-            "were not trained to rewrite.",
+            help="Whether a rewrite that replaces the prompt must keep its words. By default yes, for local models "
+            "that were not trained to rewrite.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
@@ -66,12 +66,12 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     adapter: Annotated[Path | None, typer.Option(help="Directory of a PEFT adapter for the model.")] = None,
     server: Annotated[
         str | None,
-        typer.Option(help="Address of an OpenAI-compatible server, ending in /v1; by default OPENAI_BASE_URL."),
+        typer.Option(help="Address of an OpenAI-compatible server, ending in /v1. Default: OPENAI_BASE_URL."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
     template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
     store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show on stderr what changed, word by word.")] = False,
     input_: Annotated[
         str | None, typer.Option("--input", help="JSONL file of prompts, or - for stdin, instead of one prompt.")
@@ -80,7 +80,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option("--output", help="JSONL file to write, or to resume; - for stdout.")
     ] = None,
     proposals: Annotated[
-        bool, typer.Option("--proposals", help="Write into each row what the model proposed, refused or not.")
+        bool, typer.Option("--proposals", help="Add to each row what the model proposed, refused or not.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Process this many rows of --input at a time.")] = 32,
     engine: Annotated[
@@ -91,7 +91,8 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         ),
     ] = "local",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers on the Ray cluster, each with the model; by default all it has.")
+        int | None,
+        typer.Option(min=1, help="Workers on the Ray cluster, each with the model; by default, as many as fit."),
     ] = None,
 ) -> None:
     """Rewrite one prompt, or every prompt in a file. Prints the prompt to use: the rewrite, or yours unchanged."""
@@ -105,11 +106,11 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     if input_ is not None and (context or silver or golden or max_words or keep or as_json or diff or store):
         raise typer.BadParameter(
             "with --input, context, responses, max_words and keep are fields of the rows; --json, --diff and --store "
-            "are not for it"
+            "cannot be used"
         )
     _check_engine(engine, workers, input_, output)
     if proposals and input_ is None:
-        raise typer.BadParameter("--proposals is for the rows of --input; for one prompt, --json shows everything")
+        raise typer.BadParameter("--proposals needs --input; for one prompt, --json shows everything")
     chosen = load_template(template) if template else None
 
     def make_optimizer() -> PromptOptimizer:
@@ -177,7 +178,7 @@ def tell_state(store: RewriteStore, request: OptimizationRequest) -> None:
     entry = store.find(key_of(request))
     key = entry.key[:KEY_LENGTH]
     review = (
-        f"; `fipo store approve {store.path} {key}` has it used from now on"
+        f"; `fipo store approve {store.path} {key}` uses it from now on"
         if entry.state == "pending" and entry.text != entry.naive
         else ""
     )
@@ -188,17 +189,17 @@ def _check_model(server: str | None, name: str | None, model: str | None, adapte
     if (server is None) != (name is None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
     if server is not None and (model is not None or adapter is not None):
-        raise typer.BadParameter("--server brings its own model; leave --model and --adapter out")
+        raise typer.BadParameter("--server has its own model; leave out --model and --adapter")
 
 
 def _check_engine(engine: Where, workers: int | None, source: str | None, target: str | None) -> None:
     if engine == "local":
         if workers is not None:
-            raise typer.BadParameter("--workers is for --engine ray")
+            raise typer.BadParameter("--workers needs --engine ray")
         if any("://" in (one or "") or (one or "").endswith(".parquet") for one in (source, target)):
-            raise typer.BadParameter("URLs and Parquet are for --engine ray")
+            raise typer.BadParameter("URLs and Parquet need --engine ray")
     elif source is None or "-" in (source, target):
-        raise typer.BadParameter("--engine ray is for --input and --output that are files, folders or URLs")
+        raise typer.BadParameter("--engine ray needs --input and --output that are files, folders or URLs")
 
 
 def _optimize_rows(
@@ -273,7 +274,7 @@ def _showing_rows(source: Path | None) -> Iterator[bulk.Report]:
 
 
 def show_result(result: OptimizedPrompt, *, as_json: bool, diff: bool = False) -> None:
-    """The prompt to use on stdout, or all about it, and what became of it on stderr."""
+    """The prompt to use on stdout, or all about it, and what happened to it on stderr."""
     if diff:
         note(f"diff: {word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
     tell_outcome(result)

@@ -1,4 +1,4 @@
-"""`fipo data rank`: preference pairs from prompts with golden responses, by what rewrites do to these."""
+"""`fipo data rank`: preference pairs from prompts with golden responses."""
 
 import sys
 from collections import Counter
@@ -36,7 +36,7 @@ def rank(  # noqa: PLR0913 - one parameter for each option
     reference: Annotated[bool, typer.Option("--reference", help="Also try the record's own chosen rewrite.")] = False,
     test_model: Annotated[
         list[str] | None,
-        typer.Option(help="Model that must find golden responses likelier; by default smollm2-135m."),
+        typer.Option(help="Model that measures the golden response; may be repeated. Default: smollm2-135m."),
     ] = None,
     margin: Annotated[float, typer.Option(min=0, help="Ignore gains below this, in nats per token.")] = 0.01,
     max_response_tokens: Annotated[int, typer.Option(min=1, help="Measure only the responses' first tokens.")] = 128,
@@ -44,7 +44,7 @@ def rank(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Rank rewrites by the golden response's likelihood, and keep the best and the worst for each prompt.
 
-    Where none gains more than the margin, the naive prompt itself is the best: that teaches to leave it alone.
+    If none gains more than the margin, the naive prompt itself is the best. That teaches the model to leave it alone.
     """
     from fipo_model.data.ranking import Propose, Ranked, added_reference, repeated
     from fipo_model.data.ranking import rank as ranking

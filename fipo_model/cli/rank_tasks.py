@@ -1,4 +1,4 @@
-"""`fipo data rank-tasks`: preference rows from tasks, by what a rewriter's additions do to right outputs."""
+"""`fipo data rank-tasks`: preference rows from tasks, by how likely a rewriter's additions make right outputs."""
 
 import sys
 from collections import Counter
@@ -29,14 +29,15 @@ def rank_tasks(  # noqa: PLR0913 - one parameter for each option
     wordings: Annotated[int, typer.Option(min=1, help="Hasty wordings of each task.")] = 2,
     inputs: Annotated[int, typer.Option(min=1, help="Inputs to measure each rewrite on.")] = 8,
     test_model: Annotated[
-        list[str] | None, typer.Option(help="Model that must find right outputs likelier; by default smollm2-135m.")
+        list[str] | None,
+        typer.Option(help="Model that measures right outputs; may be repeated. Default: smollm2-135m."),
     ] = None,
     margin: Annotated[float, typer.Option(min=0, help="Ignore gains below this, in nats per token.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Seed for sampling and for the examples shown.")] = 0,
 ) -> None:
-    """Rank rewrites of hasty wordings by the gain of their task, the least of all test models counting.
+    """Rank rewrites of hasty wordings by their task's gain: the smallest gain among all test models counts.
 
-    A row has the best rewrite as chosen and the worst as rejected; the wording itself is the best where none gains.
+    A row has the best rewrite as chosen and the worst as rejected. If none gains, the wording itself is the best.
     """
     from fipo_model.data.tasks.ranking import Ranked, rank
 

@@ -23,39 +23,39 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     *,
     upstream: Annotated[
         str | None,
-        typer.Option(help="Address that clients had before, ending in /v1, or a model of this machine by its name."),
+        typer.Option(help="Address of the server behind the gateway, ending in /v1, or the name of a local model."),
     ] = None,
     model: Annotated[str | None, typer.Option(help=f"The model that rewrites. {SPEC_HELP}")] = None,
     roles: Annotated[str, typer.Option(help="Whose text is rewritten: system, user, or system,user.")] = "system",
     store: Annotated[
-        Path | None, typer.Option(help="File of rewrites: asked first, and what is found is kept there.")
+        Path | None, typer.Option(help="File of rewrites: looked up first, and new ones are added.")
     ] = None,
-    frozen: Annotated[
-        bool, typer.Option("--frozen", help="Use the store's rewrites only; no model is loaded.")
-    ] = False,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Use only the store's rewrites; load no model.")] = False,
     approved: Annotated[
         bool, typer.Option("--approved", help="Use a rewrite only once it is approved in the store; see `fipo store`.")
     ] = False,
     deadline: Annotated[
-        int, typer.Option(min=0, help="Milliseconds to wait for a rewrite; then the text goes on as it is.")
+        int, typer.Option(min=0, help="Milliseconds to wait for a rewrite; then the text is sent as it is.")
     ] = 10_000,
     host: Annotated[str, typer.Option(help="Interface to listen on; any but loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8300,
     token: Annotated[
-        str | None, typer.Option(envvar="FIPO_TOKEN", help="What clients send in the header x-fipo-token.")
+        str | None, typer.Option(envvar="FIPO_TOKEN", help="Token that clients send in the header x-fipo-token.")
     ] = None,
-    log: Annotated[str, typer.Option(help=f"What stderr is told of: {', '.join(LOGS)}.")] = "requests",
+    log: Annotated[str, typer.Option(help=f"What to log on stderr: {', '.join(LOGS)}.")] = "requests",
     max_body: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.")] = Limits().body // _MIB,
-    max_connections: Annotated[int, typer.Option(min=1, help="Most connections at a time.")] = Limits().connections,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds of silence of the upstream.")] = Limits().reply_time,
+    max_connections: Annotated[int, typer.Option(min=1, help="The most connections at a time.")] = Limits().connections,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to wait for a silent upstream.")
+    ] = Limits().reply_time,
     grace: Annotated[
-        float, typer.Option(min=0, help="Seconds that open streams may take once it is to stop.")
+        float, typer.Option(min=0, help="Seconds that open streams may take after a stop signal.")
     ] = Limits().stopping_time,
 ) -> None:
-    """Stand between an application and its model, rewrite prompts on the way, and serve a page to try it.
+    """Run a gateway that rewrites prompts between an application and its model, and a page to try it.
 
     Point clients at the address it prints, with /v1, and open the same address in a browser. Replies say in the header
-    x-fipo-outcome what became of the prompt; a request with the header x-fipo: off passes unchanged.
+    x-fipo-outcome what happened to the prompt; a request with the header x-fipo: off passes unchanged.
     """
     if upstream is None:
         raise InputError(

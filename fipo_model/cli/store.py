@@ -1,4 +1,4 @@
-"""`fipo store`: what a file of rewrites holds, and what a reader says of it."""
+"""`fipo store`: list the rewrites in a file, and review them."""
 
 import getpass
 import json
@@ -28,8 +28,8 @@ _STYLES = {"pending": "yellow", "approved": "green", "rejected": "red"}
 _File = Annotated[Path, typer.Argument(metavar="STORE", help="File of the store.")]
 _Key = Annotated[str, typer.Argument(help="A key from `fipo store list`, or its beginning.")]
 _Keys = Annotated[list[str] | None, typer.Argument(help="Keys from `fipo store list`, or their beginnings.")]
-_By = Annotated[str | None, typer.Option(help="Who says so; by default the user of this machine.")]
-_Why = Annotated[str, typer.Option("--because", help="What is to be said about it.")]
+_By = Annotated[str | None, typer.Option(help="Your name; by default, the user of this machine.")]
+_Why = Annotated[str, typer.Option("--because", help="The reason, kept in the store.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON, a rewrite on each line.")]
 
 
@@ -37,10 +37,10 @@ _Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON, a
 def list_(
     file: _File,
     *,
-    state: Annotated[State | None, typer.Option(help="Only these.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only rewrites in this state.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Show what a store holds, and what was said about it."""
+    """List the rewrites in a store, with their reviews."""
     entries = _opened(file).entries(state)
     if as_json:
         for entry in entries:
@@ -56,7 +56,7 @@ def list_(
 
 @app.command()
 def show(file: _File, key: _Key, *, as_json: _Json = False) -> None:
-    """Show one rewrite: what changed, who proposed it, on which evidence, and who decided."""
+    """Show one rewrite: what changed, who proposed it, the evidence, and who decided."""
     entry = _opened(file).find(key)
     if as_json:
         say(_json(entry))
@@ -75,11 +75,11 @@ def approve(
     keys: _Keys = None,
     *,
     all_: Annotated[bool, typer.Option("--all", help="Everything that is pending.")] = False,
-    text: Annotated[str | None, typer.Option(help="Approve this text in the place of the proposed one.")] = None,
+    text: Annotated[str | None, typer.Option(help="Approve this text instead of the proposed one.")] = None,
     by: _By = None,
     why: _Why = "",
 ) -> None:
-    """Have rewrites used from now on, by everybody who uses the store."""
+    """Approve rewrites: everyone who uses the store gets them from now on."""
     store = _opened(file)
     chosen = _chosen(store, keys, all_)
     if text is not None and (len(chosen) != 1 or not text.strip()):
@@ -96,14 +96,14 @@ def reject(
     by: _By = None,
     why: _Why = "",
 ) -> None:
-    """Have prompts used as they are, and these rewrites never again."""
+    """Reject rewrites: they are never used again, and their prompts stay as they are."""
     store = _opened(file)
     _tell(store.decide(_chosen(store, keys, all_), "rejected", by=by or _user(), why=why))
 
 
 def _opened(file: Path) -> RewriteStore:
     if not file.exists():
-        raise InputError(f"there is no store {file}; `fipo optimize PROMPT --store {file}` begins one")
+        raise InputError(f"there is no store {file}; `fipo optimize PROMPT --store {file}` creates one")
     return RewriteStore(file)
 
 
@@ -124,7 +124,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError) as error:  # the kind depends on the version of Python
-        raise InputError("this machine does not say who you are: add --by NAME") from error
+        raise InputError("your user name is unknown here: add --by NAME") from error
 
 
 def _json(entry: Entry) -> str:

@@ -25,9 +25,9 @@ def tasks(
     ] = None,
     examples: Annotated[int, typer.Option(min=1, help="Examples of each task.")] = 40,
     seed: Annotated[int, typer.Option(help="Seed for the examples; tasks and splits do not depend on it.")] = 0,
-    split: Annotated[Part | None, typer.Option(help="Only the tasks of one part; whole families are in one.")] = None,
+    split: Annotated[Part | None, typer.Option(help="Only the tasks of one part. A family is never split.")] = None,
 ) -> None:
-    """Write the tasks that are made by rule, and those read from files. Exits with 1 if some could not be used."""
+    """Write tasks made by rule, and tasks read from files. Exits with 1 if some could not be used."""
     from fipo_model.data.tasks.reading import write_tasks
     from fipo_model.data.tasks.splitting import part_of
 

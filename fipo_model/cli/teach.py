@@ -22,9 +22,9 @@ def teach(
     template: Annotated[
         str, typer.Option(help="Template the model will be prompted with, by name or file.")
     ] = "fipo-2",
-    seed: Annotated[int, typer.Option(help="Seed for what is shown with each wording.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the examples shown with each wording.")] = 0,
 ) -> None:
-    """Make training rows for SFT of tasks: hasty wordings, shown in several ways, and the good wordings to add."""
+    """Make training rows for SFT from tasks: hasty wordings, shown in several ways, and the good wordings to add."""
     from fipo_model.data.tasks.teaching import teaching_rows
 
     jsonl.check_apart(source, target)

@@ -8,7 +8,7 @@ import typer
 from fipo_model.cli.notes import note
 
 app = typer.Typer(
-    help="Train an optimizer on preference data or tasks, as a recipe (TOML) says. Examples are in examples/recipes.",
+    help="Train an optimizer on preference data or tasks, from a TOML recipe. Examples are in examples/recipes.",
     no_args_is_help=True,
 )
 
@@ -22,7 +22,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Resume an interrupted ru
 
 @app.command()
 def sft(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
-    """Supervised: learn to write the chosen rewrites."""
+    """Supervised training: learn to write the chosen rewrites."""
     from fipo_model.training.settings import SFTSettings, load_recipe
     from fipo_model.training.sft import train_sft
 
@@ -31,7 +31,7 @@ def sft(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> N
 
 @app.command()
 def preference(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
-    """On pairs (DPO, IPO and others): learn to prefer the chosen rewrites to the rejected ones."""
+    """Preference training (DPO, IPO and others): learn to prefer the chosen rewrites to the rejected ones."""
     from fipo_model.training.preference import train_preference
     from fipo_model.training.settings import PreferenceSettings, load_recipe
 
@@ -40,7 +40,7 @@ def preference(recipe: Recipe, *, changes: Changes = None, resume: Resume = Fals
 
 @app.command()
 def iterative(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
-    """In rounds: train on pairs, rewrite the naive prompts, keep the rewrites a judge prefers, train again."""
+    """Train in rounds: on pairs, then rewrite the naive prompts, keep the rewrites a judge prefers, and train again."""
     from fipo_model.training.iterative import train_iterative
     from fipo_model.training.settings import IterativeSettings, load_recipe
 
@@ -49,7 +49,7 @@ def iterative(recipe: Recipe, *, changes: Changes = None, resume: Resume = False
 
 @app.command()
 def reward(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
-    """By reinforcement (GRPO): a rewrite is worth what it does to the inputs of its task."""
+    """Reinforcement (GRPO): reward a rewrite for what it does on the inputs of its task."""
     from fipo_model.training.reward import train_reward
     from fipo_model.training.settings import RewardSettings, load_recipe
 

@@ -52,7 +52,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     *,
     examples: ExamplesOption,
     held_out: Annotated[
-        Path | None, typer.Option(help="Rows that only report the gain; by default a third of --examples.")
+        Path | None, typer.Option(help="Rows that only measure the gain; by default, a third of --examples.")
     ] = None,
     metric: MetricOption = None,
     model: ModelsOption = None,
@@ -60,7 +60,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     name: NameOption = None,
     optimizer_model: RewriterOption = None,
     keep: Annotated[list[str] | None, typer.Option(help="Text that every rewrite must keep; may be repeated.")] = None,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Most words a rewrite may have.")] = None,
+    max_words: Annotated[int | None, typer.Option(min=1, help="The most words a rewrite may have.")] = None,
     auto: Annotated[str | None, typer.Option(help="Effort: light, medium or heavy.")] = None,
     candidates: Annotated[int | None, typer.Option(min=1, help="Rewrites to try; by default 6.")] = None,
     max_metric_calls: Annotated[int | None, typer.Option(min=1, help="Take at most this many measurements.")] = None,
@@ -70,7 +70,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
         Path | None, typer.Option(help="Directory for the report and every measurement; name it again to resume.")
     ] = None,
     store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
     """Find better words for a prompt on examples. Prints the prompt to use: a rewrite, or yours unchanged.
 
@@ -148,7 +148,7 @@ def named_metric(metric: str | None) -> str | Callable[..., Any] | None:
 
     function = load_object(metric, "a metric")
     if not callable(function):
-        raise InputError(f"{metric} is no function (reference, output, input) -> number")
+        raise InputError(f"{metric} is not a function (reference, output, input) -> number")
     return cast("Callable[..., Any]", function)
 
 

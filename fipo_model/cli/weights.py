@@ -24,7 +24,7 @@ _Name = Annotated[str, typer.Argument(metavar="[NAME]", help="A name from `fipo 
 
 @app.command("list")
 def list_() -> None:
-    """Show the base models FIPO knows by name, and which of them are here."""
+    """List the base models FIPO knows by name, and which are here."""
     from rich.console import Console
 
     # In a file or a pipe, a table is as wide as its words.
@@ -68,9 +68,9 @@ def _sources(card: ModelCard) -> str:
 
 @app.command()
 def pull(name: _Name = DEFAULT.name) -> None:
-    """Fetch a model's weights, or mend them if they are damaged. Does nothing if they are complete.
+    """Fetch a model's weights, or repair them. Does nothing if they are complete.
 
-    Without torch, the GGUF file that llama.cpp reads.
+    Without torch, fetches only the GGUF file that llama.cpp reads.
     """
     from fipo_model.models.weights import fetch, fetch_gguf
 
@@ -84,7 +84,7 @@ def pull(name: _Name = DEFAULT.name) -> None:
 
 @app.command()
 def path(name: _Name = DEFAULT.name) -> None:
-    """Print the directory of a model's weights, fetching them first if need be."""
+    """Print the directory of a model's weights. Fetches them first if they are missing."""
     from fipo_model.models.weights import fetch, fetch_gguf
 
     card = card_named(name)
@@ -93,7 +93,7 @@ def path(name: _Name = DEFAULT.name) -> None:
 
 @app.command()
 def verify(name: _Name = DEFAULT.name) -> None:
-    """Check a model's weights against the hashes taken when they were made."""
+    """Check a model's weights against their recorded hashes."""
     from fipo_model.models.weights import verify as verify_weights
 
     card = card_named(name)
@@ -103,24 +103,24 @@ def verify(name: _Name = DEFAULT.name) -> None:
 
 @app.command()
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `fipo weights list`.")]) -> None:
-    """Delete a model's weights from the cache, also what an interrupted download left."""
+    """Delete a model's weights from the cache, with the remains of interrupted downloads."""
     from fipo_model.models.files import gigabytes
     from fipo_model.models.weights import remove as remove_weights
 
     card = card_named(name)
-    note(f"the weights of {card.name} are gone; that freed {gigabytes(remove_weights(card))}")
+    note(f"deleted the weights of {card.name}; that freed {gigabytes(remove_weights(card))}")
 
 
 @app.command()
 def merge(
-    checkpoint: Annotated[Path, typer.Argument(help="Directory of an adapter that a training run wrote.")],
-    out: Annotated[Path, typer.Argument(help="Directory to write; it must not be there yet, or be empty.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Directory of a trained adapter.")],
+    out: Annotated[Path, typer.Argument(help="Directory to write; must be new or empty.")],
     dtype: Annotated[
         Literal["bfloat16", "float16", "float32"] | None,
-        typer.Option(help="Number format to store; by default that of the base model's files."),
+        typer.Option(help="Number format to store; by default, the base model's."),
     ] = None,
 ) -> None:
-    """Merge a trained adapter into its base model: one ordinary model directory, for example to serve it."""
+    """Merge a trained adapter into its base model, for example to serve it."""
     from fipo_model.backends.transformers.merge import merge as merge_adapter
 
     merge_adapter(checkpoint, out, number_format=dtype)
@@ -131,7 +131,7 @@ def merge(
 def push(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a trained adapter or a merged model.")],
     repository: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the Hugging Face hub: OWNER/NAME.")],
-    public: Annotated[bool, typer.Option("--public", help="Let everybody see a repository that is new.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Upload without asking.")] = False,
 ) -> None:
     """Upload a trained adapter or model to the Hugging Face hub. Shows every file, and asks first.
@@ -150,6 +150,6 @@ def push(
         note(f"these stay here: {', '.join(upload.left_behind)}")
     if not yes:
         if not sys.stdin.isatty():
-            raise InputError("nobody is here to ask; add --yes to upload these files")
+            raise InputError("cannot ask for confirmation without a terminal; add --yes to upload these files")
         typer.confirm("fipo: upload these files?", abort=True, err=True)
     say(pushing.push(upload, is_public=public))

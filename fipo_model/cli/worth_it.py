@@ -32,12 +32,12 @@ def worth_it(  # noqa: PLR0913 - one parameter for each option
     optimizer_model: RewriterOption = None,
     max_seconds: Annotated[float, typer.Option(help="Start nothing new after this many seconds.")] = MAX_SECONDS,
     seed: Annotated[int, typer.Option(help="Seed for the rewrites and for which examples are measured.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything about the result as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
-    """Say how much `fipo tune` could gain, before you run it. Usually takes under a minute.
+    """Estimate how much `fipo tune` could gain, before you run it. Usually takes under a minute.
 
-    Measures your prompt beside an empty one, other forms of the same words, a few rewrites, and your prompt with solved
-    examples. Prints "worth it", "not worth it" or "unclear"; the figures go to stderr.
+    Measures your prompt, an empty one, other forms of the same words, a few rewrites, and your prompt with
+    solved examples. Prints "worth it", "not worth it" or "unclear"; the figures go to stderr.
     """
     from fipo_model.optimizer import PromptOptimizer
     from fipo_model.rewriter import Rewriter

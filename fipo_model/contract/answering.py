@@ -75,10 +75,10 @@ def _tells(case: Case) -> str | None:
 
 def _goes_on(case: Case) -> str | None:
     if not case.is_addition and (built_in := answer_built_in(case.naive, case.added)) is not None:
-        return f"says itself what your prompt asks: {built_in!r}"
+        return f"itself gives what your prompt asks for: {built_in!r}"
     if (filled := _filled_in(case)) is not None:
-        return f"goes on with what your prompt waits for: {filled!r}"
-    return "brings a code block the prompt does not have" if _brings_code(case) else None
+        return f"fills in what your prompt leaves open: {filled!r}"
+    return "adds a code block the prompt does not have" if _brings_code(case) else None
 
 
 def _is_json(text: str) -> bool:

@@ -93,7 +93,7 @@ def _other_units(case: Case) -> str | None:
     for number in numbers.numbers(case.added):
         units = given.get(number.value, {None})
         if number.unit is not None and None not in units and number.unit not in units:
-            return f"has another unit in {number.text!r}"
+            return f"changes the unit of {number.text!r}"
     return None
 
 
@@ -107,7 +107,7 @@ def negations_invented(case: Case) -> str | None:
     said_again = markers.contradicted(case.naive, case.added)
     shown = [marker.as_commitment(case.naive.text).text for marker in said_again]
     if shown:
-        return f"says the contrary of {listed(shown)}"
+        return f"says the opposite of {listed(shown)}"
     return keeping.positive_instead(case.naive, case.added)
 
 
@@ -215,7 +215,7 @@ def labels_invented(case: Case) -> str | None:
 def input_requested(case: Case) -> str | None:
     """The rewrite asks its reader for the text or for particulars, as an assistant does that was given none."""
     if (of_itself := questions.asks_reader_of_itself(case.naive, case.added)) is not None:
-        return f"asks for what is the reader's own: {of_itself!r}"
+        return f"asks you for something of your own: {of_itself!r}"
     found = asking.wants_input(case.added)
     if found is None or asking.wants_input(case.naive) is not None:
         return None

@@ -123,9 +123,9 @@ def bounds_lost(case: Case) -> str | None:
 
 
 def names_lost(case: Case) -> str | None:
-    """A name is missing or another, or the reader of whom the prompt asks."""
+    """A name is missing or different, or a question to the model about itself is lost."""
     if (asked := questions.reader_lost(case.naive, case.rewrite)) is not None:
-        return f"lost whom {asked!r} asks"
+        return f"lost the question to the model: {asked!r}"
     units = numbers.named_units(case.rewrite)
     lost = names.missing_names(names.names(case.naive), case.rewrite)
     return _lost(each for each in lost if numbers.unit_of(each.text) not in units)

@@ -117,14 +117,14 @@ def strays(addition: str, ground: Ground) -> str | None:
     if added.language.code not in (None, "en"):
         return None
     if (part := _absent_part(added, ground)) is not None:
-        return f"speaks of {part!r}, which no example has"
+        return f"mentions {part!r}, which no example has"
     if not ground.is_answered and (form := differing_forms(added, read(ground.wordings, "en"), ground.outputs)):
-        return f"asks for {listed(form)}, and right outputs are something else"
+        return f"asks for {listed(form)}, but right outputs have another form"
     if not ground.is_well_worded and not ground.is_hasty:
         return None  # what is added to a whole request is guidance, which may be about anything; the contract reads it
     content = _prose(added) - _stems(_ORDINARY)
     if _is_unrelated(added, content, ground):
-        return "has no content word in common with any wording of the task"
+        return "shares no content word with any wording of the task"
     if ground.is_answered:
         return None  # words that are new: the metric knows what they bring about
     new = content - ground.near(content) - ground.examples.stems
@@ -132,7 +132,7 @@ def strays(addition: str, ground: Ground) -> str | None:
         new -= _stems(_USUAL) | _parts().keys()  # the parts of a text that are left are in the examples
         content -= _stems(_USUAL)
     most = _MOST_NEW * len(content) if ground.is_well_worded else max(1, _MOST_NEW_TO_HASTY * len(content))
-    return f"brings words that are not the task's: {', '.join(sorted(new))}" if len(new) > most else None
+    return f"has words new to the task: {', '.join(sorted(new))}" if len(new) > most else None
 
 
 def _may_help(content: frozenset[str], ground: Ground) -> bool:

@@ -48,7 +48,7 @@ def reworded(naive: Reading, rewrite: Reading) -> str | None:
     if lost := _without_counterpart(naive, rewrite):
         return f"has no word for {listed(lost)}"
     new = _without_counterpart(rewrite, naive)
-    return f"brings {listed(new)}" if len(new) > max(1, len(naive.content) // _WORDS_FOR_ONE_LOST) else None
+    return f"adds {listed(new)}" if len(new) > max(1, len(naive.content) // _WORDS_FOR_ONE_LOST) else None
 
 
 def _without_counterpart(one: Reading, other: Reading) -> list[str]:

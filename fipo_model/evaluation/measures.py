@@ -1,4 +1,4 @@
-"""What is measured of rewrites: what became of them, what they keep, and what they do to the golden response."""
+"""What is measured of rewrites: what happened to them, what they keep, and what they do to the golden response."""
 
 from collections import Counter
 from collections.abc import Mapping

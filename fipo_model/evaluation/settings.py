@@ -160,7 +160,7 @@ class EvaluationSettings:
         if unusable := [name for name in (*self.data, *self.systems) if not name or "/" in name]:
             raise ValueError(f"a data set or system cannot be called {unusable[0]!r}: use a name without /")
         if "naive" in self.systems:
-            raise ValueError("a system cannot be called 'naive': the prompts as they were go by that name")
+            raise ValueError("a system cannot be called 'naive': that is the name of the original prompts")
         named = [*([self.preference] if self.preference else []), *(self.benchmarks.systems if self.benchmarks else [])]
         if unknown := [name for name in named if name not in self.systems]:
             raise ValueError(f"there is no system {unknown[0]!r}; the systems are {', '.join(self.systems)}")

@@ -61,7 +61,7 @@ class System:
         return SystemDescription(kind=self.settings.kind, what=what, **by)
 
     def rewrite(self, records: Sequence[Record]) -> list[dict[str, Any]]:
-        """For each record the prompt to use (`text`), what was proposed, and what became of that."""
+        """For each record the prompt to use (`text`), what was proposed, and what happened to that."""
         if not self.is_optimizer:
             return [self._control(record) for record in records]
         return self.rewrite_requests([request_of(record) for record in records])

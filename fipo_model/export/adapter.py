@@ -26,7 +26,7 @@ def export_adapter(spec: str, form: AdapterForm, out: Path) -> None:
     """
     found = resolve_local(spec)
     if found.adapter is None:
-        raise ModelError(f"{spec} has no adapter: name the directory that a training run wrote, or a model of FIPO's")
+        raise ModelError(f"{spec} has no adapter: name the directory of a training run, or one of FIPO's models")
     adapter = Path(found.adapter)
     if form == "safetensors":
         from fipo_model.backends.transformers.merge import merge
@@ -34,7 +34,7 @@ def export_adapter(spec: str, form: AdapterForm, out: Path) -> None:
         merge(adapter, out)
         return
     if places.exists(out):
-        raise InputError(f"{out} is there already. Nothing was written; choose another --out.")
+        raise InputError(f"{out} already exists. Nothing was written; choose another --out.")
     base = located_gguf(found.base)
     made = converted(adapter, base)
     if form == "gguf":

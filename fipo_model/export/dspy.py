@@ -15,7 +15,7 @@ def state(text: str, signature: str, module: Literal["Predict", "ChainOfThought"
     try:
         made = dspy.make_signature(signature, text)
     except (ValueError, SyntaxError) as error:
-        raise InputError(f"{signature!r} is no signature of DSPy's, such as 'question -> answer': {error}") from error
+        raise InputError(f"{signature!r} is not a DSPy signature, such as 'question -> answer': {error}") from error
     program = dspy.ChainOfThought(made) if module == "ChainOfThought" else dspy.Predict(made)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "state.json")

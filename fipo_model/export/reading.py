@@ -23,7 +23,7 @@ def read_rewrites(file: Path, *, keys: Sequence[str] = (), state: State = "appro
     if rows and not isinstance(rows[0], jsonl.BadRow) and "key" in rows[0][1]:
         return _from_store(RewriteStore(file), keys, state)
     if keys:
-        raise InputError(f"{file} is no store, so its rewrites have no keys")
+        raise InputError(f"{file} is not a store, so its rewrites have no keys")
     found = []
     for read in rows:
         if isinstance(read, jsonl.BadRow):
@@ -41,8 +41,8 @@ def _from_store(store: RewriteStore, keys: Sequence[str], state: State) -> list[
     entries = [store.find(key) for key in keys] or store.entries(state)
     if not entries:
         raise InputError(
-            f"nothing in {store.path} is {state}. `fipo store approve` has a rewrite used, and --state pending exports "
-            "what nobody has reviewed."
+            f"nothing in {store.path} is {state}. `fipo store approve` approves a rewrite, and --state pending "
+            "exports those that are not reviewed yet."
         )
     return [Rewrite(naive=entry.naive, text=entry.used) for entry in entries]
 

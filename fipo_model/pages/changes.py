@@ -1,4 +1,4 @@
-"""What became of a prompt, in words, and what of its words."""
+"""What happened to a prompt, in words, and what of its words."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from fipo_model.fidelity import OTHER_OUTCOMES, RULES
 from fipo_model.types import UNSPACED, Outcome
 
 Piece = tuple[str, str]
-"""A part of a text and what became of it: "=" kept, "-" deleted, "+" inserted."""
+"""A part of a text and what happened to it: "=" kept, "-" deleted, "+" inserted."""
 
 OUTCOME_WORDS: Mapping[str, str] = {
     "optimized": "rewritten",
@@ -16,7 +16,7 @@ OUTCOME_WORDS: Mapping[str, str] = {
     "truncated": "turned down: cut off",
     "refused": "left alone: the model or its server refused",
     "template_echoed": "turned down: repeats the template",
-    "uncertain": "turned down: a guess of the rewriter",
+    "uncertain": "turned down: the rewriter is not sure",
     "not_preferred": "turned down: not preferred to the prompt",
     **{rule.outcome: f"turned down: {rule.words}" for rule in RULES.values()},
 }
@@ -44,7 +44,7 @@ def why_kept(outcome: Outcome) -> str:
 
 
 def differences(before: str, after: str) -> list[Piece]:
-    """What became of the words of `before`; the kept and deleted pieces are `before`, the kept and inserted `after`."""
+    """What happened to the words of `before`; kept and deleted pieces are `before`, kept and inserted ones `after`."""
     if before == after:
         return [("=", before)] if before else []
     old, new = _TOKEN.findall(before), _TOKEN.findall(after)

@@ -1,8 +1,8 @@
-"""Better words on evidence: other texts are tried in a thing's places, and one stays only if its lead is not luck.
+"""Better words on evidence: try other texts in a program, and keep one only if it leads by more than luck.
 
-The thing is a `Subject`: a prompt with a model (`PromptOptimizer.search`), a chain, a program. A `Search` measures it
-as it is, has a `Proposer` write other texts, halves these on paired examples within a budget, and remembers every
-measurement in a journal.
+The program is a `Subject`: a prompt with a model (`PromptOptimizer.search`), a chain, a DSPy program. A `Search`
+measures it as it is and has a `Proposer` write other texts. It halves these on paired examples within a budget, and
+records every measurement in a journal.
 """
 
 from fipo_model.search.budget import Budget, Limit, Price

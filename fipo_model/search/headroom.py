@@ -52,7 +52,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headroom:
-    """How far wordings of a prompt are apart, each figure with its interval; None where it could not be measured."""
+    """How far apart wordings of a prompt are. Each figure has an interval, or is None if it could not be measured."""
 
     measured_by: str
     """What the scores are."""
@@ -78,8 +78,8 @@ class Headroom:
     def verdict(self) -> Verdict:
         """Whether a search is worth its time.
 
-        It is where a rewrite leads already, or more is left to gain than the prompt has gained. It is not where nothing
-        is left, or less than that. Eight tasks are too few to say how often this is right: benchmarks/README.md.
+        It is if a rewrite already leads, or more is left to gain than the prompt has gained. It is not if nothing is
+        left, or less than that. Eight tasks are too few to say how often this is right (benchmarks/README.md).
         """
         if self.is_perfect:
             return "not worth it"

@@ -13,7 +13,7 @@ from fipo_model.search.words import say_origin, say_outcome, sentences
 def render_page(result: SearchResult) -> str:
     """The page for what a search did. Whatever its texts contain is shown, never interpreted."""
     gains = list(_gains(result))
-    sections = [Section("texts", "What became of the text" + ("s" if len(result.texts) > 1 else ""))]
+    sections = [Section("texts", "What happened to the text" + ("s" if len(result.texts) > 1 else ""))]
     if gains:
         sections.insert(0, Section("gain", f"What was gained: {say_interval(gains[-1][1], signed)}"))
     if result.trials:

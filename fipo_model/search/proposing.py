@@ -72,7 +72,7 @@ class Proposer(Protocol):
     """Proposes other texts."""
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
-        """Rewrites of the texts. At most `room` runs may be spent on seeing more."""
+        """Rewrites of the texts. At most `room` runs may be spent on new evidence."""
         ...
 
 
@@ -93,7 +93,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewriterProposer:
-    """Asks a rewriter for each part: alone, with several examples, and with what the metric said.
+    """Asks a rewriter for each part: alone, with several examples, and with the metric's feedback.
 
     `shown` gives, by the number of an example, what the rewriter may see of it.
     """
@@ -105,7 +105,7 @@ class RewriterProposer:
     shown: Mapping[int, ShownExample] = field(default_factory=dict)
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
-        """Up to so many usable rewrites for each part, and those that were refused, from two batches in all."""
+        """The usable rewrites for each part, up to the limit, and the refused ones, from two batches in all."""
         seed = self.seed + _TURN * seen.turn
         # What the rewriter is not sure of, or says in its own words, may be tried: the examples decide.
         settings = replace(self.rewriter.settings, strict_wording=False)

@@ -10,7 +10,7 @@ from fipo_model.search.proposing import Proposed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """What became of a text."""
+    """What happened to a text."""
 
     name: str
     naive: str
@@ -86,17 +86,17 @@ class SearchResult:
 
     @property
     def text(self) -> str:
-        """The text to use, of a search that was about one."""
+        """The text to use, if the search was for a single text."""
         return self.texts[0].text
 
     @property
     def outcome(self) -> str:
-        """What became of the text of a search that was about one."""
+        """The outcome, if the search was for a single text."""
         return self.texts[0].outcome
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether any text is another than before."""
+        """Whether any text has changed."""
         return any(one.is_rewritten for one in self.texts)
 
     def to_fields(self) -> dict[str, Any]:

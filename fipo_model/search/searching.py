@@ -32,7 +32,7 @@ class UnmeasurableError(InputError):
 
 @dataclass(kw_only=True)
 class Search:
-    """One search. What is there already is always among the candidates, and a tie keeps it.
+    """One search. The present text is always among the candidates, and a tie keeps it.
 
     The texts are improved one after another, in their order, each with the best of the others so far.
     """
@@ -85,7 +85,7 @@ class Search:
 
     @property
     def rounds(self) -> int:
-        """How often is proposed."""
+        """How many rounds of proposals there are."""
         return self.settings.rounds
 
     def _measure_start(self) -> None:
@@ -95,10 +95,10 @@ class Search:
         if limit == "unreachable":
             raise UnmeasurableError(
                 f"the model could not be reached for {self.settings.patience:g} seconds; {cause}. Try again when it "
-                "can be: what was measured before is kept where there is a directory for it."
+                "can be: with a directory for results, earlier measurements are kept."
             )
         if limit is not None:
-            raise UnmeasurableError(f"{limit} was reached before what is there had been measured. Raise it.")
+            raise UnmeasurableError(f"{limit} was reached before the present texts were measured. Raise it.")
         failed = self.board.failed(self.start, self.examples)
         if failed + self.board.missing(self.start, self.examples) == len(self.examples):
             raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")
@@ -167,16 +167,16 @@ class Search:
         number = len(self.board.trials)
         self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
 
-    # What became of it
+    # What happened to it
 
     def measured(self) -> list[str]:
-        """The arms that were measured on all examples, best first; what was there is before its equals."""
+        """The arms measured on all examples, best first; the original comes before its equals."""
         arms = dict.fromkeys(trial.arm for trial in self.board.trials)
         complete = [arm for arm in arms if self.board.has(arm, self.examples)]
         return sorted(complete, key=lambda arm: -self.board.level(arm, self.examples))
 
     def changes(self, best: str) -> list[Changed]:
-        """What became of each text."""
+        """What happened to each text."""
         texts = self.board.texts(best)
         return [self._changed(name, texts[name]) for name in self.naive]
 
@@ -196,7 +196,7 @@ class Search:
         return (rows[0].outcome, rows[0].detail) if rows else ("unchanged", "nothing was proposed")
 
     def compared(self, best: str) -> Compared:
-        """What was there and what was found, on the examples that decided."""
+        """The original and the winner, on the examples that decided."""
         return compared(self.board, self.start, best, self.examples, seed=self.settings.seed)
 
     def attempts(self) -> list[Attempt]:
@@ -223,9 +223,9 @@ class Search:
         return next(iter(self.limits.values()), None)
 
     def held_out(self, subject: Subject, best: str, *, runs_at_once: int = 1) -> HeldOut:
-        """What was there and what was found, on a subject of examples that decided nothing.
+        """The original and the winner, on examples that decided nothing.
 
-        Its calls are its own; the time and the money are what is left.
+        It has its own budget of calls, and the time and money that are left.
         """
         budget = self.budget.for_held_out(2 * len(subject))
         measuring = Measuring(subject, budget, patience=self.settings.patience)
@@ -239,7 +239,7 @@ class Search:
     def result(
         self, best: str, *, measured_by: str, held_out: HeldOut | None = None, notes: Sequence[str] = ()
     ) -> SearchResult:
-        """What the search did, for people: `measured_by` says what the scores are."""
+        """A readable account of the search; `measured_by` says what the scores are."""
         other = held_out or HeldOut()
         asked = [one for one in (self.measuring, other.measuring) if one is not None]
         first = next((one.first_failure for one in asked if one.first_failure is not None), None)

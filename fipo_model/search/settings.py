@@ -32,8 +32,8 @@ _CANDIDATES = 6
 class SearchSettings:
     """How examples and a metric are used.
 
-    Without any bound a search ends by itself: it measures each text on no more than the schedule of its candidates.
-    Raises `InputError` for numbers that make no sense.
+    Without any bound a search ends by itself, once its candidates' schedule is done. Raises `InputError` for numbers
+    that make no sense.
     """
 
     auto: Effort | None = None
@@ -109,27 +109,27 @@ class SearchSettings:
         return Rules(minibatch=self.minibatch_size, significance=self.significance)
 
     def budget(self) -> Budget:
-        """A purse that is full; the clock starts now."""
+        """A full budget; the clock starts now."""
         return Budget(
             max_calls=self.max_metric_calls, max_seconds=self.max_seconds, max_cost=self.max_cost, price=self.price
         )
 
     def calls_for(self, texts: int, examples: int) -> int:
-        """The most measurements that comparing all candidates of so many texts can take, within the budget."""
+        """The most measurements that comparing all candidates for that many texts can take, within the budget."""
         each = cost(schedule(self.rewrites, examples=examples, minibatch=self.minibatch_size))
         calls = examples + self.rounds * texts * each
         return calls if self.max_metric_calls is None else min(calls, self.max_metric_calls)
 
     def check_budget(self, examples: int, *, held_out: int = 0) -> None:
-        """Raise `InputError` where the budget does not allow one comparison, with the least that does."""
+        """Raise `InputError`, with the smallest budget that works, if this one does not allow a single comparison."""
         least = 2 * (examples + held_out)
         if self.max_metric_calls is not None and self.max_metric_calls < least:
             raise InputError(
-                f"max_metric_calls={self.max_metric_calls} is too little to compare what you have with anything on "
+                f"max_metric_calls={self.max_metric_calls} is too small to compare anything with your prompt on "
                 f"{examples + held_out} examples: that takes at least {least}. Raise it, or pass fewer examples."
             )
         if self.max_cost is not None and not callable(self.price) and self.max_cost < least * self.price:
             raise InputError(
-                f"max_cost={self.max_cost:g} is too little to compare what you have with anything on "
+                f"max_cost={self.max_cost:g} is too small to compare anything with your prompt on "
                 f"{examples + held_out} examples: at {self.price:g} a run that takes at least {least * self.price:g}."
             )

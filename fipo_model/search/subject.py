@@ -22,7 +22,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a run got: one score from a metric, or one from each of several judges. Higher is better."""
+    """The result of a run: one score from a metric, or one from each of several judges. Higher is better."""
 
     scores: tuple[float, ...]
     best: float | None = None
@@ -75,8 +75,8 @@ class Subject(Protocol):
     def measure(self, runs: Sequence[Run], note: Note) -> Sequence[Measurement]:
         """One measurement for each run, in order.
 
-        What a run raises comes back as `failure(error)`. A mistake of the user's, such as a metric that returns no
-        number, is raised. Calling `note` sooner than this returns is a kindness, not a duty.
+        An exception in a run comes back as `failure(error)`. A user's mistake, such as a metric that returns no number,
+        is raised. You may call `note` before this returns, but need not.
         """
         ...
 

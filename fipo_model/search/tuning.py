@@ -247,5 +247,5 @@ def _usual_models() -> list[str]:
     others = sorted((card for card in registry.CARDS if card != registry.DEFAULT), key=lambda card: card.parameters)
     here = [card.name for card in others if places.is_directory(weights.directory(card))]
     if not here:
-        logger.info("one small model alone decides; a second one (fipo weights pull) makes the choice surer")
+        logger.info("one small model decides alone; a second one (fipo weights pull) makes the choice safer")
     return [registry.DEFAULT.name, *here[:1]]

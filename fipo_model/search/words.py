@@ -13,7 +13,7 @@ _LONGEST_SHOWN = 80
 _OUTCOMES = {
     "not_preferred": "left alone: no rewrite was shown to be better",
     "out_of_budget": "left alone: the budget did not reach it",
-    "repeated": "not tried: it asks what another one does",
+    "repeated": "not tried: it asks the same as another",
     "unusable": "left alone: it could not be rewritten",
 }
 _ORIGINS: Mapping[Origin, str] = {"rewriter": "the rewriter", "labels": "a rule that names the labels"}
@@ -27,11 +27,11 @@ def sentences(result: SearchResult) -> Iterator[str]:
     if result.is_rewritten:
         yield _say_compared("the examples that decided", result.chosen_on)
         if result.held_out is None:
-            yield "Nothing was measured on examples that decided nothing: on others, expect less."
+            yield "There were no held-out examples, so expect a smaller gain on new ones."
         else:
-            yield _say_compared("examples that decided nothing", result.held_out)
-    again = f", and {result.tried_again} runs again because they had failed" if result.tried_again else ""
-    resumed = f", {result.metric_calls_resumed} of them in an earlier start" if result.metric_calls_resumed else ""
+            yield _say_compared("held-out examples", result.held_out)
+    again = f", and {result.tried_again} retries of failed runs" if result.tried_again else ""
+    resumed = f", {result.metric_calls_resumed} of them in an earlier run" if result.metric_calls_resumed else ""
     yield f"It took {result.metric_calls} measurements{resumed}{again}."
     if result.first_failure is not None:
         yield f"The first failure: {result.first_failure}"
@@ -68,7 +68,7 @@ _KINDS: Mapping[Kind, str] = {
 }
 _ADVICE: Mapping[Verdict, str] = {
     "worth it": "Better words can gain a lot here: a search is worth its time.",
-    "unclear": "These examples cannot tell how much better words would gain. More examples tell.",
+    "unclear": "These examples cannot tell how much better words would gain. Try more examples.",
     "not worth it": "Better words would gain little here: a search would most likely keep your prompt.",
 }
 
@@ -90,7 +90,7 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
             yield f"{what}: {say_interval(figure, signed)}."
     if found.stopped_by is not None:
         yield f"{found.stopped_by} ended it before every wording was measured."
-    yield "Your prompt is right about every example." if found.is_perfect else _ADVICE[found.verdict]
+    yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
 
 
 def _shortened(text: str) -> str:

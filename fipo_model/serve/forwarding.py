@@ -115,7 +115,7 @@ class Gateway:
         return _Prepared(call, told, summary)
 
     async def _rewritten(self, body: bytes) -> tuple[bytes, list[tuple[PromptText, Rewritten]]]:
-        """The body with its prompts rewritten, and what became of each; what is no chat as it is."""
+        """The body with its prompts rewritten, and what happened to each; what is no chat as it is."""
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
@@ -181,7 +181,7 @@ def _passed_on(headers: Headers, left_out: frozenset[bytes]) -> Headers:
 
 
 def _told(found: list[tuple[PromptText, Rewritten]]) -> Headers:
-    """The headers that say what became of each text, in the order of the roles."""
+    """The headers that say what happened to each text, in the order of the roles."""
     outcomes = ", ".join(result.outcome for _, result in found)
     details = ", ".join(result.detail for _, result in found if result.detail)
     told: Headers = [(_OUTCOME, outcomes.encode())] if found else []

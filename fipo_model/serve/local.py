@@ -60,7 +60,7 @@ class LocalUpstream:
             async with aclosing(self._growing(chat)) as growing:
                 yield await self._replied(chat, growing)
         else:
-            raise UpstreamError("a model of this machine has /v1/chat/completions and /v1/models only", status=404)
+            raise UpstreamError("a local model has only /v1/chat/completions and /v1/models", status=404)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -192,7 +192,7 @@ def _read(body: bytes) -> _Chat:
     if not isinstance(fields, dict) or not isinstance(fields.get("messages"), list) or not fields["messages"]:
         raise InputError("the body has no list of messages")
     if asked := [name for name in _UNKNOWN_TO_IT if fields.get(name) and fields[name] != {"type": "text"}]:
-        raise InputError(f"a model of this machine does not know {asked[0]}")
+        raise InputError(f"a local model does not support {asked[0]}")
     options = fields.get("stream_options")
     return _Chat(
         conversation=[_message(each) for each in fields["messages"]],
@@ -240,7 +240,7 @@ def _message(given: object) -> Message:
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         content = "\n".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
-        raise InputError("a model of this machine reads text only")
+        raise InputError("a local model reads text only")
     role = next(role for role in get_args(Message.__annotations__["role"]) if role == _ROLES[given["role"]])
     return {"role": role, "content": content}
 

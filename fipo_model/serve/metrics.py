@@ -20,7 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = own = CollectorRegistry()
         self.requests = Counter("fipo_requests", "Requests under /v1, by status.", ["status"], registry=own)
-        self.outcomes = Counter("fipo_outcomes", "Texts, by what became of them.", ["role", "outcome"], registry=own)
+        self.outcomes = Counter("fipo_outcomes", "Texts, by what happened to them.", ["role", "outcome"], registry=own)
         self.in_flight = Gauge("fipo_in_flight", "Requests that are being answered.", registry=own)
         self.abandoned = Counter("fipo_abandoned", "Requests whose client went away.", registry=own)
         self.upstream_failures = Counter("fipo_upstream_failures", "Replies the upstream did not finish.", registry=own)

@@ -36,7 +36,7 @@ class RemoteUpstream:
     def __init__(self, base_url: str, *, limits: Limits | None = None) -> None:
         check_address(base_url)
         if "#" in base_url or "?" in base_url:
-            raise InputError(f"{show_address(base_url)} is no address of a server: leave out what follows # or ?")
+            raise InputError(f"{show_address(base_url)} is not the address of a server: leave out what follows # or ?")
         limits = limits or Limits()
         address = httpx.URL(base_url.rstrip("/"))
         path = address.raw_path.rstrip(b"/")
@@ -74,9 +74,11 @@ class RemoteUpstream:
         stream = response.extensions["network_stream"]
         if isinstance(stream, Stream) and not stream.has_read:
             await stream.aclose()
-            raise UpstreamError(f"the upstream {self.name} says more than it is asked")
+            raise UpstreamError(f"the upstream {self.name} sent data that was not requested")
         if response.status >= _STATUSES_END:
-            raise UpstreamError(f"the upstream {self.name} replies with the status {response.status}, which is none")
+            raise UpstreamError(
+                f"the upstream {self.name} replies with the status {response.status}, which is not valid"
+            )
 
     async def close(self) -> None:
         """Close all connections."""

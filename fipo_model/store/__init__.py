@@ -1,9 +1,8 @@
 """Rewrites that outlive a process: a file of JSON lines, to read, to review, to edit and to keep under version control.
 
-A row is found by what it was made from, so that it holds wherever the same text comes again, and for nothing else. It
-says who proposed the text and on which evidence, and whether somebody approved or rejected it. Rows are only ever
-added, and the last one of a prompt counts. What stands under `text` is used as it is: whoever edits it has the last
-word.
+A row is found by the request it was made from, so it applies whenever the same request comes again, and to no other. It
+says who proposed the text, on which evidence, and whether it was approved or rejected. Rows are only added, and the
+last row of a prompt counts. The `text` is used as it is, so you may edit it.
 """
 
 from fipo_model.store.entries import STATES, Entry, State, key_of

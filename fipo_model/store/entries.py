@@ -111,7 +111,7 @@ def parse_row(line: bytes) -> dict[str, Any]:
             "Update FIPO, or use another store."
         )
     if wrong := _wrong(row):
-        raise InputError(f"no row of a store: {wrong}. Mend the line, or remove it.")
+        raise InputError(f"not a row of a store: {wrong}. Mend the line, or remove it.")
     return row
 
 

@@ -22,16 +22,16 @@ _SHORTEST = 4  # characters of the beginning of a key
 
 
 class RewriteStore:
-    """The rewrites in a file, which is made when the first one is kept.
+    """The rewrites in a file, which is created with the first one.
 
-    A store that `is_frozen` is never added to, and prompts it does not have stay as they are: production then runs what
-    was reviewed, and loads no model. With `only_approved`, rewrites that nobody has approved count as absent. What was
-    rejected is never used, and not asked for again. Safe to share between threads and processes; what others add, edit
-    or decide is seen with the next prompt.
+    With `is_frozen`, nothing is added and prompts that are not in the store stay as they are: production then uses
+    reviewed rewrites only, and loads no model. With `only_approved`, rewrites that are not approved count as absent.
+    Rejected rewrites are never used, and not asked for again. Safe to share between threads and processes. Others'
+    additions, edits and decisions take effect with the next prompt.
     """
 
     def __init__(self, path: str | Path, *, is_frozen: bool = False, only_approved: bool = False) -> None:
-        """Raises `InputError` where the file cannot be read, or a line is no row of a store."""
+        """Raises `InputError` if the file cannot be read, or a line is not a row of a store."""
         self.path = Path(path)
         self.is_frozen = is_frozen
         self.only_approved = only_approved
@@ -46,7 +46,7 @@ class RewriteStore:
         return len(self._rows)
 
     def reload(self) -> None:
-        """Read the file again. Raises `InputError` where that cannot be done; the rows then stay as they were."""
+        """Read the file again. Raises `InputError` if that fails; the rows then stay as they were."""
         with self._lock:
             self._load()
 
@@ -57,12 +57,12 @@ class RewriteStore:
         return [entry for entry in found if state in (None, entry.state)]
 
     def find(self, key: str) -> Entry:
-        """The entry of a key, or of the beginning of one. Raises `InputError` where there is none, or several."""
+        """The entry with this key, or a key that begins like this. Raises `InputError` if there is none, or several."""
         self._notice()
         return entry_of(self._row(key))
 
     def recall(self, request: OptimizationRequest) -> OptimizedPrompt | None:
-        """What stands in the file for a request, whatever examples and feedback it comes with."""
+        """The entry for a request, whatever its examples and feedback."""
         self._notice()
         row = self._rows.get(key_of(request))
         if row is None or (self.only_approved and row.get("state", "pending") == "pending"):
@@ -70,10 +70,10 @@ class RewriteStore:
         return result_of(request, entry_of(row))
 
     def keep(self, results: Sequence[OptimizedPrompt], *, evidence: str = "") -> None:
-        """Add results to the file, as pending; of several for one prompt the last one counts.
+        """Add results to the file as pending; if a prompt has several, the last one counts.
 
-        What was approved stays, and so does the rejection of the very same text. Raises `InputError` where the file
-        cannot be written; then nothing was added.
+        Approved texts stay, and so does the rejection of the same text. Raises `InputError` if the file cannot be
+        written; then nothing was added.
         """
         if self.is_frozen or not results:
             return
@@ -91,10 +91,9 @@ class RewriteStore:
         text: str | None = None,
         evidence: str = "",
     ) -> list[Entry]:
-        """Note what somebody says of the rewrites with these keys; with a `text`, also that it is the one to use.
+        """Approve or reject the rewrites with these keys; a `text` replaces the proposed one.
 
-        Where that is another text than the row's, `evidence` is what speaks for it: what was known of the old one, and
-        who proposed that, goes.
+        If that text is new, `evidence` is the evidence for it; the old text's evidence and proposer are dropped.
 
         Raises `InputError` for a frozen store and for a key that is not there, and like `keep`.
         """
@@ -110,7 +109,7 @@ class RewriteStore:
     def optimized(
         self, requests: Sequence[OptimizationRequest], optimize: Callable[[list[OptimizationRequest]], Results]
     ) -> Results:
-        """A result for each request: from the file, and of those it lacks what `optimize` finds, which is kept."""
+        """A result for each request, from the file or from `optimize`, whose results are kept."""
         found = [self.recall(request) for request in requests]
         unknown = [request for request, known in zip(requests, found, strict=True) if known is None]
         if self.is_frozen:

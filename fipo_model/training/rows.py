@@ -31,7 +31,7 @@ LeftOut = defaultdict[str, list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
-    """Rows ready for TRL (conversational, with their length in tokens), longest first, and what became of the rest."""
+    """Rows ready for TRL (conversational, with their lengths in tokens), longest first, and the rows left out."""
 
     train: Dataset
     held_out: Dataset | None

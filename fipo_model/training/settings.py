@@ -198,7 +198,7 @@ class RewardWeights:
         if not 0 < self.cap < math.inf or self.max_new_tokens < 1:
             raise ValueError("cap must be above 0, and max_new_tokens at least 1")
         if self.gain and not self.test_models:
-            raise ValueError("a task gain is measured under test_models: name some, or set gain = 0")
+            raise ValueError("a task gain needs test_models: name some, or set gain = 0")
         if not self.gain and self.answering is None:
             raise ValueError("without gain, answering must name a model whose answers are to become right")
 

@@ -41,7 +41,7 @@ class LlamaCppGenerator:
         self._source = file, adapter, name
         header = read_header(file)
         if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
-            raise ModelError(f"{file} has no chat template, so it is unknown how to talk to it. Use an instruct model.")
+            raise ModelError(f"{file} has no chat template, so FIPO cannot talk to it. Use an instruct model.")
         self.name = (name or file.stem) + (f"+{adapter.name}" if adapter else "")
         self.file = file
         self.adapter = adapter

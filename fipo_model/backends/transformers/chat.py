@@ -23,7 +23,7 @@ class ChatTokenizer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, name: str) -> None:
         if tokenizer.chat_template is None:
             raise ModelError(
-                f"the tokenizer of {name} has no chat template, so it is unknown how to talk to it. Use an "
+                f"the tokenizer of {name} has no chat template, so FIPO cannot talk to it. Use an "
                 "instruction-tuned model, or set tokenizer.chat_template."
             )
         self._tokenizer = tokenizer

@@ -113,8 +113,8 @@ class TransformersGenerator:
             torch.cuda.empty_cache()
             if len(rows) == 1:
                 raise ModelError(
-                    f"the GPU's memory does not hold {self.name} and a prompt of {len(rows[0])} tokens. Use a smaller "
-                    "model, load_in_4bit=True, device_map='auto' over several GPUs, or device_map='cpu'."
+                    f"the GPU's memory is too small for {self.name} and a prompt of {len(rows[0])} tokens. Use a "
+                    "smaller model, load_in_4bit=True, device_map='auto' over several GPUs, or device_map='cpu'."
                 ) from error
         middle = len(rows) // 2
         return [

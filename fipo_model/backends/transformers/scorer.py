@@ -111,7 +111,7 @@ class TransformersScorer:
             torch.cuda.empty_cache()
             if len(rows) == 1:
                 raise ModelError(
-                    f"the GPU's memory does not hold {self.name} and a prompt with its response of "
+                    f"the GPU's memory is too small for {self.name} and a prompt with its response of "
                     f"{len(rows[0].ids)} tokens together. Set max_response_tokens, or use a smaller model or the CPU."
                 ) from error
         middle = len(rows) // 2

@@ -22,7 +22,7 @@ _COSTS = ("input_tokens", "output_tokens", "calls")
 
 
 def count_prompts(report: Report) -> dict[str, Any]:
-    """Count what became of the chain's prompts, and how much longer those that were rewritten are."""
+    """Count what happened to the chain's prompts, and how much longer those that were rewritten are."""
     rewritten = [change for change in report.changes if change.outcome == "optimized"]
     words = {
         "original": sum(count_words(change.naive) for change in rewritten),
@@ -90,7 +90,7 @@ def reach_verdict(difference: Mapping[str, Any] | None, counts: Mapping[str, int
 
 
 def change_of(record: Record, scale: Scale) -> tuple[str, float | None]:
-    """Tell what became of one row: "better", "worse", "equal" or "failed" in either chain, and by how much it changed.
+    """Say what happened to a row: "better", "worse", "equal" or "failed" in either chain, and by how much it changed.
 
     The change is None where it failed on a scale on which nothing stands for a failure.
     """

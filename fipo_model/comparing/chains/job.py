@@ -1,7 +1,7 @@
 """A comparison from its settings to its results: everything measured is kept as it comes, so that it can resume.
 
-OUTPUT/settings.json says what was compared, OUTPUT/prompts.json what became of the prompts, OUTPUT/measured/ has every
-run and score; results.json and report.html are made of these.
+OUTPUT/settings.json says what was compared, OUTPUT/prompts.json what happened to the prompts. OUTPUT/measured/ has
+every run and score; results.json and report.html are made of these.
 """
 
 import json
@@ -86,7 +86,7 @@ class Comparison:
             yield
 
     def twin(self, chain: Runnable[Any, Any], optimizer: PromptOptimizer) -> tuple[Chains, Report]:
-        """Both chains, and what became of the prompts. Raises `InputError` if earlier runs had other prompts."""
+        """Both chains, and what happened to the prompts. Raises `InputError` if earlier runs had other prompts."""
         made, report = optimize_chain(chain, optimizer=optimizer, roles=self.settings.roles)  # type: ignore[arg-type]
         found = {change.where: {"original": change.naive, "optimized": change.text} for change in report.changes}
         noted = self.folder / _PROMPTS

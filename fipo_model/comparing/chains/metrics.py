@@ -68,7 +68,7 @@ def find_metric(name: str) -> Metric:
         raise InputError(f"there is no metric {name!r}; there are {', '.join(BUILT_IN)}, or name a module:function")
     function = load_object(name, "a metric")
     if not callable(function):
-        raise InputError(f"{name} is no function (reference, output, input) -> number")
+        raise InputError(f"{name} is not a function (reference, output, input) -> number")
     try:
         inspect.signature(function).bind(None, None, None)
     except TypeError as error:

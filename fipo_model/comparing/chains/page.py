@@ -18,7 +18,7 @@ from fipo_model.search.metrics import text_of
 
 _SECTIONS = (
     Section("scores", "How both chains scored"),
-    Section("prompts", "What became of the prompts"),
+    Section("prompts", "What happened to the prompts"),
     Section("costs", "Time and tokens"),
     Section("rows", "Row by row"),
     Section("made", "How it was made"),

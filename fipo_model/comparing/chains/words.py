@@ -40,7 +40,7 @@ def sentences(summary: Summary) -> Iterator[str]:
         yield _say_failures(summary)
     if summary["left_out"]:
         left = _say_rows(summary["left_out"])
-        yield f"The scores leave out {left} with a failed run, because nothing on their scale stands for a failure."
+        yield f"The scores leave out {left} with a failed run, because their scale has no value for a failure."
     yield _say_prompts(summary["prompts"])
 
 

@@ -187,7 +187,7 @@ def _read_protection(program: dspy.Module) -> dict[str, float] | None:
 
 
 def _read_proposals(program: dspy.Module) -> dict[str, list[dict[str, str]]]:
-    """Read what FIPO's rewriter proposed for each predictor, and what became of it."""
+    """Read what FIPO's rewriter proposed for each predictor, and what happened to it."""
     rows = _report_of(program).get("predictors", [])
     return {row["name"]: [dict(one) for one in row["candidates"]] for row in rows}
 

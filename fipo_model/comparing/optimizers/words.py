@@ -25,7 +25,7 @@ AGAINST = ("FIPO's", "task", "rivals", "best", "points above it", "seeds", "time
 def sentences(summary: Summary) -> Iterator[str]:
     """Say what was found about FIPO, first of all how it stands to its rivals, and what must be known to read it."""
     found = [_say_standing(name, targets) for name, targets in summary["targets"].items() if targets["by_task"]]
-    yield from found or ["Not enough has run to hold FIPO against another optimizer yet."]
+    yield from found or ["Not enough has run yet to compare FIPO with another optimizer."]
     if not all(one["complete"] for one in summary["targets"].values()):
         yield "This is unfinished: not every optimizer has three seeds on every task."
     for name, one in summary["protection"].items():
@@ -35,10 +35,10 @@ def sentences(summary: Summary) -> Iterator[str]:
         yield f"{len(summary['failed'])} compiles failed, and say so in the tables: {', '.join(summary['failed'])}."
     yield _say_without_metric(summary["without_metric"])
     yield (
-        "Gains are over the student on the same test rows, averaged over the seeds first; the intervals (95 %) are "
-        "over rows and do not know of other seeds. Calls, tokens and seconds are those of the compile alone, as "
-        "medians over the seeds. Time is the wall's without stops of the whole process, so what else the machine did "
-        "is in it; the processor's time is this process's alone, and a server's is not in it."
+        "Gains are over the student on the same test rows, averaged over the seeds first. The 95 % intervals are over "
+        "rows and do not cover other seeds. Calls, tokens and seconds are those of the compile alone, as medians over "
+        "the seeds. Time is wall-clock time without stops of the whole process, so it includes the machine's other "
+        "work. Processor time is this process's alone, without a server's."
     )
 
 

@@ -1,4 +1,4 @@
-"""The report as one page: what became of the records, in plots, numbers and examples."""
+"""The report as one page: what happened to the records, in plots, numbers and examples."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ _PAIRS_SHOWN = 5
 _LONGEST_TEXT = 1200
 _GOOD, _OPEN, _BAD = "#2a7f62", "#8d99ae", "#c8553d"
 _SECTIONS = (
-    Section("outcomes", "What became of the records"),
+    Section("outcomes", "What happened to the records"),
     Section("judge", "What the judge said"),
     Section("lengths", "How long the texts are"),
     Section("calls", "What it took"),

@@ -1,4 +1,4 @@
-"""What became of the records of a job, in numbers. Pure."""
+"""What happened to the records of a job, in numbers. Pure."""
 
 import statistics
 from collections import Counter

@@ -70,11 +70,11 @@ class Task:
         for wording in self.wordings:
             check_text("a wording", wording)
         if twice := _twice(self.wordings):
-            raise InputError(f"the wording {twice!r} comes twice")
+            raise InputError(f"the wording {twice!r} occurs twice")
         if not self.examples:
             raise InputError("there is no example")
         if twice := _twice(example.input for example in self.examples):
-            raise InputError(f"the input {twice!r} comes twice")
+            raise InputError(f"the input {twice!r} occurs twice")
         self._check_check()
 
     def _check_check(self) -> None:
@@ -84,9 +84,9 @@ class Task:
             if self.check == "choice" and example.choices is None:
                 raise InputError(f"the check is by choice, but the input {example.input!r} has no choices")
             if self.check == "number" and not all(is_number(output) for output in example.outputs):
-                raise InputError(f"the check is by number, but a right output of {example.input!r} is none")
+                raise InputError(f"the check is by number, but a right output of {example.input!r} is not one")
             if self.check == "json" and not all(_is_json(output) for output in example.outputs):
-                raise InputError(f"the check is by JSON, but a right output of {example.input!r} is none")
+                raise InputError(f"the check is by JSON, but a right output of {example.input!r} is not one")
 
     @property
     def wordings(self) -> tuple[str, ...]:

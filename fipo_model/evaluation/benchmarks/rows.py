@@ -58,7 +58,7 @@ def parse(card: BenchmarkCard, located: Iterable[Located]) -> list[Question]:
     for where, fields in located:
         question = _question(card, fields, where)
         if question.id in questions:
-            raise InputError(f"{where}, field id: {question.id!r} comes twice; rows are told apart by it")
+            raise InputError(f"{where}, field id: {question.id!r} occurs twice; each row needs its own")
         questions[question.id] = question
     return _with_shared_answers(list(questions.values())) if card.answers == "text" else list(questions.values())
 

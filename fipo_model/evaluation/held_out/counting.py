@@ -24,7 +24,7 @@ class Measured:
 
 
 def count_change(way: Way, measured: Sequence[Measured], *, seed: int) -> TaskChange:
-    """The gains over all tasks, what became of the proposals, and how many additions have leaked phrases."""
+    """The gains over all tasks, what happened to the proposals, and how many additions have leaked phrases."""
     by_task: dict[str, list[Gain]] = defaultdict(list)
     for one in measured:
         if isinstance(one.gain, Gain):

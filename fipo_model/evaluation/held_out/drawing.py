@@ -58,7 +58,7 @@ def read_held_out(settings: TaskSettings, *, seed: int) -> HeldOut:
             bad_rows.append(str(error))
     if len(drawn) < 2:
         why = f"; {bad_rows[0]}" if bad_rows else ""
-        raise InputError(f"{_source(settings)}: {len(drawn)} tasks can be used, and figures need two at least{why}")
+        raise InputError(f"{_source(settings)}: {len(drawn)} tasks can be used, and figures need at least two{why}")
     return HeldOut(tasks=drawn, targets=_targets(settings, [one.task for one in drawn]), bad_rows=bad_rows)
 
 

@@ -20,7 +20,7 @@ _SECTIONS = (
     Section("tasks", "Task gain and task accuracy"),
     Section("preference", "Which of two prompts is better"),
     Section("benchmarks", "Accuracy on benchmarks"),
-    Section("outcomes", "What became of the prompts"),
+    Section("outcomes", "What happened to the prompts"),
     Section("fidelity", "What was kept"),
     Section("made", "How it was made"),
     Section("examples", "Before and after"),

@@ -110,7 +110,7 @@ def show_benchmarks(rows: Sequence[BenchmarkAccuracy]) -> Charted | None:
 
 
 def show_outcomes(rows: Sequence[Rewriting]) -> Charted | None:
-    """What became of the prompts of each system; None if nothing was rewritten."""
+    """What happened to the prompts of each system; None if nothing was rewritten."""
     if not rows:
         return None
     names = [f"{row.system}, {row.data}" for row in rows]

@@ -40,7 +40,7 @@ class ShownTasks:
 
 
 def show_tasks(found: TaskResults | None) -> ShownTasks | None:
-    """Gains by test model, what became of the wordings, and accuracies; None if tasks were not measured."""
+    """Gains by test model, what happened to the wordings, and accuracies; None if tasks were not measured."""
     if found is None:
         return None
     rows = [(name_way(change.system, change.given), gain) for change in found.changes for gain in change.gains]
@@ -109,7 +109,7 @@ def _tabulate_outcomes(changes: Iterable[TaskChange]) -> Table:
         "additions with leaked phrases",
         "left out",
     )
-    return Table(caption="What became of the wordings", header=header, rows=rows)
+    return Table(caption="What happened to the wordings", header=header, rows=rows)
 
 
 def _tabulate_accuracy(found: Iterable[TaskAccuracy]) -> Table:

@@ -232,7 +232,7 @@ function say(place, text, kind = "") {
 async function begin() {
   const state = await (await send("/api/state")).json();
   const writer = state.rewriter ? `Rewrites with ${state.rewriter}` : "Uses the rewrites of its store";
-  get("about").textContent = `${writer}, in front of ${state.upstream}. What loses or invents something is turned down.`;
+  get("about").textContent = `${writer}, in front of ${state.upstream}. Rewrites that lose or invent something are turned down.`;
   get("upstream").textContent = `Both go to ${state.upstream} as they are.`;
   get("propose").disabled = !state.rewriter;
   get("save").disabled = !state.store;

@@ -1,11 +1,12 @@
-"""Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about two and a half hours on one CPU core.
+"""Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about two and a half hours on one core.
 
-    python examples/rewriter_weights.py ../shared/data runs/rewriter
+    python examples/rewriter_weights.py ../shared/data runs/rewriter [--single-prompts]
 
 Stage 1 learns to say a task well that is worded in a hurry, and when there is nothing to add. Stage 2 goes on with
 other good wordings and other examples of the same tasks, and with hundreds of public instructions worded in a hurry.
 Then it learns not to guess, in three more stages, from additions that were written to say only what prompt, inputs and
-outputs tell, and to leave single prompts alone.
+outputs tell, and to leave single prompts alone. That is what is shipped. With --single-prompts, three more stages teach
+it to say those in full, too, with a few fixed wishes for each kind: an experiment.
 Tasks are split by family; nothing that is measured with is trained on. Interrupted runs resume.
 docs/training-log.md has the reasons, the figures and the runs that failed.
 """
@@ -14,6 +15,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,28 @@ BASE = "qwen2.5-coder-0.5b"
 WRITTEN = Path(__file__).parent / "data"
 REFERENCES, COMPLETE, PUBLIC = 180, 60, 560  # rows
 KEPT_WITH_OUTPUTS, KEPT_CAREFUL = 200, 165  # rows
+BALANCED_TASKS, BALANCED_SINGLE = 520, 330  # rows
 LONGEST_HASTY = 6  # words
 LEAST_LIKELIHOOD = -0.75  # nats per token
 SAID_ALREADY = 0.6
 """The share of what stage 1 was shown alone that stage 2 does not show again."""
 LONGEST_REFERENCE = 45  # words
 LONGEST_SHOWN = 200  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """How many rows of earlier stages a later one has."""
+
+    seed: int
+    with_outputs: int
+    complete: int
+    tasks: int
+    alone: int
+
+
+SINGLE = Kept(seed=11, with_outputs=200, complete=60, tasks=170, alone=40)
+PLAIN = Kept(seed=12, with_outputs=60, complete=40, tasks=160, alone=0)
 
 
 def training_row(
@@ -133,10 +151,10 @@ def further_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
     return made + [row for row in complete(data) if row][:COMPLETE]
 
 
-def careful(part: int) -> Iterator[dict[str, Any] | None]:
+def careful(part: int, kind: str | None = None) -> Iterator[dict[str, Any] | None]:
     """Prompts with additions that say only what can be known: the task's secrets stay out until examples show them."""
     for row in written("task_additions.jsonl"):
-        if row["part"] == part:
+        if row["part"] == part and kind in (None, row["kind"]):
             examples = tuple(ShownExample(**example) for example in row.get("examples", ()))
             yield training_row(row["id"], row["instruction"], row["addition"], examples=examples)
 
@@ -156,13 +174,47 @@ def careful_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
 def final_rows() -> list[dict[str, Any]]:
     """Forms that only outputs show; and single prompts, to which so small a model had better add nothing."""
     source = random.Random(7)
-    single = [row for row in written("task_additions.jsonl") if row["kind"] == "single prompt"]
+    single = [row for row in written("task_additions.jsonl") if row["kind"] == "single prompt" and row["part"] < 4]
     single += [{"id": f"hand/{number}", **row} for number, row in enumerate(written("additions.jsonl"))]
     made = [row for row in careful(3) if row]
     made += [training_row(row["id"], row["instruction"], None) for row in single if not is_hasty(row["instruction"])]
     earlier = [row for part in (1, 2) for row in careful(part) if row]
     source.shuffle(earlier)
     return [row for row in made if row] + earlier[:KEPT_CAREFUL]
+
+
+def further_careful_rows(part: int, tasks: list[Task], data: Path, kept: Kept) -> list[dict[str, Any]]:
+    """A later part of the careful additions, and enough of before that it is not forgotten."""
+    source = random.Random(kept.seed)
+    again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=kept.seed)]
+    source.shuffle(again)
+    with_outputs = [row for row in again if row["type"] in ("hasty, outputs", "hasty, feedback")]
+    nothing_to_add = [row for row in again if row["type"].startswith("complete")]
+    earlier = [row for before in range(1, part) for row in careful(before, kind="task")]
+    source.shuffle(earlier)
+    made = [row for row in careful(part) if row] + with_outputs[: kept.with_outputs] + nothing_to_add[: kept.complete]
+    made += [row for row in earlier if row][: kept.tasks]
+    return made + [row for row in complete(data) if row][: kept.alone]
+
+
+def single_prompts(tasks: list[Task], data: Path) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """The stages of the experiment: name, learning rate and rows."""
+    yield "single", "1.5e-4", further_careful_rows(4, tasks, data, SINGLE)
+    yield "plain", "1.5e-4", further_careful_rows(5, tasks, data, PLAIN)
+    yield "balanced", "1.5e-4", balanced_rows(tasks, data)
+
+
+def balanced_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
+    """Tasks and single prompts side by side, so that what is said of the one is not said of the other."""
+    source = random.Random(13)
+    of_tasks = [row for part in (1, 2, 3, 4) for row in careful(part, kind="task") if row]
+    single = [row for row in careful(5) if row]
+    again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=13)]
+    with_outputs = [row for row in again if row["type"] in ("hasty, outputs", "hasty, feedback")]
+    nothing_to_add = [row for row in again if row["type"].startswith("complete")]
+    for rows_of_a_kind in (of_tasks, single, with_outputs, nothing_to_add):
+        source.shuffle(rows_of_a_kind)
+    return of_tasks[:BALANCED_TASKS] + single[:BALANCED_SINGLE] + with_outputs[:60] + nothing_to_add[:50]
 
 
 def is_hasty(prompt: str) -> bool:
@@ -205,6 +257,7 @@ def main() -> None:
         ("careful", "2e-4", careful_rows(tasks, data)),
         ("more-careful", "1.5e-4", [row for row in careful(2) if row]),
         ("final", "1.5e-4", final_rows()),
+        *(single_prompts(tasks, data) if "--single-prompts" in sys.argv else ()),
     ):
         data_set = write_rows(made, output / f"{name}.jsonl")
         train(output / name, data_set, f"adapter={before}", "data.max_length=300", f"trainer.learning_rate={rate}")

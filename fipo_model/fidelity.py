@@ -157,10 +157,10 @@ def topic(text: str) -> frozenset[str]:
 
 
 def _repetitive(case: Case) -> str | None:
-    if _is_repetitive(case.request.instruction):
-        return None
     own = "" if case.is_addition else case.request.instruction
-    return "repeats itself" if _is_repetitive(case.added.text, own) else None
+    if not _is_repetitive(case.added.text, own) or _is_repetitive(case.request.instruction):
+        return None
+    return "repeats itself"
 
 
 RULES: dict[Outcome, Rule] = {

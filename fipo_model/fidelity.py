@@ -176,7 +176,11 @@ RULES: dict[Outcome, Rule] = {
         ),
         Rule("example_leaked", "names a detail or the right output of an example it was shown", _example_leaked),
         Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
-        Rule("answered", "replies to the prompt, or states things, instead of asking better", _answered),
+        Rule(
+            "answered",
+            'replies to the prompt, or states things, instead of asking better; also behind "bear in mind that"',
+            _answered,
+        ),
         Rule("placeholder_lost", "lacks a variable or a slot to fill", keeping.variables_lost),
         Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
         Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
@@ -216,7 +220,9 @@ RULES: dict[Outcome, Rule] = {
         Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
         Rule("number_invented", "has a number that you did not give", inventing.numbers_invented),
         Rule(
-            "negation_invented", "denies what your prompt says, or turns a bound around", inventing.negations_invented
+            "negation_invented",
+            "denies what your prompt says, turns a bound around, or asks for what your prompt excludes",
+            inventing.negations_invented,
         ),
         Rule("language_invented", "names a language that you did not name", inventing.languages_invented),
         Rule("name_invented", "has a name that you did not give", inventing.names_invented),

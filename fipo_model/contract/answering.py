@@ -9,6 +9,7 @@ from fipo_model.contract.patterns import lazy
 from fipo_model.contract.questions import said_of_a_name
 from fipo_model.contract.reading import read
 from fipo_model.contract.requests import answer_built_in
+from fipo_model.contract.telling import told_in_passing
 from fipo_model.types import count_words
 
 _LONGEST_PHRASE = 7  # "In simple terms." asks for something, "Rivers begin in the hills and end in the sea." does not
@@ -70,6 +71,8 @@ def _tells(case: Case) -> str | None:
         return f"tells instead of asking: {told!r}"
     if (said := said_of_a_name(case.naive, case.added, case.given)) is not None:
         return f"says what the prompt does not: {said!r}"
+    if (aside := told_in_passing(case)) is not None:
+        return f"tells in passing what your prompt does not: {aside!r}"
     return None
 
 

@@ -16,6 +16,7 @@ from fipo_model.contract import (
     markers,
     names,
     numbers,
+    opposing,
     questions,
     shown,
     variables,
@@ -108,7 +109,7 @@ def negations_invented(case: Case) -> str | None:
     shown = [marker.as_commitment(case.naive.text).text for marker in said_again]
     if shown:
         return f"says the opposite of {listed(shown)}"
-    return keeping.positive_instead(case.naive, case.added)
+    return keeping.positive_instead(case.naive, case.added) or opposing.asked_though_excluded(case)
 
 
 def _tells_from_a_label(marker: markers.Marker, case: Case) -> bool:
@@ -206,7 +207,7 @@ def labels_invented(case: Case) -> str | None:
     """A label to choose appeared among those of the prompt."""
     wanted = {each.key for each in labels.choices(case.naive)}
     if not wanted:
-        return None
+        return invented(labels.beyond_the_named(case.naive, case.added)) if case.is_addition else None
     listed_again = {each.span[0] for each in labels.choices(case.added) if each.key in wanted}
     new = [each for each in labels.choices(case.added) if f" {each.key} " not in case.given.words]
     return invented(each for each in new if each.span[0] in listed_again)

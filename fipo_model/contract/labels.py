@@ -27,6 +27,18 @@ _CAPITALS = lazy(r"(?<![\w/.@#${<\[-])[A-Z][A-Z_]+(?![\w}>\]/-])")
 _ANSWERS = frozenset(
     {"yes", "no", "none", "other", "good", "best", "simple", "specific", "unknown", "question", "answer"}
 )
+_AND = r"(?:and|und|et|y|e|en|и|و|और)"
+_ENUMERATION = lazy(
+    rf"(?:{_ITEM}, )*{_ITEM}(?:,? (?:{_OR}|{_AND}) | ?[/|] ?){_ITEM}(?: ?[/|] ?{_ITEM})*", re.IGNORECASE
+)
+_SPLIT_ANY = lazy(rf",? (?:{_OR}|{_AND}) |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
+_QUESTION = lazy(r"[?\u061f]\s*$")
+_CLOSED = lazy(
+    r"(?i)\W*(?:is|are|was|were|does|do|did|has|have|ist|sind|war|est-ce|est|es|son|è|sono|é|são|is het|zijn)\b"
+)
+_LISTS = lazy(r"(?i)\b(?:between|among|of|answer|say|write|reply|whether|either|choose|pick|entre|zwischen|ob)\W+$")
+_HASTY = 8  # words
+_SHORTEST_ABBREVIATION = 3
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 
 
@@ -50,6 +62,40 @@ def choices(reading: Reading) -> list[Commitment]:
                 if f" {key} " in reading.words:
                     found.append(Commitment("label", item, (at, at + len(item)), key))
     return found
+
+
+def beyond_the_named(naive: Reading, added: Reading) -> list[Commitment]:
+    """What an addition puts beside the labels that a question or a hasty line names ("spam or ham?"): they are all."""
+    wanted = [item for sentence in naive.sentences for item in _named(sentence.text, naive)]
+    found = []
+    for match in _ENUMERATION.finditer(added.text) if wanted else ():
+        items = _items(match[0], added)
+        if not items:
+            continue
+        if not _LISTS.search(added.text[: match.start()]) and not any(_is_the_same(items[0], each) for each in wanted):
+            items = items[1:]  # "give one word, spam or ham"
+        new = [item for item in items if not any(_is_the_same(item, label) for label in wanted)]
+        if len(items) - len(new) > 1:
+            known = naive.stems
+            stems = {token.text: token.stem for token in added.tokens}
+            found += [item for item in new if stems.get(item, item) not in known]
+    return [Commitment("label", item, (0, 0), item) for item in found]
+
+
+def _named(sentence: str, reading: Reading) -> list[str]:
+    is_open = _QUESTION.search(sentence) or _CLOSED.match(sentence) or len(reading.tokens) <= _HASTY
+    matches = (match[0] for match in _ENUMERATION.finditer(sentence)) if is_open and ":" not in sentence else ()
+    return [item for match in matches if _ALTERNATIVE.search(match) for item in _items(match, reading)]
+
+
+def _items(enumeration: str, reading: Reading) -> list[str]:
+    items = (item.strip("\"'\u201c\u201d\u2018\u2019`* ").lower() for item in _SPLIT_ANY.split(enumeration))
+    return [item for item in items if not reading.lexicon.has_common(item) or item in _ANSWERS]
+
+
+def _is_the_same(item: str, label: str) -> bool:
+    """Whether they are one label, which the prompt may abbreviate ("pos/neg")."""
+    return item == label or (len(label) >= _SHORTEST_ABBREVIATION and item.startswith(label))
 
 
 def _is_asked_for(sentence: str, match: re.Match[str]) -> bool:

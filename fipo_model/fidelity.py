@@ -11,7 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from fipo_model.contract import claims, commitments, forming, inventing, keeping, relating, unchecked, wording
+from fipo_model.contract import (
+    claims,
+    commitments,
+    conditions,
+    forming,
+    inventing,
+    keeping,
+    places,
+    relating,
+    unchecked,
+    wording,
+)
 from fipo_model.contract.answering import answered
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
@@ -122,6 +133,10 @@ def _context_copied(case: Case) -> str | None:
     return f"repeats the context: {copied!r}" if copied else None
 
 
+def _order_changed(case: Case) -> str | None:
+    return keeping.variables_swapped(case) or places.exchanged(case) or conditions.condition_changed(case)
+
+
 def _off_topic(case: Case) -> str | None:
     naive = _topic_of(case.naive)
     if len(naive & _prose_words(case.rewrite)) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
@@ -184,7 +199,11 @@ RULES: dict[Outcome, Rule] = {
         Rule("placeholder_lost", "lacks a variable or a slot to fill", keeping.variables_lost),
         Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
         Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
-        Rule("order_changed", "has variables, names or languages swapped", keeping.variables_swapped),
+        Rule(
+            "order_changed",
+            "has two words swapped that stand for different parts, or another quantifier or condition",
+            _order_changed,
+        ),
         Rule("literal_lost", "lacks a text you named in `keep=`", keeping.literal_lost),
         Rule("url_lost", "lacks a web address, or changed it", keeping.urls_lost),
         Rule("email_lost", "lacks an e-mail address, or changed it", keeping.emails_lost),

@@ -70,6 +70,16 @@ class Lexicon:
     """Words that belong to one task, a group in each: a prompt hints at it with one, and a request says another."""
     short_for: Mapping[str, str] = field(default_factory=dict)
     """What somebody in a hurry types for the names of notations and nations."""
+    connectors: Classes | None = None
+    """Words whose two sides are not the same: "to", "than", "instead of"."""
+    turns: Classes | None = None
+    """Words between two clauses whose order counts: "otherwise", "then"."""
+    directions: re.Pattern[str] | None = None
+    """Both of these where there are no spaces between words."""
+    by: re.Pattern[str] | None = None
+    """What stands before the key of an order."""
+    quantifiers: Classes | None = None
+    """Of how many something is said: of all, of some, of most."""
     language_names: Mapping[str, str] = field(default_factory=dict)
     """Names of languages that CLDR does not have, to their codes."""
 
@@ -132,6 +142,11 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         output=frozenset(words.get("output", "").split()),
         related=tuple(words.get("related", ())),
         short_for=words.get("short_for", {}),
+        connectors=_classes(words.get("connectors", {}), code),
+        turns=_classes(words.get("turns", {}), code),
+        directions=_compiled(words["directions"], code) if "directions" in words else None,
+        by=_compiled(words["by"], code) if "by" in words else None,
+        quantifiers=_classes(words.get("quantifiers", {}), code),
         language_names=words.get("language_names", {}),
     )
 

@@ -1,0 +1,205 @@
+"""Words that are all there and stand in each other's places: "from a tenant to a landlord", turned around. Pure."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from fipo_model.contract.case import Case
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading, Token
+
+_Pairs = dict[str, set[tuple[str, str]]]
+
+_REACH = 6  # words between a connector and what it connects
+_LONGEST = 3  # words of meaning that change places
+_LONGEST_RUN = 8  # the same in characters, where there are no spaces between words
+_BREAK = lazy(r"[,;:.!?\n()\u2013\u2014]")
+_ANSWERS = frozenset({"yes", "no", "true", "false", "ja", "nein", "oui", "non", "si", "sí"})
+_LISTING = frozenset("and or und oder et ou y o e en of и или".split())
+_AGENT = frozenset("by von vom durch par por pelo pela da dal door".split())
+_ARTICLES = frozenset(
+    "the a an der die das den dem des ein eine einen einem einer le la les un une l el los las una uno il lo gli i "
+    "o os as um uma de het een my your its their his her our this that".split()
+)
+
+
+def exchanged(case: Case) -> str | None:
+    """Two words, two branches of a condition, or two sides of "to", "than" and the like have changed places."""
+    if case.is_addition:
+        return None
+    naive, rewrite = case.naive, case.rewrite
+    if naive.lexicon.directions is not None:
+        pair = _exchanged_runs(naive, rewrite)
+    else:
+        pair = _turned(naive, rewrite) or _branches_exchanged(naive, rewrite) or _exchanged_words(naive, rewrite)
+    if pair is not None:
+        one, other = (_shown(each, naive) for each in pair)
+        return f"{one!r} and {other!r} have changed places"
+    return _key_changed(naive, rewrite)
+
+
+def _shown(stem: str, naive: Reading) -> str:
+    """The word that a stem is of."""
+    return next((token.text for token in naive.tokens if token.stem == stem), stem)
+
+
+def _turned(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
+    """The words at both sides of a connector, or those at the same side of two."""
+    expected = _connected(naive)
+    found = _connected(rewrite) if expected else {}
+    for kind, before in expected.items():
+        after = found.get(kind, set())
+        for one, other in before:
+            if one != other and (other, one) in after - before and (one, other) not in after:
+                return one, other
+        for left, right in before:
+            for other_left, other_right in before:
+                is_crossed = {(left, other_right), (other_left, right)} <= after - before
+                if is_crossed and not {(left, right), (other_left, other_right)} & after:
+                    return right, other_right
+    return None
+
+
+def _connected(reading: Reading) -> _Pairs:
+    """The stems nearest to both sides of each connector, by its kind."""
+    pairs: _Pairs = {}
+    connectors = reading.lexicon.connectors
+    for kind, match in connectors.find(reading.lowered) if connectors else ():
+        left = _nearest(reading, [token for token in reading.tokens if token.end <= match.start()][::-1], match.start())
+        right = _nearest(reading, [token for token in reading.tokens if token.start >= match.end()], match.end())
+        if left is not None and right is not None:
+            pairs.setdefault(kind, set()).add((left, right))
+    return pairs
+
+
+def _nearest(reading: Reading, tokens: Sequence[Token], place: int) -> str | None:
+    """The first word of meaning of its clause, or the first that is no function word. A comma right there is none."""
+    second_best = None
+    for index, token in enumerate(tokens[:_REACH]):
+        between = reading.text[min(place, token.end) : max(place, token.start)]
+        if _BREAK.search(between) and (index or between.strip() != ","):
+            break
+        place = token.start if token.end <= place else token.end
+        if token.is_content or token.text in _ANSWERS:
+            return token.stem
+        if second_best is None and token.text not in reading.lexicon.function:
+            second_best = token.stem
+    return second_best
+
+
+def _branches_exchanged(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
+    """What is said before and behind "otherwise" or "then"."""
+    expected, found = _branches(naive), _branches(rewrite)
+    for kind in expected.keys() & found.keys():
+        (left, right), (new_left, new_right) = expected[kind], found[kind]
+        to_right = (left - right) & (new_right - new_left)
+        to_left = (right - left) & (new_left - new_right)
+        if to_right and to_left:
+            return min(to_right), min(to_left)
+    return None
+
+
+def _branches(reading: Reading) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    branches: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+    turns = reading.lexicon.turns
+    for kind, match in turns.find(reading.lowered) if turns else ():
+        before = frozenset[str]()
+        for sentence in reading.sentences:
+            start = [token.stem for token in sentence.tokens if token.is_content and token.start < match.start()]
+            rest = [token.stem for token in sentence.tokens if token.is_content and token.start >= match.end()]
+            if sentence.tokens[-1].end >= match.end():
+                branches.setdefault(kind, (frozenset(start) or before, frozenset(rest)))
+                break
+            before = sentence.content
+    return branches
+
+
+def _exchanged_words(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
+    """Two words of meaning that are no neighbours, where everything else of meaning stands as it did."""
+    before, after = ([token for token in reading.tokens if token.is_content] for reading in (naive, rewrite))
+    found = exchange([token.stem for token in before], [token.stem for token in after], _LONGEST)
+    if found is None:
+        return None
+    start, first, end, second = found
+    length = end - start
+    one, other = before[start], before[end - second]
+    new_one, new_other = after[start + length - first], after[start]
+    if _is_list(naive, one.start, before[end - 1].end):
+        return None
+    roles = _role(naive, one), _role(naive, other)
+    new_roles = _role(rewrite, new_one), _role(rewrite, new_other)
+    # Whatever keeps its own preposition may stand anywhere, and what is done by somebody comes before them.
+    if (roles == new_roles and roles[0] != roles[1]) or _AGENT & (set(new_roles) ^ set(roles)):
+        return None
+    return one.text, other.text
+
+
+def exchange(before: Sequence[str], after: Sequence[str], longest: int) -> tuple[int, int, int, int] | None:
+    """Where one run begins, its length, where the other ends, and that one's length; something is between them."""
+    if len(before) != len(after) or before == after:
+        return None
+    different = [place for place, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
+    start, end = different[0], different[-1] + 1
+    old, new = list(before[start:end]), list(after[start:end])
+    if sorted(old) != sorted(new):
+        return None
+    for first in range(1, min(longest, len(old) - 2) + 1):
+        for second in range(1, min(longest, len(old) - 1 - first) + 1):
+            if new == [*old[len(old) - second :], *old[first : len(old) - second], *old[:first]]:
+                return start, first, end, second
+    return None
+
+
+def _is_list(reading: Reading, start: int, end: int) -> bool:
+    """Whether the words are those of a list, whose order hardly matters."""
+    tokens = [token for token in reading.tokens if start <= token.start < end]
+    words = [token for token in tokens if token.text not in _LISTING]
+    listed = {token.start for token in tokens} - {token.start for token in words}
+    return all(
+        "," in reading.text[one.end : other.start] or any(one.end <= place < other.start for place in listed)
+        for one, other in pairwise(words)
+    )
+
+
+def _role(reading: Reading, word: Token) -> str | None:
+    """The function word before a word and its article: "for" in "for the children"."""
+    for token in reversed([token for token in reading.tokens if token.end <= word.start][-2:]):
+        if token.text not in _ARTICLES:
+            return token.text if token.text in reading.lexicon.function else None
+    return None
+
+
+def _exchanged_runs(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
+    """The same in characters, where something between or behind the two says which way it goes."""
+    directions = naive.lexicon.directions
+    before, after = ("".join(filter(str.isalnum, reading.lowered)) for reading in (naive, rewrite))
+    found = exchange(before, after, _LONGEST_RUN)
+    if found is None or directions is None:
+        return None
+    start, first, end, second = found
+    if directions.search(before[start + first : end + _LONGEST_RUN]) is None:
+        return None
+    return before[start : start + first], before[end - second : end]
+
+
+def _key_changed(naive: Reading, rewrite: Reading) -> str | None:
+    """Another word of the prompt behind "by": "sorted by age" where a name is what it is sorted by."""
+    expected, found = _keys(naive), _keys(rewrite)
+    lost, new = expected - found, (found - expected) & naive.content
+    if lost and new and not lost & _behind_keys(rewrite):
+        return f"says 'by' of {_shown(min(new), naive)!r} instead of {_shown(min(lost), naive)!r}"
+    return None
+
+
+def _keys(reading: Reading) -> set[str]:
+    found = set()
+    for match in reading.lexicon.by.finditer(reading.lowered) if reading.lexicon.by else ():
+        key = _nearest(reading, [token for token in reading.tokens if token.start >= match.end()], match.end())
+        found |= {key} if key is not None else set()
+    return found
+
+
+def _behind_keys(reading: Reading) -> set[str]:
+    """All words of meaning not far behind "by": "by city and then by age"."""
+    matches = reading.lexicon.by.finditer(reading.lowered) if reading.lexicon.by else ()
+    ends = [match.end() for match in matches]
+    return {token.stem for token in reading.tokens if any(0 <= token.start - end < 40 for end in ends)}

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 
 from fipo_model.contract.case import Case
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.places import before, behind, is_much_longer
 from fipo_model.contract.reading import Reading, Token
 
-_REACH = 5
+_REACH = 5  # words
+_FAR = 200  # characters
 _CONDITION = lazy(r"\b(?:that|which|who|whose|where|when|whenever|if|unless)\b")
 _ANY_IN_CONDITION = lazy(r"\b(?:where|when|whenever|if|unless|whose|in which)\b[^.;!?\n]*$")
 _OR, _AND = lazy(r"\bor\b"), lazy(r"\band\b")
@@ -21,13 +23,17 @@ _CONDITIONAL = lazy(
 
 def condition_changed(case: Case) -> str | None:
     """Another quantifier, both conditions where one is enough, or a purpose where there was a condition."""
+    naive, rewrite = case.naive, case.rewrite
     if case.is_addition:
         return None
-    if (changed := _quantifier_changed(case.naive, case.rewrite)) is not None:
-        return changed
-    if case.naive.lexicon.code != "en":
-        return None
-    return _joined(case.naive, case.rewrite) or _purpose_instead(case.naive, case.rewrite)
+    changed = None
+    if not is_much_longer(rewrite, naive):
+        changed = _quantifier_changed(naive, rewrite)
+        if changed is None and naive.lexicon.code == "en":
+            changed = _joined(naive, rewrite)
+    if changed is None and naive.lexicon.code == "en":
+        changed = _purpose_instead(naive, rewrite)
+    return changed
 
 
 def _quantifier_changed(naive: Reading, rewrite: Reading) -> str | None:
@@ -41,14 +47,17 @@ def _quantifier_changed(naive: Reading, rewrite: Reading) -> str | None:
 
 def _quantified(reading: Reading) -> dict[tuple[str, str], str]:
     """The words of each quantifier by its kind and by what it quantifies."""
-    quantifiers = reading.lexicon.quantifiers
+    quantifiers, is_paired = reading.lexicon.quantifiers, reading.lexicon.directions is not None
     found: dict[tuple[str, str], str] = {}
     for kind, match in quantifiers.find(reading.lowered) if quantifiers else ():
         # "any errors" are all of them, unless it is asked whether there are any.
-        if match[0] == "any" and not _ANY_IN_CONDITION.search(reading.lowered, 0, match.start()):
+        if match[0] == "any" and not _ANY_IN_CONDITION.search(
+            reading.lowered, max(0, match.start() - _FAR), match.start()
+        ):
             continue
-        behind = [token for token in reading.tokens if token.start >= match.end()]
-        of = next((token for token in behind[:_REACH] if _has_meaning(token, reading)), None)
+        of = next(
+            (token for token in behind(reading, match.end(), _REACH) if is_paired or _has_meaning(token, reading)), None
+        )
         if of is not None:
             found.setdefault((kind, of.stem), reading.text[match.start() : of.end])
     return found
@@ -56,7 +65,7 @@ def _quantified(reading: Reading) -> dict[tuple[str, str], str]:
 
 def _joined(naive: Reading, rewrite: Reading) -> str | None:
     """ "overdue and unpaid" where either is enough."""
-    alternatives = [pair for pair in _around(naive, _OR) if _CONDITION.search(naive.lowered, 0, pair[0].start)]
+    alternatives = [pair for pair in _around(naive, _OR) if _is_conditional(naive, pair[0])]
     both = _stems(_around(rewrite, _AND))
     for one, other in alternatives:
         pair = frozenset([one.stem, other.stem])
@@ -65,14 +74,20 @@ def _joined(naive: Reading, rewrite: Reading) -> str | None:
     return None
 
 
+def _is_conditional(reading: Reading, token: Token) -> bool:
+    """Whether a word belongs to a condition, or to a clause that says which."""
+    sentence = next(each for each in reading.sentences if each.tokens[0].sentence == token.sentence)
+    is_question = sentence.text.endswith("?")  # "is what follows true or false?" has labels
+    return not is_question and _CONDITION.search(reading.lowered, sentence.start, token.start) is not None
+
+
 def _around(reading: Reading, word: re.Pattern[str]) -> list[tuple[Token, Token]]:
     """The nearest words of meaning at both sides of a word."""
     pairs = []
     for match in word.finditer(reading.lowered):
-        before = [token for token in reading.tokens if token.end <= match.start()][-_REACH:]
-        behind = [token for token in reading.tokens if token.start >= match.end()][:_REACH]
-        left = next((token for token in reversed(before) if _has_meaning(token, reading)), None)
-        right = next((token for token in behind if _has_meaning(token, reading)), None)
+        tokens = before(reading, match.start(), _REACH)
+        left = next((token for token in reversed(tokens) if _has_meaning(token, reading)), None)
+        right = next((token for token in behind(reading, match.end(), _REACH) if _has_meaning(token, reading)), None)
         if left is not None and right is not None:
             pairs.append((left, right))
     return pairs

@@ -1,5 +1,6 @@
 """Words that are all there and stand in each other's places: "from a tenant to a landlord", turned around. Pure."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from fipo_model.contract.reading import Reading, Token
 _Pairs = dict[str, set[tuple[str, str]]]
 
 _REACH = 6  # words between a connector and what it connects
+_SPARE = 8
 _LONGEST = 3  # words of meaning that change places
 _LONGEST_RUN = 8  # the same in characters, where there are no spaces between words
 _BREAK = lazy(r"[,;:.!?\n()\u2013\u2014]")
@@ -34,7 +36,12 @@ def exchanged(case: Case) -> str | None:
     if pair is not None:
         one, other = (_shown(each, naive) for each in pair)
         return f"{one!r} and {other!r} have changed places"
-    return _key_changed(naive, rewrite)
+    return None if is_much_longer(rewrite, naive) else _key_changed(naive, rewrite)
+
+
+def is_much_longer(rewrite: Reading, naive: Reading) -> bool:
+    """Whether a rewrite has so much more to say that the same word may well be about something else in it."""
+    return len(rewrite.tokens) > 2 * len(naive.tokens) + _SPARE
 
 
 def _shown(stem: str, naive: Reading) -> str:
@@ -46,15 +53,17 @@ def _turned(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
     """The words at both sides of a connector, or those at the same side of two."""
     expected = _connected(naive)
     found = _connected(rewrite) if expected else {}
-    for kind, before in expected.items():
+    for kind, pairs in expected.items():
         after = found.get(kind, set())
-        for one, other in before:
-            if one != other and (other, one) in after - before and (one, other) not in after:
+        for one, other in pairs:
+            if one != other and (other, one) in after - pairs and (one, other) not in after:
                 return one, other
-        for left, right in before:
-            for other_left, other_right in before:
-                is_crossed = {(left, other_right), (other_left, right)} <= after - before
-                if is_crossed and not {(left, right), (other_left, other_right)} & after:
+        new = after - pairs
+        lefts, rights = {left for left, _ in new}, {right for _, right in new}
+        gone = [(left, right) for left, right in pairs - after if left in lefts and right in rights]
+        for left, right in gone:
+            for other_left, other_right in gone:
+                if left != other_left and {(left, other_right), (other_left, right)} <= new:
                     return right, other_right
     return None
 
@@ -64,8 +73,8 @@ def _connected(reading: Reading) -> _Pairs:
     pairs: _Pairs = {}
     connectors = reading.lexicon.connectors
     for kind, match in connectors.find(reading.lowered) if connectors else ():
-        left = _nearest(reading, [token for token in reading.tokens if token.end <= match.start()][::-1], match.start())
-        right = _nearest(reading, [token for token in reading.tokens if token.start >= match.end()], match.end())
+        left = _nearest(reading, before(reading, match.start(), _REACH)[::-1], match.start())
+        right = _nearest(reading, behind(reading, match.end(), _REACH), match.end())
         if left is not None and right is not None:
             pairs.setdefault(kind, set()).add((left, right))
     return pairs
@@ -74,7 +83,7 @@ def _connected(reading: Reading) -> _Pairs:
 def _nearest(reading: Reading, tokens: Sequence[Token], place: int) -> str | None:
     """The first word of meaning of its clause, or the first that is no function word. A comma right there is none."""
     second_best = None
-    for index, token in enumerate(tokens[:_REACH]):
+    for index, token in enumerate(tokens):
         between = reading.text[min(place, token.end) : max(place, token.start)]
         if _BREAK.search(between) and (index or between.strip() != ","):
             break
@@ -84,6 +93,18 @@ def _nearest(reading: Reading, tokens: Sequence[Token], place: int) -> str | Non
         if second_best is None and token.text not in reading.lexicon.function:
             second_best = token.stem
     return second_best
+
+
+def before(reading: Reading, place: int, most: int) -> Sequence[Token]:
+    """The last tokens that end before a place."""
+    end = bisect_right(reading.tokens, place, key=lambda token: token.end)
+    return reading.tokens[max(0, end - most) : end]
+
+
+def behind(reading: Reading, place: int, most: int) -> Sequence[Token]:
+    """The first tokens that begin at a place or behind it."""
+    start = bisect_left(reading.tokens, place, key=lambda token: token.start)
+    return reading.tokens[start : start + most]
 
 
 def _branches_exchanged(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
@@ -102,28 +123,27 @@ def _branches(reading: Reading) -> dict[str, tuple[frozenset[str], frozenset[str
     branches: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
     turns = reading.lexicon.turns
     for kind, match in turns.find(reading.lowered) if turns else ():
-        before = frozenset[str]()
-        for sentence in reading.sentences:
-            start = [token.stem for token in sentence.tokens if token.is_content and token.start < match.start()]
-            rest = [token.stem for token in sentence.tokens if token.is_content and token.start >= match.end()]
-            if sentence.tokens[-1].end >= match.end():
-                branches.setdefault(kind, (frozenset(start) or before, frozenset(rest)))
-                break
-            before = sentence.content
+        index = bisect_left(reading.sentences, match.end(), key=lambda sentence: sentence.tokens[-1].end)
+        if kind in branches or index == len(reading.sentences):
+            continue
+        tokens = [token for token in reading.sentences[index].tokens if token.is_content]
+        start = frozenset(token.stem for token in tokens if token.start < match.start())
+        rest = frozenset(token.stem for token in tokens if token.start >= match.end())
+        branches[kind] = (start or reading.sentences[index - 1].content if index else start, rest)
     return branches
 
 
 def _exchanged_words(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
     """Two words of meaning that are no neighbours, where everything else of meaning stands as it did."""
-    before, after = ([token for token in reading.tokens if token.is_content] for reading in (naive, rewrite))
-    found = exchange([token.stem for token in before], [token.stem for token in after], _LONGEST)
+    old, new = ([token for token in reading.tokens if token.is_content] for reading in (naive, rewrite))
+    found = exchange([token.stem for token in old], [token.stem for token in new], _LONGEST)
     if found is None:
         return None
     start, first, end, second = found
     length = end - start
-    one, other = before[start], before[end - second]
-    new_one, new_other = after[start + length - first], after[start]
-    if _is_list(naive, one.start, before[end - 1].end):
+    one, other = old[start], old[end - second]
+    new_one, new_other = new[start + length - first], new[start]
+    if _is_list(naive, one.start, old[end - 1].end):
         return None
     roles = _role(naive, one), _role(naive, other)
     new_roles = _role(rewrite, new_one), _role(rewrite, new_other)
@@ -133,13 +153,13 @@ def _exchanged_words(naive: Reading, rewrite: Reading) -> tuple[str, str] | None
     return one.text, other.text
 
 
-def exchange(before: Sequence[str], after: Sequence[str], longest: int) -> tuple[int, int, int, int] | None:
+def exchange(former: Sequence[str], latter: Sequence[str], longest: int) -> tuple[int, int, int, int] | None:
     """Where one run begins, its length, where the other ends, and that one's length; something is between them."""
-    if len(before) != len(after) or before == after:
+    if len(former) != len(latter) or former == latter:
         return None
-    different = [place for place, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
+    different = [place for place, (one, other) in enumerate(zip(former, latter, strict=True)) if one != other]
     start, end = different[0], different[-1] + 1
-    old, new = list(before[start:end]), list(after[start:end])
+    old, new = list(former[start:end]), list(latter[start:end])
     if sorted(old) != sorted(new):
         return None
     for first in range(1, min(longest, len(old) - 2) + 1):
@@ -161,24 +181,28 @@ def _is_list(reading: Reading, start: int, end: int) -> bool:
 
 
 def _role(reading: Reading, word: Token) -> str | None:
-    """The function word before a word and its article: "for" in "for the children"."""
-    for token in reversed([token for token in reading.tokens if token.end <= word.start][-2:]):
-        if token.text not in _ARTICLES:
-            return token.text if token.text in reading.lexicon.function else None
+    """The function word before a word and its article, or before its list: "for" in "for the children and parents"."""
+    place = word.start
+    while tokens := before(reading, place, 1):
+        place = tokens[0].start
+        if tokens[0].text in _LISTING and (listed := before(reading, place, 1)):
+            place = listed[0].start
+        elif tokens[0].text not in _ARTICLES:
+            return tokens[0].text if tokens[0].text in reading.lexicon.function else None
     return None
 
 
 def _exchanged_runs(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
     """The same in characters, where something between or behind the two says which way it goes."""
     directions = naive.lexicon.directions
-    before, after = ("".join(filter(str.isalnum, reading.lowered)) for reading in (naive, rewrite))
-    found = exchange(before, after, _LONGEST_RUN)
+    old, new = ("".join(filter(str.isalnum, reading.lowered)) for reading in (naive, rewrite))
+    found = exchange(old, new, _LONGEST_RUN)
     if found is None or directions is None:
         return None
     start, first, end, second = found
-    if directions.search(before[start + first : end + _LONGEST_RUN]) is None:
+    if directions.search(old[start + first : end + _LONGEST_RUN]) is None:
         return None
-    return before[start : start + first], before[end - second : end]
+    return old[start : start + first], old[end - second : end]
 
 
 def _key_changed(naive: Reading, rewrite: Reading) -> str | None:
@@ -193,7 +217,7 @@ def _key_changed(naive: Reading, rewrite: Reading) -> str | None:
 def _keys(reading: Reading) -> set[str]:
     found = set()
     for match in reading.lexicon.by.finditer(reading.lowered) if reading.lexicon.by else ():
-        key = _nearest(reading, [token for token in reading.tokens if token.start >= match.end()], match.end())
+        key = _nearest(reading, behind(reading, match.end(), _REACH), match.end())
         found |= {key} if key is not None else set()
     return found
 
@@ -202,4 +226,4 @@ def _behind_keys(reading: Reading) -> set[str]:
     """All words of meaning not far behind "by": "by city and then by age"."""
     matches = reading.lexicon.by.finditer(reading.lowered) if reading.lexicon.by else ()
     ends = [match.end() for match in matches]
-    return {token.stem for token in reading.tokens if any(0 <= token.start - end < 40 for end in ends)}
+    return {token.stem for end in ends for token in behind(reading, end, _REACH)}

@@ -51,14 +51,11 @@ def _quantified(reading: Reading) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for kind, match in quantifiers.find(reading.lowered) if quantifiers else ():
         # "any errors" are all of them, unless it is asked whether there are any.
-        if match[0] == "any" and not _ANY_IN_CONDITION.search(
-            reading.lowered, max(0, match.start() - _FAR), match.start()
-        ):
+        start = match.start()
+        if match[0] == "any" and not _ANY_IN_CONDITION.search(reading.lowered, max(0, start - _FAR), start):
             continue
-        of = next(
-            (token for token in behind(reading, match.end(), _REACH) if is_paired or _has_meaning(token, reading)), None
-        )
-        if of is not None:
+        words = (token for token in behind(reading, match.end(), _REACH) if is_paired or _has_meaning(token, reading))
+        if (of := next(words, None)) is not None:
             found.setdefault((kind, of.stem), reading.text[match.start() : of.end])
     return found
 
@@ -66,10 +63,9 @@ def _quantified(reading: Reading) -> dict[tuple[str, str], str]:
 def _joined(naive: Reading, rewrite: Reading) -> str | None:
     """ "overdue and unpaid" where either is enough."""
     alternatives = [pair for pair in _around(naive, _OR) if _is_conditional(naive, pair[0])]
-    both = _stems(_around(rewrite, _AND))
+    new = _stems(_around(rewrite, _AND)) - _stems(_around(rewrite, _OR)) - _stems(_around(naive, _AND))
     for one, other in alternatives:
-        pair = frozenset([one.stem, other.stem])
-        if pair in both and pair not in _stems(_around(rewrite, _OR)) and pair not in _stems(_around(naive, _AND)):
+        if frozenset([one.stem, other.stem]) in new:
             return f"asks for both {one.text!r} and {other.text!r}"
     return None
 

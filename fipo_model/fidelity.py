@@ -240,7 +240,8 @@ RULES: dict[Outcome, Rule] = {
         Rule("number_invented", "has a number that you did not give", inventing.numbers_invented),
         Rule(
             "negation_invented",
-            "denies what your prompt says, turns a bound around, or asks for what your prompt excludes",
+            "denies what your prompt says, turns a bound, an order or a word around, or asks for what your prompt "
+            "excludes",
             inventing.negations_invented,
         ),
         Rule("language_invented", "names a language that you did not name", inventing.languages_invented),

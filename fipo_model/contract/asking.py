@@ -66,8 +66,8 @@ def names_the_same(naive: Reading, rewrite: Reading) -> bool:
 
 def wants_input(reading: Reading) -> re.Match[str] | None:
     """Where a text asks its reader for the material, as an assistant does that was given none."""
-    pattern = reading.lexicon.wanting_input
-    return pattern.search(reading.lowered) if pattern else None
+    words = reading.lexicon.wanting_input
+    return next((match for _, match in words.find(reading.lowered)), None) if words else None
 
 
 def _as_reading(text: str | Reading) -> Reading:

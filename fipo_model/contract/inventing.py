@@ -19,6 +19,7 @@ from fipo_model.contract import (
     opposing,
     questions,
     shown,
+    turning,
     variables,
 )
 from fipo_model.contract.case import Case
@@ -99,17 +100,18 @@ def _other_units(case: Case) -> str | None:
 
 
 def negations_invented(case: Case) -> str | None:
-    """The rewrite denies what the prompt says, or turns a bound around."""
+    """The rewrite denies what the prompt says, or turns a bound, an order or a word around."""
     found = [marker for marker in markers.flipped(case.naive, case.added) if not _tells_from_a_label(marker, case)]
     if found:
         return invented(marker.as_commitment(case.added.text) for marker in found)
     if not case.is_addition:
-        return None
+        return turning.turned_around(case.naive, case.rewrite)
     said_again = markers.contradicted(case.naive, case.added)
     shown = [marker.as_commitment(case.naive.text).text for marker in said_again]
     if shown:
         return f"says the opposite of {listed(shown)}"
-    return keeping.positive_instead(case.naive, case.added) or opposing.asked_though_excluded(case)
+    kept = keeping.positive_instead(case.naive, case.added) or turning.contradicted(case.naive, case.added)
+    return kept or opposing.asked_though_excluded(case)
 
 
 def _tells_from_a_label(marker: markers.Marker, case: Case) -> bool:

@@ -48,7 +48,11 @@ class Lexicon:
     """Requests to say something, as opposed to do something."""
     stating: re.Pattern[str] | None = None
     """Signs of a statement, such as a copula."""
-    wanting_input: re.Pattern[str] | None = None
+    wanting_input: Classes | None = None
+    opposites: Classes | None = None
+    """Words that turn a request around where one takes the place of the other; a pair is of the classes "3+" and "3-"."""
+    leading_to: re.Pattern[str] | None = None
+    """What stands between two ends: "from the oldest *to* the newest"."""
     numbers: Mapping[str, int] = field(default_factory=dict)
     formats: Classes | None = None
     manners: Classes | None = None
@@ -129,7 +133,9 @@ def _lexicon(code: str, words: dict[str, Any]) -> Lexicon:
         asking=_asking(verbs, [*asking["phrases"], *asking.get("openings", ())], code),
         saying=_asking(speaking, asking["phrases"], code),
         stating=_compiled(words["stating"], code),
-        wanting_input=_compiled(words["wanting_input"], code),
+        wanting_input=_classes({"input": words["wanting_input"]}, code),
+        opposites=_classes(_by_side(words["opposites"]), code),
+        leading_to=_compiled([words["leading_to"]], code),
         numbers=words.get("numbers", {}),
         formats=_classes(words.get("formats", {}), code),
         manners=_classes(words.get("manners", {}), code),
@@ -161,6 +167,10 @@ def _asking(verbs: Iterable[str], phrases: Iterable[str], code: str) -> re.Patte
 
 def _classes(table: Mapping[str, Sequence[str]], code: str) -> Classes | None:
     return Classes(table, _edge(code)) if table else None
+
+
+def _by_side(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    return {f"{place}{side}": [pair["+-".index(side)]] for place, pair in enumerate(pairs) for side in "+-"}
 
 
 def _most_particular_first(markers: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:

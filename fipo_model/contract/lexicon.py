@@ -50,7 +50,7 @@ class Lexicon:
     """Signs of a statement, such as a copula."""
     wanting_input: Classes | None = None
     opposites: Classes | None = None
-    """Words that turn a request around where one takes the place of the other; a pair is of the classes "3+" and "3-"."""
+    """Words that turn a request around, one in the place of the other; a pair is of the classes "3+" and "3-"."""
     leading_to: re.Pattern[str] | None = None
     """What stands between two ends: "from the oldest *to* the newest"."""
     numbers: Mapping[str, int] = field(default_factory=dict)

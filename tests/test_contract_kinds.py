@@ -1,7 +1,7 @@
 """Each kind of commitment is found, once, where it stands; harmless variation is equality."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fipo_model import OptimizationRequest
@@ -219,6 +219,7 @@ def test_any_two_texts_can_be_compared(naive: str, rewrite: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(_TEXTS.filter(str.strip))
+@example("0\n<=>/")
 def test_a_text_keeps_everything_of_itself(text: str) -> None:
     case = Case(f"{text} ", OptimizationRequest(text))
     objections = {outcome: rule.check(case) for outcome, rule in RULES.items() if outcome.endswith("_lost")}

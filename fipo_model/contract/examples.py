@@ -28,7 +28,7 @@ def examples(text: str) -> list[Commitment]:
     lines = list(_LABELLED_LINE.finditer(text))
     often = Counter(match[1] for match in lines)
     found += [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in lines if often[m[1]] > 1]
-    return found
+    return [each for each in found if each.key.strip()]  # "<=>" has an arrow, and no words
 
 
 def documents(text: str) -> list[Commitment]:

@@ -178,8 +178,15 @@ def _repetitive(case: Case) -> str | None:
     return "repeats itself"
 
 
+def _lost_nothing_if_added(rule: Rule) -> Rule:
+    """The rule as it is for additions, too: behind the whole prompt nothing can be lost."""
+    if not rule.outcome.endswith("_lost"):
+        return rule
+    return replace(rule, check=lambda case: None if case.is_addition else rule.check(case))
+
+
 RULES: dict[Outcome, Rule] = {
-    rule.outcome: rule
+    rule.outcome: _lost_nothing_if_added(rule)
     for rule in (
         Rule("empty", "is empty", _empty),
         Rule("input_requested", "asks you for the input, for details or about yourself", inventing.input_requested),

@@ -220,6 +220,7 @@ def test_any_two_texts_can_be_compared(naive: str, rewrite: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(_TEXTS.filter(str.strip))
 @example("0\n<=>/")
+@example("`0``````0`")
 def test_a_text_keeps_everything_of_itself(text: str) -> None:
     case = Case(f"{text} ", OptimizationRequest(text))
     objections = {outcome: rule.check(case) for outcome, rule in RULES.items() if outcome.endswith("_lost")}

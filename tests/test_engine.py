@@ -315,7 +315,7 @@ def test_a_model_that_miscounts_is_found_out_before_answers_are_mixed_up(surplus
             done = super().generate(conversations, sampling, samples=samples)
             return done[:surplus] if surplus < 0 else done + done[:surplus]
 
-    with pytest.raises(FipoError, match=f"answered {2 + surplus} times to 2 questions"):
+    with pytest.raises(FipoError, match=f"gave {2 + surplus} answers to 2 questions"):
         BatchingGenerator(Miscounting(echo)).generate([ask("one"), ask("two")], GREEDY)
 
 

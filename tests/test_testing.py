@@ -223,6 +223,25 @@ class NamesTheWrongPlace(Broken):
         return super().generate(conversations, sampling, samples=samples)
 
 
+class StreamsItsTextTwice(Broken):
+    def stream(self, conversation, sampling):
+        ((done,),) = self.generate([conversation], sampling)
+        yield replace(done, text=done.text[:1], is_truncated=True)
+        yield replace(done, text=done.text * 2)
+
+
+class StreamsOtherWords(Broken):
+    def stream(self, conversation, sampling):
+        ((done,),) = self.generate([conversation], sampling)
+        yield replace(done, text=f"not {done.text}", is_truncated=True)
+        yield done
+
+
+class StreamsInOnePiece(Broken):
+    def stream(self, conversation, sampling):
+        yield self.generate([conversation], sampling)[0][0]
+
+
 PROMISES = [name for name, _ in inspect.getmembers(GeneratorContract, inspect.isfunction) if name.startswith("test_")]
 # What each broken generator is found out by, at least.
 BREACHES = [
@@ -253,6 +272,9 @@ BREACHES = [
     (SkipsEmptyText, "test_odd_text_is_just_text"),
     (CountsPadding, "test_counts_are_of_this_conversation"),
     (TalksOn, "test_counts_are_of_this_conversation"),
+    (StreamsItsTextTwice, "test_a_stream_grows_to_what_is_generated"),
+    (StreamsOtherWords, "test_a_stream_grows_to_what_is_generated"),
+    (StreamsInOnePiece, "test_a_stream_grows_to_what_is_generated"),
     (MixesUpThreads, "test_threads_may_call_at_once"),
 ]
 

@@ -16,27 +16,30 @@ _REACH = 30  # characters before a word in which a negation concerns it
 # Where an opposite itself is what is wanted, its word is no contradiction.
 _WANTS_OPPOSITE = lazy(r"\b(?:opposites?|antonyms?|contrary|invert\w*|revers\w+|swap\w*|flip\w*|negat(?:e|ion)|undo)\b")
 Match = re.Match[str]
+Sides = dict[str, Match]
 
 
 def turned_around(naive: Reading, rewrite: Reading) -> str | None:
     """The word of the prompt that a full rewrite has replaced by its opposite, and the opposite."""
-    for one, other in _turned(naive, rewrite):
+    before = _found(naive, rewrite.lexicon)
+    after = _found(rewrite, rewrite.lexicon) if before else {}
+    for one, other in _turned(naive, before, after, rewrite.lexicon):
         return f"turns {one[0]!r} into {other[0]!r}"
-    return _direction_turned(naive, rewrite)
+    return _direction_turned(before, after, rewrite.lexicon)
 
 
 def contradicted(naive: Reading, added: Reading) -> str | None:
     """The same of an addition, which must say the opposite of the same: "the oldest bridge", "the newest bridge"."""
-    for one, other in _turned(naive, added):
+    before = _found(naive, added.lexicon)
+    after = _found(added, added.lexicon) if before else {}
+    for one, other in _turned(naive, before, after, added.lexicon):
         if _beside(naive, one) & _beside(added, other):
             return f"says {other[0]!r}, the prompt {one[0]!r}"
-    return _direction_turned(naive, added)
+    return _direction_turned(before, after, added.lexicon)
 
 
-def _turned(naive: Reading, rewrite: Reading) -> list[tuple[Match, Match]]:
+def _turned(naive: Reading, before: Sides, after: Sides, lexicon: Lexicon) -> list[tuple[Match, Match]]:
     """A word that only the prompt has and its opposite that only the rewrite has, neither of them denied."""
-    lexicon = rewrite.lexicon
-    before, after = _found(naive, lexicon), _found(rewrite, lexicon)
     found = []
     for side, one in before.items():
         other_side = _other(side)
@@ -48,9 +51,9 @@ def _turned(naive: Reading, rewrite: Reading) -> list[tuple[Match, Match]]:
     return [] if found and _WANTS_OPPOSITE.search(naive.lowered) else found
 
 
-def _found(reading: Reading, lexicon: Lexicon) -> dict[str, Match]:
+def _found(reading: Reading, lexicon: Lexicon) -> Sides:
     """The first word of each side of each pair."""
-    found: dict[str, Match] = {}
+    found: Sides = {}
     for side, match in lexicon.opposites.find(in_lower_case(blanked(reading))) if lexicon.opposites else ():
         found.setdefault(side, match)
     return found
@@ -73,10 +76,8 @@ def _beside(reading: Reading, match: Match) -> frozenset[str]:
     return frozenset([*before, *[token.stem for token in words if token.start >= match.end()][:1]])
 
 
-def _direction_turned(naive: Reading, rewrite: Reading) -> str | None:
+def _direction_turned(before: Sides, after: Sides, lexicon: Lexicon) -> str | None:
     """The two ends of "from the oldest to the newest", where the rewrite names them the other way round."""
-    lexicon = rewrite.lexicon
-    before, after = _found(naive, lexicon), _found(rewrite, lexicon)
     for side, start in before.items():
         end = before.get(_other(side))
         if end is None or not _leads(start, end, lexicon) or side not in after or _other(side) not in after:

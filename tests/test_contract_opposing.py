@@ -58,6 +58,7 @@ def test_what_the_prompt_excludes_is_not_asked_for(naive, addition):
 @pytest.mark.parametrize(
     ("naive", "addition"),
     [
+        ("reply only with facts from the leaflet", "Give a reason for each recommendation."),
         ("proofread only the captions", "Proofread all the captions and leave the rest as it is."),
         ("proofread only the captions", "Read the whole brochure, and proofread only its captions."),
         ("cron every 15 mins only weekdays", "Give the complete cron expression and say what every field means."),

@@ -14,7 +14,8 @@ from fipo_model.contract.wording import synonyms
 _REPLY = r"(?:answers?|results?|numbers?|names?|words?|values?|labels?|code|letters?|totals?|output|terms?)"
 _ALONE = lazy(
     rf"\b(?:just|only|nothing but)(?: (?:output|give|return|write|the|an?|your|final|single|correct|me))* {_REPLY}\b"
-    rf"|\b{_REPLY} (?:only|alone)\b|\bnothing else\b"
+    rf"|\b{_REPLY} (?:only|alone)\b(?! (?:from|on|with|by|using|based|in|if|when|about|to|what|questions?)\b)"
+    r"|\bnothing else\b"
     r"|\b(?:no|without(?: any)?|do not|don'?t|never)(?: give| add| any| an)* "
     r"(?:explain\w*|explanations?|reasoning|reasons|steps|working|justif\w+|commentary)\b"
 )

@@ -6,7 +6,6 @@ opportunity, and may still be offered as an addition (`as_addition`); a bad one 
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -31,6 +30,7 @@ from fipo_model.contract.coverage import covered, said_otherwise
 from fipo_model.contract.leaking import Use, given_away
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
+from fipo_model.contract.repeating import copies, first_copy, is_repetitive, words_of
 from fipo_model.contract.shown import labels_shown
 from fipo_model.errors import InputError
 from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_words
@@ -44,14 +44,9 @@ _NEW_WORDS = 5
 # A rewrite that keeps fewer of the naive prompt's content words than this is about something else.
 _LEAST_TOPIC_SHARE = 0.25
 _LEAST_TOPIC = 2
-_LEAST_DISTINCT_TRIGRAMS = 0.6
-_SHORTEST_REPETITION = 30
-_SAME_LINES = 3
-_SAME_LINES_SHARE = 0.3
 # A full rewrite may be a sentence or two longer than the limit that a prompt's length sets.
 _SPARE_WORDS = 60
 
-_WORDS = lazy(r"\w+")
 _META_TALK = (
     *("naive prompt", "silver response", "golden response"),
     *("original prompt", "rewritten prompt", "rewritten version"),
@@ -90,7 +85,7 @@ def _answered(case: Case) -> str | None:
     """By its form, or because it has what the silver response says."""
     if (answer := answered(case)) is not None:
         return answer
-    copied = _copied(case.added.text, case.request.silver_response or "", case.material, _COPIED_WORDS)
+    copied = first_copy(case.added.text, case.request.silver_response or "", case.material, _COPIED_WORDS)
     return f"repeats the silver response: {copied!r}" if copied else None
 
 
@@ -109,9 +104,9 @@ def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
         letter = re.escape(golden.strip("()."))
         said = re.search(rf"(?:(?i:answer|option|choice)\W+(?:(?i:is)\W+)?|\()\(?{letter}\b(?!\w)", rewrite)
         return f"says that the answer is {golden!r}" if said and said[0] not in _material(request) else None
-    words = min(_COPIED_WORDS, len(_WORDS.findall(golden)))
-    known = set(_WORDS.findall(_material(request).lower()))
-    for copied in _copies(rewrite, golden, _material(request), words) if words else ():
+    words = min(_COPIED_WORDS, len(words_of(golden)))
+    known = set(words_of(_material(request)))
+    for copied in copies(rewrite, golden, _material(request), words) if words else ():
         new = {word for word in copied.split() if word not in known}
         if len(new) >= min(_NEW_WORDS, words) or (words < _COPIED_WORDS and new):
             return f"contains the golden response: {copied!r}"
@@ -129,7 +124,7 @@ def _example_leaked(case: Case) -> str | None:
 
 
 def _context_copied(case: Case) -> str | None:
-    copied = _copied(case.added.text, case.request.context or "", case.request.instruction, _COPIED_CONTEXT_WORDS)
+    copied = first_copy(case.added.text, case.request.context or "", case.request.instruction, _COPIED_CONTEXT_WORDS)
     return f"repeats the context: {copied!r}" if copied else None
 
 
@@ -173,7 +168,7 @@ def topic(text: str) -> frozenset[str]:
 
 def _repetitive(case: Case) -> str | None:
     own = "" if case.is_addition else case.request.instruction
-    if not _is_repetitive(case.added.text, own) or _is_repetitive(case.request.instruction):
+    if not is_repetitive(case.added.text, own) or is_repetitive(case.request.instruction):
         return None
     return "repeats itself"
 
@@ -366,43 +361,3 @@ def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers
 
 def _material(request: OptimizationRequest) -> str:
     return f"{request.instruction}\n{request.context or ''}"
-
-
-def _copied(text: str, source: str, allowed: str, length: int) -> str | None:
-    return next(iter(_copies(text, source, allowed, length)), None)
-
-
-def _copies(text: str, source: str, allowed: str, length: int) -> list[str]:
-    """The runs of `length` words that `text` takes from `source` and that `allowed` does not have."""
-    if not source:
-        return []
-
-    def runs(of: str) -> dict[tuple[str, ...], str]:
-        words = _WORDS.findall(of.lower())
-        return {tuple(words[i : i + length]): " ".join(words[i : i + length]) for i in range(len(words) - length + 1)}
-
-    legitimate = runs(allowed)
-    taken = runs(source)
-    return [run for key, run in runs(text).items() if key in taken and key not in legitimate]
-
-
-def _is_repetitive(text: str, own: str = "") -> bool:
-    """Whether a text goes round in circles; how often `own` says something, it may say it, too."""
-    lines, own_lines = _long_lines(text), _long_lines(own)
-    again = [times for line, times in lines.items() if times > own_lines[line]]
-    if again and max(again) >= max(_SAME_LINES, _SAME_LINES_SHARE * lines.total()):
-        return True
-    runs, known = _trigrams(text), _trigrams(own)
-    if runs.total() < _SHORTEST_REPETITION - 2:
-        return False
-    repeats = sum(times - max(1, min(times, known[run])) for run, times in runs.items())
-    return repeats > (1 - _LEAST_DISTINCT_TRIGRAMS) * runs.total()
-
-
-def _long_lines(text: str) -> Counter[str]:
-    return Counter(line.strip() for line in text.splitlines() if count_words(line) > 2)
-
-
-def _trigrams(text: str) -> Counter[tuple[str, ...]]:
-    words = _WORDS.findall(text.lower())
-    return Counter(zip(words, words[1:], words[2:], strict=False))

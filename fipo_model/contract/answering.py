@@ -41,7 +41,7 @@ _OF_THE_INPUT = lazy(
 # "The cause first, then how it works and why it matters": a list of what to cover has its verbs in clauses.
 _CLAUSE = lazy(
     r"\b(?:how|what|why|which|that|where|when|who|whom|whose|if|whether|without|with|as|because|until|before|after"
-    r"|(?:not|say|show|state|mark|mention|explain)(?:ing|ed)?)\b.*"
+    r"|say|show|state|note|mark|mention|explain|(?:say|show|stat|not|mark|mention|explain)ing)\b.*"
 )
 _BEGINS_A_STATEMENT = lazy(r"(?:when|where|if|as|because|since|while|until|before|after|that)\b")
 _GOES_ON = lazy(r"[,;(\u2013\u2014-]|(?:and|or|with|in|for|from|by|using|focusing|including|which|that|as|so)\b")

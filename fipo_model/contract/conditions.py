@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from fipo_model.contract.case import Case
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.places import before, behind, is_much_longer
+from fipo_model.contract.places import before, behind, has_meaning, is_much_longer
 from fipo_model.contract.reading import Reading, Token
 
 _REACH = 5  # words
@@ -23,17 +23,15 @@ _CONDITIONAL = lazy(
 
 def condition_changed(case: Case) -> str | None:
     """Another quantifier, both conditions where one is enough, or a purpose where there was a condition."""
-    naive, rewrite = case.naive, case.rewrite
     if case.is_addition:
         return None
-    changed = None
-    if not is_much_longer(rewrite, naive):
-        changed = _quantifier_changed(naive, rewrite)
-        if changed is None and naive.lexicon.code == "en":
-            changed = _joined(naive, rewrite)
-    if changed is None and naive.lexicon.code == "en":
-        changed = _purpose_instead(naive, rewrite)
-    return changed
+    naive, rewrite = case.naive, case.rewrite
+    is_english, is_close = naive.lexicon.code == "en", not is_much_longer(rewrite, naive)
+    return (
+        (_quantifier_changed(naive, rewrite) if is_close else None)
+        or (_joined(naive, rewrite) if is_close and is_english else None)
+        or (_purpose_instead(naive, rewrite) if is_english else None)
+    )
 
 
 def _quantifier_changed(naive: Reading, rewrite: Reading) -> str | None:
@@ -54,7 +52,7 @@ def _quantified(reading: Reading) -> dict[tuple[str, str], str]:
         start = match.start()
         if match[0] == "any" and not _ANY_IN_CONDITION.search(reading.lowered, max(0, start - _FAR), start):
             continue
-        words = (token for token in behind(reading, match.end(), _REACH) if is_paired or _has_meaning(token, reading))
+        words = (token for token in behind(reading, match.end(), _REACH) if is_paired or has_meaning(token, reading))
         if (of := next(words, None)) is not None:
             found.setdefault((kind, of.stem), reading.text[match.start() : of.end])
     return found
@@ -82,8 +80,8 @@ def _around(reading: Reading, word: re.Pattern[str]) -> list[tuple[Token, Token]
     pairs = []
     for match in word.finditer(reading.lowered):
         tokens = before(reading, match.start(), _REACH)
-        left = next((token for token in reversed(tokens) if _has_meaning(token, reading)), None)
-        right = next((token for token in behind(reading, match.end(), _REACH) if _has_meaning(token, reading)), None)
+        left = next((token for token in reversed(tokens) if has_meaning(token, reading)), None)
+        right = next((token for token in behind(reading, match.end(), _REACH) if has_meaning(token, reading)), None)
         if left is not None and right is not None:
             pairs.append((left, right))
     return pairs
@@ -99,7 +97,3 @@ def _purpose_instead(naive: Reading, rewrite: Reading) -> str | None:
         return None
     purpose = _SO_THAT.search(rewrite.lowered)
     return f"says {purpose[0]!r} for 'if'" if purpose else None
-
-
-def _has_meaning(token: Token, reading: Reading) -> bool:
-    return token.is_content or (token.text not in reading.lexicon.function and not reading.lexicon.particles)

@@ -168,9 +168,9 @@ def task_lost(case: Case) -> str | None:
     """
     if (asked := _question_lost(case.naive, case.rewrite)) is not None:
         return asked
-    if not case.is_addition and (lost := requests.request_lost(case.naive, case.rewrite)) is not None:
+    if (lost := requests.request_lost(case.naive, case.rewrite)) is not None:
         return lost
-    if not case.is_addition and (part := questions.narrowed(case.naive, case.rewrite)) is not None:
+    if (part := questions.narrowed(case.naive, case.rewrite)) is not None:
         return f"asks only about a part: {part!r}"
     wanted = words.tasks(case.naive)
     if not wanted:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from fipo_model.contract.case import Case
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.places import has_meaning
 from fipo_model.contract.reading import Reading, Sentence, Token
 from fipo_model.contract.wording import synonyms
 
@@ -71,7 +72,7 @@ def _widens(case: Case) -> str | None:
     """Doing to the whole what the prompt wants done to a part: "only the headings", "the whole document"."""
     for only in _ONLY.finditer(case.naive.lowered):
         sentence = _sentence_at(case.naive, only.start())
-        verbs = {token.stem for token in sentence if token.end <= only.start() and _has_meaning(token, case.naive)}
+        verbs = {token.stem for token in sentence if token.end <= only.start() and has_meaning(token, case.naive)}
         part = {token.stem for token in sentence if token.start >= only.end() and token.is_content}
         for added in case.added.sentences if verbs and part else ():
             whole = _whole_of_another(added, verbs, part)
@@ -135,10 +136,6 @@ def _gives(sentence: Sentence, stems: list[str]) -> bool:
         if token.text in _GIVES and all(any(_stands_for(other, stem) for other in near) for stem in stems):
             return True
     return False
-
-
-def _has_meaning(token: Token, reading: Reading) -> bool:
-    return token.text not in reading.lexicon.function
 
 
 def _sentence_at(reading: Reading, position: int) -> tuple[Token, ...]:

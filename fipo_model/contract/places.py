@@ -107,6 +107,11 @@ def behind(reading: Reading, place: int, most: int) -> Sequence[Token]:
     return reading.tokens[start : start + most]
 
 
+def has_meaning(token: Token, reading: Reading) -> bool:
+    """Whether a token is more than a function word, though perhaps a common one. With particles, words are runs."""
+    return token.is_content or (token.text not in reading.lexicon.function and not reading.lexicon.particles)
+
+
 def _branches_exchanged(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
     """What is said before and behind "otherwise" or "then"."""
     expected, found = _branches(naive), _branches(rewrite)

@@ -88,6 +88,12 @@ def test_a_few_words_with_grammar_of_their_own_are(prompt, code):
             "answered",
         ),
         (
+            "why is the house cold",
+            "Explain why the house is cold: because the old windows are leaking and nobody has sealed the frames.",
+            (),
+            "answered",
+        ),
+        (
             "why is the sky blue",
             "Explain why the sky is blue: since the air is full of molecules, the blue part is scattered.",
             (),

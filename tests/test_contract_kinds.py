@@ -217,6 +217,11 @@ def test_any_two_texts_can_be_compared(naive: str, rewrite: str) -> None:
     assert all(0 <= each.span[0] <= each.span[1] <= len(naive) for each in found)
 
 
+def test_an_arrow_without_words_is_no_example() -> None:
+    case = Case("Say briefly what the operator <=> does.", OptimizationRequest("Say what this does.\n<=>!"))
+    assert RULES["example_lost"].check(case) is None
+
+
 @settings(max_examples=300, deadline=None)
 @given(_TEXTS.filter(str.strip))
 @example("0\n<=>/")

@@ -108,3 +108,13 @@ def test_strict_wording_misses_no_courtesy(courtesy: str) -> None:
     request = OptimizationRequest(f"{courtesy} describe the harbour at night")
     strict = FidelitySettings(strict_wording=True)
     assert check("Describe the harbour at night.", request, strict, FIPO_1).detail == ""
+
+
+def test_a_much_longer_rewrite_may_say_another_quantifier_of_the_same_word() -> None:
+    naive = "List all rooms."
+    longer = (
+        "Make a table of the house with its size, its use, its windows and its heating. "
+        "Some rooms have two uses; give the main one first and leave out the cellar."
+    )
+    assert objection(naive, "List some rooms.")
+    assert objection(naive, longer) is None

@@ -304,3 +304,16 @@ def test_a_prompt_may_ask_for_another_language() -> None:
 def test_tasks_and_manners_are_kept_in_every_language(naive: str, lost: str, kept: str) -> None:
     outcomes = [check(text, OptimizationRequest(naive), FidelitySettings(), FIPO_1).outcome for text in (lost, kept)]
     assert outcomes == ["task_lost", "optimized"]
+
+
+@pytest.mark.parametrize(
+    ("added", "outcome"),
+    [
+        ("पहले जवाब दो, फिर कारण बताओ।", "optimized"),
+        ("हर एक का उदाहरण दो और बताओ कि कब क्या सही है।", "optimized"),
+        ("दो उदाहरण भी बताओ।", "number_invented"),
+    ],
+)
+def test_the_hindi_for_two_is_also_to_give(added: str, outcome: str) -> None:
+    naive = "चाय और कॉफ़ी में क्या अंतर है?"
+    assert check(f"{naive}\n\n{added}", OptimizationRequest(naive), FidelitySettings(), FIPO_1).outcome == outcome

@@ -244,10 +244,17 @@ def _composed(
         else:
             current += value
     total += current
-    if total > 1:
-        span = (run[0].start, run[-1].end)
+    span = (run[0].start, run[-1].end)
+    if total > 1 and not _asks(reading, span):
         unit = _UNITS.get(following.text) if following is not None and following.start - span[1] <= 1 else None
         yield Number(str(total), unit, reading.text[slice(*span)], span, is_word=True)
+
+
+def _asks(reading: Reading, span: tuple[int, int]) -> bool:
+    """Whether a number's word is a request here, as the Hindi for "two" is "give" at the end of a clause."""
+    asking = reading.lexicon.asking
+    found = asking and asking.match(reading.lowered, span[0])
+    return found is not None and found.end() == span[1]
 
 
 def _chinese(text: str) -> int:

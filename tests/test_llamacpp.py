@@ -16,9 +16,11 @@ import httpx
 import pytest
 
 from fipo_model.errors import InputError, MissingExtraError, ModelError, PromptTooLongError
-from fipo_model.generation import Sampling, complete
+from fipo_model.generation import Sampling, StreamingGenerator, complete
 from fipo_model.models.gguf import read_header
 from fipo_model.serve.local import LocalUpstream
+from fipo_model.serve.opening import open_upstream
+from fipo_model.serve.settings import Limits
 from fipo_model.testing import GeneratorContract
 from support.gateways import gateway
 from support.gguf import LAYERS, SPECIALS, TEMPLATE, WORDS, write_gguf
@@ -340,6 +342,10 @@ class TestWhichEngine:
     def test_one_prompt_goes_to_llama_cpp_and_many_to_transformers(self):
         assert [self.choose("smollm2-135m", load) for load in ("one", "many")] == ["llamacpp", "transformers"]
         assert self.choose("gguf:x.gguf", "one") == "llamacpp"
+
+    def test_a_local_upstream_streams(self, tmp_path):
+        upstream = open_upstream(f"gguf:{write_gguf(tmp_path / 'small.gguf')}", Limits())
+        assert isinstance(upstream._generator, StreamingGenerator)
 
     def test_what_is_installed_decides(self):
         self.there = {"xllamacpp"}

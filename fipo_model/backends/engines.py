@@ -15,7 +15,7 @@ from fipo_model.models.registry import find_card
 
 Engine = Literal["transformers", "llamacpp"]
 Load = Literal["one", "many"]
-"""What a model is opened for: one prompt, or batches."""
+"""What a model is opened for: one prompt at a time, or batches."""
 
 SETTING = "FIPO_ENGINE"
 _CHOICES = ("auto", "transformers", "llamacpp")
@@ -24,7 +24,7 @@ _CHOICES = ("auto", "transformers", "llamacpp")
 def choose_engine(base: str, load: Load) -> Engine:
     """The engine for a base of `names.Checkpoint`, as FIPO_ENGINE says.
 
-    Left to itself, llama.cpp where torch is not installed, and where one prompt is all that is asked. Raises
+    Left to itself, llama.cpp where torch is not installed, and where prompts come one at a time. Raises
     `InputError` for a setting that is none, `ModelError` for a base that llama.cpp cannot read where it has to, and
     `MissingExtraError` where no engine is installed.
     """

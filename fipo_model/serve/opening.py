@@ -19,7 +19,8 @@ def open_upstream(spec: str, limits: Limits) -> Upstream:
     """
     if _is_address(spec):
         return RemoteUpstream(spec, limits=limits)
-    return LocalUpstream(open_generator(spec, role=None))
+    # People read along, one prompt at a time, and only llama.cpp says its words as they come.
+    return LocalUpstream(open_generator(spec, role=None, load="one"))
 
 
 def lacks_v1(spec: str) -> bool:

@@ -1,8 +1,8 @@
-"""The table of optimizers in README.md: six tasks, five seeds, two task models, everybody that DSPy has.
+"""The table of optimizers in README.md: six tasks, five seeds, two task models, all of DSPy's optimizers.
 
 `OMP_NUM_THREADS=1 python benchmarks/compare_optimizers.py ../shared/data runs/optimizers` goes through four stages, the
-cheap ones first, and may be stopped at any time: the same command resumes. OUTPUT/MODEL/report.html has a table of what
-there is so far. `--stages 1` stops after the first stage; `--quick` is a trial of everything with far too few rows.
+cheap ones first, and may be stopped at any time: the same command resumes. OUTPUT/MODEL/report.html has a table of the
+results so far. `--stages 1` stops after the first stage; `--quick` is a trial of everything with far too few rows.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b")
 CHEAP, DEAR = "student,fipo-metric,fipo-bootstrap,bootstrap,mipro", "gepa,copro"
 STAGES = [(model, contenders) for contenders in (CHEAP, DEAR) for model in MODELS]
-# With labels to compare an answer with, and such that a model of 135M is right at times.
+# They have labels to compare answers with, and a model of 135M is sometimes right on them.
 FROM_TASKS = ("logical_fallacy_detection", "winowhy", "banking77_eight")
 SIZES = {"--seeds": 5, "--train": 16, "--limit-val": 16, "--limit-test": 60, "--proposal-tokens": 64}
 QUICK = {"--seeds": 1, "--train": 6, "--limit-val": 6, "--limit-test": 12, "--proposal-tokens": 32, "--effort": "least"}
@@ -48,7 +48,7 @@ def compare(output: Path, model: str, contenders: str, *, quick: bool) -> Iterat
 
 
 def write_sets(shared: Path, folder: Path) -> None:
-    """The data sets as `fipo compare optimizers` wants them; of a task, one half of its examples is for testing."""
+    """The data sets as `fipo compare optimizers` wants them. Half of each task's examples are for testing."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("sst2", "agnews"):
         shutil.copyfile(shared / "classification" / f"{name}.jsonl", folder / f"{name}.jsonl")
@@ -61,7 +61,7 @@ def write_sets(shared: Path, folder: Path) -> None:
 
 
 def rows_of(examples: list[dict[str, object]]) -> Iterator[dict[str, object]]:
-    """A row for each example, to train on and to test with in turns."""
+    """A row for each example, by turns to train on and to test with."""
     for number, example in enumerate(examples):
         outputs = example["outputs"]
         assert isinstance(outputs, list)

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/engines.py qwen2.5-coder-0.5b
 
-Says tokens per second of processor time, which neighbours disturb little, and of the clock, and their ratios.
+Prints tokens per second of processor time (which neighbours disturb little) and of wall time, with their ratios.
 """
 
 import os
@@ -37,7 +37,7 @@ def main(model: str) -> None:
 
 
 def ask(size: int) -> list[list[Message]]:
-    """So many prompts that have long answers."""
+    """The given number of prompts that have long answers."""
     return [[{"role": "user", "content": f"Write about {topic} in detail."}] for topic in TOPICS[:size]]
 
 

@@ -1,8 +1,8 @@
 """How often the contract lets bad rewrites pass and refuses good ones: the table of docs/fidelity.md.
 
-`python benchmarks/fidelity.py ../shared` prints it; `--failures NAME` also lists what failed of the rates with that in
-their name, `--json FILE` keeps the figures.
-The cases are those of ../shared/cases; the mutations are made here from the prompts of ../shared/data, seeded.
+`python benchmarks/fidelity.py ../shared` prints it; `--failures NAME` also lists the failures behind each rate with
+NAME in its name; `--json FILE` keeps the figures. The cases are those of ../shared/cases; the mutations are made here
+from the prompts of ../shared/data, seeded.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from fipo_model.types import count_words
 
 _ACCEPTED = ("optimized", "unchanged")
 _OTHER_TASKS = 8  # for each
-_MUTATIONS = 260  # of each kind, as many as the first measurement had
+_MUTATIONS = 260  # of each kind, as in the first measurement
 _CONSTRAINT = re.compile(
     r"(?i)\b(?:must|should|do not|don't|never|only|at least|at most|no more than|avoid|ensure|make sure|include|"
     r"exactly|use|keep|limit|without|always|each|every)\b"
@@ -46,7 +46,7 @@ class Case:
 
 @dataclass
 class Rate:
-    """How many of so many cases failed, and which."""
+    """How many cases failed, out of how many, and which."""
 
     name: str
     cases: int = 0
@@ -67,12 +67,12 @@ def outcome_of(case: Case) -> tuple[str, str]:
 
 
 def passing(name: str, cases: Iterable[Case]) -> Rate:
-    """How many rewrites pass that ought not to."""
+    """How many rewrites pass although they ought not to."""
     return _rate(name, cases, lambda outcome: outcome in _ACCEPTED)
 
 
 def refused(name: str, cases: Iterable[Case]) -> Rate:
-    """How many rewrites are refused that ought not to be."""
+    """How many rewrites are refused although they ought not to be."""
     return _rate(name, cases, lambda outcome: outcome not in _ACCEPTED)
 
 
@@ -109,7 +109,7 @@ def real_prompts(data: Path) -> list[str]:
 
 
 def without_a_constraint(prompts: Iterable[str], seed: int = 1) -> Iterator[Case]:
-    """Prompts with one of several sentences deleted, one that sets a constraint."""
+    """Prompts of several sentences, with one that sets a constraint deleted."""
     rng = random.Random(seed)
     for prompt in prompts:
         sentences = list(_SENTENCE.finditer(prompt))
@@ -121,7 +121,7 @@ def without_a_constraint(prompts: Iterable[str], seed: int = 1) -> Iterator[Case
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change of one word: where `pattern` matches, each match becomes one of `others` that it is not."""
+    """A change of one word: each match of `pattern` becomes a different one of `others`."""
 
     name: str
     pattern: str
@@ -165,7 +165,7 @@ EDITS = (
 
 
 def planted(prompts: Iterable[str], marks: Sequence[str], seed: int = 3) -> Iterator[Case]:
-    """Prompts in which a slot or a tag stands between two words, and does not in the rewrite."""
+    """Prompts with a slot or a tag between two words, which the rewrite lacks."""
     rng = random.Random(seed)
     for prompt in prompts:
         words = prompt.split(" ")
@@ -204,7 +204,7 @@ HARMLESS: dict[str, Callable[[str], str]] = {
 
 
 def harmless(name: str, prompts: Iterable[str]) -> Rate:
-    """How many prompts are refused after an edit that changes nothing, of those that it does not leave as they are."""
+    """How many prompts are refused after an edit that does not change their meaning, of those whose text it changes."""
     edited = ((prompt, HARMLESS[name](prompt)) for prompt in prompts)
     return refused(
         f"harmless: {name}", [Case(old, new) for old, new in edited if old.split() != new.split()][:_MUTATIONS]
@@ -220,7 +220,7 @@ def language_rates(path: Path) -> list[Rate]:
 
 
 def task_rates(data: Path, seed: int = 5) -> list[Rate]:
-    """What somebody typed in a hurry, with a proper wording of the same task behind it, and with another task's."""
+    """What somebody typed in a hurry, followed by a proper wording of the same task, or of another task."""
     tasks = [row["wordings"] for name in ("tasks", "more_tasks") for row in rows(data / f"{name}.jsonl")]
     rng = random.Random(seed)
     own, others = [], []
@@ -246,11 +246,11 @@ def form_rate(path: Path) -> Rate:
 
 
 def milliseconds_for_one_check(prompts: Sequence[str]) -> tuple[float, float]:
-    """Median processor times in milliseconds: a rewrite of about 200 words of a new prompt, and one more of it."""
+    """Median processor times in milliseconds: the first rewrite of a prompt of about 200 words, and a second one."""
     first: list[float] = []
     second: list[float] = []
     for start in range(0, 800, 8):
-        # Prompts are put together until they are as long as that.
+        # Prompts are joined until they are that long.
         naive = "\n".join(prompts[start : start + 8])
         naive = naive[: [*re.finditer(r"\S+", naive)][:200][-1].end()]
         for times, word in ((first, "this"), (second, "that")):
@@ -288,7 +288,7 @@ def measure(shared: Path) -> tuple[list[Rate], tuple[float, float]]:
 
 
 def as_additions(cases: Iterable[Case]) -> list[Case]:
-    """The same rewrites behind their prompts."""
+    """The same rewrites, each appended to its prompt."""
     return [
         Case(case.naive, as_addition(case.rewrite, OptimizationRequest(case.naive)), case.context, case.note)
         for case in cases
@@ -296,7 +296,8 @@ def as_additions(cases: Iterable[Case]) -> list[Case]:
 
 
 def planted_rates(prompts: Sequence[str], count: int, seed: int = 4) -> list[Rate]:
-    """Random commitments in random prompts, by what was done to them; harmful ones that pass, harmless ones refused."""
+    """Random commitments in random prompts, by the change made to them: harmful changes that pass, harmless ones
+    refused."""
     rng = random.Random(seed)
     rates: dict[str, Rate] = {}
     for _ in range(count):

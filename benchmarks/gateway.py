@@ -1,9 +1,9 @@
 """What `fipo serve` costs, and whether it holds: `python benchmarks/gateway.py latency|streams|deadline|paint`.
 
-A gateway and an upstream are processes of their own on this machine; this one is the client. `latency`: a known prompt
-at 50 requests a second, in turns with the upstream itself. `streams`: many at a time, for a while, of an upstream that
-fails and dawdles now and then; each event is checked to be of its own request. `deadline`: prompts nobody knows.
-`paint`: the page in Chromium.
+A gateway and an upstream run as separate processes on this machine; this process is the client. `latency`: a known
+prompt at 50 requests a second, in turns with the upstream itself. `streams`: many at a time, for a while, from an
+upstream that sometimes fails or dawdles; each event is checked to belong to its own request. `deadline`: unknown
+prompts. `paint`: the page in Chromium.
 """
 
 import argparse
@@ -34,7 +34,7 @@ FAILING, SLOW = 0.05, 0.05
 
 
 async def upstream(scope: Any, receive: Any, send: Any) -> None:
-    """Repeats the last text, at once or in events; some requests fail, break off or take long, as their text says."""
+    """Repeats the last text, whole or in events. Requests fail, break off or take long if their text says so."""
     if scope["type"] == "lifespan":
         for kind in ("startup", "shutdown"):
             await receive()
@@ -69,7 +69,7 @@ async def upstream(scope: Any, receive: Any, send: Any) -> None:
 
 
 def serve_upstream() -> None:
-    """Be the upstream, and say where."""
+    """Run the upstream, and print its address."""
     from fipo_model.serve.running import address_of, bind, serve
     from fipo_model.serve.settings import Limits, ServeSettings
 
@@ -80,7 +80,7 @@ def serve_upstream() -> None:
 
 @contextmanager
 def process(command: list[str], found: str) -> Iterator[tuple[int, str]]:
-    """A process and the address it says, as soon as it says it."""
+    """A process and its address, as soon as it prints that."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         try:
             said = ""
@@ -110,7 +110,7 @@ def gateway(*options: str, store: bool = True) -> Iterator[tuple[int, str, str]]
 
 
 class Connection:
-    """A kept connection, on which one request at a time is asked: less work than a whole client library."""
+    """A kept-alive connection for one request at a time: less work than a whole client library."""
 
     def __init__(self, address: str) -> None:
         self.host, _, port = address.removeprefix("http://").rpartition(":")
@@ -118,7 +118,7 @@ class Connection:
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, said: str, *, system: str = KNOWN, stream: bool = False) -> tuple[int, bytes]:
-        """The status of a reply, and its body as far as it came."""
+        """The status of a reply, and as much of its body as came."""
         messages = [{"role": "system", "content": system}, {"role": "user", "content": said}]
         body = json.dumps({"model": "m", "stream": stream, "messages": messages}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {self.host}\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -154,7 +154,7 @@ async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 async def paced(address: str, seconds: float, rate: float) -> list[float]:
-    """Milliseconds of requests that begin at a steady pace, however long the others take."""
+    """The milliseconds each request took; they begin at a steady pace, however long the others take."""
     free: list[Connection] = []
     taken: list[float] = []
 
@@ -210,7 +210,7 @@ def latency(seconds: float, rate: float) -> None:
 
 
 def streams(many: int, seconds: float) -> None:
-    """So many streams at a time; what came of them, and the gateway's memory."""
+    """Many streams at a time; what came of them, and the gateway's memory."""
     counts: Counter[str] = Counter()
     with gateway() as (pid, address, _):
         memory = asyncio.run(streaming(address, pid, many, seconds, counts))
@@ -256,7 +256,7 @@ async def streaming(address: str, pid: int, many: int, seconds: float, counts: C
 
 
 def judged(said: str, how: str, status: int, body: bytes) -> str:
-    """What came of a request: as it should be, mixed up with another, or lost."""
+    """What came of a request: a correct reply, one mixed up with another, or none."""
     events = [json.loads(line[6:]) for line in body.decode().split("\n\n") if line.startswith("data: {")]
     if any(event["id"] != said for event in events) or [e["number"] for e in events] != list(range(len(events))):
         return "mixed up"
@@ -268,7 +268,7 @@ def judged(said: str, how: str, status: int, body: bytes) -> str:
 
 
 def deadline(many: int) -> None:
-    """Prompts nobody knows, one after another, with the default weights at work on each."""
+    """Unknown prompts, one after another, with the default weights at work on each."""
     with gateway("--deadline", "300", store=False) as (_, address, behind):
         asyncio.run(one_by_one(address, 2))
         direct, through = asyncio.run(one_by_one(behind, many)), asyncio.run(one_by_one(address, many))
@@ -308,7 +308,7 @@ def paint() -> None:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used of the processor (proc(5))."""
+    """Processor time that a process has used (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -321,7 +321,7 @@ def idle_seconds() -> float:
 
 
 def mebibytes(pid: int) -> float:
-    """What a process has in memory (proc(5))."""
+    """Memory that a process has (proc(5))."""
     return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
 

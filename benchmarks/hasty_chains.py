@@ -4,7 +4,7 @@
     PYTHONPATH=benchmarks fipo compare chain benchmarks/hasty_chains.py:sentiment --data ROWS/sst2.jsonl \
         --metric hasty_chains:named --model qwen2.5-coder-0.5b --optimizer-model qwen2.5-coder-0.5b --max-tokens 12
 
-and the same with `news` and `agnews.jsonl`. The rows are of the train split, behind the first 24.
+and the same with `news` and `agnews.jsonl`. The rows are those of the train split after the first 24.
 """
 
 import json
@@ -23,7 +23,7 @@ LOOKED_AT, ROWS = 24, 96
 
 
 def named(reference: str, output: Any, _: Any) -> bool:
-    """Whether an output names the right label and no other, as who reads labels needs it."""
+    """Whether an output names the right label and no other, as any reader of labels needs it."""
     text = str(getattr(output, "content", output)).lower()
     labels = next(labels for labels in LABELS if reference.lower() in labels)
     return [label for label in labels if re.search(rf"\b{label}\b", text)] == [reference.lower()]

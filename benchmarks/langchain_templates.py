@@ -2,9 +2,10 @@
 
     python benchmarks/langchain_templates.py [--model NAME] [PACKAGE ...]
 
-Every template at the top of a module of the packages (LangChain's that are installed) is given to a rewriter that
-always adds the same harmless sentence, or to the weights of a name. One that is rewritten has to render, with all that
-it had in the same order. Prints the rates, and the reasons of those left alone; with a model also what was added.
+Every template at the top level of a module in the packages (by default LangChain's installed ones) is given to a
+rewriter that always adds the same harmless sentence, or to the named weights. A rewritten template has to render, with
+all of its old words in the same order. Prints the rates, and why templates were left alone; with a model also what was
+added.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def modules(package: str) -> Iterator[str]:
 
 
 def templates(packages: tuple[str, ...]) -> dict[str, BasePromptTemplate]:
-    """The templates by their names; equal ones once."""
+    """The templates by their names, without duplicates."""
     found: dict[str, tuple[str, BasePromptTemplate]] = {}
     for name in (name for package in packages for name in modules(package)):
         try:

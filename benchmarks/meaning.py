@@ -34,7 +34,7 @@ _ENTAILS = (
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A rewrite that is known to be good or bad, and where it is from."""
+    """A rewrite that is known to be good or bad, and where it comes from."""
 
     group: str
     is_bad: bool
@@ -90,7 +90,7 @@ def judged_cases(shared: Path) -> list[Judged]:
     groups: dict[tuple[str, bool], list[Judged]] = {}
     for case in [*read_ones, *cases, *deleted]:
         groups.setdefault((case.group, case.is_bad), []).append(case)
-    # In turn, and at random within a group, so that a run cut short has as many of all.
+    # From each group in turn, at random within a group, so that a run cut short has as many of each.
     return list(in_turn([random.Random(0).sample(group, len(group)) for group in groups.values()]))
 
 
@@ -126,7 +126,7 @@ def _scores(case: Judged, sentences: int, values: Iterator[float]) -> Scores:
 
 
 def score(shared: Path, output: Path, model: str) -> None:
-    """Append the scores of every case, a few cases at a time, to those that are there."""
+    """Append the scores of every case to the file, a few cases at a time."""
     scorer = open_scorer(model)
     cases = judged_cases(shared)
     done = len(output.read_text(encoding="utf-8").splitlines()) if output.exists() else 0
@@ -160,7 +160,7 @@ _COLUMNS = {
 
 
 def print_table(scores: Iterable[Scores]) -> None:
-    """For each signal and threshold, what is found and what it costs; thresholds are set on the shared good cases."""
+    """What each signal and threshold finds, and what that costs. Thresholds are set on the shared good cases."""
     members: dict[tuple[str, bool], list[Scores]] = {group: [] for group in _COLUMNS.values()}
     for each in scores:
         members.setdefault((each.group, each.is_bad), []).append(each)

@@ -1,7 +1,7 @@
 """Commitments of every kind, planted in real prompts and then deleted, changed, doubled or swapped.
 
-A plant is a sentence with a place for a commitment. What may stand in its stead is of the same class, in words
-that no lexicon lists as one.
+A plant is a sentence with a place for a commitment. Its replacements are of the same class, in words that no lexicon
+lists as equivalent.
 """
 
 import random
@@ -13,7 +13,7 @@ CHANGES = ("deleted", "changed", "doubled", "swapped")
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """A kind of commitment: sentences with places for it, `{}`, and what can stand there."""
+    """A kind of commitment: sentences with places (`{}`) for it, and what can stand there."""
 
     kind: str
     frames: Sequence[str]
@@ -68,7 +68,8 @@ class Planted:
 
 
 def plant(prompt: str, rng: random.Random) -> Planted:
-    """A random commitment behind a prompt, and a rewrite in which it is deleted, changed, doubled or swapped."""
+    """A prompt with a random commitment appended, and a rewrite in which that is deleted, changed, doubled or
+    swapped."""
     chosen = rng.choice(PLANTS)
     frame, value = rng.choice(chosen.frames), rng.choice(chosen.values)
     before, sentence = prompt.rstrip(), frame.replace("{}", value)
@@ -85,7 +86,7 @@ def plant(prompt: str, rng: random.Random) -> Planted:
 
 
 def _swapped(before: str, chosen: Plant, rng: random.Random) -> Planted:
-    """Two commitments of a kind in each other's places."""
+    """Two commitments of one kind, swapped."""
     first, second = chosen.frames[:2]
     one, other = rng.sample(list(chosen.values), 2)
     naive = f"{before} {first.replace('{}', one)} {second.replace('{}', other)}"

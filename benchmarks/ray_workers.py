@@ -1,8 +1,8 @@
 """What two workers of a Ray cluster are worth against one process: `python benchmarks/ray_workers.py MODEL [ROWS]`.
 
 The same rows are rewritten by `optimize_file` in this process, with one thread, and then by `optimize_files` with two
-workers of one thread each. The clock runs from the first batch that is written to the last, so neither loading the
-model nor starting the cluster counts. Two cores must be idle.
+workers of one thread each. The clock runs from the first batch written to the last, so neither loading the model nor
+starting the cluster counts. Two cores must be idle.
 """
 
 import os

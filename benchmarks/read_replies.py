@@ -1,8 +1,8 @@
 """What untrained models make of real prompts, for people to read and judge: the section "Reading" of docs/fidelity.md.
 
-`python benchmarks/read_replies.py ask ../shared qwen2.5-coder-0.5b reporting` appends a model's replies to the prompts
-of a part to benchmarks/reading/replies.jsonl, without a judgement, which a reader adds there: good, equal or bad, and
-why. `python benchmarks/read_replies.py rates` asks today's contract about every reply again and prints the shares.
+`python benchmarks/read_replies.py ask ../shared qwen2.5-coder-0.5b reporting` takes the prompts of one part, and
+appends a model's replies to benchmarks/reading/replies.jsonl. A reader adds the judgement there: good, equal or bad,
+and why. `python benchmarks/read_replies.py rates` asks today's contract about every reply and prints the shares.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _PARTS = {
     "last report": (20, 90),
 }
 _BATCH = 8
-# What strict wording was chosen on; the last report decided nothing about it.
+# Strict wording was chosen on these; the last report had no part in that.
 _TUNED_WITH = {"tuning", "second tuning", "third tuning", "fourth tuning", "first report", "reporting"}
 
 
@@ -91,11 +91,11 @@ def in_turn(groups: Sequence[Sequence[_Item]]) -> Iterator[_Item]:
 
 
 def ask(model: str, data: Path, part: str) -> None:
-    """Append the model's replies, a batch at a time, to those that are there."""
+    """Append the model's replies to the file, a batch at a time."""
     rewriter = Rewriter.from_pretrained(model, adapter="none")
     done = {reply.id for reply in stored() if reply.model == model and reply.part == part}
     waiting = [row for row in drawn_prompts(data, part) if row[0] not in done]
-    # Those of one length together: a batch takes as long as its longest.
+    # Prompts of similar length together: a batch takes as long as its longest.
     waiting.sort(key=lambda row: len(row[1]))
     for start in range(0, len(waiting), _BATCH):
         batch = waiting[start : start + _BATCH]
@@ -126,7 +126,7 @@ def stored() -> list[Reply]:
 
 
 def outcome_today(reply: Reply, *, strict_wording: bool = False) -> str:
-    """What the contract as it is now says; only the generation knows that a reply was cut off."""
+    """What the contract now says; only the original run knows whether a reply was cut off."""
     if reply.outcome == "truncated":
         return reply.outcome
     text = FIPO_1.parse(reply.reply)
@@ -141,7 +141,7 @@ def is_accepted(outcome: str) -> bool:
 
 
 def _rates_of(replies: list[Reply], outcomes: list[str]) -> str:
-    """Accepted ones that are bad, and changed ones that are not bad and were refused, as cells of a table."""
+    """The shares of accepted replies that are bad, and of good changes that were refused, as table cells."""
     changed = [pair for pair in zip(replies, outcomes, strict=True) if pair[1] != "unchanged"]
     accepted = [reply for reply, outcome in changed if is_accepted(outcome)]
     bad = sum(reply.judgement == "bad" for reply in accepted)
@@ -158,7 +158,7 @@ def _in_words(hits: int, of: int) -> str:
 
 
 def print_rates() -> None:
-    """A row for each model and part, by the contract when the replies were made and by today's."""
+    """A row for each model and part, by the contract as it was when the replies were made, and by today's."""
     replies = [reply for reply in stored() if reply.judgement]
     print("| model | prompts | contract | accepted | bad of the accepted | refused of the sound |")
     print("|---|---|---|---|---|---|")

@@ -1,7 +1,7 @@
 """Speed and memory of the work on preference data, on rows made up here with the lengths of the paper's data set.
 
-Every figure is of a process of its own: its wall time, the start included, and its peak memory (`VmHWM`, so on Linux
-only). Not `ru_maxrss`: a process inherits that from the one that started it, here from whatever tests ran before.
+Every figure is measured in a process of its own: its wall time, the start included, and its peak memory (`VmHWM`, so on
+Linux only). `ru_maxrss` will not do: a process inherits it from the one that started it, which has run other tests.
 """
 
 import json

@@ -32,13 +32,13 @@ INPUTS = [
 PROMPT = ChatPromptTemplate.from_messages(
     [("system", "You are {role}. Answer questions about {topic} briefly."), ("human", "{question}")]
 )
-# The model that answers is left out: what is measured is what FIPO costs.
+# The model that answers is left out, because only FIPO's own cost is measured.
 ANSWER = RunnableLambda(lambda prompt: prompt.to_messages()[0].text)
 AT_ONCE = {"max_concurrency": 64}
 
 
 class Short:
-    """The generator, cut off after a few tokens: what is compared is how calls are put together."""
+    """The generator, cut off after a few tokens, because only the batching of calls is compared."""
 
     def __init__(self, generator: TransformersGenerator) -> None:
         self.generator, self.name = generator, generator.name
@@ -131,9 +131,9 @@ def test_what_the_runnable_adds_to_a_call(benchmark: Any) -> None:
 
 
 def test_200_concurrent_calls_leave_the_event_loop_free(benchmark: Any, generator: Short) -> None:
-    """The longest time for which nothing else ran; a chain without FIPO shows what LangChain's own steps take.
+    """The longest time for which nothing else ran. A chain without FIPO shows what LangChain's own steps take.
 
-    What was there before is kept out of garbage collection, as servers do: collecting all of torch's and transformers'
+    Existing objects are kept out of garbage collection, as servers do: collecting all of torch's and transformers'
     modules takes a quarter of a second, whoever happens to set it off.
     """
     prompts = [PROMPT.invoke({**INPUTS[place % 64], "role": f"person {place}"}) for place in range(200)]

@@ -1,7 +1,7 @@
 """Speed of training on the default weights against TRL as it comes. `make bench`; figures and targets are in README.md.
 
 Both train the same rows (BPO's, from the development data), with the same loss, adapter, learning rate and batch size,
-for one epoch, in fp32. What is timed is the epoch; the held-out loss after it shows that both learnt the same.
+for one epoch, in fp32. Only the epoch is timed; the held-out loss after it shows that both learnt the same.
 """
 
 import statistics
@@ -72,7 +72,7 @@ def train(cls: Any, data: rows.TrainingSet, output: Path, **settings: Any) -> tu
 def in_turns(
     benchmark: Any, ours: Callable[[], tuple[float, float]], theirs: Callable[[], tuple[float, float]]
 ) -> tuple[float, float, float]:
-    """How many times as quick ours is, by medians of rounds in turns, and both held-out losses."""
+    """How many times faster ours is, by medians of rounds in turns, and both held-out losses."""
     pairs = [(theirs(), ours()) for _ in range(ROUNDS)]
     their_seconds, our_seconds = (statistics.median(turn[side][0] for turn in pairs) for side in (0, 1))
     ratio, their_loss, our_loss = their_seconds / our_seconds, pairs[-1][0][1], pairs[-1][1][1]

@@ -1,12 +1,12 @@
-"""How well `fipo worth-it` tells what a search then gains: both on the same tasks, compared.
+"""How well `fipo worth-it` predicts what a search gains, compared on the same tasks.
 
     python benchmarks/worth_it.py TASKS.jsonl OUT.jsonl [--model NAME] [--skip N] [--limit N]
 
 For the first hasty wording of each task with short inputs: the headroom on 16 examples, and what two searches gain on
 24 others that decided nothing, under the same model. One has FIPO's own rewriter propose; the other has the good
-wordings that people wrote, and so shows what a better rewriter could find. OUT.jsonl gets a row for each task, and is
-read again by the next start. Prints the rank correlation of each figure with both gains, and how often each verdict
-was followed by a gain.
+wordings that people wrote, and so shows what a better rewriter could find. OUT.jsonl gets a row for each task; the next
+start reads it and goes on from there. Prints the rank correlation of each figure with both gains, and how often each
+verdict was followed by a gain.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class PeoplesWordings:
 
 
 def tasks(path: Path) -> Iterator[Task]:
-    """The tasks with enough examples, all of whose inputs are short."""
+    """The tasks with enough examples and only short inputs."""
     for task in read_tasks(path):
         if not isinstance(task, Task) or len(task.examples) < LOOKED_AT + TOLD_BY:
             continue
@@ -80,7 +80,7 @@ def measured(task: Task, rewriter: Rewriter, yardstick: Yardstick) -> dict[str, 
 
 
 def figures(row: dict[str, Any]) -> dict[str, float]:
-    """What might tell a gain."""
+    """The figures that might predict a gain."""
     found = row["headroom"]
     done, left = (found[name]["value"] for name in ("done", "left"))
     return {
@@ -92,7 +92,7 @@ def figures(row: dict[str, Any]) -> dict[str, float]:
 
 
 def report(rows: list[dict[str, Any]]) -> None:
-    """Print what told what."""
+    """Print how well each figure predicted the gains."""
     for name in ("gained", "gained by people's"):
         gains = [row[name] for row in rows]
         print(f"{name}: mean {sum(gains) / len(gains):+.3f}, {sum(gain > NOTICED for gain in gains)} of {len(gains)}")

@@ -1,4 +1,4 @@
-"""An agent with a tool, its system prompt rewritten once however many steps it takes. Offline.
+"""An agent with a tool. Its system prompt is rewritten once, however many steps it takes. Offline.
 
 python examples/agent.py
 """
@@ -28,7 +28,7 @@ def opening_hours(day: str) -> str:
 
 
 class ToolModel(GeneratorChatModel):
-    """A model of 135 million parameters with tools of one argument: it is shown how one is called, and calls it so.
+    """Lets a model of 135 million parameters use tools of one argument: it is shown how to call one, and copies that.
 
     In your own agents this is any chat model that LangChain can bind tools to.
     """
@@ -41,7 +41,7 @@ class ToolModel(GeneratorChatModel):
         self, messages: list[BaseMessage], *args: Any, tools: Sequence[Any] = (), **kwargs: Any
     ) -> ChatResult:
         if isinstance(messages[-1], ToolMessage):
-            tools = ()  # so small a model would call it again and again
+            tools = ()  # such a small model would call it again and again
         result = super()._generate(_as_text(messages, tools), *args, **kwargs)
         message = result.generations[0].message
         call = re.match(r"(\w+)\((.*?)\)", message.text.strip())
@@ -55,7 +55,7 @@ class ToolModel(GeneratorChatModel):
 
 
 def _as_text(messages: list[BaseMessage], tools: Sequence[BaseTool]) -> list[BaseMessage]:
-    """The conversation in words: tools are described by the system, and what they gave is told by the user."""
+    """The conversation in words: the system message describes the tools, and the user reports their results."""
     made: list[BaseMessage] = []
     for message in messages:
         if isinstance(message, SystemMessage) and tools:

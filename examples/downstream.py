@@ -1,4 +1,4 @@
-"""The model that answers the prompts in these examples: any FIPO Generator, as LangChain wants a model.
+"""The model that answers the prompts in these examples: any FIPO Generator, in the form LangChain expects.
 
 For DSPy it is in dspy_lm.py.
 
@@ -14,7 +14,7 @@ from fipo_model.backends.opening import open_generator
 
 
 def base_model() -> Generator:
-    """The default weights without FIPO's adapter: they answer what FIPO rewrites. Concurrent calls become batches."""
+    """The default weights without FIPO's adapter, to answer what FIPO rewrites. Concurrent calls become batches."""
     return open_generator("default", role=None)
 
 

@@ -1,7 +1,7 @@
 """A DSPy agent compiled with FIPO: its task is rewritten, its tools and its protocol are not touched. Offline.
 
 The default weights rewrite the task. They are too small to keep to the protocol of a dspy.ReAct, so the agent itself
-runs on a stand-in that follows fixed rules: what is shown is that a compiled agent still works, not that it is better.
+runs on a stand-in that follows fixed rules: the example shows that a compiled agent still works, not that it is better.
 
 python examples/dspy_agent.py
 """
@@ -31,7 +31,7 @@ def opening_hours(day: str) -> str:
 
 
 def fixed_rules(conversation: list[Message]) -> str:
-    """A stand-in for a language model: it looks up the day that is asked for, then it is done."""
+    """A stand-in for a language model: it looks up the day in the question, then finishes."""
     instruction, asked = conversation[0]["content"], conversation[-1]["content"]
     day = re.search(r"(\w+day)\?", asked)
     observed = re.search(r"The opening hours on .*?\.", asked)

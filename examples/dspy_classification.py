@@ -52,7 +52,7 @@ class Review(dspy.Signature):
 
 
 def names_the_sentiment(example: dspy.Example, prediction: Any, trace: Any = None) -> bool:
-    """Whether the reply names the right one of both words first."""
+    """Whether the reply names the right one of the two words first."""
     places = {word: prediction.sentiment.lower().find(word) for word in ("positive", "negative")}
     named = [word for word, place in places.items() if place >= 0]
     return bool(named) and min(named, key=places.__getitem__) == example.sentiment
@@ -65,7 +65,7 @@ def as_examples(reviews: list[tuple[str, str]]) -> list[dspy.Example]:
 
 def main() -> None:
     """Compile the program, and measure it on reviews that took no part."""
-    logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns of every reply that is cut off, as ours all are
+    logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns about every reply that is cut off, as all of ours are
     trainset, valset = as_examples(REVIEWS[:TRAIN]), as_examples(REVIEWS[TRAIN:])
     program = dspy.Predict(Review)
     fipo = FIPO(metric=names_the_sentiment, search=SearchSettings(max_metric_calls=60), num_threads=10)

@@ -1,4 +1,4 @@
-"""Any FIPO Generator as the language model of DSPy programs, for DSPy before 3.4 and from there on."""
+"""Any FIPO Generator as the language model of DSPy programs, for DSPy before 3.4 and since."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -46,7 +46,7 @@ class _Engine:
 
 
 class _Subclass(dspy.LM):
-    """The way before there were engines: a reply in the form of OpenAI's. Since DSPy 3.4 it is deprecated."""
+    """The way before DSPy had engines: a reply in OpenAI's form. Deprecated since DSPy 3.4."""
 
     def __init__(self, generator: Generator, sampling: Sampling) -> None:
         super().__init__(f"local/{generator.name}", cache=False, num_retries=0)

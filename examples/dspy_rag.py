@@ -52,7 +52,7 @@ class Desk(dspy.Module):
 
 
 def look_up(query: str) -> str:
-    """The two notes that share most words with a query."""
+    """The two notes that share the most words with a query."""
     asked = set(re.findall(r"\w{4,}", query.lower()))
     ranked = sorted(NOTES, key=lambda note: -len(asked & set(re.findall(r"\w{4,}", note.lower()))))
     return "\n".join(ranked[:2])
@@ -60,7 +60,7 @@ def look_up(query: str) -> str:
 
 def main() -> None:
     """Compile the program, and answer the questions with both."""
-    logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns of every reply that is cut off
+    logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns about every reply that is cut off
     program = Desk()
     compiled = FIPO().compile(program)
 

@@ -27,7 +27,7 @@ SECONDS = 1200
 
 @contextmanager
 def gateway(model: str, upstream: str) -> Iterator[str]:
-    """The address of a gateway with a store of its own."""
+    """The address of a gateway with its own store."""
     with tempfile.TemporaryDirectory() as directory:
         store = Path(directory) / "rewrites.jsonl"
         command = [sys.executable, "-m", "fipo_model.cli", "serve", "--upstream", upstream, "--model", model]

@@ -3,7 +3,7 @@
     python examples/quickstart.py
 
 Prompts and rows are fixed; everything that is printed about them happens while you watch. They were picked to be easy
-to follow, so they measure nothing: the figures, with intervals, are in the model card of the default weights.
+to follow, so they measure nothing. The figures, with intervals, are in the model card of the default weights.
 """
 
 import difflib
@@ -34,12 +34,12 @@ WIDTH = 100
 ROWS = 10
 LONGEST_ANSWER = 16  # tokens: right answers here have ten at most
 
-# Tasks of fipo_model/data/tasks/making, of the parts that the default weights have not learned from.
+# Tasks of fipo_model/data/tasks/making, from the parts that the default weights have not learned from.
 GAINED, GAINED_PROMPT = "extract_quotation", "words in quotation marks"
 CHOSEN, CHOSEN_PROMPT = "city_or_country", "city or country"
 
 STRICT_PROMPT = "Summarize the customer's complaint for the shop's owner in at most 50 words. Never mention prices."
-# What another model may well write instead.
+# What another model might write instead.
 FULL_REWRITES = (
     "Write a concise summary of the customer's complaint for the shop's owner. Never mention prices.",
     "Write a summary of the customer's complaint in at most 50 words, so that the shop's owner sees at once what went "
@@ -99,7 +99,7 @@ def nothing_lost(optimizer: PromptOptimizer) -> None:
 
 
 def chosen_on_evidence(optimizer: PromptOptimizer, model: Generator) -> None:
-    """Ten examples decide among a prompt and some rewrites; ten others show what that does to the answers."""
+    """Ten examples decide among a prompt and some rewrites; ten others show what the choice does to the answers."""
     title("3. Chosen on evidence", f'optimizer.search("{CHOSEN_PROMPT}", ten_examples, metric=same, models=[model])')
     task = task_named(CHOSEN)
     deciding, others = task.examples[:ROWS], task.examples[ROWS : 2 * ROWS]
@@ -183,7 +183,7 @@ def show_answers(model: Generator, task: Task, examples: Sequence[Example], prom
 
 
 def verdict(task: Task, example: Example, reply: str) -> str:
-    """Whether a reply is a right output and nothing else, has one among other words, or is wrong."""
+    """Whether a reply is a right output and nothing else, contains one among other words, or is wrong."""
     if is_right(replace(task, check="text"), example, reply):
         return "✓"
     return "○" if is_right(task, example, reply) else "✗"
@@ -196,7 +196,7 @@ def answers(model: Generator, prompt: str, examples: Sequence[Example]) -> list[
 
 
 def show_change(naive: str, text: str, outcome: str, detail: str) -> None:
-    """The prompt to use, with the lines that are new in it, and why if none are."""
+    """The prompt to use with its new lines, or why there are none."""
     for line in difflib.ndiff(naive.splitlines(), text.splitlines()):
         mark, content = line[0], line[2:]
         if content and mark != "?":
@@ -214,7 +214,7 @@ def show_replies(asked: str, before: str, after: str) -> None:
 
 
 def marked(mark: str, text: str, style: str = "") -> Table:
-    """A text whose lines all begin to the right of a mark."""
+    """A text with a mark to the left of every line."""
     grid = Table.grid(padding=(0, 2))
     grid.add_row(Text(mark, style=style), Text(text, style=style))
     return grid

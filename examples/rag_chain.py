@@ -24,7 +24,7 @@ QUESTIONS = ["How long can I keep a book?", "What does a lost card cost?", "When
 
 
 def look_up(question: str) -> str:
-    """The two notes that share most words with the question."""
+    """The two notes that share the most words with the question."""
     asked = set(re.findall(r"\w{4,}", question.lower()))
     ranked = sorted(NOTES, key=lambda note: -len(asked & set(re.findall(r"\w{4,}", note.lower()))))
     return "\n".join(ranked[:2])

@@ -38,7 +38,7 @@ def picture(results: list[OptimizedPrompt]) -> Console:
 
 
 def changed(result: OptimizedPrompt) -> Table:
-    """The prompt to use, with what is new in it in green."""
+    """The prompt to use, with the new words in green."""
     grid = Table.grid(padding=(0, 1))
     text = Text()
     for kind, part in differences(result.request.instruction, result.text):
@@ -50,7 +50,7 @@ def changed(result: OptimizedPrompt) -> Table:
 
 
 def plain(svg: str) -> str:
-    """The picture in a font that whoever looks has: Rich names one that a browser would fetch."""
+    """The picture in a font that every reader has: Rich names one that a browser would fetch."""
     return re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", svg, flags=re.DOTALL).replace("Fira Code", "ui-monospace")
 
 

@@ -2,13 +2,12 @@
 
     python examples/rewriter_weights.py ../shared/data runs/rewriter [--single-prompts]
 
-Stage 1 learns to say a task well that is worded in a hurry, and when there is nothing to add. Stage 2 goes on with
-other good wordings and other examples of the same tasks, and with hundreds of public instructions worded in a hurry.
-Then it learns not to guess, in three more stages, from additions that were written to say only what prompt, inputs and
-outputs tell, and to leave single prompts alone. That is what is shipped. With --single-prompts, three more stages teach
-it to say those in full, too, with a few fixed wishes for each kind: an experiment.
-Tasks are split by family; nothing that is measured with is trained on. Interrupted runs resume.
-docs/training-log.md has the reasons, the figures and the runs that failed.
+Stage 1 learns to word hasty tasks well, and to tell when there is nothing to add. Stage 2 goes on with other good
+wordings and other examples of the same tasks, and with hundreds of public instructions worded in a hurry. Three more
+stages teach it not to guess, from additions that say only what the prompt, inputs and outputs show, and to leave single
+prompts alone. The result is what FIPO ships. With --single-prompts, three further stages teach it to say those in full,
+too, with a few fixed wishes for each kind. That is an experiment. Tasks are split by family; nothing used for measuring
+is trained on. Interrupted runs resume. docs/training-log.md has the reasons, the figures and the runs that failed.
 """
 
 import json
@@ -43,7 +42,7 @@ LONGEST_SHOWN = 200  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """How many rows of earlier stages a later one has."""
+    """How many rows of earlier stages a later stage keeps."""
 
     seed: int
     with_outputs: int
@@ -64,7 +63,7 @@ def training_row(
     *,
     examples: tuple[ShownExample, ...] = (),
 ) -> dict[str, Any] | None:
-    """A prompt and what to add to it, or that there is nothing; None where the contract refuses the addition."""
+    """A prompt and what to add to it, if anything; None where the contract refuses the addition."""
     request = OptimizationRequest(naive, context=context, examples=examples)
     rewrite = naive if addition is None else f"{naive}\n\n{addition}"
     outcome = fidelity.check(rewrite, request, FidelitySettings(), FIPO_2).outcome
@@ -90,7 +89,7 @@ def by_hand() -> Iterator[dict[str, Any] | None]:
 def in_a_hurry(data: Path) -> Iterator[dict[str, Any] | None]:
     """Public instructions, each worded in a hurry twice or more: shown alone, and with its input where it has one.
 
-    Templates, whose rows hold instruction and input in one text, come with a good wording of their own.
+    Templates hold instruction and input in one text, so they come with a good wording of their own.
     """
     files = ("with_golden_response", "more_with_golden_response")
     public = {row["id"]: row for name in files for row in rows(data / "instructions" / f"{name}.jsonl")}
@@ -128,7 +127,7 @@ def complete(data: Path) -> Iterator[dict[str, Any] | None]:
 
 
 def first_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
-    """Tasks, references, and prompts that are complete."""
+    """Tasks, references, and complete prompts."""
     made: list[dict[str, Any]] = [row.to_fields() for row in teaching_rows(tasks, FIPO_2)]
     made += [row for row in by_hand() if row]
     made += [row for row in references(data) if row][:REFERENCES]
@@ -136,7 +135,7 @@ def first_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
 
 
 def further_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
-    """The same tasks otherwise, and public instructions worded in a hurry."""
+    """The same tasks shown in other ways, and public instructions worded in a hurry."""
     source = random.Random(2)
     seen = {row.id for row in teaching_rows(tasks, FIPO_2)}
     made: list[dict[str, Any]] = []
@@ -152,7 +151,8 @@ def further_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
 
 
 def careful(part: int, kind: str | None = None) -> Iterator[dict[str, Any] | None]:
-    """Prompts with additions that say only what can be known: the task's secrets stay out until examples show them."""
+    """Prompts with additions that say only what can be known: what only the task knows stays out until examples show
+    it."""
     for row in written("task_additions.jsonl"):
         if row["part"] == part and kind in (None, row["kind"]):
             examples = tuple(ShownExample(**example) for example in row.get("examples", ()))
@@ -160,7 +160,7 @@ def careful(part: int, kind: str | None = None) -> Iterator[dict[str, Any] | Non
 
 
 def careful_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
-    """The first careful additions, and enough of the earlier stages that they are not forgotten."""
+    """The first careful additions, with enough rows of earlier stages to keep those from being forgotten."""
     source = random.Random(5)
     again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=7)]
     source.shuffle(again)
@@ -172,7 +172,7 @@ def careful_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
 
 
 def final_rows() -> list[dict[str, Any]]:
-    """Forms that only outputs show; and single prompts, to which so small a model had better add nothing."""
+    """Forms that only outputs show, and single prompts, to which such a small model had better add nothing."""
     source = random.Random(7)
     single = [row for row in written("task_additions.jsonl") if row["kind"] == "single prompt" and row["part"] < 4]
     single += [{"id": f"hand/{number}", **row} for number, row in enumerate(written("additions.jsonl"))]
@@ -184,7 +184,7 @@ def final_rows() -> list[dict[str, Any]]:
 
 
 def further_careful_rows(part: int, tasks: list[Task], data: Path, kept: Kept) -> list[dict[str, Any]]:
-    """A later part of the careful additions, and enough of before that it is not forgotten."""
+    """A later part of the careful additions, with enough earlier rows to keep those from being forgotten."""
     source = random.Random(kept.seed)
     again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=kept.seed)]
     source.shuffle(again)
@@ -205,7 +205,7 @@ def single_prompts(tasks: list[Task], data: Path) -> Iterator[tuple[str, str, li
 
 
 def balanced_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
-    """Tasks and single prompts side by side, so that what is said of the one is not said of the other."""
+    """Tasks and single prompts side by side, so that phrases for one kind do not turn up in the other."""
     source = random.Random(13)
     of_tasks = [row for part in (1, 2, 3, 4) for row in careful(part, kind="task") if row]
     single = [row for row in careful(5) if row]
@@ -218,7 +218,7 @@ def balanced_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
 
 
 def is_hasty(prompt: str) -> bool:
-    """Whether a prompt is so short that it can be said more fully."""
+    """Whether a prompt is short enough to be said more fully."""
     return count_words(prompt) <= LONGEST_HASTY
 
 

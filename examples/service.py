@@ -1,4 +1,4 @@
-"""A service that rewrites and answers requests as they come; those that come together share model calls. Offline.
+"""A service that rewrites and answers requests as they come. Simultaneous requests share model calls. Offline.
 
     python examples/service.py
 
@@ -37,7 +37,7 @@ class Service:
 
 
 async def longest_wait(stopped: asyncio.Event) -> float:
-    """The longest time in milliseconds for which the event loop was kept from anything else."""
+    """The longest time, in milliseconds, for which the event loop was blocked."""
     longest = 0.0
     while not stopped.is_set():
         started = time.perf_counter()

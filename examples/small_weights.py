@@ -2,10 +2,10 @@
 
     python examples/small_weights.py ../shared/data runs/small
 
-Stage 1 learns the form: reference rewrites as additions to the naive prompt. That is the adapter which proposes where
-a metric chooses. Stage 2 starts from it and learns the decision: to say the task again, or to leave the prompt alone,
-by what that does to the golden response (`fipo data rank`). That is the one that rewrites. Interrupted
-runs resume. docs/training-log.md has the reasons and the runs that failed.
+Stage 1 learns the form: reference rewrites as additions to the naive prompt. The result is the adapter that proposes
+where a metric chooses. Stage 2 starts from it and learns when to say the task again and when to leave the prompt alone,
+from the effect on the golden response (`fipo data rank`). The result is the adapter that rewrites. Interrupted runs
+resume. docs/training-log.md has the reasons and the runs that failed.
 """
 
 import json
@@ -25,8 +25,8 @@ from fipo_model.data.split import draw, is_held_out
 from fipo_model.models.registry import SMOLLM2_135M
 from fipo_model.types import OptimizationRequest, count_words
 
-HELD_OUT, SEED = 0.35, 0  # as in examples/recipes/eval.toml: never trained on, measured once
-DEVELOPMENT, DEVELOPMENT_SEED = 0.2, 1  # of the rest: what choices were made on
+HELD_OUT, SEED = 0.35, 0  # as in examples/recipes/eval.toml; never trained on, measured once
+DEVELOPMENT, DEVELOPMENT_SEED = 0.2, 1  # of the rest; for choosing between recipes
 LONGEST_ADDITION = 45
 LONGEST_REPEATED = 60
 # A gain this close to the margin says nothing about whether saying the task again helps.
@@ -50,7 +50,7 @@ def is_development(row: dict[str, Any]) -> bool:
 
 
 def write(path: Path, made: list[dict[str, Any]]) -> Path:
-    """A JSONL file of records, without what is not there."""
+    """Write a JSONL file of records, leaving out absent parts."""
     lines = (json.dumps({key: value for key, value in row.items() if value}) for row in made)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
@@ -76,7 +76,7 @@ def _pair(row: dict[str, Any], chosen: str, copy: str = "") -> dict[str, Any]:
 
 
 def first_sentences(text: str) -> str:
-    """As many as an addition may have."""
+    """The first sentences of a text, as many as an addition may have."""
     kept: list[str] = []
     for sentence in re.split(r"(?<=[.!?])\s+", text):
         if len(" ".join([*kept, sentence]).split()) > LONGEST_ADDITION:
@@ -122,7 +122,7 @@ def golden_prompts(data: Path) -> list[dict[str, Any]]:
 
 
 def decisions(ranked: Path) -> list[dict[str, Any]]:
-    """The prompt said twice where that gains, the prompt alone where it does not or where it is long."""
+    """The prompt said twice where that gains; the prompt alone where it does not, or where it is long."""
     made = []
     for line in ranked.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -144,7 +144,7 @@ def train(output: Path, data: Path, *settings: str) -> None:
 
 
 def export(checkpoint: Path, target: Path, base: str = SMOLLM2_135M.name) -> None:
-    """The adapter as it is shipped: bf16, and nothing in it that is of this machine."""
+    """The adapter as it is shipped: in bf16, with no trace of this machine."""
     target.mkdir(parents=True, exist_ok=True)
     tensors = load_file(checkpoint / "adapter_model.safetensors")
     halved = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in tensors.items()}

@@ -31,7 +31,7 @@ class Answer(BaseModel):
 
 
 def make_server(model: str | None = None, store: Path | None = None) -> MCPServer:
-    """A server whose tool rewrites with a model, by any model name, and looks in a store of rewrites first."""
+    """A server whose tool rewrites with a model of any name that FIPO knows, and looks in a store of rewrites first."""
     server = MCPServer("fipo", version=fipo_model.__version__, log_level="WARNING")
     kept = None if store is None else RewriteStore(store)
 

@@ -11,11 +11,11 @@ _POLITE = r"(?:please|kindly|(?:could|can|would|will) you(?: please)?|let us hav
 _THING = r"(?:with\s+)?(?:the|your|a|an|any|all(?: the)?|some|more)\s+(?P<what>(?:[\w'’-]+\s*){1,5})"
 _HANDING = r"(?:provide|supply|share|upload|attach|paste|submit|insert|enter)"
 _SAYING = r"(?:provide|supply|share|upload|attach|paste|submit|insert|enter|send|specify|type(?: in)?|give|tell|show)"
-# Asked of somebody ("please", "give me"), anything that is given is the input; else only what is surely handed over.
+# After "please" or "give me" any verb of giving asks for the input; elsewhere only a verb of handing over does.
 _HANDED = re.compile(rf"{_BEGINNING}{_HANDING}\s+{_THING}", re.IGNORECASE)
 _ASKED = re.compile(rf"\b{_POLITE}{_SAYING}\s+(?:(?:me|us)\s+)?{_THING}", re.IGNORECASE)
 _ASKED_FOR_ME = re.compile(rf"{_BEGINNING}{_SAYING}\s+(?:me|us)\s+{_THING}", re.IGNORECASE)
-# Where the thing itself ends and what is said about it begins.
+# Where the thing itself ends and a description of it begins.
 _AFTER = re.compile(
     r"(?i)\b(?:of|for|from|in|on|about|to|that|which|who|as|with|by|based|using|and|or|so|if|when|you|at|into|only)\b"
 )
@@ -28,10 +28,10 @@ _WORD = re.compile(r"[a-z]+")
 
 
 def wants_inputs(rewrite: str, task: str, inputs: Sequence[str], outputs: Sequence[str]) -> str | None:
-    """Where a rewrite asks its reader for what the program fills in, and the task does not; None if nowhere.
+    """Where a rewrite, unlike the task, asks its reader for what the program fills in; None if nowhere.
 
-    "Please provide the ticket number" asks for it, "Provide the topic of the ticket" asks for the answer. Of a program
-    whose fields are not known, nothing is said.
+    "Please provide the ticket number" asks for it, "Provide the topic of the ticket" asks for the answer. Where a
+    program's fields are not known, the answer is None.
     """
     if not inputs:
         return None
@@ -48,6 +48,6 @@ def wants_inputs(rewrite: str, task: str, inputs: Sequence[str], outputs: Sequen
 
 
 def _words_of(names: Sequence[str]) -> frozenset[str]:
-    """The words that names are made of, without what makes them plural."""
+    """The words that names are made of, in the singular."""
     words = _WORD.findall(re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", " ".join(names)).lower())
     return frozenset(form for word in words for form in (word, word.removesuffix("s")))

@@ -30,10 +30,10 @@ DemoSet = dict[str, list[Fields]]
 def sets_of(
     program: dspy.Module, runs: Sequence[Run], examples: Sequence[dspy.Example], *, count: int, threshold: float
 ) -> list[str]:
-    """Sets of up to so many demonstrations for each predictor, as texts: of successful runs, and of labelled examples.
+    """Sets of demonstrations for each predictor, as texts: from successful runs, and from labelled examples.
 
-    The first runs that succeeded, half as many, the next ones; then examples that have what a predictor puts out, so
-    many and four times as many, because they cost no run.
+    One set has the first successful runs, one has half as many, and one has the next ones. Then come sets of examples
+    with the predictor's outputs, of that size and four times as large, because these cost no run.
     """
     good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
     found = [_of_runs(good[:count]), _of_runs(good[: count // 2]), _of_runs(good[count : 2 * count])]
@@ -54,7 +54,7 @@ def give(program: dspy.Module, text: str) -> None:
 
 
 def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields | None:
-    """A call of a predictor as plain data; None where that cannot be: an image, a tool, a conversation."""
+    """A call of a predictor as plain data; None where that is impossible, as for an image, a tool or a conversation."""
     fields = {name: _plain(value) for name, value in {**inputs, **dict(outputs)}.items()}
     try:
         json.dumps(fields)
@@ -89,7 +89,7 @@ def _of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: in
 
 
 def _labelled(signature: type[dspy.Signature], examples: Sequence[dspy.Example]) -> Iterator[Fields]:
-    """Examples with all outputs, but for the reasoning that nobody notes, and what they have of the inputs."""
+    """Examples with all outputs (except reasoning, which nobody writes down) and the inputs that they have."""
     outputs = [name for name in signature.output_fields if name != "reasoning"]
     for example in examples:
         inputs = [name for name in signature.input_fields if example.get(name) is not None]

@@ -16,7 +16,7 @@ from fipo_model.errors import InputError
 from fipo_model.search import cost, schedule
 
 _CHARACTERS_PER_TOKEN = 4  # a rule of thumb for English; other scripts take more tokens
-_TOKENS_PER_WORD = 2  # what the rewriter is given room for
+_TOKENS_PER_WORD = 2  # how many the rewriter has room for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def estimate(
     trainset: Sequence[dspy.Example],
     devset: Sequence[dspy.Example] | None,
 ) -> Estimate:
-    """The cost of a compile with a metric on `devset`, or without one where that is None."""
+    """The cost of a compile with a metric on `devset`, or without a metric where `devset` is None."""
     usable = [target for target in targets if isinstance(target, Target)]
     metric_calls, traced = 0, 0
     if devset is None:

@@ -1,4 +1,4 @@
-"""A program as a thing to search: dspy.Evaluate runs its variants, and what that keeps to itself is kept here."""
+"""A program as the subject of a search. dspy.Evaluate runs its variants; what it does not report is kept here."""
 
 import functools
 import inspect
@@ -20,7 +20,7 @@ logger = logging.getLogger("fipo.dspy")
 
 
 class Metric:
-    """A user's metric as a function to a finite number and perhaps what it says."""
+    """A user's metric as a function that returns a finite number and perhaps a comment."""
 
     def __init__(self, metric: Callable[..., Any]) -> None:
         try:
@@ -40,15 +40,15 @@ class Metric:
 
     @property
     def identity(self) -> str:
-        """What tells it from another metric, also from one of the same name."""
+        """What tells it from any other metric, even one of the same name."""
         return f"{self.name} ({digest_of(self._metric)})"
 
     def __call__(self, example: dspy.Example, prediction: Any) -> float:
-        """The score, or whatever the metric raises."""
+        """The score; raises whatever the metric raises."""
         return self.judge(example, prediction).score
 
     def judge(self, example: dspy.Example, prediction: Any) -> Judgement:
-        """The score with what comes with it, or whatever the metric raises."""
+        """The score with its comment; raises whatever the metric raises."""
         value = self._metric(example, prediction)
         try:
             return judgement(value, metric=self.name)
@@ -63,9 +63,9 @@ def metric_name(metric: Callable[..., Any]) -> str:
 
 
 class _SideBySide(dspy.Module):
-    """Several programs as one, so that DSPy runs all of them in one evaluation: an input more says whose turn it is.
+    """Several programs as one, so that DSPy runs all of them in one evaluation: an extra input says whose turn it is.
 
-    What they raise is remembered. Alone, a program is saved and looked at as if it were not in here.
+    What they raise is remembered. A single program is saved and inspected as if it were not wrapped.
     """
 
     _TURN = "fipo_run"
@@ -83,7 +83,7 @@ class _SideBySide(dspy.Module):
         return twin
 
     def forward(self, **inputs: Any) -> Any:
-        """What that program says."""
+        """That program's prediction."""
         turn = inputs.pop(self._TURN)
         try:
             return self.programs[self._runs[turn].arm](**inputs)
@@ -103,7 +103,7 @@ class _SideBySide(dspy.Module):
 
 
 class Variants:
-    """A program with other instructions, on examples: a `Subject`. Each variant is copied once, whatever is asked.
+    """A program with other instructions, on examples: a `Subject`. Each variant is copied only once.
 
     Copies are kept, as the candidates of a compiled program.
     """
@@ -121,7 +121,7 @@ class Variants:
         self.texts = dict(texts)
         """The student's instructions, by predictor."""
         self._student = student
-        # Copies, so that an example that is there twice is told from itself. `copy` forgets the inputs before DSPy 3.4.
+        # Copies, so that two occurrences of one example can be told apart. `copy` forgets the inputs before DSPy 3.4.
         self.examples: Sequence[dspy.Example] = [example.with_inputs(*example.inputs().keys()) for example in examples]
         self._metric = metric
         self._num_threads = num_threads
@@ -152,7 +152,7 @@ class Variants:
         together = _SideBySide({run.arm: self.program(run.arm, run.texts) for run in runs}, runs)
         devset = [_SideBySide.example(self.examples[run.example], turn) for turn, run in enumerate(runs)]
         found: dict[int, Measurement] = {}
-        # Bound to these runs: DSPy may leave a slow example running, which then ends during the next evaluation.
+        # Bound to these runs, because DSPy may leave a slow example running until the next evaluation.
         turns = {id(one): turn for turn, one in enumerate(devset)}
         metric = functools.partial(self._scored, runs, turns, found, note)
         is_full = len(together.programs) == 1 and len(runs) == len(self.examples)
@@ -161,7 +161,7 @@ class Variants:
             metric=metric,
             num_threads=self._num_threads,
             display_progress=self._display_progress,
-            max_errors=len(runs) + 1,  # what fails is counted by whoever asked
+            max_errors=len(runs) + 1,  # the caller counts failures
         )
         kind = "eval_full" if is_full else "eval_minibatch"
         executed(lambda: evaluate(together, callback_metadata={"metric_key": kind}))
@@ -196,6 +196,6 @@ def _raised(by: str, error: Exception) -> Failed:
 
 
 def runs_at_once(num_threads: int | None) -> int:
-    """How many runs DSPy makes at one time."""
+    """How many runs DSPy makes at a time."""
     threads: int = num_threads or settings.num_threads
     return threads

@@ -1,4 +1,4 @@
-"""What of a program's instructions may be rewritten, what the rewriter is shown beside it, and what it may not say."""
+"""Which part of a program's instructions may be rewritten, what else the rewriter sees, and what it may not say."""
 
 import inspect
 import itertools
@@ -18,7 +18,8 @@ from fipo_model import Candidate, OptimizationRequest
 from fipo_model.errors import InputError
 
 # Predictors whose instructions are a protocol between DSPy's own code and the model (tools, code fences, SUBMIT), by
-# the class that owns them. Losing a word of it breaks the program. What an agent extracts its answer with is not here.
+# the class that owns them. Losing a word of it breaks the program. The predictor with which an agent extracts its
+# answer is not among them.
 _PROTOCOLS = {
     "ReAct": ("react",),
     "ReActV2": ("react",),
@@ -54,7 +55,8 @@ class Target:
 
     @classmethod
     def of(cls, name: str, text: str, *, context: str | None = None, known: Collection[str] = ()) -> "Target":
-        """An instruction to rewrite; of a dspy.ReAct's, only the task. The names it has itself are known, too."""
+        """The part of an instruction to rewrite: of a dspy.ReAct's, only the task. Names in the instruction are known,
+        too."""
         return cls(name=name, task=text, context=context, known=frozenset(known)).with_text(text)
 
     def with_text(self, text: str) -> "Target":
@@ -69,7 +71,7 @@ class Target:
         return self.task + self.protocol
 
     def request(self, *, silver: str | None = None, golden: str | None = None) -> OptimizationRequest:
-        """What is asked of the rewriter. Raises `InputError` for a task that is empty or no valid text."""
+        """The request to the rewriter. Raises `InputError` for a task that is empty or is not valid text."""
         return OptimizationRequest(self.task, context=self.context, silver_response=silver, golden_response=golden)
 
     def instruction(self, rewrite: str) -> str:
@@ -79,9 +81,9 @@ class Target:
     def checked(self, candidate: Candidate) -> dict[str, str]:
         """A rewriter's candidate as plain data.
 
-        It has the outcome "field_invented" where it names what is no field, "input_requested" where it asks for what
-        the program fills in, and "golden_leaked" where it names some of the values that an output may take and not all
-        of them: those lean towards one answer.
+        Its outcome is "field_invented" where it names something that is not a field, "input_requested" where it asks
+        for what the program fills in, and "golden_leaked" where it names only some of the values that an output may
+        take, which favours these.
         """
         outcome: str = candidate.outcome
         detail = candidate.detail
@@ -101,7 +103,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protected:
-    """A predictor whose instruction stays: an agent's protocol, none of which can be told apart for sure."""
+    """A predictor whose instruction stays: an agent's protocol, from which no task can safely be separated."""
 
     name: str
     naive: str
@@ -110,9 +112,9 @@ class Protected:
 def targets(
     program: dspy.Module, names: Collection[str] | None = None, examples: Sequence[dspy.Example] = ()
 ) -> list[Target | Protected]:
-    """The program's predictors, or those named, in its order. Raises `InputError` for a name it does not have.
+    """The program's predictors, or the named ones, in its order. Raises `InputError` for an unknown name.
 
-    The labels of `examples` are values of the fields of their names.
+    The labels of `examples` are values of the fields with the same names.
     """
     named = named_predictors(program)
     if missing := [name for name in names or () if name not in named]:
@@ -164,12 +166,12 @@ def _calls_tools(signature: type[dspy.Signature]) -> bool:
 
 
 def has_unknown_protocol(text: str) -> bool:
-    """Whether a text speaks of calling tools in a way that is not dspy.ReAct's."""
+    """Whether a text describes a way of calling tools that is not dspy.ReAct's."""
     return split_protocol(text) is None and any(name in text for name in _PROTOCOL_OUTPUTS)
 
 
 def split_protocol(text: str) -> tuple[str, str] | None:
-    """The task and the protocol of a dspy.ReAct's instruction; None if the text is not surely one."""
+    """The task and the protocol of a dspy.ReAct's instruction; None if the text may not be one."""
     found = list(_REACT_OPENING.finditer(text))
     if len(found) != 1 or not text[: found[0].start()].strip():
         return None
@@ -177,7 +179,8 @@ def split_protocol(text: str) -> tuple[str, str] | None:
 
 
 def _describe_fields(signature: type[dspy.Signature], choices: Mapping[str, Sequence[Choice]]) -> str:
-    """What the signature says about its fields, as text for the rewriter, with values that it does not show itself."""
+    """What the signature says about its fields, as text for the rewriter, with values that the signature does not
+    show."""
     lines = []
     for title, fields in (("Input fields", signature.input_fields), ("Output fields", signature.output_fields)):
         lines.append(f"{title}:")
@@ -193,7 +196,7 @@ def _describe_fields(signature: type[dspy.Signature], choices: Mapping[str, Sequ
 
 
 def _description(name: str, field: Any) -> str | None:
-    """What the user says about a field; where that is nothing, DSPy says `${name}`."""
+    """The user's description of a field; where there is none, DSPy writes `${name}`."""
     description = field.json_schema_extra.get("desc")
     return None if description in (None, "", f"${{{name}}}") else str(description)
 

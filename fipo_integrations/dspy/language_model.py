@@ -18,9 +18,9 @@ _CUT_OFF = frozenset({"length", "max_tokens"})
 class LanguageModelGenerator:
     """A `dspy.LM`, or any other of DSPy's language models, as a FIPO `Generator`.
 
-    It is asked as it is configured, but for the temperature of samples, and in one message, which every such model
-    takes; its cache and its retries are its own. Samples are asked for one by one, each with a `rollout_id` of its own,
-    so that DSPy's cache does not answer all with the first.
+    It is called as configured, except for the temperature of samples, and with one message, which every such model
+    accepts. Its cache and its retries are its own. Samples are requested one by one, each with its own `rollout_id`, so
+    that DSPy's cache does not return the first for all of them.
     """
 
     def __init__(self, lm: dspy.BaseLM) -> None:
@@ -71,9 +71,9 @@ class LanguageModelGenerator:
 
 
 def _ending(lm: dspy.BaseLM) -> tuple[dict[str, int], str | None]:
-    """What the only call of a model used, and why it ended; nothing where DSPy keeps no history."""
+    """The tokens that a model's only call used, and why it ended; nothing where DSPy keeps no history."""
     if not lm.history:
         return {}, None
     response = lm.history[-1]["response"]
-    choices = getattr(response, "choices", None)  # as before DSPy 3.4, and of models that do without its engines
+    choices = getattr(response, "choices", None)  # as before DSPy 3.4, and for models that do without its engines
     return lm.history[-1]["usage"], getattr(choices[0] if choices else response, "finish_reason", None)

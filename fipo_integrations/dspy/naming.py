@@ -1,4 +1,4 @@
-"""The names that users of DSPy's other optimizers know, and where FIPO has what is meant by them."""
+"""The names that users of DSPy's other optimizers know, and what FIPO calls the same things."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -29,7 +29,8 @@ _ELSEWHERE = {
 
 
 class DSPyNames(TypedDict, total=False):
-    """What FIPO takes by the names of DSPy's other optimizers; a search's settings are in SearchSettings, too."""
+    """Arguments that FIPO takes under the names of DSPy's other optimizers; search settings are in SearchSettings,
+    too."""
 
     prompt_model: dspy.BaseLM
     """Who rewrites, instead of `optimizer`."""
@@ -45,7 +46,7 @@ class DSPyNames(TypedDict, total=False):
 
 
 def checked_names(given: Mapping[str, Any], *, of: str = "FIPO") -> None:
-    """Raise for names that nobody takes: `InputError` where another has what is meant, else `TypeError`."""
+    """Raise for names that FIPO does not take: `InputError` if it has another name for the same, else `TypeError`."""
     known = DSPyNames.__annotations__ if of == "FIPO" else {}
     for name in given:
         if name in known:
@@ -58,13 +59,13 @@ def checked_names(given: Mapping[str, Any], *, of: str = "FIPO") -> None:
 
 
 def settings_of(search: SearchSettings | None, given: DSPyNames) -> SearchSettings:
-    """The settings of the search with those that were given by themselves."""
+    """The settings of the search, with those that were given as single arguments."""
     own: dict[str, Any] = {name: value for name, value in given.items() if name in _SETTINGS}
     return replace(search or SearchSettings(), **own)
 
 
 def rewriter_of(optimizer: PromptOptimizer | None, given: DSPyNames) -> PromptOptimizer | None:
-    """Who rewrites: an optimizer of FIPO's, or one on a language model of DSPy's; None for FIPO's own weights."""
+    """The optimizer that rewrites: the given one, or one on a language model of DSPy's; None for FIPO's own weights."""
     lm = given.get("prompt_model")
     if lm is None:
         return optimizer
@@ -74,7 +75,7 @@ def rewriter_of(optimizer: PromptOptimizer | None, given: DSPyNames) -> PromptOp
 
 
 def unused_without_metric(search: SearchSettings, valset: Collection[object]) -> list[str]:
-    """What was given for a search where there is none, because nothing measures."""
+    """The arguments for a search that will not take place, because there is no metric."""
     plain = SearchSettings(log_dir=search.log_dir, student_responses=search.student_responses, seed=search.seed)
     names = [name for name in SearchSettings.__dataclass_fields__ if getattr(search, name) != getattr(plain, name)]
     return [*(["valset"] if valset else []), *names]

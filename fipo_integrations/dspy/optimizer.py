@@ -181,7 +181,7 @@ class FIPO(Teleprompter):
         return self._finished(compiled, decided)
 
     def _responses(self, student: dspy.Module, trainset: list[dspy.Example]) -> dict[str, Responses]:
-        """The responses on one training example, all that one rewrite can use."""
+        """The responses on one training example, which is as much as one rewrite can use."""
         if not trainset:
             return {}
         program, run = copied(student), None
@@ -217,7 +217,7 @@ class FIPO(Teleprompter):
         trainset: list[dspy.Example],
         devset: list[dspy.Example],
     ) -> dspy.Module:
-        """The best of the student and its candidates, with what the journal already has."""
+        """The best of the student and its candidates, using what the journal already has."""
         texts = {target.name: target.naive for target in chosen}
         variants = Variants(
             program,
@@ -247,9 +247,10 @@ class FIPO(Teleprompter):
     def _settings(
         self, program: dspy.Module, metric: Metric, examples: dict[str, list[dspy.Example]]
     ) -> dict[str, Any]:
-        """What the scores in a log_dir depend on. Budget and significance are not: a resumed compile may have others.
+        """What the scores in a log_dir depend on. Budget and significance are left out: a resumed compile may change
+        them.
 
-        A rewriter that is not loaded yet is known by its default alone.
+        A rewriter that is not loaded yet is known only as the default.
         """
         search = self.search
         rewriter = None if self.optimizer is None else self.optimizer.rewriter
@@ -284,7 +285,7 @@ class FIPO(Teleprompter):
 
 def _check_runs(program: dspy.Module) -> None:
     """Raise `InputError` for a program that only asyncio can run: the search runs it in threads."""
-    # Not by asking the program: DSPy warns of whoever asks it for its forward.
+    # Without asking the program for its forward, which makes DSPy warn.
     names = {*dir(type(program)), *vars(program)}
     if "aforward" in names and "forward" not in names:
         raise InputError(
@@ -294,7 +295,8 @@ def _check_runs(program: dspy.Module) -> None:
 
 
 def _checked(examples: Examples, name: str) -> list[dspy.Example]:
-    """The examples as a list. Raises `InputError` for one that is none, or does not say which fields are inputs."""
+    """The examples as a list. Raises `InputError` for anything that is not an example, or does not say which fields are
+    inputs."""
     found = list(examples or ())
     for number, example in enumerate(found):
         if not isinstance(example, dspy.Example):

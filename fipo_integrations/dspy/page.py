@@ -84,7 +84,7 @@ def _say_scores(student: Level, compiled: Level, is_changed: bool) -> str:
 
 
 def _gain_of(report: Report) -> Interval | None:
-    """The gain as a share of one; None where nothing was measured or nothing was rewritten."""
+    """The gain as a fraction; None where nothing was measured or rewritten."""
     gain = None if report.measured is None else report.measured.gain
     if gain is None or not _is_changed(report):
         return None

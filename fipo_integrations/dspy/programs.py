@@ -36,7 +36,7 @@ HIDDEN = (
 
 
 def named_predictors(program: dspy.Module) -> dict[str, Any]:
-    """The predictors that may be changed, by their names: those of a compiled sub-module, and such ones, may not.
+    """The predictors that may be changed, by their names: not compiled ones, nor those of a compiled sub-module.
 
     Raises `InputError` where two of them go by one name: DSPy could not save such a program either.
     """
@@ -56,8 +56,8 @@ def all_predictors(program: dspy.Module) -> list[Any]:
 def left_alone(program: dspy.Module) -> dict[str, str]:
     """The names of parts that no optimizer changes, with the reason.
 
-    They are compiled already; or they are predictors in lists of lists and the like, where DSPy neither finds them nor
-    saves their state, so that a rewrite would be lost with the process.
+    Some are already compiled. Others are predictors in nested lists and the like, where DSPy neither finds them nor
+    saves their state, so a rewrite would be lost with the process.
     """
     frozen = {name: one for name, one in _parts(program, dspy.Module) if one is not program and one._compiled}
     known = {id(one) for part in (program, *frozen.values()) for one in part.predictors()}
@@ -75,10 +75,10 @@ def _parts(program: dspy.Module, kind: type) -> list[tuple[str, Any]]:
 def copied(program: dspy.Module) -> dspy.Module:
     """A deep copy that shares language models, and what cannot be copied, with the original.
 
-    It is without what an earlier optimizer attached. Raises `InputError` for a program that gives no copy of itself.
+    It lacks what an earlier optimizer attached. Raises `InputError` for a program that cannot be copied.
     """
-    # A copy of a model that runs in this process would be a copy of its weights. And where anything cannot be copied, a
-    # lock or a connection, DSPy's own deepcopy goes piece by piece and splits predictors that are shared.
+    # Copying a model that runs in this process would copy its weights. And where something cannot be copied (a lock, a
+    # connection), DSPy's own deepcopy goes piece by piece and splits shared predictors.
     parts = [part for _, part in program.named_sub_modules(type_=object)]
     shared: dict[int, Any] = {id(part): part for part in parts if isinstance(part, dspy.BaseLM)}
     try:
@@ -102,14 +102,14 @@ def copied(program: dspy.Module) -> dspy.Module:
 
 
 def _forget_statistics(own: dict[str, Any]) -> None:
-    """Remove what an optimizer attached: numbers about other instructions, and candidates, which have their own."""
+    """Remove what an optimizer attached: its figures are about other instructions, and candidates have their own."""
     report = own.pop("fipo_report", None)
     if type(own.get("detailed_results")).__name__ == "DspyGEPAResult":
         del own["detailed_results"]
     listed = [own[name] for name in _CANDIDATES if own.get(name) and _are_candidates(own[name])]
     if not listed:
         return
-    # What FIPO did not attach is the program's own. DSPy's optimizers do not tell, and replace what there was.
+    # What FIPO did not attach is the program's own. DSPy's optimizers leave no sign, and replace what was there.
     attached = report.get("attached") if isinstance(report, dict) else None
     scores = [one.get("score") for candidates in listed for one in candidates]
     for name in own.keys() & {*(attached or _STATISTICS), *_THEIRS}:
@@ -120,7 +120,8 @@ def _forget_statistics(own: dict[str, Any]) -> None:
 
 
 def _are_candidates(value: object) -> bool:
-    """Whether it is a list of compiled programs as optimizers attach it; MIPROv2's of minibatches may be empty."""
+    """Whether it is a list of compiled programs as optimizers attach it; MIPROv2's list for minibatches may be
+    empty."""
     return isinstance(value, list) and all(isinstance(one, dict) and "program" in one for one in value)
 
 
@@ -144,11 +145,11 @@ def with_texts(program: dspy.Module, texts: Mapping[str, str]) -> dspy.Module:
 
 
 def executed(run: Callable[[], _Result]) -> _Result:
-    """What `run`, which has DSPy go through examples, returns; it is begun anew where another thread broke its start.
+    """What `run` returns, which has DSPy go through examples; it is run again where another thread broke its start.
 
-    DSPy (3.4.1) clears tqdm's registry of bars, a WeakSet, whenever it begins. Where another thread is making a bar in
-    that instant, the set raises: what was in it is gone, or it changed its size. With several threads of its own DSPy
-    has sent off examples by then, and they are run a second time.
+    DSPy (3.4.1) clears tqdm's registry of bars, a WeakSet, whenever it begins. If another thread makes a bar in that
+    instant, the set raises, because an item is gone or its size changed. With several threads, DSPy has already started
+    some examples by then, and they are run a second time.
     """
     while True:
         try:
@@ -177,13 +178,13 @@ def attach(program: dspy.Module, **statistics: object) -> list[str]:
 def digest(value: object) -> str:
     """A short name for data that is the same in every process.
 
-    What has no other text than its place in memory counts by its type alone.
+    An object whose only text is its address in memory counts by its type alone.
     """
     return hashlib.sha256(json.dumps(_plain(value)).encode("utf-8")).hexdigest()[:16]
 
 
 def _plain(value: Any) -> object:
-    """The value as what JSON can say, whatever its keys are."""
+    """The value in the types that JSON has, whatever its keys are."""
     if isinstance(value, dspy.Example):
         return _plain(value.toDict())
     if isinstance(value, BaseModel):
@@ -201,7 +202,7 @@ def _plain(value: Any) -> object:
 def identity(program: dspy.Module) -> dict[str, str]:
     """What tells one student from another when a compile is resumed, in digests, and its models by name.
 
-    Of the program that is its predictors, those of compiled sub-modules too; not its code or its other attributes.
+    Only the program's predictors count, including those of compiled sub-modules; its code and other attributes do not.
     """
     predictors = all_predictors(program)
     state = [[one.signature.dump_state(), _types(one.signature), one.demos, one.config] for one in predictors]
@@ -218,5 +219,5 @@ def _types(signature: type[dspy.Signature]) -> dict[str, str]:
 
 
 def _generation(lm: Any) -> dict[str, Any]:
-    """How a model is asked, without who asks: a key may change while a compile is stopped."""
+    """How a model is called, without the caller's key, which may change while a compile is stopped."""
     return {name: own for name, own in getattr(lm, "kwargs", {}).items() if name != "api_key"}

@@ -1,4 +1,4 @@
-"""FIPO as the one who proposes instructions to GEPA, which then needs no reflection model."""
+"""FIPO as the proposer of instructions for GEPA, which then needs no reflection model."""
 
 import json
 import random
@@ -15,9 +15,9 @@ from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_model import PromptOptimizer, ShownExample
 
 _COUNTING = threading.Lock()  # one for all, because what holds a lock could not be copied
-_CANDIDATES = 3  # one of the text alone, and two samples
-# "The correct answer is 'Paris'.", as GEPA's own evaluator puts it; without the quotation marks nobody can say where
-# the answer ends and the next sentence begins.
+_CANDIDATES = 3  # one rewrite of the text alone, and two samples
+# "The correct answer is 'Paris'.", as GEPA's own evaluator puts it; without the quotation marks there is no telling
+# where the answer ends and the next sentence begins.
 _QUOTED_ANSWER = re.compile(
     r"(?i)\b(?:correct|right|expected|golden) (?:answer|output|response|label)(?: (?:is|was):?|:) ?"
     r"(?:'((?:[^'\n]|(?<=\w)'(?=\w))+)'(?!\w)|\"([^\"\n]+)\"|`([^`\n]+)`)"
@@ -33,7 +33,7 @@ Record = Mapping[str, Any]
 
 
 def quoted_answer(record: Record) -> str | None:
-    """The right answer where a record's feedback quotes exactly one and says that it is; else None."""
+    """The right answer where a record's feedback quotes exactly one and calls it right; else None."""
     found = {match[match.lastindex or 0] for match in _QUOTED_ANSWER.finditer(str(_part(record, "Feedback") or ""))}
     return found.pop() if len(found) == 1 else None
 
@@ -113,10 +113,10 @@ class FIPOProposer:
 
 
 def _opened(component: str) -> tuple[str, Callable[[str], str]]:
-    """The text of a component, and what makes a component of another text.
+    """The text of a component, and a function that makes a component of another text.
 
-    mlflow.genai gives its chat prompts as messages in JSON, and wants such back: their text is that of the first system
-    or user message.
+    mlflow.genai passes its chat prompts as messages in JSON, and wants the same back. Their text is that of the first
+    system or user message.
     """
     try:
         messages = json.loads(component)
@@ -143,7 +143,7 @@ def _best(target: Target, rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def _unknown(_: Record) -> None:
-    """Whose answer it is that a record quotes, nobody knows."""
+    """The default for `golden`: it is unknown which component an answer belongs to."""
 
 
 def _part(record: Record, name: str) -> Any:
@@ -151,15 +151,15 @@ def _part(record: Record, name: str) -> Any:
 
 
 def _as_one(feedback: object) -> str:
-    """What one or several people said, as a text."""
+    """Feedback from one or several sources, as one text."""
     if isinstance(feedback, Mapping):
         feedback = list(feedback.values())
     said = feedback if isinstance(feedback, list | tuple) else [feedback]
-    return "\n".join(str(one) for one in said if one)  # of a scorer without a rationale mlflow has None
+    return "\n".join(str(one) for one in said if one)  # mlflow has None for a scorer without a rationale
 
 
 def _without_answers(feedback: str) -> str | None:
-    """The feedback without the sentences that quote the right answer; None where nothing else is in it."""
+    """The feedback without the sentences that quote the right answer; None where there is nothing else in it."""
     marked = _QUOTED_ANSWER.sub("\0", feedback)
     kept = [sentence for sentence in _SENTENCE_END.split(marked) if "\0" not in sentence]
     return " ".join(" ".join(kept).split())[:_LONGEST_FEEDBACK].strip() or None
@@ -170,7 +170,7 @@ def _fields(value: object) -> Mapping[str, Any]:
 
 
 def _text(outputs: object) -> str | None:
-    """What a predictor put out, one field's value or several with their names, as text; None if there is nothing."""
+    """A predictor's output as text: one field's value, or several with their names; None if there is nothing."""
     if isinstance(outputs, Mapping):
         return as_text({str(name): str(value) for name, value in outputs.items()}) or None
     return str(outputs) if outputs else None

@@ -1,4 +1,4 @@
-"""What happened to a program's instructions, and what it cost; in log_dir as a file and as a page."""
+"""What happened to a program's instructions, and what it cost; written to log_dir as a file and as a page."""
 
 import json
 import threading
@@ -81,7 +81,8 @@ def report_search(search: Search, best: str, measured: Measured) -> Report:
 
 
 def statistics(search: Search, measured: Measured) -> dict[str, Any]:
-    """What DSPy's own optimizers attach to a compiled program, under their names: plain data, but for programs."""
+    """What DSPy's own optimizers attach to a compiled program, under the same names: plain data, except for
+    programs."""
     scores = {arm: asdict(_summarize(search.compared(arm).after)) for arm in search.measured()}
     return {
         "score": measured.scores.compiled.score,

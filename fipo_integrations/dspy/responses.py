@@ -27,7 +27,7 @@ class Run(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Responses:
-    """What a predictor said on an example, and what it should have said; or on several, and what the metric said."""
+    """What a predictor said and should have said on one example, or on several, with the metric's comments."""
 
     silver: str | None = None
     golden: str | None = None
@@ -45,7 +45,7 @@ def traced_runs(
 ) -> list[Run | None]:
     """Run the program on each example under its own language model; None where it, or the metric, failed.
 
-    `note` makes data of what a predictor took and put out, to be in the `calls` of the runs.
+    `note` turns a predictor's inputs and outputs into data for the `calls` of the runs.
     """
     named = named_predictors(program)
     names = {id(predictor): name for name, predictor in named.items()}
@@ -106,7 +106,7 @@ def responses(
 
 
 def as_text(outputs: dict[str, str]) -> str:
-    """What a predictor put out: one field's value, or several with their names."""
+    """A predictor's output: one field's value, or several with their names."""
     if len(outputs) == 1:
         return next(iter(outputs.values())).strip()
     return "\n".join(f"{field}: {value}" for field, value in outputs.items())

@@ -77,7 +77,7 @@ class Report:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Report":
-        """The report that `to_fields` made these of, also in an earlier version."""
+        """The report from which `to_fields` made these, in this version or an earlier one."""
         predictors = []
         for one in fields["predictors"]:
             candidates = [Proposed(**candidate) for candidate in one["candidates"]]
@@ -88,7 +88,7 @@ class Report:
 
 
 def _to_fields(value: Changed | Measured) -> dict[str, Any]:
-    # JSON has lists only, and what is read from it equals what was written.
+    # JSON has only lists, and what is read back should equal what was written.
     return {name: list(one) if isinstance(one, tuple) else one for name, one in asdict(value).items()}
 
 

@@ -12,16 +12,16 @@ from fipo_model import OptimizationRequest, PromptOptimizer, Proposal, Rewriter
 from fipo_model.errors import InputError
 
 _LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
-# Of the samples for one example's responses, two are hoped for; others repeat each other, change nothing or fail.
+# Of the samples for one example's responses, about two are useful; others repeat each other, change nothing or fail.
 _SAMPLES = 4
 _USED = 2
 
 
 class LazyOptimizer:
-    """The optimizer that was given, or FIPO's own weights from the first time they are needed.
+    """The given optimizer, or FIPO's own weights, loaded when first needed.
 
-    Where somebody else decides (`is_proposing`) these are the weights that propose many things, else the default ones,
-    which propose one that is safe.
+    Where something else decides (`is_proposing`), these are the weights that propose many rewrites; otherwise the
+    default ones, which propose one safe rewrite.
     """
 
     def __init__(self, optimizer: PromptOptimizer | None, *, is_proposing: bool) -> None:
@@ -48,19 +48,19 @@ class LazyOptimizer:
 
 
 def examples_needed(candidates: int) -> int:
-    """How many examples' responses it takes for so many candidates: one needs none, the others come in pairs."""
+    """How many examples' responses that many candidates take: the first needs none, the others come in pairs."""
     return math.ceil((candidates - 1) / _USED)
 
 
 def requests_needed(candidates: int) -> int:
-    """How many replies the rewriter writes to have so many candidates for one predictor."""
+    """How many replies the rewriter writes for that many candidates for one predictor."""
     return 1 + _SAMPLES * examples_needed(candidates)
 
 
 def decide(
     optimizer: PromptOptimizer, targets: Sequence[Target], seen: Mapping[str, Responses]
 ) -> dict[str, list[dict[str, str]]]:
-    """One rewrite for each target, all asked for in one batch, which the optimizer's checks and its judge decide.
+    """One rewrite for each target, all requested in one batch; the optimizer's checks and its judge decide.
 
     The candidates of a target by its name, the decisive one first; it alone may have the outcome "optimized".
     """
@@ -86,7 +86,8 @@ def propose(
     candidates: int,
     seed: int,
 ) -> dict[str, list[dict[str, str]]]:
-    """Up to so many candidates for each target by its name, and those the checks refused, from two batches in all.
+    """The candidates for each target by its name, up to the limit, and those the checks refused, from two batches in
+    all.
 
     The first is the rewrite of the instruction alone. The others are sampled with `seed`, and what the rewriter sees
     beside the instruction varies: the responses on one of the examples of `seen` after another.
@@ -109,9 +110,9 @@ def propose(
 def _sample(
     rewriter: Rewriter, targets: Sequence[Target], seen: Sequence[Mapping[str, Responses]], needed: int
 ) -> dict[str, list[Proposal]]:
-    """Samples of each target from what was seen of it on so many examples, by its name.
+    """Samples for each target, by its name, from what was seen of it on a number of examples.
 
-    One that was seen on fewer gets as many more from each of these as make up for it.
+    A target that was seen on fewer examples gets more samples from each of these to make up for it.
     """
     wanted: defaultdict[int, list[tuple[Target, Responses]]] = defaultdict(list)
     for target in targets:
@@ -129,7 +130,7 @@ def _sample(
 
 
 def _distinct(rows: Sequence[dict[str, str]], *, accepted: int) -> list[dict[str, str]]:
-    """The rows with every text once, and no more than so many that passed the checks."""
+    """The rows with every text once, and at most the given number that passed the checks."""
     once = {row["text"]: row for row in reversed(rows)}
     kept = [row for row in rows if once.get(row["text"]) is row]
     passed = [row for row in kept if row["outcome"] == "optimized"][:accepted]
@@ -140,7 +141,7 @@ def _requests(
     rewriter: Rewriter,
     wanted: Sequence[tuple[Target, Responses]],
 ) -> tuple[dict[str, list[dict[str, str]]], list[tuple[Target, OptimizationRequest]]]:
-    """What can be asked, and by the target's name why the rest cannot."""
+    """What can be asked, and why the rest cannot, by the target's name."""
     unusable, requests = {}, []
     for target, one in wanted:
         try:
@@ -159,7 +160,7 @@ def _roomy(request: OptimizationRequest, rewriter: Rewriter) -> OptimizationRequ
 
 
 def _rows(target: Target, proposals: Sequence[Proposal]) -> list[dict[str, str]]:
-    """The candidates as plain data, the first of each proposal before the second of any."""
+    """The candidates as plain data: the first of every proposal comes before the second of any."""
     rows: list[tuple[int, dict[str, str]]] = []
     for proposal in proposals:
         if isinstance(proposal, InputError):

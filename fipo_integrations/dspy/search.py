@@ -67,7 +67,7 @@ class ProgramProposer:
     """How many runs for responses were made in an earlier start."""
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
-        """Candidates for each target; when all turns for these are over, sets of demonstrations."""
+        """Candidates for each target; once all turns for these are over, sets of demonstrations."""
         if seen.turn >= self.settings.rounds:
             return self._demonstrations(seen, room)
         if not self.targets:
@@ -99,7 +99,7 @@ class ProgramProposer:
     def _demonstrations(self, seen: Seen, room: float) -> Proposals:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
         count = self.settings.demonstrations
-        # One that decides would have its own answer shown.
+        # An example that decides would otherwise see its own answer shown.
         deciding = [example.toDict() for example in self.variants.examples]
         order = _in_order_for_demonstrations(self.trainset, self.settings)
         examples = [example for example in order if example.toDict() not in deciding]
@@ -121,7 +121,7 @@ class ProgramProposer:
         return Proposals(model=self.optimizer.name, by_text={DEMOS: rows}, runs=len(tried))
 
     def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:
-        """What the student said on a few training examples, where it may be run, and their labels."""
+        """What the student said on a few training examples (where it may be run), and their labels."""
         runs = [*self._remembered_runs(paid), *itertools.repeat(None, len(chosen) - len(paid))]
         threshold = self.settings.metric_threshold
         return [
@@ -144,12 +144,12 @@ class ProgramProposer:
 
 
 def _placed(target: Target, row: dict[str, str]) -> Proposed:
-    """A rewrite as the whole instruction that it makes."""
+    """The whole instruction that a rewrite makes."""
     return Proposed(text=target.instruction(row["text"]), outcome=row["outcome"], detail=row["detail"])
 
 
 class Search(search.Search):
-    """One compile with a metric: the search, with what DSPy's users are told where their program does not run."""
+    """One compile with a metric: the search, with messages for DSPy users whose program does not run."""
 
     subject: Variants
     proposer: ProgramProposer
@@ -157,7 +157,7 @@ class Search(search.Search):
 
     @classmethod
     def of(cls, variants: Variants, proposer: ProgramProposer, targets: Sequence[Target | Protected]) -> "Search":
-        """The search among what is proposed for a program."""
+        """The search among the proposals for a program."""
         made = cls(
             subject=variants,
             proposer=proposer,
@@ -171,7 +171,7 @@ class Search(search.Search):
 
     @property
     def rounds(self) -> int:
-        """How often is proposed: demonstrations come last, for the instructions that were chosen."""
+        """How many rounds of proposals there are: demonstrations come last, for the chosen instructions."""
         return self.settings.rounds + (self.proposer.settings.demonstrations > 0)
 
     @property
@@ -204,7 +204,7 @@ class Search(search.Search):
 
 
 def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
-    """The examples that decide where there is no valset: all but those that demonstrations come from."""
+    """The examples that decide where there is no valset: all except those that demonstrations come from."""
     aside = min(TRIES * settings.demonstrations, len(trainset) // 2)
     chosen = _in_order_for_demonstrations(trainset, settings)[:aside]
     return [example for example in trainset if all(example is not other for other in chosen)]
@@ -215,5 +215,5 @@ def _in_order_for_demonstrations(trainset: Sequence[dspy.Example], settings: Sea
 
 
 def drawn(examples: Sequence[Any], count: int, *, seed: int) -> list[int]:
-    """The numbers of so many of the examples, or of all if there are fewer, in an order the seed decides."""
+    """The numbers of that many examples, or of all if there are fewer, in an order that the seed decides."""
     return random.Random(seed).sample(range(len(examples)), min(count, len(examples)))

@@ -1,4 +1,4 @@
-"""What a rewriter is shown of a predictor's use: several examples at once, and what the metric said."""
+"""What a rewriter sees of a predictor's use: several examples at once, and the metric's comments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from fipo_integrations.dspy.responses import Responses, as_text
 from fipo_model import ShownExample
 from fipo_model.search import Measurement, said_of
 
-# So many make a task clear; more make a small model's request long.
+# This many make a task clear; more make a small model's request long.
 _TOGETHER = 4
 _LONGEST = 600
 
@@ -18,9 +18,9 @@ _LONGEST = 600
 def used_together(
     program: dspy.Module, examples: Sequence[dspy.Example], numbers: Sequence[int]
 ) -> dict[str, Responses]:
-    """For each predictor some of the examples at once, by its name: those with all that it takes and puts out.
+    """For each predictor, by its name, some examples at once: those with all of its inputs and outputs.
 
-    A predictor that takes what another one said has none: what it would be given is not in an example.
+    A predictor that takes another one's output has none, because an example does not hold that.
     """
     found = {}
     for name, predictor in named_predictors(program).items():
@@ -32,7 +32,7 @@ def used_together(
 
 
 def said_by_the_metric(program: dspy.Module, measurements: Mapping[int, Measurement]) -> dict[str, Responses]:
-    """What the metric said where the score was lowest, for the only predictor: of several, who knows whom it meant."""
+    """What the metric said where the score was lowest. Only for a single predictor: of several, it could mean any."""
     named = named_predictors(program)
     feedback = said_of(measurements)
     return {name: Responses(feedback=feedback) for name in named} if len(named) == 1 and feedback else {}
@@ -49,7 +49,8 @@ def _shown(signature: type[dspy.Signature], example: dspy.Example) -> ShownExamp
 
 
 def _fields(example: dspy.Example, fields: Mapping[str, Any]) -> dict[str, str] | None:
-    """An example's values of some fields as texts; None where one is missing, but for reasoning, which nobody notes."""
+    """An example's values of some fields as texts; None if one is missing, except reasoning, which nobody writes
+    down."""
     wanted = [name for name in fields if name != "reasoning"]
     if not wanted or any(example.get(name) is None for name in wanted):
         return None

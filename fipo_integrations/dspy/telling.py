@@ -6,7 +6,7 @@ import logging
 class BesideDSPy(logging.Handler):
     """Hands messages to DSPy's handler, which shows them on stderr and which `dspy.disable_logging()` silences.
 
-    Where the root logger has handlers, the application shows what it wants, and nothing is shown twice.
+    Where the root logger has handlers, the application decides what to show, and nothing is shown twice.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -16,7 +16,7 @@ class BesideDSPy(logging.Handler):
 
 
 def show_messages() -> None:
-    """Show what FIPO says from "info" on, as DSPy does with its own, unless somebody has set the logger up."""
+    """Show FIPO's messages from "info" up, as DSPy does with its own, unless somebody has configured the logger."""
     logger = logging.getLogger("fipo.dspy")
     if logger.level == logging.NOTSET and not logger.handlers:
         logger.setLevel(logging.INFO)

@@ -21,8 +21,8 @@ Choice = tuple[Spellings, ...]
 """All values of one field."""
 
 _DEEPEST = 6
-_MOST_LABELS, _LONGEST_LABEL = 40, 4  # words: what is longer or more varied are answers, not labels
-# Words that any instruction may have although they are also somebody's label.
+_MOST_LABELS, _LONGEST_LABEL = 40, 4  # words; longer or more varied outputs are answers, not labels
+# Words that any instruction may contain, although they are also somebody's label.
 _ORDINARY = frozenset(
     "a i an and are as at be but by for from if in is it its no none not of off on one only or other others so that the"
     " this to true false unknown up us was we what when which who why will with yes you all any both each first last"
@@ -56,9 +56,9 @@ _MEASURES = re.compile(
 
 
 def choices_of(annotation: Any, description: str | None = None) -> list[Choice]:
-    """The values of each thing that may be chosen in a field of this type; where the type has none, in its description.
+    """The values for each choice in a field of this type; where the type has none, those in its description.
 
-    Seen are Literal, Enum and bool, also in unions, lists, dictionaries, pydantic models, dataclasses and TypedDicts.
+    It finds Literal, Enum and bool, also in unions, lists, dictionaries, pydantic models, dataclasses and TypedDicts.
     """
     found = list(_of_type(annotation, 0))
     described = listed_in(description or "") if not found else None
@@ -66,7 +66,8 @@ def choices_of(annotation: Any, description: str | None = None) -> list[Choice]:
 
 
 def labels_of(values: Sequence[object]) -> Choice | None:
-    """What a training set's values of one field are chosen from; None where they do not look chosen from a few."""
+    """What one field's values in a training set are chosen from; None where they do not look like a choice among
+    few."""
     texts = [str(value).strip() for value in values if isinstance(value, str | bool | int)]
     different = tuple(dict.fromkeys(texts))
     is_chosen = 1 < len(different) <= min(_MOST_LABELS, len(texts) // 2)
@@ -76,7 +77,7 @@ def labels_of(values: Sequence[object]) -> Choice | None:
 
 
 def listed_in(description: str) -> Choice | None:
-    """The values that a description lists: all of it does, or what follows "one of", a colon or a bracket."""
+    """The values that a description lists, as a whole or after "one of", a colon or a bracket."""
     for match in _LIST.finditer(description):
         before, after = description[: match.start()], description[match.end() :]
         is_introduced = _INTRODUCED.search(before) is not None
@@ -96,7 +97,7 @@ def written(choice: Choice) -> str:
 
 
 def favoured(rewrite: str, task: str, choice: Choice) -> str | None:
-    """A value that the rewrite names although it leaves others out and the task does not do the same; None if none."""
+    """A value that the rewrite names while it leaves others out, unlike the task; None if there is none."""
     named, before = named_in(rewrite, choice), named_in(task, choice)
     if named in (before, frozenset()) or len(named) == len(choice):
         return None
@@ -114,13 +115,13 @@ def named_in(text: str, choice: Choice) -> frozenset[int]:
     for first, last in _ranges(text, anything):
         ends = [next(place for place, one in spelled if re.fullmatch(_pattern(one), end)) for end in (first, last)]
         found |= set(range(min(ends), max(ends) + 1))
-    if found:  # who names one as a value may name the others as words: "True if it holds and False otherwise"
+    if found:  # a text that names one as a value may name the others as words: "True if it holds and False otherwise"
         found |= {place for place, one in spelled if re.search(rf"(?<!\w){_pattern(one)}(?!\w)", text)}
     return frozenset(found)
 
 
 def _ranges(text: str, anything: str) -> Iterator[tuple[str, str]]:
-    """The ends of "from 1 to 5", "A-D", "between 0 and 1"; of words nobody says so."""
+    """The ends of "from 1 to 5", "A-D", "between 0 and 1"; nobody writes ranges of words."""
     for match in re.finditer(rf"(?<!\w)({anything}){_RANGE}({anything})(?!\w)", text):
         if all(len(end) == 1 or end.lstrip("-").isdigit() for end in match.groups()):
             yield match[1], match[2]
@@ -140,7 +141,8 @@ def _is_ordinary(value: str) -> bool:
 
 
 def _pattern(value: str) -> str:
-    """A value as it may be written: letters alone only as they are, since "a" is no answer A."""
+    """A pattern for a value as it may be written. Single letters match only in their own case: "a" is not the answer
+    A."""
     written = r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", value))) if len(value) > 1 else re.escape(value)
     return written if len(value) == 1 or value.lstrip("-").isdigit() else f"(?i:{written})"
 
@@ -168,7 +170,7 @@ def _of_type(annotation: Any, depth: int) -> Iterator[Choice]:
 
 
 def _of_union(parts: Iterable[Any], depth: int) -> Iterator[Choice]:
-    """One choice of all the values that a union's own parts are, and those that are further inside."""
+    """One choice among all values of a union's own parts, and the choices further inside."""
     together: list[Spellings] = []
     for part in parts:
         is_flat = part is bool or get_origin(part) is Literal or (isinstance(part, type) and issubclass(part, Enum))

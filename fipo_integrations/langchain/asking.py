@@ -1,4 +1,4 @@
-"""What every door asks with: who rewrites, what is wished of a rewrite, and where rewrites are kept."""
+"""What every door asks with: who rewrites, the wishes for a rewrite, and where rewrites are kept."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ Results = list[OptimizedPrompt | InputError]
 _MOST_OPTIMIZERS = 64
 
 _lock = threading.Lock()
-# By the identity of a chat model, which its optimizer holds, so that the identity stays its own.
+# By the identity of a chat model. Its optimizer holds the model, so the identity is not reused.
 _optimizers: dict[int, PromptOptimizer] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """Who is asked for rewrites, and with what wishes."""
+    """Who is asked for rewrites, and with which wishes."""
 
     optimizer: Optimizer | None = None
     """None: FIPO's default weights, loaded once in a process when first needed."""
@@ -87,7 +87,7 @@ class Asking:
     def stored(
         self, requests: Sequence[OptimizationRequest], optimize: Callable[[list[OptimizationRequest]], Results]
     ) -> Results:
-        """A result for each request: the store's, else what `optimize` finds, which is kept there."""
+        """A result for each request: the store's, else the one that `optimize` finds, which is then stored."""
         if self.store is None:
             return optimize(list(requests))
         if not self.force or self.store.is_frozen:

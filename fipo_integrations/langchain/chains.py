@@ -103,7 +103,7 @@ def _with_changes(chain: Chain, roles: tuple[Role, ...] | None, report: Report) 
 
 
 def _with_both(chain: Any, made: Any) -> Any:
-    """A chain that holds the old one and the new one. Raises `InputError` where that cannot be."""
+    """A chain that holds the old one and the new one. Raises `InputError` where that is impossible."""
     if not isinstance(chain, Runnable):
         raise InputError(f"alternatives=True needs a runnable, not a {type(chain).__name__}")
     both = made.configurable_alternatives(ConfigurableField(id=SWITCH), default_key="optimized", original=chain)

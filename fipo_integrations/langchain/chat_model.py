@@ -1,4 +1,4 @@
-"""A model that FIPO runs as a chat model of LangChain's, and any of those as a model that FIPO asks for rewrites."""
+"""A model that FIPO runs as a LangChain chat model, and any LangChain chat model as one that FIPO asks for rewrites."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from fipo_model import FIPO_2, Completion, Generator, Message, PromptOptimizer, 
 from fipo_model.errors import FipoError, InputError, ModelError
 
 _ROLES = ("system", "user", "assistant")
-# Why a reply ended, as chat models of LangChain's name it in a message's metadata.
+# Why a reply ended, as LangChain's chat models name it in a message's metadata.
 _REASONS = ("finish_reason", "stop_reason", "done_reason", "finishReason")
 _FINISHED = frozenset("stop end_turn stop_sequence eos eos_token complete completed load".split())
 _FILTERED = frozenset("content_filter refusal safety recitation blocklist prohibited_content spii".split())
@@ -47,7 +47,7 @@ class GeneratorChatModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         names = ("max_tokens", "temperature", "top_p", "seed")
         settings = {name: getattr(self, name) for name in names}
-        # Under another name: LangChain puts a call's own `stop` in the place of this one in its caches' keys.
+        # Under another name, because LangChain's cache keys put a call's own `stop` in place of this one.
         return {"model_name": self.generator.name, **settings, "stop_words": self.stop}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -111,10 +111,10 @@ def conversation_of(messages: list[BaseMessage]) -> list[Message]:
 
 
 class ChatModelGenerator:
-    """Any chat model of LangChain's as a `Generator`: `PromptOptimizer(ChatModelGenerator(init_chat_model("...")))`.
+    """Any LangChain chat model as a `Generator`: `PromptOptimizer(ChatModelGenerator(init_chat_model("...")))`.
 
-    It is used as it was configured; samples only raise its temperature, where it has one. A reply that says it was cut
-    off, or ended for a reason that nobody knows, counts as not finished; one that says nothing of it, as finished.
+    It is used as it was configured; samples only raise its temperature, where it has one. A reply counts as unfinished
+    if it says that it was cut off, or ended for an unknown reason. One that gives no reason counts as finished.
     """
 
     def __init__(self, model: BaseChatModel) -> None:
@@ -124,7 +124,7 @@ class ChatModelGenerator:
 
     @property
     def name(self) -> str:
-        """The model's name, else its class's."""
+        """The model's name, or else its class's."""
         named = (getattr(self.model, field, None) for field in ("model_name", "model", "model_id"))
         return next((name for name in named if isinstance(name, str) and name), type(self.model).__name__)
 

@@ -14,12 +14,12 @@ from fipo_integrations.langchain.variables import VariablesChangedError, take_ap
 from fipo_integrations.langchain.walking import Slot, leaves, texts_in
 from fipo_model.errors import InputError
 
-_LONGEST, _LONGEST_IN_ALL = 800, 2400  # characters of what is shown of other texts, one and all
+_LONGEST, _LONGEST_IN_ALL = 800, 2400  # characters shown of each other text, and of all together
 _WORDLESS = "it has no words besides its variables"
 
 
 def chosen(chat: ChatPromptTemplate, roles: tuple[Role, ...] | None, where: str = "") -> dict[str, str]:
-    """Every message of a chat by its place, with why it is left alone; an empty text for those to rewrite."""
+    """Why each message of a chat is left alone, by its place; an empty text for those to rewrite."""
     found = list(leaves(chat, where))
     reasons = {path: _by_kind(message) for path, message in found}
     if roles is not None:
@@ -52,7 +52,7 @@ def _by_kind(message: Any) -> str:
 
 
 def _by_place(later: list[str | None]) -> str:
-    # What stands before an answer is an example of a question, not the instruction.
+    # A message before an answer is an example of a question, not the instruction.
     return "an answer follows it, so it is an example or the conversation so far" if "ai" in later else ""
 
 
@@ -74,7 +74,7 @@ def _slot_has_words(slot: Slot) -> bool:
 
 
 def _says_something(slot: Slot) -> bool:
-    """Whether a text tells a rewriter anything: labels and variables alone only show where the input will stand."""
+    """Whether a text tells a rewriter anything; labels and variables alone only show where the input will go."""
     try:
         text = take_apart(slot.text, slot.format)
     except (InputError, VariablesChangedError):
@@ -83,7 +83,7 @@ def _says_something(slot: Slot) -> bool:
 
 
 def left_alone(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: str = "") -> list[Unreached]:
-    """What of a template is not rewritten by choice, and why."""
+    """Which parts of a template are deliberately not rewritten, and why."""
     if isinstance(template, ChatPromptTemplate):
         reasons = chosen(template, roles, where)
         return [Unreached(where=path, reason=reason) for path, reason in reasons.items() if reason]

@@ -1,4 +1,4 @@
-"""The optimizer that is used where none is named."""
+"""The optimizer to use where none is named."""
 
 import threading
 from functools import cache

@@ -1,4 +1,4 @@
-"""Texts chosen on evidence: the chain is run with other texts in it, and a metric, or the likelihood of right outputs,
+"""Texts chosen on evidence: the chain is run with other texts in it. A metric, or the likelihood of right outputs,
 decides.
 """
 
@@ -41,7 +41,7 @@ class Evidence:
 
     @property
     def read(self) -> list[searching.Example]:
-        """The examples. Raises `InputError` for one that is none, or on which nothing could be decided."""
+        """The examples. Raises `InputError` for anything that is not an example, or that could not decide anything."""
         pairs = [as_pair(place, example) for place, example in enumerate(self.examples)]
         made = [searching.Example(input=given, outputs=() if right is None else (right,)) for given, right in pairs]
         metric = None if self.metric is None else searching.as_metric(self.metric)
@@ -128,7 +128,7 @@ class _Likely(_Chain):
 
 
 def search(slots: Sequence[Slot], asking: Asking, evidence: Evidence, build: Build) -> Report:
-    """What becomes of each text, decided by what the chain that `build` makes then gets."""
+    """What becomes of each text, decided by how well the chain that `build` makes does with it."""
     taken, unreached = take(slots, asking)
     named = {one.slot.where: one for one in taken}
     known = _stored(named, asking)
@@ -170,7 +170,7 @@ def search(slots: Sequence[Slot], asking: Asking, evidence: Evidence, build: Bui
 
 
 def _stored(named: Mapping[str, Taken], asking: Asking) -> Report | None:
-    """What a store has of all the texts; None where it lacks one, or is not to be asked."""
+    """What a store has for all the texts; None where it lacks one, or is not to be asked."""
     if asking.store is None or (asking.force and not asking.store.is_frozen):
         return None
     found = {name: asking.store.recall(one.request) for name, one in named.items()}
@@ -192,7 +192,7 @@ def _subject(
 
 
 def _check(one: Taken) -> Callable[[Candidate], Candidate]:
-    """What a template asks of a rewrite beside the contract: all of its variables."""
+    """What a template demands of a rewrite beyond the contract: all of its variables."""
 
     def check(candidate: Candidate) -> Candidate:
         try:
@@ -233,7 +233,7 @@ def _result(one: Taken, changed: searching.Changed, model: str) -> OptimizedProm
 
 
 def as_chain(template: BasePromptTemplate, downstream: Any) -> Runnable:
-    """A template with what follows it. Raises `InputError` where nothing does that a metric could score."""
+    """A template with what follows it. Raises `InputError` where nothing follows that a metric could score."""
     if not isinstance(downstream, Runnable):
         raise InputError("a metric scores what a chain gives out: pass what follows the template as downstream")
     return template | downstream

@@ -31,7 +31,7 @@ class Shown:
 def prepare(
     examples: Sequence[Example], template: BasePromptTemplate, downstream: Runnable[Any, Any] | None
 ) -> list[Shown]:
-    """The examples with silver responses, for which the naive prompt is run once on each of them, in one batch."""
+    """The examples with silver responses, from one run of the naive prompt on each, in one batch."""
     pairs = [as_pair(place, example) for place, example in enumerate(examples)]
     for place, (given, _) in enumerate(pairs):
         if not isinstance(given, Mapping):
@@ -46,7 +46,7 @@ def prepare(
 
 
 def as_pair(place: int, example: Example) -> tuple[Any, Any]:
-    """An example in any of the shapes people have it in, as an input and its golden response.
+    """An example, in any of the usual shapes, as an input and its golden response.
 
     Raises `InputError` that names the example by its place.
     """
@@ -71,7 +71,7 @@ def _only(outputs: Any) -> Any:
 
 
 def text_of(output: Any) -> str | None:
-    """What a chain gives out, as text; None for nothing."""
+    """A chain's output as text; None for nothing."""
     if output is None or isinstance(output, str):
         return output
     if isinstance(output, BaseMessage):

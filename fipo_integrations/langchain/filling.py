@@ -1,4 +1,4 @@
-"""Filled templates taken for what they are: from a text and its template, the same text as another template fills it.
+"""Filled templates: from a text and its template, the text that another template makes with the same values.
 
 What a variable stands for is read from the text and put back as it is, so that no document passes through a rewriter.
 """
@@ -15,7 +15,7 @@ from fipo_integrations.langchain.variables import TemplateFormat, field_of
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A template's text as what always stands there, and what is filled in between."""
+    """A template's text as its fixed parts and the gaps between them."""
 
     literals: tuple[str, ...]
     """One more than there are gaps."""
@@ -25,7 +25,7 @@ class Form:
 
 @lru_cache(maxsize=1024)
 def form_of(text: str, template_format: TemplateFormat | None) -> Form | None:
-    """The form of a template's text; None where more than variables is filled in: sections, partials, jinja2."""
+    """The form of a template's text; None where more than variables are filled in: sections, partials, jinja2."""
     literals, gaps = [""], [""]
     for literal, variable in _pieces(text, template_format):
         if variable is None:
@@ -58,16 +58,16 @@ def _pieces(text: str, template_format: TemplateFormat | None) -> Iterator[tuple
 
 
 def refilled(filled: str, old: Form, new: Form) -> str | None:
-    """The text that `new` makes of what fills `old` in a text; None where that is not certain."""
+    """The text that `new` makes with the values that fill `old` in a text; None where these are not certain."""
     if sorted(old.gaps) != sorted(new.gaps):
         return None
     found = {_filled(new, old.gaps, values) for values in (_first(filled, old), _last(filled, old))}
-    # Where a value contains what stands between two variables, there are several ways to read the text.
+    # Where a value contains the text between two variables, the whole can be read in several ways.
     return found.pop() if len(found) == 1 else None
 
 
 def matches(filled: str, form: Form) -> bool:
-    """Whether a text may be what a template's text was filled to."""
+    """Whether a text may be a filled version of a template's text."""
     return _first(filled, form) is not None
 
 
@@ -105,6 +105,6 @@ def _filled(form: Form, gaps: Sequence[str], values: Sequence[str] | None) -> st
 
 
 def fill(form: Form, values: Mapping[str, str]) -> str:
-    """The text that a form makes of what fills its gaps."""
+    """The text that a form makes with values in its gaps."""
     between = (values[gap] + literal for gap, literal in zip(form.gaps, form.literals[1:], strict=True))
     return form.literals[0] + "".join(between)

@@ -1,7 +1,7 @@
 """The template that a step follows in its sequence.
 
-LangChain tells a step nothing of its neighbours, neither when they are put together nor when they run. But the sequence
-that runs a step is on the call stack, as whoever calls it.
+LangChain tells a step nothing about its neighbours, neither when they are composed nor when they run. But the sequence
+that runs a step is on the call stack, as its caller.
 """
 
 import inspect
@@ -13,9 +13,9 @@ _FARTHEST = 40  # frames; retries and callbacks stand between a sequence and its
 
 
 def template_before(step: Runnable) -> BasePromptTemplate | None:
-    """The template whose value the step is given; None where another step comes before it, or that cannot be seen.
+    """The template whose value the step receives; None where another step comes between, or this cannot be seen.
 
-    It cannot be seen from another thread, or another task, than the one that runs the sequence.
+    It can be seen only from the thread or task that runs the sequence.
     """
     frame = inspect.currentframe()
     inner: object = step

@@ -1,9 +1,9 @@
 """Where in a template's text the instruction ends and what it is applied to begins. Pure.
 
-The data of a text are its last lines that say nothing by themselves: variables, labels with a variable or nothing
-behind them (`Question: {question}`, `Answer:`), tags, fences, examples, the lines of a protocol that a parser waits
-for. They stay word for word. What leads over to them ("Here are the notes:") belongs to the instruction, and an
-addition comes before it, and before the first example. No sentence is ever cut, however its lines are wrapped.
+The data of a text are its last lines that say nothing by themselves: variables, labels with a variable or nothing after
+them (`Question: {question}`, `Answer:`), tags, fences, examples, the lines of a protocol that a parser waits for. They
+stay word for word. What leads in to them ("Here are the notes:") belongs to the instruction. An addition comes before
+it, and before the first example. No sentence is ever cut, however its lines are wrapped.
 """
 
 import re
@@ -25,20 +25,20 @@ _LABEL = re.compile(rf"[^\w\x00\n]*({_NAME})(?: \([^()\n\x00]*\))?[^\S\n]*(?::(?
 _LONGEST_LABEL = 32
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WIDEST_LABEL = 8
-# What a label does not say, and a request does: "Summarize the following:" is one, "Follow Up Input:" is not.
+# Words of requests, which labels do not have: "Summarize the following:" is a request, "Follow Up Input:" is not.
 _SAYING = frozenset("the this these those that following below above a an my our your it them here is are in".split())
 
-# What announces examples where a paragraph begins: "EXAMPLE", "Example 2:", "Here are some examples of what to write:".
-# What "For example:" leads to belongs to the sentence before it.
+# How a paragraph announces examples: "EXAMPLE", "Example 2:", "Here are some examples of what to write:".
+# What follows "For example:" belongs to the sentence before it.
 _EXAMPLE = r"examples?(?: \w+)?"
 _ANNOUNCING = r"(?!for )[^\n.!?]{0,80}\bexamples?(?: (?:of|for) [^\n.!?]{0,80})?(?=:)"
 _EXAMPLES = re.compile(
     rf"(?:\A|\n[^\S\n]*\n)(?P<line>[^\w\n]*(?:{_EXAMPLE}|{_ANNOUNCING})[^\w\n]*)(?=\n)", re.IGNORECASE
 )
-# What a text of examples ends with is to be filled in: "Are more questions needed:{answer}".
+# The end of a text of examples is to be filled in: "Are more questions needed:{answer}".
 _TO_FILL_IN = re.compile(r"[^\w\n]*\w+(?:[^\w\n]+\w+){0,5}[^\w\n.!?\x00]*:[^\w\n]*")
 
-# At a line's end: labels with their variables behind a sentence; variables alone behind a colon.
+# At a line's end: labels with their variables after a sentence; variables alone after a colon.
 _LABELLED_REST = re.compile(
     rf"(?:(?<=[.!?])\s+|(?<=[\u3002\uff1f\uff01])\s*)((?:({_NAME}):[^\w\n]*\x00[^\w\n]*)+(?:{_NAME}:\s*)?)$"
 )
@@ -49,7 +49,7 @@ _SENTENCE_END = re.compile(
     r"[.!?][\"')\]]*\s+(?=[^a-z\s])|[\u3002\uff1f\uff01]\s*"
 )
 _COMPLETE = (".", "!", "?", ":", ";", '"', "'", ")", "]", "}", "`", "\u3002", "\uff1f", "\uff01", "\uff1a")
-# A text that ends with one of these is to be continued by whoever answers.
+# A text that ends with one of these is for the model to continue.
 _GOES_ON = frozenset("is are was were be the a an of to for as with by".split())
 _FEW_WORDS = 12  # of prose that may stand between examples and what they are for: "Begin!"
 _FEWEST_WORDS = 3
@@ -60,10 +60,10 @@ _Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a text divides: the instruction up to `data`, of which what begins at `lead_in` leads over to the data.
+    """How a text divides: the instruction up to `data`, of which the part from `lead_in` on leads in to the data.
 
-    An addition belongs at `lead_in`: at `data` where nothing leads over, at 0 where only data would stand before it.
-    Where examples are announced before that, it is where they begin.
+    An addition belongs at `lead_in`. That is `data` where nothing leads in, 0 where only data would come before the
+    addition, and the beginning of examples that are announced earlier.
     """
 
     lead_in: int
@@ -86,7 +86,7 @@ def lay_out(text: str, variables: Sequence[_Span]) -> Layout:
 
 
 def has_only_labels(text: str, variables: Sequence[_Span]) -> bool:
-    """Whether a text of several lines is nothing but labels and what fills them, such as a document's format."""
+    """Whether a text of several lines is only labels and what fills them, such as a document's format."""
     lines = [line for _, line in _lines(_blanked(text, variables)) if line.strip()]
     kinds = _kinds(lines)
     if kinds.count("label") > 1 and kinds[0] == "prose" and _is_heading(lines[0]):
@@ -95,7 +95,7 @@ def has_only_labels(text: str, variables: Sequence[_Span]) -> bool:
 
 
 def _blanked(text: str, variables: Sequence[_Span]) -> str:
-    """The text with variables and markup replaced by marks, each character by one."""
+    """The text with each character of variables and markup replaced by a mark."""
     characters = list(text)
     for start, end in variables:
         characters[start:end] = _VARIABLE * (end - start)
@@ -133,14 +133,14 @@ def _kinds(lines: Sequence[str]) -> list[_Kind]:
 
 
 def _labels(lines: Sequence[str]) -> list[tuple[str, str] | None]:
-    """The lines' labels; what sounds like a request is one where it comes again."""
+    """The lines' labels; a line that sounds like a request is a label if it recurs."""
     labels = [_label(line) for line in lines]
     often = Counter(label[0] for label in labels if label is not None)
     return [None if label and often[label[0]] == 1 and _is_saying(label[0]) else label for label in labels]
 
 
 def _label(line: str) -> tuple[str, str] | None:
-    """A line's label and what stands behind it."""
+    """A line's label and what follows it."""
     found = _LABEL.fullmatch(line) if len(line) <= _LONGEST_LINE else None
     if found is None or len(found[1]) > _LONGEST_LABEL or len(_WIDE.findall(found[1])) > _WIDEST_LABEL:
         return None
@@ -152,7 +152,7 @@ def _is_saying(name: str) -> bool:
 
 
 def _first_data_line(lines: Sequence[tuple[int, str]], kinds: Sequence[_Kind], some: tuple[str, ...]) -> int:
-    """The first of the lines at the end that are data, of which `some` kinds are."""
+    """The first of the data lines at the end, which are of `some` kinds."""
     first, prose = len(kinds), 0
     for place in range(len(kinds) - 1, -1, -1):
         if kinds[place] in ("example", "field") and kinds[place] in some:
@@ -167,7 +167,7 @@ def _first_data_line(lines: Sequence[tuple[int, str]], kinds: Sequence[_Kind], s
 
 
 def _first_of_its_examples(lines: Sequence[tuple[int, str]], kinds: Sequence[_Kind], first: int) -> int:
-    """The first line of the examples that data belong to, which bear the same labels, with their heading."""
+    """The first line (or the heading) of the examples before the data, which have the same labels."""
     labels = [_label(line) if kind == "example" else None for (_, line), kind in zip(lines, kinds, strict=True)]
     own = {label[0] for label in labels[first:] if label is not None}
     earliest = next(
@@ -187,7 +187,7 @@ def _first_of_its_examples(lines: Sequence[tuple[int, str]], kinds: Sequence[_Ki
 
 
 def _within_line(text: str, lines: Sequence[tuple[int, str]], data: int) -> int:
-    """Where data begin in the last of the lines before them: behind its last sentence or colon."""
+    """Where data begin within the last line before them: after its last sentence or colon."""
     start, line = next(((start, line) for start, line in reversed(lines) if line.strip()), (0, ""))
     if len(line) > _LONGEST_LINE:
         return data
@@ -199,7 +199,7 @@ def _within_line(text: str, lines: Sequence[tuple[int, str]], data: int) -> int:
 
 
 def _lead_in(text: str, data: int) -> int:
-    """Where that begins which only leads over to the data; `data` where nothing does."""
+    """Where the text begins that only leads in to the data; `data` where nothing does."""
     start = data
     while True:
         head = text[:start].rstrip()
@@ -220,7 +220,7 @@ def _lead_in(text: str, data: int) -> int:
 
 
 def _examples(text: str) -> int:
-    """Where announced examples begin, with what leads over to them; the text's end where there are none."""
+    """Where announced examples begin, lead-in included; the text's end where there are none."""
     found = _EXAMPLES.search(text)
     if found is None:
         return len(text)

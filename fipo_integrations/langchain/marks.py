@@ -18,13 +18,13 @@ SOURCE = "fipo_source"
 """The key under which the metadata went that name the version a template was before: hub commits, Langfuse prompts."""
 
 _MOST_WRITTEN = 1000
-_SHORTEST_PART = 30  # in characters; what is shorter may stand in another text by chance
+_SHORTEST_PART = 30  # in characters; anything shorter may be in another text by chance
 _written: deque[str] = deque(maxlen=_MOST_WRITTEN)
 _VERSIONS = ("lc_hub_", "langfuse")
 
 
 def is_made(text: str, *metadata: Mapping[str, Any] | None) -> bool:
-    """Whether FIPO wrote this very text, as some metadata say, or a part of it, as this process remembers."""
+    """Whether FIPO wrote this very text (according to metadata), or a part of it (as this process remembers)."""
     if any(digest(text) in (each or {}).get(TEXTS, ()) for each in metadata):
         _remember(text)
         return True

@@ -128,7 +128,7 @@ class FIPOMiddleware(AgentMiddleware):
         return response
 
     def _remember(self, message: SystemMessage, made: SystemMessage, recorder: "_Recorder") -> SystemMessage:
-        # Of two first steps at the same moment, the first to be done counts for both.
+        # Of two first steps at the same moment, the first to finish counts for both.
         new = self._known.setdefault(_key(message), made)
         self._known[_key(new)] = new
         for change in recorder.changes:
@@ -147,7 +147,7 @@ class FIPOMiddleware(AgentMiddleware):
             raise error
         logger.warning("the agent's system prompt stays as it is: %s", error)
         self._tell(_key(message), Unreached(where=_WHERE, reason=str(error)))
-        # What is wrong with the prompt will be wrong at the next step, what is wrong with a server need not be.
+        # A problem with the prompt will be there at the next step, too; a problem with a server need not be.
         return self._remember(message, message, _Recorder()) if is_prompts else message
 
     def _check(self, message: SystemMessage, new: SystemMessage, watcher: "_Watcher") -> None:
@@ -162,7 +162,7 @@ class FIPOMiddleware(AgentMiddleware):
 
 
 class _Recorder(BaseCallbackHandler):
-    """Keeps what FIPO tells of a prompt."""
+    """Keeps what FIPO reports about a prompt."""
 
     run_inline = True  # in its place, also under asyncio
 
@@ -176,7 +176,7 @@ class _Recorder(BaseCallbackHandler):
 
 
 class _Watcher(BaseCallbackHandler):
-    """Looks whether a prompt arrives at the model."""
+    """Checks whether a prompt reaches the model."""
 
     run_inline = True
 
@@ -185,13 +185,13 @@ class _Watcher(BaseCallbackHandler):
         self._text = str(prompt.text)
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[BaseMessage]], **kwargs: Any) -> None:
-        """Called with what the model is told."""
+        """Called with the messages to the model."""
         told = "".join(str(message.text) for message in messages[0] if isinstance(message, SystemMessage))
         self.was_replaced |= self._text.strip() not in told
 
 
 def _with(handler: BaseCallbackHandler) -> Any:
-    """The callbacks of where this runs, and one more."""
+    """The callbacks of the current context, and one more."""
     callbacks = ensure_config().get("callbacks")
     if not isinstance(callbacks, BaseCallbackManager):
         return [*(callbacks or ()), handler]
@@ -209,7 +209,7 @@ def _first_text_of(message: SystemMessage) -> SystemMessage:
 
 
 def _with_first_text(message: SystemMessage, made: Any) -> SystemMessage:
-    """The message with another first text; the very same one where that does not differ."""
+    """The message with another first text; the same object if that does not differ."""
     new: SystemMessage = made[0]
     if isinstance(message.content, str):
         return message if new.content == message.content else new

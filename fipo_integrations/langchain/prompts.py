@@ -37,7 +37,7 @@ _DICT_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A text in a prompt: the number of its message, whose that is, and the text."""
+    """A text in a prompt: the number of its message, that message's role, and the text."""
 
     place: int
     role: str | None
@@ -46,7 +46,8 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An input taken apart: its texts, those rewritten where no template is known, or why it cannot be read."""
+    """An input taken apart: its texts, which of them are rewritten if no template is known, or why it cannot be
+    read."""
 
     prompt: Prompt
     texts: tuple[Located, ...] = ()
@@ -59,20 +60,20 @@ class Reading:
 
 
 def role_of(message: object) -> str | None:
-    """Whose a message or its template is: "system", "human" or "ai", also where it names its role itself."""
+    """The role of a message or its template: "system", "human" or "ai", also where it names its role itself."""
     if isinstance(message, ChatMessage | ChatMessagePromptTemplate):
         return {"system": "system", "user": "human", "human": "human"}.get(message.role.lower(), "ai")
     return next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
 
 
 def check_roles(roles: tuple[Role, ...] | None) -> None:
-    """Raise `InputError` for what are no roles whose messages can be rewritten."""
+    """Raise `InputError` for anything but roles whose messages can be rewritten."""
     if roles is not None and (isinstance(roles, str) or not set(roles) <= set(get_args(Role))):
         raise InputError(f"roles are a tuple of 'system' and 'human', not {roles!r}")
 
 
 def read(value: object, roles: tuple[Role, ...] | None) -> Reading:
-    """An input taken apart; one that is no prompt is a reading with an error."""
+    """An input taken apart; one that is not a prompt becomes a reading with an error."""
     seen: list[Located] = []
 
     def look(each: Located) -> str:
@@ -118,7 +119,7 @@ def _mapped(prompt: Prompt, change: Callable[[Located], str]) -> Prompt:
 
 
 def mapped_message(message: BaseMessage, change: Callable[[str], str]) -> BaseMessage:
-    """The message with its texts changed; the very same one if nothing differs."""
+    """The message with its texts changed; the same object if nothing differs."""
     content = _mapped_content(message.content, change)
     return message if content == message.content else message.model_copy(update={"content": content})
 

@@ -1,4 +1,4 @@
-"""Texts of templates through the optimizer, all in one batch, and back only where every variable survived."""
+"""Passes texts of templates through the optimizer in one batch, and uses only those whose variables all survived."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ ALREADY = "FIPO has rewritten it already"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A text that is rewritten, and how it is asked for."""
+    """A text to rewrite, and the request for it."""
 
     slot: Slot
     text: TemplateText
@@ -27,7 +27,7 @@ class Taken:
 
 
 class NothingToRewriteError(InputError):
-    """A text that is no instruction, or was rewritten before."""
+    """A text that is not an instruction, or was rewritten before."""
 
 
 def take(slots: Sequence[Slot], asking: Asking) -> tuple[list[Taken], list[Unreached]]:
@@ -43,7 +43,7 @@ def take(slots: Sequence[Slot], asking: Asking) -> tuple[list[Taken], list[Unrea
 
 
 def take_one(slot: Slot, asking: Asking) -> Taken:
-    """A text as it is asked for; raises `InputError` or `VariablesChangedError` where it cannot be rewritten."""
+    """A text and the request for it; raises `InputError` or `VariablesChangedError` where it cannot be rewritten."""
     if slot.is_made and not asking.force:
         raise NothingToRewriteError(ALREADY)
     text = take_apart(slot.text, slot.format)
@@ -128,7 +128,7 @@ def _best_for_all(
         return errors[0]
     candidates = [c for proposal in proposals if not isinstance(proposal, InputError) for c in proposal]
     votes = Counter(candidate.text for candidate in candidates if candidate.outcome == "optimized")
-    # What is fine for the example it was written for may give away another one's golden response.
+    # A rewrite that is fine for its own example may give away another one's golden response.
     checked = {text: [optimizer.rewriter.check(text, request) for request in requests] for text in votes}
     for text, checks in checked.items():
         if objection := next((check for check in checks if check.outcome != "optimized"), None):
@@ -140,7 +140,7 @@ def _best_for_all(
         if best is None:
             why = "it did not win on more examples than it lost"
             candidates = [replace(c, outcome="not_preferred", detail=why) if c.text in votes else c for c in candidates]
-    # As everywhere: a rewrite that got as far as the judge explains most.
+    # As elsewhere, a rewrite that got as far as the judge explains most.
     lost = next((c.outcome for c in candidates if c.outcome == "not_preferred"), candidates[0].outcome)
     return OptimizedPrompt(
         text=best or requests[0].instruction,
@@ -153,7 +153,7 @@ def _best_for_all(
 
 
 def _preferred(texts: list[str], requests: list[OptimizationRequest], judge: Judge) -> str | None:
-    """The rewrite with the most wins less losses against the naive prompt, if there are more wins."""
+    """The rewrite with the most wins minus losses against the naive prompt, if wins prevail."""
     comparisons = []
     for text, request in product(texts, requests):
         comparisons.append(Comparison(request=request, incumbent=request.instruction, challenger=text))

@@ -1,7 +1,7 @@
-"""What of a prompt on its way to a model is rewritten: the template it was filled from, else its texts.
+"""Which part of a prompt on its way to a model is rewritten: the template it was filled from, or else its texts.
 
-Where the template is known, only that passes through the rewriter, once however many inputs fill it. Where only text is
-known, what matches a pattern is taken for data, and passes by.
+Where the template is known, only the template passes through the rewriter, once, however many inputs fill it. Where
+only text is known, whatever matches a pattern counts as data and is left out.
 """
 
 import re
@@ -31,14 +31,14 @@ class Source:
     role: str | None
 
     def found_in(self, texts: Sequence[Located]) -> Located | None:
-        """The text that this was filled to. Of several the last, but of system messages the first."""
+        """The text that this was filled to: the last of several, but the first of system messages."""
         found = [each for each in texts if each.role == self.role and matches(each.text, self.form)]
         return next(iter(found if self.role == "system" else reversed(found)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A text of a prompt, and what of it is rewritten."""
+    """A text of a prompt, and which part of it is rewritten."""
 
     slot: Slot
     form: Form | None = None
@@ -62,8 +62,8 @@ class Piece:
 def sources_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None) -> tuple[Source, ...] | None:
     """The texts of a template that are rewritten instead of what fills them.
 
-    None where it has no words of its own, so that what fills it is the prompt, or where it can be filled with more than
-    variables (jinja2, sections), so that it cannot be found again in what came out.
+    None where the template has no words of its own, because then its values are the prompt. None also where more than
+    variables fill it (jinja2, sections), because then it cannot be found again in the result.
     """
     slots = find(template, roles).slots
     if not any(map(_has_words, slots)):
@@ -82,7 +82,7 @@ def sources_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None) -> 
 def pieces_of(
     reading: Reading, sources: tuple[Source, ...] | None, patterns: Sequence[re.Pattern[str]]
 ) -> dict[Located, Piece]:
-    """What of an input is rewritten, by its texts."""
+    """What is rewritten of an input, by its texts."""
     if sources is None:
         return {each: _piece(each.text, patterns) for each in reading.chosen}
     found = [(source.found_in(reading.texts), source) for source in sources]

@@ -1,4 +1,4 @@
-"""Prompts on their way to a model, rewritten together: what is asked for, and what becomes of each."""
+"""Prompts on their way to a model, rewritten together: the requests, and what becomes of each prompt."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """Some inputs, and what of them is asked for."""
+    """Some inputs, and the requests for them."""
 
     readings: Sequence[Reading]
     pieces: Sequence[Mapping[Located, Piece]]
@@ -55,7 +55,7 @@ class Rewriting:
 
     @property
     def requests(self) -> list[OptimizationRequest]:
-        """What is asked for, in order."""
+        """The requests, in order."""
         return [one.request for one in self.taken.values() if isinstance(one, Taken)]
 
     def settled(self, results: Sequence[OptimizedPrompt | InputError]) -> list[Settled]:

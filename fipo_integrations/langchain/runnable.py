@@ -1,7 +1,7 @@
 """FIPO in LangChain: prompts are rewritten on their way to a model.
 
-`FIPORunnable` goes wherever a prompt passes: `template | FIPORunnable() | model`. What goes in comes out in the same
-type, rewritten where that is safe and untouched where it is not.
+`FIPORunnable` goes wherever a prompt passes: `template | FIPORunnable() | model`. The output has the type of the input;
+it is rewritten where that is safe, and untouched where it is not.
 """
 
 import re
@@ -94,7 +94,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         sources = self._sources_of(self.template or template_before(self))
         return self._call_with_config(self._rewrite, input, _noting(config), sources=sources)
 
-    def ainvoke(  # no coroutine function: the sequence that calls it is on the stack only now
+    def ainvoke(  # not a coroutine function, because the sequence that calls it is on the stack only now
         self, input: PromptInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Coroutine[Any, Any, PromptOutput]:
         """`invoke` for asyncio: never blocks the event loop; concurrent calls can share model batches."""
@@ -218,7 +218,7 @@ def _value(output: PromptOutput | Exception) -> PromptOutput:
 def _sub_batches(
     inputs: Sequence[PromptInput], config: _Configs
 ) -> Iterator[tuple[int, list[PromptInput], list[RunnableConfig]]]:
-    """The inputs and their configs, `max_concurrency` at a time, each part with its first input's place."""
+    """The inputs and their configs, `max_concurrency` at a time, each sub-batch with the index of its first input."""
     configs = runnables.get_config_list(config, len(inputs))
     size = (configs[0].get("max_concurrency") if configs else None) or max(1, len(inputs))
     for start in range(0, len(inputs), size):

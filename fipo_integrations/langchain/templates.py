@@ -91,7 +91,7 @@ aoptimize_prompt = in_background(optimize_prompt)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What of a template may be rewritten, and what not."""
+    """What may be rewritten in a template, and what may not."""
 
     slots: tuple[Slot, ...] = ()
     unreached: tuple[Unreached, ...] = ()
@@ -107,7 +107,7 @@ class Found:
 
 
 def find(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: str = "") -> Found:
-    """The texts of a template that may be rewritten, in order, with what stands around them."""
+    """The texts of a template that may be rewritten, in order, with their surroundings."""
     is_chosen = _chooser(template, roles, where)
     alone = tuple(choosing.left_alone(template, roles, where))
     slots = seen(lambda look: mapped(template, is_chosen, look, where))
@@ -133,7 +133,7 @@ def find(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: st
 
 
 def with_changes(template: Template, roles: tuple[Role, ...] | None, report: Report, where: str = "") -> Template:
-    """The template with its rewritten texts; the very same one if there are none."""
+    """The template with its rewritten texts; the same object if there are none."""
     new = {(change.where, change.naive): change.text for change in report.changes}
     is_chosen = _chooser(template, roles, where)
     made = mapped(template, is_chosen, lambda slot: new.get((slot.where, slot.text), slot.text), where)

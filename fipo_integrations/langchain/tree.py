@@ -1,4 +1,4 @@
-"""Chains and agents as trees: their parts visited, and the whole built anew with others in their places."""
+"""Chains and agents as trees, whose parts can be visited and replaced."""
 
 import inspect
 import warnings
@@ -35,11 +35,11 @@ _GRAPH = (
     "it is a compiled graph, which FIPO cannot change: give an agent FIPOMiddleware when it is made, and a node its "
     "prompt from optimize_prompt"
 )
-_DEEPEST = 2  # how far a stranger's object is looked into
+_DEEPEST = 2  # how deep a foreign object is searched
 
 
 def rebuilt(part: Any, where: str, visit: Visit, above: tuple[int, ...] = ()) -> Any:
-    """A part of a chain with its leaves replaced by what `visit` makes of them; the very same one if nothing differs.
+    """A part of a chain with its leaves replaced by what `visit` makes of them; the same object if nothing differs.
 
     Runnables, agents, tools, retrievers and compressors are pydantic models whose fields hold others, alone or in
     lists, tuples and mappings. That is true of all of LangChain's, so the classes need not be known one by one.
@@ -59,11 +59,11 @@ def rebuilt(part: Any, where: str, visit: Visit, above: tuple[int, ...] = ()) ->
         return visit(part, where) if isinstance(part, Runnable) or _is_holder(part) else part
     if isinstance(part, RunnableConfigurableAlternatives):
         for key, alternative in part.alternatives.items():
-            if not isinstance(alternative, Runnable):  # a function that makes it when it is chosen
+            if not isinstance(alternative, Runnable):  # a function that makes the alternative when it is chosen
                 visit(alternative, f"{where}{dot}alternatives[{key!r}]")
     if isinstance(part, BaseTool) and held_prompts(part):
         visit(part, where)
-    # Not by getattr: a field that is deprecated would warn of itself.
+    # Not by getattr, because deprecated fields would warn.
     fields = {name: value for name, value in vars(part).items() if name in type(part).model_fields}
     made = {name: inside(value, f"{dot}{name}") for name, value in fields.items()}
     changed = {name: new for name, new in made.items() if new is not fields[name]}
@@ -95,7 +95,7 @@ def _rebuilt_history(part: Any, inside: Callable[[Any, str], Any], dot: str) -> 
     wrapped = [dep for step in steps for dep in step.deps if isinstance(dep, RunnableBinding)]
     if not wrapped:
         return None
-    # The first configuration is the listener by which the history takes note, and which a new one adds by itself.
+    # The first configuration is the history's own listener, which a new history adds by itself.
     inner = wrapped[0].model_copy(update={"config_factories": wrapped[0].config_factories[1:]})
     new = inside(inner, f"{dot}runnable")
     if new is inner:
@@ -124,7 +124,7 @@ def descendants(part: Any) -> Iterator[Any]:
 
 
 def why_left_out(part: Any) -> str:
-    """Why a leaf of a chain holds prompts that cannot be rewritten; empty where there is nothing to tell."""
+    """Why a leaf of a chain holds prompts that cannot be rewritten; empty where there is nothing to report."""
     if isinstance(part, FIPORunnable):
         return "it rewrites at run time, also what was rewritten here: leave one of the two out"
     if is_switch(part):
@@ -147,7 +147,7 @@ def is_switch(part: Any) -> bool:
 
 
 def held_prompts(part: Any) -> int:
-    """How many prompts are in what a function closes over, a tool calls, or an object of no known class keeps."""
+    """How many prompts a function closes over, a tool calls, or an object of an unknown class holds."""
     if isinstance(part, RunnableLambda):
         held = [leaf for dep in part.deps for leaf in descendants(dep)]
     elif isinstance(part, BaseTool):

@@ -34,7 +34,7 @@ class VariablesChangedError(ValueError):
 class TemplateText:
     """A template's text taken apart: the instruction that is rewritten, and what stays around it, word for word.
 
-    The instruction may have variables in it. It ends where the data begin that it is applied to (paper, section 3.1:
+    The instruction may have variables in it. It ends where the data begin to which it is applied (paper, section 3.1:
     the context). White space at both ends of the text stays.
     """
 
@@ -64,7 +64,7 @@ class TemplateText:
         return self.after.strip() or None
 
     def rewritten(self, instruction: str) -> str:
-        """The template's text with another instruction, or with an addition to it where that belongs.
+        """The template's text with another instruction, or with an addition in the right place.
 
         Raises `VariablesChangedError` unless it has the variables of the original, each exactly as often.
         """
@@ -87,7 +87,7 @@ class TemplateText:
         return new
 
     def _before_lead_in(self, added: str) -> str:
-        """The instruction with an addition before that which leads over to the data."""
+        """The instruction with an addition before the lead-in to the data."""
         head = self.instruction[: self.lead_in].rstrip()
         if not head:
             return f"{added.strip()}\n\n{self.instruction}"
@@ -95,7 +95,7 @@ class TemplateText:
 
 
 def _apart(added: str, after: str) -> str:
-    """What follows an addition: never glued to it, and an empty line away where the addition is a paragraph."""
+    """The text after an addition, never glued to it, and an empty line away from one that is a paragraph."""
     rest = after.lstrip()
     gap = after[: len(after) - len(rest)]
     if not rest or "\n\n" in gap:
@@ -166,7 +166,7 @@ def _as_read(text: str) -> str:
     )
 
 
-# How mustache writes what its tokenizer calls these; an ampersand stands for three braces as well.
+# How mustache writes the kinds that its tokenizer names; an ampersand means the same as three braces.
 _SIGILS = {
     "section": "#",
     "inverted section": "^",

@@ -24,7 +24,7 @@ class NotRebuiltError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A text in a template, and where it stands."""
+    """A text in a template, and its place."""
 
     where: str
     text: str
@@ -42,7 +42,7 @@ Change = Callable[[Slot], str]
 def mapped(template: Template, is_chosen: Callable[[str], bool], change: Change, where: str = "") -> Template:
     """The template with every text that may be rewritten replaced by what `change` makes of it.
 
-    Of a chat, the messages whose places are chosen.
+    In a chat, only messages in the chosen places count.
     """
     if isinstance(template, PromptTemplate):
         made: Template = _with_text(template, "template", change, where)
@@ -88,7 +88,7 @@ def leaves(chat: ChatPromptTemplate, where: str = "") -> Iterator[tuple[str, Any
 
 
 def seen(walk: Callable[[Change], object]) -> list[Slot]:
-    """The texts that a walk comes upon, none of which is changed."""
+    """The texts that a walk meets, unchanged."""
     found: list[Slot] = []
 
     def look(slot: Slot) -> str:
@@ -107,7 +107,7 @@ def texts_in(message: Any, where: str = "") -> list[Slot]:
 
 
 def with_fields(part: _Part, **changes: Any) -> _Part:
-    """A part of a template with other fields; the very same one if nothing differs.
+    """A part of a template with other fields; the same object if nothing differs.
 
     Built from its fields: a copy would keep what LangChain computed from the old ones, such as what traces show. Raises
     `NotRebuiltError` where a class of the user's own does not allow that.
@@ -117,7 +117,7 @@ def with_fields(part: _Part, **changes: Any) -> _Part:
     fields = {name: getattr(part, name) for name in type(part).model_fields}
     try:
         made = type(part)(**{**fields, **changes})
-    except Exception as error:  # a stranger's `__init__` may want anything
+    except Exception as error:  # a foreign `__init__` may want anything
         raise NotRebuiltError(f"a {type(part).__name__} cannot be made anew with another text: {error}") from error
     if any(getattr(made, name) != value for name, value in changes.items()):
         raise NotRebuiltError(f"a {type(part).__name__} that is made anew with another text does not take it")
@@ -127,7 +127,7 @@ def with_fields(part: _Part, **changes: Any) -> _Part:
 
 
 def path_to(where: str, name: str) -> str:
-    """The attribute path to something in what stands at another."""
+    """The attribute path to something inside the object at another path."""
     return f"{where}.{name}" if where else name
 
 
@@ -136,7 +136,7 @@ def _all(_: str) -> bool:
 
 
 def _with_text(template: Any, field: str, change: Change, where: str) -> Any:
-    """A template with its text changed, and marked where it was."""
+    """A template with its text changed, and then marked."""
     old = getattr(template, field)
     slot = Slot(path_to(where, field), old, template.template_format, is_made(old, template.metadata))
     new = change(slot)
@@ -153,7 +153,7 @@ def _mapped_static(message: BaseMessage, change: Change, where: str) -> BaseMess
         return new
 
     new = mapped_message(message, changed)
-    # What a message's metadata say is for traces, and not sent to models.
+    # A message's metadata are for traces; they are not sent to models.
     return new.model_copy(update={"response_metadata": marked(message.response_metadata, *made)}) if made else message
 
 

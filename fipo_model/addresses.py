@@ -24,21 +24,21 @@ def check_address(address: str) -> None:
 
 
 def show_address(address: str) -> str:
-    """An address to be read by people, without the user and the password that it may have."""
+    """An address for people to read, without any user and password in it."""
     if "@" not in address:
         return address
     scheme, separator, rest = address.partition("://")
     if not separator:
         return address.rpartition("@")[2]
     place, slash, path = rest.partition("/")
-    # A password may have a slash that somebody forgot to encode.
+    # A password may contain a slash that somebody forgot to encode.
     if "@" in path and "@" not in place:
         place, slash, path = rest.rpartition("@")[2].partition("/")
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
 
 def hide_passwords(noted: Any) -> Any:
-    """What is to be noted or shown, a text or tables and lists of them, with every address in it fit to be read."""
+    """A text, or tables and lists of texts, with every address in it made safe to note or show."""
     if isinstance(noted, str):
         return _ADDRESS.sub(lambda found: show_address(found[0]), noted) if "@" in noted else noted
     if isinstance(noted, Mapping):
@@ -47,7 +47,7 @@ def hide_passwords(noted: Any) -> Any:
 
 
 def secrets_of(address: str) -> list[str]:
-    """The user's password in an address, if it has one, as it is written there and as it is meant."""
+    """The password in an address, if it has one, as it is written and decoded."""
     parts = _split(address)
     written = parts.password if parts is not None else None
     return [written, unquote(written)] if written else []
@@ -60,7 +60,7 @@ def host_of(address: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether what is sent to an address does not leave this machine."""
+    """Whether requests to an address stay on this machine."""
     host = host_of(address).rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True

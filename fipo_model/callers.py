@@ -11,8 +11,8 @@ from fipo_model.forking import PerProcess
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-# Waiting callers cost a sleeping thread each. Those a batch has served wake up together, and the more there are, the
-# longer the event loop waits for its turn; 64 is more than a CPU's batch or a server's share of them needs.
+# Waiting callers cost a sleeping thread each. The callers of one batch wake up together, and the more there are, the
+# longer the event loop waits for its turn. 64 is more than a CPU's batch or a server's share of them needs.
 _THREADS = 64
 
 _Result = TypeVar("_Result")
@@ -29,7 +29,7 @@ async def in_thread(call: Callable[[], _Result]) -> _Result:
     import asyncio
 
     context = contextvars.copy_context()
-    # A pool starts its threads in the thread that submits. A hundred at once kept the event loop for 0.2 s.
+    # A pool starts its threads in the submitting thread. A hundred at once blocked the event loop for 0.2 s.
     starter, callers = _pool("fipo-starter", 1), _pool("fipo-caller", _THREADS)
     begun = _under_way.value
 
@@ -43,7 +43,7 @@ async def in_thread(call: Callable[[], _Result]) -> _Result:
 
 
 async def steps_in_thread(begin: Callable[[], Generator[_Result, None, None]]) -> AsyncGenerator[_Result, None]:
-    """What a blocking generator yields, as it comes, from another thread. Leaving closes it after its next step."""
+    """What a blocking generator yields, as it comes, run in another thread. Leaving closes it after its next step."""
     import asyncio
 
     loop, is_left = asyncio.get_running_loop(), threading.Event()

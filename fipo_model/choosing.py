@@ -21,7 +21,7 @@ class Choice:
         """What happened to the request: "optimized", or why its prompt was kept."""
         if self.winner is not None:
             return "optimized"
-        # A rewrite that got as far as the judge explains most; otherwise the first one speaks for all.
+        # A rewrite that got as far as the judge explains most; otherwise the first stands for all.
         reached = [each.outcome for each in self.candidates if each.outcome == "not_preferred"]
         return reached[0] if reached else self.candidates[0].outcome
 
@@ -31,8 +31,7 @@ def choose(
 ) -> list[Choice | InputError]:
     """One choice for each request, in order.
 
-    The naive prompt holds its place until a rewrite that passed every check takes it, and then the judge, if there is
-    one, agrees.
+    The naive prompt keeps its place unless a rewrite passes every check and the judge, if there is one, prefers it.
     """
     if judge is not None:
         return _hold_tournaments(judge, requests, proposals)
@@ -40,7 +39,7 @@ def choose(
 
 
 def conclude(rewriter: Rewriter, request: OptimizationRequest, choice: Choice) -> OptimizedPrompt:
-    """What a choice among the proposals of `rewriter` means for the request."""
+    """The result of a choice among the proposals of `rewriter`."""
     return OptimizedPrompt(
         text=request.instruction if choice.winner is None else choice.winner.text,
         request=request,

@@ -7,8 +7,8 @@ from typing import Any
 from fipo_model.generation import Completion
 from fipo_model.replies import has_thoughts, spoken
 
-# Why a reply ended, as OpenAI, TGI, Anthropic, Gemini, Mistral, Cohere, Ollama and gateways to them call it. What is in
-# none of these sets is not known to be finished.
+# Why a reply ended, as OpenAI, TGI, Anthropic, Gemini, Mistral, Cohere, Ollama and gateways to them call it. A reason
+# in none of these sets does not count as finished.
 _FINISHED = frozenset(
     "stop eos eos_token end_turn end_of_turn stop_sequence stop_token complete completed finished".split()
 )
@@ -22,7 +22,7 @@ _CALLS = frozenset("tool_calls tool_call tool_use function_call".split())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A completion, and whether the model was seen to think; or what is wrong with an answer that has none."""
+    """A completion, and whether the model was seen to think; or what is wrong with an answer without one."""
 
     completion: Completion | None = None
     is_thinking: bool = False
@@ -50,7 +50,7 @@ def read_answer(answer: Any) -> Answer:
 
 
 def nothing(note: str, *, is_refused: bool = False) -> Completion:
-    """What takes the place of a reply that there is none of."""
+    """Stands in for a missing reply."""
     return Completion(
         text="", is_truncated=False, prompt_tokens=0, completion_tokens=0, is_refused=is_refused, note=note
     )
@@ -92,7 +92,7 @@ def _read(said: str, message: dict[str, Any], choice: dict[str, Any], usage: Any
 
 
 def _content(message: dict[str, Any]) -> str | None:
-    """The text of a message; None where it has none and nothing is in its place."""
+    """The text of a message; None where it has neither a text nor anything in its place."""
     content = message.get("content", "" if set(message) & {"refusal", "tool_calls", "reasoning_content"} else False)
     if isinstance(content, list):
         parts = [part if isinstance(part, str) else _part(part) for part in content]
@@ -101,12 +101,12 @@ def _content(message: dict[str, Any]) -> str | None:
             return None
     if not isinstance(content, str | None):
         return None
-    # JSON can hold half of a surrogate pair, which no file or terminal takes, and which stands for nothing.
+    # JSON can hold half of a surrogate pair, which means nothing, and which no file or terminal accepts.
     return (content or "").encode("utf-8", "ignore").decode()
 
 
 def _part(part: Any) -> str | None:
-    """The text in a part of a content list; empty for a part that is no text, such as thoughts."""
+    """The text in a part of a content list; empty for a part that is not text, such as thoughts."""
     if not isinstance(part, dict):
         return None
     if part.get("type") in (None, "text", "output_text"):

@@ -1,4 +1,4 @@
-"""A Generator in which concurrent calls of a stranger's generator become one."""
+"""A Generator that joins concurrent calls of someone else's generator into one."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,9 +10,9 @@ from fipo_model.generation import Completion, Generator, Message, Sampling, chec
 class BatchingGenerator:
     """A Generator around another one: concurrent calls with equal settings are served as one, in a thread of its own.
 
-    For generators in this process that answer many conversations in little more than the time of one, and don't batch
-    by themselves, as FIPO's own on transformers does. Every call gets what it would have got alone; a conversation that
-    is too long fails only the call it came with.
+    For generators in this process that answer many conversations in little more than the time of one, and do not batch
+    calls themselves as FIPO's own on transformers does. Every call gets what it would have got alone; a conversation
+    that is too long fails only the call it came with.
     """
 
     def __init__(self, generator: Generator, *, gathering_seconds: float = GATHERING_SECONDS) -> None:

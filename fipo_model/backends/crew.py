@@ -1,4 +1,4 @@
-"""Work that waits for others, done by several threads, which nobody has to wait for."""
+"""Work that mostly waits (for servers, say), done by several threads that never keep a process from ending."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Work = Callable[[threading.Event], _Result]
 def do_all(work: Sequence[Work[_Result]], *, most: int) -> list[_Result]:
     """The results in order, with at most so many under way at a time.
 
-    The first failure is raised, and ends what has not begun. So does Ctrl-C, at once: the threads are daemons, which
+    The first failure is raised, and cancels what has not begun. So does Ctrl-C, at once: the threads are daemons, which
     keep no process from ending, unlike those of an executor.
     """
     results: list[Future[_Result]] = [Future() for _ in work]
@@ -40,5 +40,5 @@ def do_all(work: Sequence[Work[_Result]], *, most: int) -> list[_Result]:
         wait(results, return_when=FIRST_EXCEPTION)
     finally:
         is_over.set()
-    # What fails after the first failure may do so because of it: a wait that was cut short.
+    # Later failures may come from the first, such as a wait that it cut short.
     return [result.result() for result in (failed[:1] or results)]

@@ -1,4 +1,4 @@
-"""How one server wants to be asked: which parameters it takes, found out by what it refuses. Pure."""
+"""How one server wants to be asked: which parameters it accepts, learned from what it refuses. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -53,13 +53,13 @@ class Dialect:
         return {"messages": messages, self.limit: room, **taken, **streaming}
 
     def after(self, failure: Failure) -> "Dialect | None":
-        """The way to ask that does without what a server has just refused; None where that was something else."""
+        """The dialect without what a server has just refused; None where the refusal was about something else."""
         if failure.status not in (400, 422) and failure.status < 500:
             return None
         words = failure.words
         if not self.streams and _STREAM_ONLY.search(words):
             return replace(self, streams=True)
-        # Whether a prompt is too long is never a question of the parameters' names.
+        # An error about a prompt that is too long is never about parameter names.
         if failure.meaning in ("too long", "filtered"):
             return None
         if self.has_system and _NO_SYSTEM.search(words):
@@ -83,7 +83,7 @@ class Dialect:
 
 
 def _merged(conversation: Sequence[Message]) -> list[Message]:
-    """A conversation whose system message begins the message after it."""
+    """A conversation with the system message put at the beginning of the message after it."""
     if len(conversation) < 2 or conversation[0]["role"] != "system":
         return list(conversation)
     system, first, *others = conversation

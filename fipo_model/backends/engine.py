@@ -1,12 +1,12 @@
-"""One thread for all that models compute on a device, in which calls from many threads become one batch.
+"""One thread for everything that models compute on a device. It joins calls from many threads into one batch.
 
 Callers come from many threads: DSPy's, LangChain's, asyncio's. Frameworks that run steps in parallel call a model once
 for each item. A local model answers sixteen prompts in little more than the time of one, so the calls that arrive while
 it is busy, or within a moment of each other, are put together.
 
-That one thread computes has another reason. GNU's OpenMP, with which torch computes on Linux, keeps a team of threads
-for every one that ever computed. Once there are more of them than cores, none waits actively any more, and each of the
-hundreds of products of a token begins with waking one up: on two cores, a token of the default weights then takes 1.5
+There is another reason for a single thread. GNU's OpenMP, which torch uses on Linux, keeps a team of threads for every
+thread that ever computed. Once there are more of these than cores, none waits actively any more, and each of the
+hundreds of products for a token begins by waking one up. On two cores, a token of the default weights then takes 1.5
 times as long.
 """
 
@@ -23,8 +23,8 @@ from weakref import WeakKeyDictionary
 from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.forking import PerProcess
 
-# Long enough for the next of the threads that were started together to arrive, and a hundredth of the shortest real
-# completion. Where they never stop arriving, so many of these moments are the most.
+# Long enough for the next of several threads started together to arrive, and a hundredth of the shortest real
+# completion. If they never stop arriving, the wait ends after this many such moments.
 GATHERING_SECONDS = 0.005
 _MOST_MOMENTS = 10
 
@@ -35,7 +35,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """What one caller waits for. `is_wanted` until the caller has it, or was interrupted."""
+    """What one caller waits for; `is_wanted` until the caller has it or was interrupted."""
 
     key: Hashable
     items: Sequence[Any]
@@ -62,10 +62,10 @@ class _Threads:
 
 
 class Engine:
-    """Computes what its callers ask for, one piece of work after another, each for callers who wait for it.
+    """Computes what its callers ask for, one piece of work after another, as long as somebody waits for it.
 
-    Work has the context variables of the caller it began with. An interrupted caller (Ctrl-C) does not wait for the
-    end; see `go_on`. Work that asks for more work, of whichever engine, does that itself and at once.
+    Work runs with the context variables of the caller it began with. An interrupted caller (Ctrl-C) does not wait for
+    the end; see `go_on`. Work that asks any engine for more work does that itself, at once.
     """
 
     def __init__(self, *, gathering_seconds: float = GATHERING_SECONDS) -> None:
@@ -79,10 +79,11 @@ class Engine:
     def share(
         self, key: Hashable, items: Sequence[_Item], work: Callable[[list[_Item]], Sequence[_Answer]]
     ) -> list[_Answer]:
-        """What `work` answers to each item, asked together with what others ask for meanwhile under an equal key.
+        """What `work` answers to each item, together with items that other callers ask for meanwhile under an equal
+        key.
 
         An equal key means the same work. Every caller gets what it would have got alone. Where the work fails, each
-        call is tried alone; but a `PromptTooLongError` says whose it is, and the others still go together.
+        call is tried alone. But a `PromptTooLongError` says which call it belongs to, and the others still go together.
         """
         return self._answers(key, items, work) if items else []
 
@@ -99,7 +100,7 @@ class Engine:
             return call.answers.result()
         finally:
             call.is_wanted = False
-            call.answers = Future()  # the old one may hold an error, whose traceback holds the call, and so the model
+            call.answers = Future()  # the old one may hold an error, whose traceback holds the call and thus the model
 
     def _serve(self) -> None:
         """Answer the call that has waited longest, and those that can go with it. Submitted once for each call."""
@@ -113,7 +114,7 @@ class Engine:
         first.context.run(self._compute, calls)
 
     def _take(self, is_meant: Callable[[_Call], bool], *, most: int | None = None) -> list[_Call]:
-        """Take calls off the list, and those that nobody wants any more."""
+        """Take calls off the list, together with those that nobody wants any more."""
         threads = self._threads
         with threads.lock:
             wanted = [call for call in threads.waiting if call.is_wanted]
@@ -122,7 +123,7 @@ class Engine:
         return taken
 
     def _gather(self, key: Hashable) -> None:
-        """Wait until nobody came for a moment: threads take their time to start, the more so the more there are."""
+        """Wait until no call has come for a moment: threads take time to start, and the more there are, the longer."""
         seen, last = -1, time.monotonic() + _MOST_MOMENTS * self.gathering_seconds
         while time.monotonic() < last:
             waiting = sum(call.key == key for call in list(self._threads.waiting))
@@ -157,7 +158,7 @@ def engine_of(device: str) -> Engine:
 
 @contextmanager
 def here() -> Iterator[None]:
-    """Has the caller's own thread compute, for a job that trains, or scores, with the same models itself.
+    """Lets the caller's own thread compute, for a job that itself trains or scores with the same models.
 
     Others who use them meanwhile have their turn between its pieces of work.
     """
@@ -170,7 +171,7 @@ def here() -> Iterator[None]:
 
 
 def go_on() -> None:
-    """Called by long work now and then: ends it by an exception where nobody waits for it any more."""
+    """Called by long work now and then; raises to end it where nobody waits for it any more."""
     if _own.calls and not any(call.is_wanted for call in _own.calls):
         raise CancelledError
 

@@ -24,9 +24,9 @@ _CHOICES = ("auto", "transformers", "llamacpp")
 def choose_engine(base: str, load: Load) -> Engine:
     """The engine for a base of `names.Checkpoint`, as FIPO_ENGINE says.
 
-    Left to itself, llama.cpp where torch is not installed, and where prompts come one at a time. Raises
-    `InputError` for a setting that is none, `ModelError` for a base that llama.cpp cannot read where it has to, and
-    `MissingExtraError` where no engine is installed.
+    By default it is llama.cpp where torch is not installed, and where prompts come one at a time. Raises `InputError`
+    for an invalid setting, `ModelError` for a base that llama.cpp would have to read and cannot, and `MissingExtraError`
+    where no engine is installed.
     """
     told = os.environ.get(SETTING) or "auto"
     if told not in _CHOICES:
@@ -63,8 +63,8 @@ def _has_gguf(base: str) -> bool:
 
 
 def _is_better(base: str, load: Load) -> bool:
-    """Whether llama.cpp is to answer, where both could: for one prompt, if nothing has to be fetched for it anew."""
-    # A number format that somebody asked for is one of torch's.
+    """Whether llama.cpp is to answer where both engines could: for one prompt, if nothing has to be fetched for it."""
+    # A number format that the user asked for is one of torch's.
     if load != "one" or not _has_gguf(base) or os.environ.get("FIPO_DTYPE"):
         return False
     card = find_card(base)

@@ -44,7 +44,7 @@ _LIMIT = re.compile(
 
 @dataclass(eq=False, kw_only=True)
 class Failure(Exception):
-    """A server's answer that is none."""
+    """A server's answer that is an error."""
 
     status: int
     words: str
@@ -56,11 +56,11 @@ class Failure(Exception):
 
     @property
     def meaning(self) -> Meaning:
-        """What it is about."""
+        """What the failure is about."""
         if self.status == 413:
             return "too long"
         if self.status in (400, 422) or self.status >= 500:
-            # A filter's words may be of anything, a prompt that is too long only of lengths.
+            # A filter's message may mention anything; one about a prompt that is too long mentions only lengths.
             if _FILTERED.search(self.words) and not re.search(r"token|length", self.words, re.IGNORECASE):
                 return "filtered"
             if _TOO_LONG.search(self.words):
@@ -72,7 +72,7 @@ class Failure(Exception):
 
     @property
     def passes(self) -> bool:
-        """Whether it may be gone in a moment."""
+        """Whether the failure may be gone in a moment."""
         if self.status == 429 and _NO_MONEY.search(self.words):
             return False
         return self.meaning == "busy" or (self.status >= 500 and self.meaning == "request")
@@ -84,7 +84,7 @@ class Failure(Exception):
 
     @property
     def lengths(self) -> tuple[int | None, int | None]:
-        """Of what is too long: the tokens it has, and how many are allowed, where the server says so."""
+        """How many tokens a too long prompt has, and how many are allowed, where the server says so."""
         found = _LIMIT.search(self.words)
         if found is None:
             return None, None
@@ -104,7 +104,7 @@ def read_failure(status: int, body: str, retry_after: float | None = None) -> Fa
 
 
 def tidy(words: str) -> str:
-    """A stranger's words on one line, and not too many of them."""
+    """A server's words on one line, and not too many of them."""
     line = " ".join(without_controls(words).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 

@@ -18,8 +18,8 @@ def encode_conversation(
 ) -> list[int]:
     """Token ids of the chat template around the messages.
 
-    `markup` are the special tokens' texts, `chat` applies the template, and `encode` gives the ids of a text, in which
-    special tokens count as such where its second argument says so.
+    `markup` are the special tokens' texts, `chat` applies the template, and `encode` gives the ids of a text; its
+    second argument says whether special tokens count as such.
     """
     specials = sorted((token for token in markup if token), key=len, reverse=True)
     said = "".join(message["content"] for message in conversation)

@@ -1,4 +1,5 @@
-"""A Generator and a Scorer behind an OpenAI-compatible server: vLLM, SGLang; llama.cpp and others for generating."""
+"""A Generator and a Scorer behind an OpenAI-compatible server: vLLM and SGLang; for generating also llama.cpp and
+others."""
 
 import logging
 import threading
@@ -25,10 +26,10 @@ with explain_missing("server", "openai"):
 
 # Far enough apart that the samples of neighbouring seeds stay different ones.
 _SEED_STRIDE = 1_000_003
-# Models that think take some hundreds to some thousands of tokens for it. Where so much does not fit, half may.
+# Models that think take some hundreds to some thousands of tokens for it. Where that much does not fit, half of it may.
 THINKING_TOKENS = 4096
 _LEAST_THINKING_TOKENS = 512
-# A request like others of FIPO's, which nobody can object to.
+# A request like others of FIPO's, to which no filter can object.
 _PROBE = FIPO_1.render(OptimizationRequest("Name three colours."))
 
 # A conversation as text, how it is sampled, and which sample of it.
@@ -42,11 +43,12 @@ _aside_lock = PerProcess(threading.Lock)  # of all generators: it is held for mi
 class OpenAIGenerator(ServedModel):
     """A served model as a Generator. For the connection see `ServedModel`.
 
-    What a server refuses (a parameter, the system role) is left out from then on. A request that it refuses for what it
-    says, while it answers others, has a completion that `is_refused`, with the server's words.
+    What a server refuses (a parameter, the system role) is left out from then on. If it refuses a request for its
+    content, while it answers others, the completion `is_refused` and has the server's words.
 
-    `thinking_tokens` is the room for a model's thoughts besides what a reply may have. By default it is found out: once
-    a reply was cut off in the middle of thoughts, there is room for 4,096 tokens of them, or as many of these as fit.
+    `thinking_tokens` is the room for a model's thoughts, in addition to that for the reply. By default FIPO finds out:
+    once a reply was cut off in the middle of thoughts, it leaves room for 4,096 tokens of them, or as many of these as
+    fit.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class OpenAIGenerator(ServedModel):
         check_samples(sampling, samples)
         if not conversations:
             return []
-        # Equal conversations have equal samples, which not every server's seeds can be relied on for.
+        # Equal conversations get equal samples. Not every server's seeds can be relied on for that.
         keys = [repr(conversation) for conversation in conversations]
         firsts: dict[str, int] = {}
         for index, key in enumerate(keys):
@@ -100,7 +102,7 @@ class OpenAIGenerator(ServedModel):
     def _complete(
         self, conversation: list[Message], sampling: Sampling, number: int, is_over: threading.Event
     ) -> Completion:
-        """One sample, or what there is instead where this conversation alone has none."""
+        """One sample, or what stands in for it where the server refuses only this conversation."""
         answers_before = self._answers
         try:
             found = self._reply(conversation, sampling, number, is_over)
@@ -118,7 +120,7 @@ class OpenAIGenerator(ServedModel):
         return nothing(f"the server {found}")
 
     def _answers_others(self, sampling: Sampling, is_over: threading.Event) -> bool:
-        """Whether it is this one conversation that the server does not answer: it is asked something harmless."""
+        """Whether the server refuses only this conversation, found out by asking it something harmless."""
         try:
             return isinstance(self._reply(_PROBE, sampling, 0, is_over, tries=1), Completion)
         except (Failure, openai.OpenAIError, ValueError):
@@ -151,7 +153,7 @@ class OpenAIGenerator(ServedModel):
         return replace(found.completion, note=self._public(found.completion.note))
 
     def _with_less_room(self, ask: Callable[[int], Answer], room: int) -> tuple[Answer, int]:
-        """What is answered with room for thoughts, or with the half of it where so much does not fit, and that room."""
+        """The answer with room for thoughts, or with half of it where that much does not fit; and the room it had."""
         while True:
             try:
                 return ask(room), room
@@ -174,7 +176,7 @@ class OpenAIGenerator(ServedModel):
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             # A server given one seed would repeat one sample. Its own `n` is not served everywhere, and where it is,
-            # the samples may depend on how many are asked for.
+            # the samples may depend on their number.
             "seed": sampling.seed + _SEED_STRIDE * number,
         }
 
@@ -189,7 +191,7 @@ class OpenAIGenerator(ServedModel):
         return self._negotiated(ask)
 
     def _negotiated(self, ask: Callable[[Dialect], Answer]) -> Answer:
-        """What the server answers when it is asked as it wants to be, which is found out once."""
+        """The server's answer to a request in its own dialect, which is found out once."""
         asked = self._dialect
         try:
             return ask(asked)
@@ -197,7 +199,7 @@ class OpenAIGenerator(ServedModel):
             other = asked.after(failure)
             if other is None:
                 raise
-        with self._connection.negotiating:  # the others that were refused meanwhile wait for what comes out
+        with self._connection.negotiating:  # others that were refused meanwhile wait for the result
             dialect = self._dialect if self._dialect != asked else other
             while True:
                 try:
@@ -210,12 +212,13 @@ class OpenAIGenerator(ServedModel):
                 else:
                     if dialect != self._dialect:
                         _log.debug("%s is asked with %s", self._where, dialect)
-                        self._dialect = dialect  # only now: what did not help is not remembered
+                        self._dialect = dialect  # only now, so that what did not help is not remembered
                     return answer
 
 
 class _Aside:
-    """What was answered in calls that failed because a conversation was too long, for those that ask for the others."""
+    """Answers from calls that failed because one conversation was too long, kept for callers who ask for the others
+    again."""
 
     def __init__(self) -> None:
         self._found: dict[_Wanted, Completion | PromptTooLongError] = {}
@@ -225,7 +228,7 @@ class _Aside:
             self._found = found if len(self._found) > _MOST_ASIDE else self._found | found
 
     def taken(self, wanted: Sequence[_Wanted]) -> dict[_Wanted, Completion | PromptTooLongError]:
-        """What is there of it; it is not kept any longer."""
+        """The answer for a request, if there is one, which is then dropped."""
         with _aside_lock.value:
             return {each: self._found.pop(each) for each in wanted if each in self._found}
 
@@ -234,9 +237,9 @@ class OpenAIScorer(ServedModel):
     """A served model as a Scorer. For the connection see `ServedModel`.
 
     The server must be able to echo a prompt with the log-probabilities of its tokens, as the completions of vLLM and
-    SGLang do. It is sent tokens, so that the border between prompt and response is where a model meets it: `tokenizer`
-    is the directory or hub id of the model's tokenizer, by default the name by which the server knows the model. For
-    `max_response_tokens` see `TransformersScorer`.
+    SGLang do. It is sent tokens, so that the border between prompt and response falls where a model meets it:
+    `tokenizer` is the directory or hub id of the model's tokenizer, by default the name by which the server knows the
+    model. For `max_response_tokens` see `TransformersScorer`.
     """
 
     _hint = " (Scoring needs completions that echo the prompt with its log-probabilities, as vLLM's and SGLang's do.)"
@@ -260,7 +263,7 @@ class OpenAIScorer(ServedModel):
         self.tokenizer = tokenizer
         self.max_response_tokens = max_response_tokens
         self._chat = ChatTokenizer.from_pretrained(name if tokenizer is None else tokenizer)
-        self._encoding = Engine()  # a tokenizer is not for several threads at once
+        self._encoding = Engine()  # tokenizers are not thread-safe
 
     def log_likelihoods(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
         """Nats per token for each (conversation, response), in order. Equal pairs are asked for once."""

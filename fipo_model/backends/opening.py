@@ -1,4 +1,4 @@
-"""From a model's name to a model that can be used: the only place that knows which kinds there are.
+"""From a model's name to a usable model: the only place that knows which kinds there are.
 
 A model is a name that `fipo_model.models.names` knows, or already a Generator or Scorer.
 """
@@ -106,10 +106,10 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
 def manner_of(
     spec: Spec | Generator = None, *, adapter: str | Path | None = None, role: Role | None = "rewriting"
 ) -> Manner:
-    """How the model of a spec is asked for rewrites and read: as it was trained, if it was.
+    """How the model of a spec is asked for rewrites, and its replies read: as in its training, if it had any.
 
-    A model of this process that nobody trained to rewrite is held to strict wording: small ones change in passing what
-    they put in other words (docs/fidelity.md). Servers' models are not, since they may be of any size.
+    A model in this process that was not trained to rewrite is held to strict wording: small ones change the meaning
+    when they put something in other words (docs/fidelity.md). Servers' models are not, since they may be of any size.
     """
     found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
     if not isinstance(found, Checkpoint):
@@ -127,7 +127,7 @@ def _on_llamacpp(found: Checkpoint) -> Generator:
 
 
 def _for_vllm(found: Checkpoint) -> tuple[str, str | None]:
-    """What vLLM loads, and what that is called where it is not called by its place."""
+    """What vLLM loads, and its name if that is not its location."""
     from fipo_model.models.weights import located
 
     card = find_card(found.base)

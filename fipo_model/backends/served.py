@@ -28,7 +28,7 @@ CONCURRENT_REQUESTS = 32
 
 # Waits double from the first to the longest. A server that asks for more than the last is left alone.
 _FIRST_WAIT, _LONGEST_WAIT, _MOST_PATIENCE = 0.5, 8.0, 120.0
-# What took too long once will hardly be quicker the third time.
+# A request that was too slow once will hardly be faster the third time.
 _RETRIES_AFTER_TIMEOUT = 1
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
@@ -39,12 +39,12 @@ _Answer = TypeVar("_Answer")
 
 
 class ServedModel:
-    """A model of a server; nothing is sent anywhere but to `base_url`.
+    """A model of a server; requests go only to `base_url`.
 
     Requests go out concurrently, at most `concurrency` at a time, and the server batches them. A request that fails for
-    a passing reason (connection, time-out, 429, 5xx) is repeated, as late as the server asks or with back-off. The key
-    is taken from OPENAI_API_KEY if that is set; servers of one's own rarely need one. What goes to this machine itself
-    never takes a proxy, and a redirect to another host is not followed.
+    a passing reason (connection, time-out, 429, 5xx) is repeated, when the server asks for it or with back-off. The key
+    is taken from OPENAI_API_KEY if that is set; servers of one's own rarely need one. Requests to this machine never
+    take a proxy, and a redirect to another host is not followed.
     """
 
     _hint = ""
@@ -71,7 +71,7 @@ class ServedModel:
         self.max_retries = max_retries
         key = _key()
         self._secrets = [*([key] if key else []), *secrets_of(base_url)]
-        _ = self._connection  # what is wrong with the key, a proxy or a certificate is told now
+        _ = self._connection  # report now what is wrong with the key, a proxy or a certificate
 
     @property
     def _connection(self) -> "_Connection":
@@ -81,7 +81,7 @@ class ServedModel:
     def _ask_all(self, requests: Sequence[tuple[int, Work[_Answer]]]) -> list[_Answer | PromptTooLongError]:
         """The answers to requests, each with the index of what it is about; raises the first one's error.
 
-        What is too long is no reason to stop, as whoever asked will go on without it.
+        A conversation that is too long is no reason to stop: the caller will go on without it.
         """
 
         def asking(index: int, request: Work[_Answer]) -> Work[_Answer | PromptTooLongError]:
@@ -145,7 +145,7 @@ class ServedModel:
         return answer
 
     def _tell(self, error: Failure | openai.APIConnectionError, seconds: float) -> None:
-        """Note that there is a wait, once for all requests that wait."""
+        """Log that there is a wait, once for all requests that wait."""
         now, connection = time.monotonic(), self._connection
         with connection.telling:
             if now < connection.told_until:
@@ -163,7 +163,7 @@ class ServedModel:
         return f"the server at {show_address(self.base_url)}"
 
     def _public(self, words: str) -> str:
-        """A server's words without what must not be shown."""
+        """A server's words without secrets."""
         for secret in self._secrets:
             words = words.replace(secret, "***")
         return tidy(words)
@@ -249,12 +249,12 @@ class ServedModel:
 
 
 class _Connection:
-    """What a process has of a server: two must not share a socket, nor wait for each other."""
+    """A process's connection to a server: two processes must not share a socket, or wait for each other."""
 
     def __init__(self, served: ServedModel) -> None:
         self.client = _connect(served.base_url, _key(), served.timeout_seconds)
         weakref.finalize(self, self.client.close).atexit = False
-        self.slots = threading.BoundedSemaphore(served.concurrency)  # over all calls, whichever thread they come from
+        self.slots = threading.BoundedSemaphore(served.concurrency)  # over all calls, from whichever thread
         self.telling = threading.Lock()
         self.negotiating = threading.Lock()
         self.told_until = 0.0
@@ -264,7 +264,7 @@ _connections: PerProcess[weakref.WeakKeyDictionary[ServedModel, _Connection]] = 
 
 
 class _ElsewhereError(Exception):
-    """A server sends us to another host."""
+    """A server redirects to another host."""
 
 
 def _key() -> str:
@@ -284,7 +284,7 @@ def _connect(base_url: str, key: str, timeout_seconds: float) -> openai.OpenAI:
                 "address if you trust it."
             )
 
-    # A transport of one's own takes the place of those that the environment's proxies would get.
+    # Our own transport replaces those that httpx would make for the environment's proxies.
     is_here = is_loopback(base_url)
     try:
         own = httpx.HTTPTransport(limits=openai.DEFAULT_CONNECTION_LIMITS) if is_here else None
@@ -323,7 +323,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _wait_after(error: Failure | openai.APIConnectionError, tries: int) -> float | None:
-    """Seconds to wait after so many tries; None where nothing is gained by another."""
+    """Seconds to wait after that many tries; None where another would gain nothing."""
     backed_off = min(_FIRST_WAIT * 2 ** (tries - 1), _LONGEST_WAIT)
     if isinstance(error, Failure):
         asked = error.retry_after

@@ -1,7 +1,7 @@
 """A Generator and a Scorer in this process, on vLLM, with a LoRA adapter if there is one. Needs a GPU.
 
-vLLM takes most of the GPU's memory for itself, so all in a process who use a base share it: with and without an
-adapter, generating and scoring. Only an adapter of a higher rank than the base has room for opens it once more.
+vLLM takes most of the GPU's memory for itself. So all users of a base in a process share it, with and without an
+adapter, for generating and scoring. Only an adapter of a higher rank than the base has room for opens it again.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from fipo_model.backends.transformers.chat import ChatTokenizer
 from fipo_model.errors import InputError, ModelError, PromptTooLongError, explain_missing
 from fipo_model.generation import Completion, Message, Sampling, check_samples
 
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # or it reports its use to its makers
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # or vLLM reports its use to its makers
 
 with explain_missing("vllm", "vllm"):
     import vllm
@@ -37,7 +37,7 @@ _opening = threading.Lock()
 
 
 class _Base:
-    """A base model on the GPU. One call computes at a time; what waits together goes together."""
+    """A base model on the GPU. One call computes at a time; calls that wait together run together."""
 
     def __init__(self, model: str, rank: int) -> None:
         self.chat = ChatTokenizer.from_pretrained(model)
@@ -48,7 +48,7 @@ class _Base:
         self.adapters: dict[str, int] = {}
 
     def lora(self, adapter: str | None) -> Any:
-        """What a request with an adapter says. vLLM knows adapters by numbers, from 1."""
+        """A request's reference to an adapter. vLLM numbers adapters from 1."""
         if adapter is None:
             return None
         number = self.adapters.setdefault(adapter, len(self.adapters) + 1)
@@ -56,7 +56,7 @@ class _Base:
 
 
 def _base(model: str, adapter: str | None) -> _Base:
-    """The base on the GPU, opened if it is not there with room for the adapter."""
+    """The base on the GPU, opened unless it is there with room for the adapter."""
     needed = _rank(adapter)
     with _opening:
         for (name, rank), found in list(_opened.items()):
@@ -116,7 +116,7 @@ class VllmGenerator:
             if needed > self.base.context_tokens:
                 raise PromptTooLongError(index=index, tokens=needed, limit=self.base.context_tokens)
         # Equal conversations have equal samples, so they are computed once. Each sample has a seed of its own, and so
-        # does not depend on how many are asked for; what prompts have in common vLLM computes once by itself.
+        # does not depend on how many are asked for; vLLM itself computes only once what prompts have in common.
         distinct = list(dict.fromkeys(rows))
         asked = [(row, number) for row in distinct for number in range(samples)]
         outputs = _ask(
@@ -167,7 +167,7 @@ class VllmScorer:
     def _measure(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
         rows = [self._encode(index, *pair) for index, pair in enumerate(pairs)]
         distinct = list(dict.fromkeys(rows))
-        # One token is the least that can be asked for; nobody looks at it.
+        # One token is the least that can be requested; it is ignored.
         wanted = vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=1, detokenize=False)
         asked = [(*prompt, *said) for prompt, said in distinct]
         outputs = _ask(self.base, asked, [wanted] * len(asked), adapter=self.source[1])
@@ -253,7 +253,7 @@ def _name_of(model: str, adapter: str | None) -> str:
 def _explained(doing: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # a stranger's engine: it raises whatever happens in its processes
+    except Exception as error:  # vLLM raises whatever happens in its processes
         first = next(iter(str(error).strip().splitlines()), "no details")
         raise ModelError(
             f"{doing}: {type(error).__name__}: {first}. Is there a GPU, and enough of its memory free?"

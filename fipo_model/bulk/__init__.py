@@ -1,6 +1,6 @@
 """Many prompts at once: files of rows, on one machine (`files`) or on a cluster (`ray`).
 
-Both stand on the same two halves (`halves`): what a model is asked about a row, and what becomes of its answer.
+Both use the same two halves (`halves`): what a model is asked about a row, and what becomes of its answer.
 """
 
 from fipo_model.bulk.files import Report, Tally, optimize_file, optimize_stream

@@ -1,9 +1,9 @@
 """Many prompts from one JSONL file to another, on this machine: streaming, and resumed where an earlier run stopped.
 
 The output is the ledger of what is done. A run that is started again on the same files repairs a half-written last
-line, skips every id that is there, and appends: nothing is lost and nothing is done twice. An id that stands for
-another prompt than before is an error: the rows there would be somebody else's. OUT.work/ beside the output notes the
-settings that it was made with, and keeps a second process away from it.
+line, skips every id that is there, and appends: nothing is lost and nothing is done twice. An id with another prompt
+than before is an error, because the rows there would belong to something else. OUT.work/ beside the output records its
+settings, and keeps a second process away.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ from fipo_model.optimizer import PromptOptimizer
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What a run did, as it stands."""
+    """What a run has done so far."""
 
     written: int = 0
     rewritten: int = 0
@@ -32,7 +32,7 @@ class Tally:
     bad: int = 0
 
     def count(self, made: Mapping[str, Any] | BadRow) -> None:
-        """Take a row into account that is made, or cannot be."""
+        """Count a row that was made, or could not be."""
         if isinstance(made, BadRow):
             self.bad += 1
             return
@@ -59,21 +59,21 @@ def optimize_file(
 ) -> Tally:
     """Optimize every row of `source` into `target`, `batch_size` rows at a time.
 
-    A function that makes the optimizer is called when everything that can be refused without it was looked at. Output
-    rows hold id, instruction (to use: the rewrite, or the naive one), naive_instruction, outcome, detail (why the naive
-    one was kept), seconds (the row's share of its batch), model and template; with `proposals`, also what the model
-    proposed, each with text, outcome and detail. Raises `InputError` for files that cannot be used, where another
-    process is at work on `target`, and where that was made with other settings.
+    If `optimizer` is a function that makes one, it is called only after everything that can be checked without it.
+    Output rows hold id, instruction (to use: the rewrite, or the naive one), naive_instruction, outcome, detail (why
+    the naive one was kept), seconds (the row's share of its batch), model and template; with `proposals`, also what the
+    model proposed, each with text, outcome and detail. Raises `InputError` for unusable files, where another process is
+    at work on `target`, and where `target` was made with other settings.
     """
     jsonl.check_apart(source, target)
-    # Version 0.1 noted no settings; what its rows say of them must do.
+    # Version 0.1 recorded no settings, so its rows have to show them.
     with jobs.claimed_file(target, kind="rewritten prompts", needs_note=False) as job:
         jsonl.check_writable(target)
         made = optimizer() if callable(optimizer) else optimizer
         settings = settings_of(made)
         job.check(settings)
         done = finished(target, settings)
-        if done and places.is_file(source):  # before anything is added to rows that are somebody else's
+        if done and places.is_file(source):  # before anything is added to rows of another job
             for row in read_rows(source):
                 check_prompt(row, done, source)
         job.begin(settings)
@@ -95,7 +95,8 @@ def optimize_stream(
     report: Report,
     proposals: bool = False,
 ) -> Tally:
-    """`optimize_file` for an output that can only be written to, such as a pipe: nothing is noted, nothing resumed."""
+    """`optimize_file` for an output that can only be written to, such as a pipe: nothing is recorded, nothing
+    resumed."""
     tally = Tally()
     batches = _Batches(optimizer, tally, report, has_proposals=proposals)
     for rows in batches.of(_waiting(source, {}, tally, report), batch_size):
@@ -105,7 +106,7 @@ def optimize_stream(
 
 
 class _Batches:
-    """Makes output rows of rows, and counts them."""
+    """Makes output rows from rows, and counts them."""
 
     def __init__(self, optimizer: PromptOptimizer, tally: Tally, report: Report, *, has_proposals: bool) -> None:
         self.optimizer = optimizer
@@ -130,7 +131,7 @@ class _Batches:
 
 
 def settings_of(optimizer: PromptOptimizer) -> dict[str, Any]:
-    """What the rewrites depend on. A single candidate is greedy: no seed changes it."""
+    """The settings that rewrites depend on. A single candidate is greedy, so no seed changes it."""
     rewriter, judge = optimizer.rewriter, optimizer.judge
     judge_name = None if judge is None else type(judge).__qualname__
     return {

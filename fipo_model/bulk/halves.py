@@ -1,6 +1,6 @@
-"""The two halves of a rewrite around the model's call, for whoever makes that call in another way. Pure.
+"""The two halves of a rewrite, before and after the model's call, for code that makes that call in another way. Pure.
 
-They hold no model, so they travel: pickled to the machines of a cluster, where something else generates.
+They hold no model, so they can be pickled and sent to the machines of a cluster, where something else generates.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from fipo_model.rewriter import Rewriter
 
 @dataclass(frozen=True, slots=True)
 class _NameOnly:
-    """Stands where a model was."""
+    """Takes the place of a model."""
 
     name: str
 
@@ -26,7 +26,7 @@ class _NameOnly:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """What a rewriter asks its model about a row, and what it makes of the answer, without the model."""
+    """What a rewriter asks its model about a row, and what it makes of the answer; the model itself is not included."""
 
     rewriter: Rewriter
 

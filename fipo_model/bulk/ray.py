@@ -1,8 +1,8 @@
 """Many prompts on a Ray cluster: a model in each worker, and one process that reads and writes.
 
-`optimize` is a step for a dataset of Ray Data; `optimize_files` is `fipo optimize --engine ray`. That hands the rows to
-the workers and writes what comes back itself. So a worker may die at any moment, and Ray asks another one; and if the
-writing process dies, what it had written is done, and the next start asks for the rest: every id is there once.
+`optimize` is a step for a dataset of Ray Data; `optimize_files` is `fipo optimize --engine ray`. That command hands the
+rows to the workers and itself writes what comes back. If a worker dies, Ray asks another one. If the writing process
+dies, what it has written is done, and the next start asks for the rest. So every id is there once.
 """
 
 import logging
@@ -78,7 +78,7 @@ def optimize_files(
     Raises `InputError` for what cannot be read or written, and the workers' own `FipoError`s.
     """
     with ExitStack() as stack:
-        output = stack.enter_context(_claimed(target))  # what refuses is told before anything is started
+        output = stack.enter_context(_claimed(target))  # report refusals before anything is started
         rows = parse_rows(read_items(Place.of(source)))
         if isinstance(output, _File):
             jsonl.check_apart(Path(source), Path(target))
@@ -103,7 +103,7 @@ def optimize_files(
 
 
 class _Worker:
-    """What runs in a worker. Ray makes it once, and calls it for each batch."""
+    """Runs in a worker. Ray makes it once, and calls it for each batch."""
 
     def __init__(self, optimizer: Opening, has_proposals: bool) -> None:
         self.optimizer = _opened(optimizer)
@@ -137,7 +137,8 @@ def _opened(optimizer: Opening) -> PromptOptimizer:
 
 
 def _settings_on_a_worker(optimizer: Opening, pool: Pool) -> dict[str, Any]:
-    """What the rewrites depend on. The model is opened where it will be; what is wrong with it is told before all."""
+    """The settings that rewrites depend on. The model is opened on a worker, so its errors show before anything
+    else."""
     room = _room(pool)
     ask = ray.remote(num_cpus=room.cpus, num_gpus=room.gpus, max_retries=0)(lambda: settings_of(_opened(optimizer)))
     found: dict[str, Any] = ray.get(ask.remote())
@@ -158,7 +159,7 @@ def _room(pool: Pool) -> Pool:
 
 
 class _Run:
-    """Rows on their way: who has been asked, and what came back."""
+    """Rows in progress: which are under way, and which came back."""
 
     def __init__(self, output: "_Output", settings: Mapping[str, Any], tally: Tally, report: Report) -> None:
         self.output = output
@@ -187,7 +188,7 @@ class _Run:
         return usable
 
     def take(self, made: Sequence[dict[str, Any]]) -> None:
-        """Write rows that came back. One that nobody waits for any more came a second time."""
+        """Write rows that came back. One that is no longer awaited has come a second time."""
         own = [(row["id"], {**row, "id": self.ids.pop(row["id"])}) for row in made if row["id"] in self.ids]
         self.output.add([row for _, row in own])
         for line, row in own:
@@ -200,7 +201,7 @@ class _Run:
         self.report(self.tally, None)
 
     def check_complete(self) -> None:
-        """Raise `ModelError` where rows were lost, which must not be."""
+        """Raise `ModelError` where rows were lost, which must not happen."""
         if self.ids:
             raise ModelError(f"Ray did not give back {len(self.ids)} rows. What came is written; start again.")
 
@@ -234,7 +235,7 @@ class _Output(Protocol):
     """Where rows are written."""
 
     def begin(self, settings: Mapping[str, Any], *, has_proposals: bool) -> Done:
-        """Note what the job is told, or check it; what is there already."""
+        """Record the job's settings, or check them, and return what is already there."""
         ...
 
     def expect_ids(self, ids: Iterable[RowId]) -> None:
@@ -278,16 +279,16 @@ def _claimed(target: str) -> Iterator[_Output]:
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """A cluster, and nothing on the terminal but what is ours."""
+    """A cluster; only FIPO's own output reaches the terminal."""
     context = ray.data.DataContext.get_current()
     loud = logging.getLogger("ray.data")
     before = context.enable_progress_bars, context.raise_original_map_exception, loud.level
     context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # a wrapped one loses its cause on the way
+    context.raise_original_map_exception = True  # a wrapped error loses its cause on the way
     loud.setLevel(logging.CRITICAL)
     is_ours = not ray.is_initialized()
     if is_ours:
-        # Ray reports its use to its makers unless it is told not to. This is read by a cluster that starts now.
+        # Ray reports its use to its makers unless told not to. A cluster that starts now reads this.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
@@ -304,7 +305,7 @@ def _connected() -> Iterator[None]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Gives errors of ours back that Ray has wrapped on their way from a worker."""
+    """Unwraps our own errors, which Ray wraps on their way from a worker."""
     try:
         yield
     except RayError as error:
@@ -317,13 +318,13 @@ def _explained() -> Iterator[None]:
 
 
 def _own_cause(error: BaseException | None) -> FipoError | None:
-    """The error of ours that all began with.
+    """Our own error at the root of others.
 
-    Ray makes its error one of the cause's class, too, with a worker's traceback for its words, and Ray Data adds to
-    ours how it could be retried.
+    Ray gives its error the cause's class as well, with a worker's traceback as its message, and Ray Data adds to ours
+    how to retry.
     """
     found: FipoError | None = None
-    for _ in range(10):  # a chain of causes may go round
+    for _ in range(10):  # a chain of causes may be circular
         if error is None:
             break
         if isinstance(error, FipoError) and not isinstance(error, RayError):

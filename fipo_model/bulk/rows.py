@@ -31,7 +31,7 @@ def read_rows(path: Path) -> Iterator[Row | BadRow]:
 
 
 def parse_rows(items: Iterable[tuple[int, dict[str, Any]] | BadRow]) -> Iterator[Row | BadRow]:
-    """The rows of objects with their line numbers. Ids that differ only in being text or number are the same."""
+    """The rows of objects with their line numbers. Ids that differ only in type (text or number) are the same."""
     used: dict[str, int] = {}
     for item in items:
         if isinstance(item, BadRow):
@@ -50,7 +50,7 @@ def parse_rows(items: Iterable[tuple[int, dict[str, Any]] | BadRow]) -> Iterator
 
 
 def _free_id(fields: Mapping[str, Any], used: dict[str, int]) -> RowId | None:
-    """The id of a row that cannot be used, where it is one, and no other row's."""
+    """The id of an unusable row, if it is a valid id and no other row has it."""
     own = fields.get("id")
     is_id = isinstance(own, str | int) and not isinstance(own, bool) and str(own).isprintable()
     return own if is_id and str(own) not in used else None
@@ -76,7 +76,7 @@ def parse_row(line: int, fields: Mapping[str, Any]) -> Row:
 
 
 def _part(fields: Mapping[str, Any], name: str) -> Any:
-    # Data sets write "" for what is not there.
+    # Data sets write "" for missing values.
     return None if fields.get(name) == "" else fields.get(name)
 
 
@@ -86,7 +86,7 @@ def _keep(fields: Mapping[str, Any]) -> Any:
 
 
 def output_row(row: Row, result: OptimizedPrompt, *, seconds: float, has_proposals: bool = False) -> dict[str, Any]:
-    """What is written of a row; with `has_proposals`, also all that the model proposed."""
+    """What is written for a row; with `has_proposals`, also everything that the model proposed."""
     fields = {
         "id": row.id,
         "instruction": result.text,
@@ -101,12 +101,12 @@ def output_row(row: Row, result: OptimizedPrompt, *, seconds: float, has_proposa
 
 
 def failed_id(bad: BadRow) -> RowId:
-    """What a row that could not be used is called where it is written."""
+    """The id under which an unusable row is written."""
     return f"line {bad.line}" if bad.id is None else bad.id
 
 
 def failed_row(bad: BadRow, *, prompt: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written of a row that could not be used, where that is written: its prompt, and why."""
+    """What is written for an unusable row, where one is written: its prompt, and why."""
     return {
         "id": failed_id(bad),
         "instruction": prompt,
@@ -122,7 +122,7 @@ def failed_row(bad: BadRow, *, prompt: str, settings: Mapping[str, Any]) -> dict
 def optimize_rows(
     optimizer: PromptOptimizer, rows: Sequence[Row], *, has_proposals: bool = False
 ) -> list[dict[str, Any] | BadRow]:
-    """What is to be written of each row, from one batch; `seconds` is a row's share of it."""
+    """What is written for each row, from one batch; `seconds` is a row's share of its time."""
     started = time.perf_counter()
     results = optimizer.optimize_each([row.request for row in rows])
     seconds = (time.perf_counter() - started) / max(1, len(rows))

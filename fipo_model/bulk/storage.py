@@ -1,6 +1,7 @@
 """Rows on this machine or in object storage, as JSONL or as Parquet, through pyarrow.
 
-What cannot be appended to is a folder of parts, each written whole or not at all; what the parts hold is done.
+Formats that cannot be appended to are written as a folder of parts, each whole or not at all; rows in the parts are
+done.
 """
 
 import io
@@ -45,7 +46,7 @@ class Place:
 
     @classmethod
     def of(cls, location: str) -> "Place":
-        """That of a path, or of a URL as pyarrow knows it (s3, gs, abfs, hdfs, file). Raises `InputError`."""
+        """The place at a path, or at a URL that pyarrow knows (s3, gs, abfs, hdfs, file). Raises `InputError`."""
         shown = show_address(location).partition("?")[0]
         if "://" not in location:
             return cls(files=fs.LocalFileSystem(), path=str(Path(location).expanduser().resolve()), shown=shown)
@@ -75,13 +76,13 @@ class Place:
                 return bytes(stream.read())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file in the folder, which is there entirely or not at all."""
+        """Write a file in the folder, entirely or not at all."""
         with _explained(f"cannot write to {self.shown}"):
             if self.is_local:
                 with jsonl.replacing(Path(self.path, name)) as file:
                     file.write(content)
                 return
-            # Object storage shows an object when it is closed.
+            # In object storage, an object appears when it is closed.
             with self.files.open_output_stream(f"{self.path}/{name}", compression=None) as stream:
                 stream.write(content)
 
@@ -89,7 +90,7 @@ class Place:
 def read_items(place: Place) -> Iterator[Item]:
     """The objects of a file or of a folder's files, with their numbers; bad ones come as such.
 
-    A row's number says which it is, in one file. In a folder, rows need ids of their own.
+    In one file, a row's number identifies it. In a folder, rows need ids of their own.
     """
     with _explained(f"cannot read {place.shown}"):
         kind = place.files.get_file_info(place.path).type
@@ -121,7 +122,7 @@ def _items_of(place: Place, path: str) -> Iterator[Item]:
             with parquet.ParquetFile(place.files.open_input_file(path)) as file:
                 rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
                 yield from enumerate(rows, start=1)
-        else:  # what is compressed is unpacked by what its name ends in
+        else:  # compressed files are unpacked according to their suffix
             with place.files.open_input_stream(path) as stream, io.BufferedReader(stream) as lines:
                 yield from jsonl.parse_objects(lines)
 
@@ -148,7 +149,7 @@ class Parts:
         self._run, self._number = uuid.uuid4().hex[:8], 0
 
     def begin(self, settings: Mapping[str, Any], *, has_proposals: bool) -> Done:
-        """Note what the job is told; if it was started before, check that it was told the same. What is done then."""
+        """Record the job's settings, or check that they are those of an earlier start; returns what is done already."""
         if self.place.within() and (changed := jobs.differences(self._noted(), settings)):
             raise InputError(
                 f"{self.place.shown} holds rewritten prompts with other settings: {changed}. Resume it with the "
@@ -166,7 +167,7 @@ class Parts:
     def expect_ids(self, ids: Iterable[RowId]) -> None:
         """Told of all ids that are to come, before the first row: numbers stay numbers where all of them are.
 
-        All parts of a table have one type: texts stay texts, and texts that join written numbers raise `InputError`.
+        All parts of a table must have one type: texts stay texts, and texts added to numbers raise `InputError`.
         """
         text = next((one for one in ids if isinstance(one, str)), None)
         if self.is_parquet and text is not None and int in self._written_ids:
@@ -197,13 +198,13 @@ class Parts:
                 yield item[1]
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep rows until there are enough for a part, or the last one is a while ago."""
+        """Keep rows until there are enough for a part, or some time has passed since the last one."""
         self._rows += rows
         if len(self._rows) >= _ROWS_OF_A_PART or time.monotonic() > self._last + _SECONDS_OF_A_PART:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is kept."""
+        """Write the kept rows."""
         if not self._rows:
             return
         rows, self._rows, self._last = self._rows, [], time.monotonic()
@@ -224,7 +225,7 @@ class Parts:
 
 @contextmanager
 def claimed_parts(location: str) -> Iterator[Parts]:
-    """A folder to write to; on this machine, it is this process's alone meanwhile. What was added is written at last.
+    """A folder to write to, on this machine locked for this process. At the end, all added rows are written.
 
     Raises `InputError` for a folder that cannot be used, or is in use.
     """
@@ -253,7 +254,7 @@ def _alone(place: Place) -> AbstractContextManager[None]:
 
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
-    """Around the work of file systems, which raise whatever happened there."""
+    """Turns whatever file systems raise into our own errors."""
     try:
         yield
     except InputError:

@@ -55,7 +55,7 @@ app.add_typer(weights.app, name="weights")
 
 def main() -> None:
     """Entry point: our own errors become one line on stderr and exit code 1, never a traceback."""
-    # Third-party progress bars are for what takes long, not for loading 270 MB.
+    # Third-party progress bars are for long waits, not for loading 270 MB.
     os.environ.setdefault("TQDM_DELAY", "5")
     show_log()
     try:

@@ -141,7 +141,7 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     """
     if (server is None) != (name is None) or (server is not None and model is not None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together, and without --model")
-    # GEPA shows its bars whoever asks; tqdm reads this once, when it is imported.
+    # GEPA always shows its bars; tqdm reads this once, when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
     with _exiting():
         from fipo_model.comparing.opening import open_answerer
@@ -193,7 +193,7 @@ def _exiting() -> Iterator[None]:
 def _name_answerer(
     *, model: str | None, server: str | None, name: str | None, chat_model: str | None
 ) -> dict[str, str] | None:
-    """Say who answers a chain that is only a prompt, as the options that were given; None if none was."""
+    """Name the options that say who answers a chain that is only a prompt; None if none was given."""
     if (server is None) != (name is None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
     if sum(option is not None for option in (model, server, chat_model)) > 1:
@@ -213,7 +213,7 @@ def _parse_roles(text: str | None) -> tuple[str, ...] | None:
 
 
 def _split_names(text: str | None, known: Iterable[str]) -> tuple[str, ...]:
-    """Split names at commas; all that are known where nothing is given."""
+    """Split names at commas; all known names where nothing is given."""
     if text is None:
         return tuple(known)
     return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -236,7 +236,7 @@ def _showing_progress() -> Iterator[Callable[[str, int], Callable[[int], None]]]
 
 
 def _survey(data: Path, generator: Generator, max_tokens: int) -> None:
-    """Measure the naive instructions that were considered, and print what may be used."""
+    """Measure the candidate naive instructions, and print which may be used."""
     from fipo_model.comparing.optimizers.survey import HEADER, survey, table_rows
 
     found = survey(data, generator, max_tokens=max_tokens)
@@ -245,7 +245,7 @@ def _survey(data: Path, generator: Generator, max_tokens: int) -> None:
 
 
 def _show(summary: Mapping[str, Any], said: Iterable[str], tables: Iterable[ShownTable], page: Path) -> None:
-    """Print what was found in words, in tables, and as a last line of JSON."""
+    """Print the findings in words, in tables, and as a last line of JSON."""
     for sentence in said:
         typer.echo(sentence)
     _print_tables(tables)

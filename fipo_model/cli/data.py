@@ -128,7 +128,7 @@ def _counts(title: str, names: dict[str, int]) -> "Table":
 
     table = Table(title, "lines")
     for name, count in names.items():
-        # A stranger's text: shown, not interpreted, neither as markup nor as a terminal's control characters.
+        # Untrusted text: shown, and not interpreted as markup or as a terminal's control characters.
         shown = "".join(character if character.isprintable() else "?" for character in name)
         table.add_row(Text(shown or "(none named)"), str(count))
     return table

@@ -11,7 +11,7 @@ import typer
 from fipo_model.errors import InputError
 from fipo_model.replies import without_controls
 
-# What a shell says of a program that wrote where nobody reads any more: 128 and the number of SIGPIPE.
+# A shell's exit status for a program that wrote to a closed pipe: 128 plus the number of SIGPIPE.
 _NOBODY_READS = 141
 
 
@@ -35,7 +35,7 @@ def say_bytes(result: bytes) -> None:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Around what is written to stdout: ends the command in one line where nobody reads it, or where it has no room."""
+    """Around writes to stdout: ends the command with one line if nobody reads it, or there is no room for it."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ class _Notes(logging.Handler):
 
 
 def show_log() -> None:
-    """Have what the library notes, such as why it waits for a server, told to the user."""
+    """Show the user what the library logs, such as why it waits for a server."""
     logger = logging.getLogger("fipo_model")
     if not any(isinstance(handler, _Notes) for handler in logger.handlers):
         logger.addHandler(_Notes())

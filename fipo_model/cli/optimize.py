@@ -141,7 +141,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         else:
             _optimize_rows(make_optimizer, Path(input_), Path(output), batch_size=batch_size, proposals=proposals)
         return
-    # The prompt is read and checked before a model is loaded: a mistake should not take seconds to be told.
+    # The prompt is read and checked before a model is loaded: a mistake should not take seconds to show.
     request = OptimizationRequest(
         read_prompt(prompt or ""),
         context=_read_optional(context),
@@ -155,7 +155,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
 
 
 def _with_wording(optimizer: PromptOptimizer, is_strict: bool | None) -> PromptOptimizer:
-    """The optimizer, held to the prompt's words or free in its own; as its model asks where nobody says."""
+    """The optimizer, held to the prompt's words or free to use its own; the model decides where the user does not."""
     if is_strict is None:
         return optimizer
     return optimizer.checking(replace(optimizer.rewriter.settings, strict_wording=is_strict))
@@ -164,7 +164,7 @@ def _with_wording(optimizer: PromptOptimizer, is_strict: bool | None) -> PromptO
 def _remembered(
     request: OptimizationRequest, make_optimizer: Callable[[], PromptOptimizer], file: Path
 ) -> OptimizedPrompt:
-    """What a store has, once somebody has reviewed it; else what a model finds, which is added there."""
+    """The store's rewrite, if somebody has reviewed it; otherwise the model's, which is added to the store."""
     store = RewriteStore(file, only_approved=True)
     (result,) = store.optimized([request], lambda requests: make_optimizer().optimize_each(requests))
     if isinstance(result, InputError):
@@ -248,7 +248,7 @@ def _summarize(tally: bulk.Tally, target: str) -> None:
 
 @contextmanager
 def _showing_rows(source: Path | None) -> Iterator[bulk.Report]:
-    """A bar on stderr that begins where the job does; without an end, where the rows cannot be counted beforehand."""
+    """A bar on stderr that starts where the job does. It has no end if the rows cannot be counted beforehand."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -264,7 +264,7 @@ def _showing_rows(source: Path | None) -> Iterator[bulk.Report]:
                 line = f"fipo: {without_controls(str(bad))}"
                 progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
             done = tally.already_done + tally.written + tally.bad
-            if is_new:  # or what was done before would count for the speed
+            if is_new:  # or earlier work would count towards the speed
                 progress.reset(bar, total=total, completed=done)
             else:
                 progress.update(bar, completed=done)
@@ -274,7 +274,7 @@ def _showing_rows(source: Path | None) -> Iterator[bulk.Report]:
 
 
 def show_result(result: OptimizedPrompt, *, as_json: bool, diff: bool = False) -> None:
-    """The prompt to use on stdout, or all about it, and what happened to it on stderr."""
+    """Print the prompt to use (or everything about it) on stdout, and what happened to it on stderr."""
     if diff:
         note(f"diff: {word_diff(result.request.instruction, result.text)}" if result.is_rewritten else "diff: none")
     tell_outcome(result)
@@ -295,7 +295,7 @@ def word_diff(before: str, after: str) -> str:
 
 
 def read_prompt(argument: str) -> str:
-    """The prompt of an argument, or what stdin has where that is a dash."""
+    """The prompt of an argument; where that is a dash, the text on stdin."""
     if argument != "-":
         return argument
     return _decoded(sys.stdin.buffer.read(), "stdin")

@@ -1,4 +1,4 @@
-"""What became of a prompt, for somebody who meets an outcome for the first time: why, and what can be done."""
+"""What became of a prompt, for somebody new to outcomes: why, and what can be done."""
 
 from collections.abc import Mapping
 

@@ -100,7 +100,7 @@ def _run(settings: ServeSettings, upstream: str, model: str | None, store: Rewri
 
 
 def _end() -> None:
-    """End the process without the calls of models that are still under way: nobody waits for what they say."""
+    """End the process without the model calls that are still under way: nobody waits for their replies."""
     if are_under_way():
         logging.shutdown()
         sys.stdout.flush()

@@ -99,7 +99,7 @@ def tune(  # noqa: PLR0913 - one parameter for each option
 
 
 def _keep(request: OptimizationRequest, result: SearchResult, store: RewriteStore) -> None:
-    """Add what a search found to a store, with what it measured."""
+    """Add a search's result to a store, with its measurements."""
     from fipo_model.search.words import sentences
 
     (text,) = result.texts
@@ -126,7 +126,7 @@ def _search(
     from fipo_model.optimizer import PromptOptimizer
     from fipo_model.rewriter import Rewriter
 
-    # Where somebody else chooses, the weights that propose many things are the right ones.
+    # Where something else chooses, the weights that propose many rewrites are the right ones.
     optimizer = PromptOptimizer.from_rewriter(Rewriter.from_pretrained(own, role="proposing", seed=settings.seed))
     return optimizer.search(request, rows, metric=metric, models=models, settings=settings, held_out=aside)
 
@@ -153,7 +153,8 @@ def named_metric(metric: str | None) -> str | Callable[..., Any] | None:
 
 
 def read_rows(path: Path) -> list[Example]:
-    """The rows of a file. Raises `InputError` that names what cannot be used: half of the examples decide otherwise."""
+    """The rows of a file. Raises `InputError` that names what cannot be used: half of the examples would decide
+    differently."""
     found, bad = [], []
     for item in jsonl.read_objects(path):
         if isinstance(item, jsonl.BadRow):

@@ -1,4 +1,4 @@
-"""`fipo worth-it`: whether a search for better words is worth its time, told before any."""
+"""`fipo worth-it`: whether a search for better words is worth its time, estimated beforehand."""
 
 import json
 from typing import Annotated

@@ -1,6 +1,6 @@
 """Comparisons: a LangChain chain with its optimized twin (`chains`), FIPO with DSPy's own optimizers (`optimizers`).
 
-Only the command line imports them, when `fipo compare` runs: they stand on both integrations and on heavy libraries.
+Only the command line imports them, when `fipo compare` runs: they need both integrations and heavy libraries.
 """
 
 from fipo_model.errors import explain_missing

@@ -1,4 +1,4 @@
-"""What may go wrong while others' code runs, and how it is recorded."""
+"""What may go wrong while other people's code runs, and how it is recorded."""
 
 from fipo_model.errors import FipoError
 

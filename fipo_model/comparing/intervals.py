@@ -13,5 +13,5 @@ def mean_interval(values: Sequence[float], *, seed: int) -> dict[str, Any] | Non
 
 
 def read_interval(fields: Mapping[str, Any] | None) -> statistics.Interval | None:
-    """Make an interval of its fields again; None where too little was measured."""
+    """Rebuild an interval from its fields; None where too little was measured."""
     return None if fields is None else statistics.Interval(**fields)

@@ -1,4 +1,4 @@
-"""What a text commits its reader to, and what of it another text lost or invented. Pure.
+"""What a text commits its reader to, and which of that another text lost or invented. Pure.
 
 `commitments(text)` lists them by kind; the modules hold one kind each, and `fidelity` the rules on top.
 """

@@ -1,4 +1,4 @@
-"""Whether a rewrite answers its prompt instead of asking better. Recognised by form, so not every answer is. Pure."""
+"""Whether a rewrite answers its prompt instead of asking better. It goes by form, so it misses some answers. Pure."""
 
 import json
 import re
@@ -38,7 +38,7 @@ _OF_THE_INPUT = lazy(
     r"|the (?:input|text|list|sentence|words?|numbers?|message|passage|(?:last|first) line))\b"
     r".{0,60}\b(?:is|are|consists?|contains?|names?|stands?|has|have)\b)"
 )
-# "The cause first, then how it works and why it matters": a list of what to cover has its verbs in clauses.
+# "The cause first, then how it works and why it matters": in a list of what to cover, verbs are in clauses.
 _CLAUSE = lazy(
     r"\b(?:how|what|why|which|that|where|when|who|whom|whose|if|whether|without|with|as|because|until|before|after"
     r"|say|show|state|note|mark|mention|explain|(?:say|show|stat|not|mark|mention|explain)ing)\b.*"
@@ -120,7 +120,7 @@ def _told(case: Case) -> str | None:
 
 
 def _filled_in(case: Case) -> str | None:
-    """What an addition puts behind the colon at the end of the prompt, without asking for anything."""
+    """What an addition puts after the colon at the end of the prompt without asking for anything."""
     if not case.is_addition or not case.request.instruction.rstrip().endswith(":"):
         return None
     _, _, after = case.rewrite_text.partition(case.request.instruction.strip())
@@ -158,7 +158,7 @@ def _lists_what_to_cover(text: str, case: Case) -> bool:
 
 
 def _says_what_is_wanted(piece: str, case: Case) -> bool:
-    """Whether a statement tells what belongs in the answer, or what the inputs are that were shown."""
+    """Whether a statement says what belongs in the answer, or what the inputs shown are."""
     lowered = piece.lower()
     if not asks(case.added):
         return False
@@ -168,7 +168,7 @@ def _says_what_is_wanted(piece: str, case: Case) -> bool:
 
 
 def _brings_code(case: Case) -> bool:
-    """Whether a code block holds anything but what the prompt has."""
+    """Whether a code block holds anything that the prompt does not."""
     if "```" not in case.added.text or re.search("```|~~~", case.request.instruction):
         return False
     blocks = re.findall(r"```[\w+-]*\n?(.*?)```", case.added.text, re.DOTALL)

@@ -1,11 +1,11 @@
-"""Does a text ask for something, or does it state something? What tells a prompt from an answer to it. Pure."""
+"""Does a text ask for something or state something? That distinguishes a prompt from an answer to it. Pure."""
 
 import re
 
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
 
-# A sentence that begins with a word and a determiner begins with an imperative: "Chronicle the life of bees".
+# A word and a determiner at the beginning of a sentence make an imperative: "Chronicle the life of bees".
 _IMPERATIVE = lazy(
     r"(?:^|[.!:;\n,]\s*)(?:[*_#>\s-]*)(?:\w+ly,? |then |also |first,? |next,? )?"
     r"(?!it\b|this\b|that\b|and\b|or\b|but\b|of\b|for\b|in\b|on\b|at\b|to\b|by\b|with\b"
@@ -24,8 +24,8 @@ _PREPOSITIONS = frozenset("about of for on in with to from and or between".split
 def asks(text: str | Reading) -> bool:
     """Whether `text` contains a question, an imperative or another form of request, as far as its form shows.
 
-    A bare topic is not recognised, nor is a text in a language without a lexicon; compare with the prompt it came from
-    before drawing a conclusion.
+    A bare topic is not recognised, nor is a text in a language without a lexicon. So compare it with the prompt it came
+    from before drawing a conclusion.
     """
     reading = _as_reading(text)
     plain = reading.lowered
@@ -38,7 +38,7 @@ def asks(text: str | Reading) -> bool:
 
 
 def asks_to_say(reading: Reading) -> bool:
-    """Whether it asks for words: a question, or a request to explain, list, write; not "Cool it under water"."""
+    """Whether it asks for words: a question, or a request to explain, list or write; not "Cool it under water"."""
     pattern, plain = reading.lexicon.saying, reading.lowered
     if pattern is None or pattern.search(plain) is not None:
         return True
@@ -65,7 +65,7 @@ def names_the_same(naive: Reading, rewrite: Reading) -> bool:
 
 
 def wants_input(reading: Reading) -> re.Match[str] | None:
-    """Where a text asks its reader for the material, as an assistant does that was given none."""
+    """Where a text asks its reader for the material, as an assistant does when it was given none."""
     words = reading.lexicon.wanting_input
     return next((match for _, match in words.find(reading.lowered)), None) if words else None
 

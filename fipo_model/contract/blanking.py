@@ -1,4 +1,4 @@
-"""A text without what is no prose, every position kept: code, addresses, identifiers, variables. Pure."""
+"""A text with everything but prose blanked out, positions kept: code, addresses, identifiers, variables. Pure."""
 
 from functools import lru_cache
 
@@ -9,5 +9,5 @@ from fipo_model.contract.variables import without_variables
 
 @lru_cache(maxsize=64)
 def blanked(reading: Reading) -> str:
-    """The text with blanks in the place of code, addresses, identifiers and variables."""
+    """The text with blanks in place of code, addresses, identifiers and variables."""
     return without_variables(without_literals(reading.text))

@@ -1,4 +1,4 @@
-"""One rewrite before the rules: the prompt, the rewrite, what it adds, and everything that was given. Pure."""
+"""One rewrite as the rules see it: the prompt, the rewrite, what it adds, and everything that was given. Pure."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +39,7 @@ class Case:
 
     @cached_property
     def given(self) -> Reading:
-        """All that the rewrite may take from: prompt, context, responses, examples and feedback."""
+        """Everything that the rewrite may draw on: prompt, context, responses, examples and feedback."""
         request = self.request
         parts = (
             *(request.instruction, request.context, request.silver_response, request.golden_response),

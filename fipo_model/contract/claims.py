@@ -1,7 +1,7 @@
-"""What an addition says of the form of the output, held against the right outputs that a request shows. Pure, English.
+"""What an addition says about the form of the output, checked against the right outputs in a request. Pure, English.
 
-"Each on its own line" is true or false of outputs that are there to see; a rewriter that says it of others guesses.
-Only what is said in common words is read. What may speak of the inputs instead is believed where one of these has it.
+"Each on its own line" is true or false of outputs that a request shows; about others a rewriter would be guessing. Only
+claims in common words are read. A claim that may be about the inputs instead is believed if it is true of one of these.
 """
 
 import re
@@ -91,7 +91,7 @@ _DENIED = lazy(r"(?:\bnot|\bnever|n't|\brather than|\binstead of)(?: \w+){0,2} $
 
 
 def forms_contradicted(case: Case) -> str | None:
-    """What is said of the output's form, and is true of none of the outputs that are shown."""
+    """Claims about the output's form that are true of none of the outputs shown."""
     outputs = outputs_shown(case.request)
     if not outputs or not case.is_addition:
         return None

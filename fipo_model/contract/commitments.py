@@ -43,7 +43,7 @@ class Commitment:
 
 
 def missing(expected: Iterable[Commitment], found: Iterable[Commitment], *, counted: bool = False) -> list[Commitment]:
-    """Those of `expected` whose key `found` lacks; with `counted`, or has less often."""
+    """Those of `expected` whose key `found` lacks, or with `counted` has less often."""
     left = Counter(each.key for each in found)
     lost = []
     for each in expected:
@@ -62,6 +62,6 @@ def listed(items: Iterable[str]) -> str:
 
 
 def invented(commitments: Iterable[Commitment]) -> str | None:
-    """What a rewrite brings that nobody gave, in words; None if it is nothing."""
+    """What a rewrite brings in that nobody gave, in words; None if there is nothing."""
     found = [each.text for each in commitments]
     return f"invented {listed(found)}" if found else None

@@ -1,4 +1,4 @@
-"""Of how many something is said, and on which conditions: all or some, either or both, if or so that. Pure."""
+"""How many a statement is about, and on which conditions: all or some, either or both, if or so that. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -44,11 +44,11 @@ def _quantifier_changed(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def _quantified(reading: Reading) -> dict[tuple[str, str], str]:
-    """The words of each quantifier by its kind and by what it quantifies."""
+    """The words of each quantifier, by its kind and by what it quantifies."""
     quantifiers, is_paired = reading.lexicon.quantifiers, reading.lexicon.directions is not None
     found: dict[tuple[str, str], str] = {}
     for kind, match in quantifiers.find(reading.lowered) if quantifiers else ():
-        # "any errors" are all of them, unless it is asked whether there are any.
+        # "any errors" means all of them, unless the question is whether there are any.
         start = match.start()
         if match[0] == "any" and not _ANY_IN_CONDITION.search(reading.lowered, max(0, start - _FAR), start):
             continue
@@ -69,14 +69,14 @@ def _joined(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def _is_conditional(reading: Reading, token: Token) -> bool:
-    """Whether a word belongs to a condition, or to a clause that says which."""
+    """Whether a word belongs to a condition, or to a clause that says which one is meant."""
     sentence = next(each for each in reading.sentences if each.tokens[0].sentence == token.sentence)
     is_question = sentence.text.endswith("?")  # "is what follows true or false?" has labels
     return not is_question and _CONDITION.search(reading.lowered, sentence.start, token.start) is not None
 
 
 def _around(reading: Reading, word: re.Pattern[str]) -> list[tuple[Token, Token]]:
-    """The nearest words of meaning at both sides of a word."""
+    """The nearest words of meaning on both sides of a word."""
     pairs = []
     for match in word.finditer(reading.lowered):
         tokens = before(reading, match.start(), _REACH)

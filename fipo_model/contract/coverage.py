@@ -1,7 +1,7 @@
 """Which sentences of a text another one has no trace of. Pure.
 
-Sentences that stand in the rewrite word for word are set aside, with the words they use there: a sentence counts as
-kept only by what the rest of the rewrite has of it.
+Sentences that stand in the rewrite word for word are set aside, with the words they use there: another sentence counts
+as kept only by its traces in the rest of the rewrite.
 """
 
 import difflib
@@ -32,7 +32,7 @@ _CHATTER = frozenset(
 
 
 def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
-    """Sentences and clauses of a text that another has nothing of."""
+    """Sentences and clauses of a text of which another has no trace."""
     pending = [sentence for sentence in naive.sentences if not _stands_in(sentence.tokens, rewrite)]
     kept = [sentence for sentence in naive.sentences if sentence not in pending]
     available = _rest(rewrite, kept) | said_otherwise(naive, rewrite)
@@ -42,7 +42,7 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
             continue
         content = sentence.content
         if not content:
-            # Nothing but function words ("Why?"): it may be anywhere in what is new, if anything is.
+            # Only function words ("Why?"): it may be anywhere in the new words, if there are any.
             if not available - naive.content and len(naive.sentences) > 1 and not _is_reworded(naive, rewrite):
                 lost.append(_commitment(sentence))
             continue
@@ -57,8 +57,8 @@ def lost_sentences(naive: Reading, rewrite: Reading) -> list[Commitment]:
 def lost_attributes(naive: Reading, rewrite: Reading) -> list[Commitment]:
     """Words before a noun that say which one is meant: "a [machine learning] model", "a Unity [window] script".
 
-    Lost where the rewrite lets their neighbours meet, or has the noun and none of two words before it. Without a
-    lexicon nothing tells a noun from "is".
+    One is lost where its neighbours are adjacent in the rewrite, or where the rewrite has the noun and neither of two
+    words before it. Without a lexicon nothing tells a noun from "is".
     """
     if not naive.lexicon.is_known:
         return []
@@ -80,7 +80,7 @@ def lost_attributes(naive: Reading, rewrite: Reading) -> list[Commitment]:
 
 
 def _runs_of_content(reading: Reading) -> Iterator[list[Token]]:
-    """Words of meaning with nothing but a space or a hyphen between them; without the verb that begins a request."""
+    """Words of meaning with only a space or a hyphen between them, without the verb that begins a request."""
     for sentence in reading.sentences:
         run: list[Token] = []
         for token in sentence.tokens[1:]:
@@ -94,9 +94,9 @@ def _runs_of_content(reading: Reading) -> Iterator[list[Token]]:
 
 
 def covered(wanted: frozenset[str], available: frozenset[str], *, characters: frozenset[str] = frozenset()) -> int:
-    """How many stems of one set another has, a slip of the pen allowed for.
+    """How many stems of one set another has, allowing for a typo.
 
-    Of a script read in pairs of characters, a pair counts whose `characters` are all there, if apart.
+    In a script read in pairs of characters, a pair counts if its `characters` are all there, even apart.
     """
     missing = wanted - available
     found = len(wanted) - len(missing)
@@ -105,7 +105,7 @@ def covered(wanted: frozenset[str], available: frozenset[str], *, characters: fr
 
 
 def _lost_clauses(naive: Reading, sentence: Sentence, rewrite: Reading, available: frozenset[str]) -> list[Commitment]:
-    """Clauses of a sentence with two words of meaning or more, none of which is left."""
+    """Clauses of a sentence with two or more words of meaning, none of which is left."""
     end = sentence.tokens[-1].end
     cuts = [m.span() for m in _CLAUSE.finditer(naive.text, sentence.tokens[0].start, end)]
     starts = [sentence.tokens[0].start, *(stop for _, stop in cuts)]
@@ -139,7 +139,7 @@ def _points_ahead(naive: Reading, tokens: tuple[Token, ...]) -> bool:
 
 
 def _begins_a_clause(naive: Reading, tokens: tuple[Token, ...]) -> bool:
-    """Whether words behind a comma or an "and" ask for something of their own."""
+    """Whether words after a comma or an "and" ask for something of their own."""
     return bool(tokens) and asks_in(naive, tokens[0].start, tokens[-1].end)
 
 
@@ -148,7 +148,7 @@ def _stands_in(tokens: tuple[Token, ...], text: Reading) -> bool:
 
 
 def _rest(rewrite: Reading, kept: list[Sentence]) -> frozenset[str]:
-    """The stems of a rewrite outside of the sentences that it took over."""
+    """The stems of a rewrite outside the sentences that it took over."""
     if not kept:
         return rewrite.content
     words = rewrite.words

@@ -21,14 +21,14 @@ _SHORTEST_DOCUMENT = 4
 
 
 def examples(text: str) -> list[Commitment]:
-    """Pairs with an arrow, and lines whose heading comes again: "Q: ...", "A: ..."."""
+    """Pairs with an arrow, and lines whose heading recurs: "Q: ...", "A: ..."."""
     has_arrow = any(arrow in text for arrow in ("->", "=>", "\u2192", "\u21d2"))
     arrows = _ARROW.finditer(text) if has_arrow else ()
     found = [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in arrows]
     lines = list(_LABELLED_LINE.finditer(text))
     often = Counter(match[1] for match in lines)
     found += [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in lines if often[m[1]] > 1]
-    return [each for each in found if each.key.strip()]  # "<=>" has an arrow, and no words
+    return [each for each in found if each.key.strip()]  # "<=>" has an arrow but no words
 
 
 def documents(text: str) -> list[Commitment]:
@@ -45,7 +45,7 @@ def documents(text: str) -> list[Commitment]:
 
 
 def lacks(rewrite: Reading, example: Commitment) -> bool:
-    """Whether the words of an example or a document are not in the rewrite, one after another."""
+    """Whether the rewrite lacks the words of an example or a document in their order."""
     return example.key not in rewrite.words
 
 

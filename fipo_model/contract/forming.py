@@ -1,4 +1,4 @@
-"""Forms of output and manners that a rewrite brings, or that contradict its prompt. Pure."""
+"""Forms of output and manners that a rewrite brings in, or that contradict its prompt. Pure."""
 
 from fipo_model.contract import labels, numbers, shown, words
 from fipo_model.contract.case import Case
@@ -8,7 +8,7 @@ from fipo_model.contract.reading import read
 
 _SMALL_SIZES = {"sentence": 3, "line": 4, "word": 60}
 _ELABORATION = lazy(r"(?<!not )(?<!n't )(?<!without )\b(?:explain\w*|describ\w+|elaborat\w+|background|discuss\w*)\b")
-# They let a prompt ask only for what is allowed.
+# With these a prompt asks only for something allowed.
 _SCRUPLE = lazy(r"\b(?:legally|lawfully|ethically|morally|responsibly|legitimately)\b")
 _ABOUT_CASE = lazy(
     r"\b(?:(?:upper|lower|title|swap|invert) ?-?case|case|caps|capitals?|capitali[sz]\w*|small letters|big letters)\b"
@@ -41,9 +41,9 @@ _LONGEST_CHOICE = 6  # words
 
 
 def formats_invented(case: Case) -> str | None:
-    """A form of output is asked for that the prompt does not have, or that contradicts the one it has."""
+    """A form of output that the prompt does not ask for, or that contradicts the one it does."""
     wanted = {each.key for each in words.formats(case.naive)}
-    # A word or two are in the language of what is said about them.
+    # A prompt of a word or two is taken to be in the language of the addition.
     given = read(case.given.text, case.added.language.likely)
     context = {each.key for each in words.formats(given)} | shown.formats_shown(case.request)
     if case.is_addition:
@@ -61,7 +61,7 @@ def formats_invented(case: Case) -> str | None:
 
 
 def _is_named_before(each: Commitment, case: Case) -> bool:
-    """Whether a form is only spoken of: "decide whether it is even or odd, and write that one word"."""
+    """Whether a form is only mentioned: "decide whether it is even or odd, and write that one word"."""
     before, after = _NAMED_BEFORE.get(each.key, (None, None))
     text, (start, end) = case.added.lowered, each.span
     if before is not None and before.search(text[:start]):
@@ -70,7 +70,7 @@ def _is_named_before(each: Commitment, case: Case) -> bool:
 
 
 def _forms_of_the_question(case: Case) -> set[str]:
-    """What a hasty question is answered with: one word of those it names, or yes or no."""
+    """The form of an answer to a hasty question: one of the words it names, or yes or no."""
     naive = case.request.instruction.strip(" \"'\u00bf")
     if len(naive.split()) <= _LONGEST_CHOICE and _CHOICE.search(naive):
         return {"one word"}
@@ -86,7 +86,7 @@ def _is_closed(naive: str, case: Case) -> bool:
     asked = [sentence for sentence in case.added.sentences if _asks_whether(sentence.text)]
     if naive.endswith("?"):
         return bool(asked)
-    # "Still heads up": what is asked is all that the prompt says.
+    # "Still heads up": the question is everything that the prompt says.
     said = {token.stem for sentence in asked for token in sentence.tokens}
     wanted = {token.stem for token in case.naive.tokens}
     return len(wanted) > 1 and wanted <= said
@@ -99,7 +99,7 @@ def _asks_whether(sentence: str) -> bool:
 
 
 def manner_contradicted(case: Case) -> str | None:
-    """The contrary of the length or the tone that the prompt asks for."""
+    """The opposite of the length or the tone that the prompt asks for."""
     wanted = {each.key for each in words.manners(case.naive)}
     brief = {each.key for each in words.formats(case.naive)} & {"one word", "yes or no", "one sentence", "one letter"}
     if brief or any(map(_is_small_size, numbers.numbers(case.naive))):
@@ -108,7 +108,7 @@ def manner_contradicted(case: Case) -> str | None:
     if elaborates and (brief & {"one word", "yes or no", "one letter"} or "nothing else" in case.naive.lowered):
         return f"asks for more than the prompt wants: {elaborates[0]!r}"
     found = [each for each in words.manners(case.added) if each.key not in wanted]
-    # "Is it formal or informal?" asks which, and for neither.
+    # "Is it formal or informal?" asks which it is, and for neither tone.
     named = {each.key for each in words.manners(case.added)}
     found = [each for each in found if words.OPPOSITES.get(each.key) not in named or not labels.choices(case.added)]
     if (scruple := _SCRUPLE.search(case.added.lowered)) is not None and scruple[0] not in case.given.lowered:

@@ -1,6 +1,6 @@
 """What a rewrite invented, or says against its prompt, kind by kind: what is wrong, in words, or None. Pure.
 
-Of an addition only what it adds is looked at. It may not bring anything new that binds; a full rewrite may say how
+Of an addition only the added text is looked at. It may not bring in anything new that binds; a full rewrite may say how
 long an output should be.
 """
 
@@ -28,14 +28,14 @@ from fipo_model.contract.patterns import lazy
 
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _LARGEST_FREE_SIZE = 5
-# Names that say nothing of the world, and headings a rewrite may have.
+# Names that say nothing about the world, and headings a rewrite may have.
 _OUTPUT_SIZES = _SIZES - {None, "word"}
 _FEW = frozenset({"2", "3"})
 _OF_THE_INPUT = lazy(r"(?i)\b(?:(?<!in )the|these|those|both) (?:\w+ )?$")
 _AMONG_THE_INPUT = lazy(r"(?i)\b(?:which|one|larger|smaller|better|longer|shorter|both|each) of (?:the|these|those) $")
 # What a date, a time or a number looks like: YYYY-MM-DD, HH:MM, NNN.
 _MASK = lazy(r"(?:Y{2,4}|M{2,3}|D{2}|H{2}|S{2}|N{2,4})")
-# The prompt's own language is said of words: "in English words", "its English name"; not "from English".
+# Mentions of the prompt's own language with words: "in English words", "its English name"; not "from English".
 _OF_WORDS = lazy(
     r" (?:\w+ )?(?:words?|names?|letters?|alphabet|nouns?|verbs?|adjectives?|sentences?|spelling|endings?|articles?"
     r"|months?|ordinals?|numerals?|pronouns?|adverbs?|prepositions?|plurals?|grammar)\b"
@@ -46,7 +46,7 @@ _FREE_NAMES = frozenset(
     "json csv xml yaml ai url html css pdf faq id api ui ux english "
     "step steps note example examples title output input format".split()
 )
-# A full rewrite may give examples, and say whose book it is.
+# A full rewrite may give examples, or say who wrote a book.
 _INTRODUCED = lazy(
     r"\b(?:such as|like|including|includes?|\(?e\.g\.,?|for example,?|by|namely) "
     r"(?:[\w'-]+,? (?:and |or )?(?:the )?){0,12}$"
@@ -64,7 +64,7 @@ def variables_invented(case: Case) -> str | None:
 
 def variables_doubled(case: Case) -> str | None:
     """A template variable is there more often than in the prompt, so that what fills it comes twice."""
-    # A program puts the same text into each; a person who fills [SLOTS] may be told of them twice.
+    # A program puts the same text into each; a person who fills [SLOTS] may read of them twice.
     found = [each for each in variables.variables(case.rewrite_text) if each.text[0] in "{$%#"]
     expected = variables.variables(case.naive.text)
     known = {each.key for each in expected}
@@ -100,7 +100,7 @@ def _other_units(case: Case) -> str | None:
 
 
 def negations_invented(case: Case) -> str | None:
-    """The rewrite denies what the prompt says, or turns a bound, an order or a word around."""
+    """The rewrite denies what the prompt says, or reverses a bound, an order or a word."""
     found = [marker for marker in markers.flipped(case.naive, case.added) if not _tells_from_a_label(marker, case)]
     if found:
         return invented(marker.as_commitment(case.added.text) for marker in found)
@@ -143,7 +143,7 @@ def _new_names(case: Case) -> str | None:
         bool(literals.code(case.naive.text) or literals.identifiers(case.naive.text)) or "code" in case.naive.stems
     )
     if has_code and not case.is_addition and _has_all_names(case):
-        return None  # "in React", "in this Python code": what the code is of
+        return None  # "in React", "in this Python code": what the code is written in
     free = _FREE_NAMES | (_PROGRAMMING if has_code else frozenset()) | _notations(case)
     known = case.given.stems
     new = [
@@ -154,7 +154,7 @@ def _new_names(case: Case) -> str | None:
     ]
     if explained := [name for name in new if _explains_an_abbreviation(name, case)]:
         return invented(explained)
-    # It may say more about a name; not with another in its place.
+    # It may say more about a name, but not replace it with another.
     if not case.is_addition and _has_all_names(case):
         new = [name for name in new if not _is_elaboration(name, case)]
     short = names.abbreviated(names.names(case.added), case.given)
@@ -164,7 +164,7 @@ def _new_names(case: Case) -> str | None:
 
 
 def _notations(case: Case) -> frozenset[str]:
-    """Names of what a hasty prompt has an abbreviation of, or the examples are written in."""
+    """Names that a hasty prompt abbreviates, or of what the examples are written in."""
     short = case.added.lexicon.short_for
     spelled = frozenset(name for token in case.naive.tokens for name in short.get(token.text, "").split())
     return spelled | shown.notations_shown(case.request)
@@ -177,7 +177,7 @@ def languages_invented(case: Case) -> str | None:
 
 
 def _is_given_language(each: Commitment, case: Case) -> bool:
-    """Whether an addition only says in which language words are that were given or that it is in itself."""
+    """Whether an addition only names the language of words that were given, or its own language."""
     if not case.is_addition:
         return False
     shown_inputs, shown_outputs = shown.languages_shown(case.request)
@@ -195,7 +195,7 @@ def _is_given_language(each: Commitment, case: Case) -> bool:
 
 
 def language_changed(case: Case) -> str | None:
-    """The rewrite is in another language or script than the prompt, which does not ask for one."""
+    """The rewrite is in another language or script than the prompt, which does not ask for that."""
     before, after = case.naive.language, case.added.language
     if before.may_be(after):
         return None
@@ -206,7 +206,7 @@ def language_changed(case: Case) -> str | None:
 
 
 def labels_invented(case: Case) -> str | None:
-    """A label to choose appeared among those of the prompt."""
+    """A new label to choose appeared among those of the prompt."""
     wanted = {each.key for each in labels.choices(case.naive)}
     if not wanted:
         return invented(labels.beyond_the_named(case.naive, case.added)) if case.is_addition else None
@@ -216,7 +216,7 @@ def labels_invented(case: Case) -> str | None:
 
 
 def input_requested(case: Case) -> str | None:
-    """The rewrite asks its reader for the text or for particulars, as an assistant does that was given none."""
+    """The rewrite asks its reader for the text or for particulars, as an assistant does when it was given none."""
     if (of_itself := questions.asks_reader_of_itself(case.naive, case.added)) is not None:
         return f"asks you for something of your own: {of_itself!r}"
     found = asking.wants_input(case.added)
@@ -245,7 +245,7 @@ def _has_all_names(case: Case) -> bool:
 
 
 def _is_elaboration(name: Commitment, case: Case) -> bool:
-    """Whether a full rewrite may bring the name: an abbreviation or what it is short for, or a heading."""
+    """Whether a full rewrite may bring in the name: an abbreviation or what it is short for, or a heading."""
     if name.text[:2].isupper() or names.is_heading(name, case.added) or _is_numeronym(name, case):
         return True
     text = case.added.text
@@ -258,7 +258,7 @@ def _is_elaboration(name: Commitment, case: Case) -> bool:
 
 
 def _explains_an_abbreviation(name: Commitment, case: Case) -> bool:
-    """Whether it stands before an abbreviation of the prompt, or behind one in brackets: "Machine Learning (ML)".
+    """Whether it comes before an abbreviation of the prompt, or after one in brackets: "Machine Learning (ML)".
 
     The abbreviation may well be short for something else.
     """
@@ -291,31 +291,31 @@ def _is_numeronym(name: Commitment, case: Case) -> bool:
 
 
 def _counts_nothing(number: numbers.Number, case: Case) -> bool:
-    """Whether it is one of a computer's or a list's small numbers, with no word behind it: "from x to 0"."""
+    """Whether it is one of a computer's or a list's small numbers, with no word after it: "from x to 0"."""
     follows = re.match(r"[\s-]+([^\W\d_]+)", case.added.text[number.span[1] :])
     is_alone = follows is None or follows[1].lower() in case.added.lexicon.function
     return number.value in ("0", "2") and not number.is_word and number.unit is None and is_alone
 
 
 def _counts_inputs(number: numbers.Number, case: Case) -> bool:
-    """Whether it says how many things the input has: "the larger of the two numbers", "both of these two words"."""
+    """Whether it says how many things are in the input: "the larger of the two numbers", "both of these two words"."""
     before = case.added.text[: number.span[0]]
     is_among = bool(case.request.examples) and _AMONG_THE_INPUT.search(before) is not None
     if not number.is_word or (number.unit in _OUTPUT_SIZES and not is_among):
         return False
-    # Whoever was shown inputs has counted.
+    # A rewriter that was shown inputs could count them.
     return bool(case.request.examples) or (number.value in _FEW and _OF_THE_INPUT.search(before) is not None)
 
 
 def _is_of_a_clock(number: numbers.Number, case: Case) -> bool:
-    """Whether it says how hours are counted, where times are at hand: "on the 24-hour clock", "12 am"."""
+    """Whether it says how hours are counted, where the prompt is about times: "on the 24-hour clock", "12 am"."""
     if re.fullmatch(r"(?:12|24)[ -]?h(?:ours?)?|12 ?[ap]m", number.text.lower()) is None:
         return False
     return _OF_TIMES.search(case.given.lowered) is not None
 
 
 def _is_age(number: numbers.Number, case: Case) -> bool:
-    """Whether it says how old the reader is taken to be: "to a six-year-old"."""
+    """Whether it says how old the intended reader is: "to a six-year-old"."""
     return re.match(r"[ -]year[ -]old", case.added.text[number.span[1] :]) is not None
 
 

@@ -100,7 +100,7 @@ def numbers_lost(case: Case) -> str | None:
     """A number is missing, or has another unit, or counts something else."""
     expected, found = numbers.numbers(case.naive), numbers.numbers(case.rewrite)
     lost = missing(_as_commitments(expected), _as_commitments(found), counted=True)
-    # 9/11 is one day, however it is written.
+    # 9/11 is the same day, however it is written.
     figures = case.rewrite.stems | {run.replace("/", "") for run in re.findall(r"\d+/\d+", case.rewrite_text)}
     lost = [each for each in lost if not (each.key.isdigit() and each.key in figures)]
     if lost:
@@ -109,7 +109,7 @@ def numbers_lost(case: Case) -> str | None:
 
 
 def negations_lost(case: Case) -> str | None:
-    """A negation is missing, so that the rewrite says the contrary."""
+    """A negation is missing, so that the rewrite says the opposite."""
     lost = [marker for marker in markers.lost_markers(case.naive, case.rewrite) if marker.kind == "not"]
     if lost:
         return _lost(marker.as_commitment(case.naive.text) for marker in lost)
@@ -117,7 +117,7 @@ def negations_lost(case: Case) -> str | None:
 
 
 def bounds_lost(case: Case) -> str | None:
-    """A bound is missing or another: at least, at most, only, exactly, except, before, after."""
+    """A bound is missing or changed: at least, at most, only, exactly, except, before, after."""
     lost = [marker for marker in markers.lost_markers(case.naive, case.rewrite) if marker.kind != "not"]
     return _lost(marker.as_commitment(case.naive.text) for marker in lost)
 
@@ -156,15 +156,15 @@ def formats_lost(case: Case) -> str | None:
 
 
 def manner_changed(case: Case) -> str | None:
-    """The length or the tone that the prompt asks for is missing, or the contrary is asked for."""
+    """The length or the tone that the prompt asks for is missing, or the rewrite asks for the opposite."""
     wanted = words.manners(case.naive)
     return _lost(missing(wanted, words.manners(case.rewrite)))
 
 
 def task_lost(case: Case) -> str | None:
-    """What is to be done to the given text is something else: to summarize, to translate, to proofread.
+    """The task for the given text has changed: to summarize, to translate, to proofread.
 
-    Or the question is another one, or nobody is left to answer it.
+    Or the question has changed, or the reader is no longer asked it.
     """
     if (asked := _question_lost(case.naive, case.rewrite)) is not None:
         return asked
@@ -212,7 +212,7 @@ def _are_swapped(pair: tuple[str, str], before: dict[str, set[str]], after: dict
     one, other = pair
     if one not in after or other not in after:
         return False
-    # What both have in common ("cups") tells them not apart.
+    # What both have in common ("cups") does not tell them apart.
     own, others = before[one] - before[other], before[other] - before[one]
     crossed = own & after[other] and others & after[one]
     return bool(crossed) and own.isdisjoint(after[one]) and others.isdisjoint(after[other])
@@ -245,7 +245,7 @@ def _as_commitments(found: Iterable[numbers.Number]) -> list[Commitment]:
 
 
 def swapped_numbers(naive: Reading, rewrite: Reading) -> str | None:
-    """Two numbers that count each other's things in another text."""
+    """Two numbers whose counted things are swapped in another text."""
     before = numbers.counted(naive, numbers.numbers(naive))
     after = numbers.counted(rewrite, numbers.numbers(rewrite))
     for one in before:

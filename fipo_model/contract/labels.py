@@ -1,4 +1,4 @@
-"""Labels to choose from, lines a parser waits for, and words in capitals. Pure."""
+"""Labels to choose from, lines that a parser expects, and words in capitals. Pure."""
 
 import re
 from functools import lru_cache
@@ -65,7 +65,7 @@ def choices(reading: Reading) -> list[Commitment]:
 
 
 def beyond_the_named(naive: Reading, added: Reading) -> list[Commitment]:
-    """What an addition puts beside the labels that a question or a hasty line names ("spam or ham?"): they are all."""
+    """What an addition puts beside the labels of a question or a hasty line ("spam or ham?"), which are complete."""
     wanted = [item for sentence in naive.sentences for item in _named(sentence.text, naive)]
     found = []
     for match in _ENUMERATION.finditer(added.text) if wanted else ():
@@ -94,7 +94,7 @@ def _items(enumeration: str, reading: Reading) -> list[str]:
 
 
 def _is_the_same(item: str, label: str) -> bool:
-    """Whether they are one label, which the prompt may abbreviate ("pos/neg")."""
+    """Whether they are the same label, which the prompt may abbreviate ("pos/neg")."""
     return item == label or (len(label) >= _SHORTEST_ABBREVIATION and item.startswith(label))
 
 
@@ -106,9 +106,9 @@ def _is_asked_for(sentence: str, match: re.Match[str]) -> bool:
 
 
 def line_labels(text: str) -> list[Commitment]:
-    """Headings of lines that a parser waits for or a template fills in: `Action Input:`, `Q:`.
+    """Headings of lines that a parser expects or a template fills in: `Action Input:`, `Q:`.
 
-    One alone counts only if it is a word of such protocols; "Budget: 3,000" is a sentence.
+    A single one counts only if it is a word of such protocols; "Budget: 3,000" is a sentence.
     """
     found = [Commitment("label", f"{match[1]}:", match.span(1), f"{match[1]}:") for match in _LINE_LABEL.finditer(text)]
     if len(found) > 1:
@@ -117,7 +117,7 @@ def line_labels(text: str) -> list[Commitment]:
 
 
 def capitals(reading: Reading) -> list[Commitment]:
-    """Words in capitals, which a parser may wait for; not those of a text in capitals."""
+    """Words in capitals, which a parser may expect; not those of a text all in capitals."""
     found = [Commitment("label", m[0], m.span(), m[0]) for m in _CAPITALS.finditer(reading.text)]
     is_shouted = len(found) > 0.5 * len(reading.tokens)
     return [] if is_shouted else found

@@ -16,10 +16,10 @@ with explain_missing("cpu", "safetensors"):
     import safetensors
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# Goes into the name of what is cached: another form of file is another file.
+# Part of the cached file's name, so that another form is another file.
 _FORM = "1"
 _FORMATS: dict[str, NumberFormat] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
-# What the linear layers of transformers' models are called, in a Llama or Qwen 2, and in GGUF files of these.
+# The names of linear layers in transformers' Llama and Qwen 2 models, and in GGUF files of these.
 _NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -31,13 +31,13 @@ _NAMES = {
 }
 _TENSOR = re.compile(rf"(?:.*\.)?layers\.(\d+)\.({'|'.join(map(re.escape, _NAMES))})\.lora_([AB])\.weight")
 _ARCHITECTURES = ("llama", "qwen2")
-# What a plain LoRA leaves as it is, and what an adapter says where it does.
+# Settings that a plain LoRA leaves alone, with the values that an adapter then has.
 _PLAIN = {"peft_type": ("LORA",), "use_dora": (False,), "lora_bias": (False,), "bias": ("none",)}
 _EMPTY = ("modules_to_save", "alpha_pattern", "rank_pattern", "trainable_token_indices", "target_parameters")
 
 
 def converted(adapter: Path, base: Path, *, header: Header | None = None) -> Path:
-    """The adapter's GGUF file for a base's, from the cache or written now; with the `header` of the base's, if known.
+    """The adapter as a GGUF file for the base's, from the cache or written now. `header` is the base's, if known.
 
     Raises `ModelError` for an adapter of another base, or of a form that llama.cpp does not compute with.
     """
@@ -122,9 +122,9 @@ def _check_fit(header: Header, base: str, size: int, axis: int, adapter: Path) -
 
 
 def _rotated(tensor: Tensor, header: Header, part: str) -> Tensor:
-    """The rows in the order in which GGUF files of Llamas keep those of queries and keys.
+    """The rows in the order in which GGUF files of Llama models keep those of queries and keys.
 
-    transformers rotates the first half of a head's rows with the second, llama.cpp each row with the next one.
+    transformers rotates the first half of a head's rows with the second half; llama.cpp rotates each row with the next.
     """
     names = {"self_attn.q_proj": "attention.head_count", "self_attn.k_proj": "attention.head_count_kv"}
     if part not in names:

@@ -30,8 +30,8 @@ _CONTROL = 3
 class LlamaCppGenerator:
     """A GGUF file as a Generator: memory-mapped, in the number format that it has.
 
-    Calls from several threads are computed together. What stands beside a row changes the last digits of its
-    likelihoods, so a long sample with the same seed may once in a while end otherwise.
+    Calls from several threads are computed together. The other rows in a batch change the last digits of a row's
+    likelihoods, so a long sample with the same seed may occasionally end differently.
 
     Copies are the same object, and so is what `from_gguf` gives for one file and adapter while it is in use. A forked
     process loads the file for itself, when it first asks.
@@ -49,13 +49,13 @@ class LlamaCppGenerator:
         self._architecture = header.architecture
         self._markup = _control_tokens(header)
         self._lora = None if adapter is None else converted(adapter, file, header=header)
-        _ = self._server  # what is wrong with the file is told now
+        _ = self._server  # report now what is wrong with the file
 
     @classmethod
     def from_gguf(
         cls, file: str | Path, *, adapter: str | Path | None = None, name: str | None = None
     ) -> "LlamaCppGenerator":
-        """A generator on a file, with a PEFT adapter's directory. Raises `ModelError`."""
+        """A generator on a file, with an adapter from a PEFT directory. Raises `ModelError`."""
         source = Path(file).resolve(), None if adapter is None else Path(adapter).resolve(), name
         with _processes.value.opening:
             found = _opened.get(source)
@@ -109,7 +109,7 @@ class LlamaCppGenerator:
     def _growing(
         self, row: tuple[int, ...], sampling: Sampling, number: int, is_over: threading.Event
     ) -> Generator[Completion, None, None]:
-        """A completion as it grows, and at last as it is, how likely it was included."""
+        """A completion as it grows; the last one is complete and says how likely it was."""
         body = {"prompt": list(row), "n_predict": sampling.max_new_tokens, **_decoding(row, sampling, number)}
         if sampling.with_likelihood:
             body["n_probs"] = 1
@@ -149,7 +149,7 @@ class LlamaCppGenerator:
 
 
 class _Process:
-    """What a process has of the models."""
+    """The models that a process has open."""
 
     def __init__(self) -> None:
         self.opening = threading.Lock()

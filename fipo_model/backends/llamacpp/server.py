@@ -1,4 +1,4 @@
-"""llama.cpp's server for one GGUF file, in this process; what it is asked, and what it answers."""
+"""llama.cpp's server for one GGUF file, in this process: requests to it, and its answers."""
 
 import ctypes
 import http.client
@@ -22,8 +22,8 @@ SLOTS = 16
 """Rows that are computed together."""
 
 _NO_LOG = 0
-# Seconds. A server that is told to stop in the moment between its last task and its sleep never hears it, and the
-# destructor waits for it for ever (xllamacpp 2026.10).
+# Seconds. A server that is told to stop in the moment between its last task and its sleep misses the message, and the
+# destructor waits for it forever (xllamacpp 2026.10).
 _UNTIL_IDLE = 0.1
 _started: list[Any] = []
 _parents: list[Any] = []
@@ -31,7 +31,7 @@ _parents: list[Any] = []
 
 
 class LlamaServer:
-    """Computes in threads of its own. Whatever comes at the same time becomes one batch, token by token.
+    """Computes in its own threads. Requests that come at the same time become one batch, token by token.
 
     It can be reached from this machine only, and only with a key that nobody else has.
     """
@@ -54,13 +54,13 @@ class LlamaServer:
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a question that takes no time."""
+        """The answer to a request that takes no time."""
         with self._asked(path, body) as answer:
             found: dict[str, Any] = json.loads(answer.read())
             return found
 
     def stream(self, body: Mapping[str, Any], is_over: threading.Event) -> Generator[dict[str, Any], None, None]:
-        """The parts of a completion as they come. It is stopped where `is_over`, or nobody takes any more."""
+        """The parts of a completion as they come. It stops where `is_over`, or when nobody takes any more."""
         with self._asked("/completion", {**body, "stream": True}) as answer:
             for line in answer:
                 if is_over.is_set():
@@ -72,7 +72,7 @@ class LlamaServer:
 
     @contextmanager
     def _asked(self, path: str, body: Mapping[str, Any]) -> Iterator[http.client.HTTPResponse]:
-        """The reply to a request, on a connection of its own. http.client is loaded in a tenth of httpx's time."""
+        """The reply to a request, on a connection of its own. http.client takes a tenth of httpx's time to load."""
         with closing(http.client.HTTPConnection(self._address)) as connection:
             try:
                 connection.request("POST", path, json.dumps(body).encode(), self._headers)
@@ -93,7 +93,7 @@ class LlamaServer:
 
 
 class Room:
-    """The tokens that are in memory at a time. Whoever needs some waits until they are free."""
+    """The tokens that may be in memory at a time. A caller waits until as many as it needs are free."""
 
     def __init__(self, tokens: int) -> None:
         self._free = self.tokens = tokens
@@ -101,7 +101,7 @@ class Room:
 
     @contextmanager
     def taken(self, tokens: int) -> Iterator[None]:
-        """Around work with so many tokens."""
+        """Holds that many tokens while the work in the block runs."""
         with self._changed:
             self._changed.wait_for(lambda: self._free >= tokens)
             self._free -= tokens
@@ -119,11 +119,11 @@ def _parameters(file: Path, adapter: Path | None, context_tokens: int, key: str)
     if adapter is not None:
         asked.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     asked.n_ctx = context_tokens
-    asked.kv_unified = True  # one long row may have what many short ones would share
+    asked.kv_unified = True  # one long row may take what many short ones would share
     asked.n_parallel = SLOTS
     asked.n_threads_http = SLOTS + 4
     asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = _threads()
-    asked.cache_ram_mib = 0  # what the slots remember is enough
+    asked.cache_ram_mib = 0  # the slots' own memory is enough
     asked.fit_params = asked.warmup = asked.ui = asked.endpoint_slots = False
     asked.verbosity = _NO_LOG
     asked.api_keys = [key]
@@ -131,7 +131,7 @@ def _parameters(file: Path, adapter: Path | None, context_tokens: int, key: str)
 
 
 def _threads() -> int:
-    """As many as this process may use; OMP_NUM_THREADS is what torch goes by, too."""
+    """As many threads as this process may use; like torch, it heeds OMP_NUM_THREADS."""
     told = os.environ.get("OMP_NUM_THREADS", "")
     if told.isdecimal() and int(told) > 0:
         return int(told)
@@ -139,7 +139,7 @@ def _threads() -> int:
 
 
 def _failure(status: int, words: bytes) -> ModelError:
-    """What llama.cpp says of a request that it does not answer."""
+    """What llama.cpp says about a request that it refuses."""
     return ModelError(f"llama.cpp failed ({status}): {words.decode('utf-8', 'replace').strip()[:500]}")
 
 

@@ -1,4 +1,4 @@
-"""How a model reads what is said to it: its chat template and its tokens. Needs no torch."""
+"""How a model reads its input: its chat template and its tokens. Needs no torch."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +36,7 @@ class ChatTokenizer:
         try:
             # Said outright, because transformers would ask on the terminal whether to run a repository's code.
             tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
-        except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
+        except Exception as error:  # anybody's files, so the loaders may raise anything
             first_line = next(iter(str(error).strip().splitlines()), "no details")
             raise ModelError(
                 f"cannot load the tokenizer {str(source)!r}: it must be a model's directory, or a hub id that can be "

@@ -1,4 +1,4 @@
-"""What makes decoding quick on a CPU: matrix products in the order and the layout that its libraries are good at."""
+"""What makes decoding quick on a CPU: matrix products in the order and the layout at which its libraries are fast."""
 
 from fipo_model.errors import explain_missing
 

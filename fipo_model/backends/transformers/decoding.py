@@ -1,4 +1,5 @@
-"""How the in-process generator spends its time: which rows share a batch, a prompt's beginning, a source of chance."""
+"""How the in-process generator spends its time: which rows share a batch, or a prompt's beginning, and where randomness
+comes from."""
 
 import copy
 import random
@@ -21,15 +22,16 @@ with explain_missing("local", "torch", "transformers"):
 
 # Below this, computing the shared beginning apart costs more than it saves.
 _SHORTEST_PREFIX = 16
-# Rows that differ more than this in length are cut apart, where their padding costs more than another batch does.
+# Rows that differ in length by more than this go into separate batches where padding would cost more than another
+# batch.
 _LONGEST_TO_SHORTEST = 2.0
 # What a forward pass costs beyond its tokens, in tokens of prompt: on two cores a step of decoding takes as long as 50
 # (fp32) to 160 (bf16). Most replies are short, however long they may be.
 _TOKENS_PER_PASS = 64
 _USUAL_REPLY = 16
-# Rows that are done are computed on until the batch is rebuilt without them, which costs about one step.
+# Finished rows are still computed until the batch is rebuilt without them, which costs about one step.
 _DONE_SHARE = 0.125
-# Tokens among which a nucleus is looked for before the whole vocabulary is sorted.
+# A nucleus is looked for among this many tokens before the whole vocabulary is sorted.
 _USUAL_NUCLEUS = 1024
 
 
@@ -57,9 +59,9 @@ def plan_batches(lengths: Sequence[int], *, new_tokens: int, token_budget: int) 
 class SeededChoice(LogitsProcessor):
     """Draws each row's next token from its own random numbers, so that the batch around it makes no difference.
 
-    It is the last processor: scores in, scores out that leave one token possible (inverse transform sampling), after
-    which greedy decoding is sampling. torch's generator is shared by a batch and would tie a row's sample to its
-    neighbours; transformers has no per-row seed.
+    It is the last processor. Its scores leave only one token possible (inverse transform sampling), so greedy decoding
+    after it amounts to sampling. torch's generator is shared by a batch and would tie a row's sample to its neighbours;
+    transformers has no per-row seed.
 
     Only the nucleus is drawn from (Holtzman et al. 2020, arXiv 1904.09751): the likeliest tokens that hold `top_p` of
     the probability, and those as likely as the last of them. transformers' TopPLogitsWarper sorts the whole vocabulary
@@ -97,7 +99,7 @@ def row_seeds(row: Sequence[int], seed: int, samples: int) -> list[str]:
 
 
 def processors(sampling: Sampling, sources: Sequence[random.Random]) -> LogitsProcessorList:
-    """What picks the next tokens: nothing where decoding is greedy."""
+    """The processors that pick the next tokens; none where decoding is greedy."""
     if sampling.is_greedy:
         return LogitsProcessorList()
     return LogitsProcessorList(
@@ -106,7 +108,7 @@ def processors(sampling: Sampling, sources: Sequence[random.Random]) -> LogitsPr
 
 
 class LikelihoodRecorder(LogitsProcessor):
-    """Notes how likely each token was that is chosen after it. The first processor; it changes nothing.
+    """Notes how likely each chosen token was. As the first processor it sees unchanged scores, and changes nothing.
 
     transformers would keep the scores of every step for it, which is 0.6 MB for each token of a usual vocabulary.
     """
@@ -133,7 +135,7 @@ class LikelihoodRecorder(LogitsProcessor):
 
 
 class EnoughAreDone(StoppingCriteria):
-    """Interrupts decoding when so many rows have ended that going on without them is cheaper."""
+    """Interrupts decoding when enough rows have ended that going on without them is cheaper."""
 
     def __init__(self, end_token_ids: Sequence[int]) -> None:
         self._ends = torch.tensor(end_token_ids)
@@ -179,9 +181,10 @@ class SharedPrefix:
         self._is_possible = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
     def cache_for(self, rows: Sequence[list[int]]) -> tuple[int, DynamicCache | None]:
-        """How many tokens the rows begin with that are already computed, and a cache of them for `len(rows)` rows.
+        """How many of the tokens that the rows begin with are already computed, and a cache of them for `len(rows)`
+        rows.
 
-        At least one token of every row is left to be computed. (0, None) where sharing does not pay.
+        At least one token of every row remains to be computed. (0, None) where sharing does not pay.
         """
         if not self._is_possible:
             return 0, None
@@ -190,7 +193,8 @@ class SharedPrefix:
         room = min(map(len, rows)) - 1
         common = rows[0][: min(room, _common_length(compared))]
         known = min(room, _common_length([self._ids, *rows]))
-        # Recompute only for a prefix that is worth it: a batch of samples of one prompt, or another template.
+        # Recompute only for a prefix that is worth it: that of a batch of samples of one prompt, or of another
+        # template.
         if len(common) >= _SHORTEST_PREFIX and (
             known < _SHORTEST_PREFIX or (len(common) - known) * len(rows) > 2 * len(common)
         ):

@@ -32,7 +32,7 @@ with explain_missing("local", "torch", "transformers"):
         StoppingCriteriaList,
     )
 
-# Tokens in a batch, padding and reply included. On a CPU more rows than this buys no speed, and the key-value cache of
+# Tokens in a batch, padding and reply included. On a CPU more rows than this bring no speed, and the key-value cache of
 # the default weights stays under 0.5 GiB (46 KiB a token in fp32).
 _CPU_TOKEN_BUDGET = 8192
 _GPU_TOKEN_BUDGET = 131072
@@ -42,8 +42,8 @@ _GPU_TOKEN_BUDGET = 131072
 class TransformersGenerator:
     """A model in this process as a Generator.
 
-    A model is not safe to run twice at once, so calls wait for each other, and for those of scorers of the same model;
-    calls that wait together with equal settings become one batch. `token_budget` is the most tokens of a batch, padding
+    A model is not safe to run twice at once, so calls wait for each other and for calls of scorers of the same model.
+    Calls that wait together with equal settings become one batch. `token_budget` is the most tokens of a batch, padding
     and replies included.
     """
 
@@ -67,7 +67,7 @@ class TransformersGenerator:
 
     @property
     def name(self) -> str:
-        """What the model is called, with its adapter."""
+        """The model's name, with its adapter."""
         return self.loaded.name
 
     @property

@@ -1,4 +1,4 @@
-"""From a name to a model in memory: the base in a fitting number format, the adapter that belongs to it, no code."""
+"""From a name to a model in memory: the base in a suitable number format, and its adapter, without running its code."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ _bars = PerProcess(threading.Lock)
 
 
 def best_device() -> str:
-    """Where a model goes that nobody placed."""
+    """The device for a model if none was chosen."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -55,7 +55,7 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and its tokenizer, in `best_dtype` unless told otherwise.
 
-    `model` is the base of a `names.Checkpoint`; the weights of one that FIPO knows are fetched if need be. Raises
+    `model` is the base of a `names.Checkpoint`; weights that FIPO knows are fetched if needed. Raises
     `ModelError` for a model that is not there, damaged or incomplete, and `WeightsError`.
     """
     place, file, quantization = _place(model, load_in_4bit)
@@ -84,7 +84,7 @@ def load_base(
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """Keep transformers' bars off stderr while a model loads. Those of the hub's downloads, which take long, stay."""
+    """Keep transformers' progress bars off stderr while a model loads; those for the hub's long downloads stay."""
     with _bars.value:  # two at once would leave each other's hook behind
         before = set_tqdm_hook(lambda make, args, options: make(*args, **options | {"disable": True}))
         try:
@@ -144,7 +144,8 @@ def with_adapter(
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
         raise ModelError(f"{wrong}. ({_first_line(error)})") from error
     # peft ignores tensors the base has no place for, so a smaller base would pass unnoticed. Embeddings, which an
-    # adapter may bring along, have their place; to guess whether it must, peft would ask the hub about the base.
+    # adapter may bring along, do have their place. To guess whether an adapter needs them, peft would ask the hub about
+    # the base.
     wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if wanted - stored or stored - wanted - set(adapted.state_dict()):
         raise ModelError(f"{wrong}. (Its tensors do not match the model's layers.)")
@@ -154,7 +155,7 @@ def with_adapter(
 def _merged_if_possible(adapted: PreTrainedModel) -> PreTrainedModel:
     """The model with the adapter added to its weights, which spares a CPU many small products for every token.
 
-    In bf16, texts and likelihoods are as close to those of fp32 then as they are with the adapter apart. An adapter
+    In bf16, texts and likelihoods are then as close to fp32's as they are with the adapter apart. An adapter
     that cannot be merged, or on embeddings that input and output share, stays apart.
     """
     from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer

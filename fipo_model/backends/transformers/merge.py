@@ -30,7 +30,7 @@ def merge(checkpoint: str | Path, target: str | Path, *, number_format: NumberFo
     empty directory. Raises `InputError` for a target that cannot be written, and `ModelError` for a checkpoint that is
     no adapter, does not fit its base, or cannot be merged.
     """
-    _refuse_taken(Path(target))  # before a link that leads to itself is followed
+    _refuse_taken(Path(target))  # before a link to itself is followed
     target = Path(target).resolve()
     _refuse_taken(target)
     found = resolve_local(None, checkpoint)
@@ -63,7 +63,7 @@ def _merged(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedM
     is_tied = base.config.get_text_config().tie_word_embeddings
     adapted = cast(Any, with_adapter(base, adapter, base_name))
     refused = f"the adapter {adapter} cannot be merged into {base_name}"
-    # One tensor cannot be both what the adapter made of it and what it left alone.
+    # One tensor cannot both have the adapter's changes and lack them.
     if is_tied and any(now is not before for now, before in zip(_embeddings(base), plain, strict=True)):
         raise ModelError(
             f"{refused}: it changes the embeddings, and the model's input and output share theirs. Train without "
@@ -71,13 +71,13 @@ def _merged(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedM
         )
     try:
         return cast(PreTrainedModel, adapted.merge_and_unload(safe_merge=True))
-    except Exception as error:  # peft has many kinds of adapter, and as many ways to say that one cannot be merged
+    except Exception as error:  # peft has many kinds of adapter, and as many ways to say that it cannot merge one
         raise ModelError(f"{refused}. ({_first_line(error)})") from error
 
 
 def _write_notes(directory: Path, checkpoint: Path, found: Checkpoint) -> None:
     """`fipo.json`, and the template's file, if it is not one of FIPO's own."""
-    noted = checkpoint / "fipo.json"  # what is in it was checked when it was resolved
+    noted = checkpoint / "fipo.json"  # its content was checked when it was resolved
     name = (json.loads(noted.read_text(encoding="utf-8")) if places.is_file(noted) else {}).get("template")
     if name is not None and places.is_file(checkpoint / name):
         shutil.copyfile(checkpoint / name, directory / name)
@@ -98,7 +98,7 @@ def _refuse_taken(target: Path) -> None:
 
 @contextmanager
 def _in_place_of(target: Path) -> Iterator[Path]:
-    """A directory to write into, beside the final one, which it becomes when everything is there."""
+    """A directory to write into, beside the final one; it takes that one's place when everything is there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:

@@ -1,4 +1,4 @@
-"""A model in memory, ready for use: loaded once for everybody, and where it computes."""
+"""A model in memory, ready for use and loaded once for everybody, and where it computes."""
 
 import os
 from collections.abc import Callable, Hashable, Sequence
@@ -45,8 +45,8 @@ class LoadedModel:
         pad = tokenizer.pad_token_id
         self.pad_token_id = int(pad if pad is not None else next(iter(self.end_token_ids), 0))
         self.context_tokens: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        # What a call leaves unset is taken from here. A model's own defaults sample, penalise, keep no cache or stop
-        # early, and would undo what a Generator promises.
+        # Anything that a call leaves unset is taken from here. A model's own defaults sample, penalise, keep no cache
+        # or stop early, and would undo what a Generator promises.
         model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=self.end_token_ids or None, pad_token_id=self.pad_token_id
         )
@@ -78,7 +78,8 @@ class LoadedModel:
         return self.model.device.type == "cpu"
 
     def run(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns, which uses the model: one at a time, in the thread that is there for its device."""
+        """What `work` returns, which uses the model. One piece of work runs at a time, in the thread for the model's
+        device."""
         return _on_engine(str(self.model.device), partial(_infer, work))
 
     def share(
@@ -106,7 +107,8 @@ class LoadedModel:
 
 
 def _load(source: tuple[Any, ...]) -> LoadedModel:
-    """The model of a source, loaded if nobody has it. On an engine, so that threads that want one model load one."""
+    """The model of a source, loaded if nobody has it. Runs on an engine, so that several threads load one model only
+    once."""
     key = _key_of(source)
     found = _loaded.get(key)
     if found is None:
@@ -120,7 +122,7 @@ def _load(source: tuple[Any, ...]) -> LoadedModel:
 
 
 def _key_of(source: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a model in memory is known by: its source, and the number format it would be loaded in now."""
+    """The key of a model in memory: its source, and the number format it would be loaded in now."""
     _, _, device_map, _ = source
     return (*source, best_dtype(device_map or best_device()))
 
@@ -130,7 +132,7 @@ def _on_engine(device: str, work: Callable[[], _Result]) -> _Result:
 
 
 def _with_threads(threads: int, work: Callable[[], _Result]) -> _Result:
-    """Computes with as many threads as the caller would. OpenMP's setting belongs to a thread."""
+    """Computes with as many threads as the caller would use, because OpenMP's setting belongs to a thread."""
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return work()

@@ -52,7 +52,7 @@ class TransformersScorer:
 
     @property
     def name(self) -> str:
-        """What the model is called, with its adapter."""
+        """The model's name, with its adapter."""
         return self.loaded.name
 
     def log_likelihoods(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
@@ -67,7 +67,7 @@ class TransformersScorer:
     def sums(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
         """Like `log_likelihoods`, in nats for the whole response instead of per token.
 
-        For comparing models on one response: between responses the longer one is always the less likely.
+        For comparing models on one response. Of several responses, the longer is always the less likely.
         """
         return [value * (len(row.ids) - row.start) for row, value in self._measured(pairs)]
 
@@ -82,7 +82,7 @@ class TransformersScorer:
         limit = self.loaded.context_tokens
         rows = []
         for index, (conversation, response) in enumerate(pairs):
-            # Apart, as a model meets them: it continues the tokens of the prompt, and none spans the border.
+            # Encoded apart, as a model meets them: it continues the tokens of the prompt, so no token spans the border.
             said = self.loaded.chat.encode_text(response)[: self.max_response_tokens]
             if not said or not response.strip():
                 raise InputError(f"response {index} is empty: there is nothing whose likelihood could be measured")
@@ -120,8 +120,8 @@ class TransformersScorer:
     def _run(self, rows: list[_Row]) -> list[float]:
         """Nats per token for each row, from one forward pass."""
         model = self.loaded.model
-        # The last token predicts nothing that is asked for. Padding on the right needs no mask: a token sees only what
-        # is to its left. That leaves attention its quickest form, and lets every architecture, recurrent ones too, be.
+        # The last token predicts nothing that is needed. Padding on the right needs no mask: a token sees only what
+        # is to its left. That allows the fastest form of attention, and suits every architecture, even recurrent ones.
         longest = max(len(row.ids) for row in rows) - 1
         padded = [[*row.ids[:-1], *[self.loaded.pad_token_id] * (longest + 1 - len(row.ids))] for row in rows]
         first = min(row.start for row in rows) - 1

@@ -1,4 +1,4 @@
-"""What was measured, counted: paired figures with intervals, made from the rows as results.json has them."""
+"""Measurements summed up: paired figures with intervals, made from the rows in results.json."""
 
 import statistics as plain
 from collections import Counter
@@ -42,8 +42,8 @@ def count_prompts(report: Report) -> dict[str, Any]:
 def summarize(records: Sequence[Record], *, seed: int) -> dict[str, Any]:
     """Compare scores and costs of both sides, paired by row; repeated runs of a row are averaged first.
 
-    A failed run scores 0 where all scores are between 0 and 1; on another scale nothing stands for a failure, and its
-    row is left out of the scores.
+    A failed run scores 0 where all scores are between 0 and 1; on any other scale a failure has no score, and its row
+    is left out.
     """
     scale = scale_of(records)
     pairs = list(_scored_pairs(records, scale))
@@ -92,7 +92,7 @@ def reach_verdict(difference: Mapping[str, Any] | None, counts: Mapping[str, int
 def change_of(record: Record, scale: Scale) -> tuple[str, float | None]:
     """Say what happened to a row: "better", "worse", "equal" or "failed" in either chain, and by how much it changed.
 
-    The change is None where it failed on a scale on which nothing stands for a failure.
+    The change is None for a failure on a scale on which failures have no score.
     """
     before, after = (_average_score(record, side, scale) for side in SIDES)
     gain = None if before is None or after is None else after - before
@@ -116,7 +116,7 @@ def _scored_pairs(records: Sequence[Record], scale: Scale) -> Iterator[tuple[flo
 
 
 def _average_score(record: Record, side: str, scale: Scale) -> float | None:
-    """Average the runs of a row; None if one failed and nothing stands for a failure."""
+    """Average the runs of a row; None if one failed and failures have no score."""
     has_failed = any(run[side]["error"] is not None for run in record["runs"])
     if has_failed and scale == "free":
         return None
@@ -137,7 +137,7 @@ def _difference_interval(gains: Sequence[float], scale: Scale, seed: int) -> dic
 
 
 def _summarize_time_alone(records: Sequence[Record], seed: int) -> dict[str, Any] | None:
-    """Count seconds of a row by itself, over the rows that were timed in both chains."""
+    """Summarize the seconds for a row by itself, over the rows that were timed in both chains."""
     measured = [record["seconds_alone"] for record in records if record["seconds_alone"] is not None]
     timed = [seconds for seconds in measured if None not in seconds.values()]
     if len(timed) < 2:
@@ -145,14 +145,14 @@ def _summarize_time_alone(records: Sequence[Record], seed: int) -> dict[str, Any
     found: dict[str, Any] = {"rows": len(timed)}
     for side in SIDES:
         taken = [seconds[side] for seconds in timed]
-        p95 = plain.quantiles(taken, n=20, method="inclusive")[-1]  # never longer than the longest that was seen
+        p95 = plain.quantiles(taken, n=20, method="inclusive")[-1]  # never longer than the longest seen
         found[side] = {"p50": plain.median(taken), "p95": p95}
     gains = [seconds["optimized"] - seconds["original"] for seconds in timed]
     return {**found, "difference": mean_interval(gains, seed=seed)}
 
 
 def _summarize_time_in_batches(records: Sequence[Record]) -> dict[str, float]:
-    """Count seconds a row when several are asked at once; medians, which a slow first batch does not move."""
+    """Summarize the seconds per row when several are asked at once. Medians, which a slow first batch does not move."""
     return {side: plain.median(run[side]["seconds"] for run in _runs_of(records)) for side in SIDES}
 
 
@@ -170,7 +170,7 @@ def _average_cost(records: Sequence[Record], name: str, seed: int) -> dict[str, 
 
 
 def _cost_pairs(records: Sequence[Record], name: str) -> Iterator[tuple[float, float]]:
-    """What a row cost each side, of each row whose every run says so."""
+    """What a row cost each side, for each row whose runs all report it."""
     for record in records:
         before, after = ([run[side][name] for run in record["runs"]] for side in SIDES)
         if None not in before and None not in after:

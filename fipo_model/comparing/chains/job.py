@@ -1,4 +1,4 @@
-"""A comparison from its settings to its results: everything measured is kept as it comes, so that it can resume.
+"""A comparison, from its settings to its results. Everything measured is kept as it comes, so that it can resume.
 
 OUTPUT/settings.json says what was compared, OUTPUT/prompts.json what happened to the prompts. OUTPUT/measured/ has
 every run and score; results.json and report.html are made of these.
@@ -40,7 +40,7 @@ Begin = Callable[[str, int], Progress]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a comparison is told."""
+    """The settings of a comparison."""
 
     chain: str
     data: str
@@ -108,7 +108,7 @@ class Comparison:
         ask = partial(run_batch, chains, size, len(runs), progress)
         answers: dict[str, dict[str, Any]] = {}
         scores: dict[str, dict[str, Any]] = {}
-        # A metric that does not work is found with the first batch, not when everything was paid for.
+        # A broken metric shows with the first batch, not when everything has been paid for.
         for part in (dict(islice(runs.items(), size)), runs):
             answers = completed(self._file("runs"), part, ask, at_once=size)
             scored = {key: (run.row, answers[key]) for key, run in part.items()}
@@ -140,7 +140,7 @@ class Comparison:
         return None if answer["error"] is not None else self.metric.score(row, answer["output"])
 
     def _scores_version(self) -> str:
-        """Tells scores apart that were made with another metric or other references."""
+        """Changes where the metric or the references do."""
         made_with = [self.metric.name, self.metric.version, [row.reference for row in self.rows]]
         return sha256(json.dumps(made_with, sort_keys=True).encode("utf-8", "replace")).hexdigest()[:12]
 
@@ -156,9 +156,9 @@ def compare(
     begin: Begin,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Run a comparison whose output is claimed, or what an earlier start left to do; write its results and its page.
+    """Run a comparison whose output is claimed, or the rest of an interrupted one; write its results and its page.
 
-    Where no prompt was rewritten, both chains are the same: neither is run.
+    If no prompt was rewritten, both chains are the same, and neither is run.
     """
     started = datetime.now(UTC)
     chains, report = comparison.twin(chain, optimizer)
@@ -191,7 +191,7 @@ def compare(
 
 
 def _made(settings: Settings, started: datetime) -> dict[str, Any]:
-    from fipo_model.evaluation.made import describe_run  # loads torch, which the first mistakes need not wait for
+    from fipo_model.evaluation.made import describe_run  # loads torch, so not before the settings are checked
 
     seconds = (datetime.now(UTC) - started).total_seconds()
     return asdict(

@@ -30,7 +30,7 @@ def load_chain(reference: str) -> Runnable[Any, Any]:
 
 
 def needs_model(chain: Runnable[Any, Any]) -> bool:
-    """Tell whether a chain ends in a prompt, so that there is nobody yet to answer it."""
+    """Tell whether a chain ends in a prompt, and so still needs a model."""
     end = chain.last if isinstance(chain, RunnableSequence) else chain
     return isinstance(end, BasePromptTemplate)
 

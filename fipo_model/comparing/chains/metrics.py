@@ -16,7 +16,7 @@ from fipo_model.search.metrics import BUILT_IN, Function, plain, text_of
 
 
 class MetricError(FipoError):
-    """A metric that gave no score."""
+    """A metric gave no score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

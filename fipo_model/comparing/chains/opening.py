@@ -1,4 +1,4 @@
-"""A comparison made ready: everything that can be refused is, then its model is loaded."""
+"""Prepares a comparison: everything is checked first, and only then is its model loaded."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def opened_comparison(
 ) -> Iterator[tuple[Comparison, Runnable[Any, Any]]]:
     """Read the rows, find metric and chain, claim the output, and give a chain that is only a prompt its model.
 
-    `max_tokens` of an answer hold where the settings say nothing. Raises `InputError`.
+    `max_tokens` limits an answer where the settings do not. Raises `InputError`.
     """
     metric = find_metric(settings.metric)
     rows, bad = read_rows(Path(settings.data), metric.unfit, settings.limit)

@@ -122,7 +122,7 @@ def _tabulate_costs(summary: Mapping[str, Any]) -> Table:
 
 
 def _turned_down(change: Mapping[str, Any]) -> str:
-    """What was proposed last and is not used; empty if there is no such text."""
+    """The last proposal that is not used; empty if there is none."""
     proposed: str = change["candidates"][-1]["text"] if change["candidates"] else ""
     is_shown = change["outcome"] == "optimized" or proposed.strip() in ("", change["naive"].strip())
     return "" if is_shown else proposed

@@ -10,7 +10,7 @@ from fipo_model import jsonl
 from fipo_model.errors import InputError
 from fipo_model.search.examples import right_outputs
 
-_FEWEST = 2  # of one row nothing can be said
+_FEWEST = 2  # one row shows nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ Unfit = Callable[[Any], str]
 
 
 def read_rows(path: Path, unfit: Unfit, limit: int | None) -> tuple[list[Row], list[str]]:
-    """Read the usable rows of a file, at most `limit`, and say of each other line before them what is wrong with it.
+    """Read the usable rows of a file, at most `limit`, and say what is wrong with each unusable line among them.
 
     Raises `InputError` if there are not two.
     """

@@ -1,4 +1,4 @@
-"""Both chains on the same rows, in turns, with what each run gave, took and cost."""
+"""Both chains on the same rows, in turns, with each run's output, time and cost."""
 
 import json
 import time
@@ -35,8 +35,8 @@ class Run:
 class Usage(BaseCallbackHandler):
     """The tokens of every call of a model within one run.
 
-    LangChain's own handler passes over calls whose model does not give its name, and does not count those that report
-    nothing; here that must not look like fewer tokens.
+    LangChain's own handler skips calls whose model does not give its name, and does not count those that report
+    nothing. Here that must not look like fewer tokens.
     """
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Usage(BaseCallbackHandler):
         generation = response.generations[0][0] if response.generations and response.generations[0] else None
         message = generation.message if isinstance(generation, ChatGeneration) else None
         usage = message.usage_metadata if isinstance(message, AIMessage) else None
-        # Every call has a prompt: no tokens there means that a server says nothing.
+        # Every call has a prompt, so zero tokens for it mean that a server reports nothing.
         known = usage is not None and usage["input_tokens"] > 0
         self._calls.append((usage["input_tokens"], usage["output_tokens"]) if usage and known else None)
 
     def as_fields(self) -> dict[str, int | None]:
-        """How many calls there were, and their tokens if all of them said."""
+        """How many calls there were, and their tokens if all of them reported these."""
         known = [call for call in self._calls if call is not None]
         is_known = bool(known) and len(known) == len(self._calls)
         return {
@@ -65,9 +65,9 @@ class Usage(BaseCallbackHandler):
 def run_batch(
     chains: Chains, batch_size: int, total: int, progress: Progress, runs: Sequence[Run]
 ) -> list[dict[str, dict[str, Any]]]:
-    """Ask both chains a batch, and give what came of it by sides for each row; each batch the other side goes first.
+    """Ask both chains a batch, and return the runs of each row by side. The sides take turns at going first.
 
-    Raises `OutageError` if all of it failed in one way: a wrong input or a server that is down is no result.
+    Raises `OutageError` if all of it failed in the same way: a wrong input or a server that is down is not a result.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for side in _order_sides(runs[0].place // batch_size):
@@ -100,7 +100,7 @@ def _ask(chain: Runnable[Any, Any], rows: Sequence[Row]) -> list[dict[str, Any]]
     outputs, usages = _collect_outputs(chain, rows)
     seconds = (time.perf_counter() - started) / len(rows)
     for output in outputs:
-        # LangChain's sequences hand Ctrl-C out as if it were the answer to every row.
+        # LangChain's sequences return Ctrl-C as if it were the answer to every row.
         if isinstance(output, BaseException) and not isinstance(output, Exception):
             raise output
     return [
@@ -114,7 +114,7 @@ def _collect_outputs(chain: Runnable[Any, Any], rows: Sequence[Row]) -> tuple[li
     # All rows at once; for a row alone a limit of one would hold up the parallel steps inside its chain.
     at_once = len(rows) if len(rows) > 1 else None
     configs = [RunnableConfig(callbacks=[usage], max_concurrency=at_once) for usage in usages]
-    # A chain may change what it is given, and the other one must not see that.
+    # A chain may change its input, and the other one must not see that.
     inputs = [deepcopy(row.input) for row in rows]
     try:
         return chain.batch(inputs, configs, return_exceptions=True), usages
@@ -142,14 +142,14 @@ def _record_outcome(output: Any) -> dict[str, Any]:
 
 
 def as_data(output: Any) -> Any:
-    """Turn what a chain gives out into what JSON can hold: messages as their text, objects as their fields."""
+    """Turn a chain's output into JSON values: messages become their text, objects their fields."""
     if isinstance(output, BaseMessage):
         output = str(output.text)
     try:
         text = json.dumps(output, ensure_ascii=False, default=_as_fields)
-    except (TypeError, ValueError, RecursionError):  # keys that are no texts, or something that holds itself
+    except (TypeError, ValueError, RecursionError):  # keys that are not texts, or an object that contains itself
         text = json.dumps(str(output), ensure_ascii=False)
-    # Half of a surrogate pair could not be written to a file; a page's JSON has no word for a number that is none.
+    # Half of a surrogate pair could not be written to a file, and a page's JSON has no NaN.
     return json.loads(text.encode("utf-8", "replace"), parse_constant=str)
 
 

@@ -1,4 +1,4 @@
-"""The summary in words: one sentence of what was found, and the rows of the tables in the terminal and on the page."""
+"""The summary in words: a sentence with the findings, and the rows of the tables in the terminal and on the page."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,7 +28,7 @@ def say_gain(summary: Summary) -> Say:
 
 
 def sentences(summary: Summary) -> Iterator[str]:
-    """Say what was found, and then what must be known to read it."""
+    """Say what was found, and then what a reader must know to understand it."""
     if summary["verdict"] == "nothing rewritten":
         yield (
             "Nothing was rewritten, so the chain and its twin are the same. Neither was run, and no score was measured."
@@ -115,7 +115,7 @@ def _say_headline(summary: Summary) -> str:
 
 
 def _say_few(outcomes: Mapping[str, int]) -> str:
-    """Say where too few rows scored differently for any difference to be shown."""
+    """Say where too few rows scored differently to show any difference."""
     differing = outcomes["better"] + outcomes["worse"]
     if differing == 0:
         return " Every row scored the same."

@@ -1,4 +1,4 @@
-"""Everybody who takes part: how each optimizer compiles a program, with its own settings for a small budget."""
+"""The contenders: how each optimizer compiles a program, with its own settings for a small budget."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Effort:
 
 
 EFFORTS = {
-    # COPRO has no such word; these are its defaults.
+    # COPRO has no such setting; these are its defaults.
     "light": Effort(
         auto="light",
         copro_breadth=10,
@@ -132,7 +132,7 @@ def _compile_copro(bench: Bench, student: dspy.Module) -> dspy.Module:
     optimizer = dspy.COPRO(
         prompt_model=bench.proposer, metric=is_right, breadth=effort.copro_breadth, depth=effort.copro_depth
     )
-    # What it calls its trainset is what it scores its candidates on, which for the others is the valset.
+    # It scores its candidates on its trainset; the others use the valset for that.
     quiet = {"num_threads": bench.num_threads, "display_progress": False, "display_table": False}
     compiled: dspy.Module = optimizer.compile(student, trainset=bench.data.valset, eval_kwargs=quiet)
     return compiled

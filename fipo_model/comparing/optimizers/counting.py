@@ -1,4 +1,4 @@
-"""The records of a comparison, counted: scores with intervals, costs as medians over seeds, and the targets."""
+"""The records of a comparison summed up: scores with intervals, costs as medians over seeds, and the targets."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
@@ -43,7 +43,7 @@ def _summarize_task(records: Sequence[Record], seed: int) -> dict[str, Any]:
 
 
 def _summarize_contender(own: Sequence[Record], everyone: Sequence[Record], seed: int) -> dict[str, Any]:
-    """Count scores and costs over the seeds that did not fail."""
+    """Summarize scores and costs over the seeds that did not fail."""
     done = [one for one in own if one["error"] is None]
     errors = [one["error"] for one in own if one["error"] is not None]
     found: dict[str, Any] = {"seeds": len(done), "failed": len(errors), "first_error": errors[0] if errors else None}
@@ -72,7 +72,7 @@ def sum_cost(record: Record, what: str) -> int:
 
 
 def _average_over_seeds(records: Sequence[Record]) -> list[float]:
-    """Average each test row's score: what the seeds share is a row, so rows are what is resampled."""
+    """Average each test row's score over the seeds, which share the rows; so rows are resampled."""
     return [fmean(scores) for scores in zip(*(one["test"] for one in records), strict=True)]
 
 
@@ -102,7 +102,7 @@ def _is_student(record: Record, everyone: Sequence[Record]) -> bool:
 def _check_targets(
     name: str, own: Mapping[str, Sequence[Record]], *, table: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    """Hold FIPO against the cheapest and the best of its rivals on each task where any of them is done."""
+    """Compare FIPO with the cheapest and the best of its rivals on each task where any of them is done."""
     by_task = {}
     for task, rows in table.items():
         held = _hold_against_rivals(name, rows, records=own[task], seed=seed)
@@ -140,7 +140,7 @@ def _hold_against_rivals(
 
 
 def _seeds_of(rows: Mapping[str, Record], name: str) -> int:
-    """Look up with how many seeds a contender is done."""
+    """Count the seeds with which a contender is done."""
     return int(rows[name]["seeds"]) if name in rows else 0
 
 

@@ -1,7 +1,7 @@
-"""A comparison from its settings to its results; every record is kept as it comes, so that it can resume.
+"""A comparison, from its settings to its results. Every record is kept as it comes, so that it can resume.
 
-OUTPUT/settings.json says what is compared, OUTPUT/results.jsonl has one record for each contender, task and seed,
-summary.json and report.html are made of these.
+OUTPUT/settings.json says what is compared, OUTPUT/results.jsonl has one record for each contender, task and seed, and
+summary.json and report.html are made from these.
 """
 
 import json
@@ -35,7 +35,7 @@ _FREE = ("output", "tasks", "contenders", "seeds", "seed", "data")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a comparison is told."""
+    """The settings of a comparison."""
 
     output: str
     data: str
@@ -69,7 +69,7 @@ def claimed(settings: Settings) -> Iterator[None]:
     told = kept | {"dspy": version("dspy")}
     students = _students(settings.tasks)
     with jobs.claimed_directory(Path(settings.output), kind="a comparison", option="--output") as job:
-        # Tasks may be added, and a directory of before the data was noted resumes with what it is given.
+        # Tasks may be added. A directory from before the data was recorded resumes with the data that it is given.
         noted = {name: (job.settings or {}).get(name, {}) for name in ("data", "students")}
         now: dict[str, Mapping[str, Any]] = {"data": data, "students": students}
         job.check(told | {name: noted[name] | _among(now[name], noted[name]) for name in now})
@@ -90,10 +90,10 @@ def _students(tasks: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def run(settings: Settings, runner: Runner, *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run a comparison whose output is claimed, or what an earlier start left to do; write its results and its page.
+    """Run a comparison whose output is claimed, or the rest of an interrupted one; write its results and its page.
 
-    Seeds are the outer loop and tasks the inner one, so that a run that is stopped has the same of every task. The
-    page is written anew after every record.
+    Seeds are the outer loop and tasks the inner one, so that a stopped run has the same seeds for every task. The page
+    is rewritten after every record.
     """
     folder, started = Path(settings.output), datetime.now(UTC)
     names = (STUDENT, *(name for name in settings.contenders if name != STUDENT))
@@ -130,7 +130,7 @@ def _data(settings: Settings, task: str, seed: int) -> Data:
 def _finish(
     settings: Settings, known: Mapping[str, Mapping[str, Any]], speed: Mapping[str, Any], started: datetime
 ) -> dict[str, Any]:
-    from fipo_model.evaluation.made import describe_run  # loads torch, which the first mistakes need not wait for
+    from fipo_model.evaluation.made import describe_run  # loads torch, so not before the settings are checked
 
     folder = Path(settings.output)
     tasks = tuple(task for task in TASKS if any(record["task"] == task for record in known.values()))

@@ -20,14 +20,14 @@ ROLES: tuple[Role, ...] = ("task", "proposer", "rewriter")
 
 
 class Meter:
-    """What was asked of the models since it was last reset, by role; safe to use from several threads."""
+    """Counts what the models were asked since the last reset, by role; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.reset()
 
     def reset(self) -> None:
-        """Begin again at nothing."""
+        """Start again from zero."""
         with self._lock:
             self._counts = {role: Counter[str]() for role in ROLES}
             self.outage: FipoError | None = None
@@ -44,7 +44,7 @@ class Meter:
             )
 
     def fail(self, error: FipoError) -> None:
-        """Note a failure that is no property of a prompt."""
+        """Note a failure that has nothing to do with a prompt."""
         with self._lock:
             self.outage = self.outage or error
 
@@ -56,7 +56,7 @@ class Meter:
 
 
 class Metered:
-    """A Generator that counts what is asked of another one. Copies are the same object."""
+    """A Generator that counts the requests to another one. Copies are the same object."""
 
     def __init__(self, generator: Generator, meter: Meter, role: Role) -> None:
         self.generator, self.meter, self.role = generator, meter, role
@@ -98,7 +98,7 @@ class Engine:
         """One request in, one response out."""
         sampling = self._sampling(request.config.temperature)
         ((completion,),) = self._generator.generate([_turns_of(request)], sampling)
-        # DSPy takes an empty reply for a failure of the call; here it is an answer like any other.
+        # DSPy treats an empty reply as a failed call; here it is an answer like any other.
         parts = (TextPart(completion.text.strip() or "(nothing)"),)
         return Response(
             id=None,
@@ -143,7 +143,8 @@ class PlainAdapter(Adapter):
     """Instruction, demos and inputs as plain text; the whole reply is the first output field, others stay empty.
 
     DSPy's own adapters want replies in sections or in JSON, which a model of 135 million parameters cannot write: no
-    optimizer would get a program that ever answers, and none of DSPy's would get a proposal. All are given this one.
+    optimizer would get a program that ever answers, and none of DSPy's would get a proposal. So all of them use this
+    one.
     """
 
     def format(
@@ -153,7 +154,7 @@ class PlainAdapter(Adapter):
         answer = next(iter(signature.output_fields))
         turns: list[dict[str, Any]] = []
         for demo in demos:
-            if demo.get(answer):  # a demo from a label alone says nothing to the predictors before the last
+            if demo.get(answer):  # a demo made only from a label has nothing for the predictors before the last
                 turns += [
                     {"role": "user", "content": _shown(signature, demo)},
                     {"role": "assistant", "content": str(demo[answer])},

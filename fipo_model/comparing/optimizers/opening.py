@@ -1,4 +1,4 @@
-"""The models of a comparison, opened: who answers the tasks, and what FIPO rewrites with."""
+"""Opens the models of a comparison: the one that answers the tasks, and FIPO's rewriters."""
 
 import logging
 from hashlib import sha256

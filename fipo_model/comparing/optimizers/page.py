@@ -32,7 +32,7 @@ _LABEL_GAP = 5.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """An optimizer in a picture; places are in per cent of it."""
+    """An optimizer in a picture; positions are percentages."""
 
     name: str
     is_own: bool

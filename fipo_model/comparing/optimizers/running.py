@@ -1,4 +1,4 @@
-"""One compile and its test, as a record of plain data: what it cost, what came out, and how that scores."""
+"""One compile and its test, as a record of plain data: its cost, its result, and how that scores."""
 
 import contextlib
 import hashlib
@@ -60,7 +60,7 @@ class Runner:
         """Compile a task's program and test it. An optimizer that raises is recorded as failed, with what it cost.
 
         Raises `OutageError` where a model is to blame. `known` are the records so far: a program that was tested
-        before, as one that came back unchanged was, is not tested again.
+        before, such as an unchanged one, is not tested again.
         """
         bench = self._make_bench(data, seed)
         student = TASKS[task].student()
@@ -82,7 +82,7 @@ class Runner:
         }
 
     def without_metric(self, contender: str = "fipo") -> dict[str, Any]:
-        """Measure what it takes to compile a program of five predictors without a metric."""
+        """Measure the cost of compiling a program of five predictors without a metric."""
         program = dspy.Module()
         for name, text in _FIVE.items():
             setattr(program, name, dspy.Predict(make_signature(f"message -> {name}", text)))
@@ -96,7 +96,7 @@ class Runner:
             return make_language_model(Metered(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
 
         def make_rewriter(own: PromptOptimizer) -> PromptOptimizer:
-            # A new one for every compile: they remember what they were asked before.
+            # A new one for every compile, because they remember earlier requests.
             metered = Metered(own.rewriter.generator, self.meter, "rewriter")
             return PromptOptimizer.from_rewriter(replace(own.rewriter, generator=metered), judge=own.judge)
 
@@ -139,7 +139,7 @@ class Runner:
 
 
 def _describe(task: str, program: dspy.Module) -> dict[str, Any]:
-    """Describe what of a program the task model is shown, and how long that is."""
+    """Describe the parts of a program that the task model sees, and how long they are."""
     predictors: dict[str, dict[str, Any]] = {}
     for name, predictor in program.named_predictors() or _frozen_predictors(program):
         instruction = predictor.signature.instructions
@@ -154,7 +154,7 @@ def _describe(task: str, program: dspy.Module) -> dict[str, Any]:
 
 
 def _shown_demos(predictor: Any) -> Iterator[dict[str, str]]:
-    """The demos as the adapter writes them: those with an answer, and of each the signature's fields."""
+    """The demos as the adapter writes them: those with an answer, each with only the signature's fields."""
     answer = next(iter(predictor.signature.output_fields))
     for demo in predictor.demos:
         if demo.get(answer):
@@ -181,7 +181,7 @@ def _find_tested(known: Known, digest: str) -> Mapping[str, Any] | None:
 
 
 def _read_protection(program: dspy.Module) -> dict[str, float] | None:
-    """Read the scores on the valset that FIPO reports of the student and of what it returned."""
+    """Read the valset scores that FIPO reports for the student and for the program it returned."""
     scores = _report_of(program).get("scores")
     return None if scores is None else {side: scores[side]["score"] for side in ("student", "compiled")}
 

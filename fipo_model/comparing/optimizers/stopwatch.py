@@ -10,7 +10,7 @@ _PAUSE_SECONDS = 10.0
 
 
 class Stopwatch:
-    """Wall and processor time of a `with` block; pauses are noted apart, and are not in the wall time."""
+    """Wall and processor time of a `with` block; pauses are recorded separately, and are not in the wall time."""
 
     def __init__(self, *, tick: float = _TICK_SECONDS, pause: float = _PAUSE_SECONDS) -> None:
         self._tick, self._pause = tick, pause

@@ -50,9 +50,9 @@ _ROWS = 60
 
 
 def survey(folder: Path, generator: Generator, *, max_tokens: int) -> list[dict[str, Any]]:
-    """Measure each naive instruction that was considered on rows of the train split, and say what may be used.
+    """Measure each candidate naive instruction on rows of the train split, and say which may be used.
 
-    Data sets that are not in the folder are left out, unless none is.
+    Data sets that are not in the folder are left out, unless all are missing.
     """
     found = []
     there = {name: own for name, own in CANDIDATES.items() if places.is_file(folder / f"{name}.jsonl")}

@@ -121,7 +121,8 @@ def read_data(folder: Path, task: Task, *, seed: int, train: int, val: int, test
 
 
 def first_named(text: str, labels: Sequence[str]) -> str | None:
-    """Find the label that a reply names first; None if it names none. At one place the longest counts."""
+    """Find the label that a reply names first; None if it names none. Of labels at the same place the longest
+    counts."""
     places = {label: text.lower().find(label.lower()) for label in labels}
     named = [label for label in labels if places[label] >= 0]
     return min(named, key=lambda label: (places[label], -len(label)), default=None)
@@ -146,13 +147,13 @@ def score_with_feedback(
 
 
 def tasks_of(folder: Path) -> tuple[str, ...]:
-    """The tasks whose data set is in a folder; all there are where none is, so that what is missing can be named."""
+    """The tasks whose data set is in a folder; all tasks where none is, so that errors can name what is missing."""
     found = [name for name, task in TASKS.items() if places.is_file(folder / f"{task.dataset}.jsonl")]
     return tuple(found or TASKS)
 
 
 def fingerprint(folder: Path, dataset: str) -> str:
-    """Tell a data set's rows apart from others, wherever they lie. Raises `InputError` for rows that are none."""
+    """A digest of a data set's rows, wherever they lie. Raises `InputError` for invalid rows."""
     return hashlib.sha256(json.dumps(read_set(folder, dataset)).encode()).hexdigest()[:12]
 
 

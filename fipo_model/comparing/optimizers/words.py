@@ -23,7 +23,7 @@ AGAINST = ("FIPO's", "task", "rivals", "best", "points above it", "seeds", "time
 
 
 def sentences(summary: Summary) -> Iterator[str]:
-    """Say what was found about FIPO, first of all how it stands to its rivals, and what must be known to read it."""
+    """Say what was found about FIPO, first how it compares with its rivals, and what a reader must know."""
     found = [_say_standing(name, targets) for name, targets in summary["targets"].items() if targets["by_task"]]
     yield from found or ["Not enough has run yet to compare FIPO with another optimizer."]
     if not all(one["complete"] for one in summary["targets"].values()):
@@ -73,7 +73,7 @@ def table_rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def against_rivals(summary: Summary) -> Iterator[tuple[str, ...]]:
-    """Write a row under `AGAINST` for each of FIPO's and each task: its score and costs against the rivals'."""
+    """Write a row under `AGAINST` for each FIPO contender and task: its score and costs against its rivals'."""
     for name, targets in summary["targets"].items():
         for task, one in targets["by_task"].items():
             costs = (f"{one[cost]:.2g}" for cost in ("calls", "seconds", "processor_seconds"))

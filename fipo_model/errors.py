@@ -17,7 +17,7 @@ class PromptTooLongError(InputError):
     """A conversation does not fit into the model's context. Nothing was cut.
 
     `index` is its place in the batch; `tokens` counts its tokens including the room for the reply; `limit` is the
-    number of tokens the model's context holds. A server may not say the numbers.
+    number of tokens the model's context holds. A server may not report the numbers.
     """
 
     def __init__(self, *, index: int, tokens: int | None, limit: int | None) -> None:
@@ -69,7 +69,7 @@ class MissingExtraError(FipoError, ImportError):
 
 @contextmanager
 def explain_missing(extra: str, *modules: str) -> Iterator[None]:
-    """Around the imports of a leaf module: if one of `modules` is absent, name the extra that brings it.
+    """For the imports of a leaf module: if one of `modules` is absent, name the extra that brings it.
 
     Only the absence of the named top-level modules is explained. Any other ImportError (a broken install, a name an
     upstream release removed) passes through untouched, because telling such a user to install the extra would be wrong.

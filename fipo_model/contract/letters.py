@@ -1,6 +1,6 @@
 """Character classes for regular expressions that `\\w` does not cover. Pure."""
 
-# Vowel signs and other marks that belong to the letter before them.
+# Vowel signs and other marks, which belong to the letter before them.
 MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff"
 # Scripts written without spaces, and Korean, whose words carry their particles.
 RUNS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7af\uff66-\uff9f"

@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent / "lexicons"
 _EDGE = rf"\w{MARKS}"
 _WITH_MARKS = frozenset({"ar", "hi"})
 _PAIRED = frozenset({"zh", "ja", "ko"})
-# Where a request begins: at the beginning of a sentence or a clause, behind marks of lists and of emphasis.
+# Where a request begins: at the beginning of a sentence or a clause, after list and emphasis marks.
 _CLAUSE = r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]*"
 QUESTION = r"[?\u061f\uff1f\u037e]|\u0964?\?"
 Patterns = Mapping[str, re.Pattern[str]]
@@ -24,7 +24,7 @@ Patterns = Mapping[str, re.Pattern[str]]
 
 @dataclass(frozen=True)
 class Lexicon:
-    """What a language says things with; empty for a language that has no file."""
+    """The words and phrases of a language; empty for a language that has no file."""
 
     code: str | None = None
     function: frozenset[str] = frozenset()
@@ -92,7 +92,7 @@ class Lexicon:
         return dict.fromkeys(self.common, True)
 
     def has_common(self, word: str) -> bool:
-        """Whether a word, or what it is an inflection of, is a common one."""
+        """Whether a word, or the word that it is a form of, is common."""
         known = self._known_common
         if word not in known:
             known[word] = any(word.removesuffix(ending) in self.common for ending in ("s", "ed", "ing", "d"))
@@ -174,7 +174,7 @@ def _by_side(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _most_particular_first(markers: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """Negations behind bounds: "never exceed" is one bound."""
+    """Negations after bounds, because "never exceed" is one bound."""
     return {kind: markers[kind] for kind in sorted(markers, key="not".__eq__)}
 
 
@@ -187,13 +187,13 @@ def _compiled(patterns: Iterable[str], code: str) -> re.Pattern[str]:
 
 
 def _joined(patterns: Iterable[str], code: str) -> str:
-    """One pattern for many, for text in lower case: of whole words where there are spaces between words."""
+    """One pattern for many, for text in lower case. It matches whole words where words have spaces between them."""
     joined, edge = "|".join(patterns), _edge(code)
     return rf"(?<!{edge})(?:{joined})(?!{edge})" if edge else joined
 
 
 def _edge(code: str) -> str:
-    """What may not stand beside a word."""
+    """What may not be next to a word."""
     if code in _PAIRED:
         return ""
     return rf"[{_EDGE}]" if code in _WITH_MARKS else r"\w"

@@ -1,4 +1,4 @@
-"""All commitments of a text, and what of them cannot be read in its language. Pure."""
+"""All commitments of a text, and which kinds cannot be read in its language. Pure."""
 
 from fipo_model.contract import examples, labels, literals, markers, names, numbers, variables, words
 from fipo_model.contract.commitments import Commitment
@@ -36,7 +36,7 @@ def commitments(text: str) -> list[Commitment]:
 
 
 def unchecked(text: str) -> tuple[str, ...]:
-    """What cannot be checked of a text, because its language or script does not show it, in words."""
+    """In words, what cannot be checked in a text because its language or script does not show it."""
     reading = read(text)
     if reading.language.script is None:
         return ()

@@ -1,4 +1,5 @@
-"""What survives as it is written: tokens, tags, addresses, paths, handles, identifiers, code, quotations. Pure."""
+"""Texts that must survive as they are written: tokens, tags, addresses, paths, handles, identifiers, code, quotations.
+Pure."""
 
 import re
 from functools import lru_cache
@@ -7,7 +8,7 @@ from fipo_model.contract.commitments import Commitment, Kind
 from fipo_model.contract.letters import RUNS
 from fipo_model.contract.patterns import Form, Forms, lazy
 
-_LETTER = rf"[^\W{RUNS}]"  # of a script with spaces between words
+_LETTER = rf"[^\W{RUNS}]"  # in a script with spaces between words
 _LETTER_PATTERN = lazy(_LETTER)
 _TOKENS = Form(
     r"<\|[^<>|\n]{1,40}\|>|</?s>|<</?SYS>>|\[/?INST\]|<(?:bos|eos|pad|unk|mask|sep|cls)>"
@@ -51,7 +52,7 @@ _IDENTIFIERS = Forms(
     }
 )
 _MATH = Form(r"(?<![\w$])\$(?! )[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n]*\})+", sign=r"[$\\]")
-# The second kind is without an end or of tildes, and stands on lines of its own.
+# The second kind has no end or uses tildes, and is on lines of its own.
 _FENCED = Form(
     r"```[\w+-]*\n?(.*?)```|^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:\2|\Z)", sign=r"```|~~~", flags=re.DOTALL | re.MULTILINE
 )
@@ -90,7 +91,7 @@ def tags(text: str) -> list[Commitment]:
 
 @lru_cache(maxsize=64)
 def urls(text: str) -> list[Commitment]:
-    """Web and file addresses, without the punctuation and the marks of emphasis behind them; with or without https."""
+    """Web and file addresses, with or without https, and without the punctuation and emphasis marks after them."""
     found = []
     for match in [*_URL.finditer(text), *_DOMAIN.finditer(text)]:
         url = match[0].rstrip(".,;:!?]}*_|")
@@ -136,7 +137,7 @@ def identifiers(text: str) -> list[Commitment]:
 
 @lru_cache(maxsize=64)
 def code(text: str) -> list[Commitment]:
-    """The content of code blocks, one without an end among them, of inline code, and formulas in LaTeX."""
+    """The content of code blocks (even one without an end) and of inline code, and formulas in LaTeX."""
     found = []
     for match in _FENCED.finditer(text):
         content = (match[1] or match[3] or "").strip()
@@ -161,7 +162,7 @@ def without_space(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def quotations(text: str) -> list[Commitment]:
-    """What stands in quotation marks or bold outside of code blocks, without the punctuation at its end."""
+    """Text in quotation marks or bold outside code blocks, without the punctuation at its end."""
     found = []
     for match in _QUOTATION.finditer(_without(text, _FENCED, _INLINE_CODE)):
         quoted = "".join(group or "" for group in match.groups()).strip()
@@ -172,7 +173,7 @@ def quotations(text: str) -> list[Commitment]:
 
 
 def holds(text: str, literal: str) -> bool:
-    """Whether a text has a literal, and not only as a part of longer words; white space does not matter."""
+    """Whether a text has a literal, not only as part of longer words; white space does not matter."""
     text, literal = _squeezed(text), _squeezed(literal)
     at = text.find(literal)
     while at >= 0 and literal:
@@ -189,12 +190,12 @@ def _joins(one: str, other: str) -> bool:
 
 
 def without_literals(text: str) -> str:
-    """The text with blanks in the place of addresses, code and identifiers, so that positions stay."""
+    """The text with blanks in place of addresses, code and identifiers, so that positions stay."""
     return _without(text, _FENCED, _INLINE_CODE, _URL, _EMAIL, _MATH, _DOMAIN, _PATHS, _IDENTIFIERS)
 
 
 def is_ordinary_tag(tag: Commitment) -> bool:
-    """Whether a tag is mark-up for the eye."""
+    """Whether a tag is only visual mark-up."""
     return tag.key.lstrip("/").lower() in _ORDINARY_TAGS
 
 

@@ -1,4 +1,4 @@
-"""Many patterns over one text, each tried only where the characters stand that it may begin with. Pure."""
+"""Many patterns over one text, each tried only at characters with which it may begin. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ _LITERAL = re.compile(r"\\(?P<escaped>[^\w\s])|\\u(?P<code>[0-9a-f]{4})|(?P<plai
 
 
 class Classes:
-    """Several classes of words, to be found in one pass over a text; of those at one place the first counts."""
+    """Several classes of words, found in one pass over a text; of those at the same place the first counts."""
 
     def __init__(self, table: Mapping[str, Sequence[str]], edge: str = r"\w") -> None:
         self.names = tuple(table)
@@ -23,9 +23,8 @@ class Classes:
 
     @cached_property
     def _by_opening(self) -> dict[str, tuple[tuple[str, ...], re.Pattern[str]]]:
-        """For one or two characters the classes with words that may begin so, and a pattern with a group for each.
-
-        Under "" is what may begin with any.
+        """For one or two characters, the classes with words that may begin with them, and a pattern with a group for
+        each. Words that may begin with any character are under "".
         """
         opened = [(name, each, openings(each)) for name, patterns in self._table.items() for each in patterns]
         beginnings = {beginning for _, _, found in opened for beginning in found or ()}
@@ -43,7 +42,7 @@ class Classes:
 
     @cached_property
     def _places(self) -> re.Pattern[str]:
-        """Where anything may begin."""
+        """Where any match may begin."""
         known = self._by_opening
         if "" in known:
             return re.compile(self._before + r"\S")
@@ -74,7 +73,7 @@ class Classes:
 
 
 def openings(pattern: str) -> frozenset[str] | None:
-    """The one or two characters that what a pattern matches may begin with; None where that is not plain to see."""
+    """The one or two characters with which a pattern's matches may begin; None where that is not obvious."""
     found: set[str] = set()
     for branch in _branches(pattern):
         begun = _openings_of_branch(branch)
@@ -111,7 +110,7 @@ def _unescaped(text: str) -> str:
 
 
 def _branches(pattern: str) -> Iterator[str]:
-    """What stands between the bars of a pattern, those in groups left alone."""
+    """The alternatives between the top-level bars of a pattern; bars in groups do not count."""
     start = place = 0
     while place < len(pattern):
         if pattern[place] == "\\":
@@ -128,7 +127,7 @@ def _branches(pattern: str) -> Iterator[str]:
 
 
 def _closing(pattern: str) -> int:
-    """Where the group ends that a pattern begins with."""
+    """The end of the group with which a pattern begins."""
     depth = place = 0
     while place < len(pattern):
         character = pattern[place]

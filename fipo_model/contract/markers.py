@@ -1,7 +1,7 @@
 """Negations and bounds, with what they concern: "do not *explain*", "at least *three*", "except *loop counters*". Pure.
 
-A marker is kept where the other text has one of its class about the same. One that says the same in other words must at
-least be of the class. What a marker concerns, said without one, is the contrary.
+A marker is kept where the other text has one of its class about the same thing, in whatever words of the class. The
+same thing without a marker is the opposite.
 """
 
 import re
@@ -15,13 +15,13 @@ from fipo_model.contract.numbers import numbers
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 
-_SCOPE = 3  # words with a meaning that a marker is taken to concern
-_NEAREST = 2  # those of them that must come again
+_SCOPE = 3  # how many words of meaning a marker is taken to concern
+_NEAREST = 2  # how many of them must recur
 _ENDING = 4  # letters
-_REACH = 9  # words of any kind within which they must come
+_REACH = 9  # how many words of any kind they must be within
 _OPPOSITES = {"least": "most", "most": "least", "before": "after", "after": "before"}
 _EXCLUDING = ("not", "except", "only")
-# What to do without something denies nothing: "if no answer is found, say so".
+# Saying what to do without something denies nothing: "if no answer is found, say so".
 _IF_NONE = lazy(
     r"\b(?:if|when|where) (?:there (?:is|are) )?no(?:ne)?\b[\w' -]{0,40}?"
     r"\b(?:found|given|provided|available|exists?|present|appl(?:y|ies)|match\w*|is|are)\b"
@@ -61,7 +61,7 @@ class Marker:
 
     @property
     def subject(self) -> str | None:
-        """What must come again with a marker of the class: the number, the word of meaning, or the next best."""
+        """What must recur with a marker of the class: the number, the word of meaning, or the next best."""
         return self.bounded or self.topic or (self.scope[0] if self.scope else None)
 
     @property
@@ -70,7 +70,7 @@ class Marker:
         return frozenset(self.scope[:_NEAREST] if self.bounded is None else [self.bounded])
 
     def as_commitment(self, text: str) -> Commitment:
-        """As others see it, with the words that follow."""
+        """The marker as a commitment, with the words that follow it."""
         shown = text[self.span[0] : self.span[1] + 25].split("\n")[0].strip()
         return Commitment("negation" if self.kind == "not" else "bound", shown, self.span, f"{self.kind} {self.scope}")
 
@@ -89,7 +89,7 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 
 def _unmatched(expected: Sequence[Marker], free: list[Marker]) -> list[Marker]:
-    """Those of the expected markers that have none for themselves among others, each of which serves one."""
+    """The expected markers without a counterpart of their own among others; each of these serves only one."""
     unmatched = []
     for marker in expected:
         same = [other for other in free if other.kind == marker.kind and _concern_the_same(marker, other)]
@@ -105,7 +105,7 @@ def _concern_the_same(marker: Marker, other: Marker) -> bool:
         return True
     if marker.kind == "only" and len(set(marker.scope) & set(other.scope)) > 1:
         return True  # "should only contain the ids" and "should contain only the ids"
-    # Of nothing but words that every prompt has ("only use the text") any may come again.
+    # Where all words are those of any prompt ("only use the text"), any of them may recur.
     return marker.topic is None and marker.bounded is None and not set(marker.scope).isdisjoint(other.scope)
 
 
@@ -128,7 +128,7 @@ def _is_said_otherwise(marker: Marker, found: Sequence[Marker], naive: Reading, 
 
 
 def _frees(marker: Marker, naive: Reading) -> bool:
-    """Whether it says what does not matter ("time is not one of my concerns"), which binds nobody."""
+    """Whether it says that something does not matter ("time is not one of my concerns"), which binds nobody."""
     return _NO_MATTER.match(naive.lowered, marker.span[0]) is not None
 
 
@@ -142,7 +142,7 @@ def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
 
 
 def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
-    """Negations of the rewrite that deny what the naive text says without one; bounds that it has the other way."""
+    """Negations of the rewrite that deny what the naive text says without one, and bounds that it reverses."""
     wanted = markers(naive)
     denied = {stem for marker in wanted if marker.kind in ("not", "except") for stem in marker.scope}
     said = {token.stem for token in naive.tokens if token.is_content} - denied
@@ -163,7 +163,7 @@ def flipped(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 
 def _denies_nothing(marker: Marker, rewrite: Reading) -> bool:
-    """Whether a negation says the same again ("drop all that is not a letter") or leaves both open ("valid or not")."""
+    """Whether a negation repeats something ("drop all that is not a letter") or leaves both open ("valid or not")."""
     before = rewrite.lowered[max(0, marker.span[0] - _LEFT_OUT_REACH) : marker.span[0]]
     if _LEFT_OUT.search(before):
         return True
@@ -171,7 +171,7 @@ def _denies_nothing(marker: Marker, rewrite: Reading) -> bool:
 
 
 def contradicted(naive: Reading, added: Reading) -> list[Marker]:
-    """Negations and exceptions of a prompt whose words an addition says again without them."""
+    """Negations and exceptions of a prompt whose words an addition repeats without them."""
     wanted = markers(naive)
     again = [other for other in markers(added) if other.kind in _EXCLUDING]
     otherwise = _equivalents(added) if wanted else ()
@@ -195,7 +195,7 @@ def _is_about_the_speaker(marker: Marker, reading: Reading) -> bool:
 
 
 def _is_deleted(marker: Marker, naive: Reading, added: Reading) -> bool:
-    """Whether the words around a negation are there side by side."""
+    """Whether the words around a negation are side by side."""
     before = [token for token in naive.tokens if token.end <= marker.span[0]][-1:]
     after = [token for token in naive.tokens if token.start >= marker.span[1]][:1]
     if not before or not after or before[0].sentence != after[0].sentence or marker.kind != "not":
@@ -214,12 +214,12 @@ def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
 
 
 def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
-    """Whether what a negation denies follows it, at once or after a common verb, and the prompt says it."""
+    """Whether the thing denied follows the negation, directly or after a common verb, and the prompt says it."""
     after = [token for token in rewrite.tokens if token.start >= marker.span[1]][:2]
     if after and after[0].text in rewrite.lexicon.predicates:
         return True
     denied = [token for token in after if token.stem == marker.topic]
-    # One stem is not yet one word: parallel lines and a parallelogram.
+    # Words with one stem may still differ: parallel lines and a parallelogram.
     lengths = [len(token.text) for token in naive.tokens if token.stem == marker.topic]
     return any(abs(len(token.text) - length) <= _ENDING for token in denied for length in lengths)
 
@@ -230,7 +230,7 @@ def markers(reading: Reading) -> tuple[Marker, ...]:
     found: list[Marker] = []
     if reading.lexicon.markers is None:
         return ()
-    # The first: "no more than" is a bound, no negation and not the bound "more than".
+    # The first match counts: "no more than" is a bound, neither a negation nor the bound "more than".
     for kind, match in reading.lexicon.markers.find(reading.lowered):
         if not found or match.start() >= found[-1].span[1]:
             found.append(_marker(kind, match, reading))
@@ -245,7 +245,7 @@ def _equivalents(reading: Reading) -> tuple[Marker, ...]:
         for match in pattern.finditer(reading.lowered)
     ]
     taken = [marker.span for marker in markers(reading)]
-    # What only stands for a marker concerns what is near it; a part of a marker is none ("no *less* than").
+    # A word that only implies a marker concerns the words near it; part of a marker is not a marker ("no *less* than").
     return tuple(
         replace(m, scope=m.scope[:_NEAREST])
         for m in found
@@ -254,7 +254,7 @@ def _equivalents(reading: Reading) -> tuple[Marker, ...]:
 
 
 def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
-    """With the stems that carry meaning, and the numbers, near it in its sentence."""
+    """The marker with the stems of meaning and the numbers near it in its sentence."""
     values = {number.span[0]: number.value for number in numbers(reading)}
     tokens = _sentence_at(reading, match.start())
     after = [token for token in tokens if token.start >= match.end()]

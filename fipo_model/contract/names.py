@@ -13,14 +13,14 @@ from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.stemming import stems_of
 
-_OPENING = lazy(r"[:|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # what a capital after it says nothing
+_OPENING = lazy(r"[:|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # after which a capital says nothing
 _ROMAN = {"i": "1", "v": "5", "ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
-# Languages with a capital for every noun, where it tells no name.
+# Languages that capitalize every noun, so that a capital does not show a name.
 _LONG_ABBREVIATION = 4
 _NO_LATIN = lazy(r"\bpig[ -]$")
 _LATIN_SCRIPT = lazy(r" (?:alphabet|letters?|characters?|script|names?)\b")
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
-# Languages people name in prompts; CLDR has their names in all of the languages that have a lexicon.
+# Languages that people name in prompts; CLDR has their names in every language with a lexicon.
 _NAMED = (
     "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id "
     "ms tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
@@ -31,7 +31,7 @@ _NAMED = (
 def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
     """Names, as far as capitals, abbreviations and digits show them.
 
-    In a heading every word has a capital: what may not be lost, but says little of what is new.
+    In a heading every word has a capital. Such words may not be lost, but they show little of what is new.
     """
     if reading.language.script not in (*CASED, None):
         return _foreign_names(reading)
@@ -40,7 +40,7 @@ def names(reading: Reading, *, with_headings: bool = True) -> list[Commitment]:
     dated = {place for number in numbers(reading) if " " in number.value for place in range(*number.span)}
     for sentence in reading.sentences:
         words = [(token, reading.text[token.start : token.end]) for token in sentence.tokens]
-        # A word in small letters is no name.
+        # A word in small letters is not a name.
         candidates = [
             (token, word)
             for token, word in words
@@ -66,7 +66,7 @@ def _foreign_names(reading: Reading) -> list[Commitment]:
 
 
 def _is_title(sentence: str, words: list[str]) -> bool:
-    """Whether a line has capitals because it is a heading, or is shouted; not "Write it in Python."."""
+    """Whether a line has capitals because it is a heading or shouted; not "Write it in Python."."""
     if sentence.endswith(".") and not sentence.isupper() and len(words) - sum(word[0].isupper() for word in words) > 1:
         return False
     long = [word for word in words if word[0].isalpha() and len(word) > 3]
@@ -101,7 +101,7 @@ def is_heading(name: Commitment, reading: Reading) -> bool:
 
 
 def missing_names(expected: Sequence[Commitment], rewrite: Reading) -> list[Commitment]:
-    """Names that a text does not have, spelled out or abbreviated either."""
+    """Names that a text lacks, even spelled out or abbreviated."""
     absent = [name for name in expected if name.key not in rewrite.stems and not _is_spelled_out(name, rewrite)]
     if not absent:
         return []
@@ -112,7 +112,7 @@ def missing_names(expected: Sequence[Commitment], rewrite: Reading) -> list[Comm
 
 
 def _sound(word: str) -> str:
-    """A name without what only its spelling shows: Dekkan and Deccan are one."""
+    """A name by its sound rather than its spelling: Dekkan and Deccan are one."""
     return re.sub(r"(.)\1", r"\1", re.sub("ck|c(?![eiyh])|q(?!u)", "k", word.replace("ph", "f")))
 
 
@@ -127,7 +127,7 @@ def _is_spelled_out(name: Commitment, rewrite: Reading) -> bool:
 
 
 def abbreviated(found: Sequence[Commitment], rewrite: Reading) -> frozenset[str]:
-    """The keys of names that a text has as an abbreviation: "World War II" where it has WW2 or WWII."""
+    """The keys of names that a text abbreviates: "World War II" where it has WW2 or WWII."""
     short = {t.text for t in rewrite.tokens if len(t.text) > 1 and rewrite.text[t.start : t.start + 2].isupper()}
     kept: set[str] = set()
     for start in range(len(found)):
@@ -168,7 +168,7 @@ def named_languages(reading: Reading) -> list[Commitment]:
 
 
 def _is_other_word(token: Token, reading: Reading) -> bool:
-    """Polish the text, a thai-ed knot: words that are a language only with a capital. Pig Latin and Latin letters."""
+    """Whether a word does not mean the language: "polish the text" (no capital), Pig Latin, Latin letters."""
     word = reading.text[token.start : token.end]
     if token.text == "latin" and (
         _NO_LATIN.search(reading.lowered[: token.start]) or _LATIN_SCRIPT.match(reading.lowered, token.end)

@@ -100,14 +100,14 @@ _KOREAN_NUMBER = lazy(
 )
 _NUMBER_LIST = lazy(r"\[[\d\s.,\u2212-]+\]")
 _DIGIT = lazy(r"\d")
-_ARTIFACT = Form(r"^\s*\d+ / \d+(?=\D)", sign=r"^\s*\d+ /")  # what a chat's page adds to a copied prompt
+_ARTIFACT = Form(r"^\s*\d+ / \d+(?=\D)", sign=r"^\s*\d+ /")  # added by a chat's page to a copied prompt
 _ENUMERATION = lazy(r"(?:(?<=^)|(?<=[\n.;:!?]))([ \t>*-]*)(\d{1,2})(?=[.)](?:\s|\*))|(?<=\s)\(?(\d{1,2})(?=\)\s)")
 _CHINESE = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number, what it counts, and where it stands."""
+    """A number, what it counts, and where it is."""
 
     value: str
     """In digits without separators: "1500", "-0.5"; a date or a time of day as "date 2024 1 5", "time 15:00"."""
@@ -118,13 +118,13 @@ class Number:
     """Whether it is written in words."""
 
     def as_commitment(self) -> Commitment:
-        """As others see it."""
+        """The number as a commitment."""
         return Commitment("number", self.text, self.span, self.value)
 
 
 @lru_cache(maxsize=64)
 def numbers(reading: Reading) -> list[Number]:
-    """All numbers of a text but those that only number a list, "one" as a word, and digits in names (WW2)."""
+    """All numbers of a text except those that only number a list, the word "one", and digits in names (WW2)."""
     if not _DIGIT.search(reading.text):
         return list(_spelled(reading, reading.lowered))
     text = _ARTIFACT.blank(blanked(reading))
@@ -173,7 +173,8 @@ def _number(match: re.Match[str]) -> Number | None:
 
 
 def plain(number: str) -> str:
-    """A number without separators of thousands, superfluous zeros, and with the zero left out before a point."""
+    """A number without thousands separators and superfluous zeros, and with the zero that was left out before a
+    point."""
     number = number.replace("\u2212", "-")
     number = re.sub(r"[ ,\u00a0\u202f'](?=\d{3}(?!\d))", "", number)
     if re.fullmatch(r"-?\d+,\d+", number):
@@ -240,7 +241,7 @@ def _composed(
             if value > 100:
                 total, current = total + current, 0
         elif current % 100 and not (current % 10 == 0 and value < 10):
-            total, current = total + current, value  # "two three" are two numbers, said as one here
+            total, current = total + current, value  # "two three" are two numbers, written as one here
         else:
             current += value
     total += current

@@ -1,7 +1,8 @@
-"""What an addition asks for though its prompt rules it out by "only", "just", "without", "do not", "no". Pure; English.
+"""What an addition asks for although its prompt rules it out by "only", "just", "without", "do not", "no". Pure;
+English.
 
-Other rules find the prompt's own words said again. Here the words are others: "without fixing it" and "return the
-corrected code". A sentence that denies or spares anything itself is believed.
+Other rules find the prompt's own words repeated. Here the words differ: "without fixing it" and "return the corrected
+code". A sentence that denies or spares anything itself is believed.
 """
 
 from collections.abc import Iterator
@@ -49,14 +50,14 @@ _REACH = 5  # words
 
 
 def asked_though_excluded(case: Case) -> str | None:
-    """What of an addition the prompt excludes, in words."""
+    """What in an addition the prompt excludes, in words."""
     if case.naive.lexicon.code != "en" or case.added.lexicon.code != "en":
         return None
     return _explains(case) or _widens(case) or _does_the_forbidden(case)
 
 
 def _explains(case: Case) -> str | None:
-    """Reasons, where the answer alone is wanted."""
+    """Asks for reasons where only the answer is wanted."""
     naive = case.naive.lowered
     if not _ALONE.search(naive) or _ABOUT_REASONS.search(_ALONE.sub("", naive)):
         return None
@@ -69,7 +70,7 @@ def _explains(case: Case) -> str | None:
 
 
 def _widens(case: Case) -> str | None:
-    """Doing to the whole what the prompt wants done to a part: "only the headings", "the whole document"."""
+    """Does to the whole what the prompt wants done to a part: "only the headings", "the whole document"."""
     for only in _ONLY.finditer(case.naive.lowered):
         sentence = _sentence_at(case.naive, only.start())
         verbs = {token.stem for token in sentence if token.end <= only.start() and has_meaning(token, case.naive)}
@@ -130,7 +131,7 @@ def _stands_for(token: Token, stem: str) -> bool:
 
 
 def _gives(sentence: Sentence, stems: list[str]) -> bool:
-    """Whether the forbidden thing follows a verb of giving at once: "answer with a complete sentence"."""
+    """Whether the forbidden thing directly follows a verb of giving: "answer with a complete sentence"."""
     for index, token in enumerate(sentence.tokens):
         near = sentence.tokens[index + 1 : index + 1 + _REACH]
         if token.text in _GIVES and all(any(_stands_for(other, stem) for other in near) for stem in stems):

@@ -25,7 +25,7 @@ def lazy(pattern: str, flags: int = 0) -> re.Pattern[str]:
 
 
 class Form:
-    """A pattern, with a sign that every match of it has: most texts have none, and need no closer look."""
+    """A pattern, and a sign that every match of it has. Most texts lack the sign, and need no closer look."""
 
     def __init__(self, pattern: str, *, sign: str, flags: int = 0) -> None:
         self._pattern = lazy(pattern, flags)
@@ -48,7 +48,7 @@ class Form:
         return text
 
     def _found(self, text: str) -> tuple[re.Match[str], ...]:
-        """All matches, remembered for the last texts: several kinds look at one and leave another's out."""
+        """All matches, remembered for the last few texts, because several kinds of commitment use the same ones."""
         found = self._known.get(text)
         if found is None:
             found = tuple(self._matches(text))

@@ -1,4 +1,4 @@
-"""Words that are all there and stand in each other's places: "from a tenant to a landlord", turned around. Pure."""
+"""Words that have changed places: "from a tenant to a landlord", turned around. Pure."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -40,17 +40,17 @@ def exchanged(case: Case) -> str | None:
 
 
 def is_much_longer(rewrite: Reading, naive: Reading) -> bool:
-    """Whether a rewrite has so much more to say that the same word may well be about something else in it."""
+    """Whether a rewrite says so much more that the same word may well be about something else."""
     return len(rewrite.tokens) > 2 * len(naive.tokens) + _SPARE
 
 
 def _shown(stem: str, naive: Reading) -> str:
-    """The word that a stem is of."""
+    """The word that a stem comes from."""
     return next((token.text for token in naive.tokens if token.stem == stem), stem)
 
 
 def _turned(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
-    """The words at both sides of a connector, or those at the same side of two."""
+    """The words on both sides of a connector, or those on the same side of two."""
     expected = _connected(naive)
     found = _connected(rewrite) if expected else {}
     for kind, pairs in expected.items():
@@ -69,7 +69,7 @@ def _turned(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
 
 
 def _connected(reading: Reading) -> _Pairs:
-    """The stems nearest to both sides of each connector, by its kind."""
+    """The nearest stems on both sides of each connector, by its kind."""
     pairs: _Pairs = {}
     connectors = reading.lexicon.connectors
     for kind, match in connectors.find(reading.lowered) if connectors else ():
@@ -81,7 +81,8 @@ def _connected(reading: Reading) -> _Pairs:
 
 
 def _nearest(reading: Reading, tokens: Sequence[Token], place: int) -> str | None:
-    """The first word of meaning of its clause, or the first that is no function word. A comma right there is none."""
+    """The first word of meaning of its clause, or the first that is no function word. With a comma right there, there
+    is none."""
     second_best = None
     for index, token in enumerate(tokens):
         between = reading.text[min(place, token.end) : max(place, token.start)]
@@ -102,18 +103,19 @@ def before(reading: Reading, place: int, most: int) -> Sequence[Token]:
 
 
 def behind(reading: Reading, place: int, most: int) -> Sequence[Token]:
-    """The first tokens that begin at a place or behind it."""
+    """The first tokens that begin at a place or after it."""
     start = bisect_left(reading.tokens, place, key=lambda token: token.start)
     return reading.tokens[start : start + most]
 
 
 def has_meaning(token: Token, reading: Reading) -> bool:
-    """Whether a token is more than a function word, though perhaps a common one. With particles, words are runs."""
+    """Whether a token is more than a function word, though perhaps common. In languages with particles, words are
+    runs."""
     return token.is_content or (token.text not in reading.lexicon.function and not reading.lexicon.particles)
 
 
 def _branches_exchanged(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
-    """What is said before and behind "otherwise" or "then"."""
+    """Two texts around "otherwise" or "then" have changed places."""
     expected, found = _branches(naive), _branches(rewrite)
     for kind in expected.keys() & found.keys():
         (left, right), (new_left, new_right) = expected[kind], found[kind]
@@ -139,7 +141,7 @@ def _branches(reading: Reading) -> dict[str, tuple[frozenset[str], frozenset[str
 
 
 def _exchanged_words(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
-    """Two words of meaning that are no neighbours, where everything else of meaning stands as it did."""
+    """Two words of meaning, not neighbours, have changed places while all others of meaning stay."""
     old, new = ([token for token in reading.tokens if token.is_content] for reading in (naive, rewrite))
     found = exchange([token.stem for token in old], [token.stem for token in new], _LONGEST)
     if found is None:
@@ -152,14 +154,15 @@ def _exchanged_words(naive: Reading, rewrite: Reading) -> tuple[str, str] | None
         return None
     roles = _role(naive, one), _role(naive, other)
     new_roles = _role(rewrite, new_one), _role(rewrite, new_other)
-    # Whatever keeps its own preposition may stand anywhere, and what is done by somebody comes before them.
+    # A phrase that keeps its own preposition may be anywhere, and in the passive the object comes first.
     if (roles == new_roles and roles[0] != roles[1]) or _AGENT & (set(new_roles) ^ set(roles)):
         return None
     return one.text, other.text
 
 
 def exchange(former: Sequence[str], latter: Sequence[str], longest: int) -> tuple[int, int, int, int] | None:
-    """Where one run begins, its length, where the other ends, and that one's length; something is between them."""
+    """For two swapped runs with something between them: the start and length of one, the end and length of the
+    other."""
     if len(former) != len(latter) or former == latter:
         return None
     different = [place for place, (one, other) in enumerate(zip(former, latter, strict=True)) if one != other]
@@ -211,7 +214,7 @@ def _exchanged_runs(naive: Reading, rewrite: Reading) -> tuple[str, str] | None:
 
 
 def _key_changed(naive: Reading, rewrite: Reading) -> str | None:
-    """Another word of the prompt behind "by": "sorted by age" where a name is what it is sorted by."""
+    """Another word of the prompt after "by": "sorted by age" where a name is what it is sorted by."""
     expected, found = _keys(naive), _keys(rewrite)
     lost, new = expected - found, (found - expected) & naive.content
     if lost and new and not lost & _behind_keys(rewrite):
@@ -228,7 +231,7 @@ def _keys(reading: Reading) -> set[str]:
 
 
 def _behind_keys(reading: Reading) -> set[str]:
-    """All words of meaning not far behind "by": "by city and then by age"."""
+    """All words of meaning not far after "by": "by city and then by age"."""
     matches = reading.lexicon.by.finditer(reading.lowered) if reading.lexicon.by else ()
     ends = [match.end() for match in matches]
     return {token.stem for end in ends for token in behind(reading, end, _REACH)}

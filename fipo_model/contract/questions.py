@@ -1,7 +1,7 @@
-"""What a question is after, beyond its words: how something is done, who it is about, what is still open. English.
+"""What a question wants beyond its words: how something is done, who it is about, what is still open. English.
 
 Each has its own way to get lost: "How do I boil an egg?" becomes "Boil an egg", "What were you trained on?" becomes
-"What was trained?", "Who is Ada Lovelace?" becomes "What is Ada Lovelace?" or comes back with an answer built in:
+"What was trained?", "Who is Ada Lovelace?" becomes "What is Ada Lovelace?" or gets an answer built in:
 "Who is Ada Lovelace, the first programmer?".
 """
 
@@ -34,7 +34,7 @@ _READER = lazy(r"\b(?:you|your|yours|yourself|assistant|language model|ai|chatbo
 _SAID_OF_IT = lazy(r", (?:(?:an?|the|one of the) |who (?:is|was|has) |known (?:for|as) |famous for )([^,.;:?!\n()]+)")
 _LEAST_SAID = 2
 _LONGEST_OPEN = 40  # words
-_STEM = 6  # letters by which a subject is known again
+_STEM = 6  # letters by which a subject is recognised
 
 # "Who is X" and "what is X" ask for different things; "which" and "what" do not.
 _ASKED_WITH = lazy(r"\b(who|what|where|when|why|how)(?:'s| (?:is|are|was|were|did|does|do)) (?:the |an? )?(?=(\w+))")
@@ -123,7 +123,8 @@ def asks_reader_of_itself(naive: Reading, added: Reading) -> str | None:
 
 
 def beginning_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """The end of a text that asks nothing and breaks off with a colon, where the rewrite does not have it continued."""
+    """The end of a text that asks nothing and breaks off with a colon, where the rewrite does not ask to continue
+    it."""
     if naive.lexicon.code != "en" or not naive.text.rstrip().endswith(":") or asks(naive):
         return None
     if rewrite.text.rstrip().endswith(":") or _CONTINUED.search(rewrite.lowered):
@@ -142,7 +143,8 @@ def role_lost(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def advice_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """The words that ask what the speaker should do, where nothing of the rewrite is about the speaker or advises."""
+    """The words that ask what the speaker should do, where the rewrite neither mentions the speaker nor asks for
+    advice."""
     if naive.lexicon.code != "en" or (asked := _ADVICE.search(naive.lowered)) is None:
         return None
     return None if _ADVISING.search(rewrite.lowered) else asked[0]
@@ -174,7 +176,7 @@ def doubt_lost(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def how_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """The words of a question how to do something, where the rewrite says to do it."""
+    """The words of a question about how to do something, where the rewrite says to do it."""
     if naive.lexicon.code != "en" or (asked := _HOW.search(naive.lowered)) is None:
         return None
     verb = asked["verb"]
@@ -185,14 +187,14 @@ def how_lost(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def reader_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """The words of a question about the reader, where the rewrite speaks of no reader."""
+    """The words of a question about the reader, where the rewrite does not mention the reader."""
     if naive.lexicon.code != "en" or (asked := _OF_THE_READER.search(naive.lowered)) is None:
         return None
     return None if _READER.search(rewrite.lowered) else asked[0]
 
 
 def said_of_a_name(naive: Reading, rewrite: Reading, given: Reading) -> str | None:
-    """What the rewrite says in passing about a name of the prompt and nobody else did."""
+    """What the rewrite alone says in passing about a name of the prompt."""
     if rewrite.lexicon.code != "en":
         return None
     known = {name.key for name in names(naive)}

@@ -1,7 +1,7 @@
 """A text as words, stems and sentences, in its language: what every extractor reads. Pure.
 
 Scripts that are written without spaces (and Korean, whose words carry their particles) are read in pairs of
-characters, so that a word is found wherever its neighbours leave it.
+characters, so that a word is found whatever its neighbours are.
 """
 
 import re
@@ -17,16 +17,16 @@ from fipo_model.contract.patterns import lazy
 from fipo_model.contract.stemming import stems_of
 
 _TOKEN = lazy(rf"[{RUNS}]+|(?:(?![{RUNS}_])[\w{MARKS}])+(?:['\u2019](?:t|s|re|ve|ll|d|m)(?![\w{MARKS}]))?")
-# The same where there are no other letters, which is far quicker.
+# The same for texts without other letters, which is far faster.
 _ASCII_TOKEN = lazy(r"[^\W_]+(?:'(?:t|s|re|ve|ll|d|m)(?!\w))?", re.ASCII)
 _RUN = lazy(rf"[{RUNS}]")
 _KANA_RUN = lazy(r"[\u3041-\u309f]+")
-# It begins with a set of characters, for which the engine has a quick search.
+# It begins with a set of characters, for which the engine has a fast search.
 _SENTENCE_END = lazy(
     r"[.!?\u061f\u3002\uff01\uff1f\u0964\n;](?:(?<=[.!?\u061f])[.!?\u061f]*[\"'\u201d\u2019\u00bb)*\]]*(?=\s)"
     r"|(?<=[\u3002\uff01\uff1f\u0964])[\u3002\uff01\uff1f\u0964]*|(?<=\n)\n*|(?<=;)\s)"
 )
-# A point behind one of these ends no sentence.
+# A full stop after one of these does not end a sentence.
 _ABBREVIATIONS = frozenset(
     "e.g i.e vs mr mrs ms dr st no mt ft sr jr cf ca prof fig approx z.b d.h bzw u.a p.ej".split()
 )
@@ -60,7 +60,7 @@ class Sentence:
 
 
 class Reading:
-    """A text, read once; what has been worked out stays."""
+    """A text, read once; results are kept."""
 
     def __init__(self, text: str, assumed: str | None = None, whole: "Reading | None" = None) -> None:
         self.text = text
@@ -68,7 +68,7 @@ class Reading:
         self._whole = whole
 
     def part(self, text: str) -> "Reading":
-        """The reading of a part of the text, which is in the language of the whole."""
+        """The reading of a part of the text, taken to be in the language of the whole."""
         return self if text == self.text else Reading(text, whole=self)
 
     @cached_property
@@ -135,7 +135,7 @@ class Reading:
 
     @cached_property
     def sentences(self) -> tuple[Sentence, ...]:
-        """Sentences and lines, those without words left out."""
+        """Sentences and lines, except those without words."""
         found = []
         for _, group in groupby(self.tokens, key=lambda token: token.sentence):
             tokens = tuple(group)
@@ -168,7 +168,7 @@ class Reading:
 
 
 def _closing(text: str, end: int) -> int:
-    """Where a sentence ends whose last word ends at `end`: behind its punctuation."""
+    """Where a sentence ends whose last word ends at `end`: after its punctuation."""
     while end < len(text) and text[end] in ".!?\u061f\u3002\uff01\uff1f\u0964\"')\u201d":
         end += 1
     return end

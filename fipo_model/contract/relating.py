@@ -1,7 +1,7 @@
 """Whether an addition asks for the task of its prompt, or for another one. Pure, for languages with related words.
 
-Somebody in a hurry types "plural?", and any proper request for it is made of new words. Another task's is, too; but it
-has no word that is related to the prompt: "Solve the word problem".
+Somebody in a hurry types "plural?", and any proper request for it is made of new words. So is a request for another
+task, but that has no word related to the prompt: "Solve the word problem".
 """
 
 from fipo_model.contract.asking import asks
@@ -25,7 +25,7 @@ def unrelated_task(case: Case) -> str | None:
     if not case.is_addition or not case.added.sentences or not case.added.lexicon.related or not asks(case.added):
         return None
     naive = case.naive
-    if naive.language.code is None:  # a word or two, in the language of what is said about them
+    if naive.language.code is None:  # a word or two, taken to be in the language of the addition
         naive = read(naive.text, case.added.language.likely)
     hints = _hints(naive)
     if not hints or not _begins_a_task(case.added, len(hints) < _TELLING):
@@ -33,7 +33,7 @@ def unrelated_task(case: Case) -> str | None:
     code = case.added.lexicon.code or "en"
     if any(_is_related(hint, case.added) for hint in hints) or _goes_into_it(naive, case.added):
         return None
-    # Of one or two words that nothing is known of, any request may be the proper one.
+    # For one or two unknown words, any request may be the proper one.
     if len(hints) < _TELLING and not any(hint in synonyms(code, related=True) for hint in hints):
         return None
     context = case.given.content - naive.content
@@ -43,7 +43,7 @@ def unrelated_task(case: Case) -> str | None:
 
 
 def _hints(naive: Reading) -> frozenset[str]:
-    """The stems of a prompt that say what to do or with what."""
+    """The stems of a prompt that say what to do, or with what."""
     known = synonyms(naive.lexicon.code or "en", related=True)
     words = {token.stem for token in naive.tokens if token.text not in naive.lexicon.function}
     return frozenset(stem for stem in words if stem in naive.content or stem in known)
@@ -52,7 +52,7 @@ def _hints(naive: Reading) -> frozenset[str]:
 def _begins_a_task(added: Reading, is_hasty: bool) -> bool:
     """Whether a sentence begins with the verb of a task and what it is done to, or asks a question.
 
-    Of what is added to a prompt that says enough, only the first sentence is asked, if it is one.
+    For an addition to a prompt that says enough, only the first sentence is checked, if it is a sentence.
     """
     if is_hasty:
         return any(_is_task(sentence, added, added.lexicon.loose_operations) for sentence in added.sentences)

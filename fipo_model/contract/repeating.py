@@ -1,4 +1,4 @@
-"""Runs of words that a text has from another one, or again and again. Pure."""
+"""Runs of words that a text copies from another one, or repeats. Pure."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ def copies(text: str, source: str, allowed: str, length: int) -> list[str]:
 
 
 def is_repetitive(text: str, own: str = "") -> bool:
-    """Whether a text goes round in circles; how often `own` says something, it may say it, too."""
+    """Whether a text goes round in circles; it may repeat something as often as `own` does."""
     lines, own_lines = _long_lines(text), _long_lines(own)
     again = [times for line, times in lines.items() if times > own_lines[line]]
     if again and max(again) >= max(_SAME_LINES, _SAME_LINES_SHARE * lines.total()):

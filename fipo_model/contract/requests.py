@@ -1,6 +1,6 @@
 """What a request is for, in ways that its words alone do not show: an idea or the thing itself, you or I. English.
 
-A rewrite may have nearly all words of its prompt and still ask for something else: "Give an idea for a garden" becomes
+A rewrite may keep nearly all words of its prompt and still ask for something else: "Give an idea for a garden" becomes
 "Create a garden", "You should tell the story" becomes "I should tell the story".
 """
 
@@ -24,7 +24,7 @@ _WORK = lazy(
     r"|speech|script|song|review|report|summary|plan|outline|dialogue|conversation|code|program|recipe|haiku|limerick|tweet|slide"
     r"|resume|description|proposal|joke|quiz|template)\b"
 )
-# What is said of one thing in the highest degree may not be said of another.
+# A superlative about one thing may not move to another.
 _SUPERLATIVE = lazy(
     r"(?<!at )\b(?:(?:most|least) [a-z]+|best|worst"
     r"|(?!(?:int|sugg|requ|for|hon|lat|harv|cont|inv|mod|prot|dig|arr|gu)est)[a-z]{3,}est)\b"
@@ -59,7 +59,7 @@ _ALTERNATIVES = lazy(
 
 
 def request_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """What of a request is lost, in words; of a long prompt, which asks for several things, nothing."""
+    """What is lost of a request, in words. Long prompts are not checked, because they ask for several things."""
     if naive.lexicon.code != "en" or len(naive.tokens) > _LONGEST:
         return None
     return next(_losses(naive, rewrite), None)
@@ -101,7 +101,7 @@ def _person_changed(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def _alternatives(naive: Reading) -> list[str]:
-    """What a closed question has to choose from."""
+    """The choices of a closed question."""
     found = _ALTERNATIVES.search(naive.lowered)
     words = (found["one"], found["other"]) if found is not None else ()
     return [word for word in words if word not in naive.lexicon.function]
@@ -127,7 +127,7 @@ def _next_words(reading: Reading, place: int) -> Reading:
 
 
 def answer_built_in(naive: Reading, added: Reading) -> str | None:
-    """Where a rewrite says itself how what is sought may be done, or shows what the answer looks like."""
+    """Where a rewrite itself says how to do the thing in question, or shows what the answer looks like."""
     if naive.lexicon.code != "en" or len(naive.tokens) > _LONGEST:
         return None
     if (shown := _SHOWN.search(added.lowered)) is not None and not _SHOWN.search(naive.lowered):

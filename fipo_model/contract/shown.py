@@ -22,9 +22,9 @@ _OF_A_CLASS = lazy(
 )
 _MOST_LABEL_WORDS = 5
 _MOST_VALUE_WORDS = 3
-_DERIVED = 0.6  # how alike a word of an output and one of its input may be
+_DERIVED = 0.6  # how similar a word of an output and one of its input may be
 _SHORTEST_DERIVED = 3  # letters
-# Around an output that is the same word for all that: <b>yes</b>, {"answer": "yes"}, Answer: yes
+# Around an output, whose word stays the same: <b>yes</b>, {"answer": "yes"}, Answer: yes
 _DRESS = lazy(r"<[^<>\n]+>|[{\[]\s*\"[\w ]+\"\s*:|^[A-Z]\w{0,20}:(?=\s)")
 
 
@@ -39,13 +39,13 @@ def formats_shown(request: OptimizationRequest) -> frozenset[str]:
 
 
 def forms_of_inputs(request: OptimizationRequest) -> frozenset[str]:
-    """The forms that all inputs of the examples are in: a wording may call them so, and not ask for them."""
+    """The forms of all inputs in the examples. A wording may name these without asking for them."""
     inputs = [example.input for example in request.examples]
     return frozenset(name for name, is_in in _MATERIALS.items() if inputs and all(map(is_in, inputs)))
 
 
 def notations_shown(request: OptimizationRequest) -> frozenset[str]:
-    """The names of what all outputs, or all inputs, are written in: "python", "markdown"."""
+    """The names of the notations of all outputs, or all inputs: "python", "markdown"."""
     shown = (outputs_shown(request), [example.input for example in request.examples])
     return frozenset(
         name for name, sign in _NOTATIONS.items() for texts in shown if texts and all(map(sign.search, texts))
@@ -61,7 +61,7 @@ def languages_shown(request: OptimizationRequest) -> tuple[str | None, str | Non
 def differing_forms(added: Reading, known: Reading, outputs: Sequence[str]) -> list[str]:
     """The forms that an addition asks for beyond what is known, and that not all right outputs have.
 
-    Who names both capitals and small letters speaks of turning one into the other.
+    A text that names both capitals and small letters is about turning one into the other.
     """
     asked = {each.key for each in words.formats(added)} - {each.key for each in words.formats(known)}
     if {"lowercase", "uppercase"} <= asked:
@@ -70,10 +70,9 @@ def differing_forms(added: Reading, known: Reading, outputs: Sequence[str]) -> l
 
 
 def labels_shown(wording: str, request: OptimizationRequest) -> frozenset[str]:
-    """The right outputs of the examples that a wording may name, since they are what to choose from and no secret.
-
-    All of them, as a choice: one that names some favours these. As instances of a class ("a kind such as mammal or
-    bird") those that come again, several, or a single one that is nothing like its input.
+    """The right outputs of the examples that a wording may name, since they are choices and not secret. As a choice it
+    must name all of them, because naming some favours these. As instances of a class ("a kind such as mammal or bird")
+    it may name those that recur, several, or a single one that is nothing like its input.
     """
     different = frozenset(outputs_shown(request))
     if not different or any(len(output.split()) > _MOST_LABEL_WORDS for output in different):
@@ -95,7 +94,7 @@ def outputs_shown(request: OptimizationRequest) -> list[str]:
 
 
 def _instances(wording: str, request: OptimizationRequest, named: set[str]) -> frozenset[str]:
-    """Outputs that say to which class an input belongs; not what was worked out from it ("mice" of "mouse")."""
+    """Outputs that name the class of an input, rather than being worked out from it ("mice" from "mouse")."""
     often = Counter(outputs_shown(request))
     worked_out = {
         each.output.strip()
@@ -112,12 +111,12 @@ def _instances(wording: str, request: OptimizationRequest, named: set[str]) -> f
 
 
 def _is_plain(output: str, named: set[str]) -> bool:
-    """Whether it is one of several, or no name."""
+    """Whether it is one of several, or not a name."""
     return len(named) > 1 or re.search(r"[A-Z][a-z]", output) is None
 
 
 def _is_worked_out(example: ShownExample, output: str) -> bool:
-    """Whether an output is a number, or every word of it is in its input, or much like one there."""
+    """Whether an output is a number, or each of its words is in its input, or much like one there."""
     bare = _undressed(output)
     if any(map(str.isdigit, bare)) and not any(map(str.isalpha, bare)):
         return True
@@ -127,7 +126,7 @@ def _is_worked_out(example: ShownExample, output: str) -> bool:
 
 
 def _offers_another(lowered: str, output: str) -> bool:
-    """Whether a label stands beside another one: "even or odd", "(a) or (b)"."""
+    """Whether a label is next to another one: "even or odd", "(a) or (b)"."""
     mark = r"[\"'“”‘’`(\[]?"
     one = rf"{mark}{re.escape(output.casefold())}[\"'”’`)\]]?"
     another = rf"{mark}\w"
@@ -139,7 +138,7 @@ def _whole(part: str) -> re.Pattern[str]:
 
 
 def _undressed(text: str) -> str:
-    """An output in lower case without what is around it."""
+    """An output in lower case without any wrapping."""
     return _DRESS.sub(" ", text).strip(" .!?*_`#()[]{}<>=:\"'\u201c\u201d-\n").lower()
 
 
@@ -155,14 +154,14 @@ def _is_json(text: str) -> bool:
 
 
 def _looks_like_json(text: str) -> bool:
-    """Whether it is an object, or was meant to be one."""
+    """Whether it is a JSON object, or was meant to be one."""
     return re.search(r"\{\s*(?:\"[^\"\n]*\"|'[^'\n]*')\s*[:\"',]|^\s*\[\s*[\"{\[\d]", text) is not None or _is_json(
         text
     )
 
 
 def _is_csv(text: str) -> bool:
-    """Lines of as many values each, or one line of several short ones."""
+    """Lines with equally many values, or one line of several short ones."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     commas = [line.count(",") for line in lines[:3]]
     if len(lines) > 1 and commas[0] and commas[0] == commas[1]:
@@ -176,7 +175,7 @@ def _is_table(text: str) -> bool:
 
 
 def _is_upper(text: str) -> bool:
-    """All of it, or, as in SQL and units, the words that are not somebody's own."""
+    """Whether all of it is in capitals, or, as in SQL and units, all words that are not the user's own."""
     bare = _DRESS.sub(" ", text)
     return bare.isupper() or re.search(r"(?<!\w)[A-Z]{2,}(?!\w)", bare) is not None
 

@@ -1,4 +1,4 @@
-"""Words to stems, so that inflection is no difference. The Snowball stemmers (PyStemmer) do it."""
+"""Words to stems, so that inflection makes no difference, by the Snowball stemmers (PyStemmer)."""
 
 import threading
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _SNOWBALL = {
 }
 # Longer stems are cut here, so that "classify" and "classification", "translate" and "translator" are one.
 _STEM_LENGTH = 6
-# Plurals that change the word's vowel or its last consonant, which Snowball leaves as they are.
+# Plurals that change the word's vowel or its last consonant; Snowball leaves these as they are.
 _IRREGULAR = {
     **{"men": "man", "women": "woman", "children": "child", "people": "person", "wolves": "wolf", "lives": "life"},
     **{"knives": "knife", "wives": "wife", "halves": "half", "leaves": "leaf", "shelves": "shelf", "mice": "mouse"},

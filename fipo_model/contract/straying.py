@@ -1,8 +1,9 @@
 """Whether an addition strays from its task, as far as wordings and examples of the task tell. Pure, for English.
 
-Likelihood alone rewards wordings that bring about the form of an output, whatever they say, and a metric those that a
-small model happens to answer well after. So before either decides, in a search or in a ranking, this is asked. It is
-stricter than the contract: whoever has examples knows more than a prompt says, and has other rewrites to choose from.
+Likelihood alone rewards wordings that bring about the form of an output, whatever they say. A metric rewards those
+after which a small model happens to answer well. So this check comes before either decides, in a search or a ranking.
+It is stricter than the contract, because a user with examples knows more than a prompt says, and has other rewrites to
+choose from.
 """
 
 import re
@@ -21,29 +22,30 @@ from fipo_model.contract.wording import synonyms
 from fipo_model.contract.words import formats
 
 _PREFIX, _LEAST_PREFIX = 4, 3
-# Shorter ones that ask are hasty, too: "what is it about". Of hasty wordings of 160 tasks 5 % are longer and ask.
+# Shorter ones that ask are hasty, too: "what is it about". Of the hasty wordings of 160 tasks, 5 % are longer and ask.
 _WHOLE_REQUEST = 5  # words
-# Of an addition's content words, such a share may be new where the task's good wordings are known, and where only a
-# hasty one is. Of good wordings of 70 made tasks two thirds pass the second, and of other tasks' one in twenty.
+# The share of an addition's content words that may be new where the task's good wordings are known, and where only a
+# hasty one is. Of the good wordings of 70 made tasks, two thirds pass the second; of other tasks' wordings, one in
+# twenty does.
 _MOST_NEW, _MOST_NEW_TO_HASTY = 0.34, 0.67
-# What any instruction may say of its input and output.
+# What any instruction may say about its input and output.
 _ORDINARY = """
 write reply answer output give say return provide respond find decide determine identify only word words text input
 single exactly given following sentence correct result new line order same one each every without other appears change
 copy keep form example name list
 """
-# What wordings of many different tasks say, too: not enough to make a proper request another one.
+# Words in wordings of many different tasks; they do not turn a proper request into another one.
 _USUAL = """
 whether classify item value two three alone message whole full separate put between number first last second stand
 before after occur part place check compare otherwise content base statement belong end begin letter mark meet element
 option term phrase type choose pick select written read position question directly remain left leave rest
 """
-# What says how to work, on whatever task: where a metric scores the answers, these may make them right.
+# Words about how to work on any task; where a metric scores the answers, they may make these right.
 _GUIDANCE = """
 think step reason consider careful carefully accurate accurately precise precisely attention detail explain analyze
 before finally final brief briefly concise concisely thorough thoroughly sure instruction follow
 """
-# Parts of a text that some input or output has if an instruction is to speak of them.
+# Parts of a text; an instruction may speak of them only if some input or output has them.
 _PARTS: Mapping[str, str] = {
     "digit digits": r"\d",
     "number numbers numeral numerals": r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|half|zero)\b",
@@ -97,7 +99,7 @@ class Ground:
         return read("\n".join(recurring), "en").stems
 
     def near(self, stems: Iterable[str]) -> frozenset[str]:
-        """Those of some stems that the wordings have, or that belong to one of a hasty wording."""
+        """The stems that the wordings have, or that are related to one in a hasty wording."""
         if self.is_well_worded:
             return self.own.intersection(stems)
         return frozenset(stem for stem in stems if stem in self.own or self._is_related(stem))
@@ -108,7 +110,7 @@ class Ground:
 
 
 def strays(addition: str, ground: Ground) -> str | None:
-    """Why an addition asks for something else, in words; None where it does not, or is not in English.
+    """In words, why an addition asks for something else; None where it does not, or is not in English.
 
     It speaks of what no example has, asks for a form that the right outputs do not have, has no word of the task, or
     too many that are not the task's: neither in its wordings nor in its inputs and outputs.
@@ -121,22 +123,22 @@ def strays(addition: str, ground: Ground) -> str | None:
     if not ground.is_answered and (form := differing_forms(added, read(ground.wordings, "en"), ground.outputs)):
         return f"asks for {listed(form)}, but right outputs have another form"
     if not ground.is_well_worded and not ground.is_hasty:
-        return None  # what is added to a whole request is guidance, which may be about anything; the contract reads it
+        return None  # an addition to a whole request is guidance, which may be about anything; the contract reads it
     content = _prose(added) - _stems(_ORDINARY)
     if _is_unrelated(added, content, ground):
         return "shares no content word with any wording of the task"
     if ground.is_answered:
-        return None  # words that are new: the metric knows what they bring about
+        return None  # new words: the metric knows what they bring about
     new = content - ground.near(content) - ground.examples.stems
     if not ground.is_well_worded:
-        new -= _stems(_USUAL) | _parts().keys()  # the parts of a text that are left are in the examples
+        new -= _stems(_USUAL) | _parts().keys()  # the remaining parts of a text are in the examples
         content -= _stems(_USUAL)
     most = _MOST_NEW * len(content) if ground.is_well_worded else max(1, _MOST_NEW_TO_HASTY * len(content))
     return f"has words new to the task: {', '.join(sorted(new))}" if len(new) > most else None
 
 
 def _may_help(content: frozenset[str], ground: Ground) -> bool:
-    """Whether an addition says how to work, or the task in words of the examples, or what nobody knows the words of."""
+    """Whether an addition says how to work, or gives the task in words of the examples, or has only unknown words."""
     if content & _stems(_GUIDANCE) and content <= _stems(_GUIDANCE) | _stems(_USUAL):
         return True
     known = synonyms("en", related=True)
@@ -151,11 +153,11 @@ def _is_unrelated(added: Reading, content: frozenset[str], ground: Ground) -> bo
     spoken = {token.stem for token in added.tokens if token.text not in added.lexicon.function}
     if not ground.own or ground.near(spoken) or not ground.labels.isdisjoint(spoken):
         return False
-    return not formats(added)  # what is left of them is how the right outputs are
+    return not formats(added)  # the remaining forms are those of the right outputs
 
 
 def _absent_part(added: Reading, ground: Ground) -> str | None:
-    """The first part of a text that is spoken of, not denied, and in no example; the wordings may know better."""
+    """The first part of a text that is mentioned, not denied, and in no example, unless the wordings mention it."""
     for token in added.tokens:
         form = _parts().get(token.stem)
         if form is None or token.stem in ground.own or form.search(ground.examples.text):
@@ -173,7 +175,7 @@ def _prose(reading: Reading) -> frozenset[str]:
 
 
 def _are_akin(stem: str, other: str) -> bool:
-    """Whether one word may be made of the other: "lower" and "lowercase", "caps" and "capital"."""
+    """Whether one word may be made from the other: "lower" and "lowercase", "caps" and "capital"."""
     short, long = sorted((stem, other), key=len)
     return len(short) >= _LEAST_PREFIX and long.startswith(short[:_PREFIX])
 

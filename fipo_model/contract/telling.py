@@ -1,4 +1,4 @@
-"""Answers and facts that an addition slips in behind "bear in mind that" or "state that". Pure, English."""
+"""Answers and facts that an addition slips in after "bear in mind that" or "state that". Pure, English."""
 
 from fipo_model.contract.asking import states
 from fipo_model.contract.case import Case
@@ -39,7 +39,7 @@ def told_in_passing(case: Case) -> str | None:
 
 
 def _settles(said: frozenset[str], case: Case) -> bool:
-    """Whether it says several new things, or all that a question of yes or no asks for."""
+    """Whether it says several new things, or all that a yes-or-no question asks for."""
     prompt, wanted = case.naive.lowered, case.naive.content
     if _ASKS.match(prompt) and wanted and wanted <= said:
         return True

@@ -1,6 +1,6 @@
 """What a rewrite turned into its opposite: advantages into drawbacks, "from low to high" into "from high to low". Pure.
 
-Each language has its pairs in its lexicon (`opposites`), by the beginnings of words where they inflect.
+Each language has its pairs in its lexicon (`opposites`), as beginnings of words where these inflect.
 """
 
 import re
@@ -13,7 +13,7 @@ from fipo_model.contract.reading import Reading
 
 _GAP = 24  # characters between the two of "from the lowest price to the highest"
 _REACH = 30  # characters before a word in which a negation concerns it
-# Where an opposite itself is what is wanted, its word is no contradiction.
+# Where an opposite itself is wanted, its word is not a contradiction.
 _WANTS_OPPOSITE = lazy(r"\b(?:opposites?|antonyms?|contrary|invert\w*|revers\w+|swap\w*|flip\w*|negat(?:e|ion)|undo)\b")
 Match = re.Match[str]
 Sides = dict[str, Match]
@@ -29,7 +29,8 @@ def turned_around(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def contradicted(naive: Reading, added: Reading) -> str | None:
-    """The same of an addition, which must say the opposite of the same: "the oldest bridge", "the newest bridge"."""
+    """The same for an addition, which must say the opposite of the same thing: "the oldest bridge", "the newest
+    bridge"."""
     before = _found(naive, added.lexicon)
     after = _found(added, added.lexicon) if before else {}
     for one, other in _turned(naive, before, after, added.lexicon):
@@ -70,7 +71,7 @@ def _is_denied(match: Match, lexicon: Lexicon) -> bool:
 
 
 def _beside(reading: Reading, match: Match) -> frozenset[str]:
-    """The nearest words of meaning before and behind."""
+    """The nearest words of meaning before and after."""
     words = [token for token in reading.tokens if token.is_content]
     before = [token.stem for token in words if token.end <= match.start()][-1:]
     return frozenset([*before, *[token.stem for token in words if token.start >= match.end()][:1]])

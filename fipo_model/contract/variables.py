@@ -10,7 +10,7 @@ from fipo_model.contract.patterns import lazy
 
 _NAME = rf"[^\W\d][\w{MARKS}]*"
 _FIELD = rf"{_NAME}(?:\.[\w{MARKS}]+|-[\w{MARKS}]+|\[[^\[\]{{}}\n]*\])*"
-# What stands before a brace that belongs to code or LaTeX: "f(x) {", "\frac{", "x^{", ": {".
+# What comes before a brace that belongs to code or LaTeX: "f(x) {", "\frac{", "x^{", ": {".
 _NOT_CODE = r"(?<![\w{\\^_=)>])(?<![=)>]\s)(?<!\":)(?<!\":\s)(?<!})"
 # By the character that each of them has, since most prompts have few of these.
 _FORMS = {
@@ -88,7 +88,7 @@ def pieces(text: str) -> list[str | Variable]:
 
 
 def is_example(text: str, variable: Commitment) -> bool:
-    """Whether nobody fills this: a part of an address such as /users/{id}, or a slot in brackets."""
+    """Whether no program fills this: a part of an address such as /users/{id}, or a slot in brackets."""
     return text[variable.span[0] - 1 : variable.span[0]] == "/" or variable.text.startswith("[")
 
 

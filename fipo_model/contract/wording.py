@@ -1,7 +1,7 @@
 """Words of a prompt that a rewrite has neither kept nor said in another word. Pure, for languages with synonyms.
 
 A rewrite about as long as its prompt has one word where the prompt has one: "nominated for" became "won", "a soft
-texture" a smooth one. A longer one may say the same in many words, and is not asked.
+texture" a smooth one. A longer one may say the same in many words, and is not checked.
 """
 
 import difflib
@@ -25,7 +25,7 @@ _LONGEST = 6
 
 
 def lost_words(naive: Reading, rewrite: Reading) -> list[Commitment]:
-    """Words with a meaning of their own that have no counterpart, where they are too many to go unnoticed."""
+    """Words with a meaning of their own and no counterpart, where there are too many to ignore."""
     if not naive.lexicon.synonyms or len(rewrite.tokens) > _LONGER * len(naive.tokens) + 3:
         return []
     kept = rewrite.stems | said_otherwise(naive, rewrite)
@@ -39,7 +39,7 @@ def lost_words(naive: Reading, rewrite: Reading) -> list[Commitment]:
 
 
 def reworded(naive: Reading, rewrite: Reading) -> str | None:
-    """What a rewrite lacks of its prompt's words of meaning, wherever they stand, or brings of its own, in words.
+    """In words, which words of meaning a rewrite lacks, wherever the prompt has them, or brings in.
 
     One new word in eight is let through, and one in any case.
     """
@@ -58,7 +58,7 @@ def _without_counterpart(one: Reading, other: Reading) -> list[str]:
 
 
 def _has_weight(token: Token, naive: Reading) -> bool:
-    """Whether a word means something that no other rule looks after, as they do after names, numbers and bounds."""
+    """Whether a word has a meaning that no other rule checks, unlike names, numbers and bounds."""
     if not token.text.isalpha() or token.text in naive.lexicon.weightless:
         return False
     spans = [*(name.span for name in names(naive)), *(marker.span for marker in markers(naive))]
@@ -66,7 +66,7 @@ def _has_weight(token: Token, naive: Reading) -> bool:
 
 
 def _in_their_places(naive: Reading, rewrite: Reading) -> set[Token]:
-    """Words that others stand in the place of, or nothing: between words that both texts have in the same order."""
+    """Words that were replaced or dropped, between words that both texts have in the same order."""
     before, after = ([token.stem for token in reading.tokens] for reading in (naive, rewrite))
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     replaced: set[Token] = set()
@@ -90,14 +90,14 @@ def _is_said_otherwise(token: Token, rewrite: Reading) -> bool:
 
 
 def has_synonym(word: str, text: Reading) -> bool:
-    """Whether an English text has a word, or one that may stand for it."""
+    """Whether an English text has a word or a synonym of it."""
     stem = stems_of([word], "en")[0]
     return stem in text.stems or not synonyms("en").get(stem, frozenset()).isdisjoint(text.stems)
 
 
 @cache
 def synonyms(code: str, *, related: bool = False) -> Mapping[str, frozenset[str]]:
-    """For each stem the stems of what may stand for it, or only belong to the same task."""
+    """For each stem, the stems of its synonyms and of words that only belong to the same task."""
     lexicon = lexicon_of(code)
     found: dict[str, set[str]] = {}
     for group in lexicon.related if related else lexicon.synonyms:

@@ -1,4 +1,4 @@
-"""Output formats, manners and tasks: what a prompt says in one of many equal words. Pure.
+"""Output formats, manners and tasks, each of which a prompt may say in many ways. Pure.
 
 Each is a class of a language's lexicon: "in a table", "tabular" and "as a markdown table" are one.
 """
@@ -10,7 +10,7 @@ from fipo_model.contract.commitments import Commitment, Kind
 from fipo_model.contract.lookup import Classes
 from fipo_model.contract.reading import Reading
 
-# Of each of these an output has one.
+# An output has one of each of these.
 EXCLUSIVE = frozenset(
     {
         "one word",
@@ -26,7 +26,7 @@ EXCLUSIVE = frozenset(
         "numbered list",
     }
 )
-# Machines read these, so nobody adds them unasked.
+# Machines read these, so they are not to be added unasked.
 MACHINE_READ = frozenset({"one word", "yes or no", "json", "csv", "xml", "yaml", "uppercase", "lowercase", "code only"})
 OPPOSITES: Mapping[str, str] = {
     **{"short": "long", "long": "short", "formal": "casual", "casual": "formal", "funny": "serious"},

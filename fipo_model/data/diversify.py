@@ -25,7 +25,7 @@ _FLIP_PROBABILITY = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRow:
-    """What a model is trained on: a conversation, the reply to learn, and perhaps one to turn away from."""
+    """What a model is trained on: a conversation, the reply to learn, and perhaps one to avoid."""
 
     id: str
     kind: RowKind
@@ -56,7 +56,7 @@ class Diversification:
     record, evenly (silver or not, golden or not, generation or multi-choice), among those it has the responses for;
     "none" shows neither response, as a prompt is met at inference; "all" shows what there is. `iterative` adds one row
     for each record (paper, section 3.3): answering its prompt for one half, discriminating chosen from rejected for the
-    other; what a record has not enough for becomes the other kind, or none. The discriminator sees both responses,
+    other; a record that lacks the parts for one kind becomes the other, or none. The discriminator sees both responses,
     as the original's sees the golden one, but with "none" neither.
     """
 

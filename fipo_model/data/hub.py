@@ -10,7 +10,7 @@ from fipo_model.data.records import Format, Record, parse_records, read_records
 from fipo_model.errors import InputError, explain_missing
 from fipo_model.jsonl import BadRow
 
-# Not what ends like a file of ours: a mistyped path should not be looked up on the network.
+# Names that end like our files are excluded: a mistyped path should not be looked up on the network.
 _HUB_NAME = re.compile(r"(?!.*\.jsonl?$)\w[\w.-]*(?:/\w[\w.-]*)?", re.ASCII)
 
 
@@ -19,7 +19,7 @@ def open_records(
 ) -> Iterator[Record | BadRow]:
     """The records of a JSONL file where `source` is the path of one, else of the data set of that name on the hub.
 
-    A directory is read as a data set that lies here. Raises `InputError` if `source` is neither, or cannot be read.
+    A directory is read as a local data set. Raises `InputError` if `source` is neither, or cannot be read.
     """
     path = Path(source)
     if places.exists(path) and not places.is_directory(path):

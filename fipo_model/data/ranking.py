@@ -1,8 +1,8 @@
-"""Preference data from known-good responses: rewrites are ranked by what they do to them.
+"""Preference data from known-good responses: rewrites are ranked by their effect on these.
 
 The reward is on the response: a rewrite is as good as it makes the golden response likelier under every test model
 (rejection sampling as in RAFT, arXiv 2304.06767, with a likelihood for the reward model). Nobody has to compare
-prompts, and a prompt that no rewrite improves teaches to leave it alone.
+prompts, and a prompt that no rewrite improves teaches the model to leave it alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from fipo_model.errors import InputError
 from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.types import Candidate, OptimizationRequest, Outcome
 
-# Enough records for full batches, and little to lose in a kill.
+# Enough records for full batches, but few enough to lose if killed.
 _RECORDS_AT_ONCE = 16
 
 Propose = Callable[[Sequence[Record]], Sequence[Proposal]]
@@ -50,7 +50,7 @@ class Ranked:
         return replace(self.record, chosen=chosen, rejected=None if is_same else rejected)
 
     def to_fields(self, margin: float) -> dict[str, Any]:
-        """The pair as a line of a file of records, with all that was measured beside it."""
+        """The pair as a line of a file of records, with all measurements."""
         failed = [{"text": text, "outcome": outcome} for text, outcome in self.failed]
         ranked = [{"text": text, "gain": round(gain, 5)} for text, gain in self.gains]
         return {**self.pair(margin).to_fields(), "ranked": ranked, "failed": failed}
@@ -76,7 +76,7 @@ def added_reference(records: Sequence[Record]) -> list[Proposal]:
 def rank(
     records: Iterable[Record], proposing: Sequence[Propose], measures: Sequence[Measure]
 ) -> Iterator[Ranked | tuple[Record, InputError]]:
-    """Rank all that is proposed for each record; a record that cannot be used (too long) comes with its error."""
+    """Rank all proposals for each record; a record that cannot be used (too long) comes with its error."""
     rest = iter(records)
     while batch := list(islice(rest, _RECORDS_AT_ONCE)):
         yield from _rank_batch(batch, proposing, measures)
@@ -105,7 +105,7 @@ def _rank_batch(
 
 
 def _together(record: Record, proposed: Sequence[Proposal]) -> list[Candidate] | InputError:
-    """All that was proposed for one record, without what was proposed before."""
+    """All proposals for one record, without repeats."""
     if record.golden_response is None:
         return InputError("there is no golden response to rank by")
     candidates: list[Candidate] = []

@@ -47,9 +47,9 @@ _NAME_LENGTH = 60
 class Record:
     """A naive prompt, what is known about it, and a better and a worse rewrite of it. Only the prompt is required.
 
-    The naive prompt is the `instruction` plus the `context` it is applied to. The silver response is what it got, the
-    golden response what it should get. `chosen` and `rejected` are rewrites of the instruction alone. What is not
-    there is None, never an empty text. Raises `InputError` for what is not such a record.
+    The naive prompt is the `instruction` plus the `context` it is applied to. The silver response is the one it got,
+    the golden response the one it should get. `chosen` and `rejected` are rewrites of the instruction alone. Missing
+    parts are None, never an empty text. Raises `InputError` for anything else.
     """
 
     id: str
@@ -88,7 +88,7 @@ def read_records(path: str | Path, *, format: Format | None = None) -> Iterator[
 def parse_records(
     rows: Iterable[tuple[int, dict[str, Any]] | BadRow], *, origin: str, format: Format | None = None
 ) -> Iterator[Record | BadRow]:
-    """The records in numbered rows, as `read_records` gives them; `origin` is where the rows are from, for errors."""
+    """The records in numbered rows, as `read_records` gives them; `origin` names the source of the rows in errors."""
     some = False
     first_problem: BadRow | None = None
     for row in rows:
@@ -134,7 +134,7 @@ def _format_of(fields: dict[str, Any], wanted: Format | None) -> Format:
         if all(field in fields for field in needed):
             return name
     expected = "; ".join(f"{name} needs {', '.join(needed)}" for name, needed in possible.items())
-    # Shortened and escaped: the names are a stranger's, and the message may be shown for every line of a file.
+    # Shortened and escaped: the names are untrusted, and the message may be shown for every line of a file.
     found = ", ".join(repr(field[:_NAME_LENGTH]) for field in islice(fields, _FIELDS_NAMED))
     more = f" and {len(fields) - _FIELDS_NAMED} more" if len(fields) > _FIELDS_NAMED else ""
     raise InputError(f"needed fields are missing ({expected}); found {found or 'none'}{more}")
@@ -145,7 +145,7 @@ def _first_text(fields: dict[str, Any], keys: tuple[str, ...]) -> str | None:
         value = fields.get(key)
         if value is not None and not isinstance(value, str):
             raise InputError(f"{key} must be text, not {type(value).__name__}")
-        # Data sets write "" for what is not there.
+        # Data sets write "" for missing values.
         if value is not None and value.strip():
             return value
     return None

@@ -5,7 +5,7 @@ import json
 
 
 def is_held_out(record_id: str, share: float, seed: int) -> bool:
-    """Whether a record is in the part kept apart; what other records there are changes nothing."""
+    """Whether a record is in the part kept apart; other records make no difference."""
     return draw(record_id, seed) < share
 
 

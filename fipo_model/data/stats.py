@@ -11,12 +11,12 @@ from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow, read_objects
 from fipo_model.types import count_words
 
-# What is counted by name is a stranger's text, and every line may bring another.
+# Names are untrusted text, and every line may bring a new one.
 _MOST_NAMES = 100
 _NAME_LENGTH = 500
 _OTHERS = "(others)"
 _BAD_ROWS_KEPT = 5
-# Buckets an octave: word counts below twice this are exact, others lose less than one part in this many.
+# Buckets per octave: word counts below twice this are exact; others lose less than one part in this many.
 _BUCKETS = 128
 
 

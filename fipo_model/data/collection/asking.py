@@ -18,7 +18,7 @@ from fipo_model.replies import spoken
 def ask_for(
     stage: Stage, cases: Sequence[Case], generator: Generator, workplace: Workplace, settings: BuildSettings
 ) -> None:
-    """Ask for a part of each record, and keep the replies; records that ask the same share one."""
+    """Ask for a part of each record, and keep the replies; records with the same question share one."""
     groups: defaultdict[int, dict[str, tuple[list[Message], list[str]]]] = defaultdict(dict)
     words = settings.max_words
     for case in cases:
@@ -36,12 +36,12 @@ def ask_for(
 def _replies(
     group: list[tuple[list[Message], list[str]]], generator: Generator, sampling: Sampling
 ) -> Iterator[list[tuple[str, Reply]]]:
-    """What came back for conversations and the ids of those who asked, as soon as something did."""
+    """The replies to conversations with the ids of the records that asked, as they come."""
     while group:
         try:
             completions = complete(generator, [conversation for conversation, _ in group], sampling)
         except PromptTooLongError as error:
-            # Told at once: should the run end here, the next one need not find it out again.
+            # Kept at once: should the run end here, the next one need not find out again.
             _, ids = group.pop(error.index)
             yield [(number, Reply(too_long=str(error))) for number in ids]
             continue
@@ -74,11 +74,11 @@ def _valid(text: str) -> str:
 
 
 class BoundReached(Exception):
-    """The calls that are allowed do not suffice for what was to be asked next."""
+    """The allowed calls do not suffice for the next questions."""
 
 
 class Meter:
-    """Counts what is sent, before it is, and stops it at the bound."""
+    """Counts conversations before they are sent, and stops at the bound."""
 
     def __init__(self, workplace: Workplace, max_calls: int | None) -> None:
         self.stage: Stage = STAGES[0]
@@ -96,7 +96,7 @@ class Meter:
         return self._max_calls - self.spent
 
     def send(self, calls: int) -> None:
-        """Note so many conversations, or raise `BoundReached`."""
+        """Note that many conversations, or raise `BoundReached`."""
         if calls > self.room:
             raise BoundReached
         self._workplace.spend(self.stage, calls=calls)
@@ -109,7 +109,7 @@ class Meter:
 
 
 class Metered:
-    """A Generator whose conversations are counted. One that was too long was sent too: a server may charge for it."""
+    """A Generator whose conversations are counted. One that was too long counts as well: a server may charge for it."""
 
     def __init__(self, generator: Generator, meter: Meter) -> None:
         self.name = generator.name

@@ -1,4 +1,4 @@
-"""One record on its way through the collection: what each reply makes of it. Pure, so that a resumed job replays it."""
+"""One record on its way through the collection, changed by each reply. Pure, so that a resumed job can replay it."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -28,7 +28,7 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a model said when it was asked for a part, or why it could not be asked."""
+    """A model's reply when asked for a part, or why it could not be asked."""
 
     text: str = ""
     is_truncated: bool = False
@@ -37,7 +37,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a record is no pair to learn from: one of `REASONS`, the particulars in words, and the text it concerns."""
+    """Why a record is not a pair to learn from: one of `REASONS`, the details in words, and the text it concerns."""
 
     reason: str
     detail: str
@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A record, filled in as far as its stages have come."""
+    """A record, filled in as far as its stages have got."""
 
     record: Record
     failure: Failure | None = None
@@ -68,7 +68,7 @@ class Case:
 
     @property
     def given(self) -> Reply | None:
-        """What the input already holds for the stage: kept as it is, never asked for."""
+        """What the input already holds for the stage; it is kept as it is and not asked for."""
         text = None if self.stage is None else _part(self.record, self.stage)
         return None if text is None else Reply(text=text)
 
@@ -114,7 +114,7 @@ def _take_response(case: Case, reply: Reply) -> Case:
     if not reply.text.strip():
         return _fail(case, f"{part}_empty", "the model replied with nothing")
     if part == "silver":
-        # The weak model's answer is what it is; it is nothing that is learnt.
+        # The weak model's answer is not checked, because nothing is learnt from it.
         record = replace(case.record, silver_response=reply.text)
         return _advance(replace(case, record=record, is_silver_truncated=reply.is_truncated))
     if reply.is_truncated:

@@ -18,7 +18,8 @@ _VERDICT_TOKENS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What is left to do, if no record fails on the way; tokens are guessed from words, replies at their longest."""
+    """What is left to do if no record fails on the way. Tokens are guessed from words, with replies at their
+    longest."""
 
     records: int
     calls: int
@@ -59,7 +60,7 @@ def calls_left(case: Case, judge_calls: int) -> int:
 
 
 def _sizes(case: Case, settings: BuildSettings) -> dict[Stage | str, int]:
-    """Tokens of the record's parts; of those not there yet, the most they may have."""
+    """Tokens of the record's parts; for missing parts, the most they may have."""
     record = case.record
     rewrite = rewrite_tokens(record, settings.max_words)
     longest = {"silver": settings.response_tokens, "golden": settings.response_tokens}

@@ -1,7 +1,7 @@
-"""From instructions to preference pairs: the paper's collection as a job with a bound, which any kill only interrupts.
+"""From instructions to preference pairs: the paper's collection as a bounded job that survives being killed.
 
-A batch of records goes through all stages before the next one begins, so that a job that is stopped has whole pairs to
-show for what it has spent. Replies are kept as they come; what they make of a record is worked out anew every time.
+A batch of records goes through all stages before the next one begins, so that a stopped job has whole pairs to show for
+its cost. Replies are kept as they come; what they make of a record is worked out anew every time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +23,13 @@ from fipo_model.generation import Generator
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import Judge, LLMJudge
 
-# What the names of the report and its page add to that of the output.
+# The suffixes of the report and its page, added to the output's name.
 _REPORT, _PAGE = ".report.json", ".report.html"
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """What is to be done, and how far it has come."""
+    """What is to be done, and how far it has got."""
 
     target: Path
     settings: BuildSettings
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How many records are decided, of how many, and how many conversations were sent for it."""
+    """How many records are decided, out of how many, and how many conversations were sent for that."""
 
     decided: int
     records: int
@@ -56,7 +56,7 @@ class Progress:
 
 @contextmanager
 def prepare(source: Path, target: Path, settings: BuildSettings | None = None) -> Iterator[Job]:
-    """The job that makes `target` of the records in `source`, as far as it has come; nothing is asked yet.
+    """The job that makes `target` from the records in `source`, as far as it has got; nothing is asked yet.
 
     What has come back is kept in a directory beside `target` (its name and ".work"), which is this process's alone
     meanwhile. Raises `InputError` for files that cannot be used, for a job begun with other settings or another input,
@@ -169,7 +169,7 @@ def _failures_before_asking(records: Sequence[Record], similarity: float | None)
 
 
 def _settle(job: Job, places: Sequence[int]) -> None:
-    """Take each case as far as what is known of it goes."""
+    """Take each case as far as the known replies allow."""
     for place in places:
         case = job.cases[place]
         while case.stage is not None:
@@ -194,8 +194,8 @@ def _affordable(job: Job, waiting: Sequence[int], room: int, judge_calls: int) -
 def _rows(cases: Sequence[Case], keep_failed: bool) -> Iterator[bytes]:
     """The lines of the output: accepted records, and failed ones if they are to be kept.
 
-    A failed record has `failed` (the reason) and `failed_detail`, and its rewrites go by other names, so that nothing
-    takes them for a preference. A repeated id is never written.
+    A failed record has `failed` (the reason) and `failed_detail`, and its rewrites have other names, so that nothing
+    mistakes them for a preference. A repeated id is never written.
     """
     for case in cases:
         if case.is_accepted:

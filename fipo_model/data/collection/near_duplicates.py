@@ -10,18 +10,18 @@ with explain_missing("train", "datasketch"):
 _SHINGLE_CHARACTERS = 5
 _PERMUTATIONS = 128
 _SEED = 1
-# Of texts found in vain and of texts missed: what is found in vain costs a comparison, what is missed stays.
+# The weights of false and of missed finds: a false one costs a comparison, a missed duplicate stays.
 _WEIGHTS = (0.1, 0.9)
 
 
 def find_near_duplicates(texts: Sequence[str], similarity: float) -> dict[int, tuple[int, float]]:
-    """Of each text that resembles an earlier one: its place, and the place of that one and their similarity, 0 to 1.
+    """For each text that resembles an earlier one: its place, the earlier one's place, and their similarity, 0 to 1.
 
     Texts are compared by the runs of five characters they contain, whatever their case and spacing. The first of a
     kind is no duplicate, and later ones are compared with such firsts only. The same texts give the same answer in
     every process.
     """
-    # Looked for a little below what is asked: the index estimates, and would miss some that are just above.
+    # The threshold is a little lower here: the index estimates, and would miss some texts just above it.
     index = MinHashLSH(threshold=max(0.05, similarity - 0.1), num_perm=_PERMUTATIONS, weights=_WEIGHTS)
     found: dict[int, tuple[int, float]] = {}
     for place, text in enumerate(texts):

@@ -132,7 +132,7 @@ def _plot_lengths(lengths: Mapping[str, Sequence[int]]) -> Image | None:
         return None
     figure = Figure(figsize=(8, 0.7 + 0.45 * len(lengths)), layout="constrained")
     axes = figure.add_subplot()
-    # A text of no word (only signs of its own kind) has no place on the logarithmic scale.
+    # A text without words (only signs) has no place on the logarithmic scale.
     counts = [[max(1, count) for count in part] for part in lengths.values()]
     axes.boxplot(counts, orientation="horizontal", tick_labels=[name.replace("_", " ") for name in lengths], widths=0.6)
     axes.set_xscale("log")
@@ -188,6 +188,6 @@ def _show_failures(cases: Sequence[Case]) -> Iterator[Shown]:
 
 
 def _shorten(texts: Mapping[str, str | None]) -> dict[str, str]:
-    """The texts there are, the long ones cut."""
+    """The texts that there are, with long ones cut."""
     there = {name: text for name, text in texts.items() if text}
     return {name: text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …" for name, text in there.items()}

@@ -46,7 +46,7 @@ def naive_prompt(record: Record) -> str:
 
 
 def request_of(record: Record, max_words: int | None) -> OptimizationRequest:
-    """What the rewriter and the judge are shown of a record."""
+    """What the rewriter and the judge see of a record."""
     return OptimizationRequest(
         record.instruction,
         context=record.context,
@@ -57,5 +57,5 @@ def request_of(record: Record, max_words: int | None) -> OptimizationRequest:
 
 
 def rewrite_tokens(record: Record, max_words: int | None) -> int:
-    """Most tokens a rewrite may take: enough for the words it may have, and no more to be thrown away."""
+    """The most tokens a rewrite may take: enough for the words it may have, and no surplus."""
     return _TOKENS_PER_WORD * request_of(record, max_words).word_limit + 16

@@ -60,7 +60,7 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a job has come to. `to_fields` is the only way from here to JSON."""
+    """The outcome of a job so far. `to_fields` is the only way from here to JSON."""
 
     is_complete: bool
     records: RecordCounts
@@ -83,7 +83,7 @@ class Report:
 def make_report(
     cases: Sequence[Case], bad_rows: Sequence[BadRow], workplace: Workplace, settings: BuildSettings
 ) -> Report:
-    """Counts of every reason to fail, what the judge said, what it took, and the lengths of the accepted records."""
+    """Counts of every reason to fail, the judge's verdicts, the cost, and the lengths of the accepted records."""
     failed = Counter(case.failure.reason for case in cases if case.failure is not None)
     records = RecordCounts(
         read=len(cases),

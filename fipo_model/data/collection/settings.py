@@ -17,7 +17,7 @@ _TOP_P = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSettings:
-    """What is asked for, how it is checked, and what it may cost.
+    """What to ask for, how to check it, and what it may cost.
 
     Everything up to `format` decides what the records become; a job that is resumed must be given the same. The rest
     (`max_calls`, `batch_size`, `keep_failed`) may change from run to run.

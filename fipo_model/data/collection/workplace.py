@@ -1,8 +1,9 @@
 """The directory beside the output in which a job keeps what it has paid for, so that it can be killed at any moment.
 
 `settings.json` is what the job was started with; `<stage>.jsonl` holds the replies as the models gave them, a line for
-each record; `calls.jsonl` what was sent, noted before it goes out. Everything else follows from these and the input. A
-job that fails before the first reply leaves none of it; of one that is killed then, what was sent goes on to count.
+each record; `calls.jsonl` holds what was sent, noted before it goes out. Everything else follows from these and the
+input. A job that fails before the first reply leaves none of these files. If it is killed then, what was sent still
+counts.
 """
 
 import hashlib
@@ -54,7 +55,7 @@ class Workplace:
         return sum(spent.calls for spent in self.spent.values())
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Note what the job is started with, or check that it is what it was started with."""
+        """Record the job's settings, or check that they are those of its first start."""
         self._job.begin(settings)
 
     def keep(self, stage: Stage, steps: Sequence[tuple[str, Reply | Verdict]]) -> None:

@@ -17,8 +17,8 @@ _QUOTES = "\"'`“”‘’"
 def is_right(task: Task, example: Example, reply: str) -> bool:
     """Whether a reply gives a right output of one of the task's examples, in the way the task says.
 
-    `exact`: the same text but for spaces, quotation marks around it and a full stop. `text`: case does not count,
-    either. `choice`: of all choices it names right ones only. `number`: its last number is right. `contains`: it says a
+    `exact`: the same text apart from spaces, quotation marks around it and a full stop. `text`: case does not count,
+    either. `choice`: of all choices it names only right ones. `number`: its last number is right. `contains`: it says a
     right output somewhere. `json`: it is the same value, perhaps in a code block. Raises `InputError` for a task whose
     outputs cannot be checked.
     """
@@ -74,7 +74,7 @@ _COMPARISONS: Mapping[Check, Callable[[str, Example], bool]] = {
 
 
 def _bare(text: str) -> str:
-    """A text without what people add to an answer: spaces, quotation marks around it, a full stop."""
+    """A text without the usual extras of an answer: spaces, quotation marks around it, a full stop."""
     tidy = "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
     return tidy.strip(_QUOTES).removesuffix(".").strip(_QUOTES) or tidy
 

@@ -1,4 +1,4 @@
-"""Task gain: how much likelier right outputs become by another wording of a task. Pure but for the models it asks."""
+"""Task gain: how much likelier another wording of a task makes right outputs. Pure, except for the models it asks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Pair = tuple[list[Message], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A wording, the one that shall replace it, and the examples they are compared on."""
+    """A wording, its replacement, and the examples on which they are compared."""
 
     before: str
     after: str
@@ -35,7 +35,7 @@ class Gain:
 
     @property
     def least(self) -> float:
-        """What counts: a wording that pleases one model alone has found its weakness, not better words."""
+        """The gain that counts: a wording that pleases only one model has found its weakness, not better words."""
         return min(self.by_model.values())
 
 
@@ -59,7 +59,7 @@ def likelihoods(
 ) -> list[list[float] | PromptTooLongError]:
     """For each wording the log-probability of every example's right output after it, in nats per token.
 
-    Of several right outputs the likeliest counts. What is asked several times is computed once.
+    Of several right outputs the likeliest counts. Repeated questions are computed once.
     """
     wanted = [_pairs(wording, examples) for wording, examples in wordings]
     pairs = {_key(pair): pair for each in wanted for own in each for pair in own}
@@ -75,7 +75,7 @@ def capped_gain(before: Sequence[float], after: Sequence[float], *, cap: float =
 def accuracy(
     generator: Generator, task: Task, wordings: Sequence[str], *, max_new_tokens: int = 64
 ) -> list[list[bool] | PromptTooLongError]:
-    """For each wording whether the greedy reply to every one of the task's examples is right.
+    """For each wording and each of the task's examples, whether the greedy reply is right.
 
     Raises `InputError` for a task whose outputs cannot be checked.
     """

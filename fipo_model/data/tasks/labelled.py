@@ -1,4 +1,5 @@
-"""Sets of labelled texts as tasks: the text is the input, its label the right output. Pure but for its wordings."""
+"""Sets of labelled texts as tasks: the text is the input, its label the right output. Pure, except for reading its
+wordings."""
 
 import tomllib
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ def is_labelled(fields: dict[str, Any]) -> bool:
 
 
 class LabelledTexts:
-    """Gathers the rows of the training split; the others are for measuring, and nothing is made of them."""
+    """Gathers the rows of the training split; the others are for measuring, and are not used."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[Example]] = {}
@@ -40,7 +41,7 @@ class LabelledTexts:
             rows.append(example)
 
     def tasks(self) -> Iterator[tuple[int, Callable[[], Task]]]:
-        """For each set the line it begins on, and what makes its task or raises `InputError`."""
+        """For each set the line on which it begins, and a function that makes its task or raises `InputError`."""
         for name, rows in self._rows.items():
             yield self._lines[name], partial(_task, name, tuple(rows))
 

@@ -1,4 +1,4 @@
-"""Wordings that give away what they were made from, where that is a task's own examples. Pure."""
+"""Wordings that give away their own task's examples. Pure."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from fipo_model.data.tasks.task import Example
 
 
 def leak(wording: str, before: str, shown: Sequence[Example]) -> str | None:
-    """What a wording gives away of the examples shown (`contract.leaking.given_away`); labels are their choices."""
+    """What a wording gives away of the examples shown (`contract.leaking.given_away`); their choices are the labels."""
     sets = {frozenset(example.choices or ()) for example in shown}
     labels = next(iter(sets)) if len(sets) == 1 else frozenset[str]()
     return given_away(wording, before, [Use(input=each.input, outputs=each.outputs) for each in shown], labels)

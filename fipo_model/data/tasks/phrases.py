@@ -1,4 +1,4 @@
-"""Phrases of training targets that turn up where nothing calls for them: what narrow training looks like. Pure."""
+"""Phrases of training targets that turn up where nothing calls for them, a sign of narrow training. Pure."""
 
 import re
 from collections import Counter
@@ -8,9 +8,9 @@ from fipo_model.contract.stemming import stems_of
 
 _Run = tuple[str, ...]
 _WORD = re.compile(r"\w+")
-# So many words in a row are a phrase that was learnt, not words that meet by chance.
+# That many words in a row are a learnt phrase, not words that meet by chance.
 PHRASE_WORDS = 4
-# A word that so few families have belongs to their tasks; the others are how anybody words an instruction. Chosen on
+# A word that at most this many families have belongs to their tasks; others are part of any instruction. Chosen on
 # people's own wordings of tasks that are not trained on: of 290, 1.7 % count as leaked; of wordings of training tasks
 # in their place, 83 %. With two families it would be 1.4 and 76 %, with five 2.8 and 94 %.
 _OWN_FAMILIES = 3
@@ -23,8 +23,8 @@ def leaked_phrases(
 
     `targets` are the texts that were learnt, those of each family of tasks together. An addition comes with the texts
     that may call for one: its prompt, the inputs of its task, and what else is known to be about that task. A phrase is
-    four words in a row or more that a target has, too, and nothing calls for it if it has a word that at most three
-    families have and none of these texts. Words count by their English stems.
+    four or more words in a row that a target has, too. Nothing calls for it if it has a word that at most three
+    families have and none of these texts has. Words count by their English stems.
     """
     families = [[_words(text) for text in family] for family in targets]
     having = Counter(stem for family in families for stem in _stems(family))
@@ -42,7 +42,7 @@ def _leaked(words: Sequence[str], runs: set[_Run], own: set[str], called_for: se
 
 
 def _shared(words: Sequence[str], runs: set[_Run]) -> list[tuple[int, int]]:
-    """The stretches of words all of whose runs are shared: beginnings and ends."""
+    """The beginnings and ends of stretches of words whose runs are all shared."""
     stretches: list[tuple[int, int]] = []
     for start, run in enumerate(_runs(words)):
         if run not in runs:

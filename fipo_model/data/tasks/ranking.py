@@ -1,8 +1,9 @@
 """Preference rows from tasks: what a rewriter samples for hasty wordings, ranked by the task's gain.
 
-The reward is on responses: an addition is as good as it makes right outputs likelier on inputs that it was not shown,
-under the test model that likes it least (`gain`). A small model's likelihood alone rewards wordings that bring about
-the form of an output, whatever they say; so meaning comes first, and what asks for something else is never scored.
+The reward is on responses: an addition is worth how much likelier it makes right outputs on inputs that it was not
+shown, under the test model that likes it least (`gain`). A small model's likelihood alone rewards wordings that bring
+about the form of an output, whatever they say; so meaning comes first, and an addition that asks for something else is
+never scored.
 """
 
 import random
@@ -23,7 +24,7 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.templates import Template
 from fipo_model.types import Candidate, OptimizationRequest
 
-# Enough wordings for full batches, and little to lose in a kill.
+# Enough wordings for full batches, but few enough to lose if killed.
 _AT_ONCE = 8
 
 
@@ -45,7 +46,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """The rewrites of one wording, from the best to the worst, and those that are out."""
+    """The rewrites of one wording, from the best to the worst, and those that were ruled out."""
 
     question: Question
     gains: tuple[tuple[str, Gain], ...]
@@ -55,8 +56,8 @@ class Ranked:
     def row(self, template: Template, margin: float) -> TrainingRow | None:
         """The best rewrite against the worst. None where nothing is worse than the best by more than `margin`.
 
-        The wording itself is the best where no rewrite gains more than `margin`. Where none is worse, one that is out
-        is rejected.
+        The wording itself is the best where no rewrite gains more than `margin`. Where none is worse, one that was
+        ruled out is the rejected one.
         """
         wording = self.question.wording
         scored = [(text, gain.least) for text, gain in self.gains]
@@ -113,7 +114,7 @@ def rank(
 
 
 def objection(addition: str, question: Question) -> str | None:
-    """Why an addition is out before it is scored, in words: it asks for something else, or it gives something away."""
+    """In words, why an addition is ruled out before scoring: it asks for something else, or gives something away."""
     task = question.task
     ground = Ground(
         wordings="\n".join(task.wordings),
@@ -148,7 +149,7 @@ def _rank_batch(
 
 
 def _sorted_out(question: Question, proposed: Sequence[Candidate]) -> list[tuple[str, str | None]]:
-    """Each different rewrite with what is wrong with it, if anything; the wording itself needs no measuring."""
+    """Each distinct rewrite with what is wrong with it, if anything; the wording itself needs no measuring."""
     found: dict[str, str | None] = {}
     for candidate in proposed:
         if candidate.outcome == "unchanged" or not candidate.text.strip():

@@ -1,4 +1,4 @@
-"""Which tasks are trained on, developed with and kept apart: whole families, the same ones for everybody. Pure."""
+"""Which tasks are for training, for development or kept apart: whole families, the same ones for everybody. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
@@ -15,7 +15,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 _HELD_OUT = 0.15
 _DEVELOPMENT = 0.15
 _SEED = 17
-# Tasks of different names that share so many of their answered inputs are one task.
+# Tasks of different names that share this much of their answered inputs are one task.
 _SAME_TASK = 0.5
 
 
@@ -30,7 +30,7 @@ def part_of(task: Task) -> Part:
 def check_disjoint(train: Sequence[Task], held_out: Sequence[Task]) -> None:
     """Raise `InputError` where tasks to learn from and tasks to measure with overlap.
 
-    They do by a name, a family, a good wording, or half of the answered inputs.
+    They overlap if they share a name, a family, a good wording, or half of the answered inputs.
     """
     _refuse("name", (task.name for task in train), (task.name for task in held_out))
     _refuse("family", (task.family for task in train), (task.family for task in held_out))

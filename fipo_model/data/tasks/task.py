@@ -18,7 +18,7 @@ USUAL_HASTY = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """An input and the outputs that are right for it; `choices` is what an answer is chosen from, if it is."""
+    """An input and its right outputs; `choices` are what an answer is chosen from, if there is a choice."""
 
     input: str
     outputs: tuple[str, ...]
@@ -48,8 +48,8 @@ class Example:
 class Task:
     """Wordings of one task and examples of it. Siblings, which teach each other's answers, share a `family`.
 
-    `check` is None where right outputs are only some of the right ones, so that likelihood alone can tell. Raises
-    `InputError` for what is not such a task.
+    `check` is None where the outputs are only some of the right ones, so that only likelihood can tell. Raises
+    `InputError` for anything else.
     """
 
     name: str
@@ -95,14 +95,14 @@ class Task:
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """What every input is chosen from, where that is the same for all of them."""
+        """What answers are chosen from, where that is the same for all inputs."""
         first = self.examples[0].choices
         if first is None or any(set(example.choices or ()) != set(first) for example in self.examples):
             return None
         return first
 
     def to_fields(self) -> dict[str, Any]:
-        """What a line of a file of tasks holds; what is not there is left out."""
+        """A line of a file of tasks; missing parts are left out."""
         fields = {
             "task": self.name,
             "family": self.family,
@@ -119,7 +119,7 @@ class Task:
 
 
 def usual_check(examples: Sequence[Example]) -> Check | None:
-    """How outputs can be checked where nobody said so: by choice or by number, where all of them are such."""
+    """The default check of outputs: by choice or by number, if all outputs are of that kind."""
     if all(example.choices is not None for example in examples):
         return "choice"
     outputs = [output for example in examples for output in example.outputs]
@@ -135,12 +135,12 @@ def is_number(text: str) -> bool:
 
 
 def normalized(wording: str) -> str:
-    """A wording without what does not make it another one: case, spaces and a full stop."""
+    """A wording without differences that do not count: case, spaces and a full stop."""
     return " ".join(wording.lower().split()).rstrip(".")
 
 
 def check_text(name: str, value: object) -> None:
-    """Raise `InputError` for what is no text or an empty one."""
+    """Raise `InputError` for anything but a text that is not empty."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text, not {type(value).__name__}")
     if not value.strip():

@@ -1,7 +1,7 @@
 """What a rewriter learns from tasks: a hasty wording as users show it, and a good wording as the text to add. Pure.
 
 Each hasty wording is shown in the ways in which it is met later: alone, with inputs, with inputs and right outputs,
-with wrong outputs and feedback as well. A good wording is shown, too, and there is nothing to add to it.
+with wrong outputs and feedback as well. A good wording is shown, too; it needs no addition.
 """
 
 import random
@@ -22,7 +22,7 @@ Showing = Literal["alone", "inputs", "outputs", "feedback"]
 SHOWINGS: tuple[Showing, ...] = get_args(Showing)
 
 _MOST_SHOWN = 4
-# Longer ones say no more of what the inputs are, and cost the training most of its time.
+# Longer inputs say no more about the task, and would take most of the training time.
 _LONGEST_SHOWN = 160  # characters
 _WITH_FEEDBACK = 0.25
 _FEWEST_WORDS = 5
@@ -34,8 +34,8 @@ _COMPLETE = 0.5
 def teaching_rows(tasks: Iterable[Task], template: Template, *, seed: int = 0) -> Iterator[TrainingRow]:
     """The rows of each task in turn. What they show is drawn from the seed and the task's name.
 
-    Alone, a wording is shown only where it shares a word with what is to be added: "to whom" alone cannot mean an
-    e-mail, and who learns to guess so will guess. What the contract would refuse is not taught.
+    A wording is shown alone only if it shares a word with the addition. "to whom" alone need not be about an e-mail,
+    and a model that learns such guesses will guess. What the contract would refuse is not taught.
     """
     for task in tasks:
         source = random.Random(f"{seed} {task.name}")
@@ -64,7 +64,7 @@ def _rows(task: Task, template: Template, source: random.Random) -> Iterator[Tra
     goods = cycle(good)
     for place, hasty in enumerate(task.hasty):
         for showing in _showings(place, source):
-            # Another good wording for each row, so that no single one is learnt by heart.
+            # A different good wording for each row, so that none is learnt by heart.
             for wanted in islice(goods, len(good)):
                 row = _row(task, (hasty, wanted), showing, template, source)
                 if row is not None:
@@ -75,7 +75,7 @@ def _rows(task: Task, template: Template, source: random.Random) -> Iterator[Tra
 
 
 def _showings(place: int, source: random.Random) -> list[Showing]:
-    """Alone every time; with examples the first two wordings, one in each way."""
+    """Every wording alone; with examples only the first two, one in each way."""
     with_outputs: Showing = "feedback" if source.random() < _WITH_FEEDBACK else "outputs"
     ways: list[Showing] = ["inputs", with_outputs]
     return ["alone", ways[place % 2]] if place < 2 else ["alone"]

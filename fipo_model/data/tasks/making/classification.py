@@ -1,4 +1,4 @@
-"""Tasks that tell kinds of words and sentences apart, and tasks on forms and facts that somebody wrote down. Pure."""
+"""Tasks that tell kinds of words and sentences apart, and tasks on forms and facts from hand-written lists. Pure."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -44,13 +44,13 @@ _PAIRS = (
 
 @cache
 def _collected() -> Mapping[str, Mapping[str, str]]:
-    """What is told apart, label by label, and pairs, as `collected.toml` has them."""
+    """Kinds to tell apart, label by label, and pairs, as `collected.toml` has them."""
     return tomllib.loads(Path(__file__).with_name("collected.toml").read_text(encoding="utf-8"))
 
 
 def _of_words(kinds: Mapping[str, str]) -> Make:
     members = {label: words(kind) for label, kind in kinds.items()}
-    # What belongs to both kinds could not be told apart.
+    # Words of both kinds could not be told apart.
     return sorted_into(
         {
             label: [word for word in own if sum(word in others for others in members.values()) == 1]

@@ -32,14 +32,13 @@ ROOMS: tuple[ModuleType, ...] = (
 SOURCE = "made by rule"
 LICENCE = "Apache-2.0"
 
-# Draws for each example that is asked for. Kinds of fifty words give forty different ones in about a hundred draws.
+# Draws for each requested example. Kinds of fifty words give forty different ones in about a hundred draws.
 _DRAWS = 100
 
 
 def make_tasks(*, examples: int = 40, seed: int = 0) -> Iterator[Task]:
-    """All tasks, each with so many different examples, the same ones for the same seed.
-
-    Raises `InputError` where a task has not so many.
+    """All tasks, each with that many different examples, the same ones for the same seed. Raises `InputError` where a
+    task has fewer.
     """
     if examples < 1:
         raise InputError(f"a task needs at least one example, not {examples}")

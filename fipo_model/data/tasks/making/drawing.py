@@ -1,4 +1,4 @@
-"""What examples are made with: words to draw from, sentences of them, and answers to what was drawn. Pure."""
+"""The means of making examples: words to draw from, sentences made of them, and answers to what was drawn. Pure."""
 
 import re
 import tomllib
@@ -39,7 +39,7 @@ def drawn_from(kind: str) -> Draw:
 
 
 def several(kind: str, least: int, most: int, *, joined: str = " ") -> Draw:
-    """Draws different words of a kind, so many, and joins them."""
+    """Draws a number of different words of a kind, and joins them."""
     return lambda random: joined.join(random.sample(words(kind), random.randint(least, most)))
 
 
@@ -92,7 +92,7 @@ def asked_whether(draw: Callable[[Random, bool], str]) -> Make:
 
 
 def sorted_into(kinds: Mapping[str, Sequence[str]]) -> Make:
-    """Makes examples of members of kinds, which are told apart by their labels, each drawn equally often."""
+    """Makes examples that sort members of kinds into their labels, each drawn equally often."""
 
     def make(random: Random) -> Example:
         label = random.choice(list(kinds))
@@ -102,7 +102,7 @@ def sorted_into(kinds: Mapping[str, Sequence[str]]) -> Make:
 
 
 def looked_up(pairs: Mapping[str, str]) -> Make:
-    """Makes examples of pairs that somebody wrote down."""
+    """Makes examples from pairs in a hand-written list."""
     return answered(lambda random: random.choice(list(pairs)), pairs.__getitem__)
 
 

@@ -1,4 +1,4 @@
-"""Tasks on single numbers: what they are, how they are written, what comes of calculating with them. Pure."""
+"""Tasks on single numbers: their properties, how they are written, and calculations with them. Pure."""
 
 from collections.abc import Callable, Mapping
 from random import Random

@@ -39,7 +39,7 @@ from fipo_model.types import Candidate, OptimizationRequest, Outcome, count_word
 # set phrases a rewrite may use, so more is allowed there.
 _COPIED_WORDS = 8
 _COPIED_CONTEXT_WORDS = 13
-# A run of the golden response gives it away only by what the naive prompt does not say: so many content words of it.
+# A run of the golden response gives it away only by this many content words that the naive prompt does not have.
 _NEW_WORDS = 5
 # A rewrite that keeps fewer of the naive prompt's content words than this is about something else.
 _LEAST_TOPIC_SHARE = 0.25
@@ -52,7 +52,7 @@ _META_TALK = (
     *("original prompt", "rewritten prompt", "rewritten version"),
 )
 _REWRITES = lazy(r"\brewrite\b")
-_PROMPT_TALK = ("this prompt", "the prompt is")  # said of another prompt where the naive one is about prompts
+_PROMPT_TALK = ("this prompt", "the prompt is")  # about another prompt where the naive one is about prompts
 _MOST_ADDED_WORDS = 200
 
 
@@ -82,7 +82,7 @@ def _empty(case: Case) -> str | None:
 
 
 def _answered(case: Case) -> str | None:
-    """By its form, or because it has what the silver response says."""
+    """Whether it answers the prompt, by its form or because it says what the silver response does."""
     if (answer := answered(case)) is not None:
         return answer
     copied = first_copy(case.added.text, case.request.silver_response or "", case.material, _COPIED_WORDS)
@@ -100,7 +100,7 @@ def golden_leaked(rewrite: str, request: OptimizationRequest) -> str | None:
     if not golden:
         return None
     if re.fullmatch(r"\(?[A-Za-z]\)?\.?", golden):
-        # A bare option letter is also a word; it is given away only where it is said to be the answer.
+        # A bare option letter is also a word; it counts as given away only where the rewrite calls it the answer.
         letter = re.escape(golden.strip("()."))
         said = re.search(rf"(?:(?i:answer|option|choice)\W+(?:(?i:is)\W+)?|\()\(?{letter}\b(?!\w)", rewrite)
         return f"says that the answer is {golden!r}" if said and said[0] not in _material(request) else None
@@ -136,7 +136,7 @@ def _off_topic(case: Case) -> str | None:
     naive = _topic_of(case.naive)
     if len(naive & _prose_words(case.rewrite)) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
         return None
-    # Where there is but a word beside code or an address, that is what the prompt is about, and kept by its own rule.
+    # Where there is hardly a word beside code or an address, the prompt is about that, which its own rule keeps.
     is_about_literals = len(naive) < _LEAST_TOPIC and any(
         each.kind in ("code", "url", "variable", "quotation", "path") for each in commitments(case.naive.text)
     )
@@ -174,7 +174,7 @@ def _repetitive(case: Case) -> str | None:
 
 
 def _lost_nothing_if_added(rule: Rule) -> Rule:
-    """The rule as it is for additions, too: behind the whole prompt nothing can be lost."""
+    """The rule with an exemption for additions: after the whole prompt nothing can be lost."""
     if not rule.outcome.endswith("_lost"):
         return rule
     return replace(rule, check=lambda case: None if case.is_addition else rule.check(case))
@@ -323,7 +323,7 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
 def _added_instead(
     rewrite: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers, reworded: str
 ) -> Candidate:
-    """A rewrite in too many words of its own, behind its whole prompt; refused where it may not stand there either."""
+    """A rewrite in too many words of its own, put after its whole prompt; refused where that fails the checks, too."""
     addition = check(as_addition(rewrite, request), request, settings, template)
     if addition.outcome == "optimized":
         return replace(addition, detail=f"an addition, since the rewrite {reworded}")

@@ -12,7 +12,7 @@ _Value = TypeVar("_Value")
 
 
 class PerProcess(Generic[_Value]):
-    """A value of which a forked process gets a new one. Made once for each module: it is never forgotten."""
+    """A value that a forked process gets anew. Make it once for each module, because it is never released."""
 
     def __init__(self, make: Callable[[], _Value]) -> None:
         self._make = make

@@ -95,7 +95,7 @@ class Generator(Protocol):
 
 @runtime_checkable
 class StreamingGenerator(Generator, Protocol):
-    """A `Generator` that can also say its words as they come. Nobody has to be one."""
+    """A `Generator` that can also give its words as they come. Generators need not be one."""
 
     def stream(
         self, conversation: list[Message], sampling: Sampling
@@ -119,7 +119,7 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str:
-        """Which model this is, for reports."""
+        """The model's name, for reports."""
         ...
 
     def log_likelihoods(self, pairs: Sequence[tuple[list[Message], str]]) -> list[float]:
@@ -132,12 +132,12 @@ class Scorer(Protocol):
 
 
 def check_generator(model: object) -> None:
-    """Raise `InputError` for what is no `Generator`; other libraries' chat models have methods of the same name."""
+    """Raise `InputError` for anything but a `Generator`; other libraries' chat models have methods of the same name."""
     _check_seam(model, "generate", "a Generator")
 
 
 def check_scorer(model: object) -> None:
-    """Raise `InputError` for what is no `Scorer`."""
+    """Raise `InputError` for anything but a `Scorer`."""
     _check_seam(model, "log_likelihoods", "a Scorer")
 
 
@@ -187,7 +187,7 @@ def score_each(scorer: Scorer, pairs: Sequence[tuple[list[Message], str]]) -> li
 def _each_that_fits(
     items: Sequence[_Item], ask: Callable[[list[_Item]], Sequence[_Answer]]
 ) -> list[_Answer | PromptTooLongError]:
-    """What `ask` answers to each item, asked again without those that it says are too long."""
+    """What `ask` answers to each item; it is asked again without those that are too long."""
     too_long: dict[int, PromptTooLongError] = {}
     while True:
         fitting = [index for index in range(len(items)) if index not in too_long]

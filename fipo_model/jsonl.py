@@ -1,4 +1,5 @@
-"""Files of JSON: one object a line, read with line numbers, or whole, written so that no reader finds half of one."""
+"""Files of JSON: one object a line, read with line numbers, or a whole file, written so that no reader finds half of
+it."""
 
 import errno
 import json
@@ -61,7 +62,8 @@ def parse_object(content: bytes) -> dict[str, Any]:
 
 
 def is_part(last: bytes, begin: bytes) -> bool:
-    """Whether the end of a file is a row that its writer, who was killed, did not finish. All rows there `begin` so."""
+    """Whether the end of a file is a row that its writer was killed before finishing. All rows there `begin` like
+    this."""
     if not last or not (last.startswith(begin) or begin.startswith(last)):
         return False
     try:
@@ -86,7 +88,7 @@ def count_lines(path: Path) -> int | None:
 
 
 def check_apart(source: Path, target: Path) -> None:
-    """Raise `InputError` where the input is the output, too."""
+    """Raise `InputError` where the input is also the output."""
     if places.exists(source) and places.exists(target) and source.samefile(target):
         raise InputError(f"the input and the output are the same file, {target}")
 
@@ -106,13 +108,13 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `target` when all of it is written; until then, and after an error, nothing does.
+    """A file that takes the place of `target` once it is complete; until then, and after an error, `target` stays.
 
     Raises `InputError` where `target` cannot be written, for example because the disk is full, or is no file.
     """
     check_file(target)
     target = target.resolve()
-    part = _part_of(target)  # what a kill leaves, the next attempt takes over
+    part = _part_of(target)  # the next attempt reuses what a kill leaves
     try:
         with opened(part, "wb") as file:
             yield file

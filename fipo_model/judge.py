@@ -1,4 +1,4 @@
-"""Which of two prompts is better: a seam, and the judge that asks a language model, in both orders."""
+"""Which of two prompts is better: an interface, and a judge that asks a language model in both orders."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Judging prompts by how likely a response that is known to be good is after them."""
+"""Judging prompts by how likely they make a response that is known to be good."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fipo_model.types import OptimizationRequest
 def golden_log_likelihoods(
     scorer: Scorer, prompts: Sequence[tuple[OptimizationRequest, str]]
 ) -> list[float | PromptTooLongError]:
-    """How likely each request's golden response is after a prompt in the place of its instruction, in nats per token.
+    """How likely each request's golden response is after a prompt in place of its instruction, in nats per token.
 
     A test model is shown a prompt as a user would send it: one message, the prompt and, if there is one, an empty line
     and the context. Raises `InputError` for a request without a golden response.
@@ -31,8 +31,8 @@ class LikelihoodJudge:
     A model too small to have an opinion on prompts, or to answer them well, still knows how well a prompt leads to a
     response that is known to be good. What a test model is shown: see `golden_log_likelihoods`. The challenger wins if
     under each test model the golden response gains more than `margin` nats per token, the incumbent if under each it
-    loses more; else it is a tie. So is a comparison whose request has no golden response, or that does not fit into a
-    test model's context, with that as its reason.
+    loses more; else it is a tie. A comparison is also a tie, with that as its reason, if its request has no golden
+    response or does not fit into a test model's context.
     """
 
     def __init__(self, scorers: Sequence[Scorer], *, margin: float = 0.0) -> None:

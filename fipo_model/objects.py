@@ -1,4 +1,4 @@
-"""What a user names on the command line: an object in a module or a file."""
+"""An object in a module or a file, as a user names it on the command line."""
 
 import importlib
 import importlib.util
@@ -20,10 +20,10 @@ _MOST_NAMES = 8
 def load_object(reference: str, what: str, *, is_one: Callable[[Any], bool] = inspect.isfunction) -> Any:
     """Import the object that `module:attribute` or `path/to/file.py:attribute` stands for; `what` names it in errors.
 
-    Where it is not there, those are named that it might be (`is_one`).
+    If it is missing, the error names candidates (`is_one`).
 
-    Modules are looked for in the working directory too, and a file's neighbours can be imported by it, as if Python had
-    been started with it. Raises `InputError`.
+    Modules are also looked for in the working directory, and a file can import its neighbours, as if Python had been
+    started with it. Raises `InputError`.
     """
     source, _, attribute = reference.rpartition(":")
     if not source or not attribute:
@@ -38,7 +38,7 @@ def load_object(reference: str, what: str, *, is_one: Callable[[Any], bool] = in
 
 
 def fingerprint(reference: str) -> str | None:
-    """Tell versions of the file apart that an object came from; None where it came from no file."""
+    """A digest of the file that an object came from; None where there is no file."""
     source = reference.rpartition(":")[0]
     path = source if source.endswith(".py") else getattr(sys.modules.get(source), "__file__", None)
     if not path or not places.is_file(path):
@@ -54,7 +54,7 @@ def _import_module(source: str, what: str) -> ModuleType:
     sys.path.insert(0, str(Path(source).resolve().parent) if is_file else os.getcwd())
     try:
         return _import_file(Path(source).resolve()) if is_file else importlib.import_module(source)
-    except (Exception, SystemExit) as error:  # a stranger's module may do anything, such as end the process
+    except (Exception, SystemExit) as error:  # a user's module may do anything, such as end the process
         sys.path[:] = before
         raise InputError(f"cannot import {source}: {type(error).__name__}: {error}") from error
 

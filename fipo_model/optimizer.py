@@ -167,7 +167,7 @@ class PromptOptimizer:
                 new.append(request)
         for request, result in zip(new, self._decide(new), strict=True):
             known[request] = result
-            # Samples are not kept: whoever asks again wants others.
+            # Samples are not kept: a repeated request wants new ones.
             if isinstance(result, OptimizedPrompt) and self.rewriter.samples == 1:
                 self._memo.keep(result)
         results = [known[each] if isinstance(each, OptimizationRequest) else each for each in asked]

@@ -1,6 +1,6 @@
 """What lies at a path.
 
-`pathlib` raises OSError where nobody may look or a name is too long, in some versions of Python; these raise
+In some versions of Python, `pathlib` raises OSError where access is denied or a name is too long; these functions raise
 `InputError`. Links are followed.
 """
 
@@ -12,7 +12,8 @@ from fipo_model.errors import InputError
 
 
 def look_at(path: str | Path) -> os.stat_result | None:
-    """What the system says of a path; None where nothing is. Raises `InputError` where it cannot be told."""
+    """What the system says about a path; None where there is nothing. Raises `InputError` if that cannot be found
+    out."""
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -22,18 +23,18 @@ def look_at(path: str | Path) -> os.stat_result | None:
 
 
 def exists(path: str | Path) -> bool:
-    """Whether anything is there. Raises `InputError` where it cannot be told."""
+    """Whether anything is there. Raises `InputError` if that cannot be found out."""
     return look_at(path) is not None
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether a file is there. Raises `InputError` where it cannot be told."""
+    """Whether a file is there. Raises `InputError` if that cannot be found out."""
     found = look_at(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def is_directory(path: str | Path) -> bool:
-    """Whether a directory is there. Raises `InputError` where it cannot be told."""
+    """Whether a directory is there. Raises `InputError` if that cannot be found out."""
     found = look_at(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
 

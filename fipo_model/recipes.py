@@ -1,6 +1,6 @@
 """Recipes: settings in a TOML file, checked against a dataclass.
 
-Whoever has such a dataclass made it with pydantic, and tells its own users which extra brings that.
+A module with such a dataclass made it with pydantic, and tells its own users which extra brings that.
 """
 
 import json
@@ -29,8 +29,8 @@ def read(
 ) -> Settings:
     """Settings from a TOML file, with `key=value` overrides whose value is TOML (`lora.r=8`) or a plain text.
 
-    Raises `InputError` that lists everything that is wrong, not only the first thing; `also` finds more of it in the
-    table.
+    Raises `InputError` that lists everything that is wrong, not only the first thing; `also` finds further problems in
+    the table.
     """
     from pydantic import TypeAdapter, ValidationError
 

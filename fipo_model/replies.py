@@ -1,16 +1,16 @@
-"""What a model wanted to say, in what came back from it: without what its transport and its manners put around. Pure.
+"""The text that a model meant, out of its whole reply, without what transport and manners put around it. Pure.
 
-`spoken` takes away what is no part of a message: thoughts, channels, the tokens of chat templates, control characters.
-`unwrapped` takes away what frames a text that was asked for: an announcement, a heading, a fence, quotation marks,
-remarks at the end. Both are careful: whatever the prompt itself has (`known`) is not taken for a frame, and what is
-only similar stays, for the checks to refuse.
+`spoken` removes what is not part of a message: thoughts, channels, the tokens of chat templates, control characters.
+`unwrapped` removes the frame around a requested text: an announcement, a heading, a fence, quotation marks, remarks at
+the end. Both are careful: anything that the prompt itself has (`known`) does not count as a frame, and text that only
+resembles one stays, for the checks to refuse.
 """
 
 import json
 import re
 
 # Escape sequences of terminals as a whole, then what is left of controls. Line ends and tabs stay; so do the marks and
-# joiners that Arabic, Hebrew and Indian scripts are written with, but not what turns the order of a line around.
+# joiners that Arabic, Hebrew and Indian scripts are written with, but not characters that reverse the order of a line.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]"
 )
@@ -24,7 +24,7 @@ _THOUGHTS = (
     *(("<thought>", "</thought>"), ("<reasoning>", "</reasoning>"), ("<analysis>", "</analysis>")),
     *(("<reflection>", "</reflection>"), ("<scratchpad>", "</scratchpad>")),
 )
-# Those whose beginning a chat template may already have written; an end alone is enough to know them by.
+# Those whose beginning a chat template may already have written; an end alone identifies them.
 _BEGUN_BY_TEMPLATES = frozenset(closing for _, closing in _THOUGHTS[:8])
 
 # The channels of gpt-oss, also as they look where a server drops special tokens.
@@ -55,7 +55,7 @@ _ANNOUNCING = (
     r"(?:here(?:'s|’s| is| are| you go| it is)|below (?:is|are)|this is|the following is|i(?:'ve| have|’ve)? "
     r"(?:rewritten|rewrote|improved|revised|reworded|rephrased)|my|your|the|an?)"
 )
-# Begins with a nod or an announcement, or at once with what was made, and ends in a colon.
+# Begins with a nod or an announcement, or directly with a name for the text, and ends in a colon.
 _ANNOUNCEMENT = re.compile(
     rf"(?:\*\*)?(?:(?:{_ANSWERING}\b[ ,.!:–—-]*{_ANNOUNCING}?|{_ANNOUNCING})\b[^\n:.!?]{{0,60}}?\b"
     rf"(?:{_MADE}[ ,]+(?:and (?:more )?\w+ )?(?:naive |user |ai )?{_THING}|rewrite|additions?"
@@ -184,8 +184,7 @@ _TAGGED = re.compile(
 def spoken(reply: str, known: str = "") -> str:
     """The message in a reply: without thoughts, channels, the tokens of a chat template and control characters.
 
-    `known` is the prompt that it is about: tokens that this has are its subject, and stay. Empty where a model only
-    thought.
+    `known` is the prompt: tokens in it are the subject of the reply, and stay. Empty where a model only thought.
     """
     text = without_controls(reply).strip()
     while (shorter := _without_tokens(_without_thoughts(_final_channel(text), known), known).strip()) != text:
@@ -194,7 +193,7 @@ def spoken(reply: str, known: str = "") -> str:
 
 
 def unwrapped(text: str, known: str = "") -> str:
-    """A text that was asked for, without what frames the whole of it."""
+    """A requested text without the frame around it."""
     text = text.strip()
     while (inner := _without_frame(text, known).strip()) != text:
         text = inner
@@ -202,7 +201,7 @@ def unwrapped(text: str, known: str = "") -> str:
 
 
 def is_thought(reply: str, known: str = "") -> bool:
-    """Whether a reply has something in it, of which nothing was meant for the reader."""
+    """Whether a reply has content, none of it meant for the reader."""
     return bool(reply.strip()) and not spoken(reply, known)
 
 
@@ -215,7 +214,7 @@ def has_thoughts(reply: str) -> bool:
 
 
 def without_controls(text: str) -> str:
-    """A text without what would steer a terminal, or turn the order of a line around."""
+    """A text without characters that would steer a terminal or reverse the order of a line."""
     if text.isascii() and text.isprintable():  # nearly always
         return text
     text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -281,7 +280,7 @@ def _without_frame(text: str, known: str) -> str:
 
 
 def _held_in_json(text: str, known: str) -> str | None:
-    """The rewrite in an object or a list: the only text there is, or the one that goes by a name for it."""
+    """The rewrite in an object or a list: the only text there, or the one under a known name."""
     if text[:1] not in ("{", "[") or text[:1] in known:
         return None
     try:

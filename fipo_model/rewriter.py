@@ -119,7 +119,7 @@ class Rewriter:
         return self.template.render(self._completed(request))
 
     def sampling(self, request: OptimizationRequest) -> Sampling:
-        """How it is to answer, `samples` times."""
+        """How the model is to answer, `samples` times."""
         tokens = _TOKENS_PER_WORD * self._completed(request).word_limit + _FEWEST_TOKENS
         greedy = Sampling(max_new_tokens=tokens, seed=self.seed, with_likelihood=self.least_likelihood is not None)
         return greedy if self.samples == 1 else replace(greedy, temperature=_TEMPERATURE, top_p=_TOP_P)
@@ -130,7 +130,7 @@ class Rewriter:
         return tuple(dict.fromkeys(candidates))
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
-        """The request with what this rewriter asks of every one."""
+        """The request with the settings that this rewriter gives every request."""
         own = [text for text in self.keep if text in request.instruction and text not in request.keep]
         max_words = self.max_words if request.max_words is None else request.max_words
         if not own and max_words == request.max_words:

@@ -30,7 +30,8 @@ from fipo_model.models.names import Server, resolve, resolve_local
 with explain_missing("eval", "lm_eval"):
     from lm_eval.api.model import LM
 
-# Questions answered between two writes to disk: minutes on a CPU. lm-eval sets up a run for each, in about a second.
+# Questions answered between two writes to disk, which takes minutes on a CPU. lm-eval needs about a second to set up
+# each run.
 _AT_ONCE = 20
 
 _TestModel = tuple[str, str | ServerSettings]
@@ -38,7 +39,7 @@ _TestModel = tuple[str, str | ServerSettings]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """One benchmark's rows, and what a system makes of them."""
+    """One benchmark's rows, and a system's rewrites of them."""
 
     benchmark: BenchmarkName
     examples: Sequence[Question]
@@ -48,7 +49,7 @@ class _Asked:
     description: str = ""
 
     def asks_otherwise(self, other: "_Asked", key: str) -> bool:
-        """Whether a question or its description is not what it is there."""
+        """Whether a question or its description differs from the original."""
         return self.texts[key] != other.texts[key] or self.description != other.description
 
     def count_leaks(self) -> int:
@@ -74,7 +75,7 @@ class Benchmarks:
         return examples, {question.id: question for question in scored}
 
     def accuracies(self, system: System, test_models: Mapping[str, str]) -> Iterator[BenchmarkAccuracy]:
-        """One for each benchmark, level, scoring and test model, the servers' among them."""
+        """One for each benchmark, level, scoring and test model, those of servers included."""
         servers = {server.name: server for server in self.settings.servers}
         models: dict[str, str | ServerSettings] = {**test_models, **servers}
         for benchmark, level in product(self.settings.names, self.settings.levels):
@@ -165,7 +166,7 @@ class Benchmarks:
 
 
 def _open(source: str | ServerSettings) -> LM:
-    """The model that answers; one in this process shares its weights with whoever else uses it."""
+    """The model that answers; one in this process shares its weights with other users."""
     if isinstance(source, ServerSettings):
         return test_model(source)
     found = resolve(source, role=None)

@@ -1,4 +1,4 @@
-"""How a result came about: what somebody needs to get it again, or to know why they do not."""
+"""How a result came about: what a reader needs to reproduce it, or to know why they cannot."""
 
 import os
 import platform
@@ -78,7 +78,7 @@ def _find_commit() -> str | None:
 
 
 def _name_cpu() -> str:
-    """The processor's name; a general one where the system does not tell."""
+    """The processor's name; a general one where the system does not report it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

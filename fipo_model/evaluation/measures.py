@@ -1,4 +1,4 @@
-"""What is measured of rewrites: what happened to them, what they keep, and what they do to the golden response."""
+"""Measures of rewrites: what happened to them, what they keep, and what they do to the golden response."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -53,8 +53,8 @@ def count_rewriting(
 
 
 def _count_kept(records: Mapping[str, Record], rewrites: Rewrites, rule: fidelity.Rule) -> Kept:
-    """Of the prompts that have such a literal, how many proposals, and how many prompts to use, kept all of theirs."""
-    # A rule that objects to an empty rewrite is one whose literals the prompt has.
+    """Of the prompts with such a literal, how many proposals and how many prompts to use kept all of theirs."""
+    # If a rule objects to an empty rewrite, the prompt has literals of its kind.
     having = [key for key, record in records.items() if rule.objection("", request_of(record)) is not None]
 
     def keeping(field: str) -> int:
@@ -94,7 +94,7 @@ def find_gains(
 
 
 def likelihood_key(record_id: str, text: str) -> str:
-    """The key of a measured likelihood: one prompt is measured once, whichever systems propose it."""
+    """The key of a measured likelihood. A prompt is measured once, whichever systems propose it."""
     return f"{record_id}\n{text}"
 
 

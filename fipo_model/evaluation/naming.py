@@ -1,4 +1,4 @@
-"""What the models of an evaluation are called in its results, and which adapters are under their names."""
+"""The names of an evaluation's models in its results, and the adapters behind these names."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from fipo_model.models.registry import Role
 
 
 def name_test_models(settings: EvaluationSettings) -> dict[str, str]:
-    """The test models by the names that their figures and the files of these go by.
+    """The test models by the names of their figures and files.
 
     Raises `InputError` where two have the same.
     """
@@ -31,7 +31,7 @@ def name_answering_models(settings: EvaluationSettings) -> dict[str, str]:
 
 
 def find_rewriters_among(settings: EvaluationSettings, models: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each of these models (spec by name) that is also a rewriter, or its base: it may flatter it."""
+    """A sentence for each of these models (spec by name) that is also a rewriter or its base, and so may flatter it."""
     optimizers = {name: system for name, system in settings.systems.items() if system.kind == "optimizer"}
     for (system, wanted), (name, spec) in product(optimizers.items(), models.items()):
         rewriter, model = resolve(wanted.model, wanted.adapter, "rewriting"), resolve(spec, role=None)
@@ -42,7 +42,7 @@ def find_rewriters_among(settings: EvaluationSettings, models: Mapping[str, str]
 
 
 def fingerprint_system(system: SystemSettings) -> str | None:
-    """Which adapter a system has: rewrites of one that was trained again since are not those of before."""
+    """The adapter that a system has, because retraining it changes the rewrites."""
     if system.kind != "optimizer":
         return None
     return hash_adapter(system.model, system.adapter, role="rewriting")

@@ -1,4 +1,4 @@
-"""Preference accuracy: which of two rewrites an optimizer's adapter made likelier, against its base."""
+"""Preference accuracy: which of two rewrites an optimizer's adapter made likelier, compared with its base."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,7 +33,7 @@ def margins(
             sums = zip(model.sums(pairs_of_replies), base.sums(pairs_of_replies), strict=True)
             ratios = [after - before for after, before in sums]
             break
-        except PromptTooLongError as error:  # told before anything is computed
+        except PromptTooLongError as error:  # checked before anything is computed
             del replies[list(replies)[error.index // 2]]
     found = dict(zip(replies, zip(ratios[::2], ratios[1::2], strict=True), strict=True))
     return [

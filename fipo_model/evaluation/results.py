@@ -13,7 +13,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Of the prompts that have literals of a kind, in how many proposals and prompts to use all of them survived."""
+    """For the prompts with literals of a kind, in how many proposals and prompts to use all of them survived."""
 
     of: int
     proposed: int
@@ -22,7 +22,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaked:
-    """How many prompts to use give the golden response away, of those that have one."""
+    """How many of the prompts to use give the golden response away, out of those with one."""
 
     of: int
     leaks: int
@@ -73,7 +73,7 @@ class GoldenGain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceAccuracy:
-    """In how many pairs of rewrites a system's adapter made the better one likelier, against its base."""
+    """In how many pairs of rewrites a system's adapter made the better one likelier, compared with its base."""
 
     system: str
     data: str
@@ -84,7 +84,7 @@ class PreferenceAccuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkAccuracy:
-    """How many questions a test model answers correctly, as they are and rewritten by a system."""
+    """How many questions a test model answers correctly, in the original and rewritten by a system."""
 
     system: str
     benchmark: str
@@ -101,7 +101,7 @@ class BenchmarkAccuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChange:
-    """What a system, or a control, makes of the wordings of tasks when it is given so much."""
+    """What a system or a control makes of the wordings of tasks, given that much."""
 
     system: str
     given: str
@@ -148,7 +148,7 @@ class TaskResults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemDescription:
-    """What a reader of the results has to know of a system."""
+    """What a reader of the results has to know about a system."""
 
     kind: str
     what: str
@@ -167,7 +167,7 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """How results came about: what somebody needs to get them again, or to know why they do not."""
+    """How results came about: what a reader needs to reproduce them, or to know why they cannot."""
 
     started: str
     """In UTC."""
@@ -181,7 +181,7 @@ class Made:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Made":
-        """What was written, read again."""
+        """Reads back what was written."""
         return cls(**{**fields, "hardware": Hardware(**fields["hardware"])})
 
 

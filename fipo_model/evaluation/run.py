@@ -1,7 +1,7 @@
-"""An evaluation from a recipe: everything measured is kept as it comes, and the results are made of what is kept.
+"""An evaluation from a recipe: everything measured is kept as it comes, and the results are made from that.
 
-OUTPUT/settings.json says what the evaluation was told, OUTPUT/measured/ has every rewrite and every figure of every
-item, and results.json and report.html are made of these.
+OUTPUT/settings.json has the settings, OUTPUT/measured/ every rewrite and every figure of every item, and results.json
+and report.html are made from these.
 """
 
 import time
@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 @here()
 def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> Results:
-    """Run an evaluation, or what an earlier start of it left to do, and write its results and its page.
+    """Run an evaluation, or the rest of an interrupted one, and write its results and its page.
 
     `say` is told of the progress. Raises `InputError` for data or settings that cannot be used, and if the output
     directory belongs to other settings or other adapters.
@@ -87,7 +87,7 @@ def _evaluate(settings: EvaluationSettings, held_out: HeldOut | None, output: Pa
 
 
 def _told(settings: EvaluationSettings, held_out: HeldOut | None) -> dict[str, Any]:
-    """What the figures depend on: the settings, the adapters that are under the names in them, and the tasks drawn."""
+    """What the figures depend on: the settings, the adapters behind the names in them, and the tasks drawn."""
     specs = [*settings.test_models, *(settings.tasks.answering if settings.tasks is not None else [])]
     answering = {spec: hash_adapter(spec) for spec in specs}
     return {
@@ -111,7 +111,7 @@ class _Job:
         self.test_models = name_test_models(settings)
         self._rewrites: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
         self._gains: dict[tuple[str, str, str], dict[str, float]] = {}
-        for system in self.systems:  # a model that cannot be loaded is told now, not after hours
+        for system in self.systems:  # a model that cannot be loaded should show now, not after hours
             system.describe()
         for name in self.test_models.values():
             open_scorer(name)
@@ -199,13 +199,13 @@ class _Job:
         return completed(self._file("golden", test_model, data), prompts, compute)
 
     def preference(self) -> list[PreferenceAccuracy]:
-        """How often each optimizer's adapter made the chosen of two rewrites likelier, against its base."""
+        """How often each optimizer's adapter made the chosen of two rewrites likelier, compared with its base."""
         found: list[PreferenceAccuracy] = []
         for system in self.systems:
             for data, records in self.data.items():
                 rejecting = self._rewrites.get((self.settings.preference or "", data))
                 pairs, left_out = measures.find_pairs(records, rejecting)
-                # A model without an adapter is its own base, and prefers nothing to it.
+                # A model without an adapter is its own base, so there is nothing to compare.
                 if not pairs or fingerprint_system(system.settings) is None:
                     continue
                 self.say(f"{system.name}: preference accuracy on {data} ({len(pairs)} pairs)")
@@ -224,7 +224,7 @@ class _Job:
         return Benchmarks(self.settings.benchmarks, self.folder, self.settings.seed)
 
     def benchmarks(self) -> list[BenchmarkAccuracy]:
-        """Task accuracy, naive against optimized."""
+        """Task accuracy, naive compared with optimized."""
         wanted, measured = self.settings.benchmarks, self._benchmarks
         if wanted is None or measured is None:
             return []
@@ -236,7 +236,7 @@ class _Job:
         return found
 
     def examples(self) -> Iterator[Example]:
-        """Every prompt of every system that changes prompts by a model, before and after, for the page."""
+        """Every prompt of every system that uses a model, before and after, for the page."""
         changing = [system for system in self.systems if system.settings.kind != "identity"]
         for system, (data, records) in product(changing, self.data.items()):
             yield from (self._example(system.name, data, record) for record in records.values())

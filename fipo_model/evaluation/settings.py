@@ -1,4 +1,4 @@
-"""What an evaluation is told: the recipe of `fipo eval`."""
+"""The settings of an evaluation: the recipe of `fipo eval`."""
 
 from dataclasses import field
 from typing import Literal, get_args
@@ -36,7 +36,7 @@ class DataSettings:
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class SystemSettings:
-    """Something that makes another prompt of a naive one: an optimizer, or a control."""
+    """Something that makes a new prompt from a naive one: an optimizer, or a control."""
 
     kind: Literal["optimizer", "identity", "repeat", "reference"] = "optimizer"
     """`identity` leaves every prompt alone, `repeat` says it twice, `reference` is the record's own chosen rewrite."""

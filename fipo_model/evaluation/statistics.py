@@ -30,8 +30,8 @@ def mean(values: Sequence[float], *, seed: int = 0) -> Interval:
     """The mean of paired differences or of anything else measured once an item, from a bootstrap over the items.
 
     Bias-corrected and accelerated (Efron 1987, doi 10.1080/01621459.1987.10478410), `seed` draws the resamples. Values
-    that differ by no more than rounding count as equal: their interval has no width. Raises `InputError` for fewer than
-    two values, of which nothing can be said.
+    that differ only by rounding count as equal, and their interval has no width. Raises `InputError` for fewer than two
+    values, which show nothing.
     """
     if len(values) < 2:
         raise InputError(f"an interval needs at least two measured items, and there are {len(values)}")

@@ -23,7 +23,7 @@ _WHAT = {
 
 
 class System:
-    """One way to make another prompt of a naive one, loaded when it is first asked."""
+    """One way to make a new prompt from a naive one, loaded when first used."""
 
     def __init__(self, name: str, settings: SystemSettings, seed: int) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class System:
         return self._optimizer
 
     def describe(self) -> SystemDescription:
-        """What a reader of the results has to know of it."""
+        """What a reader of the results has to know about it."""
         if not self.is_optimizer:
             what = _WHAT[self.settings.kind]
             return SystemDescription(kind=self.settings.kind, what=what, model="none", template="none")
@@ -61,7 +61,7 @@ class System:
         return SystemDescription(kind=self.settings.kind, what=what, **by)
 
     def rewrite(self, records: Sequence[Record]) -> list[dict[str, Any]]:
-        """For each record the prompt to use (`text`), what was proposed, and what happened to that."""
+        """For each record the prompt to use (`text`), the proposal, and what happened to it."""
         if not self.is_optimizer:
             return [self._control(record) for record in records]
         return self.rewrite_requests([request_of(record) for record in records])
@@ -81,7 +81,7 @@ class System:
             started = time.perf_counter()
             optimizer.optimize_each([request_of(record)])
             seconds.append(time.perf_counter() - started)
-        # Inclusive: never longer than the longest that was seen.
+        # Inclusive: never longer than the longest seen.
         p95 = statistics.quantiles(seconds, n=20, method="inclusive")[-1]
         return {"p50": statistics.median(seconds), "p95": p95}
 
@@ -105,7 +105,7 @@ def request_of(record: Record) -> OptimizationRequest:
 
 
 def judged_request_of(record: Record) -> OptimizationRequest:
-    """A record with its golden response, for whoever measures by it."""
+    """A record with its golden response, for measuring by that."""
     return replace(request_of(record), golden_response=record.golden_response)
 
 

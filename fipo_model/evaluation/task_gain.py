@@ -1,4 +1,4 @@
-"""Task gains of many tasks as figures with intervals: the tasks are what is sampled, not their rows."""
+"""Task gains of many tasks as figures with intervals: the sample consists of tasks, not of their rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,9 +28,8 @@ LEAST = "least"
 
 
 def task_gains(gains: Sequence[Gain], *, seed: int = 0) -> list[TaskGain]:
-    """One figure for each test model and, where there are several, one for the least gain, from one gain a task.
-
-    Raises `InputError` for fewer than two tasks, of which nothing can be said, or tasks measured by different models.
+    """One figure for each test model and, where there are several, one for the least gain, from one gain per task.
+    Raises `InputError` for fewer than two tasks, which show nothing, or tasks measured by different models.
     """
     models = {tuple(gain.by_model) for gain in gains}
     if len(models) > 1:
@@ -45,7 +44,7 @@ def task_gains(gains: Sequence[Gain], *, seed: int = 0) -> list[TaskGain]:
 
 
 def task_gain(model: str, gains: Sequence[float], *, seed: int = 0) -> TaskGain:
-    """Mean and shares with their intervals, from one gain a task. Raises `InputError` for fewer than two tasks."""
+    """Mean and shares with their intervals, from one gain per task. Raises `InputError` for fewer than two tasks."""
     return TaskGain(
         model=model,
         tasks=len(gains),

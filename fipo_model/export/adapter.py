@@ -39,7 +39,7 @@ def export_adapter(spec: str, form: AdapterForm, out: Path) -> None:
     made = converted(adapter, base)
     if form == "gguf":
         with _writing(out.parent, [out.name]):
-            shutil.copyfile(made, out)  # the cached one may be its owner's only
+            shutil.copyfile(made, out)  # the cached file may be readable only by its owner
         return
     card = find_card(found.base)
     text = modelfile(read_header(base), base=base.name, adapter=_ADAPTER, licence=card.licence if card else None)
@@ -51,7 +51,7 @@ def export_adapter(spec: str, form: AdapterForm, out: Path) -> None:
 
 @contextmanager
 def _writing(directory: Path, names: Sequence[str]) -> Iterator[None]:
-    """Around the writing of files into a directory, which is made: where one cannot be written, none stays."""
+    """For writing files into a new directory: if one cannot be written, none stays."""
     existed = places.exists(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)

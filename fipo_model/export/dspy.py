@@ -11,7 +11,7 @@ with explain_missing("dspy", "dspy"):
 
 
 def state(text: str, signature: str, module: Literal["Predict", "ChainOfThought"]) -> str:
-    """The state of a module whose instruction is the text. Raises `InputError` for what is no signature."""
+    """The state of a module whose instruction is the text. Raises `InputError` for an invalid signature."""
     try:
         made = dspy.make_signature(signature, text)
     except (ValueError, SyntaxError) as error:

@@ -1,4 +1,4 @@
-"""Which forms there are, and what one is asked for besides the rewrites."""
+"""The forms of export, and their options."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Module = Literal["Predict", "ChainOfThought"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What only some of the forms ask."""
+    """Options of only some forms."""
 
     speaker: Speaker = "system"
     """Who says the text in a chat."""
@@ -42,7 +42,7 @@ class Wishes:
 def export(rewrites: Sequence[Rewrite], form: TextForm, wishes: Wishes) -> str:
     """The rewrites in a form. A single one stands for itself; several are found by their prompts.
 
-    Raises `InputError` for several in a form that holds one, and for wishes that cannot be met.
+    Raises `InputError` for several in a form that holds one, and for options that cannot be met.
     """
     if form in ONE_EACH and len(rewrites) != 1:
         raise InputError(f"{len(rewrites)} rewrites do not go into one {form} file: name a key, or --out DIRECTORY")

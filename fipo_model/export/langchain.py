@@ -13,7 +13,7 @@ with explain_missing("langchain", "langchain_core"):
 
 
 def prompts(rewrites: Sequence[Rewrite], speaker: Literal["system", "user"]) -> str:
-    """A template whose variables are the text's; of several rewrites, one for each prompt."""
+    """A template whose variables are the text's; for several rewrites, one template for each prompt."""
     made = {naive: _template(text, speaker) for naive, text in by_prompt(rewrites).items()}
     (first, *others) = made.values()
     return dumps(made if others else first, pretty=True, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What Ollama builds a model from: https://docs.ollama.com/modelfile."""
+"""The files from which Ollama builds a model: https://docs.ollama.com/modelfile."""
 
 from typing import NoReturn
 
@@ -12,7 +12,7 @@ _SYSTEM, _PROMPT = "{{ .System }}", "{{ .Prompt }}"
 
 
 def modelfile(header: Header, *, base: str, adapter: str, licence: str | None) -> str:
-    """The Modelfile for a base's file and an adapter's beside it."""
+    """The Modelfile for a base's file with an adapter's file beside it."""
     metadata = header.metadata
     tokens, end = metadata.get("tokenizer.ggml.tokens"), metadata.get("tokenizer.ggml.eos_token_id")
     stop = tokens[end] if isinstance(tokens, list) and isinstance(end, int) and end < len(tokens) else None
@@ -29,7 +29,7 @@ def modelfile(header: Header, *, base: str, adapter: str, licence: str | None) -
 
 
 def go_template(chat: str) -> str | None:
-    """A chat template for a question with or without a system message, as Ollama has it: a template of Go's.
+    """A chat template for a question with or without a system message, in Ollama's form: a Go template.
 
     A model's own default for the system message is kept. None for a template that cannot be rendered here, which is
     then left to Ollama.
@@ -45,7 +45,7 @@ def go_template(chat: str) -> str | None:
 
 
 def _rendered(chat: str, messages: list[dict[str, str]]) -> str:
-    # As transformers renders them: the template came with a model, and may not do anything else.
+    # Rendered as in transformers: the template came with a model, and may do nothing else.
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = _refuse
     return environment.from_string(chat).render(messages=messages, add_generation_prompt=True, tools=None)

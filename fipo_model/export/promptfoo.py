@@ -21,8 +21,8 @@ _MARKUP = re.compile(r"\{[{%#]|[}%#]\}")
 def configuration(rewrites: Sequence[Rewrite], *, examples: Sequence[Example], provider: str) -> str:
     """Both texts of each rewrite, and its tests: the examples, or one whose variables are to be filled in.
 
-    As everywhere in FIPO, an input that is one text stands for the only variable, and what has no variable follows the
-    prompt after an empty line. Raises `InputError` where a text has several variables, and an example names none.
+    As everywhere in FIPO, an input that is a single text fills the only variable, and values without a variable follow
+    the prompt after an empty line. Raises `InputError` where a text has several variables and an example names none.
     """
     shown = []
     for one in rewrites:
@@ -54,7 +54,7 @@ def _nunjucks(text: str, data: Sequence[str]) -> str:
 
 def _given(example: Example, names: Sequence[str]) -> dict[str, str]:
     if isinstance(example.input, Mapping):
-        # Texts: of a list promptfoo would make a test for each of its elements.
+        # As texts, because promptfoo would make a test of each element of a list.
         return {str(name): text_of(value) for name, value in example.input.items()}
     if len(names) > 1:
         raise InputError(

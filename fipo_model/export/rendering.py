@@ -1,4 +1,4 @@
-"""The Jinja environment of exported texts, which are no HTML: what needs quoting is quoted by a filter of its own."""
+"""The Jinja environment of exported texts. They are not HTML; a filter of their own quotes what needs quoting."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-# What JSON allows in a text as it is, and YAML or an editor does not.
+# Characters that JSON allows unescaped in a text, and YAML or an editor does not.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 
 

@@ -1,4 +1,4 @@
-"""What is exported: a prompt and the text to use in its place. Pure."""
+"""The unit of export: a prompt and the text to use in its place. Pure."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ class Rewrite:
 
     @property
     def name(self) -> str:
-        """A short name for files and labels: the prompt's first words, and what tells it from others like it."""
+        """A short name for files and labels: the prompt's first words, and a part that tells similar ones apart."""
         words = "-".join(re.findall(r"\w+", self.naive.lower()))[:_MOST_NAMED].strip("-_")
         return f"{words or 'prompt'}-{hashlib.sha256(repr((self.naive, self.text)).encode()).hexdigest()[:6]}"
 

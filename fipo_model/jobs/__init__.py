@@ -1,4 +1,4 @@
-"""What every job that can be interrupted and resumed stands on.
+"""The basis of every job that can be interrupted and resumed.
 
 - A *claim* on its output, for as long as it runs: a second process is told at once who is there.
 - A *note* of its settings, written before the first result: whoever resumes it with others is shown the difference.

@@ -17,7 +17,7 @@ SETTINGS = "settings.json"
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A job that this process has claimed the output of."""
+    """A job whose output this process has claimed."""
 
     output: Path
     """The file or directory that it writes."""
@@ -34,12 +34,12 @@ class Job:
     is_begun: bool = False
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raise `InputError` that shows the difference if any of these settings is another than noted."""
+        """Raise `InputError` that shows the difference if any of these settings is not as noted."""
         if self.settings is not None:
             self._refuse({key: self.settings.get(key) for key in settings}, settings)
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Note what the job is told; if it was started before, check that it was told the same."""
+        """Note the job's settings; if it was started before, check that they are the same."""
         if self.settings is None:
             self.note(settings)
         else:
@@ -47,7 +47,7 @@ class Job:
             self.is_begun = True
 
     def note(self, settings: Mapping[str, Any]) -> None:
-        """Note what the job is told, in the place of what it was told before."""
+        """Note the job's settings in place of earlier ones."""
         self.settings = as_noted(settings)
         self.is_begun = True
         jsonl.write_json(self.directory / SETTINGS, self.settings)
@@ -66,7 +66,7 @@ class Job:
 
     @property
     def has_results(self) -> bool:
-        """Whether more is there than the note of what it was told."""
+        """Whether there is more than the note of its settings."""
         return not is_vacant(self.directory, apart_from={SETTINGS, *self.accounts}) or (
             self.is_file and _has_content(self.output)
         )
@@ -74,7 +74,7 @@ class Job:
 
 @contextmanager
 def claimed_directory(output: Path, *, kind: str, option: str = "output") -> Iterator[Job]:
-    """A job in a directory, which is this process's alone meanwhile; it is made if it is not there.
+    """A job in a directory, which is locked for this process meanwhile, and made if it is missing.
 
     A job that fails, or was killed, before it left more than its note there leaves the directory free. Raises
     `InputError` if the directory holds something else, or another process is at work in it.
@@ -94,10 +94,10 @@ def claimed_file(
 ) -> Iterator[Job]:
     """A job that writes a file, which is this process's alone meanwhile; its note is in OUTPUT.work/, beside it.
 
-    What is there without a note is refused, unless the rows themselves are to tell (`needs_note=False`). Links are
-    followed. A job that fails, or was killed, before it wrote anything leaves the output free; its `accounts`, files
-    beside its note that say what it has cost, are no result, and go with the job if it fails. Raises `InputError` if
-    the output or the directory beside it holds something else, or another process is at work on it.
+    An output without a note is refused, unless its rows show the settings (`needs_note=False`). Links are followed. A
+    job that fails, or was killed, before it wrote anything leaves the output free; its `accounts` (files beside its
+    note that record its cost) are not results, and are removed with the job if it fails. Raises `InputError` if the
+    output or the directory beside it holds something else, or another process is at work on it.
     """
     jsonl.check_file(output)
     place = output.resolve()
@@ -117,7 +117,7 @@ def claimed_file(
 @contextmanager
 def _claimed(job: Job) -> Iterator[None]:
     existed = places.exists(job.output)
-    # Who left without removing it was killed. A note that says more than any result does is then worth nothing.
+    # A job that left it behind was killed. A note without any result is then worth nothing.
     was_killed = places.exists(job.directory / LOCK)
     try:
         job.directory.mkdir(parents=not job.is_file, exist_ok=True)
@@ -152,10 +152,8 @@ def _free(job: Job, existed: bool) -> None:
 
 
 def is_vacant(directory: Path, *, apart_from: Collection[str] = ()) -> bool:
-    """Whether a job may take a directory: it is not there, or holds no file, `apart_from` some, if these are there.
-
-    What belongs to a claim, or to a file that was being written when its process was killed, does not count, nor do
-    folders without files.
+    """Whether a job may take a directory: it does not exist, or holds no file except those in `apart_from`. Files of a
+    claim do not count, nor do those that were being written when their process was killed, nor folders without files.
     """
     if not places.is_directory(directory):
         return not places.exists(directory)
@@ -168,7 +166,7 @@ def _is_unfinished(name: str) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether that is a folder, no link to one, without a file at any depth."""
+    """Whether that is a folder (not a link to one) without a file at any depth."""
     return (
         places.is_directory(folder)
         and not folder.is_symlink()

@@ -1,7 +1,7 @@
 """Ledgers: finished items, one JSON object a line, added batch by batch, so that none is done twice.
 
-A process may be killed at any moment: a last line that it did not finish is cut off by whoever resumes the job. What
-was not written by a job is never touched.
+A process may be killed at any moment: a last line that it did not finish is cut off by whoever resumes the job. Files
+that were not written by a job are never touched.
 """
 
 import os
@@ -18,7 +18,7 @@ _AT_ONCE = 32
 
 
 def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a ledger; they are out of this process's hands when this returns.
+    """Add rows to a ledger; when this returns, they are handed to the operating system.
 
     Raises `InputError` where they cannot be written, for example because the disk is full.
     """
@@ -35,8 +35,8 @@ def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def finished_rows(path: Path, first: str, *others: str) -> Iterator[dict[str, Any]]:
     """The rows of a ledger, each of which begins with the field `first`, a text or a number, and has the `others`.
 
-    A last line that is not whole is cut off; one that lacks only its end gets it. Nothing where there is no such file.
-    Raises `InputError` at a line that is no such row: the file is somebody else's, and stays as it is.
+    A last line that is not whole is cut off; one that lacks only its line end gets one. No rows where there is no such
+    file. Raises `InputError` at a line that is no such row: the file is not a job's, and stays as it is.
     """
     for line, content in _finished_lines(path, f'{{"{first}": '.encode()):
         try:
@@ -59,9 +59,9 @@ def completed(
 ) -> dict[str, dict[str, Any]]:
     """What `compute` finds for every item, by the items' keys and in their order.
 
-    It is asked only for what the ledger at `path` does not have, `at_once` items at a time, and each batch is in the
-    file, and its end `report`ed with the number of items that are there, before the next begins. Nothing else may be in
-    the file: it belongs to one set of settings. `key` is what its rows call the items' keys.
+    It is asked only for items that the ledger at `path` lacks, `at_once` at a time. Each batch is written, and the
+    number of items in the file `report`ed, before the next begins. Nothing else may be in the file, which belongs to
+    one set of settings. `key` is what its rows call the items' keys.
     """
     known: dict[str, dict[str, Any]] = {}
     for fields in finished_rows(path, key):
@@ -81,9 +81,9 @@ def completed(
 def _finished_lines(path: Path, begin: bytes) -> Iterator[tuple[int, bytes]]:
     """The lines that were written to the end, with their numbers; then the file is repaired.
 
-    Only what `begin`s as the job's lines do is cut off.
+    Only a line that `begin`s as the job's lines do is cut off.
     """
-    jsonl.check_file(path)  # a pipe would be waited for
+    jsonl.check_file(path)  # reading a pipe would block
     if not places.exists(path):
         return
     complete, rest = 0, b""
@@ -97,7 +97,7 @@ def _finished_lines(path: Path, begin: bytes) -> Iterator[tuple[int, bytes]]:
     if jsonl.is_part(rest, begin):
         os.truncate(path, complete)
     elif rest:
-        yield line, rest  # whoever reads raises where it is no row, and the file stays as it is
+        yield line, rest  # the reader raises where it is not a row, and the file stays as it is
         with jsonl.opened(path, "ab") as file:
             file.write(b"\n")
 

@@ -9,7 +9,7 @@ from fipo_model.errors import InputError
 
 LOCK = ".lock"
 
-# A holder that is just leaving has deleted the file that was opened here; the next look finds a new one.
+# A holder that is just leaving may have deleted the file that was opened here; the next try finds a new one.
 _PATIENCE, _POLL = 0.2, 0.05
 
 
@@ -17,10 +17,10 @@ _PATIENCE, _POLL = 0.2, 0.05
 def locked(directory: Path, output: Path, option: str) -> Iterator[None]:
     """`directory` for this process alone, on behalf of the job that writes `output`.
 
-    The operating system keeps the lock and drops it with the process, however that ends: what a killed process left is
-    simply taken over. Raises `InputError` with the process id of who is there, and what `option` can be changed.
+    The operating system keeps the lock and drops it with the process, however that ends: a killed process's lock is
+    simply taken over. Raises `InputError` with the holder's process id, and the `option` that can be changed.
     """
-    import filelock  # it takes 70 ms, which a single prompt need not wait for
+    import filelock  # it takes 70 ms, which a single prompt can be spared
 
     file = directory / LOCK
     lock = filelock.FileLock(file, timeout=_PATIENCE, poll_interval=_POLL, thread_local=False)

@@ -1,4 +1,4 @@
-"""What a job was told, as JSON has it, and how that differs from what it is told now."""
+"""A job's settings as JSON has them, and how they differ from the present ones."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from fipo_model import jsonl, places
 from fipo_model.addresses import hide_passwords
 from fipo_model.errors import InputError
 
-# Of a value that is shown, and of differences: enough to see which one it is.
+# How much of a value, and how many differences, are shown: enough to recognise them.
 _LONGEST, _MOST = 80, 6
 
 
@@ -35,7 +35,7 @@ def read_note(path: Path) -> dict[str, Any] | None:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What changed, in words: key, then, now. Empty if nothing did.
 
-    Settings within settings go by keys with dots. What is not there is the same as None or an empty table.
+    Settings within settings go by keys with dots. A missing setting is the same as None or an empty table.
     """
     then, today = dict(_leaves(before)), dict(_leaves(as_noted(now)))
     changed = [key for key in then | today if then.get(key) != today.get(key)]

@@ -14,7 +14,7 @@ with explain_missing("local", "torch", "transformers", "gguf"):
 def convert(gguf: Path, target: Path, *, shares_embeddings: bool) -> None:
     """Write `gguf`'s model to the directory `target`.
 
-    With `shares_embeddings`, a file that has a matrix of its own for the output loses the one for the input. Both are
+    With `shares_embeddings`, a file that has a separate matrix for the output loses the one for the input. Both are
     roundings of the one matrix that was published, and the output's is the finer one (docs/models.md has figures).
     Takes four to six bytes of memory for each parameter.
     """

@@ -1,4 +1,4 @@
-"""What files are known by, and what is said of them."""
+"""Hashes and sizes of files, and messages about them."""
 
 import hashlib
 import sys
@@ -17,5 +17,5 @@ def gigabytes(size: int) -> str:
 
 
 def say(note: str) -> None:
-    """Tell the user on stderr; stdout belongs to whoever called."""
+    """Tell the user on stderr; stdout belongs to the caller."""
     sys.stderr.write(f"fipo: {note}\n")

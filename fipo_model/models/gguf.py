@@ -1,4 +1,4 @@
-"""The GGUF format, as far as it is needed without numpy: what a file says of itself, and writing an adapter.
+"""The GGUF format, as far as it is needed without numpy: reading a file's header, and writing an adapter.
 
 llama.cpp reads and computes with such files itself. The format's own package brings 80 MB with it, and takes seconds to
 read a vocabulary; see https://github.com/ggml-org/ggml/blob/master/docs/gguf.md for the format, of version 3.
@@ -28,7 +28,7 @@ _FORMATS: dict[NumberFormat, int] = {"F32": 0, "F16": 1, "BF16": 30}
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands before the weights."""
+    """The part before the weights."""
 
     metadata: Mapping[str, Value]
     shapes: Mapping[str, tuple[int, ...]]
@@ -40,7 +40,7 @@ class Header:
         return str(self.metadata.get("general.architecture", "unknown"))
 
     def number(self, name: str) -> int | None:
-        """A whole number that belongs to the architecture, such as "context_length"."""
+        """An integer that belongs to the architecture, such as "context_length"."""
         found = self.metadata.get(f"{self.architecture}.{name}")
         return found if isinstance(found, int) else None
 
@@ -55,7 +55,7 @@ class Tensor:
 
 
 def read_header(file: Path) -> Header:
-    """What a file says of itself. Raises `ModelError` for one that is damaged or no GGUF file."""
+    """A file's header. Raises `ModelError` for a damaged file, or one that is not GGUF."""
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _Reader(content).header()

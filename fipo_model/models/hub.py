@@ -12,7 +12,7 @@ with explain_missing("local", "httpx", "huggingface_hub"):
     from huggingface_hub.errors import HFValidationError
 
 _TIMEOUT = 10.0
-# One of these is in the hub's cache if a model, or only its tokenizer, was fetched.
+# At least one of these is in the hub's cache if a model, or only its tokenizer, was fetched.
 _FILES = ("config.json", "tokenizer_config.json", "tokenizer.json")
 
 
@@ -31,7 +31,7 @@ def check_reachable(model: str) -> None:
         if is_offline_mode() or any(huggingface_hub.try_to_load_from_cache(model, file) for file in _FILES):
             return
         ask_once(model, _FILES[0])
-    except HFValidationError:  # no id: whoever loads it says so
+    except HFValidationError:  # not an id: its loader says so
         return
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise ModelError(

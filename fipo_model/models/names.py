@@ -4,9 +4,9 @@ One spec serves every door: `default`, a name of `registry`, a directory (a mode
 `gguf:FILE`, `vllm:NAME` (a name, a directory or a hub id, on vLLM), or `http://ADDRESS/v1#NAME`. Nothing is fetched
 here; whoever loads a base asks `weights.located`.
 
-A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; inference and training
-meet only there. The template is one of FIPO's own by its name, or a file beside `fipo.json`. "least_likelihood" may be
-added once it is known.
+A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; it is the only link
+between inference and training. The template is one of FIPO's own by its name, or a file beside `fipo.json`.
+"least_likelihood" may be added once it is known.
 """
 
 import json
@@ -63,8 +63,8 @@ def resolve(
 
     A path may begin with ~. `spec` may itself be an adapter's directory; its base is then the one the adapter names. A
     base that FIPO has trained comes with its adapter for the `role`; without a role it is the bare base, and with
-    `adapter="none"`, too. A base's former name means the bare base, as it did in version 0.1. Raises `ModelError` for a
-    spec that is none, and `InputError` for a path that nobody may look at.
+    `adapter="none"`, too. A base's former name means the bare base, as it did in version 0.1. Raises `ModelError` for
+    an invalid spec, and `InputError` for a path without access.
     """
     text, adapter = (None if given is None else os.path.expanduser(given) for given in (spec, adapter))
     if text is not None and text.startswith(("http://", "https://")):
@@ -88,7 +88,7 @@ def resolve(
 def resolve_local(
     spec: str | Path | None, adapter: str | Path | None = None, role: Role | None = "rewriting"
 ) -> Checkpoint:
-    """`resolve` where only a model in this process will do. Raises `InputError` for a server."""
+    """`resolve` for where only a model in this process will do. Raises `InputError` for a server."""
     found = resolve(spec, adapter, role)
     if isinstance(found, Checkpoint) and found.engine is not None:
         raise InputError(f"{spec} can generate and measure; this needs the model on transformers: leave vllm: out")
@@ -169,7 +169,7 @@ def _adapted(base: str | None, adapter: Path) -> Checkpoint:
 
 
 def _base(spec: str) -> str:
-    """The portable name of a base. Raises `ModelError` for what cannot be one."""
+    """The portable name of a base. Raises `ModelError` for anything that cannot be one."""
     if spec == "default":
         return DEFAULT.name
     if (card := find_card(spec)) is not None:

@@ -12,7 +12,8 @@ with explain_missing("local", "httpx", "huggingface_hub"):
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-# What a loader of models reads. Logs, samples and checkpoints of a run hold its training prompts, and stay here.
+# The files that a loader of models reads. Logs, samples and checkpoints of a run hold its training prompts, and stay
+# here.
 _UPLOADED = (
     *("README.md", "LICENSE*", "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
     *("adapter_config.json", "fipo.json", "prompts.json", "tokenizer*", "special_tokens_map.json"),
@@ -23,7 +24,7 @@ _NEEDED = ("base_model", "license", "pipeline_tag")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """What goes to the hub, and what of the folder does not."""
+    """Which files of the folder go to the hub, and which do not."""
 
     folder: Path
     repository: str
@@ -42,7 +43,7 @@ class Upload:
 
 
 def planned_upload(folder: Path, repository: str) -> Upload:
-    """What `push` would upload. Asks nobody.
+    """What `push` would upload. Sends no request.
 
     Raises `InputError` for a folder without weights or without a model card that says what the hub must know.
     """

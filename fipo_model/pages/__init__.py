@@ -1,4 +1,4 @@
-"""What FIPO's reports are made of: documents of one HTML file, with figures, tables, changed texts and a list.
+"""The parts of FIPO's reports: documents of one HTML file, with figures, tables, changed texts and a list.
 
 A page is a template that extends document.html.j2, beside the module that computes what it shows.
 """

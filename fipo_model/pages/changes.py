@@ -1,4 +1,4 @@
-"""What happened to a prompt, in words, and what of its words."""
+"""What happened to a prompt, in words, and to its words."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,21 +21,21 @@ OUTCOME_WORDS: Mapping[str, str] = {
     **{rule.outcome: f"turned down: {rule.words}" for rule in RULES.values()},
 }
 
-# Their details say it all: what the model said, what the judge or a reader decided.
+# Their details say everything: what the model said, what the judge or a reader decided.
 _SAID_BY_DETAILS = ("unchanged", "refused", "not_preferred")
 
-# A script written without spaces would be one word a sentence, so words of other letters than these are single signs.
+# In a script without spaces a sentence would be one word, so any other letters count as single words.
 _TOKEN = re.compile(rf"\s+|[^\W{UNSPACED}]+|.", re.S)
 _MOST_COMPARED = 1_000_000
 
 
 def outcome_in_words(outcome: str) -> str:
-    """What a reader is told about an outcome; a name of one's own as it is."""
+    """An outcome in words for a reader; unknown names stay as they are."""
     return OUTCOME_WORDS.get(outcome, outcome.replace("_", " "))
 
 
 def why_kept(outcome: Outcome) -> str:
-    """In a sentence, why a prompt stays as it is; the particulars are the detail's."""
+    """In a sentence, why a prompt stays as it is; the detail has the particulars."""
     rule = RULES.get(outcome)
     fault = OTHER_OUTCOMES.get(outcome) if rule is None else rule.words
     if fault is None or outcome in _SAID_BY_DETAILS:

@@ -1,4 +1,4 @@
-"""A report as one HTML document that needs nothing else and asks nobody."""
+"""A report as one HTML document that needs nothing else and sends no requests."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from fipo_model.pages.rendering import render
 
 
 class Section(NamedTuple):
-    """A part of a document: the name of the template's block that fills it, to which links lead too, and its title."""
+    """A part of a document: the template's block that fills it (also the target of links), and its title."""
 
     name: str
     title: str
@@ -39,8 +39,8 @@ def document(
 ) -> str:
     """The document that a template extending document.html.j2 makes of `content`.
 
-    The first of the sentences, of which there is at least one, stands out. The document runs no other script than the
-    given one, and its browser sends no request.
+    The first of the sentences, of which there is at least one, stands out. The document runs only the given script, and
+    the browser sends no request.
     """
     headline, *more = sentences
     code = "" if script is None else _listing_code() + script.code

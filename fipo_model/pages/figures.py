@@ -1,7 +1,7 @@
 """Figures as rows of text and inline SVG: readable on a phone, in the dark, and without seeing colours.
 
-Positions are percentages, so that a figure fits any width while lines, dots and texts keep their size. What is computed
-here is drawn by figures.html.j2 and table.html.j2.
+Positions are percentages, so that a figure fits any width while lines, dots and texts keep their size. figures.html.j2
+and table.html.j2 draw what is computed here.
 """
 
 import math
@@ -41,7 +41,8 @@ class Mark(NamedTuple):
 class IntervalChart:
     """Values with their intervals, one a row, over the same axis, and a line where nothing would differ.
 
-    A filled dot is an interval that leaves `reference` out, a hollow one contains it; colour only repeats that.
+    A filled dot marks an interval without `reference`, a hollow one an interval that contains it. Colour only repeats
+    that.
     """
 
     caption: str
@@ -73,7 +74,7 @@ class IntervalChart:
 
 
 def span_of(intervals: Sequence[Interval | None], *, reference: float, least: float = 0.0) -> Span:
-    """The axis that holds all intervals and the line of reference, and is `least` wide at least."""
+    """The axis that holds all intervals and the reference line, and is at least `least` wide."""
     measured = [interval for interval in intervals if interval is not None and is_measured(interval)]
     low = min([reference, *(interval.low for interval in measured)])
     high = max([reference, *(interval.high for interval in measured)])
@@ -92,7 +93,7 @@ def ticks(span: Span) -> list[float]:
 
 
 def is_said(tick: float, say: Say) -> bool:
-    """Whether a tick's text stands for its value, as a number or in per cent, and not for one it was rounded to."""
+    """Whether a tick's text gives its exact value, as a number or in per cent, not a rounded one."""
     number = re.search(r"\d[\d.]*", say(tick))
     size = abs(tick)
     return number is not None and any(math.isclose(float(number[0]), said, rel_tol=1e-9) for said in (size, 100 * size))

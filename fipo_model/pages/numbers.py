@@ -1,4 +1,4 @@
-"""Numbers in words, so that every figure, table and sentence of a page says them the same way."""
+"""Numbers in words, so that every figure, table and sentence of a page writes them in the same way."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The paper's five benchmarks, a card for each: how it is asked, what its rows have, and where the hub has them.
+"""The paper's five benchmarks, a card for each: how it is asked, what its rows have, and where they are on the hub.
 
 Another one takes a card here, its name in `BenchmarkName`, and its tasks in `fipo_model/evaluation/tasks`. Pure.
 """
@@ -26,7 +26,7 @@ class HubData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkCard:
-    """What is to be known of a benchmark."""
+    """The facts about a benchmark."""
 
     name: BenchmarkName
     shots: int

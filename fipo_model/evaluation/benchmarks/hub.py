@@ -11,7 +11,7 @@ with explain_missing("eval", "datasets"):
 
 
 def read(card: BenchmarkCard) -> Iterator[Located]:
-    """The rows of a benchmark, streamed. Raises `InputError` if they cannot be had."""
+    """The rows of a benchmark, streamed. Raises `InputError` if they cannot be fetched."""
     wanted = card.hub
     try:
         configs = [wanted.config] if wanted.config else get_dataset_config_names(wanted.name)

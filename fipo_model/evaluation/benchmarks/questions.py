@@ -21,7 +21,7 @@ def load_questions(benchmark: str, source: str | Path | None) -> list[Question]:
     """All rows of a benchmark, in order: from a directory that has `<benchmark>.jsonl`, or from the hub (None).
 
     Raises `InputError` for a benchmark nobody knows, for a file that cannot be read, and for a row that cannot be used,
-    with the file, the line, the field and what is expected there. On the hub, rows stand for lines.
+    naming the file, the line, the field and what is expected there. On the hub, rows are counted instead of lines.
     """
     card = _card_of(benchmark)
     if source is not None:
@@ -38,7 +38,7 @@ def choose(
 
     Rows are taken in the order of a hash of the seed and their id. In each group (task or subject) with more than
     `shots` + 1 rows the first `shots` become examples; smaller groups borrow from the others, see `score`. The rest is
-    scored one from each group in turn, so that a limit covers as many groups as it can, and a larger limit only adds.
+    scored in turns, one from each group, so that a limit covers as many groups as it can, and a larger limit only adds.
     With a limit, groups therefore count alike, not by their size. Raises `InputError` if no group is large enough.
     """
     if shots < 0 or (limit is not None and limit < 1):
@@ -64,7 +64,7 @@ def naive_prompt(question: Question) -> OptimizationRequest:
 
 
 def leaks(question: Question, naive_text: str, rewritten: str) -> bool:
-    """Whether a rewrite gives the answer away: it has it, and neither the naive question nor the passage has.
+    """Whether a rewrite gives the answer away: it has the answer, and neither the naive question nor the passage does.
 
     The answer is a number, a text, or the right choice's text. A rewrite that has every choice only lists them and
     leaks none; one that singles out the right choice leaks it, although the optimizer saw them all. So does a statement

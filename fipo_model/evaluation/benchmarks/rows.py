@@ -1,4 +1,4 @@
-"""From the rows of a file or the hub, which come in one shape, to questions."""
+"""From the rows of a file or the hub, which have the same shape, to questions."""
 
 import math
 import re
@@ -19,7 +19,8 @@ Located = tuple[str, dict[str, Any]]
 _OPTIONS = re.compile(r"(?P<question>.*\S)\s*\nOptions:\s*\n(?P<options>.*)", re.DOTALL)
 _OPTION = re.compile(r"(?:\((?P<letter>[A-Z])\)|-)\s+(?P<text>.*\S)\s*")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-# A BBH task without options whose answers are so few, each given twice or more on average, is a choice between them.
+# A BBH task without options that has at most this many answers, each given twice or more on average, is a choice
+# between them.
 _MOST_ANSWERS = 8
 
 
@@ -44,7 +45,7 @@ class Question:
 
 
 def read(path: Path) -> Iterator[Located]:
-    """The rows of a JSONL file. Raises `InputError` for a line that is none."""
+    """The rows of a JSONL file. Raises `InputError` for a line that is not one."""
     for row in read_objects(path):
         if isinstance(row, BadRow):
             raise InputError(f"{path}, {row}")
@@ -53,7 +54,7 @@ def read(path: Path) -> Iterator[Located]:
 
 
 def parse(card: BenchmarkCard, located: Iterable[Located]) -> list[Question]:
-    """The questions of all rows. Raises `InputError` for a wrong field, and for an id that comes twice."""
+    """The questions of all rows. Raises `InputError` for a wrong field, and for a repeated id."""
     questions: dict[str, Question] = {}
     for where, fields in located:
         question = _question(card, fields, where)
@@ -91,7 +92,7 @@ def _choices(fields: dict[str, Any], where: str) -> tuple[str, ...]:
     value = fields.get("choices")
     if not isinstance(value, list) or not 2 <= len(value) <= 26:
         raise InputError(f"{where}, field choices: a list of 2 to 26 texts is expected, not {value!r}")
-    # Who reads MMLU's CSV files with pandas gets a NaN for a choice that is the word None.
+    # Reading MMLU's CSV files with pandas gives a NaN for a choice that is the word None.
     texts = ["None" if isinstance(choice, float) and math.isnan(choice) else choice for choice in value]
     for place, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
@@ -109,7 +110,8 @@ def _index(fields: dict[str, Any], choices: int, where: str) -> int:
 
 
 def _with_own_options(question: Question) -> Question:
-    """The options taken out of a BBH question. One whose answer is none of them (there are two) is left as it is."""
+    """The options taken out of a BBH question. A question whose answer is not among them (there are two) is left as it
+    is."""
     found = _OPTIONS.fullmatch(question.question)
     options = [_OPTION.fullmatch(line) for line in found["options"].splitlines()] if found else []
     listed = [option for option in options if option]
@@ -131,13 +133,13 @@ def _with_shared_answers(questions: list[Question]) -> list[Question]:
 
 
 def _few_answers(given: list[str]) -> tuple[str, ...]:
-    """The different answers of a task, in order; empty if they are too many, or too few, to choose from."""
+    """The different answers of a task, in order; empty if there are too many, or too few, to choose from."""
     different = tuple(sorted(set(given)))
     return different if 2 <= len(different) <= min(_MOST_ANSWERS, len(given) // 2) else ()
 
 
 def _with_choices(question: Question, choices: tuple[str, ...]) -> Question:
-    """The question with these choices, if it has none and they have its answer."""
+    """The question with these choices, if it has none itself and they include its answer."""
     answer = str(question.answer)
     if question.choices is not None or answer not in choices:
         return question

@@ -38,7 +38,7 @@ Generated answers have `exact_match`.
 
 _GENERATED = "exact_match"
 _TASKS = Path(__file__).parents[1] / "tasks"
-# Logits are as wide as the vocabulary for every token of the prompt: on a CPU a batch buys no speed and costs memory.
+# Logits are as wide as the vocabulary for every token of the prompt: on a CPU a batch brings no speed and costs memory.
 _CPU_BATCH = 1
 _GPU_BATCH = 8
 # Generating is another matter: a token for eight rows takes a CPU little longer than one for a single row.
@@ -87,15 +87,15 @@ def score(
     scoring: Scoring,
     description: str = "",
 ) -> list[bool]:
-    """Whether the model answers each question correctly, in order, when it is asked with `texts` in their place.
+    """Whether the model answers each question correctly, in order, with `texts` in place of the questions.
 
     Options, passages and the examples stay as they are. A question is shown the examples of its own group, or, where
     there are none, the first ones of all. The `description` stands before everything; where the model's tokenizer has a
     chat template, it is the system message and the rest one user turn. Decoding is greedy and examples come in order,
     so that no seed matters, and none is set.
 
-    Raises `InputError` before anything is computed where a prompt does not fit into the model's context, where an
-    example is also scored, or the lengths differ; `ServerError` for a server that fails.
+    Raises `InputError` before anything is computed if a prompt does not fit into the model's context, an example is
+    also scored, or the lengths differ; `ServerError` for a server that fails.
     """
     _check(scored, texts, examples, scoring)
     if not scored:
@@ -169,7 +169,7 @@ def _tasks(
 
 
 class _Splits:
-    """Data in memory, in the place of lm-eval's loading function, whose metadata it is called with."""
+    """Data in memory, called in place of lm-eval's loading function and with its metadata."""
 
     def __init__(self, splits: dict[str, Dataset]) -> None:
         self._splits = splits
@@ -218,7 +218,7 @@ def _server(spec: ServerSettings) -> LM:
             tokenizer_backend="huggingface",
             max_length=spec.context,
         )
-    except Exception as error:  # whatever the tokenizer's files make transformers stumble over
+    except Exception as error:  # transformers may raise anything, depending on the tokenizer's files
         raise ServerError(
             f"cannot load the tokenizer {spec.tokenizer or spec.name!r}, which tells where in a server's reply the "
             f"answer begins. Name a directory or hub id. ({type(error).__name__}: {error})"

@@ -1,10 +1,10 @@
-"""The data of the tasks in `fipo_model/evaluation/tasks` where lm-eval's own command runs them.
+"""The data of the tasks in `fipo_model/evaluation/tasks` when lm-eval's own command runs them.
 
     lm_eval run --model hf --model_args pretrained=DIR --apply_chat_template --fewshot_as_multiturn false \
         --include_path fipo_model/evaluation/tasks --tasks fipo_piqa_likelihood --metadata '{"source": "DIR"}'
 
 The metadata may have `source` (a directory of JSONL files; without it the hub), `limit`, `seed`, and `group`, a task of
-BBH or a subject of MMLU: there the examples are of one group, so that one at a time is run like this.
+BBH or a subject of MMLU: there the examples come from one group, so this runs one group at a time.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ with explain_missing("eval", "datasets"):
 def dataset(**metadata: Any) -> dict[str, Dataset]:
     """What lm-eval calls: the splits `examples` and `test`, with naive questions and the naive instruction.
 
-    lm-eval hands over its own metadata as well, which is not looked at. Raises `InputError` as `load_questions` and
+    lm-eval also passes its own metadata, which is ignored. Raises `InputError` as `load_questions` and
     `choose` do, and where no row belongs to the task.
     """
     card, task = BENCHMARKS[metadata["benchmark"]], metadata["name"]

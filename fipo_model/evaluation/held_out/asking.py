@@ -1,4 +1,5 @@
-"""What models are asked of tasks: how likely right outputs are, and what they answer. Kept as it comes."""
+"""What models are asked about tasks: how likely right outputs are, and what they answer. Results are kept as they
+come."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +36,7 @@ class Use:
 
 
 class Figures:
-    """Of each model what it was asked, in a ledger of its own: nothing is asked twice."""
+    """Each model's results, in a ledger of its own, so that nothing is asked twice."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

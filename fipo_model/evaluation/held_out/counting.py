@@ -1,4 +1,4 @@
-"""From what was measured to figures: a task counts once, and the tasks are what is sampled. Pure."""
+"""From measurements to figures: a task counts once, and the tasks are the sample. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -52,9 +52,8 @@ def count_change(way: Way, measured: Sequence[Measured], *, seed: int) -> TaskCh
 def count_accuracy(
     way: Way, model: str, shares: Mapping[str, Sequence[tuple[float, float]]], *, seed: int
 ) -> TaskAccuracy | None:
-    """The mean accuracy over tasks; `shares`: by task, of each of its wordings the accuracy before and after.
-
-    None for fewer than two tasks, of which nothing can be said.
+    """The mean accuracy over tasks; `shares`: by task, the accuracy of each wording before and after. None for fewer
+    than two tasks, which show nothing.
     """
     if len(shares) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The tasks to measure on, and which of their examples are shown, decide and are measured on."""
+"""The tasks to measure on, and which of their examples are shown, which decide, and which measure."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from fipo_model.jsonl import BadRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A task, and examples of it in three parts that share none."""
+    """A task, with its examples in three disjoint parts."""
 
     task: Task
     shown: tuple[Example, ...]
@@ -38,7 +38,7 @@ class HeldOut:
     """Why lines of the file could not be used."""
 
     def digest(self) -> str:
-        """The SHA-256 of all that is drawn: figures of other examples are other figures."""
+        """The SHA-256 of everything drawn, because figures depend on the examples."""
         drawn = [_fields(one) for one in self.tasks]
         return hashlib.sha256(json.dumps([drawn, self.targets], sort_keys=True).encode()).hexdigest()
 
@@ -46,7 +46,7 @@ class HeldOut:
 def read_held_out(settings: TaskSettings, *, seed: int) -> HeldOut:
     """The tasks of a file, or FIPO's own, with their examples drawn.
 
-    A task that cannot be used is told in `bad_rows`, as one with too few examples. Raises `InputError` where fewer than
+    Unusable tasks, such as those with too few examples, are listed in `bad_rows`. Raises `InputError` where fewer than
     two are left, or where tasks that were trained on are among them.
     """
     bad_rows: list[str] = []

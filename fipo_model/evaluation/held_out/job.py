@@ -29,7 +29,7 @@ _REWRITTEN_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """Who measures: the test models, who answers, and what is to be said of them."""
+    """The models that measure: test models, answering models, and remarks about them."""
 
     scorers: Mapping[str, Scorer]
     generators: Mapping[str, Generator]
@@ -37,7 +37,8 @@ class Models:
 
 
 def open_models(settings: EvaluationSettings) -> Models:
-    """The models of an evaluation's tasks. Raises like `open_scorer`: what cannot be had is told before hours go by."""
+    """The models of an evaluation's tasks. Raises like `open_scorer`, so that a missing model shows before hours go
+    by."""
     test_models, answering = name_test_models(settings), name_answering_models(settings)
     if not test_models:
         raise InputError("tasks are measured under test models: name some in test_models")
@@ -49,7 +50,7 @@ def open_models(settings: EvaluationSettings) -> Models:
 
 
 class TaskJob:
-    """What is measured on held-out tasks, kept in `folder` as it comes."""
+    """The measurements on held-out tasks, kept in `folder` as they come."""
 
     def __init__(self, held_out: HeldOut, models: Models, settings: TaskSettings, *, folder: Path, seed: int) -> None:
         self.held_out = held_out
@@ -133,7 +134,7 @@ class TaskJob:
         yield from changes_of(system.name, requests, completed(file, items, compute, at_once=_REWRITTEN_AT_ONCE))
 
     def _choose_best(self, say: Callable[[str], None]) -> dict[str, str]:
-        """By task, the good wording of the highest least gain over the first hasty one, on examples kept for that."""
+        """By task, the good wording whose least gain over the first hasty one is highest, on examples kept for that."""
         tasks = self.held_out.tasks
         self._score(
             (use for one in tasks for text in (one.task.hasty[0], *one.task.good) for use in _deciding(one, text)), say
@@ -167,7 +168,7 @@ class TaskJob:
         return Gain(by_model=by_model)
 
     def _accuracies(self, by_way: dict[Way, list[Measured]], say: Callable[[str], None]) -> Iterator[TaskAccuracy]:
-        """Of hasty wordings and what took their place, on tasks with a check."""
+        """The accuracies of hasty wordings and of their replacements, on tasks with a check."""
         changes = {
             way: [one.change for one in found if one.change.drawn.task.check is not None]
             for way, found in by_way.items()
@@ -183,7 +184,7 @@ class TaskJob:
                     yield counted
 
     def _shares(self, model: str, changes: Iterable[Change]) -> dict[str, list[tuple[float, float]]]:
-        """By task, of each wording the accuracy as it was and after the change; without those that are too long."""
+        """By task, each wording's accuracy before and after the change, except for those that are too long."""
         shares: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for change in changes:
             task, examples = change.drawn.task, change.drawn.measured
@@ -196,7 +197,7 @@ class TaskJob:
 
 
 def _uses(changes: Iterable[Change]) -> list[Use]:
-    """What has to be asked to compare both sides of some changes, once each."""
+    """The uses needed to compare both sides of some changes, each once."""
     found: dict[str, Use] = {}
     for change in changes:
         for text in (change.before, change.after):
@@ -210,7 +211,7 @@ def _deciding(one: Drawn, text: str) -> list[Use]:
 
 
 def _with_its_task(change: Change) -> tuple[str, list[str]]:
-    """What was added, if it is used, and all that may call for its words."""
+    """The addition, if it is used, and all texts that may call for its words."""
     drawn = change.drawn
     examples = (*drawn.shown, *drawn.deciding, *drawn.measured)
     texts = [text for one in examples for text in (one.input, *one.outputs, *(one.choices or ()))]

@@ -1,4 +1,4 @@
-"""What takes the place of a task's wordings: rewrites of several systems, each shown more or less, and controls."""
+"""Replacements for a task's wordings: rewrites by several systems, each shown more or less, and controls."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ REPEATED, BEST = "repeated", "best wording"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How wordings were replaced: by which system, or control, and what that was given."""
+    """How wordings were replaced: by which system or control, and what it was given."""
 
     system: str
     given: Given
@@ -64,7 +64,7 @@ class Request:
 
 
 def requests_for(tasks: Sequence[Drawn], wordings: int) -> list[Request]:
-    """All that a system is asked: so many hasty wordings of each task in three ways, and as many good ones."""
+    """Everything that a system is asked: some hasty wordings of each task in three ways, and as many good ones."""
     found = []
     for drawn in tasks:
         given: Given

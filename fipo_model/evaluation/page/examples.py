@@ -1,7 +1,7 @@
 """The prompts before and after, as data for the page's script.
 
-The differences are made here, so that the script has nothing to compute for thousands of examples; the same pieces hold
-both texts, so that neither is stored twice.
+The differences are computed here, so that the script need not do so for thousands of examples. The same pieces hold
+both texts, so neither is stored twice.
 """
 
 import math
@@ -35,6 +35,6 @@ def _example(example: Example) -> dict[str, Any]:
         "proposed": proposed,
         "context": example.context,
         "golden": example.golden_response,
-        # JSON has no word for a gain that is not finite.
+        # JSON cannot express a gain that is not finite.
         "gains": {model: gain if math.isfinite(gain) else None for model, gain in example.gains.items()},
     }

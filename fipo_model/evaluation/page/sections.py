@@ -1,4 +1,4 @@
-"""What the parts of the page show: charts and tables of what was measured, and of how it was made."""
+"""The parts of the page: charts and tables of the measurements, and of how they were made."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,7 +143,7 @@ def tabulate_kept(rows: Sequence[Rewriting]) -> Table | None:
 
 
 def tabulate_leaks(rows: Sequence[Rewriting]) -> Table | None:
-    """What the rewrites gave away, and took; None if nothing was rewritten."""
+    """What the rewrites gave away, and how long they took; None if nothing was rewritten."""
     what = ("system", "data set", "golden responses given away", "of", "length, new to old")
     seconds = ("seconds a prompt, median", "seconds, 95th percentile")
     cells = [

@@ -1,4 +1,4 @@
-"""What was found, in one sentence that claims no more than was seen, and what must be known to read it."""
+"""The findings in one sentence that claims no more than was seen, and what a reader must know."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _VERDICTS = ("better", "worse", "no difference shown", "not measured")
 
 
 def summarize(results: Results) -> list[str]:
-    """The sentence at the top, and those that go with it: one a measurement where there are several."""
+    """The sentence at the top, and those that go with it: one for each measurement where there are several."""
     system = main_system(results)
     name = f"“{system}”" if len(results.systems) > 1 else ""
     tasks = [sentence for change in _task_changes(results, system) for sentence in _say_tasks(change, name)]
@@ -48,7 +48,7 @@ def main_system(results: Results) -> str:
 
 
 def _task_changes(results: Results, system: str) -> list[TaskChange]:
-    """What a system does to hasty wordings of tasks; to good ones it has nothing to add."""
+    """What a system does to hasty wordings of tasks; good ones need no addition."""
     found = [] if results.tasks is None else results.tasks.changes
     return [change for change in found if change.system == system and change.given != "good wording"]
 

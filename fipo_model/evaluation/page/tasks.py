@@ -58,7 +58,7 @@ def show_tasks(found: TaskResults | None) -> ShownTasks | None:
 
 
 def name_way(system: str, given: str) -> str:
-    """A system and what it was given, in words."""
+    """In words, a system and what it was given."""
     return f"{system}: {GIVEN_WORDS.get(given, given)}"
 
 

@@ -20,7 +20,7 @@ from fipo_model.types import OptimizationRequest, ShownExample
 _REPLY_HEADERS = frozenset(
     {"golden prompt", "optimized prompt", "rewritten prompt", "better prompt", "improved prompt", "new prompt"}
 )
-# What an input looks like shows in its beginning; a whole document would push the prompt out of a small context.
+# The beginning of an input shows what it looks like; a whole document would push the prompt out of a small context.
 _MOST_SHOWN = 400  # characters
 
 
@@ -91,8 +91,8 @@ class Template:
     def parse(self, reply: str, instruction: str = "") -> str:
         """The rewrite in a model's reply, without thoughts, control tokens and framing (`replies`).
 
-        What the instruction has, too, is not taken for a frame. Any other trace of the template, such as the heading of
-        a part it was given ("Silver response:"), stays, for `fidelity` to reject.
+        Anything that is also in the instruction does not count as a frame. Any other trace of the template, such as the
+        heading of a part it was given ("Silver response:"), stays, for `fidelity` to reject.
         """
         return unwrapped(spoken(reply, instruction), instruction)
 
@@ -112,7 +112,7 @@ class Template:
         if not self.is_addition:
             return rewrite
         added = rewrite.removeprefix(instruction)
-        if added and not added[0].isspace():  # it goes on with the same word: "rain" in "rainbows"
+        if added and not added[0].isspace():  # the same word goes on: "rain" in "rainbows"
             added = rewrite
         return added.strip() or f"{NOTHING}."
 

@@ -1,4 +1,4 @@
-"""For tests, ours and other people's: a generator and a scorer that do as they are told, and the contracts of both."""
+"""For tests, ours and other people's: a scripted generator and scorer, and the contracts of both."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -177,7 +177,7 @@ class GeneratorContract:
         _expect(cut.is_truncated and cut.completion_tokens == 1, "a completion of one token must say it was cut off")
 
     def test_how_likely_a_completion_was_is_a_mean_log_probability_or_unknown(self) -> None:
-        """A measure that is not asked for is not told, and asking changes no word."""
+        """A measure that was not requested is absent, and requesting it changes no word."""
         greedy = self._greedy()
         asked = [_ask("Hello there."), _ask("Tell a long story.")]
         model = self.make()

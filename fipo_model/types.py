@@ -1,4 +1,4 @@
-"""What goes into the optimizer and what comes out of it. Pure data; imports nothing heavy."""
+"""The optimizer's input and output. Pure data; imports nothing heavy."""
 
 import re
 from dataclasses import KW_ONLY, dataclass
@@ -145,7 +145,7 @@ class OptimizationRequest:
 
 
 def check_text(name: str, value: object) -> None:
-    """Raise `InputError` for what is not text that can be written; only the instruction may not be None."""
+    """Raise `InputError` for anything but text that can be written; only the instruction may not be None."""
     if value is None and name != "instruction":
         return
     if not isinstance(value, str):

@@ -37,14 +37,15 @@ class Budget:
         self._deadline = math.inf if max_seconds is None else clock() + max_seconds
 
     def for_held_out(self, runs: int) -> "Budget":
-        """One for so many runs, with the time and money that are left, and what was set aside if runs have a price."""
+        """A budget for that many runs, with the remaining time and money, and what was set aside if runs have a
+        price."""
         set_aside = 0.0 if callable(self._price) else runs * self._price
         other = Budget(max_cost=self._max_cost - self.cost + set_aside, price=self._price, clock=self._clock)
         other._deadline, other._dearest = self._deadline, self._dearest
         return other
 
     def cost_with(self, other: "Budget") -> float:
-        """What both have spent; a function that tells the price tells it of all."""
+        """What both have spent; a function that reports the price reports it for both."""
         return self.cost if callable(self._price) else self.cost + other.cost
 
     @property
@@ -59,7 +60,7 @@ class Budget:
 
     @property
     def cost(self) -> float:
-        """What was spent, tries that failed included."""
+        """What was spent, including failed tries."""
         if callable(self._price):
             return self._price() - self._before
         return self._price * (self.calls + self._tries)
@@ -76,7 +77,7 @@ class Budget:
 
     @property
     def tries_left(self) -> float:
-        """How many more runs the money is enough for, at the highest price so far; infinite where nobody knows."""
+        """How many more runs the money suffices for, at the highest price so far; infinite where that is unknown."""
         price = self._dearest if callable(self._price) else self._price
         if price <= 0 or self._max_cost == math.inf:
             return math.inf
@@ -89,7 +90,7 @@ class Budget:
 
     @contextmanager
     def watching(self, runs: int) -> Iterator[None]:
-        """Learn from what is spent meanwhile what one of so many runs costs."""
+        """Learn the price of a run from what that many runs spend."""
         before = self.cost
         yield
         if callable(self._price) and runs:
@@ -105,13 +106,13 @@ class Budget:
         self.calls += calls
 
     def charge_tries(self, tries: int) -> None:
-        """Count runs that were made again because they had failed: they cost money, but give no further score."""
+        """Count runs that were repeated because they had failed: they cost money, but give no further score."""
         self._tries += tries
 
     def objection(self, calls: int, *, remembered: int = 0) -> Limit | None:
-        """Why so many more calls may not be made; None if they may.
+        """Why that many more calls may not be made; None if they may.
 
-        Those that an earlier start made cost nothing more where a function tells what is spent.
+        Calls of an earlier start cost nothing more where a function reports what is spent.
         """
         if calls > self._max_calls - self.calls:
             return "max_metric_calls"

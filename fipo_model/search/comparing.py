@@ -1,4 +1,4 @@
-"""What was there beside what was found, on the examples that decided and on those that did not."""
+"""The original compared with the winner, on the examples that decided and on those that did not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from fipo_model.search.scoreboard import Scoreboard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """What was measured on examples that decided nothing, and what that took."""
+    """The measurements on examples that decided nothing, and their cost."""
 
     compared: Compared | None = None
     limit: Limit | None = None
@@ -23,7 +23,7 @@ class HeldOut:
 
     @property
     def notes(self) -> list[str]:
-        """What there is to know where nothing could be compared."""
+        """Notes for where nothing could be compared."""
         return [f"{self.limit} ended it before the gain on examples held out was measured"] if self.limit else []
 
 
@@ -35,7 +35,7 @@ def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], 
 
 
 def level(board: Scoreboard, arm: str, examples: Sequence[int], both: Sequence[int]) -> Level:
-    """What an arm got on examples, its score being that on `both`."""
+    """An arm's results on examples; its score is the one on `both`."""
     return Level(
         score=board.level(arm, both),
         failed=board.failed(arm, examples),

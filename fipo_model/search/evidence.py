@@ -1,7 +1,7 @@
 """Whether a lead is more than chance. Pure.
 
-Everything is paired: two lists of scores are of the same examples in the same order. A `None` is a run that failed
-with its texts and counts as 0; what could not be measured is not in either list.
+Everything is paired: two lists of scores belong to the same examples in the same order. A `None` is a run that failed
+with its texts, and counts as 0; examples that could not be measured are in neither list.
 """
 
 import itertools
@@ -24,7 +24,7 @@ _SIGNS = 2**11
 def beats(pairs: Sequence[Pair], *, significance: float) -> bool:
     """Whether a challenger may take the incumbent's place before every judge: ahead, not by chance alone, and sound.
 
-    A failure counts as 0, which is the best there is for a metric of penalties; so failing more is never a win.
+    A failure counts as 0, which is the best score for a metric of penalties; so failing more is never a win.
     """
     return lead(pairs) > 0 and not any(fails_more(*pair) for pair in pairs) and worst_chance(pairs) <= significance
 
@@ -35,16 +35,16 @@ def lead(pairs: Sequence[Pair]) -> float:
 
 
 def worst_chance(pairs: Sequence[Pair]) -> float:
-    """How probable chance alone makes the lead before the judge whom it convinces least."""
+    """The probability of the lead by chance alone, for the judge whom it convinces least."""
     return max((chance(ours, theirs) for ours, theirs in pairs), default=1.0)
 
 
 def chance(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> float:
-    """How probable a mean difference at least as large as that of `ours` minus `theirs` is if nothing but chance acts.
+    """The probability, by chance alone, of a mean difference at least as large as that of `ours` minus `theirs`.
 
     Fisher's randomization test of paired differences (Fisher 1935, The Design of Experiments, section 21), one-sided:
     without any effect, each difference could as well have had the other sign. All combinations of signs are counted
-    where there are at most 2,048; else as many are drawn with `seed`, and the observed one is counted among them
+    where there are at most 2,048; otherwise as many are drawn with `seed`, and the observed one is counted among them
     (Phipson & Smyth 2010, doi 10.2202/1544-6115.1585).
     """
     differences = [difference for difference in _differences(ours, theirs) if difference]
@@ -66,7 +66,7 @@ def fails_more(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
 
 
 def mean(scores: Sequence[Score]) -> float:
-    """The mean, failures counting as 0; 0 of nothing."""
+    """The mean, with failures as 0; 0 for an empty list."""
     return math.fsum(score or 0.0 for score in scores) / len(scores) if scores else 0.0
 
 
@@ -85,11 +85,11 @@ class Interval:
 
 
 def paired_interval(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> Interval | None:
-    """The mean of `ours` minus `theirs`, example by example; None for fewer than two, of which nothing can be said.
+    """The mean of `ours` minus `theirs`, example by example; None for fewer than two, which show nothing.
 
     A percentile bootstrap over the examples (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13);
-    `seed` draws the resamples. It knows nothing of how an arm came to be compared: where the best of several was
-    chosen by these same scores, the true difference is likely to be smaller.
+    `seed` draws the resamples. It ignores how an arm was chosen: if it was the best of several by these same scores,
+    the true difference is likely to be smaller.
     """
     differences = _differences(ours, theirs)
     if (count := len(differences)) < 2:
@@ -104,7 +104,7 @@ def paired_interval(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int
 
 
 def least_interval(pairs: Sequence[Pair], *, seed: int = 0) -> Interval | None:
-    """The interval of the judge with the least gain; None where nothing can be said."""
+    """The interval of the judge with the least gain; None where there is too little data."""
     found = [paired_interval(ours, theirs, seed=seed) for ours, theirs in pairs]
     known = [one for one in found if one is not None]
     return min(known, key=lambda one: one.value, default=None)

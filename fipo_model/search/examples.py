@@ -1,4 +1,4 @@
-"""Examples of what a prompt is used for, as people have them: pairs or rows, with or without right outputs. Pure."""
+"""Examples of a prompt's use, in the usual shapes: pairs or rows, with or without right outputs. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from fipo_model.search.metrics import text_of
 from fipo_model.types import ShownExample
 
 _INPUTS = ("input", "inputs")
-# Where a row has several, `reference` is surely the right one: `output` may be what some model said.
+# Where a row has several, `reference` is the right one: `output` may be what some model said.
 _OUTPUTS = ("reference", "output", "outputs", "answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """An input of a prompt, or its variables, and the outputs that are right for it, as far as they are known."""
+    """An input of a prompt, or its variables, and its right outputs as far as they are known."""
 
     input: str | Mapping[str, Any]
     outputs: tuple[Any, ...] = ()
@@ -42,7 +42,7 @@ Row = Example | ShownExample | Mapping[str, Any] | Sequence[Any]
 
 
 def read_examples(rows: Iterable[Row]) -> list[Example]:
-    """The rows as examples. Raises `InputError` that names the row which is none."""
+    """The rows as examples. Raises `InputError` that names any row which is not one."""
     if isinstance(rows, str | bytes | Mapping):
         raise InputError(f"examples must be a list of rows, not a {type(rows).__name__}")
     found = []
@@ -89,7 +89,7 @@ def right_outputs(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def filled(prompt: str, given: str | Mapping[str, Any]) -> str:
     """What a model is sent: the prompt with its variables filled in, or the prompt, an empty line and the input.
 
-    A text takes the place of the only variable there is; values that have no variable follow with their names.
+    A text fills the only variable; values without a variable follow with their names.
     """
     parts = pieces(prompt)
     names = {part.name for part in parts if isinstance(part, Variable)}

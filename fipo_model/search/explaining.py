@@ -1,4 +1,4 @@
-"""Why no rewrite was used, in words that people know, and what they can do about it. Pure."""
+"""Why no rewrite was used, in plain words, and what the user can do about it. Pure."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _LONGEST_SHOWN = 120
 def explained(
     board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int], *, significance: float
 ) -> str | None:
-    """Why none of some arms took the place of the best so far; None where they were no better, and that is all."""
+    """Why none of some arms replaced the best so far; None where they were simply no better."""
     complete = [board.pairs(arm, best, examples) for arm in arms if board.has(arm, examples)]
     ahead = [pairs for pairs in complete if beats(pairs, significance=1)]
     if ahead:
@@ -33,7 +33,7 @@ def explained(
 
 
 def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int]) -> str | None:
-    """What to say where arms were measured, and no example's score is another than with the best so far."""
+    """What to say where arms were measured, and no example's score differs from that of the best so far."""
     tried = {arm: [one for one in examples if board.has(arm, [one])] for arm in arms}
     pairs = [pair for arm, own in tried.items() if own for pair in board.pairs(arm, best, own)]
     if not pairs or any(list(ours) != list(theirs) for ours, theirs in pairs):
@@ -43,7 +43,7 @@ def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequen
 
 
 def _luck(probability: float, significance: float) -> str:
-    """How easily a lead comes about by itself."""
+    """How easily a lead comes about by chance."""
     return (
         f"words that change nothing get such a lead in {probability:.0%} of comparisons, and at most "
         f"{significance:.0%} is accepted (significance={significance:g}). More examples tell."
@@ -51,9 +51,8 @@ def _luck(probability: float, significance: float) -> str:
 
 
 def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> str | None:
-    """Of a search in which every run scored 0: an answer and the right one side by side; None of any other search.
-
-    Shown is an answer that has the right output in it, if there is one: then the metric is what to change.
+    """For a search in which every run scored 0, an answer and the right one side by side; otherwise None. If an answer
+    contains the right output, that one is shown: then the metric needs changing.
     """
     if board.only_score != 0:
         return None

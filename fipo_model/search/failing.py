@@ -1,4 +1,4 @@
-"""Which failures pass: those of the way to a model, not of what was asked. Pure."""
+"""Which failures are temporary: those of transport to a model, not those of the request. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def describe(error: BaseException) -> str:
 def is_passing(error: BaseException) -> bool:
     """Whether an error is one of transport: a rate limit, a time-out, a server that is down or has too much to do.
 
-    By its type, its status, or its words: clients of servers have no common class for it, and wrap each other's.
+    Decided by its type, its status, or its words: clients have no common class for it, and wrap each other's errors.
     """
     return any(map(_is_passing_itself, _causes(error)))
 
@@ -51,7 +51,7 @@ def _is_passing_itself(error: BaseException) -> bool:
             return True
     if _PASSING_NAME.search(type(error).__name__):
         return True
-    # What is wrong with a value quotes the value, and that may say anything.
+    # An error about a value quotes the value, which may say anything.
     if isinstance(error, ValueError | TypeError | LookupError | AttributeError | AssertionError):
         return False
     return bool(_PASSING_NAME.search(str(error)) or _PASSING_NUMBER.search(str(error)))

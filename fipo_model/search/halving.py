@@ -1,9 +1,9 @@
-"""Choosing among variants of a thing by their scores on examples, within a budget. It only knows how to ask.
+"""Choosing among variants by their scores on examples, within a budget, whatever the variants are.
 
-The variants are arms of a best-arm identification problem and go through successive halving (Jamieson & Talwalkar
-2016, arXiv 1502.07943): all are scored on a small batch of examples, the better half on one twice as large, and so on.
-Every comparison is paired, that is, made on the same examples. The incumbent is scored on all of them and is replaced
-only by a challenger that was, too, and whose lead is too large to be luck.
+The variants are arms of a best-arm identification problem and go through successive halving (Jamieson & Talwalkar 2016,
+arXiv 1502.07943): all are scored on a small batch of examples, the better half on one twice as large, and so on. Every
+comparison is paired, that is, made on the same examples. The incumbent is scored on all of them. Only a challenger that
+was scored on all of them too, and whose lead is too large to be luck, replaces it.
 """
 
 import math
@@ -20,7 +20,7 @@ _FINALISTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One step of the halving: so many arms are scored on so many examples, those of the rung before included."""
+    """One step of the halving: how many arms are scored on how many examples, including those of the rung before."""
 
     arms: int
     examples: int
@@ -35,8 +35,8 @@ def cost(rungs: Sequence[Rung]) -> int:
 def schedule(arms: int, *, examples: int, minibatch: int, calls: float = math.inf) -> tuple[Rung, ...]:
     """The halving of `arms` challengers down to the finalists, who are scored on all `examples`.
 
-    Where that takes more than `calls` scores, there is one finalist instead of two, then there are fewer arms: the
-    last ones are left out. Empty if `calls` do not suffice for a single one.
+    Where that takes more than `calls` scores, there is one finalist instead of two. If that does not suffice, the last
+    arms are left out. Empty if `calls` do not suffice for a single arm.
     """
     for entrants in range(arms, 0, -1):
         for finalists in range(min(entrants, _FINALISTS), 0, -1):
@@ -48,7 +48,7 @@ def schedule(arms: int, *, examples: int, minibatch: int, calls: float = math.in
 
 def _rungs(arms: int, finalists: int, examples: int, minibatch: int) -> tuple[Rung, ...]:
     rungs = []
-    while minibatch < examples:  # also the finalists go from batch to batch: who does not lead costs no more calls
+    while minibatch < examples:  # finalists go from batch to batch, too, so one that does not lead costs no more calls
         rungs.append(Rung(arms, minibatch))
         arms, minibatch = max(finalists, math.ceil(arms / 2)), 2 * minibatch
     return (*rungs, Rung(arms, examples))
@@ -72,9 +72,9 @@ def select(
 ) -> Choice:
     """The best challenger that beats the incumbent on all examples of `order`, else the incumbent.
 
-    Batches are the beginnings of `order`. At most `calls` scores are asked for, those for the incumbent not counted.
-    A challenger that is behind after the first batch, or does not lead after a later one, goes no further, nor does one
-    that could not win if it were right about everything that is left.
+    Batches are the beginnings of `order`. At most `calls` scores are requested, not counting the incumbent's. A
+    challenger goes no further if it is behind after the first batch, does not lead after a later one, or could not win
+    even with the best scores on the rest.
     """
     if limit := board.measure([incumbent], order):
         return Choice(incumbent, limit)

@@ -1,4 +1,4 @@
-"""How much a search could gain, told before any: how far other wordings of a prompt are apart on the examples."""
+"""How much a search could gain, estimated beforehand from how far apart other wordings score on the examples."""
 
 import random
 import time
@@ -23,13 +23,13 @@ from fipo_model.types import OptimizationRequest
 MAX_SECONDS = 40.0
 _PATIENCE = 10.0
 _RUNS_AT_ONCE = 64
-# So many examples are solved in the fullest wording, where there are three times as many.
+# This many examples are solved in the fullest wording, if there are three times as many.
 _SOLVED = 4
-# Measured first, to see how many the time is enough for.
+# Measured first, to see how many the time allows.
 _FIRST = 4
 _MOST = 24
 _REWRITES = 3
-# Wordings to be expected in all.
+# The expected number of wordings in all.
 _WORDINGS = 8
 # Ways to split the examples into those that choose and those that measure.
 _HALVES = 100
@@ -78,8 +78,8 @@ class Headroom:
     def verdict(self) -> Verdict:
         """Whether a search is worth its time.
 
-        It is if a rewrite already leads, or more is left to gain than the prompt has gained. It is not if nothing is
-        left, or less than that. Eight tasks are too few to say how often this is right (benchmarks/README.md).
+        It is if a rewrite already leads, or more is left to gain than the prompt has gained. It is not if less is left,
+        or nothing. Eight tasks are too few to say how often this is right (benchmarks/README.md).
         """
         if self.is_perfect:
             return "not worth it"
@@ -106,11 +106,11 @@ def measure_headroom(
     seed: int = 0,
     max_seconds: float = MAX_SECONDS,
 ) -> Headroom:
-    """Measure a prompt, other forms of it, it with solved examples, and nothing in its place, on examples.
+    """Measure a prompt on examples, together with other forms of it, the prompt with solved examples, and no prompt.
 
-    With a `rewriter` a few of its rewrites are measured, too. As many examples and wordings are measured as
-    `max_seconds` allows, but four examples of the prompt at least. Raises `InputError` for examples that nothing could
-    decide on, and `UnmeasurableError` where the prompt cannot be measured.
+    With a `rewriter` a few of its rewrites are measured, too. It measures as many examples and wordings as
+    `max_seconds` allows, but at least four examples of the prompt. Raises `InputError` for examples that could not
+    decide anything, and `UnmeasurableError` where the prompt cannot be measured.
     """
     request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
     rows = read_examples(examples)
@@ -127,7 +127,7 @@ def measure_headroom(
 
 
 def _parts(examples: Sequence[Example], *, seed: int) -> tuple[list[Example], list[Example]]:
-    """The examples that are shown solved, and those that are measured on, in an order drawn by the seed."""
+    """The examples to show solved, and those to measure on, in an order drawn by the seed."""
     drawn = random.Random(seed).sample(list(examples), len(examples))
     # Braces in an example would be taken for a variable of the wording.
     showable = [one for one in drawn if one.outputs and not _has_braces(one)]
@@ -185,7 +185,7 @@ class _Glance:
             return
         arm = self._board.add({PROMPT: wording.text})
         self._limit = self._board.measure([arm], self._examples)
-        # A form that the rewriter proposes, too, is a rewrite: a search would try it.
+        # A form that the rewriter also proposes counts as a rewrite, because a search would try it.
         if self._limit is None and (arm not in self._found or (wording.kind == "rewrite" and arm != self._start)):
             self._found[arm] = wording
 
@@ -215,7 +215,7 @@ class _Glance:
         )
 
     def _scores(self, arms: Sequence[str], examples: Sequence[int]) -> list[Scores]:
-        """By arm and judge, the scores on the examples; failures count as 0."""
+        """The scores on the examples by arm and judge; failures count as 0."""
         return [
             [[one or 0.0 for one in ours] for ours, _ in self._board.pairs(arm, self._start, examples)] for arm in arms
         ]
@@ -232,7 +232,7 @@ class _Glance:
 
 
 def _lead(ours: Scores | None, theirs: Scores | None, *, seed: int) -> Interval | None:
-    """The lead before the judge who gives the least; None where a side was not measured."""
+    """The lead by the judge who gives the least; None where a side was not measured."""
     if ours is None or theirs is None:
         return None
     return least_interval(list(zip(ours, theirs, strict=True)), seed=seed)
@@ -249,11 +249,11 @@ def _mirrored(yours: Scores, empty: Scores | None) -> Scores | None:
 
 
 def chosen_elsewhere(arms: Sequence[Scores], *, is_worst: bool = False, seed: int = 0) -> Scores:
-    """For each judge, what the best arm gets on each example, chosen on examples of which it is none.
+    """For each judge, the best arm's score on each example, with the arm chosen on other examples.
 
-    Who is chosen by the examples it is measured on looks better than it is. So half of the examples, drawn many times,
-    choose, and the others measure; each gets the mean of what was measured on it. An arm is as good as the judge finds
-    it who likes it least.
+    An arm that is chosen by the examples it is measured on looks better than it is. So half of the examples, drawn many
+    times, choose, and the others measure; each example gets the mean of its measurements. An arm is as good as the
+    judge who likes it least finds it.
     """
     count, judges = len(arms[0][0]), range(len(arms[0]))
     pick, draw = (min if is_worst else max), random.Random(seed)

@@ -1,4 +1,4 @@
-"""What tells one function from another when a search is resumed: its code and what that uses, not its name."""
+"""What distinguishes functions when a search is resumed: their code and what it uses, not their names."""
 
 import functools
 import hashlib
@@ -13,10 +13,10 @@ _DEEPEST = 12
 
 
 def digest_of(function: Callable[..., Any]) -> str:
-    """A short name for what a callable does, the same in every process; two lambdas of one name have two.
+    """A digest of what a callable does, the same in every process; two different lambdas get two digests.
 
-    What it uses of its own module counts, too: functions and plain values. Of an object that is called, its class's
-    code and its own values count.
+    The functions and plain values that it uses from its own module count, too. For a callable object, its class's code
+    and its own values count.
     """
     parts = list(_parts(function, 0))
     return hashlib.sha256(json.dumps(parts).encode("utf-8", "replace")).hexdigest()[:12]
@@ -38,7 +38,7 @@ def _parts(value: Any, depth: int) -> Iterator[str]:
 
 
 def _members(value: Any) -> list[Any]:
-    """What a value is made of, in an order that is the same in every process."""
+    """The parts of a value, in an order that is the same in every process."""
     if isinstance(value, MethodType):
         return [value.__func__, value.__self__]
     if isinstance(value, functools.partial):
@@ -55,7 +55,7 @@ def _function(value: FunctionType, depth: int) -> Iterator[str]:
     for cell in value.__closure__ or ():
         try:
             yield from _parts(cell.cell_contents, depth + 1)
-        except ValueError:  # of a function that is not defined to its end yet
+        except ValueError:  # in a function whose definition is not complete yet
             yield "empty"
 
 
@@ -72,7 +72,7 @@ def _object(value: Any, depth: int) -> Iterator[str]:
 
 
 def _used(function: FunctionType) -> dict[str, Any]:
-    """What a function names of its own module that is code or a plain value; itself not."""
+    """The code and plain values of its own module that a function names, except itself."""
     own = {
         name: function.__globals__[name] for name in sorted(_names(function.__code__)) if name in function.__globals__
     }

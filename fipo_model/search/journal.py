@@ -1,4 +1,4 @@
-"""What a search has paid for, on disk as it comes, so that an interrupted one resumes where it was."""
+"""What a search has paid for, written to disk as it comes, so that an interrupted one resumes where it was."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class Journal:
         return self._values.get(key)
 
     def put(self, key: str, value: Any) -> None:
-        """Remember a value; one that is there already stays."""
+        """Remember a value; an existing one stays."""
         with self._lock:
             if key not in self._values:
                 self._values[key] = value
@@ -47,7 +47,7 @@ def opened_journal(
     """The journal in `directory`, for this search alone; without a directory, one that is in memory only.
 
     Raises `InputError` for a directory that cannot be used, where another search is at work, or that belongs to other
-    settings, showing the difference. `kind` and `option` are how messages call the search and the directory.
+    settings, showing the difference. `kind` and `option` are the names of the search and the directory in messages.
     """
     if directory is None:
         yield Journal()

@@ -1,4 +1,4 @@
-"""Meaning before evidence: which rewrites of a prompt may be measured at all, by all examples that decide."""
+"""Meaning before evidence: which rewrites of a prompt may be measured at all, given all examples that decide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from fipo_model.types import Candidate, OptimizationRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """What a rewriter was asked, and everything that the deciding examples tell about it."""
+    """The request to a rewriter, and everything that the deciding examples tell about it."""
 
     rewriter: Rewriter
     request: OptimizationRequest
@@ -23,9 +23,9 @@ class Meaning:
     def of(
         cls, rewriter: Rewriter, request: OptimizationRequest, examples: Sequence[Example], *, is_answered: bool = False
     ) -> "Meaning":
-        """The rewriter has seen a few of the examples; here all are shown. What it says in its own words may be tried.
-
-        With a metric (`is_answered`) only what asks for something else is turned down: the metric sees the form.
+        """The rewriter has seen a few of the examples; here all count. Rewrites in its own words may be tried. With a
+        metric (`is_answered`), only rewrites that ask for something else are turned down, because the metric sees the
+        form.
         """
         settings = replace(rewriter.settings, strict_wording=False)
         shown = tuple(example.shown for example in examples)
@@ -42,8 +42,8 @@ class Meaning:
     def check(self, candidate: Candidate) -> Candidate:
         """The candidate, or why it is not measured: by the contract, or because it strays from the task.
 
-        The contract is asked again, since all examples say more than those that were shown: what gives one of them
-        away, and that the form of every right output is no invention.
+        The contract is asked again, since all examples say more than the few that were shown: a rewrite may give away
+        one of them, and the form of every right output is not an invention.
         """
         if candidate.outcome != "optimized" and candidate.outcome not in RULES:
             return candidate
@@ -53,7 +53,7 @@ class Meaning:
         if found.outcome != "optimized" or "task_invented" not in self.rewriter.settings.enforced:
             return found
         if self.ground.is_answered and not self.ground.outputs:
-            return found  # nobody knows what right outputs speak of
+            return found  # the subject of right outputs is unknown
         added = candidate.text.replace(self.request.instruction, "", 1)
         reason = strays(added, self.ground)
         return found if reason is None else replace(found, outcome="task_invented", detail=reason)

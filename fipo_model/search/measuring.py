@@ -1,4 +1,4 @@
-"""Measures runs, and those again that failed: a model that refuses for a minute must not decide anything."""
+"""Measures runs, and repeats those that failed: a model that is out of reach for a minute must not decide anything."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ logger = logging.getLogger("fipo_model.search")
 
 # Waits double: six of them, the first a 63rd of all patience.
 _WAITS = 6
-# What fails by itself fails again, or fails one time in five.
+# Runs that fail by themselves fail again, or one time in five.
 _TRIES_AT_ONCE = 3
 
 
@@ -38,7 +38,7 @@ class Measuring:
                 again = again[: int(self._budget.tries_left)]
             if not again or self._budget.seconds_left <= (wait or 0) or self._budget.is_spent:
                 continue
-            # Where everything fails by itself, and does so again, it will once more.
+            # Where everything fails by itself, and fails again, another try will not help.
             if wait is None and tries and not any(isinstance(one, Measured) for one in found):
                 continue
             if wait:
@@ -51,7 +51,7 @@ class Measuring:
         return found
 
     def _pauses(self) -> Iterator[float | None]:
-        """Seconds to wait before each further try; None is for runs that waiting does not help."""
+        """Seconds to wait before each further try; None for runs that waiting does not help."""
         yield from [None] * _TRIES_AT_ONCE
         yield from (self._patience * 2**number / (2**_WAITS - 1) for number in range(_WAITS))
 

@@ -1,4 +1,4 @@
-"""How good an output is: a few common metrics, any function of one's own, and what such functions return."""
+"""How good an output is: a few common metrics, or any function of the user's, and reading what that returns."""
 
 import inspect
 import json
@@ -26,7 +26,7 @@ _FEEDBACK = ("feedback", "comment", "reason", "explanation")
 
 
 def exact(reference: Any, output: Any, _: Any) -> bool:
-    """Score whether both are the same: as JSON where the reference is not a text, else apart from what does not count.
+    """Score whether both are the same: as JSON where the reference is not a text, otherwise as plain texts.
 
     Case, white space, quotation marks around the text and a full stop after it do not count.
     """
@@ -66,7 +66,7 @@ BUILT_IN: Mapping[str, Function] = {"exact": exact, "contains": contains, "f1": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A function with its name, and what tells it from another: a changed metric measures something else."""
+    """A function with its name and a digest, because a changed metric measures something else."""
 
     name: str
     function: Function
@@ -140,11 +140,11 @@ class Judgement:
 def judgement(value: Any, *, metric: str) -> Judgement:
     """Read what a metric returned: a bool, a number, or something with a `score` and perhaps `feedback` or a `comment`.
 
-    Raises `InputError` for what is no number: that is a mistake in the metric, not a wrong output.
+    Raises `InputError` for anything that is not a number: that is a mistake in the metric, not a wrong output.
     """
     score, feedback = _parts(value)
     try:
-        number = float("" if isinstance(score, str | bytes) else score)  # the text "0.5" is none, either
+        number = float("" if isinstance(score, str | bytes) else score)  # the text "0.5" is not a number, either
     except (TypeError, ValueError) as error:
         forgotten = " (is a return missing?)" if value is None else ""
         raise InputError(
@@ -172,7 +172,7 @@ def text_of(value: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """Strip a text of what does not count in a comparison; a text of nothing else stays."""
+    """Strip a text of what does not count in a comparison; a text that consists only of that stays."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return folded.strip(_AROUND).strip() or folded
 

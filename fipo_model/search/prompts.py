@@ -1,4 +1,5 @@
-"""A bare prompt as a thing to search: a model answers it and a metric scores, or right outputs are made likelier."""
+"""A bare prompt as the subject of a search: a metric scores a model's answers, or right outputs are to become
+likelier."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,9 @@ PROMPT = "prompt"
 """The name of the only text."""
 CAP = 1.6
 """Nats per token by which one input can change a gain, so that no single one decides."""
-# A server that is down need not be asked about every example to be known to be.
+# There is no need to ask about every example to see that a server is down.
 _ENOUGH_FAILURES = 3
-# Scores of so many outputs are asked for twice, to see whether the metric agrees with itself.
+# The scores of this many outputs are requested twice, to see whether the metric agrees with itself.
 _ASKED_TWICE = 3
 
 
@@ -93,10 +94,9 @@ class AnsweredPrompt:
 
 
 class LikelyPrompt:
-    """A prompt, and how much likelier each of some models finds the right outputs after another in its place.
-
-    Nats per token over the prompt it began with, capped: one judge for each model. Of several right outputs of an
-    example the likeliest counts.
+    """A prompt, and how much likelier each of some models finds the right outputs after a replacement. The gain over
+    the original is in nats per token, capped. There is one judge for each model. Of several right outputs of an example
+    the likeliest counts.
     """
 
     def __init__(self, prompt: str, examples: Sequence[Example], *, models: Sequence[Scorer]) -> None:

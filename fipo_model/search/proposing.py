@@ -1,4 +1,4 @@
-"""What is tried: rewrites of texts, each with what the checks made of it, distinct by what they ask."""
+"""The candidates: rewrites of texts, each with the result of its checks, distinct by what they ask."""
 
 import itertools
 import random
@@ -14,11 +14,11 @@ from fipo_model.search.subject import Measured, Measurement
 from fipo_model.search.wordings import naming_labels
 from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 
-# Of the samples for one request, two are hoped for; others repeat each other, change nothing or fail.
+# Of the samples for one request, about two are useful; others repeat each other, change nothing or fail.
 _SAMPLES, _USED = 4, 2
-# So many examples make a task clear; more make a small model's request long.
+# This many examples make a task clear; more make a small model's request long.
 _SHOWN = 4
-# Seeds of one turn are no other turn's.
+# No two turns share a seed.
 _TURN = 1000
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300
@@ -30,7 +30,7 @@ Origin = Literal["rewriter", "labels"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
-    """A text that was proposed for a place, as it would stand there, and what the checks made of it."""
+    """A text proposed for a place, as it would be used there, and the result of its checks."""
 
     text: str
     outcome: str
@@ -56,7 +56,7 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is known when rewrites are asked for."""
+    """What is known when rewrites are requested."""
 
     texts: Mapping[str, str]
     """The texts as they are now."""
@@ -107,7 +107,7 @@ class RewriterProposer:
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """The usable rewrites for each part, up to the limit, and the refused ones, from two batches in all."""
         seed = self.seed + _TURN * seen.turn
-        # What the rewriter is not sure of, or says in its own words, may be tried: the examples decide.
+        # Rewrites that the rewriter is unsure of, or puts in its own words, may be tried: the examples decide.
         settings = replace(self.rewriter.settings, strict_wording=False)
         bold = replace(self.rewriter, least_likelihood=None, settings=settings)
         alone = [(part, self._asked(part, seen)) for part in self.parts]
@@ -118,13 +118,14 @@ class RewriterProposer:
             found[part.name] += [row for row in named if row.text not in seen.tried.get(part.name, ())]
         asked = [(part, request) for part in self.parts for request in self._varied(part, seen)]
         if asked:
-            # Who has less to show is asked for more samples.
+            # A part with less to show gets more samples.
             samples = _SAMPLES * self._needed * len(self.parts) // len(asked)
             sampler = replace(bold, samples=max(2, samples), seed=seed)
             sampled = sampler.propose([request for _, request in asked])
             for part in self.parts:
                 own = [self._rows(part, one) for (other, _), one in zip(asked, sampled, strict=True) if other is part]
-                # The first sample of each request before the second of any: what was shown differs more than samples.
+                # The first sample of each request before the second of any: different examples shown vary rewrites more
+                # than sampling.
                 turns = itertools.zip_longest(*own)
                 found[part.name] += [row for turn in turns for row in turn if row is not None]
         by_text = {}
@@ -138,7 +139,7 @@ class RewriterProposer:
         return part.request if part.request.instruction == text else replace(part.request, instruction=text)
 
     def _varied(self, part: Part, seen: Seen) -> list[OptimizationRequest]:
-        """Requests that differ by what is shown: examples, those that went wrong first, and what was said; nothing."""
+        """Requests that differ by what they show: examples (wrong ones first) with comments on them, or nothing."""
         bare = self._asked(part, seen)
         feedback = _joined(said_of(seen.measurements), _lost(seen.tried.get(part.name, ()), bare.instruction))
         shown = _shown_in_turns(self.shown, seen.measurements, seed=self.seed)
@@ -148,7 +149,7 @@ class RewriterProposer:
         return [*varied[: max(1, self._needed - 1)], bare][: self._needed]
 
     def _naming_labels(self, rewriter: Rewriter, part: Part, request: OptimizationRequest) -> list[Proposed]:
-        """The text with all labels behind it, which small rewriters rarely name; none where other texts follow."""
+        """The text followed by all labels, which small rewriters rarely name; none where other texts follow."""
         text = naming_labels(request.instruction, [example.output for example in self.shown.values()])
         if text is None or len(self.parts) > 1:
             return []
@@ -157,7 +158,7 @@ class RewriterProposer:
 
     @property
     def _needed(self) -> int:
-        """How many requests bring about so many candidates, beside the one that is greedy."""
+        """How many requests yield that many candidates, beside the greedy one."""
         return -(-(self.candidates - 1) // _USED)
 
     def _rows(self, part: Part, proposal: Proposal) -> list[Proposed]:
@@ -171,10 +172,10 @@ def _proposed(part: Part, checked: Candidate, *, origin: Origin = "rewriter") ->
 
 
 def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()) -> list[Proposed]:
-    """The rows, each text once, with no more than so many usable ones, which differ in what they ask.
+    """The rows, each text once, with at most the given number of usable ones, which differ in what they ask.
 
-    Of two rewrites with the same words of meaning a search would learn the same twice: the later one is "repeated", as
-    is one that asks what a `known` text does.
+    From two rewrites with the same words of meaning a search would learn the same thing twice. So the later one is
+    "repeated", as is one that asks what a `known` text asks.
     """
     topics = {_asked_words(text) for text in known}
     kept: dict[str, Proposed] = {}
@@ -193,14 +194,14 @@ def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()
 
 
 def _asked_words(text: str) -> frozenset[str]:
-    """What a text asks for, without how: its words of meaning, as stems, and its numbers."""
+    """What a text asks for, however it is worded: its words of meaning, as stems, and its numbers."""
     return topic(text) | frozenset(_NUMBER.findall(text))
 
 
 def _shown_in_turns(
     shown: Mapping[int, ShownExample], measurements: Mapping[int, Measurement], *, seed: int
 ) -> list[tuple[ShownExample, ...]]:
-    """Groups of examples, those that went wrong first, with what was said to them."""
+    """Groups of examples, wrong ones first, with the metric's comments on them."""
     numbers = random.Random(seed).sample(sorted(shown), len(shown))
     numbers.sort(key=lambda number: _score(measurements.get(number)))
     highest = max(map(_score, measurements.values()), default=0.0)
@@ -209,7 +210,7 @@ def _shown_in_turns(
 
 
 def _with_response(example: ShownExample, found: Measurement | None, highest: float) -> ShownExample:
-    """The example with what it got, if that was wrong: as good as any is right."""
+    """The example with the response it got, if that was wrong; a score no lower than any other counts as right."""
     if not isinstance(found, Measured) or not (found.response or "").strip():
         return example
     is_right = _score(found) >= (highest if found.best is None else found.best)
@@ -228,7 +229,7 @@ def said_of(measurements: Mapping[int, Measurement]) -> str | None:
 
 
 def _lost(tried: Sequence[str], text: str) -> str | None:
-    """What was tried for a text and did not win, as a rewriter is told it: the last ones."""
+    """What was tried last for a text and did not win, in words for a rewriter."""
     lost = [" ".join(one.split())[:_LONGEST_FEEDBACK] for one in tried if one != text][-_MOST_FEEDBACK:]
     return None if not lost else "These did no better:\n" + "\n".join(lost)
 
@@ -244,6 +245,6 @@ def to_fields(proposals: Proposals) -> dict[str, Any]:
 
 
 def from_fields(fields: Mapping[str, Any]) -> Proposals:
-    """The proposals that `to_fields` made these of."""
+    """The proposals from which `to_fields` made these."""
     rows = {name: [Proposed(**one) for one in rows] for name, rows in fields["by_text"].items()}
     return Proposals(model=fields["model"], by_text=rows, runs=fields["runs"])

@@ -27,7 +27,8 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """A mean score on so many examples, of which so many failed, and so many more could not be measured."""
+    """A mean score, with how many examples it is on, how many of them failed, and how many more could not be
+    measured."""
 
     score: float
     failed: int
@@ -37,7 +38,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What was there and what was found, on the same examples."""
+    """The original and the winner, on the same examples."""
 
     before: Level
     after: Level
@@ -47,7 +48,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A set of texts that was tried: its number, the texts that are not those of the beginning, and its score."""
+    """A set of texts that was tried: its number, the texts that differ from the original, and its score."""
 
     arm: str
     changed: Mapping[str, str]
@@ -106,7 +107,7 @@ class SearchResult:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "SearchResult":
-        """The result that `to_fields` made these of."""
+        """The result from which `to_fields` made these."""
         held_out = fields["held_out"]
         return cls(
             **{
@@ -120,7 +121,7 @@ class SearchResult:
 
 
 def _as_json(value: Any) -> Any:
-    """Tuples as lists: what is read from JSON equals what was written."""
+    """Tuples as lists, so that reading JSON gives what was written."""
     if isinstance(value, dict):
         return {name: _as_json(one) for name, one in value.items()}
     return [_as_json(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""Who got what on which example: each asked for once, and no more of them than the budget allows."""
+"""Which arm got what on which example. Each score is requested once, within the budget."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,8 +35,8 @@ class Trial:
 class Scoreboard:
     """The measurements of arms, which are texts by their names. Measurements go into the journal at once.
 
-    It asks at one time for as many arms as together take `runs_at_once` runs, but for one at least. What failed is not
-    remembered: a resumed search tries it again. `kind` tells this board's part of the journal from another's. Each
+    It asks at a time for as many arms as together take `runs_at_once` runs, but for at least one. Failures are not
+    remembered: a resumed search tries them again. `kind` tells this board's part of the journal from another's. Each
     trial is reported as it ends.
     """
 
@@ -73,7 +73,7 @@ class Scoreboard:
         return self._texts[arm]
 
     def measure(self, arms: Sequence[str], examples: Sequence[int]) -> Limit | None:
-        """Have the arms measured on the examples they were not yet; if that is not possible, why not."""
+        """Measure the arms on the examples that are still missing; returns why, if that is not possible."""
         missing = {arm: [one for one in examples if (arm, one) not in self._found] for arm in arms}
         questions = [(arm, new) for arm, new in missing.items() if new]
         size = max(1, self._runs_at_once // max((len(new) for _, new in questions), default=1))
@@ -94,7 +94,7 @@ class Scoreboard:
         return None
 
     def _parts(self, runs: Sequence[Run]) -> list[Sequence[Run]]:
-        """The runs as they are asked for: all at once, but the first alone where only it can show what one costs."""
+        """The runs as they are requested: all at once, but the first alone where only that can show a run's cost."""
         places = (place for place, run in enumerate(runs, start=1) if self._key(run) not in self._journal)
         first = next(places, 0) if self.budget.is_price_unknown else 0
         return [part for part in (runs[:first], runs[first:]) if part]
@@ -120,7 +120,7 @@ class Scoreboard:
         ]
 
     def best_pairs(self, ours: str, theirs: str, examples: Iterable[int]) -> list[Pair] | None:
-        """The pairs if ours gets the most there is wherever it was not measured yet; None where nobody knows it."""
+        """The pairs if ours gets the maximum wherever it was not measured yet; None where that is unknown."""
         known = [one for one in self._found.values() if isinstance(one, Measured)]
         if not known or any(one.best is None for one in known):
             return None
@@ -136,7 +136,7 @@ class Scoreboard:
         return list(pairs)
 
     def level(self, arm: str, examples: Iterable[int]) -> float:
-        """The arm's mean before the judge who likes it least, over what was measured; failures count as 0."""
+        """The arm's mean by the judge who likes it least, over what was measured; failures count as 0."""
         ran = [one for one in self.measurements(arm, examples) if not _is_missing(one)]
         means = (evidence.mean([score_of(one, judge) for one in ran]) for judge in range(self.judges))
         return min(means, default=0.0)
@@ -151,12 +151,12 @@ class Scoreboard:
 
     @property
     def judges(self) -> int:
-        """How many scores a measurement has; 1 as long as there is none."""
+        """How many scores a measurement has; 1 as long as there is no measurement."""
         return next((len(one.scores) for one in self._found.values() if isinstance(one, Measured)), 1)
 
     @property
     def only_score(self) -> float | None:
-        """The one score that every run got which was measured; None where they differ."""
+        """The score that all measured runs got; None where they differ."""
         scores = {score for one in self._found.values() if isinstance(one, Measured) for score in one.scores}
         return scores.pop() if len(scores) == 1 else None
 

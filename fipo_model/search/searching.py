@@ -27,7 +27,7 @@ _LONGEST_SAID = 200
 
 
 class UnmeasurableError(InputError):
-    """What is there already cannot be measured, so that nothing could be compared with it."""
+    """The original cannot be measured, so that nothing could be compared with it."""
 
 
 @dataclass(kw_only=True)
@@ -104,7 +104,7 @@ class Search:
             raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")
 
     def _propose(self, number: int, best: str) -> dict[str, list[str]]:
-        """Ask the proposer, unless the journal has its answers: what can be tried, by the names of the texts."""
+        """The candidates by the names of the texts, from the journal or the proposer."""
         if self.budget.is_out_of_time:
             self.limits |= dict.fromkeys(self.naive, "max_seconds")
             return {}
@@ -130,7 +130,7 @@ class Search:
         return self.proposer.propose(seen, room=max(0, room))
 
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
-        """The arm with the best of a text's candidates in it, all else as in the best arm so far."""
+        """The arm with the best of a text's candidates, and everything else as in the best arm so far."""
         before = self.board.texts(best)
         arms = [self.board.add({**before, name: text}) for text in texts]
         count = len(self.examples)
@@ -144,7 +144,7 @@ class Search:
         chosen, limit = select(self.board, best, arms, order=order, rules=self.settings.rules, calls=share)
         if limit:
             self.limits[name] = limit
-        # Leads add up only where all ran on the same examples; the best so far may have missed some.
+        # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
         if chosen != best and lead(self.board.pairs(chosen, self.start, self.examples)) <= 0:
             chosen = best
         if chosen == best:
@@ -159,7 +159,7 @@ class Search:
             self.reasons[name] = said
 
     def _say(self, trial: Trial) -> None:
-        """Tell of a trial as it ends: which one it is, what is tried in it, and what it got."""
+        """Report a trial as it ends: which one it is, what it tried, and what it got."""
         texts = self.board.texts(trial.arm)
         changed = [text for name, text in texts.items() if text != self.naive[name]]
         tried = " ".join(" / ".join(changed).split())[:_LONGEST_SAID] or "what is there"
@@ -262,7 +262,7 @@ class Search:
 
 
 def drawn(count: int, most: int | None, *, seed: int) -> Sequence[int]:
-    """The numbers of all examples, or of the most there may be, drawn with the seed."""
+    """The numbers of all examples, or of as many as allowed, drawn with the seed."""
     if most is None or count <= most:
         return range(count)
     return sorted(random.Random(seed).sample(range(count), most))

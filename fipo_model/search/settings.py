@@ -32,8 +32,8 @@ _CANDIDATES = 6
 class SearchSettings:
     """How examples and a metric are used.
 
-    Without any bound a search ends by itself, once its candidates' schedule is done. Raises `InputError` for numbers
-    that make no sense.
+    Without any bound a search ends once its candidates' schedule is done. Raises `InputError` for numbers that make no
+    sense.
     """
 
     auto: Effort | None = None

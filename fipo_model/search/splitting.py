@@ -1,4 +1,4 @@
-"""Which examples decide and which tell the gain: none does both, and none counts twice. Pure."""
+"""Which examples decide and which measure the gain: none does both, and none counts twice. Pure."""
 
 import json
 import random
@@ -14,7 +14,7 @@ _SET_ASIDE, _MOST_SET_ASIDE = 3, 50
 
 
 class Split(NamedTuple):
-    """The examples that decide, those that tell the gain, and what there is to say about either."""
+    """The examples that decide, those that measure the gain, and remarks about either."""
 
     deciding: list[Example]
     aside: list[Example]
@@ -22,7 +22,7 @@ class Split(NamedTuple):
 
 
 def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, seed: int) -> Split:
-    """Split examples by their inputs: the same input never decides and tells the gain, whatever is right for it.
+    """Split examples by their inputs: the same input never both decides and measures, whatever its right outputs.
 
     A repeated example is no further evidence: a model that answers greedily gives it the same score. Raises
     `InputError` where all of `held_out` decide.

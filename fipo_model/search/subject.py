@@ -33,13 +33,13 @@ class Measured:
     """What the metric said about it."""
 
     def to_fields(self) -> dict[str, Any]:
-        """What a journal holds of it; what is not there is left out."""
+        """Its form in a journal; missing parts are left out."""
         fields = {"best": self.best, "response": self.response, "feedback": self.feedback}
         return {"scores": list(self.scores), **{name: one for name, one in fields.items() if one is not None}}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "Measured":
-        """The measurement that `to_fields` made these of."""
+        """The measurement from which `to_fields` made these."""
         return cls(**{**fields, "scores": tuple(fields["scores"])})
 
 
@@ -48,7 +48,8 @@ class Failed:
     """A run without a score.
 
     Where the transport failed (`is_passing`: a rate limit, a time-out), nothing was measured: the run is tried again,
-    and compared with nothing. Else the subject or its metric did, as they may because of the texts: that counts as 0.
+    and compared with nothing. Otherwise the subject or its metric failed, possibly because of the texts; that counts as
+    0.
     """
 
     cause: str

@@ -35,7 +35,7 @@ Prompted = AnsweredPrompt | LikelyPrompt
 
 _FEWEST = 2
 _FIRST_LIKELY = 8
-# As many as together take this many runs are measured in one batch.
+# Arms that together take this many runs are measured in one batch.
 _RUNS_AT_ONCE = 64
 
 
@@ -43,8 +43,8 @@ _RUNS_AT_ONCE = 64
 class Yardstick:
     """What decides: a metric on the answers of models, or without one how likely models find the right outputs.
 
-    Without `models` it is the default base without FIPO's adapter; where likelihoods decide also a second base, if one
-    is on this machine, because one small model alone likes what only sounds like the right form.
+    Without `models` it uses the default base without FIPO's adapter. Where likelihoods decide, it also uses a second
+    base, if one is on this machine, because a single small model favours texts that only sound like the right form.
     """
 
     metric: Metric | None
@@ -52,10 +52,10 @@ class Yardstick:
 
     @classmethod
     def opened(cls, metric: str | Callable[..., Any] | None, models: Sequence[Model]) -> "Yardstick":
-        """Raises `InputError` for what is no metric or model, and `ModelError` where a model cannot be loaded."""
+        """Raises `InputError` for an invalid metric or model, and `ModelError` where a model cannot be loaded."""
         from fipo_model.backends.opening import open_generator, open_scorer
 
-        # Which seam a model has is checked where it is opened.
+        # Which interface a model has is checked where it is opened.
         specs: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
         if metric is None:
             return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
@@ -63,7 +63,7 @@ class Yardstick:
         return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
 
     def check(self, examples: Sequence[Example]) -> None:
-        """Raise `InputError` for examples that nothing could decide on."""
+        """Raise `InputError` for examples that could not decide anything."""
         _check_count(examples)
         self.check_rows(examples, called="example")
 
@@ -80,7 +80,7 @@ class Yardstick:
                     raise InputError(f"{called} {number}: {reason}")
 
     def of(self, prompt: str, examples: Sequence[Example]) -> Prompted:
-        """The prompt, measured so on these examples."""
+        """The prompt, to be measured in this way on these examples."""
         if self.metric is None:
             return LikelyPrompt(prompt, examples, models=self.models)  # type: ignore[arg-type]
         return AnsweredPrompt(prompt, examples, metric=self.metric, models=self.models)  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def search_prompt(
 ) -> SearchResult:
     """The prompt, or the rewrite of it that does better on the examples by more than luck.
 
-    `held_out` are examples that decide nothing and tell the gain; by default a third of twelve and more.
+    `held_out` are examples that decide nothing and measure the gain; by default a third of twelve or more.
     """
     request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
     rows, others = read_examples(examples), None if held_out is None else read_examples(held_out)
@@ -171,13 +171,13 @@ class _Plain:
         return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=said)
 
     def _hopeless(self, search: Search, deciding: Sequence[Example]) -> list[str]:
-        """What to say where no answer was ever right; a likelihood is no answer."""
+        """What to say where no answer was ever right; likelihoods have no answers."""
         metric = self.yardstick.metric
         said = None if metric is None else never_right(search.board, search.start, deciding, metric)
         return [] if said is None else [said]
 
     def _part(self, deciding: Sequence[Example]) -> Part:
-        """The prompt. Meaning comes first: likelihoods believe what brings about a form, and metrics err, too."""
+        """The prompt. Meaning comes first: likelihoods favour whatever brings about a form, and metrics err, too."""
         is_answered = self.yardstick.metric is not None
         meaning = Meaning.of(self.rewriter, self.request, deciding, is_answered=is_answered)
         return Part(name=PROMPT, request=self.request, check=meaning.check)
@@ -196,7 +196,7 @@ def _check_count(examples: Sequence[Example], *, counted: str = "") -> None:
 
 
 def _less(settings: SearchSettings, calls: int) -> SearchSettings:
-    """The settings with so many runs set aside."""
+    """The settings with that many runs set aside."""
     max_cost = settings.max_cost
     if max_cost is not None and not callable(settings.price):
         max_cost -= calls * settings.price
@@ -211,7 +211,8 @@ def _settings(
     settings: SearchSettings,
     examples: tuple[Sequence[Example], Sequence[Example]],
 ) -> dict[str, Any]:
-    """What the scores in a log_dir depend on. Budget and significance are not: a resumed search may have others."""
+    """What the scores in a log_dir depend on. Budget and significance are left out: a resumed search may change
+    them."""
     deciding, aside = ([[one.input, one.outputs] for one in part] for part in examples)
     return {
         "prompt": request.instruction,

@@ -1,4 +1,4 @@
-"""Other wordings of a prompt that are made by rule: without it, in other forms, and with solved examples. Pure."""
+"""Other wordings of a prompt, made by rule: no prompt, other forms, and with solved examples. Pure."""
 
 import re
 from collections import Counter
@@ -39,7 +39,7 @@ def wordings(prompt: str, example: Example, solved: Sequence[Example]) -> list[W
 def naming_labels(prompt: str, outputs: Sequence[str | None]) -> str | None:
     """The prompt with all labels behind it, where its right outputs are labels and it does not name them all.
 
-    They are where all are a few words from a small set, each of which comes at least twice.
+    Outputs are labels if all are a few words from a small set, each occurring at least twice.
     """
     labels = Counter("" if output is None else output.strip() for output in outputs)
     if not _FEWEST_LABELS <= len(labels) <= _MOST_LABELS or min(labels.values()) < 2:

@@ -55,7 +55,7 @@ def say_origin(origin: Origin) -> str:
 
 
 def say_outcome(outcome: str) -> str:
-    """What a reader is told about an outcome."""
+    """An outcome in words for a reader."""
     return _OUTCOMES.get(outcome) or outcome_in_words(outcome)
 
 
@@ -74,7 +74,7 @@ _ADVICE: Mapping[Verdict, str] = {
 
 
 def headroom_sentences(found: Headroom) -> Iterator[str]:
-    """How far wordings are apart, in words."""
+    """In words, how far apart wordings are."""
     yield f"Measured on {found.examples} examples in {found.seconds:.0f} s. Scores are {found.measured_by}."
     for one in found.wordings:
         gain = "" if one.gain is None or one.kind == "yours" else f", {say_interval(one.gain, signed)} over yours"

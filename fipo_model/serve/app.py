@@ -1,4 +1,4 @@
-"""The application: the gateway, the page, and what is told about both."""
+"""The application: the gateway, the page, and information about both."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,7 +43,7 @@ def build_app(settings: ServeSettings, upstream: Upstream, rewriting: Rewriting)
     rest.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # Routers and middleware take as long as finding and replacing a prompt does.
+        # Routers and middleware would take as long as finding and replacing a prompt.
         is_forwarded = scope["type"] == "http" and scope["path"].startswith("/v1/")
         await (gateway if is_forwarded else rest)(scope, receive, send)
 

@@ -1,7 +1,7 @@
 """Which texts of a chat's body are prompts, and how another takes the place of one. Pure.
 
 A body is not decoded and encoded again: only the characters of the one text change. Images, audio, calls of tools,
-numbers and white space stay as the client wrote them. What is not surely a chat has no prompts.
+numbers and white space stay as the client wrote them. A body that may not be a chat has no prompts.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fipo_model.serve.settings import Role
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-# Nobody looks at numbers here, and long ones take long to read.
+# Numbers are not needed here, and long ones take long to read.
 _decode = json.JSONDecoder(parse_int=lambda _: 0, parse_float=lambda _: 0.0).raw_decode
 _SYSTEM = ("system", "developer")
 # Each value takes a hundred bytes or more, however short it is in the body.
@@ -23,7 +23,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptText:
-    """A text that may be rewritten, and where its JSON string stands in the body, in characters."""
+    """A text that may be rewritten, and the place of its JSON string in the body, in characters."""
 
     role: Role
     text: str
@@ -32,18 +32,19 @@ class PromptText:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value of a body, and where it stands."""
+    """A value of a body, and its place."""
 
     value: object
     span: Span
 
 
 class _OddBodyError(Exception):
-    """The body is no JSON, or says something twice, so that readers may differ about it."""
+    """The body is not JSON, or has a key twice, so that readers may differ about it."""
 
 
 def find_prompts(body: str, roles: Sequence[Role]) -> list[PromptText]:
-    """The texts of these roles, in the order of the roles; none for what is no chat, or has too many values."""
+    """The texts of these roles, in the order of the roles; none for anything that is not a chat, or has too many
+    values."""
     if sum(map(body.count, ",[{")) > _MOST_VALUES:
         return []
     try:
@@ -83,7 +84,7 @@ def _prompt_of(body: str, messages: Sequence[dict[str, _Value]], role: Role) -> 
 
 
 def _text_of(body: str, content: _Value) -> _Value | None:
-    """The text of a content, or of its only part that is text; with several, nobody knows which is the prompt."""
+    """The text of a content, or of its only part that is text; with several, it is unknown which is the prompt."""
     if isinstance(content.value, str):
         return content
     if not isinstance(content.value, list):
@@ -94,7 +95,7 @@ def _text_of(body: str, content: _Value) -> _Value | None:
 
 
 def _value(body: str, at: int) -> _Value:
-    """The value that begins here, behind white space."""
+    """The value that begins here, after white space."""
     start = _skip_space(body, at)
     value, end = _decode(body, start)
     return _Value(value, (start, end))

@@ -30,7 +30,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection to a server; the last two arguments are for nobody here."""
+        """A connection to a server; the last two arguments are not used here."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
@@ -58,7 +58,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._may_write.set()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Some of what came, as soon as there is any; nothing at the end."""
+        """Some received bytes, as soon as there are any; none at the end."""
         await self._send(timeout)
         try:
             async with asyncio.timeout(timeout):
@@ -124,7 +124,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise httpcore.WriteTimeout from error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Told by the event loop, as all that follows."""
+        """Called by the event loop, like all methods that follow."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's have another base
 
     def data_received(self, data: bytes) -> None:

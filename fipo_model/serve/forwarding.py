@@ -29,19 +29,19 @@ _NOT_SENT_ON = _HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 _OUTCOME, _DETAIL = b"x-fipo-outcome", b"x-fipo-detail"
 _MOST_DETAIL = 300
 _SAFE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
-# A path is decoded once by whoever serves it, and by mistake twice.
+# Servers decode a path once, and by mistake twice.
 _MOST_DECODED = 3
 _ODD_PATH = re.compile(rb"[\x00-\x1f\x7f\\]|(?:^|/)\.{1,2}(?:/|$)|//")
 # Reading such a body takes long enough for other requests to notice.
 _LONG_BODY = 256 * 2**10
-_GONE = 499  # as proxies log it: the client went away
+_GONE = 499  # the status that proxies log when the client went away
 
 _log = logging.getLogger("fipo_model.serve")
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What goes upstream, and what the client is told about it."""
+    """What goes upstream, and what the client learns about it."""
 
     call: Call
     told: Headers
@@ -89,13 +89,13 @@ class Gateway:
                 await said({"type": "http.response.start", "status": reply.status, "headers": headers})
                 async for chunk in reply.chunks:
                     await said({"type": "http.response.body", "body": chunk, "more_body": True})
-            # Nothing is waited for after this, or the reply's end would be taken for the client's.
+            # Nothing may be awaited after this, or the reply's end would be mistaken for the client's leaving.
             await said({"type": "http.response.body", "body": b""})
         except UpstreamError as error:
             self._metrics.upstream_failures.inc()
             if not said.status:
                 await send_error(said, error.status, str(error), prepared.told)
-            # Otherwise the connection is closed without the end of the reply, so that nobody takes it for whole.
+            # Otherwise the connection is closed without the end of the reply, so that nobody mistakes it for complete.
             return f"{prepared.summary} {error}"
         return prepared.summary
 
@@ -115,13 +115,13 @@ class Gateway:
         return _Prepared(call, told, summary)
 
     async def _rewritten(self, body: bytes) -> tuple[bytes, list[tuple[PromptText, Rewritten]]]:
-        """The body with its prompts rewritten, and what happened to each; what is no chat as it is."""
+        """The body with its prompts rewritten, and what happened to each; anything but a chat stays as it is."""
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError:
             return body, []
         if len(body) > _LONG_BODY:
-            # Not among the threads where rewrites wait: the deadline holds however many there are.
+            # Not in the threads where rewrites wait, so that the deadline holds however many there are.
             prompts = await asyncio.to_thread(find_prompts, text, self._roles)
         else:
             prompts = find_prompts(text, self._roles)
@@ -143,7 +143,7 @@ class Gateway:
 
 
 class _Said:
-    """What was said to the client: passes it on, and remembers the status."""
+    """Passes on what is sent to the client, and remembers the status."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -156,7 +156,7 @@ class _Said:
 
 
 def checked_path(raw: bytes) -> bytes:
-    """What follows /v1 in a path. Raises `Refusal` for what servers may read in different ways."""
+    """What follows /v1 in a path. Raises `Refusal` for a path that servers may read in different ways."""
     if not raw.startswith(b"/v1"):
         raise Refusal(404, "there is nothing outside of /v1")
     meant = raw
@@ -171,7 +171,8 @@ def checked_path(raw: bytes) -> bytes:
 
 
 def _passed_on(headers: Headers, left_out: frozenset[bytes]) -> Headers:
-    """The headers without those for one connection only, and FIPO's own, which only the gateway sets and reads."""
+    """The headers without those for a single connection, and without FIPO's own, which only the gateway sets and
+    reads."""
     named = {name.strip().lower() for value in values_of(headers, b"connection") for name in value.split(b",")}
     return [
         (name, value)
@@ -189,12 +190,12 @@ def _told(found: list[tuple[PromptText, Rewritten]]) -> Headers:
 
 
 def _as_header(text: str) -> bytes:
-    """A text that ends no header: what is not printable ASCII is percent-encoded."""
+    """A text that cannot end a header: anything but printable ASCII is percent-encoded."""
     return quote(text[:_MOST_DETAIL], safe=_SAFE, errors="replace").encode("ascii")
 
 
 async def _while_there(work: Coroutine[Any, Any, str], receive: Receive) -> str:
-    """What comes of the work; it is cancelled when the client goes away, which raises `ClientGoneError`."""
+    """The result of the work, which is cancelled when the client goes away; then this raises `ClientGoneError`."""
     leaving = asyncio.ensure_future(_gone(receive))
     try:
         async with asyncio.timeout(None) as limit:  # a task of its own for the work would take longer than the work

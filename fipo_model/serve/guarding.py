@@ -1,8 +1,8 @@
-"""Who may ask, and how much: everything that is refused before anybody looks at what was asked.
+"""Who may ask, and how much: everything that is refused before the request itself is read.
 
-A web page that somebody has open can make their browser send requests to this machine, and by a name that it owns
-(DNS rebinding) even read the replies. So a gateway without a token answers to names of this machine only, and no
-gateway answers other sites.
+An open web page can make the browser send requests to this machine, and with a domain of its own (DNS rebinding) even
+read the replies. So a gateway without a token answers to names of this machine only, and no gateway answers other
+sites.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class ClientGoneError(Exception):
 
 
 class Guard:
-    """Lets through what may ask. `open_paths` need no token: they are the same for everybody."""
+    """Lets allowed requests through. `open_paths` need no token, because they are the same for everybody."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, open_paths: frozenset[str]) -> None:
         self._app = app
@@ -119,7 +119,7 @@ async def send_error(send: Send, status: int, message: str, headers: Headers | N
     fields = {"error": {"message": message, "type": "fipo_gateway", "param": None, "code": None}}
     body = json.dumps(fields).encode()
     told = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    # What of the body has not been read yet would be taken for the next request.
+    # An unread rest of the body would be taken for the next request.
     closing = [(b"connection", b"close")] if status in (400, 408, 413) else []
     await send({"type": "http.response.start", "status": status, "headers": [*told, *closing, *(headers or [])]})
     await send({"type": "http.response.body", "body": body})

@@ -1,7 +1,7 @@
 """A model of this machine as upstream: chat completions and the list of models, as OpenAI-compatible servers have them.
 
-One sample of a `StreamingGenerator` is streamed as it comes, and ends with whoever asked. Everything else is computed
-first.
+A single sample of a `StreamingGenerator` is streamed as it comes, and stops when the client leaves. Everything else is
+computed first.
 """
 
 import json
@@ -20,10 +20,10 @@ from fipo_model.serve.upstream import Call, Headers, Reply, UpstreamError
 
 _DEFAULT_TOKENS, _MOST_TOKENS = 256, 4096
 _MOST_SAMPLES = 8
-# They are looked for with each token.
+# They are looked for after each token.
 _MOST_STOPS, _LONGEST_STOP = 16, 1000
 _ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
-# What is asked of a model that only chats, and would be passed over in silence.
+# Options that a plain chat model would silently ignore.
 _UNKNOWN_TO_IT = ("tools", "functions", "response_format", "logprobs", "audio")
 _JSON: Headers = [(b"content-type", b"application/json")]
 _EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -88,11 +88,11 @@ class LocalUpstream:
             raise UpstreamError(str(error), status=400) from error
         except FipoError as error:
             raise UpstreamError(f"the model {self.name} failed: {error}") from error
-        except Exception as error:  # a stranger's model; what it says may have words of the prompt
+        except Exception as error:  # any model may be here, and its errors may contain words of the prompt
             raise UpstreamError(f"the model {self.name} failed ({type(error).__name__})") from error
 
     async def _replied(self, chat: _Chat, growing: AsyncGenerator[list[Completion], None]) -> Reply:
-        """The reply, as soon as something came: what fails before that has a status of its own."""
+        """The reply, as soon as something came, so that an earlier failure has a status of its own."""
         base = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self.name}
         completions = await anext(growing, None)
         if completions is None:
@@ -153,13 +153,13 @@ def _event(fields: Mapping[str, Any]) -> bytes:
 
 
 def _stop_in(text: str, stops: tuple[str, ...]) -> int | None:
-    """Where the text ends because of a stop: where the one begins that was complete first, read from the left."""
+    """Where the text ends because of a stop: at the beginning of the first one to be complete, read from the left."""
     found = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
     return min(found)[1] if found else None
 
 
 def _sayable(text: str, stops: tuple[str, ...]) -> str:
-    """The text without what is, or may be the beginning of, a stop."""
+    """The text without anything that is a stop or may be the beginning of one."""
     place = _stop_in(text, stops)
     if place is None:
         sizes = (size for stop in stops for size in range(len(stop) - 1, 0, -1) if text.endswith(stop[:size]))
@@ -184,7 +184,7 @@ def _usage(completions: list[Completion]) -> dict[str, int]:
 
 
 def _read(body: bytes) -> _Chat:
-    """What a body asks for. Raises `InputError` for what a model of this machine cannot do."""
+    """What a body asks for. Raises `InputError` for anything that a model of this machine cannot do."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What a gateway counts, for Prometheus. Labels come from closed lists: no path, prompt or key is among them."""
+"""A gateway's counts, for Prometheus. Labels come from closed lists: no path, prompt or key is among them."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From what somebody calls an upstream to one that can be asked."""
+"""From a spec to an upstream that can be asked."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ _NOT_FOUND, _SERVER_ERRORS = 404, 500
 def open_upstream(spec: str, limits: Limits) -> Upstream:
     """A server for an address, and for any other spec a model of this machine.
 
-    Raises `InputError` for an address that is none, and what `open_generator` raises for a model.
+    Raises `InputError` for an invalid address, and what `open_generator` raises for a model.
     """
     if _is_address(spec):
         return RemoteUpstream(spec, limits=limits)

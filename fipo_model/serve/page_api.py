@@ -87,7 +87,7 @@ class PageAPI:
         ]
 
     def _reading(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Around what answers: JSON in, and what is wrong with it in words."""
+        """For handlers: reads JSON, and reports in words what is wrong with it."""
 
         async def endpoint(request: Request) -> Response:
             try:
@@ -176,7 +176,7 @@ class PageAPI:
 
 
 def _approve(store: RewriteStore, request: OptimizationRequest, text: str, verdict: Candidate) -> None:
-    """Keep somebody's choice, as approved, with what the checks say of it."""
+    """Keep the user's choice as approved, with what the checks say about it."""
     key = key_of(request)
     if not any(entry.key == key for entry in store.entries()):
         store.keep([_chosen(request, text, verdict)], evidence=_said(verdict))
@@ -191,7 +191,7 @@ def _chosen(request: OptimizationRequest, text: str, verdict: Candidate) -> Opti
 
 
 def _said(verdict: Candidate) -> str:
-    """What the checks say of a text, as evidence."""
+    """What the checks say about a text, as evidence."""
     if not _is_passed(verdict):
         return f"turned down: {outcome_in_words(verdict.outcome)}" + (f" ({verdict.detail})" if verdict.detail else "")
     left_out = f"; not checked: {', '.join(verdict.unchecked)}" if verdict.unchecked else ""

@@ -1,4 +1,5 @@
-"""What the page shows of a prompt: its commitments, proposals as they arrive, and the verdict on one's own words."""
+"""What the page shows for a prompt: its commitments, proposals as they arrive, and the verdict on the user's own
+words."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from fipo_model.types import Candidate, OptimizationRequest
 # The greedy one first, since it is what the gateway would use; then samples, a few at a time so that they arrive.
 _TURNS = ((1, 0), (3, 1), (3, 2))
 _MOST_EXAMPLES = 16
-# They are whole texts, so nothing else could be seen if they were marked.
+# They are whole texts, so marking them would hide everything else.
 _NOT_MARKED = ("sentence", "example")
 
 
@@ -38,7 +39,7 @@ def text_in(fields: Mapping[str, Any], name: str) -> str:
 
 
 def marks(text: str) -> list[dict[str, Any]]:
-    """What must survive of a text, in its order: kind, words and place (in characters)."""
+    """What must survive in a text, in its order: kind, words and place (in characters)."""
     found = [each for each in commitments(text) if each.kind not in _NOT_MARKED]
     found.sort(key=lambda each: each.span)
     return [
@@ -62,7 +63,7 @@ async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncIt
 
 
 def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:
-    """A rewrite with what the checks say of it, and what changed."""
+    """A rewrite with what the checks say about it, and what changed."""
     return {
         "text": candidate.text,
         "outcome": candidate.outcome,

@@ -45,7 +45,7 @@ class RemoteUpstream:
         self._key = _key_of(address)
         self.name = show_address(base_url)
         self._extensions = {"timeout": httpx.Timeout(limits.reply_time, connect=_CONNECT_SECONDS).as_dict()}
-        # A whole client would keep the cookies of all who ask in one jar, add headers of its own, and take longer.
+        # A full client would keep all users' cookies in one jar, add headers of its own, and take longer.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context() if address.scheme == "https" else None,
             proxy=_proxy_for(base_url),
@@ -70,7 +70,7 @@ class RemoteUpstream:
             await response.aclose()
 
     async def _check(self, response: httpcore.Response) -> None:
-        """Raises `UpstreamError` for what must not be taken for the reply."""
+        """Raises `UpstreamError` for anything that must not be taken for the reply."""
         stream = response.extensions["network_stream"]
         if isinstance(stream, Stream) and not stream.has_read:
             await stream.aclose()

@@ -1,4 +1,4 @@
-"""Rewrites for texts on their way: the store's first, each other text once, and the user's own text in every doubt."""
+"""Rewrites for texts on their way: the store's first, any other text once, and when in doubt the user's own text."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ _LONGEST = 20_000
 _MEMO_SIZE = 4096
 # As many calls as meet in a model's batch; more would only wait, and take memory.
 _MOST_BEGUN = 256
-# A model that failed is not asked by everybody at once.
+# A model that failed is not asked again by all requests at once.
 _REST_SECONDS = 5.0
 
 _log = logging.getLogger("fipo_model.serve")
@@ -63,7 +63,7 @@ class Rewriting:
         self._rests_until = 0.0
 
     async def rewrite(self, text: str) -> Rewritten:
-        """The text to use instead; never raises for what the text is or the rewriter does."""
+        """The text to use instead; never raises, whatever the text is or the rewriter does."""
         if len(text) > _LONGEST:
             return Rewritten(text, "skipped", f"longer than {_LONGEST} characters")
         try:
@@ -144,10 +144,10 @@ class Rewriting:
                 results, self._unkept = self._unkept, []
                 await self.write(store, partial(store.keep, results))
         finally:
-            self._writer = None  # here, not when others hear of the end: what comes in between has its own writer
+            self._writer = None  # here, before others learn of the end, so that results in between get their own writer
 
     async def write(self, store: RewriteStore, work: Callable[[], object]) -> str:
-        """Do what writes to a store; what went wrong, in words, or nothing."""
+        """Write to a store, and return what went wrong, in words, or nothing."""
         try:
             await asyncio.to_thread(work)
         except (FipoError, OSError) as error:
@@ -158,7 +158,7 @@ class Rewriting:
         return ""
 
     async def close(self) -> None:
-        """Write what is not written; rewrites that nobody waits for any more are left."""
+        """Write what is not written yet; rewrites that nobody waits for any more are dropped."""
         begun = list(self._begun.values())
         for each in begun:
             each.cancel()

@@ -22,7 +22,7 @@ _BACKLOG = 2048
 
 
 def bind(settings: ServeSettings) -> socket.socket:
-    """The port, before anything slow begins. Raises `InputError` where it cannot be had."""
+    """Binds the port before anything slow begins. Raises `InputError` where that is not possible."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio sends small packets at once only where a socket says that it is TCP; otherwise replies take 40 ms more.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -74,7 +74,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, for whom a signal to stop is done with when it has stopped: the process ends well."""
+    """uvicorn's server, but a signal to stop is over once it has stopped, so that the process ends normally."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,8 +97,8 @@ def _patient_protocol(seconds: float) -> type[H11Protocol]:
 
 
 class _PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with a limit to its patience: it waits for ever for the end of a request's headers,
-    and of a body that nobody reads."""
+    """uvicorn's HTTP/1.1 with limited patience. By itself it waits forever for the end of a request's headers, and of a
+    body that nobody reads."""
 
     patience: ClassVar[float]
     """Seconds."""
@@ -115,7 +115,7 @@ class _PatientProtocol(H11Protocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether to go on: a client that has said that this request is its last may still listen.
 
-        Of every other, it is taken for granted that it has gone: closing looks the same.
+        Any other client is assumed to have gone, because closing looks the same.
         """
         return self.conn.their_state is h11.MUST_CLOSE
 

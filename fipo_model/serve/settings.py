@@ -1,4 +1,4 @@
-"""What a gateway is told when it starts."""
+"""The settings of a gateway."""
 
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, get_args

@@ -32,7 +32,7 @@ class Reply:
 
 
 class UpstreamError(FipoError):
-    """There is no reply, or no end of it. The message is for the client."""
+    """There is no reply, or it breaks off. The message is for the client."""
 
     def __init__(self, message: str, *, status: int = 502) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class UpstreamError(FipoError):
 
 
 class Upstream(Protocol):
-    """Answers what is asked under /v1. Leaving the context ends the call, whether or not the reply came to its end."""
+    """Answers requests under /v1. Leaving the context ends the call, whether or not the reply is complete."""
 
     @property
     def name(self) -> str:

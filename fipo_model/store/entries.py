@@ -86,7 +86,7 @@ def _checks(result: OptimizedPrompt) -> str:
 
 
 def edited(row: Mapping[str, Any], text: str | None, evidence: str) -> dict[str, Any]:
-    """What changes in a row with another text: nothing that was said of the old one holds for it."""
+    """What changes in a row with another text: nothing recorded about the old one holds for it."""
     if text is None or text == row["text"]:
         return {}
     outcome: Outcome = "unchanged" if text == row["naive"] else "optimized"
@@ -99,7 +99,7 @@ def without_empty(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_row(line: bytes) -> dict[str, Any]:
-    """A row's fields. Raises `InputError` for what is no row of a store, or one of a later version."""
+    """A row's fields. Raises `InputError` for anything but a row of a store, or for one of a later version."""
     try:
         row = jsonl.parse_object(line)
     except InputError as error:
@@ -116,7 +116,7 @@ def parse_row(line: bytes) -> dict[str, Any]:
 
 
 def _wrong(row: Mapping[str, Any]) -> str:
-    """What is not as a store has it, in words; empty where all is."""
+    """What is wrong with a row, in words; empty if nothing is."""
     if not all(isinstance(row.get(name), str) for name in _NEEDED):
         return f"it has no {', '.join(_NEEDED)}"
     if row.get("state", "pending") not in STATES:
@@ -141,7 +141,7 @@ def entry_of(row: Mapping[str, Any]) -> Entry:
 
 
 def result_of(request: OptimizationRequest, entry: Entry) -> OptimizedPrompt:
-    """The entry as what a request gets."""
+    """The entry as the result of a request."""
     outcome, detail = _outcome(entry)
     return _result(request, entry.used, outcome, detail, by=entry)
 

@@ -15,7 +15,7 @@ _BEGIN = b'{"key": '
 
 
 def signature(path: Path) -> object:
-    """What differs after a file was changed; None where there is none."""
+    """A value that differs after a file was changed; None where there is no file."""
     found = places.look_at(path)
     return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
 
@@ -23,7 +23,7 @@ def signature(path: Path) -> object:
 def read(path: Path) -> dict[str, dict[str, Any]]:
     """The last row of each key. A last line whose writer was killed does not count.
 
-    Raises `InputError` for what is no file, and names the line for what is no row.
+    Raises `InputError` for anything but a file, and names the line for anything but a row.
     """
     if not places.exists(path):
         return {}
@@ -57,8 +57,8 @@ def add(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """The file for this process alone. Raises `InputError` where another one does not let go of it."""
-    import filelock  # it takes 70 ms, which a single prompt need not wait for
+    """Locks the file for this process. Raises `InputError` where another process does not release it."""
+    import filelock  # it takes 70 ms, which a single prompt can be spared
 
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE)
     try:
@@ -75,7 +75,7 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def _mend(path: Path) -> int:
-    """The end of the file, where a row can be added: a part of one is cut off, and a missing line end added."""
+    """Make the end of the file ready for a new row: cut off a partial row, or add a missing line end."""
     if not places.exists(path):
         return 0
     with jsonl.opened(path, "r+b") as file:

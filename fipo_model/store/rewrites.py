@@ -1,4 +1,4 @@
-"""The rewrites in a file, to ask before a model is asked."""
+"""The rewrites in a file, looked up before a model is asked."""
 
 import logging
 import threading
@@ -147,8 +147,8 @@ class RewriteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """The file for this thread of this process alone, and all that is in it known."""
-        # The file first: whoever only asks what is known needs the lock, and must not wait for other processes.
+        """Locks the file for this thread and process, with its content up to date."""
+        # The file first: callers who only look something up need the lock, and must not wait for other processes.
         with file.alone(self.path), self._lock:
             if self._seen != file.signature(self.path):
                 self._load()

@@ -1,4 +1,4 @@
-"""The end of a run: what it leaves in its directory."""
+"""The end of a run, and what it leaves in its directory."""
 
 import json
 import shutil

@@ -1,8 +1,8 @@
 """Iterative preference learning (paper, section 3.3 and algorithm 1).
 
 A round trains one epoch. Between rounds the model rewrites the naive prompts; where the judge, asked in both orders,
-prefers a rewrite, it becomes the record's naive prompt and what the model answers to it the silver response. The chosen
-and the rejected rewrite stay. Every stage writes its file as it goes, so an interrupted run resumes within one.
+prefers a rewrite, it becomes the record's naive prompt, and the model's answer to it becomes the silver response. The
+chosen and the rejected rewrite stay. Every stage writes its file as it goes, so an interrupted run resumes within one.
 """
 
 import json
@@ -86,7 +86,7 @@ def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
 
 
 def _load_judging_models(settings: IterativeSettings) -> None:
-    """A model that cannot be loaded is told now, not when a round was trained."""
+    """Loaded now, so that errors show before a round is trained."""
     if settings.rounds > 1 and settings.judge != "self" and is_first_process():
         if settings.judge != "likelihood":
             open_generator(settings.judge, role=None)
@@ -95,7 +95,7 @@ def _load_judging_models(settings: IterativeSettings) -> None:
 
 
 def _train_on(records: Path, settings: IterativeSettings) -> Path:
-    """Train one round; if the first one cannot begin, its records, which are quickly made, are not in the way."""
+    """Train one round; if the first one cannot begin, its records, which are quickly made, are removed again."""
     try:
         return train_preference(_of_one_round(settings, records), resume=True)
     except FipoError:
@@ -106,7 +106,7 @@ def _train_on(records: Path, settings: IterativeSettings) -> Path:
 
 
 def _wait_for(file: Path) -> None:
-    """For the processes that only train: rewriting may take longer than a collective operation may wait."""
+    """For the processes that only train, because rewriting may take longer than a collective operation may wait."""
     while not file.exists():
         time.sleep(1)
 
@@ -145,7 +145,7 @@ class _Round:
         self.folder = folder
 
     def improve(self, before: Path, after: Path) -> dict[str, Any]:
-        """Write the records that the next round trains on; gives what is worth knowing of the round."""
+        """Write the records that the next round trains on; returns the key facts about the round."""
         noted = self.folder / "report.json"
         if not noted.exists():
             self.folder.mkdir(exist_ok=True)
@@ -189,7 +189,7 @@ class _Round:
     def _stage(
         self, name: str, records: list[Record], handle: Callable[[list[Record]], Iterable[dict[str, Any]]]
     ) -> dict[str, dict[str, Any]]:
-        """What `handle` says of every record, by id. What an earlier run wrote is taken from the file."""
+        """What `handle` says about every record, by id. Results of an earlier run are taken from the file."""
         path = self.folder / f"{name}.jsonl"
         found = jobs.completed(
             path,

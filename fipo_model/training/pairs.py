@@ -1,4 +1,4 @@
-"""Forward passes that compute only what a loss needs: the head where a label is, and each pair's prompt once.
+"""Forward passes that compute only what a loss needs: the head only at labels, and each pair's prompt only once.
 
 TRL's collator writes a preference pair as two rows that begin with the same prompt, and its fused head scores, on a
 CPU, every position of both. Here the two rows become one (prompt, chosen, rejected; the rejected reply neither sees the

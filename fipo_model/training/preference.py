@@ -13,8 +13,8 @@ from fipo_model.training.trainers import PreferenceTrainer
 with explain_missing("train", "trl"):
     from trl import DPOConfig
 
-# 5e-7 is the paper's, for all weights of a 13B and a 70B model. What an adapter for a small model needs is not known
-# yet; 5e-5 moves it without breaking it.
+# 5e-7 is the paper's, for all weights of a 13B and a 70B model. The best value for an adapter on a small model is not
+# known yet; 5e-5 moves it without breaking it.
 _LEARNING_RATE = {"lora": 5e-5, "qlora": 5e-5, "full": 5e-7}
 
 

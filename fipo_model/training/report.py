@@ -1,4 +1,4 @@
-"""What a run shows of itself: lines on stderr, a log file, and curves."""
+"""A run's reports: lines on stderr, a log file, and curves."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from fipo_model.errors import explain_missing
 with explain_missing("train", "transformers"):
     from transformers import TrainerCallback
 
-# What a reader of the terminal wants; everything else is in the file.
+# The values for the terminal; everything else is in the file.
 _SHOWN = {
     "loss": "loss",
     "reward": "reward",

@@ -1,4 +1,4 @@
-"""Reinforcement learning on what rewrites are worth: GRPO with the task gain, and what else counts, as the reward."""
+"""Reinforcement learning on the worth of rewrites: GRPO with the task gain and other parts as the reward."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -25,7 +25,7 @@ with explain_missing("train", "transformers", "trl"):
 SAMPLES = "samples.jsonl"
 # TRL's 1e-6 is for all weights; adapters need about ten times as much. A starting point, not the result of a search.
 _LEARNING_RATE = {"lora": 2e-5, "qlora": 2e-5, "full": 1e-6}
-# An addition is a sentence or two. What has no end by then has the least reward.
+# An addition is a sentence or two. One that has not ended by then gets the least reward.
 _MOST_TOKENS = 64
 
 
@@ -83,7 +83,7 @@ def _arguments(settings: RewardSettings, output: Path) -> dict[str, Any]:
 
 
 def _say_who_measures(settings: RewardSettings) -> None:
-    """A model that rewards its own rewrites teaches what pleases it, which its user should know."""
+    """A model that rewards its own rewrites teaches what pleases it; the user should know that."""
     trained = starting_point(settings)
     names = [*settings.reward.test_models, *([settings.reward.answering] if settings.reward.answering else [])]
     for name in dict.fromkeys(names):
@@ -94,7 +94,8 @@ def _say_who_measures(settings: RewardSettings) -> None:
 
 
 class _Samples(TrainerCallback):
-    """Writes every sample with its reward as a line of JSON; after a stop, those that will be drawn again are cut."""
+    """Writes every sample with its reward as a line of JSON; after a stop, those that will be drawn again are
+    removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -108,7 +109,7 @@ class _Samples(TrainerCallback):
             file.writelines(map(jsonl.encode_object, kept))
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write samples; of several processes the first one writes its own."""
+        """Write samples; of several processes only the first writes its own."""
         if is_first_process():
             jobs.append(self.path, rows)
 

@@ -1,6 +1,5 @@
-"""What a reply is worth to whoever uses the wording it makes: the parts of a reward, all measured in a few batches.
-
-A reply that fails a check of the contract is measured nowhere: it has the least of every part.
+"""What a reply is worth to users of the wording it makes: the parts of a reward, all measured in a few batches. A reply
+that fails a check of the contract is not measured: it gets the least of every part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +57,7 @@ class Worth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardModels:
-    """Who measures: test models, and who answers if anybody does."""
+    """The models that measure: test models, and an answering model if there is one."""
 
     scorers: Sequence[Scorer]
     answering: Generator | None = None
@@ -79,7 +78,7 @@ _Use = tuple[str, str]
 
 
 class Rewarding:
-    """Measures replies; what a wording was worth before is measured once."""
+    """Measures replies; the worth of an original wording is measured only once."""
 
     def __init__(self, models: RewardModels, template: Template, weights: RewardWeights) -> None:
         self.models = models
@@ -165,7 +164,7 @@ class Rewarding:
         )
 
     def _gain(self, task: str, before: str, after: str) -> float | None:
-        """The least gain of all test models; the least there can be for a wording that does not fit into one."""
+        """The least gain among all test models; the lowest possible for a wording that does not fit into one."""
         gains = []
         for known in self._likelihoods.values():
             old, new = known[task, before], known[task, after]
@@ -179,7 +178,7 @@ class Rewarding:
         return None if old is None or new is None else new - old
 
     def _forget(self, kept: set[_Use], measured: Mapping[_Use, object]) -> None:
-        """Drop what was measured of replies, which seldom come again; wordings as they were do in every epoch."""
+        """Drop the measurements of replies, which seldom recur; original wordings recur in every epoch."""
         for use in measured:
             if use not in kept:
                 self._accuracies.pop(use, None)

@@ -1,4 +1,4 @@
-"""From tasks to prompts that a rewriter is trained on by what its rewrites are worth."""
+"""From tasks to the prompts on which a rewriter is trained by the worth of its rewrites."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class Exercise:
 
 
 def read_exercises(settings: TaskDataSettings, *, seed: int) -> tuple[list[Exercise], LeftOut]:
-    """The exercises that tasks make, and for each reason the lines and tasks that make none.
+    """The exercises made from tasks, and for each reason the lines and tasks that gave none.
 
     Raises `InputError` where tasks that are kept apart are among them, `TrainingError` where none is left.
     """

@@ -148,7 +148,7 @@ def chat_markup(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """The tokens that no text to train on may contain.
 
     TRL encodes a conversation with its chat markup as one text, so markup inside a message would change its turns.
-    White space is none, though some tokenizers add tokens for it.
+    White space does not count as markup, though some tokenizers add tokens for it.
     """
     return tuple(token for token in tokenizer.get_added_vocab() if token.strip())
 

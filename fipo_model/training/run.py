@@ -58,7 +58,7 @@ class Run:
 def claimed(settings: RunSettings, *, resume: bool) -> Iterator[Path]:
     """The run's directory, with its settings noted. Raises `InputError` if it holds another run, or may not resume.
 
-    Of several processes, the first one claims it for all.
+    Among several processes, the first one claims it for all.
     """
     if problems := trainer_problems(type(settings), settings.trainer):
         raise InputError("; ".join(problems))
@@ -74,7 +74,7 @@ def claimed(settings: RunSettings, *, resume: bool) -> Iterator[Path]:
 
 
 def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:
-    """`common_arguments` where rows are learnt from, a part of which is held out."""
+    """`common_arguments` for learning from rows, some of which are held out."""
     evaluated = {
         "eval_strategy": "steps" if settings.data.held_out else "no",
         "eval_steps": 0.25,
@@ -102,7 +102,7 @@ def common_arguments(settings: RunSettings, output: Path, defaults: dict[str, An
         "disable_tqdm": True,
         "dataloader_pin_memory": device != "cpu",
         "ddp_find_unused_parameters": False,
-        # Left unsaid, transformers takes bf16 for a GPU's, and refuses it where there is none.
+        # Unless told, transformers assumes that bf16 needs a GPU, and refuses it where there is none.
         "use_cpu": device == "cpu",
         # Both mean autocast: products are computed in the short format, while what is trained and its optimizer's
         # state stay in fp32 (an adapter on a base in the short format, too: peft sees to it).
@@ -173,7 +173,7 @@ def prepare(settings: RunSettings, output: Path, config: Any, read: Read) -> Run
 
 
 def _number_format(config: Any) -> torch.dtype:
-    """What a run's matrix products are computed in, and a base under an adapter is loaded in."""
+    """The number format of a run's matrix products, and of a base under an adapter."""
     if config.bf16:
         return torch.bfloat16
     return torch.float16 if config.fp16 else torch.float32
@@ -205,7 +205,7 @@ def _refuse_other_form(wanted: LoraSettings, adapter: Path) -> None:
 
 
 def _template_file(settings: RunSettings, checkpoint: Checkpoint) -> Path | None:
-    """Where the template is from, if it is not one of FIPO's own: the file goes with what is trained on it."""
+    """The template's file, if it is not one of FIPO's own; it is stored with the trained model."""
     if settings.template is None:
         return template_file(Path(checkpoint.adapter or checkpoint.base))
     file = Path(settings.template)
@@ -259,7 +259,7 @@ def execute(make_trainer: Callable[[], Trainer], run: Run, settings: RunSettings
 
 @contextmanager
 def explained(settings: RunSettings) -> Iterator[None]:
-    """Around what can fail for want of memory or disk: says what to do about it."""
+    """For code that can run out of memory or disk space: says what to do about it."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -278,7 +278,7 @@ def explained(settings: RunSettings) -> Iterator[None]:
 
 @contextmanager
 def _without_old_names() -> Iterator[None]:
-    """TRL still uses names that transformers is about to drop; that is between the two of them."""
+    """TRL still uses names that transformers is about to drop; users can do nothing about that."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
         yield

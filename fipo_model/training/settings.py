@@ -1,4 +1,4 @@
-"""What a training run is told: one frozen dataclass for each method, and recipes in TOML that fill them."""
+"""The settings of training runs: one frozen dataclass for each method, and recipes in TOML that fill them."""
 
 import math
 from dataclasses import field
@@ -60,7 +60,7 @@ class LoraSettings:
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class RunSettings:
-    """What every training run is told, whatever it learns from."""
+    """The settings of every training run, whatever it learns from."""
 
     output: str
     """Directory of the run; what `PromptOptimizer.from_pretrained` loads when it is done."""
@@ -145,7 +145,7 @@ class IterativeSettings(PreferenceSettings):
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
 class TaskDataSettings:
-    """Which tasks are rewritten for, and what of them is shown."""
+    """Which tasks rewrites are for, and what is shown of them."""
 
     train: str | None = None
     """A JSONL file of tasks (docs/tasks.md); by default FIPO's own, of the training part."""
@@ -213,7 +213,7 @@ class RewardSettings(RunSettings):
 
 Settings = TypeVar("Settings", bound=RunSettings)
 
-# What TRL's IPO heeds and FIPO's, on summed log-ratios, does not; with TRL's defaults.
+# Settings that TRL's IPO heeds but FIPO's, on summed log-ratios, does not, with TRL's defaults.
 _ON_MEANS = {"ld_alpha": None, "use_weighting": False, "f_divergence_type": "reverse_kl"}
 
 # What FIPO sets itself in TRL's config, and the setting to use instead.
@@ -270,7 +270,7 @@ def _config_of(kind: type[RunSettings]) -> tuple[Any, dict[str, str]]:
 
 
 def _wrong_type(key: str, value: object, wanted: Any) -> list[str]:
-    """What is wrong with a value where plain ones are expected; others than these, TRL checks itself."""
+    """What is wrong with a value of a plain type; TRL itself checks all others."""
     if not set(get_args(wanted) or (wanted,)) <= _PLAIN:
         return []
     try:

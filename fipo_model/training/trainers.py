@@ -26,7 +26,7 @@ _COMPLETE = "complete"
 
 
 def last_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that was saved to the end; those that were not are in the way of new ones and removed."""
+    """The newest checkpoint that was saved to the end; incomplete ones would be in the way, and are removed."""
     complete: dict[int, Path] = {}
     for path in directory.glob("checkpoint-*"):
         if (path / _COMPLETE).exists():
@@ -62,7 +62,7 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
 
 
 class _Careful(Trainer):
-    """What every trainer does beyond TRL: it stops where weights are lost, and sends nothing."""
+    """What every trainer does beyond TRL: it stops if weights are lost, and sends nothing."""
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*args, **kwargs)
@@ -96,7 +96,7 @@ class _Careful(Trainer):
 
 
 class _OnRows(_Careful):
-    """What trainers do that learn from rows as they are: batches by length, and no more than is needed computed."""
+    """For trainers that learn from rows as they are: batches by length, and no needless computation."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         lengths = list(self.train_dataset[LENGTH])  # what is passed has lost the column by now
@@ -111,7 +111,7 @@ class _OnRows(_Careful):
 
 
 class RewritingTrainer(_OnRows, SFTTrainer):
-    """Supervised: the reply alone is learnt, and the head computed for the reply alone."""
+    """Supervised: only the reply is learnt, and the head is computed only for the reply."""
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(LabelledOnly(model, self._backbone(model)), inputs, *args, **kwargs)

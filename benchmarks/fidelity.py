@@ -296,8 +296,7 @@ def as_additions(cases: Iterable[Case]) -> list[Case]:
 
 
 def planted_rates(prompts: Sequence[str], count: int, seed: int = 4) -> list[Rate]:
-    """Random commitments in random prompts, by the change made to them: harmful changes that pass, harmless ones
-    refused."""
+    """Random commitments in random prompts, by their change: harmful changes that pass, harmless ones refused."""
     rng = random.Random(seed)
     rates: dict[str, Rate] = {}
     for _ in range(count):

@@ -68,8 +68,7 @@ class Planted:
 
 
 def plant(prompt: str, rng: random.Random) -> Planted:
-    """A prompt with a random commitment appended, and a rewrite in which that is deleted, changed, doubled or
-    swapped."""
+    """A prompt with a random commitment appended, and a rewrite that deletes, changes, doubles or swaps it."""
     chosen = rng.choice(PLANTS)
     frame, value = rng.choice(chosen.frames), rng.choice(chosen.values)
     before, sentence = prompt.rstrip(), frame.replace("{}", value)

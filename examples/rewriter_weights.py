@@ -151,8 +151,7 @@ def further_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
 
 
 def careful(part: int, kind: str | None = None) -> Iterator[dict[str, Any] | None]:
-    """Prompts with additions that say only what can be known: what only the task knows stays out until examples show
-    it."""
+    """Prompts with additions that say only what can be known from the prompt and the examples shown."""
     for row in written("task_additions.jsonl"):
         if row["part"] == part and kind in (None, row["kind"]):
             examples = tuple(ShownExample(**example) for example in row.get("examples", ()))

@@ -1,5 +1,4 @@
-"""Files of JSON: one object a line, read with line numbers, or a whole file, written so that no reader finds half of
-it."""
+"""Files of JSON: objects, one a line, read with line numbers, or whole files, never seen half written."""
 
 import errno
 import json
@@ -62,8 +61,10 @@ def parse_object(content: bytes) -> dict[str, Any]:
 
 
 def is_part(last: bytes, begin: bytes) -> bool:
-    """Whether the end of a file is a row that its writer was killed before finishing. All rows there `begin` like
-    this."""
+    """Whether the end of a file is a row that its writer was killed before finishing.
+
+    All rows there `begin` like this.
+    """
     if not last or not (last.startswith(begin) or begin.startswith(last)):
         return False
     try:

@@ -12,8 +12,10 @@ from fipo_model.errors import InputError
 
 
 def look_at(path: str | Path) -> os.stat_result | None:
-    """What the system says about a path; None where there is nothing. Raises `InputError` if that cannot be found
-    out."""
+    """What the system says about a path; None where there is nothing.
+
+    Raises `InputError` if that cannot be found out.
+    """
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -55,8 +55,10 @@ class Target:
 
     @classmethod
     def of(cls, name: str, text: str, *, context: str | None = None, known: Collection[str] = ()) -> "Target":
-        """The part of an instruction to rewrite: of a dspy.ReAct's, only the task. Names in the instruction are known,
-        too."""
+        """The part of an instruction to rewrite: of a dspy.ReAct's, only the task.
+
+        Names in the instruction are known, too.
+        """
         return cls(name=name, task=text, context=context, known=frozenset(known)).with_text(text)
 
     def with_text(self, text: str) -> "Target":
@@ -179,8 +181,7 @@ def split_protocol(text: str) -> tuple[str, str] | None:
 
 
 def _describe_fields(signature: type[dspy.Signature], choices: Mapping[str, Sequence[Choice]]) -> str:
-    """What the signature says about its fields, as text for the rewriter, with values that the signature does not
-    show."""
+    """What the signature says about its fields, as text for the rewriter, with values that it lacks."""
     lines = []
     for title, fields in (("Input fields", signature.input_fields), ("Output fields", signature.output_fields)):
         lines.append(f"{title}:")

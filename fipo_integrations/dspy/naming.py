@@ -29,8 +29,7 @@ _ELSEWHERE = {
 
 
 class DSPyNames(TypedDict, total=False):
-    """Arguments that FIPO takes under the names of DSPy's other optimizers; search settings are in SearchSettings,
-    too."""
+    """Arguments under the names of DSPy's other optimizers; search settings are in SearchSettings, too."""
 
     prompt_model: dspy.BaseLM
     """Who rewrites, instead of `optimizer`."""

@@ -247,8 +247,9 @@ class FIPO(Teleprompter):
     def _settings(
         self, program: dspy.Module, metric: Metric, examples: dict[str, list[dspy.Example]]
     ) -> dict[str, Any]:
-        """What the scores in a log_dir depend on. Budget and significance are left out: a resumed compile may change
-        them.
+        """What the scores in a log_dir depend on.
+
+        Budget and significance are left out: a resumed compile may change them.
 
         A rewriter that is not loaded yet is known only as the default.
         """
@@ -295,8 +296,10 @@ def _check_runs(program: dspy.Module) -> None:
 
 
 def _checked(examples: Examples, name: str) -> list[dspy.Example]:
-    """The examples as a list. Raises `InputError` for anything that is not an example, or does not say which fields are
-    inputs."""
+    """The examples as a list.
+
+    Raises `InputError` for anything that is not an example, or does not say which fields are inputs.
+    """
     found = list(examples or ())
     for number, example in enumerate(found):
         if not isinstance(example, dspy.Example):

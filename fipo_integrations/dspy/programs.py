@@ -120,8 +120,7 @@ def _forget_statistics(own: dict[str, Any]) -> None:
 
 
 def _are_candidates(value: object) -> bool:
-    """Whether it is a list of compiled programs as optimizers attach it; MIPROv2's list for minibatches may be
-    empty."""
+    """Whether it is a list of compiled programs as optimizers attach it; MIPROv2's minibatch list may be empty."""
     return isinstance(value, list) and all(isinstance(one, dict) and "program" in one for one in value)
 
 

@@ -81,8 +81,7 @@ def report_search(search: Search, best: str, measured: Measured) -> Report:
 
 
 def statistics(search: Search, measured: Measured) -> dict[str, Any]:
-    """What DSPy's own optimizers attach to a compiled program, under the same names: plain data, except for
-    programs."""
+    """What DSPy's optimizers attach to a compiled program, under the same names: plain data, except programs."""
     scores = {arm: asdict(_summarize(search.compared(arm).after)) for arm in search.measured()}
     return {
         "score": measured.scores.compiled.score,

@@ -86,8 +86,7 @@ def propose(
     candidates: int,
     seed: int,
 ) -> dict[str, list[dict[str, str]]]:
-    """The candidates for each target by its name, up to the limit, and those the checks refused, from two batches in
-    all.
+    """The candidates for each target by its name, up to the limit, and refused ones, from two batches in all.
 
     The first is the rewrite of the instruction alone. The others are sampled with `seed`, and what the rewriter sees
     beside the instruction varies: the responses on one of the examples of `seen` after another.

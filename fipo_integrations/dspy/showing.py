@@ -49,8 +49,7 @@ def _shown(signature: type[dspy.Signature], example: dspy.Example) -> ShownExamp
 
 
 def _fields(example: dspy.Example, fields: Mapping[str, Any]) -> dict[str, str] | None:
-    """An example's values of some fields as texts; None if one is missing, except reasoning, which nobody writes
-    down."""
+    """An example's values of some fields as texts; None if one other than reasoning is missing."""
     wanted = [name for name in fields if name != "reasoning"]
     if not wanted or any(example.get(name) is None for name in wanted):
         return None

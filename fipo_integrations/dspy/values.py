@@ -66,8 +66,7 @@ def choices_of(annotation: Any, description: str | None = None) -> list[Choice]:
 
 
 def labels_of(values: Sequence[object]) -> Choice | None:
-    """What one field's values in a training set are chosen from; None where they do not look like a choice among
-    few."""
+    """What one field's values in a training set are chosen from; None unless they look like a choice among few."""
     texts = [str(value).strip() for value in values if isinstance(value, str | bool | int)]
     different = tuple(dict.fromkeys(texts))
     is_chosen = 1 < len(different) <= min(_MOST_LABELS, len(texts) // 2)
@@ -141,8 +140,10 @@ def _is_ordinary(value: str) -> bool:
 
 
 def _pattern(value: str) -> str:
-    """A pattern for a value as it may be written. Single letters match only in their own case: "a" is not the answer
-    A."""
+    """A pattern for a value as it may be written.
+
+    Single letters match only in their own case: "a" is not the answer A.
+    """
     written = r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", value))) if len(value) > 1 else re.escape(value)
     return written if len(value) == 1 or value.lstrip("-").isdigit() else f"(?i:{written})"
 

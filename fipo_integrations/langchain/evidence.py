@@ -1,5 +1,6 @@
-"""Texts chosen on evidence: the chain is run with other texts in it. A metric, or the likelihood of right outputs,
-decides.
+"""Texts chosen on evidence: the chain is run with other texts in it.
+
+A metric, or the likelihood of right outputs, decides.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -46,8 +46,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An input taken apart: its texts, which of them are rewritten if no template is known, or why it cannot be
-    read."""
+    """An input taken apart: its texts, those to rewrite if no template is known, or why it cannot be read."""
 
     prompt: Prompt
     texts: tuple[Located, ...] = ()

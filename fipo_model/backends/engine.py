@@ -79,8 +79,7 @@ class Engine:
     def share(
         self, key: Hashable, items: Sequence[_Item], work: Callable[[list[_Item]], Sequence[_Answer]]
     ) -> list[_Answer]:
-        """What `work` answers to each item, together with items that other callers ask for meanwhile under an equal
-        key.
+        """What `work` answers to each item, together with items that others ask for meanwhile under an equal key.
 
         An equal key means the same work. Every caller gets what it would have got alone. Where the work fails, each
         call is tried alone. But a `PromptTooLongError` says which call it belongs to, and the others still go together.

@@ -1,5 +1,4 @@
-"""A Generator and a Scorer behind an OpenAI-compatible server: vLLM and SGLang; for generating also llama.cpp and
-others."""
+"""A Generator and a Scorer behind an OpenAI-compatible server: vLLM, SGLang, and for generating others, too."""
 
 import logging
 import threading
@@ -217,8 +216,7 @@ class OpenAIGenerator(ServedModel):
 
 
 class _Aside:
-    """Answers from calls that failed because one conversation was too long, kept for callers who ask for the others
-    again."""
+    """Answers from calls that failed because one conversation was too long, kept for repeats of the others."""
 
     def __init__(self) -> None:
         self._found: dict[_Wanted, Completion | PromptTooLongError] = {}

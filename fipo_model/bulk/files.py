@@ -95,8 +95,7 @@ def optimize_stream(
     report: Report,
     proposals: bool = False,
 ) -> Tally:
-    """`optimize_file` for an output that can only be written to, such as a pipe: nothing is recorded, nothing
-    resumed."""
+    """`optimize_file` for an output that can only be written to, such as a pipe, without recording or resuming."""
     tally = Tally()
     batches = _Batches(optimizer, tally, report, has_proposals=proposals)
     for rows in batches.of(_waiting(source, {}, tally, report), batch_size):

@@ -137,8 +137,10 @@ def _opened(optimizer: Opening) -> PromptOptimizer:
 
 
 def _settings_on_a_worker(optimizer: Opening, pool: Pool) -> dict[str, Any]:
-    """The settings that rewrites depend on. The model is opened on a worker, so its errors show before anything
-    else."""
+    """The settings that rewrites depend on.
+
+    The model is opened on a worker, so its errors show before anything else.
+    """
     room = _room(pool)
     ask = ray.remote(num_cpus=room.cpus, num_gpus=room.gpus, max_retries=0)(lambda: settings_of(_opened(optimizer)))
     found: dict[str, Any] = ray.get(ask.remote())

@@ -153,8 +153,10 @@ def named_metric(metric: str | None) -> str | Callable[..., Any] | None:
 
 
 def read_rows(path: Path) -> list[Example]:
-    """The rows of a file. Raises `InputError` that names what cannot be used: half of the examples would decide
-    differently."""
+    """The rows of a file.
+
+    Raises `InputError` that names what cannot be used: half of the examples would decide differently.
+    """
     found, bad = [], []
     for item in jsonl.read_objects(path):
         if isinstance(item, jsonl.BadRow):

@@ -1,5 +1,7 @@
 """Texts that must survive as they are written: tokens, tags, addresses, paths, handles, identifiers, code, quotations.
-Pure."""
+
+Pure.
+"""
 
 import re
 from functools import lru_cache

@@ -173,8 +173,7 @@ def _number(match: re.Match[str]) -> Number | None:
 
 
 def plain(number: str) -> str:
-    """A number without thousands separators and superfluous zeros, and with the zero that was left out before a
-    point."""
+    """A number without thousands separators and superfluous zeros, and with a zero before a leading point."""
     number = number.replace("\u2212", "-")
     number = re.sub(r"[ ,\u00a0\u202f'](?=\d{3}(?!\d))", "", number)
     if re.fullmatch(r"-?\d+,\d+", number):

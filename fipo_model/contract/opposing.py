@@ -1,5 +1,6 @@
-"""What an addition asks for although its prompt rules it out by "only", "just", "without", "do not", "no". Pure;
-English.
+"""What an addition asks for although its prompt rules it out by "only", "just", "without", "do not", "no".
+
+Pure; English.
 
 Other rules find the prompt's own words repeated. Here the words differ: "without fixing it" and "return the corrected
 code". A sentence that denies or spares anything itself is believed.

@@ -81,8 +81,10 @@ def _connected(reading: Reading) -> _Pairs:
 
 
 def _nearest(reading: Reading, tokens: Sequence[Token], place: int) -> str | None:
-    """The first word of meaning of its clause, or the first that is no function word. With a comma right there, there
-    is none."""
+    """The first word of meaning of its clause, or the first that is no function word.
+
+    With a comma right there, there is none.
+    """
     second_best = None
     for index, token in enumerate(tokens):
         between = reading.text[min(place, token.end) : max(place, token.start)]
@@ -109,8 +111,10 @@ def behind(reading: Reading, place: int, most: int) -> Sequence[Token]:
 
 
 def has_meaning(token: Token, reading: Reading) -> bool:
-    """Whether a token is more than a function word, though perhaps common. In languages with particles, words are
-    runs."""
+    """Whether a token is more than a function word, though perhaps common.
+
+    In languages with particles, words are runs.
+    """
     return token.is_content or (token.text not in reading.lexicon.function and not reading.lexicon.particles)
 
 
@@ -161,8 +165,7 @@ def _exchanged_words(naive: Reading, rewrite: Reading) -> tuple[str, str] | None
 
 
 def exchange(former: Sequence[str], latter: Sequence[str], longest: int) -> tuple[int, int, int, int] | None:
-    """For two swapped runs with something between them: the start and length of one, the end and length of the
-    other."""
+    """Two swapped runs with something between them: start and length of one, end and length of the other."""
     if len(former) != len(latter) or former == latter:
         return None
     different = [place for place, (one, other) in enumerate(zip(former, latter, strict=True)) if one != other]

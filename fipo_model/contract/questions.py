@@ -123,8 +123,7 @@ def asks_reader_of_itself(naive: Reading, added: Reading) -> str | None:
 
 
 def beginning_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """The end of a text that asks nothing and breaks off with a colon, where the rewrite does not ask to continue
-    it."""
+    """The end of a text that only breaks off with a colon, where the rewrite does not ask to continue it."""
     if naive.lexicon.code != "en" or not naive.text.rstrip().endswith(":") or asks(naive):
         return None
     if rewrite.text.rstrip().endswith(":") or _CONTINUED.search(rewrite.lowered):
@@ -143,8 +142,7 @@ def role_lost(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def advice_lost(naive: Reading, rewrite: Reading) -> str | None:
-    """The words that ask what the speaker should do, where the rewrite neither mentions the speaker nor asks for
-    advice."""
+    """The words that ask what the speaker should do, where the rewrite has neither the speaker nor advice."""
     if naive.lexicon.code != "en" or (asked := _ADVICE.search(naive.lowered)) is None:
         return None
     return None if _ADVISING.search(rewrite.lowered) else asked[0]

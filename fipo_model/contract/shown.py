@@ -70,9 +70,10 @@ def differing_forms(added: Reading, known: Reading, outputs: Sequence[str]) -> l
 
 
 def labels_shown(wording: str, request: OptimizationRequest) -> frozenset[str]:
-    """The right outputs of the examples that a wording may name, since they are choices and not secret. As a choice it
-    must name all of them, because naming some favours these. As instances of a class ("a kind such as mammal or bird")
-    it may name those that recur, several, or a single one that is nothing like its input.
+    """The right outputs of the examples that a wording may name, since they are choices and not secret.
+
+    As a choice it must name all of them, because naming some favours these. As instances of a class ("a kind such as
+    mammal or bird") it may name those that recur, several, or a single one that is nothing like its input.
     """
     different = frozenset(outputs_shown(request))
     if not different or any(len(output.split()) > _MOST_LABEL_WORDS for output in different):

@@ -29,8 +29,7 @@ def turned_around(naive: Reading, rewrite: Reading) -> str | None:
 
 
 def contradicted(naive: Reading, added: Reading) -> str | None:
-    """The same for an addition, which must say the opposite of the same thing: "the oldest bridge", "the newest
-    bridge"."""
+    """The same for an addition, which must contradict the same thing: "the oldest bridge", "the newest bridge"."""
     before = _found(naive, added.lexicon)
     after = _found(added, added.lexicon) if before else {}
     for one, other in _turned(naive, before, after, added.lexicon):

@@ -29,6 +29,7 @@ LEAST = "least"
 
 def task_gains(gains: Sequence[Gain], *, seed: int = 0) -> list[TaskGain]:
     """One figure for each test model and, where there are several, one for the least gain, from one gain per task.
+
     Raises `InputError` for fewer than two tasks, which show nothing, or tasks measured by different models.
     """
     models = {tuple(gain.by_model) for gain in gains}

@@ -15,8 +15,10 @@ _KINDS = (
 
 
 def read_rewrites(file: Path, *, keys: Sequence[str] = (), state: State = "approved") -> list[Rewrite]:
-    """The rewrites of a file. From a store come those with these keys, by default those in one state. Raises
-    `InputError` for a file without rewrites, and where there is nothing to export.
+    """The rewrites of a file.
+
+    From a store come those with these keys, by default those in one state. Raises `InputError` for a file without
+    rewrites, and where there is nothing to export.
     """
     rows = list(jsonl.read_objects(file))  # a pipe can be read only once
     if rows and not isinstance(rows[0], jsonl.BadRow) and "key" in rows[0][1]:

@@ -152,8 +152,10 @@ def _free(job: Job, existed: bool) -> None:
 
 
 def is_vacant(directory: Path, *, apart_from: Collection[str] = ()) -> bool:
-    """Whether a job may take a directory: it does not exist, or holds no file except those in `apart_from`. Files of a
-    claim do not count, nor do those that were being written when their process was killed, nor folders without files.
+    """Whether a job may take a directory: it does not exist, or holds no file except those in `apart_from`.
+
+    Files of a claim do not count, nor do those that were being written when their process was killed, nor folders
+    without files.
     """
     if not places.is_directory(directory):
         return not places.exists(directory)

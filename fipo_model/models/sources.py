@@ -34,9 +34,10 @@ class _Unanswered(Exception):
 
 
 def assemble(card: ModelCard, folder: Path) -> Path:
-    """The card's file in `folder`, or in the hub's own cache if it is there; complete, and checked by its hash. Raises
-    `WeightsError` where no source answers, and keeps what was fetched for the next time. Raises it also for a file with
-    the wrong content, and keeps nothing.
+    """The card's file in `folder`, or in the hub's own cache if it is there; complete, and checked by its hash.
+
+    Raises `WeightsError` where no source answers, and keeps what was fetched for the next time. Raises it also for a
+    file with the wrong content, and keeps nothing.
     """
     if (cached := _in_hub_cache(card)) is not None:
         return cached

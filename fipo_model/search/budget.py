@@ -37,8 +37,7 @@ class Budget:
         self._deadline = math.inf if max_seconds is None else clock() + max_seconds
 
     def for_held_out(self, runs: int) -> "Budget":
-        """A budget for that many runs, with the remaining time and money, and what was set aside if runs have a
-        price."""
+        """A budget for that many runs, with the remaining time and money, and what was set aside for priced runs."""
         set_aside = 0.0 if callable(self._price) else runs * self._price
         other = Budget(max_cost=self._max_cost - self.cost + set_aside, price=self._price, clock=self._clock)
         other._deadline, other._dearest = self._deadline, self._dearest

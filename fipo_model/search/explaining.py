@@ -51,8 +51,9 @@ def _luck(probability: float, significance: float) -> str:
 
 
 def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> str | None:
-    """For a search in which every run scored 0, an answer and the right one side by side; otherwise None. If an answer
-    contains the right output, that one is shown: then the metric needs changing.
+    """For a search in which every run scored 0, an answer and the right one side by side; otherwise None.
+
+    If an answer contains the right output, that one is shown: then the metric needs changing.
     """
     if board.only_score != 0:
         return None

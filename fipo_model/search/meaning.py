@@ -23,9 +23,10 @@ class Meaning:
     def of(
         cls, rewriter: Rewriter, request: OptimizationRequest, examples: Sequence[Example], *, is_answered: bool = False
     ) -> "Meaning":
-        """The rewriter has seen a few of the examples; here all count. Rewrites in its own words may be tried. With a
-        metric (`is_answered`), only rewrites that ask for something else are turned down, because the metric sees the
-        form.
+        """The rewriter has seen a few of the examples; here all count.
+
+        Rewrites in its own words may be tried. With a metric (`is_answered`), only rewrites that ask for something else
+        are turned down, because the metric sees the form.
         """
         settings = replace(rewriter.settings, strict_wording=False)
         shown = tuple(example.shown for example in examples)

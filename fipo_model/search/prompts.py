@@ -1,5 +1,4 @@
-"""A bare prompt as the subject of a search: a metric scores a model's answers, or right outputs are to become
-likelier."""
+"""A bare prompt as the subject of a search, scored by a metric on answers or by likelihoods of right outputs."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -94,9 +93,10 @@ class AnsweredPrompt:
 
 
 class LikelyPrompt:
-    """A prompt, and how much likelier each of some models finds the right outputs after a replacement. The gain over
-    the original is in nats per token, capped. There is one judge for each model. Of several right outputs of an example
-    the likeliest counts.
+    """A prompt, and how much likelier each of some models finds the right outputs after a replacement.
+
+    The gain over the original is in nats per token, capped. There is one judge for each model. Of several right outputs
+    of an example the likeliest counts.
     """
 
     def __init__(self, prompt: str, examples: Sequence[Example], *, models: Sequence[Scorer]) -> None:

@@ -27,8 +27,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """A mean score, with how many examples it is on, how many of them failed, and how many more could not be
-    measured."""
+    """A mean score, its number of examples, how many of these failed, and how many more went unmeasured."""
 
     score: float
     failed: int

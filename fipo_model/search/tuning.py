@@ -211,8 +211,10 @@ def _settings(
     settings: SearchSettings,
     examples: tuple[Sequence[Example], Sequence[Example]],
 ) -> dict[str, Any]:
-    """What the scores in a log_dir depend on. Budget and significance are left out: a resumed search may change
-    them."""
+    """What the scores in a log_dir depend on.
+
+    Budget and significance are left out: a resumed search may change them.
+    """
     deciding, aside = ([[one.input, one.outputs] for one in part] for part in examples)
     return {
         "prompt": request.instruction,

@@ -43,8 +43,7 @@ class _OddBodyError(Exception):
 
 
 def find_prompts(body: str, roles: Sequence[Role]) -> list[PromptText]:
-    """The texts of these roles, in the order of the roles; none for anything that is not a chat, or has too many
-    values."""
+    """The texts of these roles, in the order of the roles; none for anything but a chat, or for too many values."""
     if sum(map(body.count, ",[{")) > _MOST_VALUES:
         return []
     try:

@@ -171,8 +171,7 @@ def checked_path(raw: bytes) -> bytes:
 
 
 def _passed_on(headers: Headers, left_out: frozenset[bytes]) -> Headers:
-    """The headers without those for a single connection, and without FIPO's own, which only the gateway sets and
-    reads."""
+    """The headers without those for a single connection, and without FIPO's own, which only the gateway uses."""
     named = {name.strip().lower() for value in values_of(headers, b"connection") for name in value.split(b",")}
     return [
         (name, value)

@@ -1,5 +1,4 @@
-"""What the page shows for a prompt: its commitments, proposals as they arrive, and the verdict on the user's own
-words."""
+"""What the page shows for a prompt: its commitments, proposals as they arrive, and verdicts on own words."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace

@@ -97,8 +97,10 @@ def _patient_protocol(seconds: float) -> type[H11Protocol]:
 
 
 class _PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with limited patience. By itself it waits forever for the end of a request's headers, and of a
-    body that nobody reads."""
+    """uvicorn's HTTP/1.1 with limited patience.
+
+    By itself it waits forever for the end of a request's headers, and of a body that nobody reads.
+    """
 
     patience: ClassVar[float]
     """Seconds."""

@@ -94,8 +94,7 @@ def _say_who_measures(settings: RewardSettings) -> None:
 
 
 class _Samples(TrainerCallback):
-    """Writes every sample with its reward as a line of JSON; after a stop, those that will be drawn again are
-    removed."""
+    """Writes every sample with its reward as a line of JSON; after a stop, samples to be redrawn are removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,5 +1,6 @@
-"""What a reply is worth to users of the wording it makes: the parts of a reward, all measured in a few batches. A reply
-that fails a check of the contract is not measured: it gets the least of every part.
+"""What a reply is worth to users of the wording it makes: the parts of a reward, all measured in a few batches.
+
+A reply that fails a check of the contract is not measured: it gets the least of every part.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,4 @@
-"""How the in-process generator spends its time: which rows share a batch, or a prompt's beginning, and where randomness
-comes from."""
+"""How the in-process generator decodes: which rows share a batch or a prompt's beginning, and its randomness."""
 
 import copy
 import random
@@ -181,8 +180,7 @@ class SharedPrefix:
         self._is_possible = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
     def cache_for(self, rows: Sequence[list[int]]) -> tuple[int, DynamicCache | None]:
-        """How many of the tokens that the rows begin with are already computed, and a cache of them for `len(rows)`
-        rows.
+        """How many of the rows' first tokens are already computed, and a cache of them for `len(rows)` rows.
 
         At least one token of every row remains to be computed. (0, None) where sharing does not pay.
         """

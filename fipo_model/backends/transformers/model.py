@@ -78,8 +78,10 @@ class LoadedModel:
         return self.model.device.type == "cpu"
 
     def run(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns, which uses the model. One piece of work runs at a time, in the thread for the model's
-        device."""
+        """What `work` returns, which uses the model.
+
+        One piece of work runs at a time, in the thread for the model's device.
+        """
         return _on_engine(str(self.model.device), partial(_infer, work))
 
     def share(
@@ -107,8 +109,10 @@ class LoadedModel:
 
 
 def _load(source: tuple[Any, ...]) -> LoadedModel:
-    """The model of a source, loaded if nobody has it. Runs on an engine, so that several threads load one model only
-    once."""
+    """The model of a source, loaded if nobody has it.
+
+    Runs on an engine, so that several threads load one model only once.
+    """
     key = _key_of(source)
     found = _loaded.get(key)
     if found is None:

@@ -121,8 +121,10 @@ def read_data(folder: Path, task: Task, *, seed: int, train: int, val: int, test
 
 
 def first_named(text: str, labels: Sequence[str]) -> str | None:
-    """Find the label that a reply names first; None if it names none. Of labels at the same place the longest
-    counts."""
+    """Find the label that a reply names first; None if it names none.
+
+    Of labels at the same place the longest counts.
+    """
     places = {label: text.lower().find(label.lower()) for label in labels}
     named = [label for label in labels if places[label] >= 0]
     return min(named, key=lambda label: (places[label], -len(label)), default=None)

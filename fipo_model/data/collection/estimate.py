@@ -18,8 +18,10 @@ _VERDICT_TOKENS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What is left to do if no record fails on the way. Tokens are guessed from words, with replies at their
-    longest."""
+    """What is left to do if no record fails on the way.
+
+    Tokens are guessed from words, with replies at their longest.
+    """
 
     records: int
     calls: int

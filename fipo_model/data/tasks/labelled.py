@@ -1,5 +1,7 @@
-"""Sets of labelled texts as tasks: the text is the input, its label the right output. Pure, except for reading its
-wordings."""
+"""Sets of labelled texts as tasks: the text is the input, its label the right output.
+
+Pure, except for reading its wordings.
+"""
 
 import tomllib
 from collections.abc import Callable, Iterator

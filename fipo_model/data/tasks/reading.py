@@ -17,8 +17,7 @@ _FAMILIES = Path(__file__).with_name("families.toml")
 
 
 def read_tasks(path: Path, *, examples: int | None = None) -> Iterator[Task | BadRow]:
-    """The tasks of a JSONL file, one at a time, each with its first `examples`; a line that is not a task is a
-    `BadRow`.
+    """The tasks of a JSONL file, one at a time, each with its first `examples`; any other line is a `BadRow`.
 
     Rows of labelled texts (`task`, `text`, `label`, `labels`, `split`) are one task for each set, made of the training
     split, and come last. Raises `InputError` if the file cannot be read or holds no usable task.
@@ -152,7 +151,6 @@ def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:
 
 @cache
 def _known_families() -> dict[str, str]:
-    """The families of public tasks whose files name none, so that they stay with their siblings among the made
-    tasks."""
+    """The families of public tasks whose files name none, so that they stay with their made siblings."""
     families: dict[str, list[str]] = tomllib.loads(_FAMILIES.read_text(encoding="utf-8"))
     return {task: family for family, tasks in families.items() for task in tasks}

@@ -110,8 +110,10 @@ def _index(fields: dict[str, Any], choices: int, where: str) -> int:
 
 
 def _with_own_options(question: Question) -> Question:
-    """The options taken out of a BBH question. A question whose answer is not among them (there are two) is left as it
-    is."""
+    """The options taken out of a BBH question.
+
+    A question whose answer is not among them (there are two) is left as it is.
+    """
     found = _OPTIONS.fullmatch(question.question)
     options = [_OPTION.fullmatch(line) for line in found["options"].splitlines()] if found else []
     listed = [option for option in options if option]

@@ -1,5 +1,7 @@
-"""What models are asked about tasks: how likely right outputs are, and what they answer. Results are kept as they
-come."""
+"""What models are asked about tasks: how likely right outputs are, and what they answer.
+
+Results are kept as they come.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -52,8 +52,9 @@ def count_change(way: Way, measured: Sequence[Measured], *, seed: int) -> TaskCh
 def count_accuracy(
     way: Way, model: str, shares: Mapping[str, Sequence[tuple[float, float]]], *, seed: int
 ) -> TaskAccuracy | None:
-    """The mean accuracy over tasks; `shares`: by task, the accuracy of each wording before and after. None for fewer
-    than two tasks, which show nothing.
+    """The mean accuracy over tasks; `shares`: by task, the accuracy of each wording before and after.
+
+    None for fewer than two tasks, which show nothing.
     """
     if len(shares) < 2:
         return None

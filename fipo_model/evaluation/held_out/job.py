@@ -37,8 +37,10 @@ class Models:
 
 
 def open_models(settings: EvaluationSettings) -> Models:
-    """The models of an evaluation's tasks. Raises like `open_scorer`, so that a missing model shows before hours go
-    by."""
+    """The models of an evaluation's tasks.
+
+    Raises like `open_scorer`, so that a missing model shows before hours go by.
+    """
     test_models, answering = name_test_models(settings), name_answering_models(settings)
     if not test_models:
         raise InputError("tasks are measured under test models: name some in test_models")

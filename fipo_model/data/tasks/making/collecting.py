@@ -37,8 +37,9 @@ _DRAWS = 100
 
 
 def make_tasks(*, examples: int = 40, seed: int = 0) -> Iterator[Task]:
-    """All tasks, each with that many different examples, the same ones for the same seed. Raises `InputError` where a
-    task has fewer.
+    """All tasks, each with that many different examples, the same ones for the same seed.
+
+    Raises `InputError` where a task has fewer.
     """
     if examples < 1:
         raise InputError(f"a task needs at least one example, not {examples}")

@@ -25,8 +25,8 @@ def choose_engine(base: str, load: Load) -> Engine:
     """The engine for a base of `names.Checkpoint`, as FIPO_ENGINE says.
 
     By default it is llama.cpp where torch is not installed, and where prompts come one at a time. Raises `InputError`
-    for an invalid setting, `ModelError` for a base that llama.cpp would have to read and cannot, and `MissingExtraError`
-    where no engine is installed.
+    for an invalid setting, `ModelError` for a base that llama.cpp would have to read and cannot, and
+    `MissingExtraError` where no engine is installed.
     """
     told = os.environ.get(SETTING) or "auto"
     if told not in _CHOICES:

@@ -27,6 +27,15 @@ Proposal = tuple[Candidate, ...] | InputError
 
 
 @dataclass(frozen=True, slots=True)
+class Second:
+    """Another model of the same training, for single prompts: it says how the answer should be."""
+
+    generator: Generator
+    least_likelihood: float | None = None
+    """As in `Rewriter`. Its additions are more alike, so that its limit is another one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rewriter:
     """A model and how it is asked for rewrites. It proposes and checks; its users decide.
 
@@ -46,6 +55,8 @@ class Rewriter:
     """Most words of a rewrite whose request does not say how many; by default twice the prompt's, at least 60."""
     least_likelihood: float | None = None
     """A reply that the model itself finds less likely than this is "uncertain": it guesses. In nats per token."""
+    second: Second | None = None
+    """Asked once more, without sampling, about each prompt alone to which the model adds nothing for sure."""
 
     def __post_init__(self) -> None:
         check_generator(self.generator)
@@ -78,17 +89,19 @@ class Rewriter:
         Raises `ModelError` if the model cannot be loaded, `WeightsError` if the default weights cannot be fetched, and
         `MissingExtraError` without the extra `local`.
         """
-        from fipo_model.backends.opening import manner_of, open_generator
+        from fipo_model.backends.opening import manner_of, open_generator, open_second
 
         _check_numbers(samples, seed)  # before a model is loaded
         manner = manner_of(model, adapter=adapter, role=role)
+        generator = open_generator(model, adapter=adapter, role=role)
         return cls(
-            open_generator(model, adapter=adapter, role=role),
+            generator,
             template=template or manner.template,
             settings=manner.settings,
             samples=samples,
             seed=seed,
             least_likelihood=manner.least_likelihood,
+            second=open_second(generator, model, adapter=adapter, role=role),
         )
 
     @property
@@ -101,6 +114,23 @@ class Rewriter:
 
         Equal proposals are returned once. Requests with the same word limit share one call.
         """
+        proposals = self._propose(requests)
+        if self.second is None or self.samples > 1:
+            return proposals
+        waiting = [
+            place for place, request in enumerate(requests) if _is_alone(request) and _adds_nothing(proposals[place])
+        ]
+        if not waiting:
+            return proposals
+        other = replace(
+            self, generator=self.second.generator, least_likelihood=self.second.least_likelihood, second=None
+        )
+        for place, added in zip(waiting, other.propose([requests[place] for place in waiting]), strict=True):
+            if not isinstance(added, InputError) and any(each.outcome == "optimized" for each in added):
+                proposals[place] = added
+        return proposals
+
+    def _propose(self, requests: Sequence[OptimizationRequest]) -> list[Proposal]:
         places_by_sampling: defaultdict[Sampling, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
             places_by_sampling[self.sampling(request)].append(place)
@@ -159,6 +189,16 @@ class Rewriter:
         if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
             return candidate
         return replace(candidate, outcome="uncertain", detail=f"{likelihood:.2f} nats per token, less than {least:.2f}")
+
+
+def _is_alone(request: OptimizationRequest) -> bool:
+    """Whether nothing but the prompt is known, so that it may be asked just once."""
+    return request == OptimizationRequest(request.instruction, max_words=request.max_words, keep=request.keep)
+
+
+def _adds_nothing(proposal: Proposal) -> bool:
+    """Whether the model left a prompt alone, or was too unsure of what it said."""
+    return not isinstance(proposal, InputError) and {each.outcome for each in proposal} <= {"unchanged", "uncertain"}
 
 
 def _check_numbers(samples: object, seed: object) -> None:

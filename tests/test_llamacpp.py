@@ -41,11 +41,11 @@ def ask(text):
     return [{"role": "user", "content": text}]
 
 
-def load(file, adapter=None):
+def load(file, adapter=None, second=None):
     # Imported here, so that the tests that need neither run without llama.cpp and torch.
     from fipo_model.backends.llamacpp.generator import LlamaCppGenerator
 
-    return LlamaCppGenerator.from_gguf(file, adapter=adapter)
+    return LlamaCppGenerator.from_gguf(file, adapter=adapter, second=second)
 
 
 def load_with_transformers(file, adapter=None):
@@ -76,7 +76,7 @@ def _own_cache(tmp_path, monkeypatch, request):
         monkeypatch.setenv("FIPO_CACHE", str(tmp_path / "cache"))
 
 
-def make_adapter(file, folder, **options):
+def make_adapter(file, folder, *, seed=1, **options):
     """A PEFT adapter that changes what the model says."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -84,7 +84,7 @@ def make_adapter(file, folder, **options):
     from fipo_model.backends.transformers.loading import load_base
 
     base, _ = load_base(f"gguf:{file}", "cpu", False, dtype=torch.float32)
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     config = LoraConfig(**{"r": 4, "lora_alpha": 8, "target_modules": "all-linear", **options})
     adapted = get_peft_model(base, config)
     for name, parameter in adapted.named_parameters():
@@ -132,6 +132,21 @@ def test_an_adapter_says_what_it_says_merged_into_its_base(file, tmp_path, optio
     before = cached.stat().st_mtime_ns
     load(file, adapter)
     assert cached.stat().st_mtime_ns == before
+
+
+@pytest.mark.tiny
+def test_two_adapters_on_one_server_say_what_each_says_alone(file, tmp_path):
+    one, other = (make_adapter(file, tmp_path / name, seed=seed) for seed, name in enumerate(("one", "other")))
+    first = load(file, one, other)
+    second = first.beside()
+    assert second._server is first._server
+    expected = [complete(load(file, adapter), ASKED, SHORT) for adapter in (one, other)]
+    for _ in range(2):  # the second time on what the slots remember
+        for both, alone in zip((first, second), expected, strict=True):
+            assert differing(complete(both, ASKED, SHORT), alone) <= 2
+    assert differing(*expected) >= 10
+    assert pickle.loads(pickle.dumps(second))._server is copy.deepcopy(second)._server is first._server
+    assert second.beside() is load(file, one).beside() is None
 
 
 @pytest.mark.tiny

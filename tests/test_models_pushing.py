@@ -82,9 +82,21 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     (folder / "checkpoints").mkdir(parents=True)
     for name in ("adapter_model.safetensors", "adapter_config.json", "fipo.json", "samples.jsonl", "log.jsonl"):
-        (folder / name).write_text(f"{name} of mine")
+        (folder / name).write_text("{}" if name == "fipo.json" else f"{name} of mine")
     (folder / "README.md").write_text(CARD)
     return folder
+
+
+def test_a_second_adapter_goes_with_the_first(hub: Hub, run: Path):
+    (run / "fipo.json").write_text('{"second": "other"}')
+    (run / "other").mkdir()
+    for name in ("adapter_model.safetensors", "fipo.json", "log.jsonl"):
+        (run / "other" / name).write_text(f"{name} of the other")
+    done = push(hub, run, "me/mine", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert hub.files.keys() == UPLOADED | {"other/adapter_model.safetensors", "other/fipo.json"}
+    assert "these stay here: checkpoints, log.jsonl, samples.jsonl, other/log.jsonl" in done.stderr
+    assert "other/fipo.json, 22 bytes" in done.stderr
 
 
 def push(hub: Hub, *arguments: object, asked: str | None = None) -> "subprocess.CompletedProcess[str]":

@@ -3,16 +3,19 @@
 A model is a name that `fipo_model.models.names` knows, or already a Generator or Scorer.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fipo_model.backends.engines import Load, choose_engine
 from fipo_model.errors import InputError, ModelError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Generator, Scorer, check_generator, check_scorer
-from fipo_model.models.names import Checkpoint, Server, resolve
+from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, check_generator, check_scorer
+from fipo_model.models.names import VLLM_PREFIX, Checkpoint, Server, resolve
 from fipo_model.models.registry import Role, find_card
+from fipo_model.rewriter import Second
 from fipo_model.templates import FIPO_1, Template
 
 if TYPE_CHECKING:
@@ -64,9 +67,7 @@ def open_generator(
         return VllmGenerator.from_pretrained(place, adapter=found.adapter, name=name)
     if choose_engine(found.base, load) == "llamacpp":
         return _on_llamacpp(found)
-    from fipo_model.backends.transformers.generator import TransformersGenerator
-
-    return TransformersGenerator(_load(found))
+    return _on_transformers(found)
 
 
 def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None = None) -> Scorer:
@@ -118,12 +119,73 @@ def manner_of(
     return Manner(template=found.template, settings=settings, least_likelihood=found.least_likelihood)
 
 
+def open_second(
+    first: Generator,
+    spec: Spec | Generator = None,
+    *,
+    adapter: str | Path | None = None,
+    role: Role | None = "rewriting",
+) -> Second | None:
+    """The model to ask where `first`, which `open_generator` opened for the same spec, adds nothing; None without one.
+
+    On llama.cpp and vLLM it shares the base with the first. transformers merges adapters, so there it is a model of
+    its own, which is loaded when it is first asked.
+    """
+    found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
+    if not isinstance(found, Checkpoint) or found.second is None or role != "rewriting":
+        return None
+    return Second(_beside(first, found.second, found.engine), least_likelihood=found.second.least_likelihood)
+
+
+def _beside(first: Generator, second: Checkpoint, engine: str | None) -> Generator:
+    if engine == "vllm":
+        return open_generator(f"{VLLM_PREFIX}{second.base}", adapter=second.adapter)
+    if isinstance(first, _HasSecond) and (beside := first.beside()) is not None:
+        return beside
+    return Unopened(f"{first.name}/{Path(second.adapter or '').name}", partial(_on_transformers, second))
+
+
+@runtime_checkable
+class _HasSecond(Protocol):
+    """What llama.cpp's generator is, without its import."""
+
+    def beside(self) -> Generator | None: ...
+
+
+class Unopened:
+    """A generator that is opened when it is first used. Copies and pickles open it again."""
+
+    def __init__(self, name: str, open_it: Callable[[], Generator]) -> None:
+        self.name = name
+        self._open_it = open_it
+
+    @cached_property
+    def _opened(self) -> Generator:
+        return self._open_it()
+
+    def generate(
+        self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
+    ) -> list[list[Completion]]:
+        """What the generator says, once it is open."""
+        return self._opened.generate(conversations, sampling, samples=samples)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"name": self.name, "_open_it": self._open_it}
+
+
+def _on_transformers(found: Checkpoint) -> Generator:
+    from fipo_model.backends.transformers.generator import TransformersGenerator
+
+    return TransformersGenerator(_load(found))
+
+
 def _on_llamacpp(found: Checkpoint) -> Generator:
     from fipo_model.backends.llamacpp.generator import LlamaCppGenerator
     from fipo_model.models.weights import located_gguf
 
     name = found.base if find_card(found.base) is not None else None
-    return LlamaCppGenerator.from_gguf(located_gguf(found.base), adapter=found.adapter, name=name)
+    second = None if found.second is None else found.second.adapter
+    return LlamaCppGenerator.from_gguf(located_gguf(found.base), adapter=found.adapter, second=second, name=name)
 
 
 def _for_vllm(found: Checkpoint) -> tuple[str, str | None]:

@@ -140,6 +140,7 @@ def settings_of(optimizer: PromptOptimizer) -> dict[str, Any]:
         "most_added_words": rewriter.settings.most_added_words,
         "strict_wording": rewriter.settings.strict_wording or None,
         "least_likelihood": rewriter.least_likelihood,
+        "second": None if rewriter.second is None else rewriter.second.generator.name,
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
         "candidates": rewriter.samples,
         "seed": rewriter.seed if rewriter.samples > 1 else None,

@@ -26,14 +26,17 @@ class _NameOnly:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """What a rewriter asks its model about a row, and what it makes of the answer; the model itself is not included."""
+    """What a rewriter asks its model about a row, and what it makes of the answer; the model itself is not included.
+
+    There is one call, so a rewriter's second model is never asked.
+    """
 
     rewriter: Rewriter
 
     @classmethod
     def of(cls, rewriter: Rewriter) -> "Halves":
         """Those of a rewriter, whose model is left behind."""
-        return cls(replace(rewriter, generator=_NameOnly(rewriter.name)))
+        return cls(replace(rewriter, generator=_NameOnly(rewriter.name), second=None))
 
     def render(self, row: Row) -> list[Message]:
         """The conversation to be continued."""

@@ -119,17 +119,19 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
                 server, name=name, template=chosen, judge=judge, candidates=candidates, seed=seed
             )
             return _with_wording(served, strict_wording)
-        from fipo_model.backends.opening import manner_of, open_generator
+        from fipo_model.backends.opening import manner_of, open_generator, open_second
 
         load: Load = "one" if input_ is None else "many"
         manner = manner_of(model, adapter=adapter)
+        generator = open_generator(model, adapter=adapter, load=load)
         rewriter = Rewriter(
-            open_generator(model, adapter=adapter, load=load),
+            generator,
             template=chosen or manner.template,
             settings=manner.settings,
             samples=candidates,
             seed=seed,
             least_likelihood=manner.least_likelihood,
+            second=open_second(generator, model, adapter=adapter),
         )
         return _with_wording(PromptOptimizer.judging_itself(rewriter, judge=judge), strict_wording)
 

@@ -145,7 +145,7 @@ def push(
     seen_by = "public" if public else "private"
     note(f"to {upload.endpoint}/{repository} ({seen_by} if it is new), {gigabytes(upload.bytes)}:")
     for file in upload.files:
-        note(f"  {file.name}, {file.stat().st_size:,} bytes")
+        note(f"  {file.relative_to(folder)}, {file.stat().st_size:,} bytes")
     if upload.left_behind:
         note(f"these stay here: {', '.join(upload.left_behind)}")
     if not yes:

@@ -46,6 +46,8 @@ class Checkpoint:
     """Less likely replies are guesses, as its training found out. In nats per token; None where nobody measured it."""
     is_trained: bool = False
     """Whether it was trained to rewrite: it is an adapter, or a directory with `fipo.json`."""
+    second: "Checkpoint | None" = None
+    """Another adapter on the same base, asked about prompts to which this one adds nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,14 @@ def template_file(source: Path) -> Path | None:
     return file if file.name == name and places.is_file(file) else None
 
 
+def second_adapter(adapter: Path) -> Path | None:
+    """The folder, inside an adapter's, of the adapter to be asked where the first adds nothing."""
+    name = _noted(adapter / "fipo.json", "second")
+    if name is not None and Path(name).name != name:
+        raise _damaged(adapter / "fipo.json", "the name of a folder beside it as 'second'")
+    return None if name is None else adapter / name
+
+
 def gguf_file(spec: str) -> Path:
     """The file of a spec that begins with `gguf:`."""
     return Path(os.path.expanduser(spec.removeprefix(GGUF_PREFIX)))
@@ -159,12 +169,14 @@ def _adapted(base: str | None, adapter: Path) -> Checkpoint:
             f"{adapter} holds no PEFT adapter (no adapter_config.json). Pass the directory a training run wrote; "
             "a whole model goes in as the model instead."
         )
+    base, second = base or _base_of(adapter), second_adapter(adapter)
     return Checkpoint(
-        base=base or _base_of(adapter),
+        base=base,
         adapter=str(adapter),
         template=_template_of(adapter),
         least_likelihood=_least_likelihood(adapter / "fipo.json"),
         is_trained=True,
+        second=None if second is None else _adapted(base, second),
     )
 
 

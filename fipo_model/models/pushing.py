@@ -5,6 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from fipo_model.errors import InputError, ModelError, explain_missing
+from fipo_model.models.names import second_adapter
 
 with explain_missing("local", "httpx", "huggingface_hub"):
     import httpx
@@ -55,12 +56,13 @@ def planned_upload(folder: Path, repository: str) -> Upload:
         ) from error
     if not folder.is_dir():
         raise InputError(f"{folder} is not a directory; name one that `fipo train` or `fipo weights merge` wrote")
-    everything = sorted(folder.iterdir())
+    second = second_adapter(folder)
+    everything = sorted(folder.iterdir()) + ([] if second is None else sorted(second.iterdir()))
     files = [one for one in everything if one.is_file() and any(fnmatch(one.name, form) for form in _UPLOADED)]
     if not any(one.suffix == ".safetensors" for one in files):
         raise InputError(f"{folder} holds no weights (*.safetensors)")
     _check_card(folder / "README.md")
-    left_behind = [one.name for one in everything if one not in files]
+    left_behind = [str(one.relative_to(folder)) for one in everything if one not in files and one != second]
     return Upload(folder=folder, repository=repository, files=tuple(files), left_behind=tuple(left_behind))
 
 
@@ -74,7 +76,7 @@ def push(upload: Upload, *, is_public: bool = False) -> str:
         api.upload_folder(
             repo_id=upload.repository,
             folder_path=upload.folder,
-            allow_patterns=[file.name for file in upload.files],
+            allow_patterns=[str(file.relative_to(upload.folder)) for file in upload.files],
             commit_message="Upload with fipo",
         )
     except (HfHubHTTPError, LocalTokenNotFoundError) as error:

@@ -33,12 +33,14 @@ class LlamaCppGenerator:
     Calls from several threads are computed together. The other rows in a batch change the last digits of a row's
     likelihoods, so a long sample with the same seed may occasionally end differently.
 
+    With a `second` adapter there are two generators on one base, this one and `beside()`.
+
     Copies are the same object, and so is what `from_gguf` gives for one file and adapter while it is in use. A forked
     process loads the file for itself, when it first asks.
     """
 
-    def __init__(self, file: Path, *, adapter: Path | None, name: str | None) -> None:
-        self._source = file, adapter, name
+    def __init__(self, file: Path, *, adapter: Path | None, second: Path | None, name: str | None) -> None:
+        self._source = file, adapter, second, name
         header = read_header(file)
         if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
             raise ModelError(f"{file} has no chat template, so FIPO cannot talk to it. Use an instruct model.")
@@ -48,20 +50,38 @@ class LlamaCppGenerator:
         self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, _CONTEXT_TOKENS)
         self._architecture = header.architecture
         self._markup = _control_tokens(header)
-        self._lora = None if adapter is None else converted(adapter, file, header=header)
+        self._loras = [converted(each, file, header=header) for each in (adapter, second) if each is not None]
+        self._first: LlamaCppGenerator | None = None  # of two, in the second
         _ = self._server  # report now what is wrong with the file
 
     @classmethod
     def from_gguf(
-        cls, file: str | Path, *, adapter: str | Path | None = None, name: str | None = None
+        cls,
+        file: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        second: str | Path | None = None,
+        name: str | None = None,
     ) -> "LlamaCppGenerator":
-        """A generator on a file, with an adapter from a PEFT directory. Raises `ModelError`."""
-        source = Path(file).resolve(), None if adapter is None else Path(adapter).resolve(), name
+        """A generator on a file, with adapters from PEFT directories. Raises `ModelError`."""
+        place = Path(file).resolve()
+        first, other = (None if path is None else Path(path).resolve() for path in (adapter, second))
+        source = place, first, other, name
         with _processes.value.opening:
             found = _opened.get(source)
             if found is None:
-                _opened[source] = found = cls(source[0], adapter=source[1], name=name)
+                _opened[source] = found = cls(place, adapter=first, second=other, name=name)
             return found
+
+    def beside(self) -> "LlamaCppGenerator | None":
+        """A generator with the second adapter, on the same server; None where there is none."""
+        *_, second, _ = self._source
+        if second is None or self._first is not None:
+            return None
+        other = object.__new__(LlamaCppGenerator)
+        name = f"{self.name}/{second.name}"
+        other.__dict__.update(self.__dict__, name=name, adapter=second, _first=self)
+        return other
 
     def generate(
         self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
@@ -111,6 +131,8 @@ class LlamaCppGenerator:
     ) -> Generator[Completion, None, None]:
         """A completion as it grows; the last one is complete and says how likely it was."""
         body = {"prompt": list(row), "n_predict": sampling.max_new_tokens, **_decoding(row, sampling, number)}
+        if len(self._loras) > 1:
+            body["lora"] = [{"id": int(self._first is not None), "scale": 1.0}]  # the other one is off
         if sampling.with_likelihood:
             body["n_probs"] = 1
         server, said, last = self._server, "", dict[str, Any]()
@@ -129,12 +151,14 @@ class LlamaCppGenerator:
 
     @property
     def _server(self) -> LlamaServer:
+        if self._first is not None:
+            return self._first._server
         process = _processes.value
         with process.starting:
             found = process.servers.get(self)
             if found is None:
                 found = LlamaServer(
-                    self.file, self._lora, context_tokens=self.context_tokens, architecture=self._architecture
+                    self.file, self._loras, context_tokens=self.context_tokens, architecture=self._architecture
                 )
                 process.servers[self] = found
                 weakref.finalize(self, found.close).atexit = False
@@ -144,8 +168,10 @@ class LlamaCppGenerator:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        file, adapter, name = self._source
-        return (partial(LlamaCppGenerator.from_gguf, adapter=adapter, name=name), (file,))
+        if self._first is not None:
+            return (LlamaCppGenerator.beside, (self._first,))
+        file, adapter, second, name = self._source
+        return (partial(LlamaCppGenerator.from_gguf, adapter=adapter, second=second, name=name), (file,))
 
 
 class _Process:

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,13 @@ class LlamaServer:
     It can be reached from this machine only, and only with a key that nobody else has.
     """
 
-    def __init__(self, file: Path, adapter: Path | None, *, context_tokens: int, architecture: str) -> None:
+    def __init__(self, file: Path, adapters: Sequence[Path], *, context_tokens: int, architecture: str) -> None:
         self.room = Room(context_tokens)
         key = secrets.token_urlsafe(32)
         try:
-            self._server = xllamacpp.Server(_parameters(file, adapter, context_tokens, key))
+            self._server = xllamacpp.Server(_parameters(file, adapters, context_tokens, key))
         except RuntimeError as error:
-            with_adapter = f" with the adapter {adapter}" if adapter is not None else ""
+            with_adapter = f" with the adapter {' and '.join(map(str, adapters))}" if adapters else ""
             raise ModelError(
                 f"llama.cpp cannot load {file}{with_adapter}: its architecture ({architecture}) is newer than the "
                 "installed llama.cpp (pip install -U xllamacpp), the memory is too small, or a file is damaged"
@@ -113,11 +113,10 @@ class Room:
                 self._changed.notify_all()
 
 
-def _parameters(file: Path, adapter: Path | None, context_tokens: int, key: str) -> Any:
+def _parameters(file: Path, adapters: Sequence[Path], context_tokens: int, key: str) -> Any:
     asked = xllamacpp.CommonParams()
     asked.model.path = str(file)
-    if adapter is not None:
-        asked.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+    asked.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0) for adapter in adapters]
     asked.n_ctx = context_tokens
     asked.kv_unified = True  # one long row may take what many short ones would share
     asked.n_parallel = SLOTS

@@ -317,3 +317,20 @@ def test_tasks_and_manners_are_kept_in_every_language(naive: str, lost: str, kep
 def test_the_hindi_for_two_is_also_to_give(added: str, outcome: str) -> None:
     naive = "चाय और कॉफ़ी में क्या अंतर है?"
     assert check(f"{naive}\n\n{added}", OptimizationRequest(naive), FidelitySettings(), FIPO_1).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    "naive",
+    [
+        "can i deduct a standing desk if im salaried",
+        "teach me python, im a florist",
+        "summarize {lease} for a new tenant",
+    ],
+)
+def test_one_word_of_another_language_does_not_make_a_brief_prompt_foreign(naive: str) -> None:
+    english = f"{naive}\n\nExplain it in plain words, and give an example each time."
+    german = f"{naive}\n\nErkläre es in einfachen Worten und gib jedes Mal ein Beispiel."
+    outcomes = [
+        check(text, OptimizationRequest(naive), FidelitySettings(), FIPO_1).outcome for text in (english, german)
+    ]
+    assert outcomes == ["optimized", "language_changed"]

@@ -33,6 +33,7 @@ _READ = 1000  # characters
 _LIKELY = 0.3
 # How likely the language of a text with at least that many words must be. Below, languages cannot be told apart.
 _SURE = {2: 0.95, 4: 0.8, 7: 0.65, 12: 0.5}
+_BRIEF = 12  # words, of which the model is misled by one
 _HASTY = 4  # words; each may belong to many languages: "to json", "plus or minus"
 # Kinds of text that are not in a language, by a character that each of them has.
 _NOT_PROSE = {
@@ -110,11 +111,19 @@ def language_of(text: str) -> Language:
     guess, score = _identify(lowered)
     is_english = script == "Latn" and text.isascii() and _ENGLISH.search(lowered) is not None
     words = len(lowered.split())
+    if words <= _BRIEF and guess != "en" and text.isascii() and _is_rather_english(lowered, guess):
+        return Language("en", script, "en")
     if words <= _HASTY and guess != "en" and text.isascii() and not _is_borne_out(lowered, guess):
         return Language(None, script, _of_a_hasty_prompt(lowered, guess, score))
     if score < next((least for most, least in _SURE.items() if words <= most), min(_SURE.values())):
         return Language("en" if is_english else None, script, "en" if is_english or score < _LIKELY else guess)
     return Language(guess, script, guess)
+
+
+def _is_rather_english(lowered: str, guess: str) -> bool:
+    """Whether the grammar of a brief text is English, whatever one word suggests: the "im" of "if im salaried"."""
+    own, english = (_function_words(lowered, code) for code in (guess, "en"))
+    return lexicon_of(guess).is_known and english >= 2 and english > own
 
 
 def _is_borne_out(lowered: str, guess: str) -> bool:

@@ -74,7 +74,7 @@ class Asking:
         )
 
     def each(self, requests: Sequence[OptimizationRequest]) -> Results:
-        """A result for each request, in one model call at most."""
+        """A result for each request, in one batch at most."""
         return self.stored(requests, lambda unknown: self.opened.optimize_each(unknown))
 
     async def aeach(self, requests: Sequence[OptimizationRequest]) -> Results:

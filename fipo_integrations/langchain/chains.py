@@ -38,7 +38,7 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     store: RewriteStore | None = None,
     force: bool = False,
 ) -> tuple[Chain, Report]:
-    """A chain with every prompt template rewritten in one model call, and a report; the original is unchanged.
+    """A chain with every prompt template rewritten in one batch, and a report; the original is unchanged.
 
     It goes through everything that LangChain builds from runnables: sequences, parallel and assigned steps, branches,
     bindings, retries, fallbacks, routers, configurable fields and alternatives, message history. It also goes through

@@ -47,7 +47,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     text. If a rewrite fails FIPO's checks, its text stays as it was. The list `fipo_outcomes` in the run's metadata and
     the custom event `fipo_optimized` say what happened. A rewrite is checked as a whole, so a stream has one chunk.
 
-    `batch` makes one model call for all its inputs, or for `max_concurrency` at a time. `RunnableParallel` and
+    `batch` rewrites all its inputs in one batch, or `max_concurrency` at a time. `RunnableParallel` and
     `RunnablePassthrough.assign` call their steps from threads, one input each. An optimizer from
     `PromptOptimizer.from_pretrained` joins such calls into batches. Call options such as `stop` are for models and
     ignored here, as in LangChain's own prompts.

@@ -28,7 +28,7 @@ class _NameOnly:
 class Halves:
     """What a rewriter asks its model about a row, and what it makes of the answer; the model itself is not included.
 
-    There is one call, so a rewriter's second model is never asked.
+    It is one call, so a rewriter's second model is never asked.
     """
 
     rewriter: Rewriter

@@ -2,7 +2,7 @@
 # make test    install what is missing; lint, types, tests (two workers, one thread each: most tests are Python's work)
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the smallest base on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
-# make weights     train FIPO's own adapters again from ../shared/data: three and a half hours in all
+# make weights     train FIPO's own adapters again from ../shared/data: four and a half hours in all
 # make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest, the DSPy tests
 #                  on the oldest DSPy
 # make docs    the documentation site, in site/; builds offline, and every warning and dead link is an error

@@ -21,6 +21,7 @@ PROMPTS = (
     "words in quotation marks",
     "is the customer angry",
     "positive/negative",
+    "you are a helpdesk bot for a municipal swimming pool",
     "Summarize the complaint in at most 50 words. Never mention prices.",
 )
 WIDTH = 84

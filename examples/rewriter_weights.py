@@ -1,20 +1,19 @@
-"""Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about two and a half hours on one core.
+"""Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about three and a half hours on one core.
 
-    python examples/rewriter_weights.py ../shared/data runs/rewriter [--single-prompts]
+    python examples/rewriter_weights.py ../shared/data runs/rewriter
 
 Stage 1 learns to word hasty tasks well, and to tell when there is nothing to add. Stage 2 goes on with other good
 wordings and other examples of the same tasks, and with hundreds of public instructions worded in a hurry. Three more
-stages teach it not to guess, from additions that say only what the prompt, inputs and outputs show, and to leave single
-prompts alone. The result is what FIPO ships. With --single-prompts, three further stages teach it to say those in full,
-too, with a few fixed wishes for each kind. That is an experiment. Tasks are split by family; nothing used for measuring
-is trained on. Interrupted runs resume. docs/training-log.md has the reasons, the figures and the runs that failed.
+stages teach it not to guess, from additions that say only what the prompt, inputs and outputs show. From there on, a
+second adapter learns what to ask of the answer to a single prompt, by the kind of prompt, and to leave tasks alone.
+Tasks are split by family; nothing used for measuring is trained on. Interrupted runs resume.
+docs/training-log.md has the reasons, the figures and the runs that failed.
 """
 
 import json
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +30,16 @@ BASE = "qwen2.5-coder-0.5b"
 WRITTEN = Path(__file__).parent / "data"
 REFERENCES, COMPLETE, PUBLIC = 180, 60, 560  # rows
 KEPT_WITH_OUTPUTS, KEPT_CAREFUL = 200, 165  # rows
-BALANCED_TASKS, BALANCED_SINGLE = 520, 330  # rows
+LEFT_TASKS, LEFT_COMPLETE = 350, 50  # rows
 LONGEST_HASTY = 6  # words
-LEAST_LIKELIHOOD = -0.75  # nats per token
+SECOND = "single-prompts"
+# Nats per token. Below these, additions to development prompts were wrong or empty more often than right
+# (docs/training-log.md).
+LEAST_LIKELIHOOD, LEAST_OF_ENDINGS = -0.75, -0.045
 SAID_ALREADY = 0.6
 """The share of what stage 1 was shown alone that stage 2 does not show again."""
 LONGEST_REFERENCE = 45  # words
 LONGEST_SHOWN = 200  # characters
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """How many rows of earlier stages a later stage keeps."""
-
-    seed: int
-    with_outputs: int
-    complete: int
-    tasks: int
-    alone: int
-
-
-SINGLE = Kept(seed=11, with_outputs=200, complete=60, tasks=170, alone=40)
-PLAIN = Kept(seed=12, with_outputs=60, complete=40, tasks=160, alone=0)
 
 
 def training_row(
@@ -173,47 +160,29 @@ def careful_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
 def final_rows() -> list[dict[str, Any]]:
     """Forms that only outputs show, and single prompts, to which such a small model had better add nothing."""
     source = random.Random(7)
-    single = [row for row in written("task_additions.jsonl") if row["kind"] == "single prompt" and row["part"] < 4]
+    single = [row for row in written("task_additions.jsonl") if row["kind"] == "single prompt"]
     single += [{"id": f"hand/{number}", **row} for number, row in enumerate(written("additions.jsonl"))]
-    made = [row for row in careful(3) if row]
+    made = list(careful(3))
     made += [training_row(row["id"], row["instruction"], None) for row in single if not is_hasty(row["instruction"])]
     earlier = [row for part in (1, 2) for row in careful(part) if row]
     source.shuffle(earlier)
     return [row for row in made if row] + earlier[:KEPT_CAREFUL]
 
 
-def further_careful_rows(part: int, tasks: list[Task], data: Path, kept: Kept) -> list[dict[str, Any]]:
-    """A later part of the careful additions, with enough earlier rows to keep those from being forgotten."""
-    source = random.Random(kept.seed)
-    again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=kept.seed)]
-    source.shuffle(again)
-    with_outputs = [row for row in again if row["type"] in ("hasty, outputs", "hasty, feedback")]
-    nothing_to_add = [row for row in again if row["type"].startswith("complete")]
-    earlier = [row for before in range(1, part) for row in careful(before, kind="task")]
-    source.shuffle(earlier)
-    made = [row for row in careful(part) if row] + with_outputs[: kept.with_outputs] + nothing_to_add[: kept.complete]
-    made += [row for row in earlier if row][: kept.tasks]
-    return made + [row for row in complete(data) if row][: kept.alone]
-
-
-def single_prompts(tasks: list[Task], data: Path) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """The stages of the experiment: name, learning rate and rows."""
-    yield "single", "1.5e-4", further_careful_rows(4, tasks, data, SINGLE)
-    yield "plain", "1.5e-4", further_careful_rows(5, tasks, data, PLAIN)
-    yield "balanced", "1.5e-4", balanced_rows(tasks, data)
-
-
-def balanced_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
-    """Tasks and single prompts side by side, so that phrases for one kind do not turn up in the other."""
-    source = random.Random(13)
-    of_tasks = [row for part in (1, 2, 3, 4) for row in careful(part, kind="task") if row]
-    single = [row for row in careful(5) if row]
-    again = [row.to_fields() for row in teaching_rows(tasks, FIPO_2, seed=13)]
-    with_outputs = [row for row in again if row["type"] in ("hasty, outputs", "hasty, feedback")]
-    nothing_to_add = [row for row in again if row["type"].startswith("complete")]
-    for rows_of_a_kind in (of_tasks, single, with_outputs, nothing_to_add):
-        source.shuffle(rows_of_a_kind)
-    return of_tasks[:BALANCED_TASKS] + single[:BALANCED_SINGLE] + with_outputs[:60] + nothing_to_add[:50]
+def single_rows(tasks: list[Task], data: Path) -> list[dict[str, Any]]:
+    """Prompts as people type them into a chat with what to ask of the answer, by kind; and prompts to leave alone."""
+    source = random.Random(8)
+    endings = json.loads((WRITTEN / "endings.json").read_text(encoding="utf-8"))
+    made = [
+        training_row(f"single/{number}", row["instruction"], endings.get(row["kind"]))  # "none" has no ending
+        for number, row in enumerate(written("single_prompts.jsonl"))
+    ]
+    hasty = list(dict.fromkeys(wording for task in tasks for wording in task.hasty))
+    complete_prompts = list(complete(data))
+    source.shuffle(hasty)
+    source.shuffle(complete_prompts)
+    made += [training_row(f"task/{number}", wording, None) for number, wording in enumerate(hasty[:LEFT_TASKS])]
+    return [row for row in [*made, *complete_prompts[:LEFT_COMPLETE]] if row]
 
 
 def is_hasty(prompt: str) -> bool:
@@ -235,10 +204,15 @@ def train(output: Path, data: Path, *settings: str) -> None:
     fipo("train", "sft", str(recipe), "--resume", *(part for change in changes for part in ("--set", change)))
 
 
-def note_what_is_a_guess(file: Path) -> None:
-    """Below this, additions to development tasks were wrong or empty more often than right (docs/training-log.md)."""
-    note = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(note | {"least_likelihood": LEAST_LIKELIHOOD}, indent=2) + "\n", encoding="utf-8")
+def note(file: Path, **entries: float | str) -> None:
+    """Add to what a checkpoint says about itself."""
+    noted = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(noted | entries, indent=2) + "\n", encoding="utf-8")
+
+
+def brief_rows(rate: str) -> tuple[str, str]:
+    """The settings of stages whose rows are brief."""
+    return "data.max_length=300", f"trainer.learning_rate={rate}"
 
 
 def main() -> None:
@@ -256,13 +230,15 @@ def main() -> None:
         ("careful", "2e-4", careful_rows(tasks, data)),
         ("more-careful", "1.5e-4", [row for row in careful(2) if row]),
         ("final", "1.5e-4", final_rows()),
-        *(single_prompts(tasks, data) if "--single-prompts" in sys.argv else ()),
     ):
-        data_set = write_rows(made, output / f"{name}.jsonl")
-        train(output / name, data_set, f"adapter={before}", "data.max_length=300", f"trainer.learning_rate={rate}")
+        train(output / name, write_rows(made, output / f"{name}.jsonl"), f"adapter={before}", *brief_rows(rate))
         before = output / name
+    single = write_rows(single_rows(tasks, data), output / f"{SECOND}.jsonl")
+    train(output / SECOND, single, f"adapter={before}", *brief_rows("1.5e-4"))
     export(before, output / "adapter", BASE)
-    note_what_is_a_guess(output / "adapter" / "fipo.json")
+    export(output / SECOND, output / "adapter" / SECOND, BASE)
+    note(output / "adapter" / "fipo.json", least_likelihood=LEAST_LIKELIHOOD, second=SECOND)
+    note(output / "adapter" / SECOND / "fipo.json", least_likelihood=LEAST_OF_ENDINGS)
 
 
 if __name__ == "__main__":

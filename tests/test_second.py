@@ -11,6 +11,8 @@ import pytest
 from fipo_model import FIPO_2, OptimizationRequest, PromptOptimizer, Rewriter
 from fipo_model.backends.opening import Unopened, open_generator, open_second
 from fipo_model.bulk.files import settings_of
+from fipo_model.errors import ModelError
+from fipo_model.evaluation.naming import hash_adapter
 from fipo_model.generation import Sampling, complete
 from fipo_model.rewriter import Second
 from fipo_model.testing import ScriptedGenerator
@@ -111,12 +113,11 @@ def test_samples_are_the_firsts_alone():
     assert not second.batch_sizes
 
 
-def test_rows_that_were_written_without_it_are_not_mixed_with_others():
-    with_it, without = (
-        settings_of(PromptOptimizer.from_rewriter(one))
-        for one in (rewriter(Telling(""), Telling("")), replace(rewriter(Telling(""), Telling("")), second=None))
-    )
-    assert with_it != without
+def test_rows_that_were_written_with_another_are_not_mixed_with_its_own():
+    own = rewriter(Telling(""), Telling(""))
+    others = (own, replace(own, second=None), replace(own, second=Second(Telling(""), least_likelihood=-2.0)))
+    noted = [settings_of(PromptOptimizer.from_rewriter(one))["second"] for one in others]
+    assert len(set(noted)) == 3
 
 
 def test_a_generator_that_is_not_open_yet_opens_when_it_is_asked_and_again_after_a_copy():
@@ -172,11 +173,56 @@ def test_a_checkpoint_opens_with_both(two_adapters):
 @pytest.mark.tiny
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_a_second_adapter_that_is_not_there_is_told_so(two_adapters: Path):
-    from fipo_model.errors import ModelError
-
     (two_adapters / "other" / "adapter_config.json").unlink()
     with pytest.raises(ModelError, match=r"other holds no PEFT adapter"):
         Rewriter.from_pretrained(two_adapters)
-    (two_adapters / "fipo.json").write_text('{"second": "../elsewhere"}')
+
+
+@pytest.mark.tiny
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("name", ["../elsewhere", "..", "", "."])
+def test_a_second_adapter_is_a_folder_beside_the_notes(two_adapters: Path, name: str):
+    (two_adapters / "fipo.json").write_text(json.dumps({"second": name}))
     with pytest.raises(ModelError, match=r"fipo\.json is damaged: .*'second'"):
         Rewriter.from_pretrained(two_adapters)
+
+
+@pytest.mark.tiny
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("note", "why"), [({"second": "more"}, "only two"), ({"template": "fipo-1"}, "another template")]
+)
+def test_a_second_adapter_that_does_not_belong_is_refused(two_adapters: Path, note: dict[str, str], why: str):
+    file = two_adapters / "other" / "fipo.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | note))
+    with pytest.raises(ModelError, match=why):
+        Rewriter.from_pretrained(two_adapters)
+
+
+@pytest.mark.tiny
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_an_evaluation_knows_both_adapters_and_their_limits(two_adapters: Path):
+    before = hash_adapter(str(two_adapters), role="rewriting")
+    note = json.loads((two_adapters / "other" / "fipo.json").read_text())
+    (two_adapters / "other" / "fipo.json").write_text(json.dumps(note | {"least_likelihood": -2}))
+    changed = hash_adapter(str(two_adapters), role="rewriting")
+    (two_adapters / "fipo.json").write_text('{"template": "fipo-2"}')
+    assert len({before, changed, hash_adapter(str(two_adapters), role="rewriting")}) == 3
+
+
+@pytest.mark.real
+def test_the_default_weights_ask_for_the_form_of_an_answer_and_leave_tasks_to_the_first(default_weights):
+    optimizer = PromptOptimizer.from_pretrained()
+    prompts = ["checklist before handing back a rental van", "topic of the ticket", "spam?"]
+    single, task, left = optimizer.optimize_batch(prompts)
+    assert single.text == f"{prompts[0]}\n\nGroup it by purpose, with the most important things first."
+    alone = PromptOptimizer.from_rewriter(replace(optimizer.rewriter, second=None)).optimize_batch(prompts)
+    assert [result.text for result in (task, left)] == [result.text for result in alone[1:]]
+    assert alone[0].outcome != "optimized"
+
+
+@pytest.mark.real
+def test_it_says_on_llama_cpp_what_it_says_on_transformers(default_weights, monkeypatch):
+    monkeypatch.setenv("FIPO_ENGINE", "llamacpp")
+    result = PromptOptimizer.from_pretrained().optimize("checklist before handing back a rental van")
+    assert result.text.endswith("Group it by purpose, with the most important things first.")

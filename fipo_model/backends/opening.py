@@ -5,7 +5,7 @@ A model is a name that `fipo_model.models.names` knows, or already a Generator o
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ from fipo_model.backends.engines import Load, choose_engine
 from fipo_model.errors import InputError, ModelError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, check_generator, check_scorer
-from fipo_model.models.names import VLLM_PREFIX, Checkpoint, Server, resolve
+from fipo_model.models.names import Checkpoint, Server, resolve
 from fipo_model.models.registry import Role, find_card
 from fipo_model.rewriter import Second
 from fipo_model.templates import FIPO_1, Template
@@ -61,10 +61,7 @@ def open_generator(
 
         return OpenAIGenerator(found.base_url, name=found.name)
     if found.engine == "vllm":
-        from fipo_model.backends.vllm import VllmGenerator
-
-        place, name = _for_vllm(found)
-        return VllmGenerator.from_pretrained(place, adapter=found.adapter, name=name)
+        return _on_vllm(found)
     if choose_engine(found.base, load) == "llamacpp":
         return _on_llamacpp(found)
     return _on_transformers(found)
@@ -139,7 +136,7 @@ def open_second(
 
 def _beside(first: Generator, second: Checkpoint, engine: str | None) -> Generator:
     if engine == "vllm":
-        return open_generator(f"{VLLM_PREFIX}{second.base}", adapter=second.adapter)
+        return _on_vllm(second)
     if isinstance(first, _HasSecond) and (beside := first.beside()) is not None:
         return beside
     return Unopened(f"{first.name}/{Path(second.adapter or '').name}", partial(_on_transformers, second))
@@ -158,19 +155,26 @@ class Unopened:
     def __init__(self, name: str, open_it: Callable[[], Generator]) -> None:
         self.name = name
         self._open_it = open_it
-
-    @cached_property
-    def _opened(self) -> Generator:
-        return self._open_it()
+        self._opened: Generator | None = None
 
     def generate(
         self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
     ) -> list[list[Completion]]:
         """What the generator says, once it is open."""
+        # Two threads may both open it: a model in memory is loaded once in any case, and a lock could be forked.
+        if self._opened is None:
+            self._opened = self._open_it()
         return self._opened.generate(conversations, sampling, samples=samples)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"name": self.name, "_open_it": self._open_it}
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Unopened, (self.name, self._open_it))
+
+
+def _on_vllm(found: Checkpoint) -> Generator:
+    from fipo_model.backends.vllm import VllmGenerator
+
+    place, name = _for_vllm(found)
+    return VllmGenerator.from_pretrained(place, adapter=found.adapter, name=name)
 
 
 def _on_transformers(found: Checkpoint) -> Generator:

@@ -52,7 +52,7 @@ class _Base:
         if adapter is None:
             return None
         number = self.adapters.setdefault(adapter, len(self.adapters) + 1)
-        return LoRARequest(lora_name=Path(adapter).name, lora_int_id=number, lora_path=adapter)
+        return LoRARequest(lora_name=adapter, lora_int_id=number, lora_path=adapter)
 
 
 def _base(model: str, adapter: str | None) -> _Base:

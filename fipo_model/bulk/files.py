@@ -18,6 +18,7 @@ from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
 from fipo_model.judge import LLMJudge
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.rewriter import Rewriter
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,13 +141,19 @@ def settings_of(optimizer: PromptOptimizer) -> dict[str, Any]:
         "most_added_words": rewriter.settings.most_added_words,
         "strict_wording": rewriter.settings.strict_wording or None,
         "least_likelihood": rewriter.least_likelihood,
-        "second": None if rewriter.second is None else rewriter.second.generator.name,
+        "second": _second_of(rewriter),
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,
         "candidates": rewriter.samples,
         "seed": rewriter.seed if rewriter.samples > 1 else None,
         "keep": sorted(rewriter.keep) or None,
         "max_words": rewriter.max_words,
     }
+
+
+def _second_of(rewriter: Rewriter) -> str | None:
+    if rewriter.second is None:
+        return None
+    return f"{rewriter.second.generator.name} from {rewriter.second.least_likelihood}"
 
 
 def _waiting(source: Path, done: Done, tally: Tally, report: Report) -> Iterator[Row]:

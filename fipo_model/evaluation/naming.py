@@ -49,18 +49,24 @@ def fingerprint_system(system: SystemSettings) -> str | None:
 
 
 def hash_adapter(model: str | None, adapter: str | None = None, *, role: Role | None = None) -> str | None:
-    """The SHA-256 of the adapter that a spec stands for; None where it has none, or is a server."""
+    """The SHA-256 of the adapters that a spec stands for; None where it has none, or is a server."""
     found = resolve(model, adapter, role)
     if isinstance(found, Server) or found.adapter is None:
         return None
+    first = _hash_weights(Path(found.adapter))
+    if found.second is None:
+        return first
+    limits = found.least_likelihood, found.second.least_likelihood
+    return hashlib.sha256(f"{first} {_hash_weights(Path(found.second.adapter or ''))} {limits}".encode()).hexdigest()
+
+
+def _hash_weights(adapter: Path) -> str:
     for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
-        weights = Path(found.adapter) / name
+        weights = adapter / name
         if places.is_file(weights):
             with weights.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-    raise ModelError(
-        f"the adapter {found.adapter} has no weights (no adapter_model.safetensors). Copy the checkpoint again."
-    )
+    raise ModelError(f"the adapter {adapter} has no weights (no adapter_model.safetensors). Copy the checkpoint again.")
 
 
 def _short_name(spec: str) -> str:

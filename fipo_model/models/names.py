@@ -112,7 +112,7 @@ def template_file(source: Path) -> Path | None:
 def second_adapter(adapter: Path) -> Path | None:
     """The folder, inside an adapter's, of the adapter to be asked where the first adds nothing."""
     name = _noted(adapter / "fipo.json", "second")
-    if name is not None and Path(name).name != name:
+    if name is not None and (Path(name).name != name or name in ("", "..")):
         raise _damaged(adapter / "fipo.json", "the name of a folder beside it as 'second'")
     return None if name is None else adapter / name
 
@@ -176,8 +176,17 @@ def _adapted(base: str | None, adapter: Path) -> Checkpoint:
         template=_template_of(adapter),
         least_likelihood=_least_likelihood(adapter / "fipo.json"),
         is_trained=True,
-        second=None if second is None else _adapted(base, second),
+        second=None if second is None else _second(base, adapter, second),
     )
+
+
+def _second(base: str, first: Path, second: Path) -> Checkpoint:
+    if second_adapter(second) is not None:
+        raise ModelError(f"{second / 'fipo.json'} names a second adapter of its own; there can be only two")
+    found = _adapted(base, second)
+    if found.template != _template_of(first):
+        raise ModelError(f"{second} was trained with another template than {first}: the two cannot be used together")
+    return found
 
 
 def _base(spec: str) -> str:

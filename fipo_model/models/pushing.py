@@ -57,6 +57,8 @@ def planned_upload(folder: Path, repository: str) -> Upload:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a directory; name one that `fipo train` or `fipo weights merge` wrote")
     second = second_adapter(folder)
+    if second is not None and not second.is_dir():
+        raise InputError(f"{folder / 'fipo.json'} names a second adapter, and {second} is not there")
     everything = sorted(folder.iterdir()) + ([] if second is None else sorted(second.iterdir()))
     files = [one for one in everything if one.is_file() and any(fnmatch(one.name, form) for form in _UPLOADED)]
     if not any(one.suffix == ".safetensors" for one in files):

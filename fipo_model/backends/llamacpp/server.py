@@ -33,7 +33,8 @@ _parents: list[Any] = []
 class LlamaServer:
     """Computes in its own threads. Requests that come at the same time become one batch, token by token.
 
-    It can be reached from this machine only, and only with a key that nobody else has.
+    Requests with different adapters take turns. It can be reached from this machine only, and only with a key that
+    nobody else has.
     """
 
     def __init__(self, file: Path, adapters: Sequence[Path], *, context_tokens: int, architecture: str) -> None:
@@ -122,7 +123,7 @@ def _parameters(file: Path, adapters: Sequence[Path], context_tokens: int, key: 
     asked.n_parallel = SLOTS
     asked.n_threads_http = SLOTS + 4
     asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = _threads()
-    asked.cache_ram_mib = 0  # the slots' own memory is enough
+    asked.cache_ram_mib = 0  # the slots' own memory is enough, and llama.cpp drops it when the adapter changes
     asked.fit_params = asked.warmup = asked.ui = asked.endpoint_slots = False
     asked.verbosity = _NO_LOG
     asked.api_keys = [key]

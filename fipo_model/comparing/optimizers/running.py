@@ -96,9 +96,11 @@ class Runner:
             return make_language_model(Metered(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
 
         def make_rewriter(own: PromptOptimizer) -> PromptOptimizer:
-            # A new one for every compile, because they remember earlier requests.
+            # A new one for every compile, because they remember earlier requests. Instructions of programs come with
+            # their fields, so a second model would never be asked.
             metered = Metered(own.rewriter.generator, self.meter, "rewriter")
-            return PromptOptimizer.from_rewriter(replace(own.rewriter, generator=metered), judge=own.judge)
+            own_rewriter = replace(own.rewriter, generator=metered, second=None)
+            return PromptOptimizer.from_rewriter(own_rewriter, judge=own.judge)
 
         return Bench(
             task_model=make_model("task", self._max_tokens),

@@ -131,6 +131,15 @@ class Scorer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Second:
+    """Another model of the same training, for single prompts: it says how the answer should be."""
+
+    generator: Generator
+    least_likelihood: float | None = None
+    """A less likely reply is a guess, in nats per token. Its additions are alike, so the limit is not the first's."""
+
+
 def check_generator(model: object) -> None:
     """Raise `InputError` for anything but a `Generator`; other libraries' chat models have methods of the same name."""
     _check_seam(model, "generate", "a Generator")

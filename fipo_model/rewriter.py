@@ -8,7 +8,7 @@ from pathlib import Path
 from fipo_model import fidelity
 from fipo_model.errors import InputError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Message, Sampling, check_generator, generate_each
+from fipo_model.generation import Completion, Generator, Message, Sampling, Second, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
 from fipo_model.templates import FIPO_1, Template
@@ -24,15 +24,6 @@ _FEWEST_TOKENS = 16
 
 Proposal = tuple[Candidate, ...] | InputError
 """The distinct rewrites of one request, in the order in which they were generated, or why there can be none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Second:
-    """Another model of the same training, for single prompts: it says how the answer should be."""
-
-    generator: Generator
-    least_likelihood: float | None = None
-    """As in `Rewriter`. Its additions are more alike, so that its limit is another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from fipo_model.backends.opening import Unopened, open_generator, open_second
 from fipo_model.bulk.files import settings_of
 from fipo_model.errors import ModelError
 from fipo_model.evaluation.naming import hash_adapter
-from fipo_model.generation import Sampling, complete
-from fipo_model.rewriter import Second
+from fipo_model.generation import Sampling, Second, complete
 from fipo_model.testing import ScriptedGenerator
 from fipo_model.types import ShownExample
 from support.conversations import naive_in

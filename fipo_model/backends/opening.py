@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from fipo_model.backends.engines import Load, choose_engine
 from fipo_model.errors import InputError, ModelError
 from fipo_model.fidelity import FidelitySettings
-from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, check_generator, check_scorer
+from fipo_model.generation import (
+    Completion,
+    Generator,
+    Message,
+    Sampling,
+    Scorer,
+    Second,
+    check_generator,
+    check_scorer,
+)
 from fipo_model.models.names import Checkpoint, Server, resolve
 from fipo_model.models.registry import Role, find_card
-from fipo_model.rewriter import Second
 from fipo_model.templates import FIPO_1, Template
 
 if TYPE_CHECKING:

@@ -33,8 +33,7 @@ KEPT_WITH_OUTPUTS, KEPT_CAREFUL = 200, 165  # rows
 LEFT_TASKS, LEFT_COMPLETE = 350, 50  # rows
 LONGEST_HASTY = 6  # words
 SECOND = "single-prompts"
-# Nats per token. Below these, additions to development prompts were wrong or empty more often than right
-# (docs/training-log.md).
+# Nats per token. Chosen on development prompts: below these, too many additions were wrong (docs/training-log.md).
 LEAST_LIKELIHOOD, LEAST_OF_ENDINGS = -0.75, -0.045
 SAID_ALREADY = 0.6
 """The share of what stage 1 was shown alone that stage 2 does not show again."""

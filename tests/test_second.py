@@ -10,10 +10,12 @@ import pytest
 
 from fipo_model import FIPO_2, OptimizationRequest, PromptOptimizer, Rewriter
 from fipo_model.backends.opening import Unopened, open_generator, open_second
+from fipo_model.bulk import Halves
 from fipo_model.bulk.files import settings_of
 from fipo_model.errors import ModelError
 from fipo_model.evaluation.naming import hash_adapter
 from fipo_model.generation import Sampling, Second, complete
+from fipo_model.search.proposing import Part, RewriterProposer, Seen
 from fipo_model.testing import ScriptedGenerator
 from fipo_model.types import ShownExample
 from support.conversations import naive_in
@@ -90,11 +92,12 @@ def test_a_prompt_that_is_more_than_asked_once_is_left_to_the_first(known):
     assert not second.batch_sizes
 
 
-def test_a_limit_and_texts_to_keep_hold_for_it_too():
-    second = Telling("Give the main reason first, then all the others in the order of their weight.", -0.01)
-    kept = optimized(OptimizationRequest(PROMPT, max_words=9, keep=("rye",)), Telling("Nothing."), second)
-    assert kept.outcome == "unchanged"
-    assert second.batch_sizes
+def test_the_rewriters_limit_holds_for_it_too():
+    words = "Give the main reason first, then all the others in the order of their weight."
+    result = optimized(PROMPT, Telling("Nothing."), Telling(words, -0.01), max_words=19)
+    assert (result.text, result.outcome) == (PROMPT, "unchanged")
+    roomy = optimized(PROMPT, Telling("Nothing."), Telling(words, -0.01), max_words=21)
+    assert roomy.text == f"{PROMPT}\n\n{words}"
 
 
 def test_all_that_wait_for_it_share_one_call():
@@ -104,6 +107,16 @@ def test_all_that_wait_for_it_share_one_call():
     results = PromptOptimizer.from_rewriter(rewriter(first, second)).optimize_batch(prompts)
     assert [result.text.endswith(ENDING) for result in results] == [False, True] * 3
     assert (first.batch_sizes, second.batch_sizes) == ([6], [3])
+
+
+def test_neither_a_search_nor_the_halves_of_a_rewrite_ask_it():
+    second = Telling(ENDING, -0.01)
+    own = rewriter(Telling("Nothing."), second)
+    parts = [Part(name="prompt", request=OptimizationRequest(PROMPT))]
+    proposer = RewriterProposer(rewriter=own, parts=parts, candidates=1, seed=0)
+    proposer.propose(Seen(texts={"prompt": PROMPT}, measurements={}), room=9)
+    assert not second.batch_sizes
+    assert Halves.of(own).rewriter.second is None  # it holds no model
 
 
 def test_samples_are_the_firsts_alone():
@@ -210,18 +223,9 @@ def test_an_evaluation_knows_both_adapters_and_their_limits(two_adapters: Path):
 
 
 @pytest.mark.real
-def test_the_default_weights_ask_for_the_form_of_an_answer_and_leave_tasks_to_the_first(default_weights):
-    optimizer = PromptOptimizer.from_pretrained()
-    prompts = ["checklist before handing back a rental van", "topic of the ticket", "spam?"]
-    single, task, left = optimizer.optimize_batch(prompts)
-    assert single.text == f"{prompts[0]}\n\nGroup it by purpose, with the most important things first."
-    alone = PromptOptimizer.from_rewriter(replace(optimizer.rewriter, second=None)).optimize_batch(prompts)
-    assert [result.text for result in (task, left)] == [result.text for result in alone[1:]]
-    assert alone[0].outcome != "optimized"
-
-
-@pytest.mark.real
-def test_it_says_on_llama_cpp_what_it_says_on_transformers(default_weights, monkeypatch):
+def test_the_default_weights_answer_with_either_adapter_on_llama_cpp(default_weights, monkeypatch):
     monkeypatch.setenv("FIPO_ENGINE", "llamacpp")
-    result = PromptOptimizer.from_pretrained().optimize("checklist before handing back a rental van")
-    assert result.text.endswith("Group it by purpose, with the most important things first.")
+    prompts = ["checklist before handing back a rental van", "topic of the ticket"]
+    single, task = PromptOptimizer.from_pretrained().optimize_batch(prompts)
+    assert single.text.endswith("Group it by purpose, with the most important things first.")
+    assert task.text.endswith("State the topic of the ticket and nothing else.")

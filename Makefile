@@ -1,5 +1,6 @@
 # make demo    install, fetch the default weights, run examples/quickstart.py
-# make test    install what is missing; lint, types, tests (two workers, one thread each: most tests are Python's work)
+# make test    install what is missing; make check (lint and types) and make fetch (weights) side by side; then the tests,
+#              with two workers and one thread each: most tests are Python's work
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the smallest base on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
 # make weights     train FIPO's own adapters again from ../shared/data: four and a half hours in all
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench train-demo weights versions docs dist gpu clean
+.PHONY: demo test check fetch bench train-demo weights versions docs dist gpu clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -23,16 +24,19 @@ demo: .venv/installed
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/installed
+	$(MAKE) --jobs=2 check fetch
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/fipo weights pull
-	$(BIN)/fipo weights pull smollm2-135m
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-bench: .venv/installed
+fetch: .venv/installed
 	$(BIN)/fipo weights pull
 	$(BIN)/fipo weights pull smollm2-135m
+
+bench: fetch
 	$(BIN)/python -m pytest benchmarks
 
 # What each run leaves is in runs/; an interrupted demo resumes.
@@ -46,9 +50,7 @@ train-demo: .venv/installed
 	$(BIN)/fipo train iterative examples/recipes/ipl.toml $(DEMO) --set rounds=2 --set max_new_tokens=48
 	$(BIN)/fipo optimize --model runs/ipl "Tell me about photography techniques."
 
-weights: .venv/installed
-	$(BIN)/fipo weights pull
-	$(BIN)/fipo weights pull smollm2-135m
+weights: fetch
 	$(BIN)/python examples/small_weights.py ../shared/data runs/small
 	$(BIN)/python examples/rewriter_weights.py ../shared/data runs/rewriter
 

@@ -17,7 +17,7 @@ import pytest
 
 from fipo_model.errors import InputError, MissingExtraError, ModelError, PromptTooLongError
 from fipo_model.generation import Sampling, StreamingGenerator, complete
-from fipo_model.models.gguf import read_header
+from fipo_model.models.gguf import Texts, read_header
 from fipo_model.serve.local import LocalUpstream
 from fipo_model.serve.opening import open_upstream
 from fipo_model.serve.settings import Limits
@@ -172,12 +172,15 @@ def test_a_header_is_what_the_formats_own_package_reads(qwen):
     from gguf import GGUFReader
 
     ours, theirs = read_header(qwen), GGUFReader(qwen)
-    assert dict(ours.metadata) == {
-        name: field.contents() for name, field in theirs.fields.items() if not name.startswith("GGUF.")
-    }
+    read = {name: list(value) if isinstance(value, Texts) else value for name, value in ours.metadata.items()}
+    assert read == {name: field.contents() for name, field in theirs.fields.items() if not name.startswith("GGUF.")}
     assert ours.shapes == {tensor.name: tuple(map(int, reversed(tensor.shape))) for tensor in theirs.tensors}
     assert (ours.architecture, ours.number("context_length")) == ("qwen2", 256)
-    assert ours.metadata["tokenizer.ggml.tokens"] == [*WORDS, *SPECIALS]
+    tokens = ours.metadata["tokenizer.ggml.tokens"]
+    assert isinstance(tokens, Texts)
+    assert list(tokens) == [*WORDS, *SPECIALS]
+    assert tokens[-1] == SPECIALS[-1]
+    assert tokens[-2:] == [*WORDS, *SPECIALS][-2:]
     assert ours.metadata["tokenizer.chat_template"] == TEMPLATE
 
 

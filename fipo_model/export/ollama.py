@@ -6,7 +6,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fipo_model.export.rendering import render
-from fipo_model.models.gguf import Header
+from fipo_model.models.gguf import Header, Texts
 
 _SYSTEM, _PROMPT = "{{ .System }}", "{{ .Prompt }}"
 
@@ -15,7 +15,7 @@ def modelfile(header: Header, *, base: str, adapter: str, licence: str | None) -
     """The Modelfile for a base's file with an adapter's file beside it."""
     metadata = header.metadata
     tokens, end = metadata.get("tokenizer.ggml.tokens"), metadata.get("tokenizer.ggml.eos_token_id")
-    stop = tokens[end] if isinstance(tokens, list) and isinstance(end, int) and end < len(tokens) else None
+    stop = tokens[end] if isinstance(tokens, Texts) and isinstance(end, int) and end < len(tokens) else None
     chat = metadata.get("tokenizer.chat_template")
     content = {
         "base": base,

@@ -7,14 +7,15 @@ read a vocabulary; see https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 import math
 import mmap
 import struct
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, overload
 
 from fipo_model.errors import ModelError
 
-Value = bool | int | float | str | list["Value"]
+Value = bool | int | float | str | Sequence["Value"]
 NumberFormat = Literal["F32", "F16", "BF16"]
 
 _MAGIC = b"GGUF"
@@ -52,6 +53,30 @@ class Tensor:
     shape: tuple[int, int]
     format: NumberFormat
     data: bytes
+
+
+class Texts(Sequence[str]):
+    """Many texts as they lie in a file; each is decoded when it is asked for."""
+
+    def __init__(self, content: bytes, ends: "array[int]") -> None:
+        self._content = content
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        place = range(len(self))[place]  # raises IndexError, and counts from the end
+        begin = self._ends[place - 1] if place else 0
+        return self._content[begin + 8 : self._ends[place]].decode("utf-8", "replace")
 
 
 def read_header(file: Path) -> Header:
@@ -98,18 +123,17 @@ class _Reader:
             raise ValueError("it ends too early")
         return self._content[start : self._place].decode("utf-8", "replace")
 
-    def _texts(self, count: int) -> list[Value]:
+    def _texts(self, count: int) -> "Texts":
         """A vocabulary and its merges are hundreds of thousands of texts, so every name is looked up once."""
-        content, place, unpack = self._content, self._place, struct.Struct("<Q").unpack_from
-        found: list[Value] = []
+        content, begin, unpack = self._content, self._place, struct.Struct("<Q").unpack_from
+        place, ends = begin, array("Q")
         for _ in range(count):
-            start = place + 8
-            place = start + unpack(content, place)[0]
-            found.append(content[start:place].decode("utf-8", "replace"))
+            place += 8 + unpack(content, place)[0]
+            ends.append(place - begin)
         if place > len(content):
             raise ValueError("it ends too early")
         self._place = place
-        return found
+        return Texts(content[begin:place], ends)
 
     def _value(self, kind: int) -> Value:
         if kind == _STRING:

@@ -19,7 +19,7 @@ from fipo_model.backends.markup import encode_conversation
 from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.forking import PerProcess
 from fipo_model.generation import Completion, Message, Sampling, check_samples
-from fipo_model.models.gguf import Header, read_header
+from fipo_model.models.gguf import Header, Texts, read_header
 
 # Tokens of all rows that are computed together; with the 0.5B, 100 MB of memory.
 _CONTEXT_TOKENS = 8192
@@ -189,9 +189,9 @@ _opened: "weakref.WeakValueDictionary[tuple[Any, ...], LlamaCppGenerator]" = wea
 
 def _control_tokens(header: Header) -> list[str]:
     tokens, kinds = (header.metadata.get(f"tokenizer.ggml.{name}") for name in ("tokens", "token_type"))
-    if not isinstance(tokens, list) or not isinstance(kinds, list):
+    if not isinstance(tokens, Texts) or not isinstance(kinds, list):
         return []
-    return [str(token) for token, kind in zip(tokens, kinds, strict=False) if kind == _CONTROL]
+    return [tokens[place] for place, kind in enumerate(kinds[: len(tokens)]) if kind == _CONTROL]
 
 
 def _completion(row: tuple[int, ...], said: str, last: dict[str, Any]) -> Completion:

@@ -179,7 +179,7 @@ class Rewriter:
         least, likelihood = self.least_likelihood, reply.log_likelihood
         if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
             return candidate
-        return replace(candidate, outcome="uncertain", detail=f"{likelihood:.2f} nats per token, less than {least:.2f}")
+        return replace(candidate, outcome="uncertain", detail=f"confidence {likelihood:.2f}, limit {least:.2f}")
 
 
 def _is_alone(request: OptimizationRequest) -> bool:

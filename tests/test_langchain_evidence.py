@@ -70,7 +70,11 @@ class TestAMetric:
         assert [change.outcome for change in report.changes] == ["optimized"]
         assert report.chosen_on is not None
         assert (report.chosen_on.before.score, report.chosen_on.after.score) == (0, 1)
-        assert "on 12 examples: 0 before, 1 after" in str(report)
+        assert "On the examples that decided (8) from 0 to 1: +1" in str(report)
+        assert report.held_out is not None
+        assert (report.held_out.after.examples, report.held_out.after.score) == (4, 1)
+        assert "On held-out examples (4) from 0 to 1" in str(report)
+        assert report.measured_by == "what the metric exact gives to the chain's outputs"
         assert report.as_dict()["chosen_on"]["after"]["score"] == 1
         assert model.calls >= 24
 
@@ -85,6 +89,20 @@ class TestAMetric:
             MOOD, optimizer=optimizer, examples=ROWS, metric="exact", downstream=model, search=SMALL
         )
         assert system_of(better) == "Say the mood of the text.\n\nAnswer with one of: glad, sad"
+
+    def test_what_gives_every_input_the_same_answer_is_no_success(self, optimizer: PromptOptimizer):
+        model = RunnableLambda(lambda value: AIMessage("sad" if "explanations" in value.to_string() else "Well, sad."))
+        options = {"examples": ROWS, "metric": "exact", "downstream": model, "search": SMALL}
+        _, report = optimize_prompt(MOOD, optimizer=optimizer, **options)
+        assert report.is_rewritten
+        assert report.notes[0].startswith("with the text to use, the model answers 'sad' to 8 of 8 inputs")
+        assert "With the text to use, the model answers 'sad'" in str(report)
+
+    def test_few_examples_hold_none_out_and_it_is_said(self, optimizer: PromptOptimizer):
+        options = {"examples": ROWS[:10], "metric": "exact", "downstream": RunnableLambda(Model()), "search": SMALL}
+        _, report = optimize_prompt(MOOD, optimizer=optimizer, **options)
+        assert report.held_out is None
+        assert "No examples were held out (twelve are needed)" in str(report)
 
     def test_where_no_rewrite_is_better_the_template_stays(self, optimizer: PromptOptimizer):
         same, report = optimize_prompt(

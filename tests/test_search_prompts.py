@@ -221,6 +221,21 @@ def test_the_contract_and_the_evidence_decide_about_labels_as_about_everything()
     assert kept.text == "topic"
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_no_label_is_lost_to_the_held_out_third(seed):
+    labels = ["plumber", "electrician", "locksmith", *["plumber", "electrician"] * 4, "locksmith"]
+    rows = [(f"message {number}", label) for number, label in enumerate(labels)]
+    deciding, aside, _ = split(read_examples(rows), None, seed=seed)
+    assert len(aside) == 4
+    assert {one.outputs[0] for one in deciding} == set(labels)
+    assert len({one.outputs[0] for one in aside}) > 1
+    found = rewriting().search(
+        "trade", rows, metric="exact", models=[model(lambda _: "x")], settings=settings(seed=seed)
+    )
+    named = "trade\n\nAnswer with one of: electrician, locksmith, plumber"
+    assert named in [row.text for row in found.texts[0].candidates if row.is_usable]
+
+
 def test_labels_that_only_held_out_examples_have_are_not_named():
     known = [*NEWS, ("item 100", "Business"), ("item 103", "Business")]
     deciding, aside = known[:24], known[24:]
@@ -240,7 +255,8 @@ def test_of_several_texts_none_gets_the_labels_of_what_comes_last():
     shown = {number: ShownExample(given, output) for number, (given, output) in enumerate(NEWS)}
     own = rewriting().rewriter
     for some in (parts, parts[:1]):
-        proposer = RewriterProposer(rewriter=own, parts=some, candidates=4, seed=0, shown=shown)
+        outputs = [output for _, output in NEWS]
+        proposer = RewriterProposer(rewriter=own, parts=some, candidates=4, seed=0, shown=shown, outputs=outputs)
         found = proposer.propose(
             Seen(texts={one.name: one.request.instruction for one in parts}, measurements={}), room=0
         )
@@ -318,8 +334,10 @@ def test_where_no_rewrite_can_be_run_it_is_still_said_that_no_answer_was_right()
 def test_where_all_scores_are_the_same_that_is_the_reason(answer, metric, detail):
     found = hopeless(answer, metric=metric)
     assert found.outcome == "not_preferred"
-    assert found.texts[0].detail.startswith(detail)
-    assert found.notes == []
+    assert found.detail.startswith(detail)
+    assert str(found).startswith(f"not_preferred: {detail}")
+    (note,) = found.notes
+    assert note.startswith(f"with the text to use, the model answers '{answer}' to 16 of 16 inputs")
 
 
 def test_a_lead_that_could_be_luck_is_told_in_plain_words():
@@ -686,9 +704,9 @@ def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_p
         "rewrites are proposed by scripted; scores are what the metric exact gives to the answers of one; 16 examples"
     )
     assert caplog.messages[0].startswith(began)
-    assert "trial 1: 0.25 on 16 examples: what is there" in caplog.text
+    assert "trial 1: 0.312 on 16 examples: what is there" in caplog.text
     assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
-    assert "On held-out examples (8) from 0.25 to 1: +0.750" in done.stderr
+    assert "On held-out examples (8) from 0.125 to 1: +0.875" in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
 
 

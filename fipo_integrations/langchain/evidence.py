@@ -88,12 +88,28 @@ class _Chain:
     def _measured(self, chain: Any, runs: Sequence[searching.Run]) -> list[searching.Measurement]:
         raise NotImplementedError
 
+    @property
+    def measured_by(self) -> str:
+        """What the scores are."""
+        raise NotImplementedError
+
+    def notes_on(self, board: searching.Scoreboard, arm: str) -> list[str]:
+        """What the scores do not say about the texts to use."""
+        return []
+
 
 @dataclass(kw_only=True)
 class _Answered(_Chain):
     """The chain's outputs, scored by a metric."""
 
     metric: searching.Metric
+
+    @property
+    def measured_by(self) -> str:
+        return f"what the metric {self.metric.name} gives to the chain's outputs"
+
+    def notes_on(self, board: searching.Scoreboard, arm: str) -> list[str]:
+        return searching.notes_on_answers(board, arm, self.examples, self.metric)
 
     def _measured(self, chain: Any, runs: Sequence[searching.Run]) -> list[searching.Measurement]:
         outputs = chain.batch([self.examples[run.example].input for run in runs], return_exceptions=True)
@@ -119,6 +135,13 @@ class _Likely(_Chain):
 
     scorer: Scorer
 
+    @property
+    def measured_by(self) -> str:
+        return (
+            f"the log-probability of the right outputs under {self.scorer.name}, in nats per token; no output of a "
+            "chain was looked at: that takes a metric"
+        )
+
     def _measured(self, chain: Any, runs: Sequence[searching.Run]) -> list[searching.Measurement]:
         pairs = []
         for run in runs:
@@ -135,12 +158,15 @@ def search(slots: Sequence[Slot], asking: Asking, evidence: Evidence, build: Bui
     known = _stored(named, asking)
     if not named or known is not None:
         return replace(known or Report(changes=()), unreached=tuple(unreached))
-    examples = evidence.read
+    parts = searching.split(evidence.read, None, seed=evidence.settings.seed)
+    deciding, aside = parts.deciding, parts.aside
+    most = evidence.settings.most_examples or len(deciding)
+    evidence.settings.check_budget(min(len(deciding), most), held_out=len(aside))
     rewriter = asking.opened.rewriter
-    subject = _subject(named, build, examples, evidence)
+    subject = _subject(named, build, deciding, evidence)
     note = {
         "texts": searching.digest(subject.texts),
-        "examples": searching.digest({str(place): repr(one) for place, one in enumerate(examples)}),
+        "examples": searching.digest({str(place): repr(one) for place, one in enumerate([*deciding, *aside])}),
         "metric": subject.metric.identity if isinstance(subject, _Answered) else subject.scorer.name,
         "rewriter": f"{rewriter.name} with {rewriter.template.name}",
         **rewriter.settings.noted,
@@ -153,21 +179,29 @@ def search(slots: Sequence[Slot], asking: Asking, evidence: Evidence, build: Bui
             parts=[searching.Part(name=name, request=one.request, check=_check(one)) for name, one in named.items()],
             candidates=evidence.settings.rewrites,
             seed=evidence.settings.seed,
-            shown={place: example.shown for place, example in enumerate(examples)},
+            shown={place: example.shown for place, example in enumerate(deciding)},
+            outputs=[example.shown.output for example in (*deciding, *aside)],
         )
         made = searching.Search(
             subject=subject,
             proposer=proposer,
-            settings=evidence.settings,
+            settings=evidence.settings.less(2 * len(aside)),
             journal=journal,
             runs_at_once=_RUNS_AT_ONCE,
         )
         best = made.run()
+        other = made.held_out(_subject(named, build, aside, evidence), best, runs_at_once=_RUNS_AT_ONCE)
     results = {one.name: _result(named[one.name], one, made.model or rewriter.name) for one in made.changes(best)}
     if asking.store is not None:
         asking.store.keep(list(results.values()))
-    changes = tuple(change_of(one, results[name]) for name, one in named.items())
-    return Report(changes=changes, unreached=tuple(unreached), chosen_on=made.compared(best))
+    return Report(
+        changes=tuple(change_of(one, results[name]) for name, one in named.items()),
+        unreached=tuple(unreached),
+        measured_by=subject.measured_by,
+        chosen_on=made.compared(best),
+        held_out=other.compared,
+        notes=(*parts.notes, *subject.notes_on(made.board, best), *other.notes),
+    )
 
 
 def _stored(named: Mapping[str, Taken], asking: Asking) -> Report | None:

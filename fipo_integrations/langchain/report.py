@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fipo_model import Candidate
-from fipo_model.search import Compared
+from fipo_model.search import Compared, say_compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,14 @@ class Report:
     """What could not be rewritten, or not be looked into."""
     left_alone: tuple[Unreached, ...] = ()
     """What is no instruction, such as a message of another role or an example."""
+    measured_by: str = ""
+    """What the scores are, where examples decided."""
     chosen_on: Compared | None = None
-    """What the examples said, before and after, where they decided."""
+    """Scores on the examples that decided, before and after: the gain there is that of a winner, so expect less."""
+    held_out: Compared | None = None
+    """Scores on examples that decided nothing; None where there were too few to set some aside, or nothing changed."""
+    notes: tuple[str, ...] = ()
+    """What else there is to know, such as a chain that gives every input the same answer."""
 
     @property
     def is_rewritten(self) -> bool:
@@ -67,13 +73,34 @@ class Report:
     def _lines(self) -> Iterator[str]:
         rewritten = sum(change.outcome == "optimized" for change in self.changes)
         yield f"{rewritten} of {len(self.changes)} texts rewritten"
-        if (found := self.chosen_on) is not None:
-            before, after = found.before, found.after
-            yield f"on {before.examples} examples: {before.score:.3g} before, {after.score:.3g} after"
+        yield from self._evidence()
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
             yield from (f"  {line}" for line in change.diff.splitlines())
+            yield from (f"  refused: {refused}" for refused in _refused(change))
         for parts, what in ((self.unreached, "left out"), (self.left_alone, "left alone")):
             for reason in dict.fromkeys(part.reason for part in parts):
                 places = (part.where or "the whole" for part in parts if part.reason == reason)
                 yield f"\n{', '.join(places)}: {what}, {reason}"
+
+    def _evidence(self) -> Iterator[str]:
+        """What the examples said."""
+        if self.chosen_on is None:
+            if not self.is_rewritten and self.changes:
+                yield "Next: pass examples=[...], and FIPO tries many rewrites and measures them."
+            return
+        yield f"Scores are {self.measured_by}."
+        yield say_compared("the examples that decided", self.chosen_on)
+        if self.held_out is not None:
+            yield say_compared("held-out examples", self.held_out)
+        elif self.is_rewritten:
+            yield "No examples were held out (twelve are needed), so expect a smaller gain on new ones."
+        yield from (f"{note[:1].upper()}{note[1:]}." for note in self.notes)
+
+
+def _refused(change: PromptChange) -> list[str]:
+    """What would have been added to a text that stays, or stood in its place."""
+    if change.outcome == "optimized":
+        return []
+    texts = [one.text.removeprefix(change.naive).strip() for one in change.candidates if one.outcome == change.outcome]
+    return [" ".join(text.split()) for text in texts[:1] if text]

@@ -9,6 +9,7 @@ from fipo_model.search.budget import Budget, Limit, Price
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.evidence import Interval, chance, mean, paired_interval
 from fipo_model.search.examples import Example, read_examples
+from fipo_model.search.explaining import notes_on_answers
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import cost, schedule
 from fipo_model.search.headroom import Headroom, measure_headroom
@@ -21,7 +22,9 @@ from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchR
 from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.searching import Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
+from fipo_model.search.splitting import split
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
+from fipo_model.search.words import say_compared
 
 __all__ = [
     "Attempt",
@@ -67,10 +70,13 @@ __all__ = [
     "judgement",
     "mean",
     "measure_headroom",
+    "notes_on_answers",
     "opened_journal",
     "paired_interval",
     "read_examples",
     "said_of",
+    "say_compared",
     "schedule",
+    "split",
     "write_report",
 ]

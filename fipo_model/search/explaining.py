@@ -1,5 +1,6 @@
 """Why no rewrite was used, in plain words, and what the user can do about it. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from fipo_model.search.evidence import beats, lead, worst_chance
@@ -9,6 +10,8 @@ from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.subject import Measured
 
 _LONGEST_SHOWN = 120
+# This share of answers that are alike, of at least so many.
+_ALIKE, _FEWEST_ALIKE = 0.9, 6
 
 
 def explained(
@@ -50,30 +53,59 @@ def _luck(probability: float, significance: float) -> str:
     )
 
 
+def notes_on_answers(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> list[str]:
+    """What is to be said of the answers an arm gets: that none is right, or that they are all the same."""
+    said = never_right(board, arm, examples, metric) or always_the_same(board, arm, examples)
+    return [] if said is None else [said]
+
+
 def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> str | None:
-    """For a search in which every run scored 0, an answer and the right one side by side; otherwise None.
+    """Where an arm scored 0 throughout, one of its answers and the right one side by side; otherwise None.
 
     If an answer contains the right output, that one is shown: then the metric needs changing.
     """
-    if board.only_score != 0:
+    answered = _answered(board, arm, examples)
+    if not answered or any(score for _, _, score in answered):
         return None
-    numbers = [number for number in range(len(examples)) if board.has(arm, [number])]
-    answered = [
-        (examples[number], one.response)
-        for number, one in zip(numbers, board.measurements(arm, numbers), strict=True)
-        if isinstance(one, Measured) and one.response is not None
-    ]
-    within = [(example, said) for example, said in answered if _is_within(example, said)]
-    said = f"every answer scored 0 by the metric {metric.name}, so no wording could lead"
+    within = [(example, said) for example, said, _ in answered if _is_within(example, said)]
+    said = f"every answer scored 0 by the metric {metric.name}"
     if metric.needs_reference:
         said = f"the model never gave a right answer: every one scored 0 by the metric {metric.name}"
-    for example, answer in (within or answered)[:1]:
+    if board.only_score != 0:
+        said = f"with the text to use, {said}"
+    elif not metric.needs_reference:
+        said += ", so no wording could lead"
+    for example, answer in (within or [(example, answer) for example, answer, _ in answered])[:1]:
         said += f". To the input {_shortened(example.shown.input)!r} the model answered {_shortened(answer)!r}"
         if example.outputs:
             said += f", and right is {_shortened(text_of(example.outputs[0]))!r}"
     if within:
         return f"{said}, which is in it: the metric contains would count that"
     return f"{said}. Try another metric, another model, or check the examples"
+
+
+def always_the_same(board: Scoreboard, arm: str, examples: Sequence[Example]) -> str | None:
+    """What to say of an arm that gives (almost) all inputs the same answer, although different ones are right."""
+    answered = _answered(board, arm, examples)
+    right = {text_of(output) for example, _, _ in answered for output in example.outputs[:1]}
+    if len(answered) < _FEWEST_ALIKE or len(right) < 2:
+        return None
+    ((answer, count),) = Counter(" ".join(said.split()) for _, said, _ in answered).most_common(1)
+    if count < _ALIKE * len(answered):
+        return None
+    said = f"with the text to use, the model answers {_shortened(answer)!r} to {count} of {len(answered)} inputs"
+    return f"{said}, so it hardly tells them apart: the score is about what one answer for everything gets"
+
+
+def _answered(board: Scoreboard, arm: str, examples: Sequence[Example]) -> list[tuple[Example, str, float]]:
+    """The examples with what was answered, and its least score."""
+    numbers = [number for number in range(len(examples)) if board.has(arm, [number])]
+    found = zip(numbers, board.measurements(arm, numbers), strict=True)
+    return [
+        (examples[number], one.response, min(one.scores))
+        for number, one in found
+        if isinstance(one, Measured) and one.response is not None
+    ]
 
 
 def _is_within(example: Example, answer: str) -> bool:

@@ -95,7 +95,8 @@ class Part:
 class RewriterProposer:
     """Asks a rewriter for each part: alone, with several examples, and with the metric's feedback.
 
-    `shown` gives, by the number of an example, what the rewriter may see of it.
+    `shown` gives, by the number of an example, what the rewriter may see of it. `outputs` are right outputs which, if
+    they are labels, a rule names.
     """
 
     rewriter: Rewriter
@@ -103,6 +104,7 @@ class RewriterProposer:
     candidates: int
     seed: int
     shown: Mapping[int, ShownExample] = field(default_factory=dict)
+    outputs: Sequence[str | None] = ()
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """The usable rewrites for each part, up to the limit, and the refused ones, from two batches in all."""
@@ -150,7 +152,7 @@ class RewriterProposer:
 
     def _naming_labels(self, rewriter: Rewriter, part: Part, request: OptimizationRequest) -> list[Proposed]:
         """The text followed by all labels, which small rewriters rarely name; none where other texts follow."""
-        text = naming_labels(request.instruction, [example.output for example in self.shown.values()])
+        text = naming_labels(request.instruction, self.outputs)
         if text is None or len(self.parts) > 1:
             return []
         checked = rewriter.check(text, replace(request, examples=tuple(self.shown.values())))

@@ -95,9 +95,20 @@ class SearchResult:
         return self.texts[0].outcome
 
     @property
+    def detail(self) -> str:
+        """Why the outcome is what it is, if the search was for a single text."""
+        return self.texts[0].detail
+
+    @property
     def is_rewritten(self) -> bool:
         """Whether any text has changed."""
         return any(one.is_rewritten for one in self.texts)
+
+    def __str__(self) -> str:
+        """What the search did, in sentences."""
+        from fipo_model.search.words import sentences  # it is made of results
+
+        return "\n".join([*(f"{one.outcome}: {one.detail}" for one in self.texts if one.detail), *sentences(self)])
 
     def to_fields(self) -> dict[str, Any]:
         """Plain data: dictionaries, lists, texts and numbers."""

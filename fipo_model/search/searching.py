@@ -3,6 +3,7 @@
 import logging
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -193,7 +194,7 @@ class Search:
         if any(one.is_usable for one in rows):
             no_lead = "no rewrite got a higher score without more failures"
             return "not_preferred", self.reasons.get(name, no_lead)
-        return (rows[0].outcome, rows[0].detail) if rows else ("unchanged", "nothing was proposed")
+        return _refused(rows) if rows else ("unchanged", "nothing was proposed")
 
     def compared(self, best: str) -> Compared:
         """The original and the winner, on the examples that decided."""
@@ -223,10 +224,12 @@ class Search:
         return next(iter(self.limits.values()), None)
 
     def held_out(self, subject: Subject, best: str, *, runs_at_once: int = 1) -> HeldOut:
-        """The original and the winner, on examples that decided nothing.
+        """The original and the winner, on examples that decided nothing; not measured where the original stays.
 
         It has its own budget of calls, and the time and money that are left.
         """
+        if not len(subject) or best == self.start or self.budget.is_out_of_time:
+            return HeldOut()
         budget = self.budget.for_held_out(2 * len(subject))
         measuring = Measuring(subject, budget, patience=self.settings.patience)
         board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=runs_at_once, kind="held-out score")
@@ -259,6 +262,15 @@ class Search:
             notes=[*notes, *other.notes],
             seed=self.settings.seed,
         )
+
+
+def _refused(rows: Sequence[Proposed]) -> tuple[str, str]:
+    """The outcome and detail of a text whose rewrites were all refused: those of the first, and how many there were."""
+    first = rows[0]
+    if len(rows) == 1:
+        return first.outcome, first.detail
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in Counter(one.outcome for one in rows).most_common())
+    return first.outcome, f"none of {len(rows)} rewrites could be compared: {counted}; the first: {first.detail}"
 
 
 def drawn(count: int, most: int | None, *, seed: int) -> Sequence[int]:

@@ -1,7 +1,7 @@
 """How a search is made, and what it may spend."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -119,6 +119,14 @@ class SearchSettings:
         each = cost(schedule(self.rewrites, examples=examples, minibatch=self.minibatch_size))
         calls = examples + self.rounds * texts * each
         return calls if self.max_metric_calls is None else min(calls, self.max_metric_calls)
+
+    def less(self, calls: int) -> "SearchSettings":
+        """These settings with that many runs set aside."""
+        max_cost = self.max_cost
+        if max_cost is not None and not callable(self.price):
+            max_cost -= calls * self.price
+        max_calls = None if self.max_metric_calls is None else self.max_metric_calls - calls
+        return replace(self, max_metric_calls=max_calls, max_cost=max_cost)
 
     def check_budget(self, examples: int, *, held_out: int = 0) -> None:
         """Raise `InputError`, with the smallest budget that works, if this one does not allow a single comparison."""

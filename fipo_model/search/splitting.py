@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from fipo_model.errors import InputError
@@ -24,6 +25,7 @@ class Split(NamedTuple):
 def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, seed: int) -> Split:
     """Split examples by their inputs: the same input never both decides and measures, whatever its right outputs.
 
+    Right outputs that recur, such as labels, are shared out evenly between the two parts.
     A repeated example is no further evidence: a model that answers greedily gives it the same score. Raises
     `InputError` where all of `held_out` decide.
     """
@@ -36,15 +38,21 @@ def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, se
             raise InputError("every held-out example is also one that decides: hold out different ones")
         left_out = _said(len(held_out) - len(others), "held-out examples are left out: they also decide")
         return Split(once, others, [*notes, *left_out])
-    inputs_in_order = list(dict.fromkeys(_key(one.input) for one in once))
-    if len(inputs_in_order) < _FEWEST_TO_SET_ASIDE:
+    outputs = {_key(one.input): _key(one.outputs) for one in once}
+    if len(outputs) < _FEWEST_TO_SET_ASIDE:
         return Split(once, [], notes)
-    count = min(len(inputs_in_order) // _SET_ASIDE, _MOST_SET_ASIDE)
-    drawn = random.Random(f"{seed} held out").sample(range(len(inputs_in_order)), count)
-    aside = {inputs_in_order[number] for number in drawn}
+    aside = _drawn(outputs, min(len(outputs) // _SET_ASIDE, _MOST_SET_ASIDE), seed=seed)
     return Split(
         [one for one in once if _key(one.input) not in aside], [one for one in once if _key(one.input) in aside], notes
     )
+
+
+def _drawn(outputs: Mapping[Hashable, Hashable], count: int, *, seed: int) -> set[Hashable]:
+    """So many of the inputs, at even distances through all, where those with the same output stand together."""
+    uses = Counter(outputs.values())
+    shuffled = random.Random(f"{seed} held out").sample(list(outputs), len(outputs))
+    shuffled.sort(key=lambda one: str(outputs[one]) if uses[outputs[one]] > 1 else "")
+    return {shuffled[(2 * number + 1) * len(shuffled) // (2 * count)] for number in range(count)}
 
 
 def _once(examples: Sequence[Example]) -> list[Example]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.examples import Example, Row, read_examples
-from fipo_model.search.explaining import never_right
+from fipo_model.search.explaining import notes_on_answers
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.meaning import Meaning
 from fipo_model.search.metrics import Metric, as_metric
@@ -33,6 +33,10 @@ Model = str | Path | Generator | Scorer
 """A model by any name, or a Generator where a metric decides, or a Scorer where right outputs do."""
 Prompted = AnsweredPrompt | LikelyPrompt
 
+_NEVER_ANSWERED = (
+    "the right outputs became likelier, but no model was asked to answer: to count right answers, use a metric "
+    '(metric="exact", or --metric exact on the command line)'
+)
 _FEWEST = 2
 _FIRST_LIKELY = 8
 # Arms that together take this many runs are measured in one batch.
@@ -129,7 +133,8 @@ def search_prompt(
     )
     with opened_journal(settings.log_dir, note, option="log_dir (--out)") as journal:
         plain = _Plain(rewriter=rewriter, request=request, yardstick=yardstick, settings=settings, journal=journal)
-        result = plain.run(deciding, aside, notes=parts.notes)
+        known = deciding if held_out is not None else (*deciding, *aside)
+        result = plain.run(deciding, aside, outputs=[one.shown.output for one in known], notes=parts.notes)
         if settings.log_dir is not None:
             write_report(settings.log_dir, result)
     return result
@@ -145,7 +150,14 @@ class _Plain:
     settings: SearchSettings
     journal: Journal
 
-    def run(self, deciding: Sequence[Example], aside: Sequence[Example], *, notes: Sequence[str]) -> SearchResult:
+    def run(
+        self,
+        deciding: Sequence[Example],
+        aside: Sequence[Example],
+        *,
+        outputs: Sequence[str | None],
+        notes: Sequence[str],
+    ) -> SearchResult:
         prompt = self.request.instruction
         subject = self.yardstick.of(prompt, deciding)
         proposer = RewriterProposer(
@@ -154,8 +166,9 @@ class _Plain:
             candidates=self.settings.rewrites,
             seed=self.settings.seed,
             shown={number: example.shown for number, example in enumerate(deciding)},
+            outputs=outputs,
         )
-        settings = _less(self.settings, 2 * len(aside))
+        settings = self.settings.less(2 * len(aside))
         if self.yardstick.metric is None:  # likelihoods cost little, and say little on four examples
             settings = replace(settings, minibatch_size=max(_FIRST_LIKELY, settings.minibatch_size))
         search = Search(
@@ -167,14 +180,16 @@ class _Plain:
         )
         best = search.run()
         other = self._held_out(search, best, aside)
-        said = [*notes, *subject.notes, *self._hopeless(search, deciding)]
+        said = [*notes, *subject.notes, *self._about_answers(search, best, deciding)]
         return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=said)
 
-    def _hopeless(self, search: Search, deciding: Sequence[Example]) -> list[str]:
-        """What to say where no answer was ever right; likelihoods have no answers."""
+    def _about_answers(self, search: Search, best: str, deciding: Sequence[Example]) -> Iterator[str]:
+        """What the scores do not say about the answers that the text to use gets."""
         metric = self.yardstick.metric
-        said = None if metric is None else never_right(search.board, search.start, deciding, metric)
-        return [] if said is None else [said]
+        if metric is not None:
+            yield from notes_on_answers(search.board, best, deciding, metric)
+        elif best != search.start:
+            yield _NEVER_ANSWERED
 
     def _part(self, deciding: Sequence[Example]) -> Part:
         """The prompt. Meaning comes first: likelihoods favour whatever brings about a form, and metrics err, too."""
@@ -183,9 +198,7 @@ class _Plain:
         return Part(name=PROMPT, request=self.request, check=meaning.check)
 
     def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:
-        """Both prompts on the examples that decided nothing; nothing is spent where the prompt stays as it is."""
-        if not aside or best == search.start or search.budget.is_out_of_time:
-            return HeldOut()
+        """Both prompts on the examples that decided nothing."""
         subject = self.yardstick.of(self.request.instruction, aside)
         return search.held_out(subject, best, runs_at_once=_RUNS_AT_ONCE)
 
@@ -193,15 +206,6 @@ class _Plain:
 def _check_count(examples: Sequence[Example], *, counted: str = "") -> None:
     if len(examples) < _FEWEST:
         raise InputError(f"a search needs at least {_FEWEST} examples{counted}, and there are {len(examples)}")
-
-
-def _less(settings: SearchSettings, calls: int) -> SearchSettings:
-    """The settings with that many runs set aside."""
-    max_cost = settings.max_cost
-    if max_cost is not None and not callable(settings.price):
-        max_cost -= calls * settings.price
-    max_calls = None if settings.max_metric_calls is None else settings.max_metric_calls - calls
-    return replace(settings, max_metric_calls=max_calls, max_cost=max_cost)
 
 
 def _settings(

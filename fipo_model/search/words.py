@@ -25,11 +25,11 @@ def sentences(result: SearchResult) -> Iterator[str]:
     were = "text was" if len(result.texts) == 1 else "texts were"
     yield f"{rewritten} of {len(result.texts)} {were} rewritten. Scores are {result.measured_by}."
     if result.is_rewritten:
-        yield _say_compared("the examples that decided", result.chosen_on)
+        yield say_compared("the examples that decided", result.chosen_on)
         if result.held_out is None:
             yield "There were no held-out examples, so expect a smaller gain on new ones."
         else:
-            yield _say_compared("held-out examples", result.held_out)
+            yield say_compared("held-out examples", result.held_out)
     again = f", and {result.tried_again} retries of failed runs" if result.tried_again else ""
     resumed = f", {result.metric_calls_resumed} of them in an earlier run" if result.metric_calls_resumed else ""
     yield f"It took {result.metric_calls} measurements{resumed}{again}."
@@ -44,7 +44,8 @@ def sentences(result: SearchResult) -> Iterator[str]:
         yield "The text to use is not among them: it is yours with the labels of the right outputs behind it."
 
 
-def _say_compared(where: str, found: Compared) -> str:
+def say_compared(where: str, found: Compared) -> str:
+    """Scores before and after on some examples, with the gain."""
     gain = "" if found.gain is None else f": {say_interval(found.gain, signed)}, a {level(found.gain)} interval"
     return f"On {where} ({found.after.examples}) from {found.before.score:.3g} to {found.after.score:.3g}{gain}."
 

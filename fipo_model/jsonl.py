@@ -14,6 +14,7 @@ from fipo_model import places
 from fipo_model.errors import InputError
 
 # No room on the disk, in the quota, or in the largest file that is allowed.
+_ARRAY = "not a JSON object but an array: write one object on each line, without brackets"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -54,7 +55,11 @@ def parse_object(content: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:  # the latter for brackets nested thousands deep
+        if content.lstrip().startswith(b"["):
+            raise InputError(_ARRAY) from error
         raise InputError(f"not JSON: {error}") from error
+    if isinstance(fields, list):
+        raise InputError(_ARRAY)
     if not isinstance(fields, dict):
         raise InputError("not a JSON object")
     return fields

@@ -175,8 +175,8 @@ class Rewriter:
             return Candidate(text=text, outcome="truncated", detail=reply.note or cut)
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
             return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
-        candidate = self.check(text, request)
         least, likelihood = self.least_likelihood, reply.log_likelihood
+        candidate = replace(self.check(text, request), log_likelihood=likelihood)
         if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
             return candidate
         return replace(candidate, outcome="uncertain", detail=f"confidence {likelihood:.2f}, limit {least:.2f}")

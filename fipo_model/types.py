@@ -1,7 +1,7 @@
 """The optimizer's input and output. Pure data; imports nothing heavy."""
 
 import re
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, get_args
 
 from fipo_model.errors import InputError
@@ -166,6 +166,8 @@ class Candidate:
     """What exactly was lost or leaked, for a reader; empty where the outcome says it all."""
     unchecked: tuple[str, ...] = ()
     """What could not be checked in the prompt's language, in words: "negations", "number words"."""
+    log_likelihood: float | None = field(default=None, compare=False)
+    """How likely the model found it, in nats per token, if it was asked: how sure it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

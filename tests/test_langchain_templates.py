@@ -380,7 +380,6 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         "value",
         [
-            "Explain {x}.",
             [("human", "Explain {x}.")],
             MessagesPlaceholder("m"),
             PromptTemplate.from_template("x") | str,
@@ -390,6 +389,10 @@ class TestWhatIsRefused:
     def test_what_is_no_template_with_the_way_out(self, optimizer: PromptOptimizer, value: Any):
         with pytest.raises(InputError, match=f"not {type(value).__name__}; for the prompts of a chain use optimize_ch"):
             optimize_prompt(value, optimizer=optimizer)
+
+    def test_a_bare_text_is_for_the_optimizer_itself(self, optimizer: PromptOptimizer):
+        with pytest.raises(InputError, match=r"not str; for a bare text use PromptOptimizer\.optimize"):
+            optimize_prompt("Explain {x}.", optimizer=optimizer)  # type: ignore[type-var]
 
     @pytest.mark.parametrize("roles", [("user",), ("system", "ai"), "system"])
     @pytest.mark.parametrize("rewrite", [optimize_prompt, optimize_chain])

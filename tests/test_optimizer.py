@@ -214,7 +214,7 @@ def test_a_guess_of_the_rewriter_is_not_used(least, likelihood, outcome) -> None
     rewriter = Rewriter(Telling(lambda _: "Name a colour, please now."), least_likelihood=least)
     result = PromptOptimizer.from_rewriter(rewriter).optimize("Name a colour.")
     assert result.outcome == outcome
-    assert ("less than -0.80" in result.detail) is (outcome == "uncertain")
+    assert ("limit -0.80" in result.detail) is (outcome == "uncertain")
 
 
 def test_a_rule_that_is_not_enforced_does_not_object() -> None:

@@ -364,7 +364,8 @@ def test_likelihoods_are_no_answers():
 @pytest.mark.parametrize(
     ("rows", "options", "said"),
     [
-        (ROWS[:1], {}, "at least 2 examples, and there are 1"),
+        (ROWS[:2], {}, r"at least 3 examples, and there are 2: on fewer, even being right about all of them could be luck"),
+        (ROWS[:3], {"metric": "exact", "settings": settings(significance=0.1)}, "at least 4 examples"),
         ([*ROWS, {"input": "film 99"}], {}, "example .* has no right output, and there is no metric"),
         ([*ROWS[:13], {"input": "film 13"}, *ROWS[14:]], {}, "example 14 has no right output"),
         ([{"input": "film 1"}] * 4, {"metric": "exact"}, "there is no right output, which the metric exact compares"),
@@ -400,13 +401,13 @@ def test_an_example_that_is_repeated_counts_once_and_never_decides_and_tells_the
     once = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()])
     assert (twice.chosen_on, twice.held_out) == (once.chosen_on, once.held_out)
     assert "24 of the examples are repeated and count once" in twice.notes
-    few = [ROWS[0], ROWS[1]] * 12
+    few = [ROWS[0], ROWS[1], ROWS[2]] * 8
     assert rewriting().search(PROMPT, few, metric="exact", models=[model()]).held_out is None
     known = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=[*ROWS[:4], *HELD_OUT])
     assert known.held_out.before.examples == 8
     with pytest.raises(InputError, match="every held-out example is also one that decides"):
         rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=ROWS[:4])
-    with pytest.raises(InputError, match="at least 2 examples that are not repeated, and there are 1"):
+    with pytest.raises(InputError, match="at least 3 examples that are not repeated, and there are 1"):
         rewriting().search(PROMPT, ROWS[:1] * 4, metric="exact", models=[model()])
 
 
@@ -737,6 +738,22 @@ def test_the_command_names_rows_that_cannot_be_used(tmp_path, scripted):
     done = run(tmp_path, rows=[{"input": "a", "output": "b"}, {"output": "b"}])
     assert done.exit_code == 1
     assert "line 2: there is no `input`" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (json.dumps([{"input": "a", "output": "b"}]), "line 1: not a JSON object but an array: write one object on each"),
+        (json.dumps([{"input": "a", "output": "b"}], indent=1), "line 1: not a JSON object but an array"),
+        ("input,output\na,b\n", "line 1: not JSON"),
+    ],
+)
+def test_a_file_of_another_form_is_said_to_be_with_what_a_line_looks_like(tmp_path, scripted, content, said):
+    file = tmp_path / "rows.json"
+    file.write_text(content)
+    done = CliRunner().invoke(app, ["tune", PROMPT, "--examples", str(file)])
+    assert said in str(done.exception)
+    assert 'Each line must be an object such as {"input": "a fine film"' in str(done.exception)
 
 
 @pytest.mark.tiny

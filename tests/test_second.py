@@ -71,7 +71,7 @@ def test_it_is_asked_where_the_first_adds_nothing_for_sure(reply, likelihood, ou
 def test_it_has_a_limit_of_its_own_and_without_its_addition_the_first_says_why():
     result = optimized(PROMPT, Telling("Write about rye bread.", -2.0), Telling(ENDING, -0.06))
     assert (result.text, result.outcome) == (PROMPT, "uncertain")
-    assert "less than -0.75" in result.detail
+    assert "limit -0.75" in result.detail
     left_alone = optimized(PROMPT, Telling("Nothing."), Telling("Nothing."))
     assert (left_alone.text, left_alone.outcome) == (PROMPT, "unchanged")
 

@@ -30,7 +30,8 @@ _ROLES = {
     AIMessagePromptTemplate: "ai",
 }
 _DICT_HINT = (
-    '. Pick the prompt with `itemgetter("prompt") | runnable`, or keep the other keys with '
+    ". It belongs after the prompt template: `template | runnable`. If the prompt is one of several keys, pick it with "
+    '`itemgetter("prompt") | runnable`, or keep the other keys with '
     '`RunnablePassthrough.assign(prompt=itemgetter("prompt") | runnable)`.'
 )
 

@@ -60,9 +60,9 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     `optimize_chain`.
     """
     if not isinstance(template, BasePromptTemplate):
-        raise InputError(
-            f"a prompt template is needed, not {type(template).__name__}; for the prompts of a chain use optimize_chain"
-        )
+        instead = "PromptOptimizer.optimize" if isinstance(template, str) else "optimize_chain"
+        what = "a bare text" if isinstance(template, str) else "the prompts of a chain"
+        raise InputError(f"a prompt template is needed, not {type(template).__name__}; for {what} use {instead}")
     check_roles(roles)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
     found = find(template, roles)

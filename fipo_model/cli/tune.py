@@ -123,12 +123,13 @@ def _search(
     models: list[str],
     own: str | None,
 ) -> SearchResult:
-    from fipo_model.optimizer import PromptOptimizer
     from fipo_model.rewriter import Rewriter
+    from fipo_model.search.tuning import Yardstick, search_prompt
 
+    yardstick = Yardstick.opened(metric, models)  # first, because a name may be wrong
     # Where something else chooses, the weights that propose many rewrites are the right ones.
-    optimizer = PromptOptimizer.from_rewriter(Rewriter.from_pretrained(own, role="proposing", seed=settings.seed))
-    return optimizer.search(request, rows, metric=metric, models=models, settings=settings, held_out=aside)
+    rewriter = Rewriter.from_pretrained(own, role="proposing", seed=settings.seed)
+    return search_prompt(rewriter, request, examples=rows, yardstick=yardstick, settings=settings, held_out=aside)
 
 
 def named_models(model: list[str] | None, server: str | None, name: str | None) -> list[str]:
@@ -169,7 +170,8 @@ def read_rows(path: Path) -> list[Example]:
             bad.append(f"line {line}: {error}")
     if bad:
         more = f"; and {len(bad) - _MOST_BAD_ROWS} more" if len(bad) > _MOST_BAD_ROWS else ""
-        raise InputError(f"{path} has rows that cannot be used: {'; '.join(bad[:_MOST_BAD_ROWS])}{more}")
+        hint = "" if found else '. Each line must be an object such as {"input": "a fine film", "output": "positive"}'
+        raise InputError(f"{path} has rows that cannot be used: {'; '.join(bad[:_MOST_BAD_ROWS])}{more}{hint}")
     return found
 
 

@@ -18,7 +18,7 @@ from fipo_model.cli.tune import (
     named_models,
     read_rows,
 )
-from fipo_model.search.headroom import MAX_SECONDS, Headroom
+from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 
 
 def worth_it(  # noqa: PLR0913 - one parameter for each option
@@ -39,13 +39,14 @@ def worth_it(  # noqa: PLR0913 - one parameter for each option
     Measures your prompt, an empty one, other forms of the same words, a few rewrites, and your prompt with
     solved examples. Prints "worth it", "not worth it" or "unclear"; the figures go to stderr.
     """
-    from fipo_model.optimizer import PromptOptimizer
     from fipo_model.rewriter import Rewriter
+    from fipo_model.search.tuning import Yardstick
 
     models, scored_by, rows = named_models(model, server, name), named_metric(metric), read_rows(examples)
     text = read_prompt(prompt)
-    optimizer = PromptOptimizer.from_rewriter(Rewriter.from_pretrained(optimizer_model, role="proposing", seed=seed))
-    found = optimizer.headroom(text, rows, metric=scored_by, models=models, max_seconds=max_seconds, seed=seed)
+    yardstick = Yardstick.opened(scored_by, models)  # first, because a name may be wrong
+    rewriter = Rewriter.from_pretrained(optimizer_model, role="proposing", seed=seed)
+    found = measure_headroom(rewriter, text, examples=rows, yardstick=yardstick, max_seconds=max_seconds, seed=seed)
     _show(found, as_json=as_json)
 
 

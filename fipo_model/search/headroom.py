@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from fipo_model.errors import InputError
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.evidence import Interval, Pair, least_interval, mean
@@ -29,6 +30,7 @@ _SOLVED = 4
 _FIRST = 4
 _MOST = 24
 _REWRITES = 3
+_FEWEST = 2
 # The expected number of wordings in all.
 _WORDINGS = 8
 # Ways to split the examples into those that choose and those that measure.
@@ -114,7 +116,9 @@ def measure_headroom(
     """
     request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
     rows = read_examples(examples)
-    yardstick.check(rows)
+    if len(rows) < _FEWEST:
+        raise InputError(f"an estimate needs at least {_FEWEST} examples, and there are {len(rows)}")
+    yardstick.check_rows(rows, called="example")
     solved, measured = _parts(split(rows, [], seed=seed).deciding, seed=seed)
     glance = _Glance(yardstick.of(request.instruction, measured), max_seconds)
     glance.begin(request.instruction)

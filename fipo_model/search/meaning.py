@@ -49,6 +49,7 @@ class Meaning:
         if candidate.outcome != "optimized" and candidate.outcome not in RULES:
             return candidate
         found = self.rewriter.check(candidate.text, self.request)
+        found = replace(found, log_likelihood=candidate.log_likelihood)
         if found.outcome == "form_contradicted" and candidate.outcome == "optimized" and self.ground.is_answered:
             found = candidate
         if found.outcome != "optimized" or "task_invented" not in self.rewriter.settings.enforced:

@@ -1,6 +1,7 @@
 """The candidates: rewrites of texts, each with the result of its checks, distinct by what they ask."""
 
 import itertools
+import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,8 @@ class Proposed:
     """"optimized" if it passed; else why it is not tried."""
     detail: str = ""
     origin: Origin = "rewriter"
+    log_likelihood: float | None = None
+    """How likely the rewriter found it, in nats per token, if it says so."""
 
     @property
     def is_usable(self) -> bool:
@@ -111,7 +114,8 @@ class RewriterProposer:
         seed = self.seed + _TURN * seen.turn
         # Rewrites that the rewriter is unsure of, or puts in its own words, may be tried: the examples decide.
         settings = replace(self.rewriter.settings, strict_wording=False)
-        bold = replace(self.rewriter, least_likelihood=None, settings=settings, second=None)
+        least = None if self.rewriter.least_likelihood is None else -math.inf
+        bold = replace(self.rewriter, least_likelihood=least, settings=settings, second=None)
         alone = [(part, self._asked(part, seen)) for part in self.parts]
         greedy = replace(bold, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}
@@ -127,9 +131,10 @@ class RewriterProposer:
             for part in self.parts:
                 own = [self._rows(part, one) for (other, _), one in zip(asked, sampled, strict=True) if other is part]
                 # The first sample of each request before the second of any: different examples shown vary rewrites more
-                # than sampling.
+                # than sampling. Those that the rewriter is surest of come first: the others often ask something else.
                 turns = itertools.zip_longest(*own)
-                found[part.name] += [row for turn in turns for row in turn if row is not None]
+                rows = [row for turn in turns for row in turn if row is not None]
+                found[part.name] += sorted(rows, key=lambda row: -(row.log_likelihood or 0.0))
         by_text = {}
         for part in self.parts:
             tried = seen.tried.get(part.name, ())
@@ -170,7 +175,13 @@ class RewriterProposer:
 
 
 def _proposed(part: Part, checked: Candidate, *, origin: Origin = "rewriter") -> Proposed:
-    return Proposed(text=part.place(checked.text), outcome=checked.outcome, detail=checked.detail, origin=origin)
+    return Proposed(
+        text=part.place(checked.text),
+        outcome=checked.outcome,
+        detail=checked.detail,
+        origin=origin,
+        log_likelihood=checked.log_likelihood,
+    )
 
 
 def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()) -> list[Proposed]:

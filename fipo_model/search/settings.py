@@ -1,5 +1,6 @@
 """How a search is made, and what it may spend."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,6 +121,11 @@ class SearchSettings:
         calls = examples + self.rounds * texts * each
         return calls if self.max_metric_calls is None else min(calls, self.max_metric_calls)
 
+    @property
+    def fewest_examples(self) -> int:
+        """With fewer examples every lead could be luck: none reaches the significance."""
+        return max(2, math.ceil(-math.log2(self.significance)))
+
     def less(self, calls: int) -> "SearchSettings":
         """These settings with that many runs set aside."""
         max_cost = self.max_cost
@@ -127,6 +133,15 @@ class SearchSettings:
             max_cost -= calls * self.price
         max_calls = None if self.max_metric_calls is None else self.max_metric_calls - calls
         return replace(self, max_metric_calls=max_calls, max_cost=max_cost)
+
+    def check_count(self, examples: int, *, counted: str = "") -> None:
+        """Raise `InputError` for too few examples to decide anything."""
+        least = self.fewest_examples
+        if examples < least:
+            raise InputError(
+                f"a search needs at least {least} examples{counted}, and there are {examples}: on fewer, even "
+                f"being right about all of them could be luck (significance={self.significance:g})"
+            )
 
     def check_budget(self, examples: int, *, held_out: int = 0) -> None:
         """Raise `InputError`, with the smallest budget that works, if this one does not allow a single comparison."""

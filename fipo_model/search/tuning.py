@@ -37,7 +37,6 @@ _NEVER_ANSWERED = (
     "the right outputs became likelier, but no model was asked to answer: to count right answers, use a metric "
     '(metric="exact", or --metric exact on the command line)'
 )
-_FEWEST = 2
 _FIRST_LIKELY = 8
 # Arms that together take this many runs are measured in one batch.
 _RUNS_AT_ONCE = 64
@@ -65,11 +64,6 @@ class Yardstick:
             return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
         known = as_metric(metric)
         return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
-
-    def check(self, examples: Sequence[Example]) -> None:
-        """Raise `InputError` for examples that could not decide anything."""
-        _check_count(examples)
-        self.check_rows(examples, called="example")
 
     def check_rows(self, examples: Sequence[Example], *, called: str) -> None:
         """Raise `InputError` for the first that cannot be scored; messages name it by its place."""
@@ -117,11 +111,12 @@ def search_prompt(
     """
     request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
     rows, others = read_examples(examples), None if held_out is None else read_examples(held_out)
-    yardstick.check(rows)
+    settings.check_count(len(rows))
+    yardstick.check_rows(rows, called="example")
     yardstick.check_rows(others or (), called="held-out example")
     parts = split(rows, others, seed=settings.seed)
     deciding, aside = parts.deciding, parts.aside
-    _check_count(deciding, counted=" that are not repeated")
+    settings.check_count(len(deciding), counted=" that are not repeated")
     settings.check_budget(min(len(deciding), settings.most_examples or len(deciding)), held_out=len(aside))
     note = _settings(rewriter, request, yardstick, settings, (deciding, aside))
     logger.info(
@@ -201,11 +196,6 @@ class _Plain:
         """Both prompts on the examples that decided nothing."""
         subject = self.yardstick.of(self.request.instruction, aside)
         return search.held_out(subject, best, runs_at_once=_RUNS_AT_ONCE)
-
-
-def _check_count(examples: Sequence[Example], *, counted: str = "") -> None:
-    if len(examples) < _FEWEST:
-        raise InputError(f"a search needs at least {_FEWEST} examples{counted}, and there are {len(examples)}")
 
 
 def _settings(

@@ -22,7 +22,7 @@ from fipo_model.generation import (
     check_generator,
     check_scorer,
 )
-from fipo_model.models.names import Checkpoint, Server, resolve
+from fipo_model.models.names import Checkpoint, Server, name_with, resolve
 from fipo_model.models.registry import Role, find_card
 from fipo_model.templates import FIPO_1, Template
 
@@ -206,7 +206,7 @@ def _for_vllm(found: Checkpoint) -> tuple[str, str | None]:
 
     card = find_card(found.base)
     bare = None if card is None else card.name
-    return located(found.base), f"{bare}+{Path(found.adapter).name}" if bare and found.adapter else bare
+    return located(found.base), name_with(bare, found.adapter) if bare and found.adapter else bare
 
 
 def _load(found: Checkpoint) -> "LoadedModel":

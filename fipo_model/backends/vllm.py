@@ -21,6 +21,7 @@ from fipo_model.backends.engine import Engine
 from fipo_model.backends.transformers.chat import ChatTokenizer
 from fipo_model.errors import InputError, ModelError, PromptTooLongError, explain_missing
 from fipo_model.generation import Completion, Message, Sampling, check_samples
+from fipo_model.models.names import name_with
 
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # or vLLM reports its use to its makers
 
@@ -246,7 +247,7 @@ def _mean(row: tuple[tuple[int, ...], tuple[int, ...]], output: Any) -> float:
 
 def _name_of(model: str, adapter: str | None) -> str:
     bare = Path(model).name if places.is_directory(model) else model
-    return f"{bare}+{Path(adapter).name}" if adapter else bare
+    return name_with(bare, adapter) if adapter else bare
 
 
 @contextmanager

@@ -58,6 +58,12 @@ class Server:
     name: str
 
 
+def name_with(base: str, adapter: str | Path) -> str:
+    """What a base with an adapter is called; FIPO's own adapter for a base has the base's name."""
+    own = Path(adapter).resolve().name
+    return f"{base}+fipo" if own == base else f"{base}+{own}"
+
+
 def resolve(
     spec: str | Path | None, adapter: str | Path | None = None, role: Role | None = "rewriting"
 ) -> Checkpoint | Server:

@@ -20,6 +20,7 @@ from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.forking import PerProcess
 from fipo_model.generation import Completion, Message, Sampling, check_samples
 from fipo_model.models.gguf import Header, Texts, read_header
+from fipo_model.models.names import name_with
 
 # Tokens of all rows that are computed together; with the 0.5B, 100 MB of memory.
 _CONTEXT_TOKENS = 8192
@@ -44,7 +45,7 @@ class LlamaCppGenerator:
         header = read_header(file)
         if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
             raise ModelError(f"{file} has no chat template, so FIPO cannot talk to it. Use an instruct model.")
-        self.name = (name or file.stem) + (f"+{adapter.name}" if adapter else "")
+        self.name = name_with(name or file.stem, adapter) if adapter else name or file.stem
         self.file = file
         self.adapter = adapter
         self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, _CONTEXT_TOKENS)

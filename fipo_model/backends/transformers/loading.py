@@ -14,7 +14,7 @@ from fipo_model.backends.transformers.cpu import mirror_linear_layers
 from fipo_model.errors import InputError, ModelError, explain_missing
 from fipo_model.forking import PerProcess
 from fipo_model.models.hub import check_reachable
-from fipo_model.models.names import GGUF_PREFIX, check_directory, gguf_file
+from fipo_model.models.names import GGUF_PREFIX, check_directory, gguf_file, name_with
 from fipo_model.models.registry import find_card
 from fipo_model.models.weights import located
 
@@ -45,7 +45,7 @@ def load_model(
         base = with_adapter(base, adapter, name)
         if base.device.type == "cpu":
             base = _merged_if_possible(base)
-        name = f"{name}+{adapter.resolve().name}"
+        name = name_with(name, adapter)
     mirror_linear_layers(base)
     return base, tokenizer, name
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PROMPT = "Summarize the article in at most 3 bullet points, in German. Never mention prices."
-INPUT = "The harbour of Kiel was closed for two days because of a storm. Ferries waited in the bay."
+PROMPT = "order number, 7 digits"
+INPUT = "Hello, my order 4471902 of 12 May came without the lid. Regards, Ida"
 DESKTOP, PHONE = (1280, 800), (390, 844)
 SECONDS = 1200
 
@@ -29,10 +29,9 @@ SECONDS = 1200
 def gateway(model: str, upstream: str) -> Iterator[str]:
     """The address of a gateway with its own store."""
     with tempfile.TemporaryDirectory() as directory:
-        store = Path(directory) / "rewrites.jsonl"
         command = [sys.executable, "-m", "fipo_model.cli", "serve", "--upstream", upstream, "--model", model]
-        command += ["--store", str(store), "--port", "0"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        command += ["--store", "rewrites.jsonl", "--port", "0"]
+        with subprocess.Popen(command, cwd=directory, stderr=subprocess.PIPE, text=True) as process:
             try:
                 for line in process.stderr or ():
                     print(line, end="")
@@ -102,7 +101,7 @@ def use(page: Any, address: str, directory: Path) -> None:
     chosen = page.find_elements("css selector", "#proposals button")
     (chosen[0] if chosen else find("#own")).click()
     if not chosen:
-        find("#rewrite").send_keys(" Write for readers who do not know the place.")
+        find("#rewrite").send_keys(" Use the words that customers use.")
     wait(lambda: find("#verdict").text != "")
     find("#input").send_keys(INPUT)
     find("#save").click()

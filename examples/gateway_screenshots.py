@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 PROMPT = "order number, 7 digits"
-INPUT = "Hello, my order 4471902 of 12 May came without the lid. Regards, Ida"
+INPUT = "Hello, my order 4471902 came without the lid. Regards, Ida"
 DESKTOP, PHONE = (1280, 800), (390, 844)
 SECONDS = 1200
 
@@ -97,7 +97,9 @@ def use(page: Any, address: str, directory: Path) -> None:
     wait(lambda: find("#keeps-box").is_displayed())
     find("#propose").click()
     wait(lambda: not find("#stop").is_displayed())
+    find("#refused-title").click()
     shoot(page, directory / "gateway-proposals.png", DESKTOP, "light")
+    find("#refused-title").click()
     chosen = page.find_elements("css selector", "#proposals button")
     (chosen[0] if chosen else find("#own")).click()
     if not chosen:

@@ -144,7 +144,7 @@ const checkRewrite = afterTyping(async (isLast) => {
   if (!isLast()) return;
   drawVerdict(get("verdict"), found);
   if (found.outcome === "optimized" && found.unchecked.length) {
-    get("verdict").append(`. Not checked in this language: ${found.unchecked.join(", ")}`);
+    get("verdict").append(`. Could not be checked: ${found.unchecked.join(", ")}`);
   }
   drawChanges(get("changes"), found.changes);
 });

@@ -175,7 +175,7 @@ def _repetitive(case: Case) -> str | None:
 
 def _lost_nothing_if_added(rule: Rule) -> Rule:
     """The rule with an exemption for additions: after the whole prompt nothing can be lost."""
-    if not rule.outcome.endswith("_lost"):
+    if not rule.outcome.endswith("_lost") or rule.outcome == "label_lost":  # which may be missing from a new choice
         return rule
     return replace(rule, check=lambda case: None if case.is_addition else rule.check(case))
 
@@ -228,7 +228,11 @@ RULES: dict[Outcome, Rule] = {
         ),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
         Rule("name_lost", "lacks a name, or changed it, or no longer asks the model about itself", keeping.names_lost),
-        Rule("label_lost", "lacks a label, a line's heading or a word in capitals", keeping.labels_lost),
+        Rule(
+            "label_lost",
+            "lacks a label, a line's heading or a word in capitals, or offers only some of the labels",
+            keeping.labels_lost,
+        ),
         Rule(
             "format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost
         ),

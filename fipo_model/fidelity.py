@@ -243,7 +243,11 @@ RULES: dict[Outcome, Rule] = {
             keeping.task_lost,
         ),
         Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
-        Rule("number_invented", "has a number that you did not give", inventing.numbers_invented),
+        Rule(
+            "number_invented",
+            "has a number that you did not give, or that contradicts the list beside it",
+            inventing.numbers_invented,
+        ),
         Rule(
             "negation_invented",
             "denies what your prompt says, turns a bound, an order or a word around, or asks for what your prompt "

@@ -10,6 +10,7 @@ from collections import Counter
 
 from fipo_model.contract import (
     asking,
+    counting,
     keeping,
     labels,
     literals,
@@ -73,7 +74,9 @@ def variables_doubled(case: Case) -> str | None:
 
 
 def numbers_invented(case: Case) -> str | None:
-    """A number appeared that neither prompt nor context nor responses have."""
+    """A number appeared that neither prompt nor context nor responses have, or that contradicts the list beside it."""
+    if (counted := counting.miscounted(case.added)) is not None and counting.miscounted(case.naive) is None:
+        return counted
     known = {number.value for number in numbers.numbers(case.given)} | {"1"}
     runs = re.findall(r"\d+/\d+", case.added.text)
     known |= {part for run in runs if run.replace("/", "") in known for part in run.split("/")}  # 9/11 and 911

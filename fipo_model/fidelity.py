@@ -199,7 +199,11 @@ RULES: dict[Outcome, Rule] = {
             _answered,
         ),
         Rule("placeholder_lost", "lacks a variable or a slot to fill", keeping.variables_lost),
-        Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
+        Rule(
+            "placeholder_invented",
+            "has a variable that nobody will fill, or points to a part that need not be there",
+            inventing.variables_invented,
+        ),
         Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
         Rule(
             "order_changed",

@@ -18,6 +18,7 @@ from fipo_model.contract import (
     names,
     numbers,
     opposing,
+    pointing,
     questions,
     shown,
     turning,
@@ -56,11 +57,11 @@ _PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql
 
 
 def variables_invented(case: Case) -> str | None:
-    """A template variable appeared that nobody will fill."""
+    """A template variable appeared that nobody will fill, or talk of a part that the input need not have."""
     found = [each for each in variables.variables(case.added.text) if not variables.is_example(case.added.text, each)]
     if found and "{" not in case.naive.text:
         found = [each for each in found if not _is_in_code(each, case)]
-    return invented(missing(found, variables.variables(case.naive.text)))
+    return invented(missing(found, variables.variables(case.naive.text))) or pointing.absent_part(case)
 
 
 def variables_doubled(case: Case) -> str | None:

@@ -175,7 +175,7 @@ def _repetitive(case: Case) -> str | None:
 
 def _lost_nothing_if_added(rule: Rule) -> Rule:
     """The rule with an exemption for additions: after the whole prompt nothing can be lost."""
-    if not rule.outcome.endswith("_lost"):
+    if not rule.outcome.endswith("_lost") or rule.outcome == "label_lost":  # which may be missing from a new choice
         return rule
     return replace(rule, check=lambda case: None if case.is_addition else rule.check(case))
 
@@ -199,7 +199,11 @@ RULES: dict[Outcome, Rule] = {
             _answered,
         ),
         Rule("placeholder_lost", "lacks a variable or a slot to fill", keeping.variables_lost),
-        Rule("placeholder_invented", "has a variable that nobody will fill", inventing.variables_invented),
+        Rule(
+            "placeholder_invented",
+            "has a variable that nobody will fill, or points to a part that need not be there",
+            inventing.variables_invented,
+        ),
         Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
         Rule(
             "order_changed",
@@ -228,7 +232,11 @@ RULES: dict[Outcome, Rule] = {
         ),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
         Rule("name_lost", "lacks a name, or changed it, or no longer asks the model about itself", keeping.names_lost),
-        Rule("label_lost", "lacks a label, a line's heading or a word in capitals", keeping.labels_lost),
+        Rule(
+            "label_lost",
+            "lacks a label, a line's heading or a word in capitals, or offers only some of the labels",
+            keeping.labels_lost,
+        ),
         Rule(
             "format_lost", "lacks the form of the output: one word, yes or no, JSON, a table, …", keeping.formats_lost
         ),
@@ -239,7 +247,11 @@ RULES: dict[Outcome, Rule] = {
             keeping.task_lost,
         ),
         Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
-        Rule("number_invented", "has a number that you did not give", inventing.numbers_invented),
+        Rule(
+            "number_invented",
+            "has a number that you did not give, or that contradicts the list beside it",
+            inventing.numbers_invented,
+        ),
         Rule(
             "negation_invented",
             "denies what your prompt says, turns a bound, an order or a word around, or asks for what your prompt "

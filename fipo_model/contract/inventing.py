@@ -10,6 +10,7 @@ from collections import Counter
 
 from fipo_model.contract import (
     asking,
+    counting,
     keeping,
     labels,
     literals,
@@ -17,6 +18,7 @@ from fipo_model.contract import (
     names,
     numbers,
     opposing,
+    pointing,
     questions,
     shown,
     turning,
@@ -55,11 +57,11 @@ _PROGRAMMING = frozenset("python javascript java typescript rust go ruby php sql
 
 
 def variables_invented(case: Case) -> str | None:
-    """A template variable appeared that nobody will fill."""
+    """A template variable appeared that nobody will fill, or talk of a part that the input need not have."""
     found = [each for each in variables.variables(case.added.text) if not variables.is_example(case.added.text, each)]
     if found and "{" not in case.naive.text:
         found = [each for each in found if not _is_in_code(each, case)]
-    return invented(missing(found, variables.variables(case.naive.text)))
+    return invented(missing(found, variables.variables(case.naive.text))) or pointing.absent_part(case)
 
 
 def variables_doubled(case: Case) -> str | None:
@@ -73,7 +75,9 @@ def variables_doubled(case: Case) -> str | None:
 
 
 def numbers_invented(case: Case) -> str | None:
-    """A number appeared that neither prompt nor context nor responses have."""
+    """A number appeared that neither prompt nor context nor responses have, or that contradicts the list beside it."""
+    if (counted := counting.miscounted(case.added)) is not None and counting.miscounted(case.naive) is None:
+        return counted
     known = {number.value for number in numbers.numbers(case.given)} | {"1"}
     runs = re.findall(r"\d+/\d+", case.added.text)
     known |= {part for run in runs if run.replace("/", "") in known for part in run.split("/")}  # 9/11 and 911

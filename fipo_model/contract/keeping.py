@@ -11,6 +11,7 @@ from fipo_model.contract import (
     literals,
     markers,
     names,
+    narrowing,
     numbers,
     questions,
     requests,
@@ -137,7 +138,14 @@ def languages_lost(case: Case) -> str | None:
 
 
 def labels_lost(case: Case) -> str | None:
-    """A label to choose, a line that a parser waits for, or a word in capitals is missing."""
+    """A label to choose, a line that a parser waits for, or a word in capitals is missing.
+
+    Or labels are there, and a choice among some of them lacks the others. An addition may do that as well.
+    """
+    return narrowing.narrowed(case) if case.is_addition else _labels_missing(case) or narrowing.narrowed(case)
+
+
+def _labels_missing(case: Case) -> str | None:
     lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in case.rewrite.words]
     lost = [each for each in lost if not _has_stem(each, case)]
     lost += [each for each in labels.line_labels(case.naive.text) if each.text not in case.rewrite_text]

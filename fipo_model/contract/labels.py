@@ -50,7 +50,7 @@ def choices(reading: Reading) -> list[Commitment]:
         if not _ALTERNATIVE.search(sentence.text) or not _CHOICE.search(sentence.text):
             continue
         for match in _LIST.finditer(sentence.text):
-            if not _ALTERNATIVE.search(match[0]) or not _is_asked_for(sentence.text, match):
+            if not _ALTERNATIVE.search(match[0]) or not is_asked_for(sentence.text, match):
                 continue
             items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
             items = [item for item in items if not reading.lexicon.has_common(item.lower()) or item.lower() in _ANSWERS]
@@ -83,7 +83,7 @@ def beyond_the_named(naive: Reading, added: Reading) -> list[Commitment]:
 
 
 def _named(sentence: str, reading: Reading) -> list[str]:
-    is_open = _QUESTION.search(sentence) or _CLOSED.match(sentence) or len(reading.tokens) <= _HASTY
+    is_open = is_closed_question(sentence) or len(reading.tokens) <= _HASTY
     matches = (match[0] for match in _ENUMERATION.finditer(sentence)) if is_open and ":" not in sentence else ()
     return [item for match in matches if _ALTERNATIVE.search(match) for item in _items(match, reading)]
 
@@ -98,11 +98,21 @@ def _is_the_same(item: str, label: str) -> bool:
     return item == label or (len(label) >= _SHORTEST_ABBREVIATION and item.startswith(label))
 
 
-def _is_asked_for(sentence: str, match: re.Match[str]) -> bool:
+def is_asked_for(sentence: str, match: re.Match[str]) -> bool:
     """Whether the sentence is about choosing, or the list comes right after a word for it ("answer yes or no")."""
     if sentence[match.end() :].startswith((" question", "-question")):
         return False
     return _CHOOSING.search(sentence) is not None or _CHOICE.search(sentence[: match.start()][-40:]) is not None
+
+
+def is_of_a_choice(text: str) -> bool:
+    """Whether a text is about choosing one of several: to classify, whether, one of."""
+    return _CHOOSING.search(text) is not None
+
+
+def is_closed_question(sentence: str) -> bool:
+    """Whether a sentence ends with a question mark, or begins as a question that is answered by yes or no does."""
+    return bool(_QUESTION.search(sentence) or _CLOSED.match(sentence))
 
 
 def line_labels(text: str) -> list[Commitment]:

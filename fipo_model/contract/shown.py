@@ -89,6 +89,21 @@ def labels_shown(wording: str, request: OptimizationRequest) -> frozenset[str]:
     return different if len(different) > 1 or _offers_another(lowered, next(iter(different))) else frozenset()
 
 
+def choices_shown(request: OptimizationRequest) -> tuple[str, ...]:
+    """What the right outputs of the examples are chosen from, in lower case, as far as they show it.
+
+    Nothing where they are long, or may be worked out from their inputs.
+    """
+    outputs = [_undressed(output) for output in outputs_shown(request)]
+    different = tuple(dict.fromkeys(filter(None, outputs)))
+    if any(len(output.split()) > _MOST_VALUE_WORDS for output in different):
+        return ()
+    if len(different) < len(outputs):
+        return different
+    is_worked_out = any(each.output is not None and _is_worked_out(each, each.output) for each in request.examples)
+    return () if is_worked_out else different
+
+
 def outputs_shown(request: OptimizationRequest) -> list[str]:
     """The right outputs of the examples."""
     return [example.output.strip() for example in request.examples if example.output is not None]

@@ -75,5 +75,5 @@ class Report:
             yield from (f"  {line}" for line in change.diff.splitlines())
         for parts, what in ((self.unreached, "left out"), (self.left_alone, "left alone")):
             for reason in dict.fromkeys(part.reason for part in parts):
-                places = (part.where or "the whole" for part in parts if part.reason == reason)
+                places = (part.where or "all of it" for part in parts if part.reason == reason)
                 yield f"\n{', '.join(places)}: {what}, {reason}"

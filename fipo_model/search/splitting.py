@@ -33,8 +33,8 @@ def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, se
         inputs = {_key(one.input) for one in once}
         others = [one for one in _once(held_out) if _key(one.input) not in inputs]
         if held_out and not others:
-            raise InputError("every held-out example is also one that decides: hold out different ones")
-        left_out = _said(len(held_out) - len(others), "held-out examples are left out: they also decide")
+            raise InputError("every held-out example also decides: hold out different ones")
+        left_out = _said(len(held_out) - len(others), "held-out examples are left out, because they also decide")
         return Split(once, others, [*notes, *left_out])
     inputs_in_order = list(dict.fromkeys(_key(one.input) for one in once))
     if len(inputs_in_order) < _FEWEST_TO_SET_ASIDE:

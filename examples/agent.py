@@ -102,7 +102,7 @@ def main() -> None:
         for message in state["messages"]:
             print(f"{message.type}: {message.text or message.tool_calls[0]['args']}")
         print()
-    print(f"{len(watcher.systems)} steps of the model, {len(watcher.outcomes)} rewriting: {watcher.outcomes}")
+    print(f"model steps: {len(watcher.systems)}; rewriting steps: {len(watcher.outcomes)} {watcher.outcomes}")
     print(f"the system prompt in the last step:\n{watcher.systems[-1]}")
 
 

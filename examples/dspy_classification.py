@@ -86,7 +86,7 @@ def main() -> None:
     )
     print(f"gain: {gain['value']} points, 95 % interval {gain['low']} to {gain['high']}")
     print(
-        f"{len(valset)} reviews chose the instruction and measured it, so expect less of others. "
+        f"{len(valset)} reviews both chose the instruction and measured it, so expect less on others. "
         f"On {len(others)} others, which took no part: {before} % before, {after} % after"
     )
 

@@ -71,7 +71,7 @@ def main() -> None:
         answers = [each.batch(asked, num_threads=len(asked), disable_progress_bar=True) for each in (program, compiled)]
     for question, before, after in zip(QUESTIONS, *answers, strict=True):
         print(f"\n{question}\n  original: {before.answer}\n  compiled: {after.answer}")
-    print("\nNobody measured which is better: for that FIPO takes a metric, as in dspy_classification.py.")
+    print("\nWhich is better was not measured: for that, give FIPO a metric, as in dspy_classification.py.")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def wait(holds: Callable[[], bool]) -> None:
     last = time.monotonic() + SECONDS
     while not holds():
         if time.monotonic() > last:
-            sys.exit("the page did not come so far")
+            sys.exit("the page did not get that far in time")
         time.sleep(0.2)
 
 

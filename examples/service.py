@@ -64,7 +64,7 @@ async def serve() -> None:
 
     for request, answer in list(zip(REQUESTS[4:], answers, strict=True))[:3]:
         print(f"{request['style']}, {request['question']} {answer['answer'].strip()!r}")
-    print(f"one by one: {alone:.2f} s a request; {len(answers)} together: {together:.2f} s a request")
+    print(f"one by one: {alone:.2f} s per request; {len(answers)} together: {together:.2f} s per request")
     print(f"the event loop was never blocked for more than {await watching:.0f} ms")
 
 

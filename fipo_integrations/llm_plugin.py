@@ -27,9 +27,9 @@ def register_commands(cli: click.Group) -> None:
 @click.command("fipo")
 @click.argument("prompt", default=_DASH)
 @click.option("-m", "--model", help="Model that rewrites: any name that `fipo optimize --model` takes.")
-@click.option("-k", "--keep", multiple=True, help="A text of the prompt that the rewrite must have; may be repeated.")
+@click.option("-k", "--keep", multiple=True, help="Text in the prompt that the rewrite must keep; may be repeated.")
 @click.option("--max-words", type=click.IntRange(min=1), help="The most words the rewrite may have.")
-@click.option("--store", type=click.Path(path_type=Path), help="Store of rewrites to ask first, and to add to.")
+@click.option("--store", type=click.Path(path_type=Path), help="Store of rewrites to look in first, and to add to.")
 def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int | None, store: Path | None) -> None:
     """Rewrite a prompt (or stdin) into a better one with a local model. Prints the rewrite, or yours unchanged."""
     text = sys.stdin.read() if prompt == _DASH else prompt

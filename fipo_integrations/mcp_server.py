@@ -26,7 +26,7 @@ class Answer(BaseModel):
     """What happened to a prompt."""
 
     text: str = Field(description="The prompt to use: the rewrite, or the prompt as it was.")
-    outcome: str = Field(description="'optimized' for a rewrite; else why there is none.")
+    outcome: str = Field(description="'optimized' for a rewrite; otherwise, why there is none.")
     detail: str
 
 
@@ -60,8 +60,8 @@ def make_server(model: str | None = None, store: Path | None = None) -> MCPServe
     ) -> Answer:
         """Rewrite a prompt into one that a language model answers better, with a model on this machine.
 
-        The rewrite is checked for what it lost or made up; when in doubt the prompt comes back as it was, with the
-        reason. `context` is what the prompt is applied to, `keep` has texts of the prompt that must stay.
+        The rewrite is checked for what it lost or made up; when in doubt, the prompt comes back as it was, with the
+        reason. `context` is what the prompt is applied to; `keep` lists texts in the prompt that must stay.
         """
         try:
             request = OptimizationRequest(prompt, context=context, keep=tuple(keep or ()), max_words=max_words)
@@ -73,8 +73,8 @@ def make_server(model: str | None = None, store: Path | None = None) -> MCPServe
 
 
 def serve(
-    model: Annotated[str | None, typer.Option(help="Model that rewrites, as `fipo optimize` takes it.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Store of rewrites to ask first, and to add to.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that rewrites, as `fipo optimize --model` takes it.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Store of rewrites to look in first, and to add to.")] = None,
 ) -> None:
     """Serve the tool over stdin and stdout until the client disconnects."""
     make_server(model, store).run("stdio")

@@ -188,14 +188,14 @@ RULES: dict[Outcome, Rule] = {
         Rule("language_changed", "is not in your prompt's language", inventing.language_changed),
         Rule(
             "golden_leaked",
-            "gives the golden response away, or in DSPy names some of a `Literal`'s values and not all",
+            "gives away the golden response or, in DSPy, names only some of a `Literal`'s values",
             _golden_leaked,
         ),
         Rule("example_leaked", "names a detail or the right output of an example it was shown", _example_leaked),
         Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
         Rule(
             "answered",
-            'replies to the prompt, or states things, instead of asking better; also behind "bear in mind that"',
+            'replies to the prompt or states things instead of asking better, even after "bear in mind that"',
             _answered,
         ),
         Rule("placeholder_lost", "lacks a variable or a slot to fill", keeping.variables_lost),
@@ -204,26 +204,26 @@ RULES: dict[Outcome, Rule] = {
             "has a variable that nobody will fill, or points to a part that need not be there",
             inventing.variables_invented,
         ),
-        Rule("placeholder_doubled", "has a variable more often than your prompt", inventing.variables_doubled),
+        Rule("placeholder_doubled", "has a variable more often than your prompt does", inventing.variables_doubled),
         Rule(
             "order_changed",
-            "has two words swapped that stand for different parts, or another quantifier or condition",
+            "swaps two words that stand for different parts, or changes a quantifier or a condition",
             _order_changed,
         ),
-        Rule("literal_lost", "lacks a text you named in `keep=`", keeping.literal_lost),
-        Rule("url_lost", "lacks a web address, or changed it", keeping.urls_lost),
-        Rule("email_lost", "lacks an e-mail address, or changed it", keeping.emails_lost),
-        Rule("code_lost", "lacks code, a formula or an identifier, or changed it", keeping.code_lost),
-        Rule("quotation_lost", "lacks a quotation, or changed it", keeping.quotations_lost),
-        Rule("number_lost", "lacks a number, or changed it, its unit or what it counts", keeping.numbers_lost),
+        Rule("literal_lost", "lacks text that you named in `keep=`", keeping.literal_lost),
+        Rule("url_lost", "lacks or changes a web address", keeping.urls_lost),
+        Rule("email_lost", "lacks or changes an e-mail address", keeping.emails_lost),
+        Rule("code_lost", "lacks or changes code, a formula or an identifier", keeping.code_lost),
+        Rule("quotation_lost", "lacks or changes a quotation", keeping.quotations_lost),
+        Rule("number_lost", "lacks or changes a number, its unit or what it counts", keeping.numbers_lost),
         Rule("too_long", "exceeds the word limit", lambda case: _too_long(case, _MOST_ADDED_WORDS)),
         Rule("repetitive", "repeats itself", _repetitive),
         Rule("off_topic", "shares hardly any content words with your prompt", _off_topic),
         Rule("token_lost", "lacks a control token, a tag or an emoji", keeping.tokens_lost),
-        Rule("path_lost", "lacks a file, a path, a @handle or a #tag, or changed it", keeping.paths_lost),
+        Rule("path_lost", "lacks or changes a file, a path, a @handle or a #tag", keeping.paths_lost),
         Rule(
             "example_lost",
-            "lacks an example or a document from your prompt, or changed it",
+            "lacks or changes an example or a document from your prompt",
             keeping.examples_lost,
         ),
         Rule("negation_lost", "lacks a negation, so it says the opposite", keeping.negations_lost),
@@ -231,7 +231,7 @@ RULES: dict[Outcome, Rule] = {
             "bound_lost", "lacks a bound: at least, at most, only, exactly, except, before, after", keeping.bounds_lost
         ),
         Rule("language_lost", "lacks a language that your prompt names", keeping.languages_lost),
-        Rule("name_lost", "lacks a name, or changed it, or no longer asks the model about itself", keeping.names_lost),
+        Rule("name_lost", "lacks or changes a name, or no longer asks the model about itself", keeping.names_lost),
         Rule(
             "label_lost",
             "lacks a label, a line's heading or a word in capitals, or offers only some of the labels",
@@ -246,7 +246,7 @@ RULES: dict[Outcome, Rule] = {
             "does not ask to summarize, translate, … as your prompt does, or asks another question",
             keeping.task_lost,
         ),
-        Rule("sentence_lost", "has no trace of a sentence of your prompt, or of a part of one", keeping.sentences_lost),
+        Rule("sentence_lost", "has no trace of a sentence in your prompt, or of part of one", keeping.sentences_lost),
         Rule(
             "number_invented",
             "has a number that you did not give, or that contradicts the list beside it",
@@ -254,8 +254,7 @@ RULES: dict[Outcome, Rule] = {
         ),
         Rule(
             "negation_invented",
-            "denies what your prompt says, turns a bound, an order or a word around, or asks for what your prompt "
-            "excludes",
+            "denies what your prompt says, reverses a bound, an order or a word, or asks for what your prompt excludes",
             inventing.negations_invented,
         ),
         Rule("language_invented", "names a language that you did not name", inventing.languages_invented),
@@ -272,13 +271,13 @@ RULES: dict[Outcome, Rule] = {
 """Every rule by the outcome it leads to, in the order they are asked; the first that objects decides."""
 
 OTHER_OUTCOMES: dict[Outcome, str] = {
-    "optimized": "passed every check, and the judge if there is one",
+    "optimized": "passed every check, and the judge, if there is one",
     "unchanged": "is your prompt",
-    "truncated": "was cut off, or is not known to be finished",
-    "refused": "does not exist: the model, its server or a filter refused; the detail quotes it",
+    "truncated": "was cut off, or may be unfinished",
+    "refused": "does not exist, because the model, its server or a filter refused; the detail quotes the refusal",
     "template_echoed": "repeats FIPO's own template or talks about prompts",
-    "uncertain": "is a guess: the rewriter itself does not find it likely",
-    "not_preferred": "did not beat your prompt before the judge in both orders",
+    "uncertain": "is a guess: the rewriter itself finds it unlikely",
+    "not_preferred": "was not preferred to your prompt by the judge in both orders",
 }
 """What the outcomes that are no rule's mean, for people: "the rewrite …"."""
 
@@ -355,7 +354,7 @@ def _too_long(case: Case, most_added: int) -> str | None:
     if case.request.max_words is None:
         limit = count_words(case.request.instruction) + max(most_added, limit) if case.is_addition else limit
         limit = limit if case.is_addition else max(limit, 2 * count_words(case.request.instruction) + _SPARE_WORDS)
-    return f"{words} words, the limit is {limit}" if words > limit else None
+    return f"{words} words; the limit is {limit}" if words > limit else None
 
 
 def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers) -> str | None:

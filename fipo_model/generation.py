@@ -157,7 +157,7 @@ def _check_seam(model: object, method: str, what: str) -> None:
         kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
         raise InputError(
             f"a model is a name (see docs/models.md) or {what}, an object with a name and {method}(); this is "
-            f"{kind}. For a model of another library, write such an object around it."
+            f"{kind}. Wrap a model from another library in such an object."
         )
 
 
@@ -166,7 +166,7 @@ def check_samples(sampling: Sampling, samples: int) -> None:
     if samples < 1:
         raise InputError(f"samples must be at least 1, not {samples}")
     if samples > 1 and sampling.is_greedy:
-        raise InputError(f"greedy decoding has one completion, not {samples}: give the sampling a temperature")
+        raise InputError(f"greedy decoding has one completion, not {samples}: set a sampling temperature above 0")
 
 
 def complete(generator: Generator, conversations: Sequence[list[Message]], sampling: Sampling) -> list[Completion]:

@@ -96,7 +96,7 @@ def count_lines(path: Path) -> int | None:
 def check_apart(source: Path, target: Path) -> None:
     """Raise `InputError` where the input is also the output."""
     if places.exists(source) and places.exists(target) and source.samefile(target):
-        raise InputError(f"the input and the output are the same file, {target}")
+        raise InputError(f"the input and the output are the same file, {target}. Choose another output.")
 
 
 def check_file(path: Path) -> None:

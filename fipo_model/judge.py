@@ -75,14 +75,14 @@ def _decide(
         return Verdict(winner="tie", reason="the two prompts together are too long for the judge's context")
     for reply in (incumbent_first, challenger_first):
         if reply.is_refused:
-            return Verdict(winner="tie", reason=f"the judge was refused an answer: {reply.note}")
+            return Verdict(winner="tie", reason=f"the judge's request was refused: {reply.note}")
         if reply.is_truncated and reply.note:
-            return Verdict(winner="tie", reason=f"the judge came to no answer: {reply.note}")
+            return Verdict(winner="tie", reason=f"the judge gave no answer: {reply.note}")
     match _choice(incumbent_first.text), _choice(challenger_first.text):
         case "B", "A":
             return Verdict(winner="challenger", reason="preferred in both orders")
         case "A", "B":
-            return Verdict(winner="incumbent", reason="the prompt it stood against was preferred in both orders")
+            return Verdict(winner="incumbent", reason="the other prompt was preferred in both orders")
         case ("A", "A") | ("B", "B"):
             return Verdict(winner="tie", reason="the judge chose by position, not by content")
         case _:

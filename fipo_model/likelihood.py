@@ -65,7 +65,9 @@ class LikelihoodJudge:
         if max(known) < -self.margin:
             return Verdict(winner="incumbent", reason=f"golden response less likely by {_listed([-g for g in known])}")
         change = f"golden response's likelihood changed by {_listed(known, sign='+')}"
-        return Verdict(winner="tie", reason=f"{change}; to decide, all must go one way by more than {self.margin:g}")
+        return Verdict(
+            winner="tie", reason=f"{change}; to decide, all must change the same way by more than {self.margin:g}"
+        )
 
 
 def _golden_response(request: OptimizationRequest) -> str | None:

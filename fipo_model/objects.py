@@ -49,7 +49,7 @@ def fingerprint(reference: str) -> str | None:
 def _import_module(source: str, what: str) -> ModuleType:
     is_file = source.endswith(".py")
     if is_file and not places.is_file(source):
-        raise InputError(f"{what} should be in {source}, which is not there")
+        raise InputError(f"{what} should be in {source}, which does not exist")
     before = list(sys.path)
     sys.path.insert(0, str(Path(source).resolve().parent) if is_file else os.getcwd())
     try:

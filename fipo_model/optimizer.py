@@ -155,7 +155,7 @@ class PromptOptimizer:
         """
         if isinstance(prompts, str | OptimizationRequest) or not isinstance(prompts, Iterable):
             raise InputError(
-                f"this takes a list of prompts, not a {type(prompts).__name__}; for a single one there is optimize"
+                f"this takes a list of prompts, not a {type(prompts).__name__}; for a single one, use optimize"
             )
         asked = [_as_request(prompt) for prompt in prompts]
         known: dict[OptimizationRequest, OptimizedPrompt | InputError] = {}

@@ -174,7 +174,7 @@ class Rewriter:
             cut = f"the model was cut off after {reply.completion_tokens} tokens"
             return Candidate(text=text, outcome="truncated", detail=reply.note or cut)
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
-            return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought and did not reply")
+            return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought, but did not reply")
         least, likelihood = self.least_likelihood, reply.log_likelihood
         candidate = replace(self.check(text, request), log_likelihood=likelihood)
         if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:

@@ -227,7 +227,7 @@ def load_template(path: str | Path) -> Template:
     problems = []
     for key, slots in _ORIGINAL_SLOTS.items():
         if not _has_slots(texts.get(key), slots):
-            problems.append(f"'{key}' must be a text that contains {' and '.join(slots)}")
+            problems.append(f"'{key}' must be text that contains {' and '.join(slots)}")
     if problems:
         raise TemplateError(f"the template file {path} does not have the expected layout: {'; '.join(problems)}")
     return Template(

@@ -100,7 +100,7 @@ class ScriptedScorer:
         """A figure for each pair as the script says."""
         for index, (conversation, response) in enumerate(pairs):
             if not response.strip():
-                raise InputError(f"response {index} is empty: there is nothing whose likelihood could be measured")
+                raise InputError(f"response {index} is empty, so it has no likelihood to measure")
             needed = _words(conversation) + len(response.split(" "))
             if self.context_tokens is not None and needed > self.context_tokens:
                 raise PromptTooLongError(index=index, tokens=needed, limit=self.context_tokens)
@@ -126,7 +126,7 @@ class GeneratorContract:
         _expect(self.make().generate([], self._greedy()) == [], "an empty list must give an empty list")
 
     def test_it_has_a_name(self) -> None:
-        _expect(isinstance(name := self.make().name, str) and name != "", "name must be a text that is not empty")
+        _expect(isinstance(name := self.make().name, str) and name != "", "name must be text, and not empty")
 
     def test_one_out_for_each_in_in_order_under_mixed_lengths(self) -> None:
         generator = self.make()
@@ -170,7 +170,7 @@ class GeneratorContract:
         (others,) = _texts(generator.generate(asked, self._sampled(seed=1), samples=4))
         _expect(len(samples) == 4, "there must be as many samples as were asked for")
         _expect(len(set(samples)) > 1, "samples of one prompt must not all be the same")
-        _expect(samples != others, "another seed must give other samples")
+        _expect(samples != others, "another seed must give different samples")
 
     def test_a_cut_off_completion_says_so(self) -> None:
         ((cut,),) = self.make().generate([_ask("Tell a long story.")], Sampling(max_new_tokens=1))
@@ -183,11 +183,11 @@ class GeneratorContract:
         model = self.make()
         plain = model.generate(asked, greedy)
         told = model.generate(asked, replace(greedy, with_likelihood=True))
-        _expect(_texts(plain) == _texts(told), "asking how likely a completion was does not change it")
-        _expect(all(each.log_likelihood is None for (each,) in plain), "what is not asked for is not told")
+        _expect(_texts(plain) == _texts(told), "asking for a log-likelihood must not change the completion")
+        _expect(all(each.log_likelihood is None for (each,) in plain), "likelihoods must be absent unless asked for")
         _expect(
             all(each.log_likelihood is None or each.log_likelihood <= 0 for (each,) in told),
-            "a mean log-probability is at most 0",
+            "a mean log-probability must be at most 0",
         )
 
     def test_a_conversation_that_does_not_fit_is_refused_by_its_index(self) -> None:
@@ -205,7 +205,7 @@ class GeneratorContract:
         generator = self.make()
         asked = [_ask(text) for text in _ODD_TEXTS]
         completions = complete(generator, asked, self._greedy())
-        _expect(len(completions) == len(asked), "every odd text must get its completion")
+        _expect(len(completions) == len(asked), "every odd text must get a completion")
         _expect(all(isinstance(c.text, str) for c in completions), "completions must be text")
 
     def test_counts_are_of_this_conversation(self) -> None:
@@ -219,11 +219,11 @@ class GeneratorContract:
             return
         asked = _ask("Tell a long story.")
         growing = list(generator.stream(asked, sampling))
-        _expect(growing[-1:] == complete(generator, [asked], sampling), "the end must be what `generate` gives")
-        _expect(len(growing) > 1, "there must be something before the end")
+        _expect(growing[-1:] == complete(generator, [asked], sampling), "the last step must be what `generate` gives")
+        _expect(len(growing) > 1, "there must be at least one step before the last")
         for less, more in pairwise(growing):
             _expect(more.text.startswith(less.text), "each text must begin with the one before")
-            _expect(less.is_truncated, "what is not at its end must say so")
+            _expect(less.is_truncated, "a step that is not the last must say so")
 
     def test_threads_may_call_at_once(self) -> None:
         generator, asked = self.make(), [_ask(f"Name {number} fruits.") for number in range(2, 6)]
@@ -263,7 +263,7 @@ class ScorerContract:
         _expect(self.make().log_likelihoods([]) == [], "an empty list must give an empty list")
 
     def test_it_has_a_name(self) -> None:
-        _expect(isinstance(name := self.make().name, str) and name != "", "name must be a text that is not empty")
+        _expect(isinstance(name := self.make().name, str) and name != "", "name must be text, and not empty")
 
     def test_a_figure_for_each_pair_in_order_whatever_else_is_asked(self) -> None:
         scorer = self.make()
@@ -277,8 +277,8 @@ class ScorerContract:
 
     def test_figures_are_log_probabilities_and_tell_responses_apart(self) -> None:
         found = self.make().log_likelihoods([(_ask("Name a colour."), "Green."), (_ask("Name a colour."), "x9 q{{")])
-        _expect(all(isinstance(value, float) and value <= 0 for value in found), "nats per token are at most 0")
-        _expect(found[0] != found[1], "other responses must have other figures")
+        _expect(all(isinstance(value, float) and value <= 0 for value in found), "nats per token must be at most 0")
+        _expect(found[0] != found[1], "different responses must have different figures")
 
     def test_a_pair_that_does_not_fit_is_refused_by_its_index(self) -> None:
         if self.oversized_words is None:

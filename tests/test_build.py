@@ -496,7 +496,7 @@ def test_going_on_with_another_model_input_or_judge_is_refused_by_name(tmp_path:
     source, target, models = write(tmp_path / "in.jsonl", instructions(2)), tmp_path / "out.jsonl", Models()
     run(source, target)
     models.weak.name = "other"
-    with pytest.raises(InputError, match='weak was "weak", is now "other"'):
+    with pytest.raises(InputError, match='weak was "weak" and is now "other"'):
         run(source, target, models)
     with (
         pytest.raises(InputError, match="judge was "),

@@ -45,13 +45,13 @@ def test_it_says_what_it_will_cost_stops_at_the_bound_and_goes_on(tmp_path: Path
     source, target = write(tmp_path / "in.jsonl", instructions(len(TOPICS))), tmp_path / "out.jsonl"
     done = fipo_build(source, target, *both(address), "--max-calls", "20", "--batch-size", "2")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "to do: at most about 60 calls for 10 records" in done.stderr
-    assert "20 calls are left of 20" in done.stderr
-    assert "3 pairs of 10 records written" in done.stderr
-    assert "7 records wait. To continue, repeat the command with a --max-calls above 20" in done.stderr
+    assert "to do: up to about 60 calls for 10 records" in done.stderr
+    assert "20 of 20 calls are left" in done.stderr
+    assert "3 pairs from 10 records written" in done.stderr
+    assert "7 records are waiting. To continue, run the command again with --max-calls above 20" in done.stderr
     done = fipo_build(source, target, *both(address))
-    assert "to do: at most about 42 calls for 7 records" in done.stderr
-    assert "10 pairs of 10 records written" in done.stderr
+    assert "to do: up to about 42 calls for 7 records" in done.stderr
+    assert "10 pairs from 10 records written" in done.stderr
     assert [row["id"] for row in read(target)] == [f"r{i}" for i in range(10)]
     assert {file.name for file in tmp_path.iterdir()} == {
         *("in.jsonl", "out.jsonl", "out.jsonl.report.html", "out.jsonl.report.json", "out.jsonl.work")
@@ -63,7 +63,7 @@ def test_a_dry_run_needs_no_model_and_leaves_nothing(tmp_path: Path) -> None:
     done = fipo_build(source, tmp_path / "out.jsonl", "--strong", "no/such-model", "--dry-run")
     assert done.returncode == 0
     assert "line 3: needed fields are missing" in done.stderr
-    assert "at most about 12 calls for 2 records" in done.stderr
+    assert "up to about 12 calls for 2 records" in done.stderr
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -77,7 +77,7 @@ def test_a_server_that_fails_is_told_with_how_to_go_on(tmp_path: Path, address: 
     assert len(read(tmp_path / "out.jsonl.work" / "silver.jsonl")) == 2
     done = fipo_build(source, target, *both(address))
     assert (done.returncode, target.exists()) == (1, False)
-    assert 'strong was "broken", is now "strong"' in done.stderr
+    assert 'strong was "broken" and is now "strong"' in done.stderr
 
 
 @pytest.mark.parametrize(

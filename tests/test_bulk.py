@@ -202,7 +202,7 @@ def test_a_prompt_that_is_too_long_is_reported_and_the_rest_goes_on(tmp_path: Pa
 def test_output_of_another_model_or_of_somebody_else_is_refused(tmp_path: Path) -> None:
     source, target = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"
     run(source, target)
-    with pytest.raises(InputError, match='other settings: model was "scripted", is now "another"'):
+    with pytest.raises(InputError, match='other settings: model was "scripted" and is now "another"'):
         run(source, target, optimizer=make_optimizer("another"))
     target.write_text('{"my": "data"}\n')
     with pytest.raises(InputError, match="not a row written by FIPO"):
@@ -217,16 +217,16 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     write_rows(source, 3)
     generator = ScriptedGenerator(improve, name="scripted")
     for changed, told in (
-        ({"judge": LLMJudge(generator)}, 'judge was not set, is now "LLMJudge on scripted"'),
-        ({"judge": LLMJudge(generator), "candidates": 2, "seed": 3}, "candidates was 1, is now 2; seed was not set"),
+        ({"judge": LLMJudge(generator)}, 'judge was not set and is now "LLMJudge on scripted"'),
+        ({"judge": LLMJudge(generator), "candidates": 2, "seed": 3}, "candidates was 1 and is now 2; seed was not set"),
         ({"settings": FidelitySettings().without("too_long")}, r"fidelity was \["),
-        ({"settings": FidelitySettings(strict_wording=True)}, "strict_wording was not set, is now true"),
+        ({"settings": FidelitySettings(strict_wording=True)}, "strict_wording was not set and is now true"),
     ):
         with pytest.raises(InputError, match=rf"out\.jsonl holds .* with other settings: .*{told}"):
             run(source, target, optimizer=PromptOptimizer(generator, **changed))
         assert target.read_bytes() == before
     bold = PromptOptimizer.from_rewriter(replace(PromptOptimizer(generator).rewriter, least_likelihood=-1.0))
-    with pytest.raises(InputError, match=r"least_likelihood was not set, is now -1\.0"):
+    with pytest.raises(InputError, match=r"least_likelihood was not set and is now -1\.0"):
         run(source, target, optimizer=bold)
     run(source, target, optimizer=PromptOptimizer(generator, seed=3))  # which changes nothing that is greedy
     assert len(read(target)) == 3
@@ -236,7 +236,7 @@ def test_an_output_of_before_settings_were_noted_is_judged_by_its_rows(tmp_path:
     source, target = write_rows(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl"
     run(source, target)
     shutil.rmtree(tmp_path / "out.jsonl.work")
-    with pytest.raises(InputError, match='model was "scripted", is now "another"'):
+    with pytest.raises(InputError, match='model was "scripted" and is now "another"'):
         run(source, target, optimizer=make_optimizer("another"))
     assert not (tmp_path / "out.jsonl.work").exists()  # nothing false was noted
     run(write_rows(source, 3), target)
@@ -343,7 +343,7 @@ def test_what_is_no_id_and_what_is_no_text_is_told_from_what_is_not_there(tmp_pa
     ]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [str(row) for row in run(source, tmp_path / "out.jsonl")] == [
-        "line 2: the id must be a text or a whole number",
+        "line 2: the id must be text or a whole number",
         "line 3: context must be text, not int",
         "line 4: silver_response must be text, not list",
     ]

@@ -51,7 +51,7 @@ def test_a_folder_of_parts_knows_what_it_holds(tmp_path: Path, storage, ending: 
     parts = [name for name in os.listdir(target) if name.startswith("part-")]
     assert (len(parts), {name.rpartition(".")[2] for name in parts}) == (2, {ending})
     assert sorted(fields["id"] for _, fields in read(storage, target)) == [1, 2, 3]
-    with pytest.raises(InputError, match=r'with other settings: model was "scripted", is now "mine"'):
+    with pytest.raises(InputError, match=r'with other settings: model was "scripted" and is now "mine"'):
         save(storage, target, [row(4)], settings={**SETTINGS, "model": "mine"})
 
 
@@ -70,7 +70,7 @@ def test_ids_keep_their_type_when_a_table_is_resumed(tmp_path: Path, storage) ->
     save(storage, mixed, [row(2)])  # what was left is a number only
     assert sorted(fields["id"] for _, fields in read(storage, mixed)) == ["1", "2", "a"]
     save(storage, numbers, [row(1)])
-    with pytest.raises(InputError, match=r"ids in .*numbers\.parquet are numbers, and 'a' is none"):
+    with pytest.raises(InputError, match=r"ids in .*numbers\.parquet are numbers, but 'a' is not"):
         save(storage, numbers, [row(2), row("a")])
     assert save(storage, numbers, [row(2)]).keys() == {"1"}
     assert sorted(fields["id"] for _, fields in read(storage, numbers)) == [1, 2]
@@ -112,7 +112,7 @@ def test_rows_of_several_files_need_ids_and_are_told_by_file_and_line(tmp_path: 
     assert [item[1]["id"] for item in found if not isinstance(item, BadRow)] == [1, 2]
     told = [item.reason for item in found if isinstance(item, BadRow)]
     assert told[0].startswith("b.jsonl, line 2: not JSON")
-    assert told[1] == "b.jsonl, line 3: the rows of several files need ids of their own"
+    assert told[1] == "b.jsonl, line 3: rows from several files need ids of their own"
     assert len({item.line if isinstance(item, BadRow) else item[0] for item in found}) == 4
 
 
@@ -164,8 +164,11 @@ def test_without_ray_the_extra_is_named(monkeypatch) -> None:
         (["--input", "in.parquet", "--output", "out.jsonl"], "URLs and Parquet need --engine ray"),
         (["--input", "in.jsonl", "--output", "s3://bucket/out.jsonl"], "URLs and Parquet need --engine ray"),
         (["--input", "in.jsonl", "--output", "out.jsonl", "--workers", "2"], "--workers needs --engine ray"),
-        (["--input", "-", "--output", "out.jsonl", "--engine", "ray"], "--engine ray needs --input and --output"),
-        (["A prompt.", "--engine", "ray"], "--engine ray needs --input and --output"),
+        (
+            ["--input", "-", "--output", "out.jsonl", "--engine", "ray"],
+            "with --engine ray, --input and --output must be",
+        ),
+        (["A prompt.", "--engine", "ray"], "with --engine ray, --input and --output must be"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(options: list[str], words: str) -> None:

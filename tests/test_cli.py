@@ -79,13 +79,13 @@ def test_json_holds_everything_about_the_result(server: list[str]) -> None:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        ("unchanged", "stays as it is. Next: with examples of yours, `fipo tune` tries"),
+        ("unchanged", "stays as it is. Next: give `fipo tune` some examples"),
         (
             "uncertain",
-            "because the rewrite is a guess: the rewriter itself does not find it likely. Next: with examples",
+            "because the rewrite is a guess: the rewriter itself finds it unlikely. Next: give `fipo tune` some",
         ),
         ("too_long", "because the rewrite exceeds the word limit. Next: --max-words"),
-        ("number_lost", "because the rewrite lacks a number, or changed it, its unit or what it counts. Next: --json"),
+        ("number_lost", "because the rewrite lacks or changes a number, its unit or what it counts. Next: --json"),
         ("not_preferred", "stays as it is. Next: --json shows what was proposed"),
     ],
 )
@@ -189,7 +189,7 @@ def test_an_output_that_takes_nothing_is_told_in_one_line(
         os.close(reading)
         with os.fdopen(writing, "wb") as closed:
             done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, check=False, timeout=120)
-    said = b"the reader of the output is gone" if output == "closed" else b"cannot write to stdout: No space left"
+    said = b"nothing is reading the output" if output == "closed" else b"cannot write to stdout: No space left"
     told = [line for line in done.stderr.splitlines() if b"outcome:" not in line and b"rows " not in line]
     assert done.returncode == (141 if output == "closed" else 1)
     assert len(told) == 1

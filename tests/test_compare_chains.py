@@ -210,7 +210,7 @@ class TestTheWholeCommand:
         summary_of(compare("--limit", 3))
         refused = compare("--limit", 3, "--batch-size", 4)
         assert refused.exit_code == 2
-        assert "batch_size was 8, is now 4" in refused.stderr
+        assert "batch_size was 8 and is now 4" in refused.stderr
         rows = (project / "rows.jsonl").read_text().replace("France", "Francia")
         (project / "rows.jsonl").write_text(rows)
         assert 'rows was "3 (' in compare("--limit", 3).stderr
@@ -343,16 +343,16 @@ class TestLoading:
         [
             ("chain", "is named module:attribute"),
             ("capital_chains.py:", "is named module:attribute"),
-            ("absent.py:chain", "should be in absent.py, which is not there"),
+            ("absent.py:chain", "should be in absent.py, which does not exist"),
             ("absent_module:chain", "cannot import absent_module: ModuleNotFoundError"),
             ("capital_chains.py:chan", "has no 'chan'; it has reply, model, silent"),
-            ("capital_chains.py:number", "is a int, and neither a chain nor a function"),
-            ("capital_chains.py:make_of", "a function that makes one without any arguments"),
-            ("capital_chains.py:reply", "without any arguments"),
+            ("capital_chains.py:number", "is an int, neither a chain nor a function"),
+            ("capital_chains.py:make_of", "a function without arguments that makes one"),
+            ("capital_chains.py:reply", "a function without arguments"),
             ("broken.py:chain", "cannot import broken.py: ZeroDivisionError"),
             ("leaving.py:chain", "cannot import leaving.py: SystemExit"),
             ("making.py:raising", "could not make the chain: KeyError"),
-            ("making.py:number", "made a int, not a chain"),
+            ("making.py:number", "made an int, not a chain"),
         ],
     )
     def test_what_is_no_chain_is_said(self, project: Path, reference: str, said: str) -> None:
@@ -381,9 +381,9 @@ class TestRows:
         )
         assert [(row.id, row.line, row.reference) for row in rows] == [("line 1", 1, "x"), ("7", 3, {"n": 1})]
         assert bad == [
-            "line 4: `input` must be a text or an object, as the chain takes it, not list",
+            "line 4: `input` must be text or an object, as the chain takes it, not list",
             "line 5: the id '7' occurs twice; the first row counts",
-            "line 6: `id` must be a text or a whole number",
+            "line 6: `id` must be text or a whole number",
         ]
 
     def test_the_rows_of_a_search_are_rows_of_a_comparison(self, tmp_path: Path) -> None:
@@ -395,7 +395,7 @@ class TestRows:
         )
         rows, bad = self.read(tmp_path / "rows", *lines)
         assert [row.reference for row in rows] == ["x", "y", "z"]
-        assert bad == ["line 4: `outputs` has 2 right outputs, and a comparison takes one: name it `output`"]
+        assert bad == ["line 4: `outputs` has 2 right outputs, but a comparison takes one: give it as `output`"]
         examples = read_examples([json.loads(line) for line in lines[:3]])
         assert [one.outputs for one in examples] == [(row.reference,) for row in rows]
 
@@ -403,7 +403,7 @@ class TestRows:
         line = '{"input": "a", "reference": "x"}'
         rows, bad = self.read(tmp_path / "rows", "no", line, line, line, "no", limit=2)
         assert ([row.line for row in rows], len(bad)) == ([2, 3], 1)
-        with pytest.raises(InputError, match=r"at least 2 usable rows, and .* has 1; line 2: not a JSON object"):
+        with pytest.raises(InputError, match=r"at least 2 usable rows, but .* has 1; line 2: not a JSON object"):
             self.read(tmp_path / "rows", line, "3")
 
     def test_a_metric_of_ones_own_needs_no_reference(self, tmp_path: Path) -> None:

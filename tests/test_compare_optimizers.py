@@ -164,7 +164,7 @@ def test_other_settings_are_refused_with_the_difference(data: Path, tmp_path: Pa
     options = ("--tasks", "sst2", "--optimizers", "fipo")
     started(data, tmp_path / "out", *options)
     refused = started(data, tmp_path / "out", *options, "--limit-val", "8", code=2)
-    assert "val was 6, is now 8" in refused.stderr
+    assert "val was 6 and is now 8" in refused.stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
     assert "does not hold a comparison" in started(data, tmp_path / "other", code=2).stderr
@@ -214,12 +214,12 @@ def test_options_that_name_nothing(data: Path, tmp_path: Path):
     assert "there is no task 'nope'" in started(data, tmp_path / "out", "--tasks", "nope", code=2).stderr
     assert "there is no optimizer" in started(data, tmp_path / "out", "--optimizers", "nope", code=2).stderr
     assert "'huge' is not one of" in started(data, tmp_path / "out", "--effort", "huge", code=2).stderr
-    assert "go together" in started(data, tmp_path / "out", "--server", "http://x", code=2).stderr
+    assert "--server ADDRESS and --name MODEL" in started(data, tmp_path / "out", "--server", "http://x", code=2).stderr
 
 
 def test_too_few_rows_are_an_error(data: Path, tmp_path: Path, scripted: ScriptedGenerator):
     refused = started(data, tmp_path / "out", "--tasks", "sst2", "--train", "28", code=2)
-    assert "34 and 8 are wanted" in refused.stderr
+    assert "34 and 8 are needed" in refused.stderr
 
 
 def test_an_optimizer_that_fails_is_a_row(
@@ -371,7 +371,7 @@ def test_the_page_draws_scores_against_calls(data: Path, tmp_path: Path, scripte
     written = (tmp_path / "out" / job.PAGE).read_text()
     assert "COPRO: 100 % after" in written
     assert "fipo 100 % after 1 calls" in written
-    assert "A program of five predictors without a metric took" in written
+    assert "Without a metric, a program of five predictors took" in written
     assert "http://" not in written
     assert "https://" not in written
 

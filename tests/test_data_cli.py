@@ -56,7 +56,7 @@ def test_diversify_writes_the_rows_and_nothing_to_stdout(tmp_path: Path) -> None
     done = fipo_data("diversify", source, target)
     assert (done.returncode, done.stdout) == (0, "")
     assert rows_in(target) == expected_rows(source)
-    assert "20 rows (20 rewriting) of 20 records written to" in done.stderr
+    assert "20 rows (20 rewriting) from 20 records written to" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
@@ -94,8 +94,8 @@ def test_lines_that_cannot_be_used_are_named_the_rest_is_written_and_the_exit_co
     assert done.returncode == 1
     for words in ("line 2: not JSON", "line 3: chosen and rejected are equal", "line 4: needed fields are missing"):
         assert words in done.stderr
-    assert "2 rows (2 rewriting) of 2 records written" in done.stderr
-    assert "3 could not be used" in done.stderr
+    assert "2 rows (2 rewriting) from 2 records written" in done.stderr
+    assert "3 lines could not be used" in done.stderr
     assert len(rows_in(tmp_path / "out")) == 2
 
 
@@ -176,7 +176,7 @@ def test_rank_refuses_other_settings_and_a_second_process(tmp_path: Path, capsys
         job.begin(before | {"max_response_tokens": 128, "seed": 0})
         append(target, [{"id": "1", "ranked": []}])
     assert in_process("rank", source, target, "--margin", "0.5", "--test-model", "b") == 1
-    told = 'other settings: test_models was ["a"], is now ["b"]; margin was 0.01, is now 0.5. Resume it'
+    told = 'other settings: test_models was ["a"] and is now ["b"]; margin was 0.01 and is now 0.5. Resume it'
     assert told in capsys.readouterr().err
 
 

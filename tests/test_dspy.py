@@ -473,7 +473,7 @@ def test_where_there_is_nothing_to_gain_no_rewrite_is_run():
     compiled = compile_measured(Zoo(), task_lm(lambda *_: answering("right")))
     assert compiled.total_calls == 3
     assert (
-        "every one of the 3 examples is right already: there is nothing to gain"
+        "all 3 examples are right already, so there is nothing to gain"
         in compiled.fipo_report["predictors"][0]["detail"]
     )
 

@@ -142,7 +142,7 @@ def test_what_a_process_paid_for_survives_its_end_and_a_torn_line_is_repaired(tm
 def test_other_settings_are_refused_with_the_difference(tmp_path):
     task = Counting(better_with_guidance)
     resumable(task, tmp_path)
-    with pytest.raises(InputError, match=r"other settings: seed was 0, is now 1\."):
+    with pytest.raises(InputError, match=r"other settings: seed was 0 and is now 1\."):
         resumable(task, tmp_path, seed=1)
     with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"student was .*valset was "):
         fipo(**search_options(log_dir=tmp_path)).compile(dspy.Predict(Answer), valset=examples())
@@ -151,8 +151,8 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (FidelitySettings().without("answered"), r'rules_off was not set, is now \["answered"\]'),
-        (FidelitySettings(most_added_words=30), "most_added_words was not set, is now 30"),
+        (FidelitySettings().without("answered"), r'rules_off was not set and is now \["answered"\]'),
+        (FidelitySettings(most_added_words=30), "most_added_words was not set and is now 30"),
     ],
 )
 def test_rules_that_were_turned_off_meanwhile_are_other_settings(tmp_path, settings, said):
@@ -239,7 +239,7 @@ def test_frozen_sub_modules_are_named_in_the_log(caplog):
     student.sort._compiled = True
     with caplog.at_level(logging.INFO, logger="fipo.dspy"):
         fipo().compile(student)
-    assert "sort stays as it is: it is compiled already" in caplog.text
+    assert "sort stays as it is: it is already compiled" in caplog.text
 
 
 def test_a_name_given_twice_and_two_predictors_of_one_name_are_errors():
@@ -279,7 +279,7 @@ def test_a_student_that_fails_too_often_is_an_error_that_says_what_to_do(tmp_pat
 
     task, using = Counting(better_with_guidance), fipo(**search_options(log_dir=tmp_path))
     with dspy.context(lm=task.lm):
-        with pytest.raises(InputError, match=r"max_errors=10, which dspy\.configure\(max_errors=\.\.\.\) raises"):
+        with pytest.raises(InputError, match=r"max_errors=10; raise that with dspy\.configure\(max_errors=\.\.\.\)"):
             using.compile(Fragile(), valset=examples(ANIMALS))
         assert using.optimizer.rewriter.generator.calls == []
         with dspy.context(max_errors=100):
@@ -486,7 +486,7 @@ def test_a_metric_of_the_same_name_that_does_something_else_is_another_metric(tm
             if is_same:
                 using.compile(Zoo(), valset=examples())
                 continue
-            with pytest.raises(InputError, match=r"metric was .<lambda> \(\w+\)., is now .<lambda> \(\w+\)"):
+            with pytest.raises(InputError, match=r"metric was .<lambda> \(\w+\). and is now .<lambda> \(\w+\)"):
                 using.compile(Zoo(), valset=examples())
 
 

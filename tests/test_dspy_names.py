@@ -55,7 +55,7 @@ def test_settings_go_by_dspys_names_too():
         (lambda: FIPO(auto="huge"), InputError, "auto must be one of light, medium, heavy"),
         (lambda: FIPO().compile(dspy.Predict(Answer), seed=3), InputError, r"seed is an argument of FIPO\(\.\.\.\)"),
         (lambda: FIPO().compile(dspy.Predict(Answer), trainsett=[]), TypeError, "trainsett"),
-        (lambda: FIPO(prompt_model="openai/gpt"), InputError, "must be a language model of DSPy's"),
+        (lambda: FIPO(prompt_model="openai/gpt"), InputError, "must be a DSPy language model"),
         (lambda: FIPO(prompt_model=DummyLM([]), optimizer=optimizer()), InputError, "give one"),
     ],
 )

@@ -146,7 +146,7 @@ def test_a_compiled_predictor_in_a_program_stays_as_it_is_like_a_compiled_module
     caplog.set_level(logging.INFO, "fipo.dspy")
     compiled = fipo().compile(Only(part))
     assert instructions(compiled) == {"answer": "Answer the question."}
-    assert "answer stays as it is: it is compiled already" in caplog.text
+    assert "answer stays as it is: it is already compiled" in caplog.text
     assert outcomes(fipo().compile(part)) == {"self": "optimized"}  # by itself it is the program, compiled or not
 
 

@@ -512,8 +512,8 @@ def test_a_lead_that_could_be_luck_is_not_used_and_the_report_says_so():
     row = compiled.fipo_report["predictors"][0]
     assert (row["outcome"], row["text"]) == ("not_preferred", "Answer the question.")
     assert row["detail"] == (
-        "on 2 examples even being right about everything could be luck: words that change nothing get such a lead in "
-        "25% of comparisons, and at most 20% is accepted (significance=0.2). More examples tell."
+        "on 2 examples, even getting everything right could be luck: a rewrite that changes nothing would take such "
+        "a lead in 25% of comparisons, and at most 20% is accepted (significance=0.2). More examples would tell."
     )
     assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
 
@@ -553,6 +553,6 @@ def test_progress_tells_the_trial_its_score_and_what_was_tried(caplog):
         fipo(**search_options(candidates=1)).compile(dspy.Predict(Answer), valset=examples())
     told = [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"]
     assert told[:2] == [
-        "trial 1: 0.333 on 3 examples: what is there",
+        "trial 1: 0.333 on 3 examples: the texts as they are",
         f"trial 2: 1 on 3 examples: Answer the question. {GUIDANCE}",
     ]

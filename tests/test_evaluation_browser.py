@@ -74,7 +74,7 @@ def test_filters_narrow_the_list_and_say_how_many_are_left(page: Any) -> None:
     choose(page, "system", "")
     choose(page, "outcome", "=number_lost")
     assert (count(page), ids(page)) == ("1 of 45 examples", ["e7"])
-    assert "lacks a number, or changed it, its unit or what it counts (2026)" in find(page, "#list .outcome").text
+    assert "lacks or changes a number, its unit or what it counts (2026)" in find(page, "#list .outcome").text
     assert "Proposed and turned down" in find(page, "#list").text
 
 

@@ -39,7 +39,7 @@ def test_eval_prints_the_paths_of_its_results_and_says_the_figures_on_stderr(tin
     assert json.loads((tmp_path / "out" / "results.json").read_text())["title"] == "Mine"
     refused = fipo("eval", recipe, "--set", "seed=3")
     assert refused.returncode == 1
-    assert "seed was 0, is now 3" in refused.stderr
+    assert "seed was 0 and is now 3" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

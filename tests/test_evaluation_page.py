@@ -53,7 +53,7 @@ def embedded(page: str) -> dict[str, Any]:
 
 def test_a_shown_gain_is_said_with_its_interval_and_what_became_of_the_prompts() -> None:
     assert summarize(replace(RESULTS, golden_gain=[a_gain()])) == [
-        f"Over 102 prompts (bpo, test model {MODEL}) the rewrites of “optimizer” changed the golden response's "
+        f"Over 102 prompts (bpo, test model {MODEL}), the rewrites of “optimizer” changed the golden response's "
         "log-likelihood by +0.031 nats per token (95 % interval +0.012 to +0.050); 45 % became better, 20 % worse, "
         "35 % were left alone."
     ]
@@ -76,7 +76,7 @@ def test_measurements_of_one_benchmark_are_told_apart() -> None:
     results = replace(RESULTS, golden_gain=[], benchmarks=rows)
     _, *sentences = summarize(results)
     assert len(set(sentences)) == 4
-    assert f"100 prompts of piqa (task, letter, test model {MODEL}) the rewrites" in sentences[-1]
+    assert f"100 prompts of piqa (task, letter, test model {MODEL}), the rewrites" in sentences[-1]
     named = re.findall(r'class="name" dir="auto">(optimizer: [^<]*)<', render_page(results, []))
     assert named == [f"optimizer: piqa, {level}, {scoring}, {MODEL} (100)" for level, scoring in ways]
 
@@ -104,7 +104,7 @@ def test_several_measurements_are_counted_and_none_is_picked() -> None:
 def test_a_control_that_gains_no_less_is_named() -> None:
     rows = [a_gain(), a_gain("repeat", 0.04, 0.01, 0.07), a_gain("identity", 0.0, 0.0, 0.0)]
     _, other = summarize(replace(RESULTS, golden_gain=rows))
-    assert other == f"On the same prompts (bpo, {MODEL}) “repeat” changed it by +0.040, no less than this."
+    assert other == f"On the same prompts (bpo, {MODEL}), “repeat” changed it by +0.040, no less than this."
 
 
 def test_without_a_gain_the_summary_says_what_was_not_measured() -> None:
@@ -133,7 +133,7 @@ def test_figures_tables_and_settings_need_no_script() -> None:
     for part in (
         "An evaluation",
         "rewritten",
-        "turned down: lacks a number, or changed it, its unit or what it counts",
+        "turned down: lacks or changes a number, its unit or what it counts",
         "placeholders",
         "data.rows",
         "102",

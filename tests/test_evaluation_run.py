@@ -136,7 +136,7 @@ def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(make, tmp_path,
 
 def test_a_directory_with_other_settings_is_refused_with_the_difference(make, tmp_path):
     run(make(timed_prompts=0))
-    with pytest.raises(InputError, match="seed was 0, is now 1"):
+    with pytest.raises(InputError, match="seed was 0 and is now 1"):
         run(make(timed_prompts=0, seed=1))
     with claimed_directory(tmp_path / "out", kind="an evaluation"), pytest.raises(InputError, match="is at work on"):
         run(make(timed_prompts=0))
@@ -153,7 +153,7 @@ def test_figures_under_a_test_model_whose_adapter_was_trained_again_are_not_mixe
     wanted = make(test_models=[str(adapter)], timed_prompts=0)
     assert run(wanted).golden_gain == run(wanted).golden_gain
     adapted(adapter, init_lora_weights=False)
-    with pytest.raises(InputError, match=f'other settings: test_model_adapters.{adapter} was "[0-9a-f]+", is now "'):
+    with pytest.raises(InputError, match=f'other settings: test_model_adapters.{adapter} was "[0-9a-f]+" and is now "'):
         run(wanted)
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="has no weights"):
@@ -174,7 +174,7 @@ def test_a_directory_of_before_goes_on_if_no_test_model_has_an_adapter(make, tmp
     assert run_in_one_of_before().golden_gain
     shutil.rmtree(tmp_path / "before")
     with pytest.raises(
-        InputError, match=r"test_model_adapters\..* was not set, is now "
+        InputError, match=r"test_model_adapters\..* was not set and is now "
     ):  # of which weights, nobody knows
         run_in_one_of_before(test_models=[str(adapted(tmp_path / "adapter"))])
 

@@ -123,7 +123,7 @@ class TestDrawing:
         [
             ({"task": "t", "wordings": ["a", "b", "c"]}, "the field examples is missing"),
             ({"task": "t", "examples": []}, "the field wordings is missing"),
-            ({**a_task("few", examples=5).to_fields()}, r"'few' has 5 examples, and 6 were asked for: 2 to show"),
+            ({**a_task("few", examples=5).to_fields()}, r"'few' has 5 examples, but 6 are needed: 2 to show"),
             (
                 {**a_task("empty").to_fields(), "examples": [{"input": "a", "outputs": []}]},
                 "there is no right output",
@@ -142,9 +142,9 @@ class TestDrawing:
         assert re.search(problem, told)
 
     def test_figures_need_two_tasks(self, tasks: Path) -> None:
-        with pytest.raises(InputError, match=r"1 tasks can be used, and figures need at least two"):
+        with pytest.raises(InputError, match=r"only 1 tasks can be used, but figures need at least two"):
             held_out(tasks, limit=1)
-        with pytest.raises(InputError, match=r"0 tasks can be used.*; task 'plural' has 6 examples, and 11 were"):
+        with pytest.raises(InputError, match=r"0 tasks can be used.*; task 'plural' has 6 examples, but 11 are"):
             held_out(tasks, shown=7)
 
     def test_tasks_that_were_trained_on_are_refused(self, tasks: Path, tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_page_and_summary_say_what_was_found(tasks: Path, tmp_path: Path) -> Non
     assert "best wording: control (3)" in page
     assert "&lt;mine&gt;: inputs and right outputs shown" in page
     assert "the model &lt;b&gt; is the rewriter." in page
-    assert "Over 3 tasks (prompt alone, test model one) the rewrites" in page
+    assert "Over 3 tasks (prompt alone, test model one), the rewrites" in page
     assert "Task gain was not measured." in render_page(NOTHING, [])
     assert json.loads(json.dumps(results.to_fields()))["tasks"]["changes"][0]["given"] == "prompt"
     assert "tasks" not in NOTHING.to_fields()

@@ -59,7 +59,7 @@ def test_the_agents_prompt_is_rewritten_once_for_four_steps(capsys: pytest.Captu
     example("agent").main()
     printed = capsys.readouterr().out
     assert "tool: The opening hours on Saturday are: 8 to 13." in printed
-    assert "4 steps of the model, 1 rewriting: [" in printed  # its prompt says enough; weights to come may differ
+    assert "model steps: 4; rewriting steps: 1 [" in printed  # its prompt says enough; weights to come may differ
 
 
 def test_requests_that_come_together_are_answered_together(capsys: pytest.CaptureFixture[str]):

@@ -59,12 +59,12 @@ def test_what_nobody_approved_is_exported_only_when_that_is_said(store: RewriteS
 
 
 def test_several_texts_need_a_directory(store: RewriteStore, tmp_path: Path):
-    assert "2 rewrites do not go into one text file" in str(fipo(store.path, "--as", "text").exception)
+    assert "2 rewrites do not fit into one text file" in str(fipo(store.path, "--as", "text").exception)
     assert fipo(store.path, "--as", "text", "--out", tmp_path / "out").exit_code == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert [name.rpartition("-")[0] for name in names] == ["explain-topic-to-a-reader", "name-three-rivers"]
     taken = fipo(store.path, "--as", "text", "--out", store.path)
-    assert "is a file, and 2 rewrites need a directory" in str(taken.exception)
+    assert "is a file, but 2 rewrites need a directory" in str(taken.exception)
 
 
 @pytest.mark.filterwarnings("ignore:The function `loads` is in beta")

@@ -78,7 +78,7 @@ def test_the_samples_of_a_conversation_come_together() -> None:
 @pytest.mark.parametrize(
     ("sampling", "samples", "complaint"),
     [
-        (Sampling(), 2, "greedy decoding has one completion, not 2: give the sampling a temperature"),
+        (Sampling(), 2, "greedy decoding has one completion, not 2: set a sampling temperature above 0"),
         (Sampling(temperature=1.0), 0, "samples must be at least 1, not 0"),
     ],
 )

@@ -189,7 +189,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
         append(job.directory / "rows.jsonl", [{"id": 1}])
     with claimed_directory(tmp_path / "out", kind="a job") as job:
         job.begin({"seed": 0, "data": {"limit": None, "path": "a"}, "names": ["x", "y"], "new": None})
-    changed = r"data\.limit was not set, is now 5; names was \[\"x\", \"y\"\], is now not set\. Resume it with"
+    changed = r"data\.limit was not set and is now 5; names was \[\"x\", \"y\"\] and is now not set\. Resume it with"
     with claimed_directory(tmp_path / "out", kind="a job") as job:
         job.check({"seed": 0})
         with pytest.raises(InputError, match=rf"out holds a job with other settings: {changed}"):
@@ -257,7 +257,7 @@ def test_a_job_that_fails_before_it_wrote_anything_leaves_nothing(tmp_path: Path
         job.begin({"seed": 1})
         append(job.directory / "rows.jsonl", [{"id": 1}])
     before = names(job.directory)
-    with pytest.raises(InputError, match="seed was 1, is now 0"):
+    with pytest.raises(InputError, match="seed was 1 and is now 0"):
         fail()
     assert names(job.directory) == before
 
@@ -291,7 +291,7 @@ def test_what_is_somebody_elses_is_refused_and_left_alone(tmp_path: Path) -> Non
         (claimed_directory, directory, "is not empty and does not hold a job"),
         (claimed_directory, file, "cannot write to .*file: not a directory"),
         (claimed_directory, file / "out", "cannot write to .*file/out: Not a directory"),
-        (claimed_directory, theirs, 'with other settings: color was "red", is now not set'),
+        (claimed_directory, theirs, 'with other settings: color was "red" and is now not set'),
         (claimed_file, file, r"does not hold a job \(there is no file\.work/settings\.json"),
         (claimed_file, directory, "not a file"),
         (claimed_file, tmp_path / "nowhere" / "out", "cannot write to .*nowhere"),

@@ -401,7 +401,7 @@ class TestWhatCannotBeReached:
 
     def test_a_runnable_that_rewrites_at_run_time_is_reported(self, optimizer: PromptOptimizer):
         _, report = optimize_chain(P | FIPORunnable(optimizer=optimizer) | ECHO, optimizer=optimizer)
-        why = "it rewrites at run time, also what was rewritten here: leave one of the two out"
+        why = "it rewrites at run time, including what was rewritten here: leave out one of the two"
         assert ("middle[0]", why) in left_out(report)
         assert places(report) == ["first.template"]
 
@@ -443,7 +443,7 @@ class TestWhatCannotBeReached:
         new, report = optimize_chain(chain, optimizer=optimizer)
         ((where, reason),) = left_out(report)
         assert where == "steps__['own']"
-        assert reason.startswith("a Bakery cannot be made anew with another text: ")
+        assert reason.startswith("a Bakery cannot be rebuilt with another text: ")
         assert places(report) == ["steps__['good'].template"]
         assert new.steps__["own"] is chain.steps__["own"]
 

@@ -176,8 +176,8 @@ class TestReplies:
     @pytest.mark.parametrize(
         ("message", "what"),
         [
-            (ToolMessage("9 m", tool_call_id="c"), "a message of the role 'tool'"),
-            (AIMessage("", tool_calls=[{"name": "depth", "args": {}, "id": "c"}]), "a call of a tool"),
+            (ToolMessage("9 m", tool_call_id="c"), "a message with the role 'tool'"),
+            (AIMessage("", tool_calls=[{"name": "depth", "args": {}, "id": "c"}]), "a tool call"),
             (HumanMessage([{"type": "image_url", "image_url": {"url": "data:,"}}]), "content that is not text"),
             (
                 HumanMessage([{"type": "text", "text": "See:"}, {"type": "image_url", "image_url": {"url": "data:,"}}]),
@@ -190,7 +190,7 @@ class TestReplies:
         self, model: GeneratorChatModel, generator: Keeping, message: Any, what: str
     ):
         messages = [HumanMessage("Hi."), message]
-        with pytest.raises(InputError, match=f"reads only text of system, user and assistant, not {what}"):
+        with pytest.raises(InputError, match=f"reads only text from system, user and assistant, not {what}"):
             model.invoke(messages)
         with pytest.raises(InputError, match=what):
             await model.ainvoke(messages)
@@ -392,7 +392,7 @@ class TestAsARewriter:
             optimize_prompt(PromptTemplate.from_template("Explain {topic}."), optimizer=Failing(responses=[]))
 
     def test_what_is_no_chat_model_is_refused(self):
-        with pytest.raises(InputError, match="a chat model of LangChain's is needed, not str"):
+        with pytest.raises(InputError, match="a LangChain chat model is needed, not a str"):
             ChatModelGenerator("gpt")
-        with pytest.raises(InputError, match="an optimizer is a PromptOptimizer or a chat model"):
+        with pytest.raises(InputError, match="an optimizer is a PromptOptimizer or a LangChain chat model"):
             optimize_prompt(PromptTemplate.from_template("Explain {topic}."), optimizer="gpt")

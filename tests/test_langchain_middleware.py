@@ -256,7 +256,7 @@ class TestItsPlaceInTheList:
         assert model.systems == [["Answer at length."]] * 6
         warnings = [record.getMessage() for record in caplog.records if record.name == "fipo.langchain"]
         assert len(warnings) == 1
-        assert "put FIPOMiddleware behind what makes the prompt" in warnings[0]
+        assert "put FIPOMiddleware after the one that makes the prompt" in warnings[0]
         (told,) = fipo.fipo_report.unreached
         assert told.reason in warnings[0]
 

@@ -373,7 +373,7 @@ class TestClassesOfOnesOwn:
         template._version = 7
         new, report = optimize_prompt(template, optimizer=optimizer)
         assert new is template
-        assert left_out(report) == [("", "a Versioned that is made anew loses its private attributes")]
+        assert left_out(report) == [("", "a Versioned that is rebuilt loses its private attributes")]
 
 
 class TestWhatIsRefused:
@@ -398,7 +398,7 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize("rewrite", [optimize_prompt, optimize_chain])
     def test_roles_that_are_none(self, optimizer: PromptOptimizer, rewrite: Any, roles: Any):
         chat = ChatPromptTemplate.from_messages([("system", "Talk about bread.")])
-        with pytest.raises(InputError, match="roles are a tuple of 'system' and 'human', not"):
+        with pytest.raises(InputError, match="roles must be a tuple of 'system' and 'human', not"):
             rewrite(chat, optimizer=optimizer, roles=roles)
 
 

@@ -187,7 +187,7 @@ def test_a_header_is_what_the_formats_own_package_reads(qwen):
 @pytest.mark.parametrize("kept", [0, 3, 4, 10, 30, 200, 1500])
 def test_a_file_that_is_cut_short_is_told_so(qwen, tmp_path, kept):
     (tmp_path / "short.gguf").write_bytes(qwen.read_bytes()[:kept])
-    with pytest.raises(ModelError, match=r"short\.gguf is damaged, or no GGUF file"):
+    with pytest.raises(ModelError, match=r"short\.gguf is damaged, or not a GGUF file"):
         load(tmp_path / "short.gguf")
 
 
@@ -221,8 +221,8 @@ def test_an_adapter_of_another_base_is_told_so(qwen, tmp_path, monkeypatch):
     ("options", "why"),
     [
         ({"use_dora": True}, "it changes .*lora_magnitude_vector"),
-        ({"rank_pattern": {"q_proj": 2}}, "it is no plain LoRA"),
-        ({"bias": "all"}, "it is no plain LoRA|it changes .*bias"),
+        ({"rank_pattern": {"q_proj": 2}}, "it is not a plain LoRA"),
+        ({"bias": "all"}, "it is not a plain LoRA|it changes .*bias"),
     ],
 )
 def test_an_adapter_of_another_form_says_which_engine_has_it(qwen, tmp_path, options, why):

@@ -62,7 +62,7 @@ def test_a_gguf_file_answers_like_its_conversion(make_gguf, tmp_path):
 def test_a_gguf_file_cannot_be_quantized_again(make_gguf, tmp_path):
     from fipo_model.backends.transformers.loading import load_base
 
-    with pytest.raises(ModelError, match="is quantized already; load it without 4 bits"):
+    with pytest.raises(ModelError, match="is already quantized; load it without load_in_4bit"):
         load_base(f"gguf:{make_gguf(has_head=False)}", "cpu", load_in_4bit=True)
 
 

@@ -114,5 +114,5 @@ def test_an_index_that_fails_does_not_hide_one_that_has_it(configure):
     index._client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(404)))
     assert index.find(wheel) is None
     index._client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=["?"])))
-    with pytest.raises(httpx.HTTPError, match="no list of files"):
+    with pytest.raises(httpx.HTTPError, match="did not answer with a list of files"):
         index.find(wheel)

@@ -182,7 +182,7 @@ def test_a_server_is_an_address_and_a_name():
             resolve(address)
     with pytest.raises(ModelError, match=r"serve it there, and leave out runs/x"):
         resolve("http://localhost/v1#m", "runs/x")
-    with pytest.raises(InputError, match=r"is a server, and this needs a model in this process"):
+    with pytest.raises(InputError, match=r"is a server, but this needs a model in this process"):
         resolve_local("http://localhost/v1#m")
 
 
@@ -228,5 +228,5 @@ def test_a_model_on_vllm_is_the_one_of_its_name_with_what_computes_it():
         resolve("vllm:")
     with pytest.raises(ModelError, match="takes a registered name, a directory or a hub id"):
         resolve("vllm:http://localhost:8000/v1#name")
-    with pytest.raises(InputError, match="leave vllm: out"):
+    with pytest.raises(InputError, match="leave out vllm:"):
         resolve_local("vllm:Qwen/Qwen3-0.6B")

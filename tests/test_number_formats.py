@@ -72,7 +72,7 @@ def test_the_user_decides_what_is_computed_in(tiny_model, monkeypatch):
     assert exact.model.dtype == torch.float32
     for wrong in ("bf16", "float16", "FLOAT32", "4"):
         monkeypatch.setenv("FIPO_DTYPE", wrong)
-        with pytest.raises(InputError, match=f"FIPO_DTYPE is '{wrong}', but must be float32 or bfloat16"):
+        with pytest.raises(InputError, match=f"FIPO_DTYPE is '{wrong}', but must be float32, bfloat16 or unset"):
             load(tiny_model)
 
 

@@ -16,9 +16,9 @@ def test_a_model_that_is_made_already_is_given_back() -> None:
     assert open_generator(generator) is generator
     assert open_scorer(scorer) is scorer
     assert manner_of(generator) == Manner(template=FIPO_1)
-    with pytest.raises(InputError, match="an adapter cannot be given for a generator that is made already"):
+    with pytest.raises(InputError, match="an adapter cannot be given with a generator that is already built"):
         open_generator(generator, adapter="run")
-    with pytest.raises(InputError, match="max_response_tokens cannot be given for a scorer that is made already"):
+    with pytest.raises(InputError, match="max_response_tokens cannot be given with a scorer that is already built"):
         open_scorer(scorer, max_response_tokens=9)
 
 

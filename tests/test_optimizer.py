@@ -186,7 +186,7 @@ def test_every_outcome_but_success_is_tried_above() -> None:
         ({"is_truncated": True, "note": "nobody knows why"}, "truncated", "nobody knows why"),
         ({"is_truncated": True}, "truncated", "cut off after 5 tokens"),
         ({"text": "", "note": "the model called a tool"}, "empty", "the model called a tool"),
-        ({"text": "<think>\nHm."}, "empty", "the model thought and did not reply"),
+        ({"text": "<think>\nHm."}, "empty", "the model thought, but did not reply"),
     ],
 )
 def test_a_reply_that_did_not_end_well_is_not_used_and_says_how(ending, outcome, detail) -> None:
@@ -444,7 +444,7 @@ def test_a_batch_needs_a_list_of_prompts() -> None:
     # A lone string was once taken for a list of one-letter prompts.
     made = improving()
     for call in (made.optimize_batch, made.optimize_each):
-        with pytest.raises(InputError, match="a list of prompts, not a str; for a single one there is optimize"):
+        with pytest.raises(InputError, match="a list of prompts, not a str; for a single one, use optimize"):
             call("Name a colour.")
     assert made.rewriter.generator.calls == []
 

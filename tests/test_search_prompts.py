@@ -206,8 +206,8 @@ def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
     found = using.search("topic", NEWS, metric="exact", models=[task])
     assert found.text == "topic\n\nAnswer with one of: Sci/Tech, Sports, World"
     assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
-    assert "yours with the labels of the right outputs behind it" in " ".join(sentences(found))
-    assert "a rule that names the labels" in render_page(found)
+    assert "it is yours, followed by the labels of the right outputs" in " ".join(sentences(found))
+    assert "a rule that adds the labels" in render_page(found)
     by_likelihood = ScriptedScorer(lambda asked, right: -1.0 if "Sci/Tech, Sports" in asked[0]["content"] else -2.0)
     assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text
 
@@ -302,15 +302,15 @@ def hopeless(said: str, **options) -> SearchResult:
 def test_where_no_answer_is_right_one_is_shown_beside_the_right_one_with_what_to_try(tmp_path):
     found = hopeless("Well, I would say that it is yes!", settings=settings(log_dir=tmp_path))
     assert (found.outcome, found.chosen_on.before.score) == ("not_preferred", 0)
-    assert found.texts[0].detail.startswith("every run scored 0, with what is there and with every rewrite, so none")
+    assert found.texts[0].detail.startswith("every run scored 0, with the present text and with every rewrite, so")
     (said,) = found.notes
     assert said.startswith("the model never gave a right answer: every one scored 0 by the metric exact. To the input")
-    assert "the model answered 'Well, I would say that it is yes!', and right is 'yes', which is in it" in said
-    assert said.endswith("the metric contains would count that")
+    assert "the model answered 'Well, I would say that it is yes!'; the right output is 'yes', which the answer" in said
+    assert said.endswith("The metric contains would count it")
     assert "never gave a right answer" in (tmp_path / "report.html").read_text()
     (elsewhere,) = hopeless("I am a computer.").notes
-    assert "answered 'I am a computer.', and right is '" in elsewhere
-    assert elsewhere.endswith("Try another metric, another model, or check the examples")
+    assert "answered 'I am a computer.'; the right output is '" in elsewhere
+    assert elsewhere.endswith("Try another metric or another model, or check the examples")
     # Of a metric of one's own nobody knows whether 0 is wrong.
     (own,) = hopeless("I am a computer.", metric=lambda reference, output: 0).notes
     assert own.startswith("every answer scored 0 by the metric <lambda>, so no wording could lead")
@@ -327,7 +327,7 @@ def test_where_no_rewrite_can_be_run_it_is_still_said_that_no_answer_was_right()
 @pytest.mark.parametrize(
     ("answer", "metric", "detail"),
     [
-        ("half", lambda reference, output: 0.5, "every run scored 0.5, with what is there and with every rewrite, so"),
+        ("half", lambda reference, output: 0.5, "every run scored 0.5, with the present text and with every rewrite,"),
         ("yes", "exact", "no rewrite changed the score of any example it was tried on; try more rewrites"),
     ],
 )
@@ -348,8 +348,8 @@ def test_a_lead_that_could_be_luck_is_told_in_plain_words():
 
     found = rewriting().search(PROMPT, ROWS[:8], metric="exact", models=[model(right_about_two_more)])
     assert found.texts[0].detail == (
-        "a rewrite leads on the 8 examples, but the lead could be luck: words that change nothing get such a lead in "
-        "25% of comparisons, and at most 20% is accepted (significance=0.2). More examples tell."
+        "a rewrite leads on the 8 examples, but the lead could be luck: a rewrite that changes nothing would take "
+        "such a lead in 25% of comparisons, and at most 20% is accepted (significance=0.2). More examples would tell."
     )
 
 
@@ -364,18 +364,22 @@ def test_likelihoods_are_no_answers():
 @pytest.mark.parametrize(
     ("rows", "options", "said"),
     [
-        (ROWS[:2], {}, r"at least 3 examples, and there are 2: on fewer, even being right about all of them could be luck"),
+        (
+            ROWS[:2],
+            {},
+            r"at least 3 examples, but there are 2: on fewer, even being right about all of them could be luck",
+        ),
         (ROWS[:3], {"metric": "exact", "settings": settings(significance=0.1)}, "at least 4 examples"),
         ([*ROWS, {"input": "film 99"}], {}, "example .* has no right output, and there is no metric"),
         ([*ROWS[:13], {"input": "film 13"}, *ROWS[14:]], {}, "example 14 has no right output"),
-        ([{"input": "film 1"}] * 4, {"metric": "exact"}, "there is no right output, which the metric exact compares"),
+        ([{"input": "film 1"}] * 4, {"metric": "exact"}, "there is no right output, which the metric exact needs"),
         (ROWS, {"metric": "json_fields"}, "must be an object with fields"),
         (["film"], {}, r"example 1: it must be a pair .* not 'film'"),
         ([{"text": "film"}], {}, r"there is no `input`; its fields are 'text'"),
         ([("", "yes")] * 3, {}, "an input is empty"),
         ([("film", " ")] * 3, {}, "a right output is empty"),
         ("rows", {}, "must be a list of rows, not a str"),
-        (ROWS, {"metric": "exakt"}, "there is no metric 'exakt'; there are exact"),
+        (ROWS, {"metric": "exakt"}, "there is no metric 'exakt'; choose from exact"),
         (ROWS, {"metric": lambda one: 1}, r"must take \(reference, output, input\)"),
         (ROWS, {"metric": 3}, "a metric is a name or a function"),
     ],
@@ -405,9 +409,9 @@ def test_an_example_that_is_repeated_counts_once_and_never_decides_and_tells_the
     assert rewriting().search(PROMPT, few, metric="exact", models=[model()]).held_out is None
     known = rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=[*ROWS[:4], *HELD_OUT])
     assert known.held_out.before.examples == 8
-    with pytest.raises(InputError, match="every held-out example is also one that decides"):
+    with pytest.raises(InputError, match="every held-out example also decides"):
         rewriting().search(PROMPT, ROWS, metric="exact", models=[model()], held_out=ROWS[:4])
-    with pytest.raises(InputError, match="at least 3 examples that are not repeated, and there are 1"):
+    with pytest.raises(InputError, match="at least 3 examples that are not repeated, but there are 1"):
         rewriting().search(PROMPT, ROWS[:1] * 4, metric="exact", models=[model()])
 
 
@@ -440,8 +444,8 @@ def test_a_search_of_another_request_does_not_resume(tmp_path, changed):
 @pytest.mark.parametrize(
     ("fidelity", "said"),
     [
-        (FidelitySettings().without("answered"), r'rules_off was not set, is now \["answered"\]'),
-        (FidelitySettings(most_added_words=30), "most_added_words was not set, is now 30"),
+        (FidelitySettings().without("answered"), r'rules_off was not set and is now \["answered"\]'),
+        (FidelitySettings(most_added_words=30), "most_added_words was not set and is now 30"),
     ],
 )
 def test_a_search_with_other_rules_does_not_resume(tmp_path, fidelity, said):
@@ -519,7 +523,7 @@ def test_a_model_that_goes_away_before_the_held_out_examples_gives_no_gain_there
         PROMPT, ROWS, metric="exact", models=[model(dies)], settings=settings(), held_out=HELD_OUT
     )
     assert (found.is_rewritten, found.held_out) == (True, None)
-    assert found.notes == ["unreachable ended it before the gain on examples held out was measured"]
+    assert found.notes == ["unreachable ended the search before the gain on held-out examples was measured"]
     assert found.first_failure == "ServerError: down"
     assert found.tried_again > 0
 
@@ -563,7 +567,7 @@ def test_money_that_is_gone_is_not_spent_on_held_out_examples():
         PROMPT, ROWS[:16], metric="exact", models=[model(pays)], settings=options, held_out=HELD_OUT
     )
     assert (found.is_rewritten, found.held_out, found.cost) == (True, None, pytest.approx(0.32))
-    assert found.notes[-1].startswith("max_cost ended it")
+    assert found.notes[-1].startswith("max_cost ended the search")
 
 
 def test_a_prompt_that_is_too_long_for_a_model_is_a_failure_of_its_own():
@@ -701,11 +705,9 @@ def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_p
     assert done.exit_code == 0
     assert done.stdout == f"{PROMPT} {GUIDANCE}\n"
     assert scripted == ["one"]
-    began = (
-        "rewrites are proposed by scripted; scores are what the metric exact gives to the answers of one; 16 examples"
-    )
+    began = "rewrites are proposed by scripted; scores are what the metric exact gives the answers of one; 16 examples"
     assert caplog.messages[0].startswith(began)
-    assert "trial 1: 0.312 on 16 examples: what is there" in caplog.text
+    assert "trial 1: 0.312 on 16 examples: the texts as they are" in caplog.text
     assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
     assert "On held-out examples (8) from 0.125 to 1: +0.875" in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
@@ -714,8 +716,8 @@ def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_p
 def test_the_help_names_the_models_that_are_used_where_none_is_named():
     shown = CliRunner().invoke(app, ["tune", "--help"]).stdout
     said = " ".join(shown.replace("│", " ").split())
-    assert f"By default {DEFAULT.name} without FIPO's adapter" in said
-    assert f"By default {DEFAULT.name} with FIPO's adapter" in said
+    assert f"By default, {DEFAULT.name} without FIPO's adapter" in said
+    assert f"by default, {DEFAULT.name} with FIPO's adapter" in said
 
 
 def test_the_command_takes_several_models_and_a_server(tmp_path, scripted):
@@ -743,7 +745,10 @@ def test_the_command_names_rows_that_cannot_be_used(tmp_path, scripted):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (json.dumps([{"input": "a", "output": "b"}]), "line 1: not a JSON object but an array: write one object on each"),
+        (
+            json.dumps([{"input": "a", "output": "b"}]),
+            "line 1: not a JSON object but an array: write one object on each",
+        ),
         (json.dumps([{"input": "a", "output": "b"}], indent=1), "line 1: not a JSON object but an array"),
         ("input,output\na,b\n", "line 1: not JSON"),
     ],

@@ -117,7 +117,7 @@ def test_from_a_prompt_to_a_saved_rewrite_and_both_tried(page: Any, door: Runnin
     assert (entry.naive, entry.text) == (PROMPT, f"{PROMPT} Be kind.")
     find(page, "#input").send_keys("The tide rises.")
     find(page, "#try .primary").click()
-    wait(page, lambda: find(page, "#tried").text == "Both are there.")
+    wait(page, lambda: find(page, "#tried").text == "Both replies are there.")
     assert texts(page, ".reply") == ["01234", "01234"]
     asked = [json.loads(request["body"])["messages"] for request in door.upstream.requests if request["body"]]
     assert {each[0]["content"] for each in asked} == {

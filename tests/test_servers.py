@@ -64,9 +64,9 @@ ALWAYS = {
     # thoughts, tokens, manners
     "thoughts in the text": (say(f"<think>{THOUGHT}</think>\n\n{GOOD}"), FINE),
     "thoughts beside the text": (say(GOOD, reasoning_content=THOUGHT), FINE),
-    "only thoughts": (say(None, reasoning_content=THOUGHT), ("empty", "thought and did not reply")),
+    "only thoughts": (say(None, reasoning_content=THOUGHT), ("empty", "thought, but did not reply")),
     "only thoughts, cut off": (say("", "length", reasoning=THOUGHT), ("truncated", "still thinking")),
-    "unclosed thoughts": (say(f"<think>{THOUGHT}"), ("empty", "thought and did not reply")),
+    "unclosed thoughts": (say(f"<think>{THOUGHT}"), ("empty", "thought, but did not reply")),
     "unclosed thoughts, cut off": (say(f"<think>{THOUGHT}", "length"), ("truncated", "still thinking")),
     "an end token": (say(f"{GOOD}<|im_end|>"), FINE),
     "an announcement and a remark": (say(f"Sure! Here is the new prompt:\n\n{GOOD}\n\nI hope this helps!"), FINE),
@@ -111,8 +111,8 @@ ALWAYS = {
     # not this prompt's fault
     "no choices": ({"choices": []}, "no choices.*OpenAI-compatible"),
     "an error in an answer": ({"error": {"message": "out of order", "code": 503}}, "answered 503: out of order"),
-    "a page": ("<html><h1>Welcome</h1></html>", "not JSON but: Welcome.*/v1"),
-    "half of JSON": (b'{"choices', "cannot be read"),
+    "a page": ("<html><h1>Welcome</h1></html>", "not JSON: Welcome.*/v1"),
+    "half of JSON": (b'{"choices', "that is not JSON"),
     "a list": ([1, 2], "without a completion"),
     "a text": (b'"hello"', "without a completion"),
     "null": (b"null", "without a completion"),
@@ -186,7 +186,7 @@ def test_a_parameter_that_a_server_refuses_is_left_out_from_then_on(server, capl
     left = {"max_tokens", "temperature", "top_p", "seed"} - {what}
     assert left - {"max_tokens"} <= set(requests[-1])
     assert "max_tokens" in requests[-1] or "max_completion_tokens" in requests[-1]
-    assert len([record for record in caplog.records if "is asked with" in record.message]) == 1
+    assert len([record for record in caplog.records if "is now asked with" in record.message]) == 1
 
 
 def test_a_server_that_takes_only_temperature_1_is_asked_with_it():
@@ -464,7 +464,7 @@ def test_a_password_in_an_address_is_used_and_never_shown():
 
 
 def test_trouble_with_tls_is_called_so():
-    wanted = r"no TLS connection .*http:// rather than https://"
+    wanted = r"cannot make a TLS connection .*http:// instead of https://"
     with serving(lambda _request, _number: say()) as (address, _), pytest.raises(ServerError, match=wanted):
         PromptOptimizer.from_server(address.replace("http:", "https:"), name="m").optimize(NAIVE)
 

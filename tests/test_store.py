@@ -362,7 +362,7 @@ class TestDamage:
         [
             ({"state": "maybe"}, "not a row of a store: the state must be one of"),
             ({"state": []}, "not a row of a store: the state must be one of"),
-            ({"by": 3}, "not a row of a store: by must be a text"),
+            ({"by": 3}, "not a row of a store: by must be text"),
             ({"keep": "x"}, "not a row of a store: keep must be a list"),
             ({"keep": [1]}, "not a row of a store: keep must be a list"),
             ({"max_words": "9"}, "not a row of a store: max_words must be"),

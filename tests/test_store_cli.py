@@ -53,7 +53,7 @@ def test_a_prompt_is_proposed_reviewed_and_then_used_without_a_model(
     assert first.stdout == f"{PROMPT} Give one example.\n"
     entry = only(file)
     assert (entry.state, entry.model, entry.evidence) == ("pending", "rewriter", "passed FIPO's checks")
-    assert f"pending in {file}; `fipo store approve {file} {entry.key[:8]}` uses it from now on" in first.stderr
+    assert f"pending in {file}; to use it from now on: fipo store approve {file} {entry.key[:8]}" in first.stderr
     sent = len(requests)
     assert fipo("optimize", PROMPT, "--store", file, *options).exit_code == 0
     assert len(requests) == sent + 1  # nobody has said yet that it is good
@@ -219,7 +219,7 @@ def test_an_export_whose_reader_leaves_ends_in_one_line(file: Path):
         done = subprocess.run(
             [*command, "--as", "python", "--state", "pending"], stdout=closed, stderr=subprocess.PIPE, timeout=120
         )
-    assert (done.returncode, done.stderr) == (141, b"fipo: stopped: the reader of the output is gone\n")
+    assert (done.returncode, done.stderr) == (141, b"fipo: stopped: nothing is reading the output\n")
 
 
 @pytest.mark.parametrize("arguments", [["export", "-", "--as", "chat"], ["store", "list", "/dev/stdin"]])

@@ -94,14 +94,14 @@ def test_what_is_written_is_read_again(tmp_path):
     ("fields", "fault"),
     [
         ({"task": None}, "the field task is missing"),
-        ({"task": 5}, "task must be a text, not int"),
+        ({"task": 5}, "task must be text, not int"),
         ({"task": " "}, "name is empty"),
         ({"source": None}, "the field source is missing"),
-        ({"licence": 1}, "licence must be a text, not int"),
-        ({"family": 3}, "family must be a text, not int"),
+        ({"licence": 1}, "licence must be text, not int"),
+        ({"family": 3}, "family must be text, not int"),
         ({"wordings": None}, "the field wordings is missing"),
         ({"wordings": "rhyme"}, "wordings must be a list of texts"),
-        ({"wordings": ["a", "b"]}, "of 2 none is left as good"),
+        ({"wordings": ["a", "b"]}, "of 2, none is left to be good"),
         ({"wordings": ["a", "b", " "]}, "a wording is empty"),
         ({"wordings": ["a", "b", "a"]}, "the wording 'a' occurs twice"),
         ({"hasty": 0}, "hasty must be the number of hasty wordings, at least 1, not 0"),
@@ -136,14 +136,14 @@ def test_a_fault_is_named_with_its_line_and_the_rest_goes_on(tmp_path, fields, f
 def test_a_task_with_fewer_examples_than_asked_for_is_named(tmp_path):
     other = ROW | {"task": "long", "examples": [{"input": str(n), "outputs": ["x"]} for n in range(5)]}
     few, many = read_tasks(write(tmp_path / "tasks.jsonl", ROW, other), examples=3)
-    assert few == BadRow(line=1, reason="task 'rhyme' has 2 examples, and 3 were asked for")
+    assert few == BadRow(line=1, reason="task 'rhyme' has 2 examples, but 3 were asked for")
     assert [example.input for example in many.examples] == ["0", "1", "2"]
 
 
 def test_two_tasks_of_one_name_and_a_file_without_tasks_are_told(tmp_path):
     first, second = read_tasks(write(tmp_path / "tasks.jsonl", ROW, ROW))
     assert isinstance(first, Task)
-    assert second == BadRow(line=2, reason="there is another task 'rhyme'")
+    assert second == BadRow(line=2, reason="there is another task named 'rhyme'")
     with pytest.raises(InputError, match="holds no usable task; line 1: not JSON"):
         list(read_tasks(write(tmp_path / "bad.jsonl", b"{")))
     with pytest.raises(InputError, match="cannot read"):
@@ -160,7 +160,7 @@ def test_labelled_texts_become_one_task_without_the_test_split(tmp_path):
     ("fields", "fault"),
     [
         ({"split": None}, "the field split is missing"),
-        ({"task": "mine"}, "there are no wordings for the set 'mine'; known are agnews, sst2, subj, trec, sst-5"),
+        ({"task": "mine"}, "there are no wordings for the set 'mine', only for agnews, sst2, subj, trec, sst-5"),
         ({"label": "good"}, "the right output 'good' is not among the choices"),
     ],
 )
@@ -280,7 +280,7 @@ def test_tasks_that_overlap_are_refused_with_what_they_share():
         check_disjoint([learnt], [replace(other, family="f")])
     with pytest.raises(InputError, match="share the wording 'do it'"):
         check_disjoint([learnt], [replace(other, good=("do  it",))])
-    with pytest.raises(InputError, match="'t' to learn from and task 'u' kept apart have the same examples"):
+    with pytest.raises(InputError, match="task 't' and the held-out task 'u' have the same examples"):
         check_disjoint([learnt], [other])
 
 
@@ -338,7 +338,7 @@ class TestCommand:
         also = write(tmp_path / "mine", ROW, ROW | {"task": "uppercase"}, ROW | {"task": "few", "examples": []})
         assert self.run(tmp_path / "out", "--also", also, "--examples", 2) == 1
         printed = capsys.readouterr().err
-        assert f"{also}, there is another task 'uppercase'" in printed
+        assert f"{also}, there is another task named 'uppercase'" in printed
         assert f"{also}, line 3: there is no example" in printed
         assert "2 could not be used" in printed
         assert read(tmp_path / "out")[-1]["task"] == "rhyme"
@@ -349,7 +349,7 @@ class TestCommand:
         assert self.run(file, "--also", file) != 0
         assert "the input and the output are the same file" in capsys.readouterr().err
         assert self.run(file, "--examples", 5000) != 0
-        assert "different examples, and 5000 were asked for" in capsys.readouterr().err
+        assert "different examples, but 5000 were asked for" in capsys.readouterr().err
         assert file.read_bytes() == before
 
 

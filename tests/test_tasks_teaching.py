@@ -126,7 +126,7 @@ class TestRanking:
 
     def test_a_task_with_too_few_examples_is_named(self):
         few = replace(PLURAL, examples=PLURAL.examples[:4])
-        with pytest.raises(InputError, match="examples to measure on, not 8"):
+        with pytest.raises(InputError, match="examples to measure on, but 8 are needed"):
             list(questions([few], inputs=8))
 
     def question(self):

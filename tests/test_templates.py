@@ -311,10 +311,10 @@ def test_everything_wrong_with_a_layout_is_said_at_once(tmp_path: Path) -> None:
         load(tmp_path, broken)
     assert isinstance(caught.value, FipoError)
     for complaint in (
-        "'optimizer' must be a text that contains S_P and O_C and G_N",
-        "'s_r' must be a text that contains S_R",
-        "'g_r' must be a text that contains G_R",
-        "'discriminator' must be a text that contains R_P and P_A and P_B and G_R",
+        "'optimizer' must be text that contains S_P and O_C and G_N",
+        "'s_r' must be text that contains S_R",
+        "'g_r' must be text that contains G_R",
+        "'discriminator' must be text that contains R_P and P_A and P_B and G_R",
     ):
         assert complaint in str(caught.value)
 

@@ -262,7 +262,7 @@ class TestRuns:
         said = capsys.readouterr()
         assert said.out == ""
         assert "the reward model" in said.err
-        assert "is the model in training: it rewards its own preferences" in said.err
+        assert "is the model in training, so it rewards its own preferences" in said.err
         samples = rows(output, "samples.jsonl")
         assert [row["step"] for row in samples] == [step for step in range(3) for _ in range(8)]
         log = [entry for entry in rows(output, "log.jsonl") if "reward" in entry]
@@ -325,7 +325,7 @@ class TestRuns:
             ({"data": data(train=str(tmp_path / "none.jsonl"))}, InputError, "cannot read .*none.jsonl"),
             ({"reward": RewardWeights(test_models=["nobody"])}, ModelError, "there is no model 'nobody'"),
             ({"trainer": TRAINER | {"num_generations": 3}}, InputError, "the trainer refuses its settings"),
-            ({"trainer": {"log_completions": True}}, InputError, "log_completions: set this through nothing: samples"),
+            ({"trainer": {"log_completions": True}}, InputError, "log_completions: leave it out; samples"),
         ):
             with pytest.raises(error, match=told):
                 train_reward(settings(**changes))
@@ -338,7 +338,7 @@ class TestRuns:
         ({"gain": -1.0}, "must not be negative"),
         ({"gain": 0.0, "accuracy": 0.0}, "gain or accuracy more than 0"),
         ({"test_models": []}, "name some, or set gain = 0"),
-        ({"gain": 0.0}, "without gain, answering must name a model"),
+        ({"gain": 0.0}, "without gain, answering must name the model"),
         ({"cap": 0.0}, "cap must be above 0"),
     ],
 )

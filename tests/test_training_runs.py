@@ -321,7 +321,7 @@ class TestRefused:
         train_sft(settings())
         with pytest.raises(InputError, match="already holds a run"):
             train_sft(settings())
-        with pytest.raises(InputError, match=r"seed was 0, is now 1\. .* choose another output"):
+        with pytest.raises(InputError, match=r"seed was 0 and is now 1\. .* choose another output"):
             train_sft(settings(seed=1), resume=True)
 
     @pytest.mark.parametrize("kind", [SFTSettings, PreferenceSettings, IterativeSettings])

@@ -85,8 +85,8 @@ def test_everything_that_is_wrong_is_told_at_once(recipe: Path) -> None:
         "data: held_out must be in [0, 1), but is 2.0",
         "lora: r and alpha must be at least 1",
         "trainer.learning_rat: DPOConfig has no such setting; did you mean learning_rate?",
-        "trainer.output_dir: set this through output",
-        "trainer.train_sampling_strategy: set this through nothing: batches are always grouped by length",
+        "trainer.output_dir: set output instead",
+        "trainer.train_sampling_strategy: leave it out; batches are always grouped by length",
     ):
         assert part in told
     assert told.count("\n") == 8
@@ -114,8 +114,8 @@ def test_a_recipe_that_cannot_be_used(recipe: Path, text: str, told: str) -> Non
     ("text", "told"),
     [
         ("beta = 0.0\n", "beta must be a number above 0, but is 0.0"),
-        ('loss = "sigmoid"\nlog_ratios = "mean"\n', "log_ratios = 'mean' is about the loss 'ipo'"),
-        ("trainer.ld_alpha = 0.5\n", "trainer.ld_alpha changes TRL's own IPO, which is on means"),
+        ('loss = "sigmoid"\nlog_ratios = "mean"\n', "log_ratios = 'mean' is only for the loss 'ipo'"),
+        ("trainer.ld_alpha = 0.5\n", "trainer.ld_alpha changes TRL's own IPO, which works on means"),
         ("trainer.use_weighting = true\n", "trainer.use_weighting changes TRL's own IPO"),
         ('trainer.f_divergence_type = "js_divergence"\n', "trainer.f_divergence_type changes TRL's own IPO"),
         ('trainer.num_train_epochs = "3"\n', "trainer.num_train_epochs: input should be a valid number, not '3'"),
@@ -123,7 +123,7 @@ def test_a_recipe_that_cannot_be_used(recipe: Path, text: str, told: str) -> Non
         ("max_new_tokens = 0\n", "max_new_tokens at least 1"),
         ('test_models = ["m"]\n', "test_models and margin are for the judge 'likelihood', not 'self'"),
         ("margin = 0.1\n", "test_models and margin are for the judge 'likelihood', not 'self'"),
-        ('method = "full"\nlora.r = 4\n', "there is no adapter that [lora] could be about"),
+        ('method = "full"\nlora.r = 4\n', "so there is no adapter for [lora] to describe"),
     ],
 )
 def test_what_would_be_ignored_or_fail_in_training_is_refused_at_once(recipe: Path, text: str, told: str) -> None:
@@ -145,8 +145,8 @@ def test_supervised_training_is_not_sent_to_settings_it_does_not_have(recipe: Pa
     with pytest.raises(InputError) as caught:
         load_recipe(recipe, SFTSettings)
     for part in (
-        "trainer.loss_type: set this through nothing: the likelihood of the chosen rewrite is what is learnt",
-        "trainer.packing: set this through nothing: every row stands alone",
+        "trainer.loss_type: leave it out; what is learnt is the likelihood of the chosen rewrite",
+        "trainer.packing: leave it out; every row stands alone",
         "trainer.beta: SFTConfig has no such setting",
     ):
         assert part in str(caught.value)

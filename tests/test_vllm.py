@@ -120,7 +120,7 @@ def test_what_goes_wrong_in_vllm_is_one_line(tiny_model, tmp_path, monkeypatch) 
         complete(found, ASKED, SHORT)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "adapter_config.json").write_text('{"r": 1000}')
-    with pytest.raises(ModelError, match=r"vLLM has adapters of a rank up to 512, and .* has 1000"):
+    with pytest.raises(ModelError, match=r"vLLM takes adapters up to rank 512, but .* has rank 1000"):
         open_generator(f"vllm:{tiny_model}", adapter=tmp_path / "run")
 
 

@@ -28,7 +28,9 @@ class Metric:
         except TypeError as error:
             raise InputError(f"the metric {metric_name(metric)} must take (example, prediction): {error}") from error
         except ValueError:
-            logger.debug("the metric does not say what it takes; that will show")  # so do some written in C
+            logger.debug(
+                "the metric does not say what it takes; its first call will show it"
+            )  # so do some written in C
         self._metric = metric
         self.misuse: InputError | None = None
         """Set once the metric returned what is no number. That is a mistake in the metric, not a failed example."""

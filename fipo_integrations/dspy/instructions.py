@@ -95,7 +95,7 @@ class Target:
         elif outcome == "optimized" and (wanted := wants_inputs(candidate.text, self.task, self.inputs, self.outputs)):
             outcome, detail = "input_requested", f"asks for what the program fills in: {wanted!r}"
         elif outcome == "optimized" and (value := self._favoured(candidate.text)) is not None:
-            outcome, detail = "golden_leaked", f"names {value!r}, and not the other values there are"
+            outcome, detail = "golden_leaked", f"names {value!r}, but not the other values"
         return {"text": candidate.text, "outcome": outcome, "detail": detail}
 
     def _favoured(self, rewrite: str) -> str | None:

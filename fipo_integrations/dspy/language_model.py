@@ -26,8 +26,8 @@ class LanguageModelGenerator:
     def __init__(self, lm: dspy.BaseLM) -> None:
         if not isinstance(lm, dspy.BaseLM):
             raise InputError(
-                f"prompt_model must be a language model of DSPy's, such as dspy.LM(...), not {lm!r:.80}; a model "
-                " of FIPO's is given as FIPO(optimizer=PromptOptimizer.from_pretrained(...))"
+                f"prompt_model must be a DSPy language model, such as dspy.LM(...), not {lm!r:.80}; for a FIPO model, "
+                "use FIPO(optimizer=PromptOptimizer.from_pretrained(...))"
             )
         self.lm = lm
 
@@ -41,7 +41,7 @@ class LanguageModelGenerator:
     ) -> list[list[Completion]]:
         """Continue each conversation, `samples` times. Raises `FipoError` where the model fails."""
         if samples > 1 and sampling.is_greedy:
-            raise InputError(f"greedy decoding has one completion, not {samples}: give the sampling a temperature")
+            raise InputError(f"greedy decoding has one completion, not {samples}: set a sampling temperature above 0")
         asked = [(turns, number) for turns in conversations for number in range(samples)]
         if not asked:
             return []

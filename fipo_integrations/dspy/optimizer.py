@@ -76,7 +76,7 @@ class FIPO(Teleprompter):
         if isinstance(predictors, str):
             raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
         if predictors is not None and len(set(predictors)) < len(predictors):
-            raise InputError(f"predictors names one more than once: {list(predictors)}")
+            raise InputError(f"predictors names a predictor more than once: {list(predictors)}")
         if num_threads is not None and num_threads < 1:
             raise InputError(f"num_threads must be at least 1, or None for dspy's own setting, not {num_threads}")
         self.optimizer = rewriter_of(optimizer, others)
@@ -129,7 +129,7 @@ class FIPO(Teleprompter):
         for name, why in left_alone(student).items():
             logger.log(logging.INFO if why == COMPILED else logging.WARNING, "%s stays as it is: %s", name, why)
         if not chosen:
-            logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
+            logger.warning("the program has no predictor that may be rewritten; it is returned as it is")
         valued = _checked(valset, "valset")
         if self.metric is None:
             if unused := unused_without_metric(self.search, valued):
@@ -290,7 +290,7 @@ def _check_runs(program: dspy.Module) -> None:
     names = {*dir(type(program)), *vars(program)}
     if "aforward" in names and "forward" not in names:
         raise InputError(
-            f"{type(program).__name__} has an aforward and no forward, which a search runs: pass "
+            f"{type(program).__name__} has an aforward but no forward, and a search runs forward: pass "
             "dspy.syncify(program), or write a forward"
         )
 

@@ -15,9 +15,9 @@ with explain_missing("dspy", "jinja2"):
 
 _OUTCOMES = {
     "not_preferred": "left alone: no rewrite was shown to be better",
-    "field_invented": "turned down: names a field there is not",
+    "field_invented": "turned down: names a field that does not exist",
     "protected": "left alone: an agent's protocol",
-    "out_of_budget": "left alone: the budget did not reach it",
+    "out_of_budget": "left alone: the budget ran out first",
     "unusable": "left alone: it could not be rewritten",
 }
 
@@ -93,9 +93,9 @@ def _gain_of(report: Report) -> Interval | None:
 
 def _chart(gain: Interval) -> IntervalChart:
     caption = (
-        f"The compiled program's score less the student's, in percentage points, with its {level(gain)} interval "
-        "over the examples. The interval does not know that the rewrite was chosen on the same examples: expect less "
-        "on others."
+        f"The compiled program's score minus the student's, in percentage points, with its {level(gain)} interval "
+        "over the examples. The interval does not allow for the choice of the rewrite on the same examples: expect "
+        "less on others."
     )
     span = span_of([gain], reference=0.0)
     return IntervalChart(caption=caption, rows=[("gain", gain)], span=span, reference=0.0, say=points)
@@ -103,7 +103,7 @@ def _chart(gain: Interval) -> IntervalChart:
 
 def _tabulate_proposals(predictor: Changed) -> Table:
     rows = [(one.text, _say_outcome(one.outcome), one.detail) for one in predictor.candidates]
-    return Table(caption="All that was proposed", header=("text", "checks", "why"), rows=rows)
+    return Table(caption="Everything that was proposed", header=("text", "checks", "why"), rows=rows)
 
 
 def _say_outcome(outcome: str) -> str:
@@ -115,8 +115,8 @@ def _tabulate_trials(measured: Measured) -> Table:
         (number, _say_changes(trial.changed), f"{trial.score:g} %", trial.examples, trial.failed)
         for number, trial in enumerate(measured.trials, 1)
     ]
-    header = ("trial", "instructions that are not the student's", "score", "examples", "failed")
-    return Table(caption="In their order", header=header, rows=rows)
+    header = ("trial", "changed instructions", "score", "examples", "failed")
+    return Table(caption="In order", header=header, rows=rows)
 
 
 def _say_changes(changed: Mapping[str, str]) -> str:

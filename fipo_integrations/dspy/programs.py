@@ -28,10 +28,10 @@ _THEIRS = frozenset(
 _CANDIDATE = re.compile(r"\.(?:mb_)?candidate_programs\[\d+\]\[program\]")
 
 
-COMPILED = "it is compiled already"
+COMPILED = "it is already compiled"
 HIDDEN = (
-    "DSPy neither finds nor saves it, for it is deeper in a container than DSPy looks; give it an attribute, or a list "
-    "or dictionary, of its own"
+    "DSPy neither finds nor saves it, because it is nested more deeply than DSPy looks; give it an attribute, a list "
+    "or a dictionary of its own"
 )
 
 
@@ -94,8 +94,8 @@ def copied(program: dspy.Module) -> dspy.Module:
     originals = {id(predictor) for predictor in program.predictors()}
     if own := [name for name, predictor in twin.named_predictors() if id(predictor) in originals]:
         raise InputError(
-            f"a copy of the program shares the predictor {own[0]!r} with it, so that other instructions could not be "
-            "tried without changing yours: does a module define __deepcopy__?"
+            f"a copy of the program shares the predictor {own[0]!r} with it, so other instructions cannot be tried "
+            "without changing yours: does a module define __deepcopy__?"
         )
     _forget_statistics(vars(twin))
     return twin
@@ -157,7 +157,7 @@ def executed(run: Callable[[], _Result]) -> _Result:
             *_, (frame, _) = traceback.walk_tb(error.__traceback__)
             if frame.f_globals.get("__name__") != "_weakrefset":
                 raise
-            logger.debug("another thread's evaluation began in the same instant; beginning anew", exc_info=True)
+            logger.debug("another thread's evaluation began at the same moment; starting again", exc_info=True)
 
 
 def attach(program: dspy.Module, **statistics: object) -> list[str]:

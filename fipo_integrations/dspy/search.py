@@ -104,7 +104,7 @@ class ProgramProposer:
         order = _in_order_for_demonstrations(self.trainset, self.settings)
         examples = [example for example in order if example.toDict() not in deciding]
         if not examples:
-            logger.warning("every example of the trainset is in the valset, too: there are no demonstrations")
+            logger.warning("every example of the trainset is in the valset, too, so there are no demonstrations")
         tried = examples[: math.floor(min(room, TRIES * count))]
         program = self.variants.fresh(seen.texts)
         runs = traced_runs(program, tried, self.metric, num_threads=self.num_threads, note=as_fields) if tried else []
@@ -190,8 +190,8 @@ class Search(search.Search):
         failed = self.board.failed(self.start, self.examples)
         if failed >= settings.max_errors and self.measuring.first_failure is not None:
             raise InputError(
-                f"too many examples failed for dspy.settings.max_errors={settings.max_errors}, which "
-                f"dspy.configure(max_errors=...) raises; {self.measuring.first_failure.cause}"
+                f"too many examples failed for dspy.settings.max_errors={settings.max_errors}; raise that with "
+                f"dspy.configure(max_errors=...), or find out why: {self.measuring.first_failure.cause}"
             )
 
     def variant(self, arm: str) -> dspy.Module:

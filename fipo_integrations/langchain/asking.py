@@ -46,7 +46,7 @@ class Asking:
             raise InputError(f"keep must be a tuple of texts, such as ('Acme',), not {self.keep!r}")
         if not isinstance(self.optimizer, Optimizer | None):
             raise InputError(
-                f"an optimizer is a PromptOptimizer or a chat model of LangChain's, not {type(self.optimizer).__name__}"
+                f"an optimizer is a PromptOptimizer or a LangChain chat model, not a {type(self.optimizer).__name__}"
             )
 
     @property

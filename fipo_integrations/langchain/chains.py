@@ -111,7 +111,7 @@ def _with_both(chain: Any, made: Any) -> Any:
         _ = both.config_specs
     except ValueError as error:  # the field would have two defaults
         raise InputError(
-            "alternatives=True cannot hold both chains: a text that was rewritten is a configurable field, and one can "
-            f"have one default ({error}). Keep the two chains apart."
+            "alternatives=True cannot hold both chains: a rewritten text is a configurable field, which can have only "
+            f"one default ({error}). Keep the two chains apart."
         ) from error
     return both

@@ -103,9 +103,9 @@ def conversation_of(messages: list[BaseMessage]) -> list[Message]:
     for turn in convert_to_openai_messages(messages, text_format="string"):
         role, content = turn["role"], turn["content"]
         if role not in _ROLES or not isinstance(content, str) or "tool_calls" in turn:
-            what = "a call of a tool" if "tool_calls" in turn else "content that is not text"
-            what = what if role in _ROLES else f"a message of the role {role!r}"
-            raise InputError(f"this model reads only text of system, user and assistant, not {what}")
+            what = "a tool call" if "tool_calls" in turn else "content that is not text"
+            what = what if role in _ROLES else f"a message with the role {role!r}"
+            raise InputError(f"this model reads only text from system, user and assistant, not {what}")
         conversation.append({"role": role, "content": content})
     return conversation
 
@@ -119,7 +119,7 @@ class ChatModelGenerator:
 
     def __init__(self, model: BaseChatModel) -> None:
         if not isinstance(model, BaseChatModel):
-            raise InputError(f"a chat model of LangChain's is needed, not {type(model).__name__}")
+            raise InputError(f"a LangChain chat model is needed, not a {type(model).__name__}")
         self.model = model
 
     @property

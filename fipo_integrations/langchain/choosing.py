@@ -44,7 +44,7 @@ def chosen(chat: ChatPromptTemplate, roles: tuple[Role, ...] | None, where: str 
 
 def _by_kind(message: Any) -> str:
     if isinstance(message, MessagesPlaceholder):
-        return "other messages will stand there"
+        return "other messages will be put there"
     role = role_of(message)
     if role is None:
         return f"FIPO leaves a {type(message).__name__} as it is"

@@ -225,7 +225,9 @@ def _subject(
         metric = searching.as_metric(evidence.metric)
         return _Answered(taken=named, build=build, examples=examples, metric=metric)
     if evidence.scorer is None:
-        raise InputError("nothing decides: pass a metric, or a Scorer as downstream, which finds right outputs likely")
+        raise InputError(
+            "nothing can decide: pass a metric, or a Scorer as downstream, which measures how likely right outputs are"
+        )
     return _Likely(taken=named, build=build, examples=examples, scorer=evidence.scorer)
 
 
@@ -273,5 +275,5 @@ def _result(one: Taken, changed: searching.Changed, model: str) -> OptimizedProm
 def as_chain(template: BasePromptTemplate, downstream: Any) -> Runnable:
     """A template with what follows it. Raises `InputError` where nothing follows that a metric could score."""
     if not isinstance(downstream, Runnable):
-        raise InputError("a metric scores what a chain gives out: pass what follows the template as downstream")
+        raise InputError("a metric scores the output of a chain: pass what follows the template as downstream")
     return template | downstream

@@ -26,7 +26,7 @@ _MEMO_SIZE = 1024  # an agent has one system prompt, or one for each user
 _WHERE = "system_message"
 _USELESS = (
     "another middleware that comes later in the list replaced the prompt, so the rewrite is never used: put "
-    "FIPOMiddleware behind what makes the prompt, such as dynamic_prompt"
+    "FIPOMiddleware after the one that makes the prompt, such as dynamic_prompt"
 )
 _OTHERS = "it is not the first text of the prompt: a middleware added it, or it is a block of its own"
 

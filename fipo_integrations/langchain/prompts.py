@@ -69,7 +69,7 @@ def role_of(message: object) -> str | None:
 def check_roles(roles: tuple[Role, ...] | None) -> None:
     """Raise `InputError` for anything but roles whose messages can be rewritten."""
     if roles is not None and (isinstance(roles, str) or not set(roles) <= set(get_args(Role))):
-        raise InputError(f"roles are a tuple of 'system' and 'human', not {roles!r}")
+        raise InputError(f"roles must be a tuple of 'system' and 'human', not {roles!r}")
 
 
 def read(value: object, roles: tuple[Role, ...] | None) -> Reading:

@@ -80,7 +80,7 @@ class Report:
             yield from (f"  refused: {refused}" for refused in _refused(change))
         for parts, what in ((self.unreached, "left out"), (self.left_alone, "left alone")):
             for reason in dict.fromkeys(part.reason for part in parts):
-                places = (part.where or "the whole" for part in parts if part.reason == reason)
+                places = (part.where or "all of it" for part in parts if part.reason == reason)
                 yield f"\n{', '.join(places)}: {what}, {reason}"
 
     def _evidence(self) -> Iterator[str]:

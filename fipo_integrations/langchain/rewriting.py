@@ -84,7 +84,7 @@ def _settled(
             continue
         new = piece.changed(each.text, change)
         if new is None:
-            detail = "what fills the template contains what stands between its variables"
+            detail = "a value contains text that also stands between the template's variables"
             change = replace(change, text=change.naive, outcome="variables_changed", detail=detail)
         texts[each] = each.text if new is None else new
         changes.append(change)

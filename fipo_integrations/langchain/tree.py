@@ -126,7 +126,7 @@ def descendants(part: Any) -> Iterator[Any]:
 def why_left_out(part: Any) -> str:
     """Why a leaf of a chain holds prompts that cannot be rewritten; empty where there is nothing to report."""
     if isinstance(part, FIPORunnable):
-        return "it rewrites at run time, also what was rewritten here: leave one of the two out"
+        return "it rewrites at run time, including what was rewritten here: leave out one of the two"
     if is_switch(part):
         return ALREADY
     if held := held_prompts(part):

@@ -118,11 +118,11 @@ def with_fields(part: _Part, **changes: Any) -> _Part:
     try:
         made = type(part)(**{**fields, **changes})
     except Exception as error:  # a foreign `__init__` may want anything
-        raise NotRebuiltError(f"a {type(part).__name__} cannot be made anew with another text: {error}") from error
+        raise NotRebuiltError(f"a {type(part).__name__} cannot be rebuilt with another text: {error}") from error
     if any(getattr(made, name) != value for name, value in changes.items()):
-        raise NotRebuiltError(f"a {type(part).__name__} that is made anew with another text does not take it")
+        raise NotRebuiltError(f"a {type(part).__name__} that is rebuilt with another text does not take it")
     if made.__pydantic_private__ != part.__pydantic_private__:
-        raise NotRebuiltError(f"a {type(part).__name__} that is made anew loses its private attributes")
+        raise NotRebuiltError(f"a {type(part).__name__} that is rebuilt loses its private attributes")
     return made
 
 

@@ -70,11 +70,11 @@ def _read(said: str, message: dict[str, Any], choice: dict[str, Any], usage: Any
     elif ended in _FILTERED:
         note, is_refused = f"a filter of the server stopped the reply (finish reason {reason!r})", True
     elif ended in _CUT and is_thinking and is_silent:
-        note = f"the model was still thinking after {completion_tokens or 'its'} tokens"
+        note = f"the model was still thinking after {completion_tokens or 'all its'} tokens"
     elif is_silent and (ended in _CALLS or message.get("tool_calls")):
         note = "the model called a tool instead of replying"
     elif is_silent and is_thinking:
-        note = "the model thought and did not reply"
+        note = "the model thought, but did not reply"
     elif ended is None:
         note = "the server does not say whether the reply was finished"
     elif ended not in _FINISHED | _CUT:

@@ -76,7 +76,10 @@ class Dialect:
         return None if unwanted is None else replace(self, refused=self.refused | {unwanted})
 
     def __str__(self) -> str:
-        parts = [f"the limit as {self.limit}", f"without {', '.join(sorted(self.refused)) or 'nothing left out'}"]
+        parts = [
+            f"the limit as {self.limit}",
+            f"without {', '.join(sorted(self.refused))}" if self.refused else "nothing left out",
+        ]
         parts += ["temperature 1"] if self.has_fixed_temperature else []
         parts += [] if self.has_system else ["the system message within the first one"]
         return ", ".join(parts + (["streamed"] if self.streams else []))

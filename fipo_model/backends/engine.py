@@ -195,7 +195,7 @@ def _counted(answers: Sequence[Any], wanted: int) -> Sequence[Any]:
     if len(answers) != wanted:
         raise ModelError(
             f"the model gave {len(answers)} answers to {wanted} questions, so they cannot be matched. "
-            "This is a mistake in its generator."
+            "This is a bug in its generator."
         )
     return answers
 

@@ -145,7 +145,9 @@ class OpenAIGenerator(ServedModel):
             except Failure as failure:  # the server has no room; then the reply stays as it was
                 if not failure.is_of_room:
                     raise
-            _log.debug("%s thinks: it has room for %d tokens of that", self._where, self._room_to_think)
+            _log.debug(
+                "%s thinks before it replies; it gets room for %d tokens of thought", self._where, self._room_to_think
+            )
         if found.completion is None:
             return found.problem
         self._answers += 1
@@ -210,7 +212,7 @@ class OpenAIGenerator(ServedModel):
                     dialect = other
                 else:
                     if dialect != self._dialect:
-                        _log.debug("%s is asked with %s", self._where, dialect)
+                        _log.debug("%s is now asked with %s", self._where, dialect)
                         self._dialect = dialect  # only now, so that what did not help is not remembered
                     return answer
 
@@ -285,7 +287,7 @@ class OpenAIScorer(ServedModel):
         for index, (conversation, response) in enumerate(pairs):
             said = self._chat.encode_text(response)[: self.max_response_tokens]
             if not said or not response.strip():
-                raise InputError(f"response {index} is empty: there is nothing whose likelihood could be measured")
+                raise InputError(f"response {index} is empty, so it has no likelihood to measure")
             prompt = self._chat.encode(conversation)
             rows.append(((*prompt, *said), len(prompt)))
         return rows

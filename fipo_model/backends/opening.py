@@ -61,7 +61,7 @@ def open_generator(
     """
     if not isinstance(spec, Spec):
         check_generator(spec)
-        _refuse(adapter, "an adapter", "a generator that is made already")
+        _refuse(adapter, "an adapter", "a generator that is already built")
         return spec
     found = resolve(spec, adapter, role)
     if isinstance(found, Server):
@@ -85,7 +85,7 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
     """
     if not isinstance(spec, Spec):
         check_scorer(spec)
-        _refuse(max_response_tokens, "max_response_tokens", "a scorer that is made already")
+        _refuse(max_response_tokens, "max_response_tokens", "a scorer that is already built")
         return spec
     found = resolve(spec, role=None)
     if isinstance(found, Server):
@@ -217,4 +217,4 @@ def _load(found: Checkpoint) -> "LoadedModel":
 
 def _refuse(option: object, what: str, whom: str) -> None:
     if option is not None:
-        raise InputError(f"{what} cannot be given for {whom}")
+        raise InputError(f"{what} cannot be given with {whom}; leave it out")

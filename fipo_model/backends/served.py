@@ -61,7 +61,7 @@ class ServedModel:
     ) -> None:
         check_address(base_url)
         if not name:
-            raise InputError(f"the server at {show_address(base_url)} needs the name of the model it serves")
+            raise InputError(f"the server at {show_address(base_url)} may serve several models: name the one to use")
         if concurrency < 1:
             raise InputError(f"concurrency must be at least 1, not {concurrency}")
         self.base_url = base_url
@@ -135,9 +135,9 @@ class ServedModel:
         try:
             answer = json.loads(text)
         except ValueError as error:
-            words = self._public(read_failure(200, text).words) or "nothing"
+            words = self._public(read_failure(200, text).words) or "it is empty"
             raise ServerError(
-                f"{self._where} gave an answer that cannot be read, not JSON but: {words}. Does its address end in /v1?"
+                f"{self._where} gave an answer that is not JSON: {words}. Does its address end in /v1?"
             ) from error
         if isinstance(answer, dict) and answer.get("error") and not answer.get("choices"):
             code = answer["error"].get("code") if isinstance(answer["error"], dict) else None
@@ -169,7 +169,7 @@ class ServedModel:
         return tidy(words)
 
     def _said(self, failure: Failure) -> str:
-        return self._public(failure.words) or "nothing that says why"
+        return self._public(failure.words) or "no reason given"
 
     @contextmanager
     def _explained(self, index: int) -> Iterator[None]:
@@ -205,32 +205,32 @@ class ServedModel:
                 why = getattr(cause, "verify_message", None) or cause
                 return ServerError(
                     f"{self._where} could not prove its identity over TLS ({why}). If the server is yours, set "
-                    "SSL_CERT_FILE to the file of the authority that signed its certificate."
+                    "SSL_CERT_FILE to the certificate of the authority that signed the server's."
                 )
             if isinstance(cause, ssl.SSLError):
                 return ServerError(
-                    f"no TLS connection with {self._where} ({cause.reason or cause}). Does its address begin with "
-                    "http:// rather than https://?"
+                    f"cannot make a TLS connection to {self._where} ({cause.reason or cause}). Should its address "
+                    "begin with http:// instead of https://?"
                 )
         why = self._public(str(error.__cause__ or error))
         if isinstance(error.__cause__, httpx.ProxyError):
             return ServerError(f"{self._where} cannot be reached through the proxy that {_proxies()} names ({why}).")
         if isinstance(error.__cause__, httpx.RemoteProtocolError | httpx.ReadError):
             return ServerError(f"{self._where} broke off in the middle of its answer ({why}). Its log may say why.")
-        return ServerError(f"{self._where} cannot be reached ({why}). Is it running, on that port?")
+        return ServerError(f"{self._where} cannot be reached ({why}). Is it running on that port?")
 
     def _refusal(self, failure: Failure) -> str:
         said = self._said(failure)
         if 300 <= failure.status < 400:
-            return f"{self._where} does not answer itself: {said}. Name that address if you trust it."
+            return f"{self._where} does not answer: {said}. Use that address if you trust it."
         if failure.status == 404:
             return (
                 f"{self._where} does not know the model {self.name!r} or the path: {said}. The address usually ends in "
-                f"/v1; its /models lists the names.{self._hint}"
+                f"/v1, and /models below it lists the names.{self._hint}"
             )
         if failure.status in (401, 403):
             what = "the key" if failure.status == 401 else "access"
-            return f"{self._where} refuses {what}: {said}. Set OPENAI_API_KEY to one it accepts."
+            return f"{self._where} refuses {what}: {said}. Set OPENAI_API_KEY to a key it accepts."
         if failure.status in (400, 422):
             return f"{self._where} refused the request: {said}{self._hint}"
         if failure.status == 429:
@@ -280,8 +280,8 @@ def _connect(base_url: str, key: str, timeout_seconds: float) -> openai.OpenAI:
     def stay(request: httpx.Request) -> None:
         if request.url.host.lower() != host and request.headers.get("host", "").partition(":")[0].lower() != host:
             raise _ElsewhereError(
-                f"redirects to another host, {show_address(str(request.url))}, which was not followed. Name that "
-                "address if you trust it."
+                f"redirects to another host, {show_address(str(request.url))}, which FIPO did not follow. "
+                "Use that address if you trust it."
             )
 
     # Our own transport replaces those that httpx would make for the environment's proxies.

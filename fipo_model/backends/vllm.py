@@ -77,7 +77,7 @@ def _rank(adapter: str | None) -> int:
         rank = jsonl.parse_object(opened.read()).get("r")
     fitting = [one for one in _RANKS if isinstance(rank, int) and rank <= one]
     if not fitting:
-        raise ModelError(f"vLLM has adapters of a rank up to {_RANKS[-1]}, and {adapter} has {rank}")
+        raise ModelError(f"vLLM takes adapters up to rank {_RANKS[-1]}, but {adapter} has rank {rank}")
     return fitting[0]
 
 
@@ -181,7 +181,7 @@ class VllmScorer:
         """The tokens of the prompt and of the response: apart, as a model meets them."""
         said = tuple(self.base.chat.encode_text(response)[: self.max_response_tokens])
         if not said or not response.strip():
-            raise InputError(f"response {index} is empty: there is nothing whose likelihood could be measured")
+            raise InputError(f"response {index} is empty, so it has no likelihood to measure")
         prompt = tuple(self.base.chat.encode(conversation))
         needed = len(prompt) + len(said) + 1
         if needed > self.base.context_tokens:
@@ -240,7 +240,7 @@ def _mean(row: tuple[tuple[int, ...], tuple[int, ...]], output: Any) -> float:
     prompt, said = row
     tables = (output.prompt_logprobs or [])[len(prompt) :]
     if len(tables) != len(said) or not all(tables):
-        raise ModelError("vLLM gave no log-probabilities of the prompt. Is this a version from 0.19 on?")
+        raise ModelError("vLLM gave no log-probabilities of the prompt. Is it version 0.19 or later?")
     values: list[float] = [table[token].logprob for token, table in zip(said, tables, strict=True)]
     return min(0.0, fmean(values))
 
@@ -257,5 +257,5 @@ def _explained(doing: str) -> Iterator[None]:
     except Exception as error:  # vLLM raises whatever happens in its processes
         first = next(iter(str(error).strip().splitlines()), "no details")
         raise ModelError(
-            f"{doing}: {type(error).__name__}: {first}. Is there a GPU, and enough of its memory free?"
+            f"{doing}: {type(error).__name__}: {first}. Is there a GPU with enough free memory?"
         ) from error

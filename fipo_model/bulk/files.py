@@ -171,8 +171,8 @@ def check_prompt(row: Row | BadRow, done: Done, source: str | Path) -> None:
     """Raise `InputError` where an earlier run had another prompt under a row's id."""
     if isinstance(row, Row) and done.get(str(row.id), hash(row.request.instruction)) != hash(row.request.instruction):
         raise InputError(
-            f"the output was made from another input: there, the row with the id {row.id!r} has another prompt than on "
-            f"line {row.line} of {source}. Choose another output, or give the rows ids of their own."
+            f"the output was made from another input: its row with the id {row.id!r} has a different prompt from line "
+            f"{row.line} of {source}. Choose another output, or give the rows ids of their own."
         )
 
 

@@ -154,7 +154,7 @@ def _room(pool: Pool) -> Pool:
     fitting = min(has.get("CPU", 0) / pool.cpus if pool.cpus else 1, has.get("GPU", 0) / gpus if gpus else float("inf"))
     if fitting < 1:
         raise InputError(
-            f"the cluster has {has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs, and one worker needs "
+            f"the cluster has {has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs, but one worker needs "
             f"{pool.cpus:g} and {gpus:g}"
         )
     return Pool(workers=pool.workers or int(fitting), cpus=pool.cpus, gpus=gpus, batch_size=pool.batch_size)
@@ -205,7 +205,7 @@ class _Run:
     def check_complete(self) -> None:
         """Raise `ModelError` where rows were lost, which must not happen."""
         if self.ids:
-            raise ModelError(f"Ray did not give back {len(self.ids)} rows. What came is written; start again.")
+            raise ModelError(f"Ray did not return {len(self.ids)} rows. The others are written; start again to resume.")
 
 
 def _fields(row: Row) -> dict[str, Any]:

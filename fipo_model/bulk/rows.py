@@ -62,7 +62,7 @@ def parse_row(line: int, fields: Mapping[str, Any]) -> Row:
         raise InputError(f"no field 'instruction' (it has {', '.join(map(repr, fields)) or 'none'})")
     number = line if fields.get("id") is None else fields["id"]
     if not isinstance(number, str | int) or isinstance(number, bool):
-        raise InputError("the id must be a text or a whole number")
+        raise InputError("the id must be text or a whole number")
     check_text("id", str(number))
     request = OptimizationRequest(
         fields["instruction"],

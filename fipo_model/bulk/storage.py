@@ -108,7 +108,7 @@ def read_items(place: Place) -> Iterator[Item]:
         for item in _items_of(place, path):
             last, bad = (item.line, item.reason) if isinstance(item, BadRow) else (item[0], None)
             if not isinstance(item, BadRow) and item[1].get("id") is None:
-                bad = "the rows of several files need ids of their own"
+                bad = "rows from several files need ids of their own"
             if bad is not None:
                 yield BadRow(line=before + last, reason=f"{name}, line {last}: {bad}")
             elif not isinstance(item, BadRow):
@@ -172,7 +172,7 @@ class Parts:
         text = next((one for one in ids if isinstance(one, str)), None)
         if self.is_parquet and text is not None and int in self._written_ids:
             raise InputError(
-                f"the ids in {self.place.shown} are numbers, and {text!r} is none. A Parquet table has ids of one "
+                f"the ids in {self.place.shown} are numbers, but {text!r} is not. All ids in a Parquet table have one "
                 "type: choose another output, or one that ends with .jsonl."
             )
         self._id_type = pa.string() if text is not None or str in self._written_ids else pa.int64()
@@ -194,7 +194,9 @@ class Parts:
         for path in self.place.within():
             for item in _items_of(self.place, path):
                 if isinstance(item, BadRow) or not {"id", "naive_instruction"} <= item[1].keys():
-                    raise InputError(f"{self.place.shown} has a part that FIPO did not write: {path}")
+                    raise InputError(
+                        f"{self.place.shown} has a part that FIPO did not write: {path}. Choose another output."
+                    )
                 yield item[1]
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -37,7 +37,7 @@ def options(
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Rewrite naive prompts into better ones with a local model. Prompts only go to a server that you name."""
+    """Rewrite naive prompts into better ones with a local model. Prompts are sent to a server only if you name one."""
 
 
 app.command()(optimize)

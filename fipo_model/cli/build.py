@@ -28,7 +28,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
         int | None, typer.Option(min=0, help="Send the two models at most this many conversations, over all runs.")
     ] = None,
     keep_failed: Annotated[
-        bool, typer.Option("--keep-failed", help="Write failed records too, marked, instead of dropping them.")
+        bool, typer.Option("--keep-failed", help="Keep failed records and mark them, instead of dropping them.")
     ] = False,
     max_words: Annotated[int | None, typer.Option(min=1, help="The most words a rewrite may have.")] = None,
     response_tokens: Annotated[int, typer.Option(min=1, help="The most tokens a response may have.")] = 512,
@@ -38,14 +38,14 @@ def build(  # noqa: PLR0913 - one parameter for each option
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Process this many records at a time.")] = 32,
-    format_: Annotated[Format | None, typer.Option("--format", help="Format of IN; by default detected.")] = None,
+    format_: Annotated[Format | None, typer.Option("--format", help="Format of IN; detected by default.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, then exit.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
 ) -> None:
-    """Collect a preference data set of your own prompts from a weaker and a stronger model.
+    """Collect a preference data set for your own prompts from a weaker and a stronger model.
 
     Both answer and rewrite each prompt; the rewrites are checked and judged. Run the same command again to resume.
-    Exits with 1, after writing the rest, if lines could not be used.
+    If some lines cannot be used, it writes the rest and exits with 1.
     """
     _check_models(weak, strong)
     from fipo_model.data.collection import BuildSettings, prepare
@@ -111,20 +111,20 @@ def _say_what_is_to_be_done(job: "Job") -> None:
     accepted = sum(case.is_accepted for case in job.cases)
     note(f"{len(job.cases)} records, of which {accepted} are done and {failed} failed or repeat another")
     allowed = job.settings.max_calls
-    bound = "" if allowed is None else f"; {max(0, allowed - job.workplace.calls)} calls are left of {allowed}"
+    bound = "" if allowed is None else f"; {max(0, allowed - job.workplace.calls)} of {allowed} calls are left"
     note(f"to do: {job.estimate}{bound}")
 
 
 def _say_what_was_done(made: dict[str, Any], target: Path) -> None:
     records = made["records"]
     note(
-        f"{records['accepted']} pairs of {records['read']} records written to {target}, {records['failed']} failed, "
+        f"{records['accepted']} pairs from {records['read']} records written to {target}, {records['failed']} failed, "
         f"{made['calls']['sent']} calls sent in all; see {target}.report.html"
     )
     if not made["is_complete"]:
         note(
-            f"stopped at --max-calls: {records['waiting']} records wait. To continue, repeat the command with a "
-            f"--max-calls above {made['calls']['allowed']}"
+            f"stopped at --max-calls: {records['waiting']} records are waiting. To continue, run the command again "
+            f"with --max-calls above {made['calls']['allowed']}"
         )
     if made["bad_rows"]:
         note(f"{made['bad_rows']} lines could not be used")

@@ -21,9 +21,13 @@ app = typer.Typer(
 _MAX_TOKENS = 128
 _COLUMNS_OF_A_FILE = 160
 
-Server = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server that answers instead.")]
-ServerModel = Annotated[str | None, typer.Option(help="Name of the model the server serves.")]
-OptimizerModel = Annotated[str | None, typer.Option(help="Model that rewrites instead of FIPO's own, by any name.")]
+Server = Annotated[
+    str | None, typer.Option(help="Address of an OpenAI-compatible server to answer with, instead of a local model.")
+]
+ServerModel = Annotated[str | None, typer.Option(help="Name of the model on that server.")]
+OptimizerModel = Annotated[
+    str | None, typer.Option(help="Model that rewrites instead of FIPO's own; see `fipo optimize --help` for names.")
+]
 ShownTable = tuple[str, Sequence[str], Iterable[Sequence[str]]]
 """A table's title, its header and its rows."""
 
@@ -33,20 +37,20 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
     chain: Annotated[str, typer.Argument(metavar="CHAIN", help="module:attribute or path/to/file.py:attribute.")],
     *,
     data: Annotated[Path, typer.Option(help="JSONL file of rows with `input` and `output` (or `reference`).")],
-    output: Annotated[Path, typer.Option(help="Directory to write, or to resume in.")] = Path("runs/compare"),
+    output: Annotated[Path, typer.Option(help="Directory to write to, or to resume in.")] = Path("runs/compare"),
     metric: Annotated[
         str, typer.Option(help="exact, contains, f1, json_fields, or a module:function(reference, output, input).")
     ] = "exact",
     model: Annotated[
         str | None,
         typer.Option(
-            help="Model that answers a prompt, by any name (fipo weights list, a directory, a hub id, http://…/v1#NAME)."
+            help="Model that answers a prompt: a name from `fipo weights list`, a directory, a hub id or http://…/v1#NAME."
         ),
     ] = None,
     server: Server = None,
     name: ServerModel = None,
     chat_model: Annotated[
-        str | None, typer.Option(help="module:attribute of a LangChain model that answers instead.")
+        str | None, typer.Option(help="module:attribute of a LangChain model that answers instead of a local one.")
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help=f"The most tokens in an answer; by default {_MAX_TOKENS}.")
@@ -55,22 +59,22 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
     roles: Annotated[
         str | None, typer.Option(help="Whose messages are rewritten: system, human, or system,human.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="Use only this many rows, the first ones.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Ask this many rows at a time; the chains take turns.")] = 8,
-    repeat: Annotated[int, typer.Option(min=1, help="Ask each row this many times, for models that sample.")] = 1,
-    timed: Annotated[int, typer.Option(min=0, help="Ask this many rows again, one by one, to measure latency.")] = 10,
+    limit: Annotated[int | None, typer.Option(min=2, help="Use only this many rows, beginning with the first.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Run this many rows at a time; the chains take turns.")] = 8,
+    repeat: Annotated[int, typer.Option(min=1, help="Run each row this many times, for models that sample.")] = 1,
+    timed: Annotated[int, typer.Option(min=0, help="Run this many rows again, one by one, to measure latency.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed for the intervals and for sampled answers.")] = 0,
 ) -> None:
     """Compare a LangChain chain with its optimized twin: paired scores with intervals, time, tokens, and a page.
 
-    CHAIN is a chain, a function without arguments that makes one, or only a prompt. A prompt is answered by the model
-    that --model, --server or --chat-model names, or by the default weights without FIPO's adapter. A row of the data
-    has an `input`, as the chain takes it, and a right `output`, as the metric wants it:
+    CHAIN is a chain, a function without arguments that makes one, or just a prompt. A prompt is answered by the model
+    that --model, --server or --chat-model names, or by the default weights without FIPO's adapter. Each row of the
+    data has an `input` for the chain and the right `output` for the metric:
 
     {"input": {"question": "What is the capital of Peru?"}, "output": "Lima"}
 
-    Interrupted comparisons resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run that
-    could not finish and 2 for options and files that cannot be used.
+    Run the same command again to resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run
+    that could not finish and 2 for options and files that cannot be used.
     """
     answerer = _name_answerer(model=model, server=server, name=name, chat_model=chat_model)
     with _exiting():
@@ -109,11 +113,11 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
 def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     *,
     data: Annotated[
-        Path, typer.Option(help="Folder of the classification sets: NAME.jsonl, rows of split, text, label, labels.")
+        Path, typer.Option(help="Folder of data sets (NAME.jsonl) whose rows have split, text, label and labels.")
     ],
-    output: Annotated[Path, typer.Option(help="Directory to write, or to resume in.")] = Path("runs/optimizers"),
-    tasks: Annotated[str | None, typer.Option(help="Tasks, separated by commas; by default all with data.")] = None,
-    optimizers: Annotated[str | None, typer.Option(help="Optimizers, separated by commas; all by default.")] = None,
+    output: Annotated[Path, typer.Option(help="Directory to write to, or to resume in.")] = Path("runs/optimizers"),
+    tasks: Annotated[str | None, typer.Option(help="Tasks, separated by commas; by default, all with data.")] = None,
+    optimizers: Annotated[str | None, typer.Option(help="Optimizers, separated by commas; by default, all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Compile this many times, on different examples each time.")] = 3,
     effort: Annotated[
         Literal["light", "least"], typer.Option(help="light (DSPy's own preset), or least, for a quick trial.")
@@ -121,7 +125,7 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     train: Annotated[int, typer.Option(min=4, help="Examples to learn from.")] = 20,
     limit_val: Annotated[int, typer.Option(min=4, help="Examples to select on.")] = 20,
     limit_test: Annotated[int, typer.Option(min=4, help="Examples to test on, the same for every seed.")] = 100,
-    model: Annotated[str | None, typer.Option(help="The task model, by any name.")] = None,
+    model: Annotated[str | None, typer.Option(help="The task model; see `fipo optimize --help` for names.")] = None,
     server: Server = None,
     name: ServerModel = None,
     optimizer_model: OptimizerModel = None,
@@ -133,14 +137,14 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Compare FIPO with DSPy's optimizers: scores with intervals, calls, tokens, time, and a page.
 
-    All get the same programs, examples, task model, threads and machine, and no cache. By default the task
-    model, which also proposes for DSPy's optimizers, is the model of the default weights without FIPO's adapter.
+    All get the same programs, examples, task model, threads and machine, and no cache. By default, the task model is
+    the base of the default weights, without FIPO's adapter. It also writes the proposals of DSPy's optimizers.
 
-    Interrupted comparisons resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run that
-    could not finish and 2 for options and files that cannot be used.
+    Run the same command again to resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run
+    that could not finish and 2 for options and files that cannot be used.
     """
     if (server is None) != (name is None) or (server is not None and model is not None):
-        raise typer.BadParameter("--server ADDRESS and --name MODEL go together, and without --model")
+        raise typer.BadParameter("give --server ADDRESS and --name MODEL together, and without --model")
     # GEPA always shows its bars; tqdm reads this once, when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
     with _exiting():
@@ -197,7 +201,7 @@ def _name_answerer(
     if (server is None) != (name is None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
     if sum(option is not None for option in (model, server, chat_model)) > 1:
-        raise typer.BadParameter("--model, --server and --chat-model each name who answers; give one")
+        raise typer.BadParameter("--model, --server and --chat-model each say which model answers; give only one")
     options = {"model": model, "server": server, "name": name, "chat_model": chat_model}
     given = {option: value for option, value in options.items() if value is not None}
     return given or None

@@ -68,15 +68,15 @@ def diversify(
     *,
     format_: FormatOption = None,
     parts: Annotated[
-        Parts, typer.Option(help="Responses a row shows: drawn evenly from the paper's eight types, none, or all.")
+        Parts, typer.Option(help="Responses that a row shows: an even mix of the paper's eight types, none, or all.")
     ] = "diversified",
     iterative: Annotated[
         bool, typer.Option("--iterative", help="Add the answering and discrimination rows of iterative training.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed for what is drawn for each record.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for what is drawn at random for each record.")] = 0,
     template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
 ) -> None:
-    """Make training rows from records. Exits with 1, after writing the rest, if lines could not be used."""
+    """Make training rows from records. If some lines cannot be used, writes the rest and exits with 1."""
     settings = Diversification(parts=parts, iterative=iterative, seed=seed)
     asked_with = load_template(template) if template else FIPO_1
     jsonl.check_apart(Path(source), target)
@@ -87,9 +87,10 @@ def diversify(
             output.write(jsonl.encode_object(row.to_fields()))
             tally[row.kind] += 1
         if not (made := tally.total() - tally["records"] - tally["bad"]):
-            raise InputError(f"no record in {source} has a chosen rewrite, so there is nothing to learn from it")
+            raise InputError(f"no record in {source} has a chosen rewrite, so there is nothing to learn from")
     of_each = ", ".join(f"{tally[kind]} {kind}" for kind in ("rewriting", "answering", "discrimination") if tally[kind])
-    note(f"{made} rows ({of_each}) of {tally['records']} records written to {target}, {tally['bad']} could not be used")
+    written = f"{made} rows ({of_each}) from {tally['records']} records written to {target}"
+    note(f"{written}, {tally['bad']} lines could not be used")
     if tally["bad"]:
         sys.exit(1)
 
@@ -108,7 +109,7 @@ def _tables(found: FileStats) -> Iterator["Table"]:
     from rich.table import Table
 
     lines = {"records": found.records, "training rows": found.training_rows, "cannot be used": found.bad_lines}
-    yield _counts("what it holds", lines)
+    yield _counts("what the file holds", lines)
     for title, names in (("source", found.sources), ("kind", found.kinds), ("type", found.types)):
         if names:
             yield _counts(title, names)

@@ -31,12 +31,12 @@ def export(  # noqa: PLR0913 - one parameter for each option
     source: Annotated[
         str,
         typer.Argument(
-            help="A store; a file, or - for stdin, of what `optimize --json`, `tune --json` or `optimize --input` "
-            "wrote; for the forms of adapters a name from `fipo weights list`, or the directory of an adapter."
+            help="A store, or a file (- for stdin) that `optimize --json`, `tune --json` or `optimize --input` wrote. "
+            "For the adapter formats: a name from `fipo weights list`, or the directory of an adapter."
         ),
     ],
     keys: Annotated[
-        list[str] | None, typer.Argument(help="Keys of a store; by default, all approved rewrites.")
+        list[str] | None, typer.Argument(help="Keys of rewrites in a store; by default, all approved ones.")
     ] = None,
     *,
     form: Annotated[
@@ -47,21 +47,23 @@ def export(  # noqa: PLR0913 - one parameter for each option
         Path | None,
         typer.Option(help="File to write instead of stdout; for several rewrites as text or dspy, a directory."),
     ] = None,
-    state: Annotated[State, typer.Option(help="Which rewrites of a store, if you name no keys.")] = "approved",
+    state: Annotated[State, typer.Option(help="Which rewrites of a store to write, if you name no keys.")] = "approved",
     speaker: Annotated[Speaker, typer.Option("--role", help="Role of the message, for chat and langchain.")] = "system",
     signature: Annotated[str, typer.Option(help="Fields of the program, for dspy.")] = "input -> output",
     module: Annotated[Module, typer.Option(help="Module of the program, for dspy.")] = "Predict",
     examples: Annotated[
         Path | None, typer.Option(help="JSONL file of rows with `input` and `output`, for promptfoo's tests.")
     ] = None,
-    provider: Annotated[str, typer.Option(help="Who answers, for promptfoo; echo repeats the prompt.")] = "echo",
+    provider: Annotated[
+        str, typer.Option(help="Provider of answers, for promptfoo; echo repeats the prompt.")
+    ] = "echo",
 ) -> None:
     """Write rewrites or an adapter in a format that another program reads."""
     if form in ADAPTER_FORMS:
         from fipo_model.export.adapter import export_adapter
 
         if out is None or keys:
-            raise typer.BadParameter(f"--as {form} takes the adapter, and --out")
+            raise typer.BadParameter(f"--as {form} needs an adapter, no keys, and --out")
         export_adapter(source, form, out)
         note(f"written to {out}")
         return
@@ -79,7 +81,7 @@ def _write(rewrites: Sequence[Rewrite], form: TextForm, wishes: Wishes, out: Pat
     parts = {out: rewrites}
     if form in ONE_EACH and len(rewrites) > 1:
         if places.exists(out) and not places.is_directory(out):
-            raise InputError(f"{out} is a file, and {len(rewrites)} rewrites need a directory")
+            raise InputError(f"{out} is a file, but {len(rewrites)} rewrites need a directory: name one with --out")
         parts = {out / f"{one.name}{SUFFIXES[form]}": [one] for one in rewrites}
     for file, own in parts.items():
         content = exported(own, form, wishes)

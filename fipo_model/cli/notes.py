@@ -40,7 +40,7 @@ def _writing() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EPIPE:
-            note("stopped: the reader of the output is gone")
+            note("stopped: nothing is reading the output")
             sys.exit(_NOBODY_READS)
         raise InputError(f"cannot write to stdout: {error.strerror}") from error
 

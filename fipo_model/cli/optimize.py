@@ -47,17 +47,17 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     candidates: Annotated[
         int,
         typer.Option(
-            min=1, help="Sample this many rewrites and let the model choose. FIPO's own is too small for that."
+            min=1, help="Sample this many rewrites and let the model choose. FIPO's own model is too small for that."
         ),
     ] = 1,
     judge: Annotated[
-        bool, typer.Option("--judge", help="Keep the prompt unless the judge, the same model, prefers the rewrite.")
+        bool, typer.Option("--judge", help="Keep the prompt unless the same model, as a judge, prefers the rewrite.")
     ] = False,
     strict_wording: Annotated[
         bool | None,
         typer.Option(
             "--strict-wording/--free-wording",
-            help="Whether a rewrite that replaces the prompt must keep its words. By default yes, for local models "
+            help="Whether a rewrite that replaces the prompt must keep its words. By default, it must for local models "
             "that were not trained to rewrite.",
         ),
     ] = None,
@@ -68,7 +68,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         str | None,
         typer.Option(help="Address of an OpenAI-compatible server, ending in /v1. Default: OPENAI_BASE_URL."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model the server serves.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model on that server.")] = None,
     template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
     store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
@@ -80,14 +80,14 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option("--output", help="JSONL file to write, or to resume; - for stdout.")
     ] = None,
     proposals: Annotated[
-        bool, typer.Option("--proposals", help="Add to each row what the model proposed, refused or not.")
+        bool, typer.Option("--proposals", help="Add to each row what the model proposed, whether refused or not.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Process this many rows of --input at a time.")] = 32,
     engine: Annotated[
         Where,
         typer.Option(
-            help="Where the rows of --input are rewritten: in this process, or on a Ray cluster, which takes folders, "
-            "URLs and Parquet, too."
+            help="Where the rows of --input are rewritten: in this process, or on a Ray cluster, which also takes "
+            "folders, URLs and Parquet."
         ),
     ] = "local",
     workers: Annotated[
@@ -180,7 +180,7 @@ def tell_state(store: RewriteStore, request: OptimizationRequest) -> None:
     entry = store.find(key_of(request))
     key = entry.key[:KEY_LENGTH]
     review = (
-        f"; `fipo store approve {store.path} {key}` uses it from now on"
+        f"; to use it from now on: fipo store approve {store.path} {key}"
         if entry.state == "pending" and entry.text != entry.naive
         else ""
     )
@@ -191,7 +191,7 @@ def _check_model(server: str | None, name: str | None, model: str | None, adapte
     if (server is None) != (name is None):
         raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
     if server is not None and (model is not None or adapter is not None):
-        raise typer.BadParameter("--server has its own model; leave out --model and --adapter")
+        raise typer.BadParameter("--server brings its own model; leave out --model and --adapter")
 
 
 def _check_engine(engine: Where, workers: int | None, source: str | None, target: str | None) -> None:
@@ -201,7 +201,7 @@ def _check_engine(engine: Where, workers: int | None, source: str | None, target
         if any("://" in (one or "") or (one or "").endswith(".parquet") for one in (source, target)):
             raise typer.BadParameter("URLs and Parquet need --engine ray")
     elif source is None or "-" in (source, target):
-        raise typer.BadParameter("--engine ray needs --input and --output that are files, folders or URLs")
+        raise typer.BadParameter("with --engine ray, --input and --output must be files, folders or URLs")
 
 
 def _optimize_rows(
@@ -242,7 +242,7 @@ def _summarize(tally: bulk.Tally, target: str) -> None:
     refused = f", {tally.refused} refused" if tally.refused else ""
     note(
         f"{tally.written} rows written to {target} ({tally.rewritten} rewritten{refused}, the "
-        f"others keep their prompt), {tally.already_done} were there before, {tally.bad} could not be used"
+        f"others keep their prompts), {tally.already_done} were there before, {tally.bad} could not be used"
     )
     if tally.bad:
         sys.exit(1)

@@ -8,13 +8,13 @@ from fipo_model.types import OptimizedPrompt, Outcome
 
 _ANOTHER_MODEL = "another --model may do better"
 _LONGER = "--max-words allows a longer rewrite"
-_EXAMPLES = "with examples of yours, `fipo tune` tries many rewrites and measures them"
+_EXAMPLES = "give `fipo tune` some examples, and it tries many rewrites and measures them"
 _NEXT: Mapping[Outcome, str] = {
     "unchanged": _EXAMPLES,
     "uncertain": _EXAMPLES,
     "truncated": _LONGER,
     "too_long": _LONGER,
-    "refused": "another --model may take the prompt",
+    "refused": "another --model may accept the prompt",
     "template_echoed": _ANOTHER_MODEL,
     "empty": _ANOTHER_MODEL,
     "repetitive": _ANOTHER_MODEL,

@@ -28,7 +28,7 @@ def rank(  # noqa: PLR0913 - one parameter for each option
     model: Annotated[
         str | None,
         typer.Option(
-            help="Optimizer to sample from, by any name (fipo weights list, a directory, a hub id, http://…/v1#NAME)."
+            help="Optimizer to sample from: a name from `fipo weights list`, a directory, a hub id or http://…/v1#NAME."
         ),
     ] = None,
     candidates: Annotated[int, typer.Option(min=0, help="Rewrites to sample for each prompt.")] = 8,
@@ -44,7 +44,7 @@ def rank(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Rank rewrites by the golden response's likelihood, and keep the best and the worst for each prompt.
 
-    If none gains more than the margin, the naive prompt itself is the best. That teaches the model to leave it alone.
+    If none gains more than the margin, the naive prompt counts as the best, which teaches a model to leave it alone.
     """
     from fipo_model.data.ranking import Propose, Ranked, added_reference, repeated
     from fipo_model.data.ranking import rank as ranking
@@ -81,7 +81,8 @@ def rank(  # noqa: PLR0913 - one parameter for each option
                 tally["unusable"] += 1
                 note(f"{found[0].id}: {found[1]}")
     note(
-        f"{tally['ranked']} records ranked, {len(done)} were there, {tally['unusable']} could not be used; see {target}"
+        f"{tally['ranked']} records ranked, {len(done)} were there before, {tally['unusable']} could not be used; "
+        f"see {target}"
     )
     if tally["unusable"]:
         sys.exit(1)

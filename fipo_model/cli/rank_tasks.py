@@ -23,7 +23,7 @@ def rank_tasks(  # noqa: PLR0913 - one parameter for each option
     source: Annotated[Path, typer.Argument(metavar="TASKS", help="JSONL file of tasks (docs/tasks.md).")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="JSONL file of rows to write, or to resume.")],
     *,
-    model: Annotated[str | None, typer.Option(help="Rewriter to sample from, by any name (docs/models.md).")] = None,
+    model: Annotated[str | None, typer.Option(help="Rewriter to sample from; see docs/models.md for names.")] = None,
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter for it, or none.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Rewrites to sample for each wording.")] = 6,
     wordings: Annotated[int, typer.Option(min=1, help="Hasty wordings of each task.")] = 2,
@@ -35,9 +35,9 @@ def rank_tasks(  # noqa: PLR0913 - one parameter for each option
     margin: Annotated[float, typer.Option(min=0, help="Ignore gains below this, in nats per token.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Seed for sampling and for the examples shown.")] = 0,
 ) -> None:
-    """Rank rewrites of hasty wordings by their task's gain: the smallest gain among all test models counts.
+    """Rank rewrites of hasty wordings by how much their tasks gain. The smallest gain among the test models counts.
 
-    A row has the best rewrite as chosen and the worst as rejected. If none gains, the wording itself is the best.
+    A row has the best rewrite as chosen and the worst as rejected. If none gains, the wording itself is the best one.
     """
     from fipo_model.data.tasks.ranking import Ranked, rank
 
@@ -69,8 +69,8 @@ def rank_tasks(  # noqa: PLR0913 - one parameter for each option
                 tally["unusable"] += 1
                 note(f"{found[0].id}: {found[1]}")
     note(
-        f"{tally['with a preference']} wordings with a preference, {tally['without spread']} without spread, "
-        f"{len(done)} were there, {tally['unusable']} could not be used; see {target}"
+        f"{tally['with a preference']} wordings with a preference, {tally['without spread']} without one, "
+        f"{len(done)} were there before, {tally['unusable']} could not be used; see {target}"
     )
     if tally["unusable"]:
         sys.exit(1)
@@ -102,5 +102,5 @@ def _scorers(names: Sequence[str], rewriter: "Rewriter") -> "list[Scorer]":
 
     scorers = [open_scorer(name) for name in names]
     if any(scorer.name == rewriter.name for scorer in scorers):
-        note(f"{rewriter.name} is both the rewriter and a test model: it may prefer its own words")
+        note(f"{rewriter.name} is both the rewriter and a test model, so it may prefer its own words")
     return scorers

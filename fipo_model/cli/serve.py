@@ -27,15 +27,13 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     model: Annotated[str | None, typer.Option(help=f"The model that rewrites. {SPEC_HELP}")] = None,
     roles: Annotated[str, typer.Option(help="Whose text is rewritten: system, user, or system,user.")] = "system",
-    store: Annotated[
-        Path | None, typer.Option(help="File of rewrites: looked up first, and new ones are added.")
-    ] = None,
+    store: Annotated[Path | None, typer.Option(help="File of rewrites: looked up first, and added to.")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use only the store's rewrites; load no model.")] = False,
     approved: Annotated[
         bool, typer.Option("--approved", help="Use a rewrite only once it is approved in the store; see `fipo store`.")
     ] = False,
     deadline: Annotated[
-        int, typer.Option(min=0, help="Milliseconds to wait for a rewrite; then the text is sent as it is.")
+        int, typer.Option(min=0, help="Milliseconds to wait for a rewrite before the text is sent as it is.")
     ] = 10_000,
     host: Annotated[str, typer.Option(help="Interface to listen on; any but loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8300,
@@ -43,26 +41,26 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option(envvar="FIPO_TOKEN", help="Token that clients send in the header x-fipo-token.")
     ] = None,
     log: Annotated[str, typer.Option(help=f"What to log on stderr: {', '.join(LOGS)}.")] = "requests",
-    max_body: Annotated[int, typer.Option(min=1, help="Largest body, in MiB.")] = Limits().body // _MIB,
+    max_body: Annotated[int, typer.Option(min=1, help="Largest body of a request, in MiB.")] = Limits().body // _MIB,
     max_connections: Annotated[int, typer.Option(min=1, help="The most connections at a time.")] = Limits().connections,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds to wait for a silent upstream.")
     ] = Limits().reply_time,
     grace: Annotated[
-        float, typer.Option(min=0, help="Seconds that open streams may take after a stop signal.")
+        float, typer.Option(min=0, help="Seconds that open streams have to finish after a stop signal.")
     ] = Limits().stopping_time,
 ) -> None:
-    """Run a gateway that rewrites prompts between an application and its model, and a page to try it.
+    """Run a gateway that rewrites prompts between an application and its model, with a page to try it on.
 
-    Point clients at the address it prints, with /v1, and open the same address in a browser. Replies say in the header
-    x-fipo-outcome what happened to the prompt; a request with the header x-fipo: off passes unchanged.
+    It prints two addresses: point clients at the one that ends in /v1, and open the other in a browser. The header
+    x-fipo-outcome of a reply says what happened to the prompt. A request with the header x-fipo: off is not changed.
     """
     if upstream is None:
         raise InputError(
-            "name an upstream: --upstream http://HOST:PORT/v1, or a model of this machine, such as --upstream default"
+            "name an upstream: --upstream http://HOST:PORT/v1, or a model on this machine, such as --upstream default"
         )
     if (frozen or approved) and store is None:
-        raise InputError("--frozen and --approved are about the rewrites in a store: name it with --store FILE")
+        raise InputError("--frozen and --approved need a store of rewrites: name one with --store FILE")
     opened = None if store is None else RewriteStore(store, is_frozen=frozen, only_approved=approved)
     limits = Limits(body=max_body * _MIB, connections=max_connections, reply_time=timeout, stopping_time=grace)
     settings = ServeSettings(

@@ -28,9 +28,9 @@ _STYLES = {"pending": "yellow", "approved": "green", "rejected": "red"}
 _File = Annotated[Path, typer.Argument(metavar="STORE", help="File of the store.")]
 _Key = Annotated[str, typer.Argument(help="A key from `fipo store list`, or its beginning.")]
 _Keys = Annotated[list[str] | None, typer.Argument(help="Keys from `fipo store list`, or their beginnings.")]
-_By = Annotated[str | None, typer.Option(help="Your name; by default, the user of this machine.")]
+_By = Annotated[str | None, typer.Option(help="Your name; by default, your user name on this machine.")]
 _Why = Annotated[str, typer.Option("--because", help="The reason, kept in the store.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON, a rewrite on each line.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON, one rewrite per line.")]
 
 
 @app.command("list")
@@ -83,7 +83,7 @@ def approve(
     store = _opened(file)
     chosen = _chosen(store, keys, all_)
     if text is not None and (len(chosen) != 1 or not text.strip()):
-        raise typer.BadParameter("--text is the text of one rewrite: name one key, and a text")
+        raise typer.BadParameter("--text is for one rewrite: name one key, and a text that is not empty")
     _tell(store.decide(chosen, "approved", by=by or _user(), why=why, text=text))
 
 
@@ -124,7 +124,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError) as error:  # the kind depends on the version of Python
-        raise InputError("your user name is unknown here: add --by NAME") from error
+        raise InputError("this machine does not know your user name: add --by NAME") from error
 
 
 def _json(entry: Entry) -> str:

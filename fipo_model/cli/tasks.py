@@ -27,7 +27,7 @@ def tasks(
     seed: Annotated[int, typer.Option(help="Seed for the examples; tasks and splits do not depend on it.")] = 0,
     split: Annotated[Part | None, typer.Option(help="Only the tasks of one part. A family is never split.")] = None,
 ) -> None:
-    """Write tasks made by rule, and tasks read from files. Exits with 1 if some could not be used."""
+    """Write tasks made by rule, and tasks read from files. If some cannot be used, writes the rest and exits with 1."""
     from fipo_model.data.tasks.reading import write_tasks
     from fipo_model.data.tasks.splitting import part_of
 
@@ -36,11 +36,12 @@ def tasks(
     tally: Counter[str] = Counter()
     found = [task for task in _all_tasks(also or [], examples, seed, tally) if split in (None, part_of(task))]
     if not found:
-        raise InputError(f"no task is in the part {split}")
+        raise InputError(f"there is no task in the part {split}")
     write_tasks(target, found)
     of_each = ", ".join(f"{count} {part}" for part, count in Counter(map(part_of, found)).most_common())
     families = len({task.family for task in found})
-    note(f"{len(found)} tasks ({of_each}) of {families} families written to {target}, {tally['bad']} could not be used")
+    written = f"{len(found)} tasks ({of_each}) from {families} families written to {target}"
+    note(f"{written}, {tally['bad']} could not be used")
     if tally["bad"]:
         sys.exit(1)
 
@@ -58,7 +59,7 @@ def _all_tasks(also: Sequence[Path], examples: int, seed: int, tally: Counter[st
             if isinstance(row, jsonl.BadRow):
                 problem = str(row)
             elif row.name in names:
-                problem = f"there is another task {row.name!r}"
+                problem = f"there is another task named {row.name!r}"
             else:
                 names.add(row.name)
                 yield row

@@ -33,7 +33,7 @@ def teach(
     with jsonl.replacing(target) as file:
         file.writelines(jsonl.encode_object(row.to_fields()) for row in rows)
     of_each = ", ".join(f"{count} {kind}" for kind, count in Counter(row.type for row in rows).most_common())
-    note(f"{len(rows)} rows of {len(tasks)} tasks written to {target}: {of_each}")
+    note(f"{len(rows)} rows from {len(tasks)} tasks written to {target}: {of_each}")
     if bad:
         sys.exit(1)
 

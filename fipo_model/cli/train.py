@@ -40,7 +40,7 @@ def preference(recipe: Recipe, *, changes: Changes = None, resume: Resume = Fals
 
 @app.command()
 def iterative(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
-    """Train in rounds: on pairs, then rewrite the naive prompts, keep the rewrites a judge prefers, and train again."""
+    """Train in rounds. After each, the model's rewrites that a judge prefers take the place of the naive prompts."""
     from fipo_model.training.iterative import train_iterative
     from fipo_model.training.settings import IterativeSettings, load_recipe
 
@@ -49,7 +49,7 @@ def iterative(recipe: Recipe, *, changes: Changes = None, resume: Resume = False
 
 @app.command()
 def reward(recipe: Recipe, *, changes: Changes = None, resume: Resume = False) -> None:
-    """Reinforcement (GRPO): reward a rewrite for what it does on the inputs of its task."""
+    """Reinforcement learning (GRPO): reward a rewrite for its effect on the inputs of its task."""
     from fipo_model.training.reward import train_reward
     from fipo_model.training.settings import RewardSettings, load_recipe
 

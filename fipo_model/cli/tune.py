@@ -28,22 +28,22 @@ ExamplesOption = Annotated[
 MetricOption = Annotated[
     str | None,
     typer.Option(
-        help="exact, contains, f1, json_fields or module:function(reference, output, input) on what the model "
-        "answers; without one, the right outputs must become likelier."
+        help="How answers are scored: exact, contains, f1, json_fields or module:function(reference, output, input). "
+        "Without a metric, a prompt is scored by how likely it makes the right outputs."
     ),
 ]
 ModelsOption = Annotated[
     list[str] | None,
     typer.Option(
-        help=f"A model the prompt is for, which answers or scores; may be repeated. By default {DEFAULT.name} without "
-        f"FIPO's adapter; without a metric also the smallest other one that is on this machine. {SPEC_HELP}"
+        help=f"A model the prompt is for, which answers or scores; may be repeated. By default, {DEFAULT.name} without "
+        f"FIPO's adapter and, without a metric, also the smallest other model on this machine. {SPEC_HELP}"
     ),
 ]
 ServerOption = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")]
-NameOption = Annotated[str | None, typer.Option(help="Name of the model the server serves.")]
+NameOption = Annotated[str | None, typer.Option(help="Name of the model on that server.")]
 RewriterOption = Annotated[
     str | None,
-    typer.Option(help=f"Model that proposes rewrites, by any name. By default {DEFAULT.name} with FIPO's adapter."),
+    typer.Option(help=f"Model that proposes rewrites; by default, {DEFAULT.name} with FIPO's adapter."),
 ]
 
 
@@ -72,10 +72,10 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
-    """Find better words for a prompt on examples. Prints the prompt to use: a rewrite, or yours unchanged.
+    """Find better words for a prompt by means of examples. Prints the prompt to use: a rewrite, or yours unchanged.
 
-    A rewrite is used only if it does better on the examples by more than luck. Stderr shows the models, what
-    was tried, and the gain on held-out examples. Run the same command with the same --out to resume.
+    A rewrite is used only if its lead on the examples is more than luck. Stderr shows the models, what was
+    tried, and the gain on held-out examples. Run the same command with the same --out to resume.
     """
     models = named_models(model, server, name)
     request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)
@@ -144,7 +144,7 @@ def named_metric(metric: str | None) -> str | Callable[..., Any] | None:
     if metric is None or metric in BUILT_IN:
         return metric
     if ":" not in metric:
-        raise InputError(f"there is no metric {metric!r}; there are {', '.join(BUILT_IN)}, or name a module:function")
+        raise InputError(f"there is no metric {metric!r}; choose from {', '.join(BUILT_IN)}, or name a module:function")
     from fipo_model.objects import load_object
 
     function = load_object(metric, "a metric")

@@ -131,7 +131,7 @@ def merge(
 def push(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a trained adapter or a merged model.")],
     repository: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the Hugging Face hub: OWNER/NAME.")],
-    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="If the repository is new, make it public.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Upload without asking.")] = False,
 ) -> None:
     """Upload a trained adapter or model to the Hugging Face hub. Shows every file, and asks first.

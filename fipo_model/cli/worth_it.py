@@ -34,7 +34,7 @@ def worth_it(  # noqa: PLR0913 - one parameter for each option
     seed: Annotated[int, typer.Option(help="Seed for the rewrites and for which examples are measured.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
-    """Estimate how much `fipo tune` could gain, before you run it. Usually takes under a minute.
+    """Estimate how much `fipo tune` could gain before you run it. Usually takes under a minute.
 
     Measures your prompt, an empty one, other forms of the same words, a few rewrites, and your prompt with
     solved examples. Prints "worth it", "not worth it" or "unclear"; the figures go to stderr.

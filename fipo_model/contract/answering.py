@@ -72,7 +72,7 @@ def _tells(case: Case) -> str | None:
     if (said := said_of_a_name(case.naive, case.added, case.given)) is not None:
         return f"says what the prompt does not: {said!r}"
     if (aside := told_in_passing(case)) is not None:
-        return f"tells in passing what your prompt does not: {aside!r}"
+        return f"says in passing what your prompt does not: {aside!r}"
     return None
 
 

@@ -39,7 +39,7 @@ def _quantifier_changed(naive: Reading, rewrite: Reading) -> str | None:
     for (kind, of), text in expected.items():
         others = [other for (other_kind, other_of), other in found.items() if other_of == of and other_kind != kind]
         if others and (kind, of) not in found and not any((other, of) in expected for other, _ in found):
-            return f"says {others[0]!r} for {text!r}"
+            return f"says {others[0]!r} instead of {text!r}"
     return None
 
 
@@ -96,4 +96,4 @@ def _purpose_instead(naive: Reading, rewrite: Reading) -> str | None:
     if condition is None or _SO_THAT.search(naive.lowered) or _CONDITIONAL.search(rewrite.lowered):
         return None
     purpose = _SO_THAT.search(rewrite.lowered)
-    return f"says {purpose[0]!r} for 'if'" if purpose else None
+    return f"says {purpose[0]!r} instead of 'if'" if purpose else None

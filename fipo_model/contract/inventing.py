@@ -206,7 +206,7 @@ def language_changed(case: Case) -> str | None:
     asked = {each.key for each in names.named_languages(case.naive)}
     if after.code in asked:
         return None
-    return f"is in {after.code or after.script}, the prompt in {before.code or before.script}"
+    return f"is in {after.code or after.script}, but the prompt is in {before.code or before.script}"
 
 
 def labels_invented(case: Case) -> str | None:

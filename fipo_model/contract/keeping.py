@@ -126,7 +126,7 @@ def bounds_lost(case: Case) -> str | None:
 def names_lost(case: Case) -> str | None:
     """A name is missing or different, or a question to the model about itself is lost."""
     if (asked := questions.reader_lost(case.naive, case.rewrite)) is not None:
-        return f"lost the question to the model: {asked!r}"
+        return f"no longer asks the model itself: {asked!r}"
     units = numbers.named_units(case.rewrite)
     lost = names.missing_names(names.names(case.naive), case.rewrite)
     return _lost(each for each in lost if numbers.unit_of(each.text) not in units)
@@ -271,7 +271,7 @@ def positive_instead(naive: Reading, rewrite: Reading) -> str | None:
         for prefix in _NEGATIVE_PREFIXES:
             bare = word.removeprefix(prefix)
             if bare != word and len(bare) > 3 and any(_are_alike(bare, other) for other in new):
-                return f"says {bare!r} for {word!r}"
+                return f"says {bare!r} instead of {word!r}"
     return None
 
 

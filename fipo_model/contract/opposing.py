@@ -79,7 +79,7 @@ def _widens(case: Case) -> str | None:
         for added in case.added.sentences if verbs and part else ():
             whole = _whole_of_another(added, verbs, part)
             if whole is not None and not _SPARES.search(case.added.lowered):
-                return f"asks for {whole!r}, the prompt for a part"
+                return f"asks for {whole!r}, but the prompt for a part"
     return None
 
 

@@ -221,7 +221,7 @@ def _key_changed(naive: Reading, rewrite: Reading) -> str | None:
     expected, found = _keys(naive), _keys(rewrite)
     lost, new = expected - found, (found - expected) & naive.content
     if lost and new and not lost & _behind_keys(rewrite):
-        return f"says 'by' of {_shown(min(new), naive)!r} instead of {_shown(min(lost), naive)!r}"
+        return f"has {_shown(min(new), naive)!r} after 'by' instead of {_shown(min(lost), naive)!r}"
     return None
 
 

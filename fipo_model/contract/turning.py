@@ -34,7 +34,7 @@ def contradicted(naive: Reading, added: Reading) -> str | None:
     after = _found(added, added.lexicon) if before else {}
     for one, other in _turned(naive, before, after, added.lexicon):
         if _beside(naive, one) & _beside(added, other):
-            return f"says {other[0]!r}, the prompt {one[0]!r}"
+            return f"says {other[0]!r} where the prompt says {one[0]!r}"
     return _direction_turned(before, after, added.lexicon)
 
 
@@ -83,7 +83,7 @@ def _direction_turned(before: Sides, after: Sides, lexicon: Lexicon) -> str | No
         if end is None or not _leads(start, end, lexicon) or side not in after or _other(side) not in after:
             continue
         if after[_other(side)].start() < after[side].start():
-            return f"turns around what leads from {start[0]!r} to {end[0]!r}"
+            return f"reverses the direction from {start[0]!r} to {end[0]!r}"
     return None
 
 

@@ -178,7 +178,7 @@ def parse_training_row(fields: dict[str, Any]) -> TrainingRow:
     """A training row from the fields of a line that holds one. Raises `InputError` that says what is wrong with it."""
     for name in ("id", "type", "chosen"):
         if not isinstance(value := fields.get(name), str) or not value:
-            raise InputError(f"{name} must be a text that is not empty")
+            raise InputError(f"{name} must be text, and not empty")
     if (kind := fields.get("kind")) not in _ROW_KINDS:
         raise InputError(f"kind must be one of {', '.join(_ROW_KINDS)}")
     rejected, prompt = fields.get("rejected"), fields.get("prompt")

@@ -25,7 +25,7 @@ def open_records(
     if places.exists(path) and not places.is_directory(path):
         return read_records(path, format=format)
     if not places.is_directory(path) and not _HUB_NAME.fullmatch(str(source)):
-        raise InputError(f"there is no file {source}, and that cannot be the name of a data set on the hub either")
+        raise InputError(f"there is no file {source}, nor can that be the name of a data set on the hub")
     return read_hub_records(str(source), split, format=format)
 
 

@@ -83,7 +83,7 @@ def _refuse_repeated(names: Iterable[str]) -> None:
         if file in seen:
             raise InputError(
                 f"several test models go by the name {name!r}, so their figures could be confused. A "
-                "directory goes by its own name, a server by its model's, and / is as good as _. Rename the directory, "
+                "directory goes by its own name, a server by its model's, and / counts as _. Rename the directory, "
                 "serve the model under another name (and set its tokenizer), or leave one of them out."
             )
         seen.add(file)

@@ -155,7 +155,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         if not self.systems or not (self.data or self.tasks):
-            raise ValueError("an evaluation needs at least one data set or [tasks], and one system")
+            raise ValueError("an evaluation needs at least one data set or [tasks], and at least one system")
         # Results are filed under these names, and those of the prompts as they were under "naive".
         if unusable := [name for name in (*self.data, *self.systems) if not name or "/" in name]:
             raise ValueError(f"a data set or system cannot be called {unusable[0]!r}: use a name without /")

@@ -35,7 +35,7 @@ def verdict(change: Interval) -> str:
 
 def _say_rewriting(found: Rewriting) -> str:
     kept = ", ".join(f"{name} {count.proposed}/{count.of}" for name, count in found.kept.items() if count.of)
-    time = f", {found.seconds.p50:.2f} s a prompt" if found.seconds else ""
+    time = f", {found.seconds.p50:.2f} s per prompt" if found.seconds else ""
     proposals = f"; proposals kept {kept}" if kept else ""
     share = f"{found.rewritten.value:.0%} of {found.rows} prompts"
     return f"{found.system} on {found.data}: {share} rewritten{time}{proposals}"

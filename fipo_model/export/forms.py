@@ -45,7 +45,7 @@ def export(rewrites: Sequence[Rewrite], form: TextForm, wishes: Wishes) -> str:
     Raises `InputError` for several in a form that holds one, and for options that cannot be met.
     """
     if form in ONE_EACH and len(rewrites) != 1:
-        raise InputError(f"{len(rewrites)} rewrites do not go into one {form} file: name a key, or --out DIRECTORY")
+        raise InputError(f"{len(rewrites)} rewrites do not fit into one {form} file: name a key, or --out DIRECTORY")
     match form:
         case "text":
             return rewrites[0].text

@@ -10,7 +10,7 @@ from fipo_model.export.rewrite import Rewrite
 from fipo_model.store import RewriteStore, State
 
 _KINDS = (
-    "a store, or what `fipo optimize --json`, `fipo tune --json` or `fipo optimize --input` wrote, an object on a line"
+    "a store, or what `fipo optimize --json`, `fipo tune --json` or `fipo optimize --input` wrote, one object per line"
 )
 
 
@@ -43,7 +43,7 @@ def _from_store(store: RewriteStore, keys: Sequence[str], state: State) -> list[
     if not entries:
         raise InputError(
             f"nothing in {store.path} is {state}. `fipo store approve` approves a rewrite, and --state pending "
-            "exports those that are not reviewed yet."
+            "exports those not yet reviewed."
         )
     return [Rewrite(naive=entry.naive, text=entry.used) for entry in entries]
 

@@ -31,6 +31,6 @@ def by_prompt(rewrites: Sequence[Rewrite]) -> Mapping[str, str]:
         if texts.setdefault(one.naive, one.text) != one.text:
             raise InputError(
                 f"there are several rewrites of {one.naive[:_MOST_NAMED]!r}, made for different contexts: name the key "
-                "of the one that you want"
+                "of the one you want"
             )
     return texts

@@ -29,7 +29,7 @@ def read_note(path: Path) -> dict[str, Any] | None:
     try:
         return jsonl.parse_object(content)
     except InputError as error:
-        raise InputError(f"{path} is damaged: {error}") from error
+        raise InputError(f"{path} is damaged: {error}. Choose another output.") from error
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -39,7 +39,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """
     then, today = dict(_leaves(before)), dict(_leaves(as_noted(now)))
     changed = [key for key in then | today if then.get(key) != today.get(key)]
-    shown = [f"{key} was {_shown(then.get(key))}, is now {_shown(today.get(key))}" for key in changed[:_MOST]]
+    shown = [f"{key} was {_shown(then.get(key))} and is now {_shown(today.get(key))}" for key in changed[:_MOST]]
     more = len(changed) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
 

@@ -87,7 +87,7 @@ def read_header(file: Path) -> Header:
     except OSError as error:
         raise ModelError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, KeyError, struct.error) as error:
-        raise ModelError(f"{file} is damaged, or no GGUF file ({error}). Fetch or copy it again.") from error
+        raise ModelError(f"{file} is damaged, or not a GGUF file ({error}). Fetch or copy it again.") from error
 
 
 class _Reader:

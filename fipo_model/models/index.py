@@ -46,7 +46,7 @@ class IndexSettings:
         shown = ", ".join(without_password(url) for url in self.urls or self.unusable)
         if self.urls or not self.unusable:
             return shown or "no package index"
-        return f"no package index with an address on the web (but {shown})"
+        return f"no package index with a web address (only {shown})"
 
 
 def index_settings() -> IndexSettings:
@@ -175,7 +175,7 @@ def _files(response: httpx.Response) -> list[str]:
         try:
             links = [file["url"] for file in response.json()["files"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise httpx.DecodingError(f"an index answered with no list of files: {error!r}") from error
+            raise httpx.DecodingError(f"an index did not answer with a list of files: {error!r}") from error
     else:
         page = _Links()
         page.feed(response.text)

@@ -99,11 +99,11 @@ def resolve_local(
     """`resolve` for where only a model in this process will do. Raises `InputError` for a server."""
     found = resolve(spec, adapter, role)
     if isinstance(found, Checkpoint) and found.engine is not None:
-        raise InputError(f"{spec} can generate and measure; this needs the model on transformers: leave vllm: out")
+        raise InputError(f"{spec} can only generate and measure; this needs the model on transformers: leave out vllm:")
     if isinstance(found, Server):
         shown = show_address(str(spec))
         raise InputError(
-            f"{shown} is a server, and this needs a model in this process: a directory, a name, or a hub id"
+            f"{shown} is a server, but this needs a model in this process: a directory, a name, or a hub id"
         )
     return found
 
@@ -172,8 +172,8 @@ def _bare(base: str) -> Checkpoint:
 def _adapted(base: str | None, adapter: Path) -> Checkpoint:
     if not is_adapter(adapter):
         raise ModelError(
-            f"{adapter} holds no PEFT adapter (no adapter_config.json). Pass the directory a training run wrote; "
-            "a whole model goes in as the model instead."
+            f"{adapter} holds no PEFT adapter (no adapter_config.json). Pass the directory that a training run "
+            "wrote; a whole model goes in as the model."
         )
     base, second = base or _base_of(adapter), second_adapter(adapter)
     return Checkpoint(
@@ -191,7 +191,7 @@ def _second(base: str, first: Path, second: Path) -> Checkpoint:
         raise ModelError(f"{second / 'fipo.json'} names a second adapter of its own; there can be only two")
     found = _adapted(base, second)
     if found.template != _template_of(first):
-        raise ModelError(f"{second} was trained with another template than {first}: the two cannot be used together")
+        raise ModelError(f"{second} was not trained with the template of {first}, so the two cannot be used together")
     return found
 
 

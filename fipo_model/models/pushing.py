@@ -58,7 +58,7 @@ def planned_upload(folder: Path, repository: str) -> Upload:
         raise InputError(f"{folder} is not a directory; name one that `fipo train` or `fipo weights merge` wrote")
     second = second_adapter(folder)
     if second is not None and not second.is_dir():
-        raise InputError(f"{folder / 'fipo.json'} names a second adapter, and {second} is not there")
+        raise InputError(f"{folder / 'fipo.json'} names a second adapter, but {second} is not there")
     everything = sorted(folder.iterdir()) + ([] if second is None else sorted(second.iterdir()))
     files = [one for one in everything if one.is_file() and any(fnmatch(one.name, form) for form in _UPLOADED)]
     if not any(one.suffix == ".safetensors" for one in files):
@@ -93,7 +93,7 @@ def push(upload: Upload, *, is_public: bool = False) -> str:
 
 def _check_card(file: Path) -> None:
     if not file.is_file():
-        raise InputError(f"{file} is missing: write a model card first (docs/own-rewriter.md has the parts)")
+        raise InputError(f"{file} is missing: write a model card first (see docs/own-rewriter.md)")
     try:
         data = ModelCard.load(file).data.to_dict()
     except ValueError as error:

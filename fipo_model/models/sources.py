@@ -83,11 +83,11 @@ def _from_hub(card: ModelCard, folder: Path, target: Path) -> None:
             card.hub.repository, card.file, revision=card.hub.revision, local_dir=folder / _HUB
         )
     except OfflineModeIsEnabled as error:
-        raise _Unanswered(f"{place} was not asked, because HF_HUB_OFFLINE is set") from error
+        raise _Unanswered(f"{place} was not tried, because HF_HUB_OFFLINE is set") from error
     except Exception as error:  # the library raises its own errors, its client's and Xet's
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
-        raise _Unanswered(f"{place} cannot be had ({_reason(error)})") from error
+        raise _Unanswered(f"{place} is not available ({_reason(error)})") from error
     shutil.move(found, target)
     shutil.rmtree(folder / _HUB)
     _note_parts(folder, len(card.wheels), card.bytes)

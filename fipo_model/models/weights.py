@@ -108,7 +108,7 @@ def verify(card: ModelCard) -> None:
     folders = [folder for folder in (directory(card), gguf_directory(card)) if places.is_directory(folder)]
     problems = [_problem_in(folder, card, thoroughly=True) for folder in folders or [directory(card)]]
     if (problem := next(filter(None, problems), None)) is not None:
-        doing = "Fetch them" if problem == _absent(card) else "Mend it"
+        doing = "Fetch them" if problem == _absent(card) else "Repair it"
         raise WeightsError(f"{problem}. {doing} with: fipo weights pull {card.name}")
 
 
@@ -134,7 +134,7 @@ def _delete(place: Path) -> int:
 
 def _refuse_file(place: Path) -> None:
     if places.is_file(place):
-        raise WeightsError(f"{place} is a file, where a directory of weights belongs. Move it away.")
+        raise WeightsError(f"{place} is a file where a directory of weights belongs. Move it away.")
 
 
 def size_of(folder: Path) -> int:
@@ -179,7 +179,7 @@ def _refuse_strangers(folder: Path, own: set[str]) -> None:
     """Raise `WeightsError` for extra files that a loader may take for the model's."""
     strangers = sorted(name for name in places.names_in(folder) - own if not name.startswith("."))
     if strangers:
-        raise WeightsError(f"{folder} has files that are not the model's: {', '.join(strangers)}. Move it away.")
+        raise WeightsError(f"{folder} has files that are not the model's: {', '.join(strangers)}. Move them away.")
 
 
 def _absent(card: ModelCard) -> str:
@@ -273,14 +273,14 @@ def _refuse_small_disk(card: ModelCard, scratch: Path, *, is_converted: bool = T
     needed = card.bytes + largest + (card.converted_bytes if is_converted else 0) - size_of(scratch)
     free = shutil.disk_usage(cache_dir()).free
     if free < needed:
-        problem = f"needs {gigabytes(needed)} free while it is made, and {gigabytes(free)} are"
+        problem = f"needs {gigabytes(needed)} free while it is made, but only {gigabytes(free)} is free"
         raise WeightsError(_no_room(card, problem))
 
 
 def _no_room(card: ModelCard, problem: str) -> str:
     return (
         f"the disk of {cache_dir()} is too small: {card.name} {problem} ({gigabytes(card.bytes)} to fetch, "
-        f"{gigabytes(card.converted_bytes)} converted, which stay). Make room (fipo weights remove NAME), or set "
+        f"{gigabytes(card.converted_bytes)} to keep). Make room (fipo weights remove NAME), or set "
         "FIPO_CACHE to a directory on another disk."
     )
 
@@ -297,7 +297,7 @@ def _locked(card: ModelCard) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            say(f"waiting for another process that works on {card.name}")
+            say(f"waiting for another process that is working on {card.name}")
             lock.acquire()
     except OSError as error:
         raise _unusable(error) from error

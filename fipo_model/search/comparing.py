@@ -24,7 +24,9 @@ class HeldOut:
     @property
     def notes(self) -> list[str]:
         """Notes for where nothing could be compared."""
-        return [f"{self.limit} ended it before the gain on examples held out was measured"] if self.limit else []
+        return (
+            [f"{self.limit} ended the search before the gain on held-out examples was measured"] if self.limit else []
+        )
 
 
 def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:

@@ -24,7 +24,7 @@ class Example:
 
     def __post_init__(self) -> None:
         if not isinstance(self.input, str | Mapping):
-            raise InputError(f"an input must be a text or a mapping, not {type(self.input).__name__}")
+            raise InputError(f"an input must be text or a mapping, not {type(self.input).__name__}")
         if not self.input or (isinstance(self.input, str) and not self.input.strip()):
             raise InputError("an input is empty")
         if any(isinstance(output, str) and not output.strip() for output in self.outputs):

@@ -25,13 +25,13 @@ def explained(
         return f"a rewrite leads on the {len(examples)} examples, but the lead could be luck: {luck}"
     perfect = board.best_pairs("", best, examples)
     if perfect is not None and lead(perfect) <= 0:
-        return f"every one of the {len(examples)} examples is right already: there is nothing to gain"
+        return f"all {len(examples)} examples are right already, so there is nothing to gain"
     if perfect is not None and not beats(perfect, significance=significance):
         luck = _luck(worst_chance(perfect), significance)
-        return f"on {len(examples)} examples even being right about everything could be luck: {luck}"
+        return f"on {len(examples)} examples, even getting everything right could be luck: {luck}"
     if (score := board.only_score) is not None:
-        said = f"every run scored {score:g}, with what is there and with every rewrite, so none could lead"
-        return f"{said}; try a metric that tells more answers apart, another model, or other examples"
+        said = f"every run scored {score:g}, with the present text and with every rewrite, so none could lead"
+        return f"{said}; try a metric that distinguishes more answers, another model, or other examples"
     return _unmoved(board, best, arms, examples)
 
 
@@ -48,8 +48,8 @@ def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequen
 def _luck(probability: float, significance: float) -> str:
     """How easily a lead comes about by chance."""
     return (
-        f"words that change nothing get such a lead in {probability:.0%} of comparisons, and at most "
-        f"{significance:.0%} is accepted (significance={significance:g}). More examples tell."
+        f"a rewrite that changes nothing would take such a lead in {probability:.0%} of comparisons, and at most "
+        f"{significance:.0%} is accepted (significance={significance:g}). More examples would tell."
     )
 
 
@@ -78,10 +78,10 @@ def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric
     for example, answer in (within or [(example, answer) for example, answer, _ in answered])[:1]:
         said += f". To the input {_shortened(example.shown.input)!r} the model answered {_shortened(answer)!r}"
         if example.outputs:
-            said += f", and right is {_shortened(text_of(example.outputs[0]))!r}"
+            said += f"; the right output is {_shortened(text_of(example.outputs[0]))!r}"
     if within:
-        return f"{said}, which is in it: the metric contains would count that"
-    return f"{said}. Try another metric, another model, or check the examples"
+        return f"{said}, which the answer contains. The metric contains would count it"
+    return f"{said}. Try another metric or another model, or check the examples"
 
 
 def always_the_same(board: Scoreboard, arm: str, examples: Sequence[Example]) -> str | None:

@@ -82,7 +82,7 @@ class Metric:
         if not self.needs_reference:
             return ""
         if reference is None:
-            return f"there is no right output, which the metric {self.name} compares with"
+            return f"there is no right output, which the metric {self.name} needs"
         if self.name == "json_fields" and not (isinstance(reference, Mapping) and reference):
             return "the right output must be an object with fields, which the metric json_fields compares"
         return ""
@@ -95,7 +95,7 @@ def as_metric(metric: str | Callable[..., Any]) -> Metric:
     """
     if isinstance(metric, str):
         if metric not in BUILT_IN:
-            raise InputError(f"there is no metric {metric!r}; there are {', '.join(BUILT_IN)}, or pass a function")
+            raise InputError(f"there is no metric {metric!r}; choose from {', '.join(BUILT_IN)}, or pass a function")
         return Metric(name=metric, function=BUILT_IN[metric], needs_reference=True)
     if not callable(metric):
         raise InputError(f"a metric is a name or a function, not a {type(metric).__name__}")

@@ -44,8 +44,8 @@ def _gains(result: SearchResult) -> Iterator[tuple[str, Interval]]:
 
 def _chart(gains: list[tuple[str, Interval]]) -> IntervalChart:
     caption = (
-        f"What was found less what was there, with {level(gains[0][1])} intervals over the examples. That of examples "
-        "that decided does not know of it: expect less on others."
+        f"What was found minus what was there, with {level(gains[0][1])} intervals over the examples. For the "
+        "examples that decided, the interval does not allow for that choice: expect less on others."
     )
     span = span_of([interval for _, interval in gains], reference=0.0)
     return IntervalChart(caption=caption, rows=gains, span=span, reference=0.0, say=signed)
@@ -53,7 +53,7 @@ def _chart(gains: list[tuple[str, Interval]]) -> IntervalChart:
 
 def _tabulate_proposals(text: Changed) -> Table:
     rows = [(one.text, say_outcome(one.outcome), one.detail, say_origin(one.origin)) for one in text.candidates]
-    return Table(caption="All that was proposed", header=("text", "checks", "why", "made by"), rows=rows)
+    return Table(caption="Everything that was proposed", header=("text", "checks", "why", "made by"), rows=rows)
 
 
 def _tabulate_trials(result: SearchResult) -> Table:
@@ -61,8 +61,8 @@ def _tabulate_trials(result: SearchResult) -> Table:
         (number, _say_changes(one.changed), f"{one.score:.3g}", one.examples, one.failed, one.missing)
         for number, one in enumerate(result.trials, 1)
     ]
-    header = ("trial", "texts that are not as they were", "score", "examples", "failed", "not measured")
-    return Table(caption="In their order", header=header, rows=rows)
+    header = ("trial", "changed texts", "score", "examples", "failed", "not measured")
+    return Table(caption="In order", header=header, rows=rows)
 
 
 def _say_changes(changed: Mapping[str, str]) -> str:

@@ -198,7 +198,7 @@ def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()
             continue
         words = _asked_words(row.text) if row.is_usable else frozenset()
         if words in topics:
-            kept[row.text] = replace(row, outcome="repeated", detail="asks what another one does")
+            kept[row.text] = replace(row, outcome="repeated", detail="asks for the same as another one")
             continue
         kept[row.text] = row
         count += row.is_usable

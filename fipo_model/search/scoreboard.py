@@ -177,10 +177,8 @@ class Scoreboard:
         failures = [one for one in found if isinstance(one, Failed)]
         if failures:
             passing = sum(map(_is_missing, failures))
-            said = f", {passing} of which were not measured, the others" if passing else ""
-            logger.warning(
-                "%d of %d runs failed%s and count as 0; %s", len(failures), len(found), said, failures[0].cause
-            )
+            said = f"; {passing} of them were not measured, and the others" if passing else " and"
+            logger.warning("%d of %d runs failed%s count as 0; %s", len(failures), len(found), said, failures[0].cause)
 
     def _note(self, run: Run, measured: Measured) -> None:
         self._journal.put(self._key(run), measured.to_fields())

@@ -99,7 +99,7 @@ class Search:
                 "can be: with a directory for results, earlier measurements are kept."
             )
         if limit is not None:
-            raise UnmeasurableError(f"{limit} was reached before the present texts were measured. Raise it.")
+            raise UnmeasurableError(f"{limit} was reached before the texts as they are had been measured. Raise it.")
         failed = self.board.failed(self.start, self.examples)
         if failed + self.board.missing(self.start, self.examples) == len(self.examples):
             raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")
@@ -163,7 +163,7 @@ class Search:
         """Report a trial as it ends: which one it is, what it tried, and what it got."""
         texts = self.board.texts(trial.arm)
         changed = [text for name, text in texts.items() if text != self.naive[name]]
-        tried = " ".join(" / ".join(changed).split())[:_LONGEST_SAID] or "what is there"
+        tried = " ".join(" / ".join(changed).split())[:_LONGEST_SAID] or "the texts as they are"
         failed = f", {trial.failed} failed" if trial.failed else ""
         number = len(self.board.trials)
         self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)

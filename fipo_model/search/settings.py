@@ -74,7 +74,7 @@ class SearchSettings:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}")
         if not 0 < self.significance <= 1:
-            raise InputError(f"significance is a probability above 0 and at most 1, not {self.significance}")
+            raise InputError(f"significance must be a probability above 0 and at most 1, not {self.significance}")
         for name in ("max_examples", "max_metric_calls", "max_seconds", "max_cost"):
             if (bound := getattr(self, name)) is not None and bound <= 0:
                 raise InputError(f"{name} must be positive, or None for no bound, not {bound}")
@@ -139,7 +139,7 @@ class SearchSettings:
         least = self.fewest_examples
         if examples < least:
             raise InputError(
-                f"a search needs at least {least} examples{counted}, and there are {examples}: on fewer, even "
+                f"a search needs at least {least} examples{counted}, but there are {examples}: on fewer, even "
                 f"being right about all of them could be luck (significance={self.significance:g})"
             )
 
@@ -154,5 +154,5 @@ class SearchSettings:
         if self.max_cost is not None and not callable(self.price) and self.max_cost < least * self.price:
             raise InputError(
                 f"max_cost={self.max_cost:g} is too small to compare anything with your prompt on "
-                f"{examples + held_out} examples: at {self.price:g} a run that takes at least {least * self.price:g}."
+                f"{examples + held_out} examples: at {self.price:g} a run, that takes at least {least * self.price:g}."
             )

@@ -35,8 +35,8 @@ def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, se
         inputs = {_key(one.input) for one in once}
         others = [one for one in _once(held_out) if _key(one.input) not in inputs]
         if held_out and not others:
-            raise InputError("every held-out example is also one that decides: hold out different ones")
-        left_out = _said(len(held_out) - len(others), "held-out examples are left out: they also decide")
+            raise InputError("every held-out example also decides: hold out different ones")
+        left_out = _said(len(held_out) - len(others), "held-out examples are left out, because they also decide")
         return Split(once, others, [*notes, *left_out])
     outputs = {_key(one.input): _key(one.outputs) for one in once}
     if len(outputs) < _FEWEST_TO_SET_ASIDE:

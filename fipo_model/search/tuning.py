@@ -91,8 +91,8 @@ class Yardstick:
     def __str__(self) -> str:
         names = " and ".join(self.names)
         if self.metric is not None:
-            return f"what the metric {self.metric.name} gives to the answers of {names}"
-        several = ", whichever likes it least" if len(self.models) > 1 else ""
+            return f"what the metric {self.metric.name} gives the answers of {names}"
+        several = ", the lowest of them" if len(self.models) > 1 else ""
         return f"gains in the log-probability of the right outputs under {names}{several}, in nats per token"
 
 
@@ -244,5 +244,5 @@ def _usual_models() -> list[str]:
     others = sorted((card for card in registry.CARDS if card != registry.DEFAULT), key=lambda card: card.parameters)
     here = [card.name for card in others if places.is_directory(weights.directory(card))]
     if not here:
-        logger.info("one small model decides alone; a second one (fipo weights pull) makes the choice safer")
+        logger.info("one small model decides alone; a second one (fipo weights pull) would make the choice safer")
     return [registry.DEFAULT.name, *here[:1]]

@@ -12,11 +12,11 @@ from fipo_model.search.wordings import Kind
 _LONGEST_SHOWN = 80
 _OUTCOMES = {
     "not_preferred": "left alone: no rewrite was shown to be better",
-    "out_of_budget": "left alone: the budget did not reach it",
-    "repeated": "not tried: it asks the same as another",
+    "out_of_budget": "left alone: the budget ran out first",
+    "repeated": "not tried: it asks for the same as another",
     "unusable": "left alone: it could not be rewritten",
 }
-_ORIGINS: Mapping[Origin, str] = {"rewriter": "the rewriter", "labels": "a rule that names the labels"}
+_ORIGINS: Mapping[Origin, str] = {"rewriter": "the rewriter", "labels": "a rule that adds the labels"}
 
 
 def sentences(result: SearchResult) -> Iterator[str]:
@@ -41,7 +41,7 @@ def sentences(result: SearchResult) -> Iterator[str]:
     if result.model is not None:
         yield f"The rewrites are by {result.model}."
     if any(one.origin == "labels" and one.text == text.text for text in result.texts for one in text.candidates):
-        yield "The text to use is not among them: it is yours with the labels of the right outputs behind it."
+        yield "The text to use is not one of them: it is yours, followed by the labels of the right outputs."
 
 
 def say_compared(where: str, found: Compared) -> str:
@@ -68,7 +68,7 @@ _KINDS: Mapping[Kind, str] = {
     "rewrite": "a rewrite",
 }
 _ADVICE: Mapping[Verdict, str] = {
-    "worth it": "Better words can gain a lot here: a search is worth its time.",
+    "worth it": "Better words can gain a lot here: a search is worth the time.",
     "unclear": "These examples cannot tell how much better words would gain. Try more examples.",
     "not worth it": "Better words would gain little here: a search would most likely keep your prompt.",
 }
@@ -84,13 +84,13 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
         "What your prompt has gained over the input alone": found.done,
         "What solved examples would still gain": found.left,
         "What the best rewrite gains": found.gain,
-        "The best over the worst wording that says the same": found.spread,
+        "The best wording over the worst that says the same": found.spread,
     }
     for what, figure in figures.items():
         if figure is not None:
             yield f"{what}: {say_interval(figure, signed)}."
     if found.stopped_by is not None:
-        yield f"{found.stopped_by} ended it before every wording was measured."
+        yield f"{found.stopped_by} ended this before every wording was measured."
     yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
 
 

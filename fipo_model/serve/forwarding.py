@@ -158,15 +158,15 @@ class _Said:
 def checked_path(raw: bytes) -> bytes:
     """What follows /v1 in a path. Raises `Refusal` for a path that servers may read in different ways."""
     if not raw.startswith(b"/v1"):
-        raise Refusal(404, "there is nothing outside of /v1")
+        raise Refusal(404, "there is nothing outside /v1")
     meant = raw
     for _ in range(_MOST_DECODED):
         decoded = unquote_to_bytes(meant)
         if decoded.count(b"/") != meant.count(b"/") or b"?" in decoded or b"#" in decoded:
-            raise Refusal(400, "the path hides separators")
+            raise Refusal(400, "the path has encoded separators, which are not accepted")
         is_plain, meant = decoded == meant, decoded
     if not is_plain or _ODD_PATH.search(meant):
-        raise Refusal(400, "the path leads elsewhere")
+        raise Refusal(400, "the path is ambiguous: servers may read it in different ways")
     return raw.removeprefix(b"/v1")
 
 

@@ -55,10 +55,10 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         hosts = values_of(scope["headers"], b"host")
         if len(hosts) != 1:
-            raise Refusal(400, "a request names one host")
+            raise Refusal(400, "a request must name exactly one host")
         host = hosts[0].decode("latin-1")
         if self._token is None and not _is_of_this_machine(host):
-            raise Refusal(421, "this gateway answers to the names of this machine only, such as localhost")
+            raise Refusal(421, "this gateway answers only to the names of its own machine, such as localhost")
         is_open = scope["method"] in ("GET", "HEAD") and scope["path"] in self._open_paths
         self._check_site(scope, host, is_open=is_open)
         if self._token is not None and not is_open:
@@ -70,10 +70,10 @@ class Guard:
         headers = scope["headers"]
         for origin in values_of(headers, b"origin"):
             if _place_of(origin.decode("latin-1")) != host.lower():
-                raise Refusal(403, "requests of other sites are not answered")
+                raise Refusal(403, "requests from other sites are not answered")
         is_link = is_open and values_of(headers, b"sec-fetch-mode") == [b"navigate"]
         if not is_link and any(value in _OTHER_SITES for value in values_of(headers, b"sec-fetch-site")):
-            raise Refusal(403, "requests of other sites are not answered")
+            raise Refusal(403, "requests from other sites are not answered")
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +111,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
                 if not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError as error:
-        raise Refusal(408, f"the body did not come within {seconds:g} s") from error
+        raise Refusal(408, f"the body did not arrive within {seconds:g} s") from error
 
 
 async def send_error(send: Send, status: int, message: str, headers: Headers | None = None) -> None:

@@ -96,7 +96,7 @@ class LocalUpstream:
         base = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self.name}
         completions = await anext(growing, None)
         if completions is None:
-            raise UpstreamError(f"the model {self.name} said nothing, and not that it was done")
+            raise UpstreamError(f"the model {self.name} stopped without a reply")
         if chat.is_streamed:
             return Reply(status=200, headers=_EVENTS, chunks=_events(base, chat, completions, growing))
         async for later in growing:
@@ -208,7 +208,7 @@ def _stops(given: object) -> tuple[str, ...]:
     listed = [given] if isinstance(given, str) else given
     stops = tuple(each for each in listed if isinstance(each, str) and each) if isinstance(listed, list) else ()
     if len(stops) > _MOST_STOPS or any(len(stop) > _LONGEST_STOP for stop in stops):
-        raise InputError(f"there may be {_MOST_STOPS} stops of {_LONGEST_STOP} characters, and no more")
+        raise InputError(f"stop takes at most {_MOST_STOPS} texts, each of at most {_LONGEST_STOP} characters")
     return stops
 
 
@@ -235,12 +235,12 @@ def _number(fields: Mapping[str, Any], name: str, default: float, *, least: floa
 
 def _message(given: object) -> Message:
     if not isinstance(given, dict) or not isinstance(given.get("role"), str) or given["role"] not in _ROLES:
-        raise InputError(f"a message has one of the roles {', '.join(_ROLES)}, and a content")
+        raise InputError(f"a message needs content and one of the roles {', '.join(_ROLES)}")
     content = given.get("content")
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         content = "\n".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
-        raise InputError("a local model reads text only")
+        raise InputError("a local model reads only text")
     role = next(role for role in get_args(Message.__annotations__["role"]) if role == _ROLES[given["role"]])
     return {"role": role, "content": content}
 

@@ -24,11 +24,14 @@ class Metrics:
         self.in_flight = Gauge("fipo_in_flight", "Requests that are being answered.", registry=own)
         self.abandoned = Counter("fipo_abandoned", "Requests whose client went away.", registry=own)
         self.upstream_failures = Counter("fipo_upstream_failures", "Replies the upstream did not finish.", registry=own)
-        self.store_failures = Counter("fipo_store_failures", "Rewrites that the store could not take.", registry=own)
+        self.store_failures = Counter("fipo_store_failures", "Rewrites that could not be stored.", registry=own)
         self.preparing = Histogram(
-            "fipo_preparing_seconds", "From a chat's body to what is sent upstream.", registry=own, buckets=_SECONDS
+            "fipo_preparing_seconds",
+            "Seconds from receiving a chat to sending it upstream.",
+            registry=own,
+            buckets=_SECONDS,
         )
-        self._waiting = Gauge("fipo_waiting", "Requests that wait for a rewrite.", registry=own)
+        self._waiting = Gauge("fipo_waiting", "Requests that are waiting for a rewrite.", registry=own)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

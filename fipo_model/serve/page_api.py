@@ -102,7 +102,7 @@ class PageAPI:
     async def _fields(self, request: Request) -> Fields:
         # Other sites can send forms and plain text without asking first, but no JSON.
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refusal(415, "this takes application/json")
+            raise Refusal(415, "the body must be application/json")
         body = await read_body(
             request.scope, request.receive, limit=self.limits.page_body, seconds=self.limits.body_time
         )
@@ -132,7 +132,7 @@ class PageAPI:
 
     async def _propose(self, fields: Fields) -> Response:
         if self.rewriting.optimizer is None:
-            raise InputError("this gateway only uses the rewrites of its store, so nothing is proposed")
+            raise InputError("this gateway uses only the rewrites in its store, so nothing is proposed")
         request = read_request(fields)
         return StreamingResponse(
             _lines(self.rewriting.optimizer.rewriter, request), media_type="application/x-ndjson", headers=_HEADERS
@@ -159,7 +159,7 @@ class PageAPI:
         OptimizationRequest(text)
         form = next((each for each in SUFFIXES if each == fields.get("form")), None)
         if form is None:
-            raise InputError(f"a form is one of {', '.join(SUFFIXES)}")
+            raise InputError(f"form must be one of {', '.join(SUFFIXES)}")
         rewrite = Rewrite(naive=request.instruction, text=text)
         wishes = Wishes(examples=[read_example(each) for each in request.examples])
         try:

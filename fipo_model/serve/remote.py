@@ -77,7 +77,7 @@ class RemoteUpstream:
             raise UpstreamError(f"the upstream {self.name} sent data that was not requested")
         if response.status >= _STATUSES_END:
             raise UpstreamError(
-                f"the upstream {self.name} replies with the status {response.status}, which is not valid"
+                f"the upstream {self.name} replied with the status {response.status}, which is not valid"
             )
 
     async def close(self) -> None:
@@ -108,7 +108,9 @@ class RemoteUpstream:
             return UpstreamError(f"the upstream {self.name} did not answer in time", status=504)
         if isinstance(error, httpcore.ConnectError | httpcore.ProxyError):
             return UpstreamError(f"the upstream {self.name} cannot be reached")
-        return UpstreamError(f"the upstream {self.name} broke off, or does not speak HTTP ({type(error).__name__})")
+        return UpstreamError(
+            f"the upstream {self.name} broke off the connection, or does not speak HTTP ({type(error).__name__})"
+        )
 
 
 def _key_of(address: httpx.URL) -> bytes | None:

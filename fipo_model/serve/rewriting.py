@@ -82,14 +82,14 @@ class Rewriting:
             return self._memo[text]
         if self.optimizer is None:
             approved = " approved" if self.store is not None and self.store.only_approved else ""
-            return Rewritten(text, "unchanged", f"the store does not have it{approved}, and is frozen")
+            return Rewritten(text, "unchanged", f"the store is frozen, and does not have it{approved}")
         return None
 
     async def _wait_for(self, text: str) -> Rewritten:
         begun = self._begun.get(text)
         if begun is None:
             if len(self._begun) >= _MOST_BEGUN:
-                return Rewritten(text, "busy", f"{_MOST_BEGUN} other texts wait for the rewriter")
+                return Rewritten(text, "busy", f"{_MOST_BEGUN} other texts are waiting for the rewriter")
             if time.monotonic() < self._rests_until:
                 return Rewritten(text, "failed", "the rewriter failed a moment ago")
             begun = self._begun[text] = asyncio.create_task(self._find(text))
@@ -97,7 +97,9 @@ class Rewriting:
             try:
                 return await asyncio.wait_for(asyncio.shield(begun), self.deadline)
             except TimeoutError:
-                return Rewritten(text, "late", "the rewrite was not there in time; it goes on for the next request")
+                return Rewritten(
+                    text, "late", "the rewrite was not ready in time; it will be there for the next request"
+                )
 
     async def _find(self, text: str) -> Rewritten:
         try:
@@ -122,7 +124,7 @@ class Rewriting:
     def _allowed(self, result: OptimizedPrompt) -> Rewritten:
         """A new result, or the user's own text where rewrites are used only once somebody approved them."""
         if result.is_rewritten and self.store is not None and self.store.only_approved:
-            return Rewritten(result.request.instruction, "unreviewed", "a rewrite waits for approval in the store")
+            return Rewritten(result.request.instruction, "unreviewed", "a rewrite is waiting for approval in the store")
         return Rewritten(result.text, result.outcome, result.detail)
 
     async def _optimized(self, text: str) -> OptimizedPrompt:

@@ -53,12 +53,12 @@ class ServeSettings:
         if unknown := [role for role in self.roles if role not in ROLES]:
             raise InputError(f"there is no role {unknown[0]!r}; the roles are {', '.join(ROLES)}")
         if self.log not in LOGS:
-            raise InputError(f"there is no log {self.log!r}; it may hold {', '.join(LOGS)}")
+            raise InputError(f"there is no log {self.log!r}; it can be {', '.join(LOGS)}")
         if self.token is not None and (len(self.token) < _SHORTEST_TOKEN or not _is_plain(self.token)):
-            raise InputError(f"a token has {_SHORTEST_TOKEN} or more letters, digits and signs, and no spaces")
+            raise InputError(f"a token must have at least {_SHORTEST_TOKEN} letters, digits and signs, and no spaces")
         if self.token is None and not is_loopback(f"http://{in_address(self.host)}"):
             raise InputError(
-                f"{self.host} can be reached from other machines, so clients need a token: put one into FIPO_TOKEN. "
+                f"{self.host} can be reached from other machines, so clients need a token: put one in FIPO_TOKEN. "
                 "They send it in the header x-fipo-token."
             )
         # An unspecified address is this machine to whoever calls it, and every interface to whoever listens on it.

@@ -103,7 +103,7 @@ def parse_row(line: bytes) -> dict[str, Any]:
     try:
         row = jsonl.parse_object(line)
     except InputError as error:
-        raise InputError(f"{error}. Mend the line, or remove it.") from error
+        raise InputError(f"{error}. Fix the line, or remove it.") from error
     version = row.get("version", VERSION)
     if not isinstance(version, int) or version > VERSION:
         raise InputError(
@@ -111,7 +111,7 @@ def parse_row(line: bytes) -> dict[str, Any]:
             "Update FIPO, or use another store."
         )
     if wrong := _wrong(row):
-        raise InputError(f"not a row of a store: {wrong}. Mend the line, or remove it.")
+        raise InputError(f"not a row of a store: {wrong}. Fix the line, or remove it.")
     return row
 
 
@@ -128,7 +128,7 @@ def _wrong(row: Mapping[str, Any]) -> str:
         return "max_words must be a whole number"
     wrong = [name for name in sorted(_TEXTS & row.keys()) if not isinstance(row[name], str)]
     if wrong:
-        return f"{wrong[0]} must be a text"
+        return f"{wrong[0]} must be text"
     halves = [name for name in sorted(_TEXTS & row.keys()) if _HALF.search(row[name])]
     halves += ["keep"] if any(map(_HALF.search, keep)) else []
     return f"{halves[0]} has half of a character (a lone surrogate), which cannot be sent or written" if halves else ""

@@ -90,7 +90,7 @@ def _say_who_measures(settings: RewardSettings) -> None:
         found = resolve(name, role=None)
         if isinstance(found, Checkpoint) and found.base == trained.base:
             whose = "the model" if found.adapter == trained.adapter else "the base of the model"
-            say(f"the reward model {name} is {whose} in training: it rewards its own preferences; name others, too")
+            say(f"the reward model {name} is {whose} in training, so it rewards its own preferences; name others, too")
 
 
 class _Samples(TrainerCallback):

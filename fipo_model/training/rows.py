@@ -82,8 +82,8 @@ def _rows(settings: DataSettings, template: Template, seed: int, left_out: LeftO
         for row in islice(_ready_made(read_objects(Path(settings.train)), left_out), settings.limit):
             if row.kind == "rewriting" and not template.may_have_rendered(row.prompt):
                 raise InputError(
-                    f"row {row.id} of {settings.train} was not made with the template {template.name!r}, by which the "
-                    "model would be asked. Name the template it was made with (template), or train on the records."
+                    f"row {row.id} of {settings.train} was not made with the template {template.name!r}, with which "
+                    "the model would be prompted. Name the right one (template), or train on the records."
                 )
             yield row
         return
@@ -99,7 +99,7 @@ def _refuse_what_has_no_effect(settings: DataSettings) -> None:
     if changed := [f"data.{name}" for name in names if getattr(settings, name) != getattr(usual, name)]:
         raise InputError(
             f"{settings.train} holds training rows, which are trained on as they are: {' and '.join(changed)} would "
-            "have no effect. Leave it out, or train on the records the rows were made of."
+            "have no effect. Leave it out, or train on the records the rows were made from."
         )
 
 

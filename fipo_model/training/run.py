@@ -199,8 +199,8 @@ def _refuse_other_form(wanted: LoraSettings, adapter: Path) -> None:
         is_same = sorted(value) == sorted(before) if isinstance(value, list) and before else value == before
         if value != default and not is_same:
             raise InputError(
-                f"lora.{name} is {value!r}, but the adapter {adapter} was made with {before!r} and is trained on as it "
-                "is. Leave it out, or train a new adapter (on the model it was merged into: fipo weights merge)."
+                f"lora.{name} is {value!r}, but the adapter {adapter} was made with {before!r}, which stays. Leave it "
+                "out, or train a new adapter (on the model that this one is merged into: fipo weights merge)."
             )
 
 

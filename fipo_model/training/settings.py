@@ -80,7 +80,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if self.method == "full" and self.lora != LoraSettings():
-            raise ValueError("method 'full' trains all weights: there is no adapter that [lora] could be about")
+            raise ValueError("method 'full' trains all weights, so there is no adapter for [lora] to describe")
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
@@ -108,12 +108,12 @@ class PreferenceSettings(SFTSettings):
         if not 0 < self.beta < math.inf:
             raise ValueError(f"beta must be a number above 0, but is {self.beta}")
         if self.log_ratios == "mean" and self.loss != "ipo":
-            raise ValueError(f"log_ratios = 'mean' is about the loss 'ipo'; {self.loss!r} always takes sums")
+            raise ValueError(f"log_ratios = 'mean' is only for the loss 'ipo'; {self.loss!r} always takes sums")
         changed = [name for name, value in _ON_MEANS.items() if self.trainer.get(name, value) != value]
         if changed and self.log_ratios == "sum" and self.loss == "ipo":
             raise ValueError(
-                f"trainer.{changed[0]} changes TRL's own IPO, which is on means. Set log_ratios = 'mean' (and a beta "
-                "that fits it), take another loss, or leave it out."
+                f"trainer.{changed[0]} changes TRL's own IPO, which works on means. Set log_ratios = 'mean' (and a "
+                "beta that fits it), choose another loss, or leave this out."
             )
 
 
@@ -168,7 +168,7 @@ class TaskDataSettings:
         at_least_one = ("wordings", "inputs", "max_length", "limit")
         wrong = [name for name in at_least_one if getattr(self, name) is not None and getattr(self, name) < 1]
         if wrong or self.shown < 0 or self.good_wordings < 0:
-            raise ValueError(f"{', '.join(at_least_one)} must be at least 1, shown and good_wordings not negative")
+            raise ValueError(f"{', '.join(at_least_one)} must be at least 1, and shown and good_wordings at least 0")
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
@@ -200,7 +200,7 @@ class RewardWeights:
         if self.gain and not self.test_models:
             raise ValueError("a task gain needs test_models: name some, or set gain = 0")
         if not self.gain and self.answering is None:
-            raise ValueError("without gain, answering must name a model whose answers are to become right")
+            raise ValueError("without gain, answering must name the model whose answers should become right")
 
 
 @checked(frozen=True, slots=True, kw_only=True, config=STRICT)
@@ -216,27 +216,27 @@ Settings = TypeVar("Settings", bound=RunSettings)
 # Settings that TRL's IPO heeds but FIPO's, on summed log-ratios, does not, with TRL's defaults.
 _ON_MEANS = {"ld_alpha": None, "use_weighting": False, "f_divergence_type": "reverse_kl"}
 
-# What FIPO sets itself in TRL's config, and the setting to use instead.
+# What FIPO sets itself in TRL's config, and what a user does instead.
 _OURS_IN_ALL = {
-    "output_dir": "output",
-    "seed": "seed",
-    "gradient_checkpointing": "gradient_checkpointing",
-    "push_to_hub": "nothing: FIPO uploads nothing",
+    "output_dir": "set output instead",
+    "seed": "set seed instead",
+    "gradient_checkpointing": "set gradient_checkpointing instead",
+    "push_to_hub": "leave it out; FIPO uploads nothing",
 }
 _OURS = _OURS_IN_ALL | {
-    "max_length": "data.max_length",
-    "train_sampling_strategy": "nothing: batches are always grouped by length",
-    "length_column_name": "nothing: batches are always grouped by length",
+    "max_length": "set data.max_length instead",
+    "train_sampling_strategy": "leave it out; batches are always grouped by length",
+    "length_column_name": "leave it out; batches are always grouped by length",
 }
 _OURS_IN_SFT = _OURS | {
-    "loss_type": "nothing: the likelihood of the chosen rewrite is what is learnt",
-    "packing": "nothing: every row stands alone, in batches of similar length",
+    "loss_type": "leave it out; what is learnt is the likelihood of the chosen rewrite",
+    "packing": "leave it out; every row stands alone, in batches of similar length",
 }
-_OURS_IN_PREFERENCE = _OURS | {"loss_type": "loss", "beta": "beta"}
+_OURS_IN_PREFERENCE = _OURS | {"loss_type": "set loss instead", "beta": "set beta instead"}
 _OURS_IN_REWARD = _OURS_IN_ALL | {
-    "reward_weights": "[reward]",
-    "remove_unused_columns": "nothing: the reward needs them",
-    "log_completions": "nothing: samples.jsonl has them all",
+    "reward_weights": "set [reward] instead",
+    "remove_unused_columns": "leave it out; the reward needs those columns",
+    "log_completions": "leave it out; samples.jsonl has all completions",
 }
 _PLAIN = {int, float, bool, str, type(None)}
 
@@ -251,7 +251,7 @@ def trainer_problems(kind: type[RunSettings], table: object) -> list[str]:
     if not isinstance(table, dict):
         return []
     known, ours = _config_of(kind)
-    problems = [f"trainer.{key}: set this through {ours[key]}" for key in table if key in ours]
+    problems = [f"trainer.{key}: {ours[key]}" for key in table if key in ours]
     unknown = [key for key in table if key not in known.__dataclass_fields__ and key not in ours]
     problems += [f"trainer.{key}: {known.__name__} has no such setting{_similar(key, known)}" for key in unknown]
     types = get_type_hints(known)

@@ -81,11 +81,11 @@ class _Careful(Trainer):
 
     def _diverged(self, what: str) -> TrainingError:
         last = last_checkpoint(Path(self.args.output_dir))
-        good = "No checkpoint was saved before it" if last is None else f"The last good checkpoint is {last}"
+        good = "No checkpoint was saved before that" if last is None else f"The last good checkpoint is {last}"
         return TrainingError(
             f"{what} at step {self.state.global_step + 1}. {good}. Start a run with another output and a lower "
             "learning_rate, a longer warm-up or a smaller max_grad_norm in [trainer]. To continue "
-            "from a checkpoint, give it to that run as its adapter (as its model, where all weights are trained)."
+            "from a checkpoint, give it to that run as its adapter (or as its model, if all weights are trained)."
         )
 
     def _send_telemetry(self) -> None:

@@ -85,13 +85,13 @@ def _alpha(config: bytes, tensors: dict[str, Tensor], adapter: Path) -> float:
         raise ModelError(f"{adapter / _CONFIG} is damaged: {error!r}. Copy the checkpoint again.") from error
     ranks = {tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_a")}
     if unusual or ranks != {rank}:
-        raise _unfit(adapter, f"it is no plain LoRA ({', '.join(unusual) or 'its ranks differ'})")
+        raise _unfit(adapter, f"it is not a plain LoRA ({', '.join(unusual) or 'its ranks differ'})")
     return alpha * math.sqrt(rank) if noted.get("use_rslora") else alpha
 
 
 def _tensors(weights: bytes, header: Header, adapter: Path) -> dict[str, Tensor]:
     if header.architecture not in _ARCHITECTURES:
-        raise _unfit(adapter, f"its base is a {header.architecture}, whose layers have other names")
+        raise _unfit(adapter, f"its base is a {header.architecture}, whose layers have different names")
     try:
         found = dict(safetensors.deserialize(weights))  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
@@ -100,7 +100,7 @@ def _tensors(weights: bytes, header: Header, adapter: Path) -> dict[str, Tensor]
     for name, entry in sorted(found.items()):  # the order differs from time to time
         place = _TENSOR.fullmatch(name)
         if place is None or entry["dtype"] not in _FORMATS or len(entry["shape"]) != 2:
-            raise _unfit(adapter, f"it changes {name}, in {entry['dtype']}")
+            raise _unfit(adapter, f"it changes {name}, stored as {entry['dtype']}")
         layer, part, side = place.groups()
         tensor = Tensor(tuple(entry["shape"]), _FORMATS[entry["dtype"]], bytes(entry["data"]))
         base = f"blk.{layer}.{_NAMES[part]}.weight"
@@ -116,8 +116,8 @@ def _check_fit(header: Header, base: str, size: int, axis: int, adapter: Path) -
     if shape is None or shape[axis] != size:
         has = "is not there" if shape is None else f"has {shape[axis]}"
         raise ModelError(
-            f"the adapter {adapter} does not fit this base: {base} {has}, where it expects {size}. Use the base that "
-            "it was trained on."
+            f"the adapter {adapter} does not fit this base: {base} {has}, but the adapter expects {size}. Use the base "
+            "that it was trained on."
         )
 
 

@@ -46,7 +46,7 @@ class LlamaServer:
             with_adapter = f" with the adapter {' and '.join(map(str, adapters))}" if adapters else ""
             raise ModelError(
                 f"llama.cpp cannot load {file}{with_adapter}: its architecture ({architecture}) is newer than the "
-                "installed llama.cpp (pip install -U xllamacpp), the memory is too small, or a file is damaged"
+                "installed llama.cpp (pip install -U xllamacpp), there is too little memory, or a file is damaged"
             ) from error
         _started.append(self._server)
         if _parents:
@@ -83,7 +83,7 @@ class LlamaServer:
                 yield answer
             except (OSError, http.client.HTTPException) as error:
                 raise ModelError(
-                    f"llama.cpp stopped answering ({type(error).__name__}: {error}). Is there memory?"
+                    f"llama.cpp stopped answering ({type(error).__name__}: {error}). Is there enough memory?"
                 ) from error
 
     def close(self) -> None:

@@ -96,11 +96,11 @@ def _without_bars() -> Iterator[None]:
 def _requirement(model: str) -> str:
     """What a model that cannot be loaded must be."""
     if model.startswith(GGUF_PREFIX):
-        return "the file is damaged, or of a form that transformers cannot read; fetch or copy it again"
+        return "the file is damaged, or in a format that transformers cannot read; fetch or copy it again"
     if find_card(model) is not None:
-        return f"its files are damaged; mend them with: fipo weights pull {model}"
+        return f"its files are damaged; repair them with: fipo weights pull {model}"
     if places.is_directory(model):
-        return "its files are damaged, or of a form that transformers cannot read; fetch or copy them again"
+        return "its files are damaged, or in a format that transformers cannot read; fetch or copy them again"
     return (
         "it must be a directory with a transformers model, a GGUF file, or a hub id that can be reached or is in the "
         "hub's cache"
@@ -117,7 +117,7 @@ def _place(model: str, load_in_4bit: bool) -> tuple[str, dict[str, str], Any]:
             check_directory(place)
         return place, {}, _four_bit() if load_in_4bit else None
     if load_in_4bit:
-        raise ModelError(f"{model} is quantized already; load it without 4 bits")
+        raise ModelError(f"{model} is already quantized; load it without load_in_4bit")
     file = gguf_file(model)
     return str(file.parent), {"gguf_file": file.name}, GgufConfig(dequantize=True)
 
@@ -181,7 +181,7 @@ def best_dtype(device_map: str) -> torch.dtype:
     """
     if wish := os.environ.get("FIPO_DTYPE"):
         if wish not in ("float32", "bfloat16"):
-            raise InputError(f"FIPO_DTYPE is {wish!r}, but must be float32 or bfloat16, or not be set")
+            raise InputError(f"FIPO_DTYPE is {wish!r}, but must be float32, bfloat16 or unset")
         return cast(torch.dtype, getattr(torch, wish))
     if device_map != "cpu" and torch.accelerator.is_available():
         return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else torch.float16

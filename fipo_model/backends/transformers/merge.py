@@ -52,8 +52,8 @@ def _load_base(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, to
     stored = None if is_gguf else AutoConfig.from_pretrained(located(model), trust_remote_code=False)
     if stored is None or getattr(stored, "quantization_config", None) is not None:
         raise ModelError(
-            f"the base model {model!r} is quantized, and what is merged into rounded weights is rounded too. Name the "
-            "model it was made from as the base_model in the checkpoint's fipo.json."
+            f"the base model {model!r} is quantized, so an adapter merged into it would be rounded, too. In the "
+            "checkpoint's fipo.json, name the model it was made from as base_model."
         )
     return base, tokenizer, stored.dtype or torch.bfloat16
 
@@ -66,8 +66,8 @@ def _merged(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedM
     # One tensor cannot both have the adapter's changes and lack them.
     if is_tied and any(now is not before for now, before in zip(_embeddings(base), plain, strict=True)):
         raise ModelError(
-            f"{refused}: it changes the embeddings, and the model's input and output share theirs. Train without "
-            "embed_tokens and lm_head among the adapter's modules, or use the adapter unmerged."
+            f"{refused}: it changes the embeddings, which the model's input and output share. Train it without "
+            "embed_tokens and lm_head among its modules, or use it unmerged."
         )
     try:
         return cast(PreTrainedModel, adapted.merge_and_unload(safe_merge=True))

@@ -85,7 +85,7 @@ class TransformersScorer:
             # Encoded apart, as a model meets them: it continues the tokens of the prompt, so no token spans the border.
             said = self.loaded.chat.encode_text(response)[: self.max_response_tokens]
             if not said or not response.strip():
-                raise InputError(f"response {index} is empty: there is nothing whose likelihood could be measured")
+                raise InputError(f"response {index} is empty, so it has no likelihood to measure")
             prompt = self.loaded.chat.encode(conversation)
             tokens = len(prompt) + len(said)
             if limit is not None and tokens > limit:

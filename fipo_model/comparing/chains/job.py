@@ -130,7 +130,7 @@ class Comparison:
         timed = {row.id: Run(row, place) for place, row in enumerate(self.rows[: self.settings.timed])}
         if not timed:
             return {}
-        compute = partial(time_alone, chains, begin("rows one by one, for the time", len(timed)))
+        compute = partial(time_alone, chains, begin("rows one by one, to time them", len(timed)))
         return completed(self._file("alone"), timed, compute, at_once=1)
 
     def _scores(self, answered: Sequence[tuple[Row, Mapping[str, Any]]]) -> list[dict[str, float | None]]:
@@ -164,9 +164,7 @@ def compare(
     chains, report = comparison.twin(chain, optimizer)
     say(str(report))
     if get_llm_cache() is not None:
-        say(
-            "LangChain's cache is on (set_llm_cache): times may be those of answers from it, and a repeated run is none"
-        )
+        say("LangChain's cache is on (set_llm_cache): times and repeats may be those of cached answers")
     settings = comparison.settings
     summary = {"chain": settings.chain, "metric": settings.metric, "prompts": counting.count_prompts(report)}
     records: list[dict[str, Any]] = []

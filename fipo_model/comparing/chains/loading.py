@@ -17,9 +17,7 @@ def load_chain(reference: str) -> Runnable[Any, Any]:
     if isinstance(found, Runnable):
         return found
     if not callable(found) or _needs_arguments(found):
-        raise InputError(
-            f"{reference} is {_a(found)}, and neither a chain nor a function that makes one without any arguments"
-        )
+        raise InputError(f"{reference} is {_a(found)}, neither a chain nor a function without arguments that makes one")
     try:
         made = found()
     except Exception as error:
@@ -52,4 +50,5 @@ def _needs_arguments(function: Any) -> bool:
 
 
 def _a(thing: object) -> str:
-    return f"a {type(thing).__name__}"
+    name = type(thing).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

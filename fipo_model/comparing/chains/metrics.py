@@ -32,7 +32,7 @@ class Metric:
         if not self.is_built_in:
             return ""
         if reference is None:
-            return f"there is no `output` (or `reference`), which the metric {self.name} compares with"
+            return f"there is no `output` (or `reference`), which the metric {self.name} needs"
         has_fields = isinstance(reference, dict) and bool(reference)
         if self.name == "json_fields" and not has_fields:
             return "the right output must be an object with fields, which the metric json_fields compares"
@@ -65,7 +65,7 @@ def find_metric(name: str) -> Metric:
     if name in BUILT_IN:
         return Metric(name=name, function=BUILT_IN[name], is_built_in=True)
     if ":" not in name:
-        raise InputError(f"there is no metric {name!r}; there are {', '.join(BUILT_IN)}, or name a module:function")
+        raise InputError(f"there is no metric {name!r}; choose from {', '.join(BUILT_IN)}, or name a module:function")
     function = load_object(name, "a metric")
     if not callable(function):
         raise InputError(f"{name} is not a function (reference, output, input) -> number")

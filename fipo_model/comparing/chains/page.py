@@ -71,7 +71,7 @@ def _chart_scores(summary: Mapping[str, Any], difference: Interval) -> list[Inte
     scores = {side: read_interval(summary["score"][side]) for side in SIDES}
     span = span_of(list(scores.values()), reference=0.0, least=0.01)
     unit = ", in percentage points" if summary["scale"] == "binary" else ""
-    dots = "a filled dot: the interval leaves 0 out; a hollow dot: it includes 0"
+    dots = "a filled dot: the interval excludes 0; a hollow dot: it includes 0"
     return [
         IntervalChart(
             caption=f"Mean score ({summary['metric']}) of each chain, with {levels} intervals.",
@@ -81,8 +81,8 @@ def _chart_scores(summary: Mapping[str, Any], difference: Interval) -> list[Inte
             say=words.say_score(summary),
         ),
         IntervalChart(
-            caption=f"Difference of the scores, paired by row{unit}, with its {levels} interval; {dots}.",
-            rows=[("optimized less original", difference)],
+            caption=f"Difference between the scores, paired by row{unit}, with its {levels} interval; {dots}.",
+            rows=[("optimized minus original", difference)],
             span=span_of([difference], reference=0.0, least=0.02),
             reference=0.0,
             say=words.say_gain(summary),
@@ -111,7 +111,7 @@ def _tabulate_errors(records: Sequence[Mapping[str, Any]]) -> Table | None:
                 counts[side, kind] += 1
                 examples.setdefault((side, kind), text.partition("\n")[0][:_LONGEST_ERROR])
     rows = [(side, kind, count, examples[side, kind]) for (side, kind), count in counts.most_common()]
-    header = ("chain", "error", "runs", "the first of them")
+    header = ("chain", "error", "runs", "first message")
     return Table(caption="Why runs failed", header=header, rows=rows) if rows else None
 
 
@@ -135,7 +135,7 @@ def _say_outcome(outcome: str) -> str:
 
 
 def _tabulate_unreached(unreached: Sequence[Mapping[str, Any]]) -> Table | None:
-    rows = [(part["where"] or "the whole", part["reason"]) for part in unreached]
+    rows = [(part["where"] or "the whole chain", part["reason"]) for part in unreached]
     return Table(caption="Left out", header=("where", "why"), rows=rows) if rows else None
 
 

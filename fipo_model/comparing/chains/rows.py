@@ -51,7 +51,7 @@ def read_rows(path: Path, unfit: Unfit, limit: int | None) -> tuple[list[Row], l
         rows[row.id] = row
     if len(rows) < _FEWEST:
         first = f"; {bad[0]}" if bad else ""
-        raise InputError(f"a comparison needs at least {_FEWEST} usable rows, and {path} has {len(rows)}{first}")
+        raise InputError(f"a comparison needs at least {_FEWEST} usable rows, but {path} has {len(rows)}{first}")
     return list(islice(rows.values(), limit)), bad
 
 
@@ -60,12 +60,12 @@ def _make_row(line: int, fields: dict[str, Any], unfit: Unfit) -> Row:
         raise InputError(f"there is no `input`; the fields are {', '.join(map(repr, fields)) or 'none'}")
     given, right = fields["input"], right_outputs(fields)
     if not isinstance(given, str | dict):
-        raise InputError(f"`input` must be a text or an object, as the chain takes it, not {type(given).__name__}")
+        raise InputError(f"`input` must be text or an object, as the chain takes it, not {type(given).__name__}")
     name = fields.get("id", f"line {line}")
     if not isinstance(name, str | int):
-        raise InputError("`id` must be a text or a whole number")
+        raise InputError("`id` must be text or a whole number")
     if len(right) > 1:
-        raise InputError(f"`outputs` has {len(right)} right outputs, and a comparison takes one: name it `output`")
+        raise InputError(f"`outputs` has {len(right)} right outputs, but a comparison takes one: give it as `output`")
     reference = right[0] if right else None
     reason = unfit(reference)
     if reason:

@@ -66,14 +66,14 @@ def table_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
         yield _cost_row(name, summary)
     words = summary["prompts"]["words"]
     yield (
-        "words of the prompts",
+        "words in the prompts",
         *(str(words[side]) for side in SIDES),
         f"{summary['prompts']['length_ratio']:.2f} times",
     )
 
 
 def _cost_row(name: str, summary: Summary) -> tuple[str, ...]:
-    what = "calls of models" if name == "calls" else name.replace("_", " ")
+    what = "model calls" if name == "calls" else name.replace("_", " ")
     cost = summary[name]
     if cost is None:
         return what, NOT_REPORTED, NOT_REPORTED, ""
@@ -133,7 +133,7 @@ def _say_outcomes(summary: Summary) -> str:
 def _say_failures(summary: Summary) -> str:
     both = " and ".join(f"{summary['failed'][side]} of the {side} chain" for side in SIDES)
     scored = "are left out" if summary["scale"] == "free" else "score 0"
-    return f"Of {summary['runs']} runs each, {both} failed; these {scored}, and the rows below say why."
+    return f"Of {summary['runs']} runs each, {both} failed. They {scored}; the rows below say why."
 
 
 def _say_rows(count: int) -> str:

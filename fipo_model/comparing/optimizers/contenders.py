@@ -96,7 +96,7 @@ def _compile_fipo_then_bootstrap(bench: Bench, student: dspy.Module) -> dspy.Mod
         strategy=" -> ".join(steps),
     )
     if compiled.flag_compilation_error_occurred:
-        raise RuntimeError("a step of BetterTogether failed; its log says how")
+        raise RuntimeError("a step of BetterTogether failed; its log says why")
     return compiled
 
 

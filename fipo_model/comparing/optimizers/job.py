@@ -56,9 +56,9 @@ class Settings:
     def __post_init__(self) -> None:
         for what, named, known in (("task", self.tasks, TASKS), ("optimizer", self.contenders, CONTENDERS)):
             if not named:
-                raise InputError(f"at least one {what} is needed; there are {', '.join(known)}")
+                raise InputError(f"name at least one {what} of {', '.join(known)}")
             if unknown := [name for name in named if name not in known]:
-                raise InputError(f"there is no {what} {unknown[0]!r}; there are {', '.join(known)}")
+                raise InputError(f"there is no {what} {unknown[0]!r}; the {what}s are {', '.join(known)}")
 
 
 @contextmanager

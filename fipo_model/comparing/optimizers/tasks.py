@@ -108,8 +108,8 @@ def read_data(folder: Path, task: Task, *, seed: int, train: int, val: int, test
     to_test = [row for row in rows if row["split"] == "test"]
     if len(to_train) < train + val or len(to_test) < test:
         raise InputError(
-            f"{task.dataset} has {len(to_train)} rows to train on and {len(to_test)} to test with; "
-            f"{train + val} and {test} are wanted"
+            f"{task.dataset} has {len(to_train)} rows to train on and {len(to_test)} to test with, but "
+            f"{train + val} and {test} are needed"
         )
     drawn = random.Random(seed).sample(to_train, train + val)
     tested = random.Random(task.dataset).sample(to_test, test)

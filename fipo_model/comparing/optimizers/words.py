@@ -16,10 +16,20 @@ HEADER = (
     "seeds",
     "calls: task + proposer + rewriter",
     "tokens",
-    "seconds (of the processor)",
-    "words of the prompts",
+    "seconds (processor)",
+    "words in the prompts",
 )
-AGAINST = ("FIPO's", "task", "rivals", "best", "points above it", "seeds", "times the calls", "the time", "processor's")
+AGAINST = (
+    "FIPO's",
+    "task",
+    "rivals",
+    "best",
+    "points above it",
+    "seeds",
+    "times the calls",
+    "times the time",
+    "times the processor time",
+)
 
 
 def sentences(summary: Summary) -> Iterator[str]:
@@ -32,13 +42,13 @@ def sentences(summary: Summary) -> Iterator[str]:
         if one["compiles"]:
             yield _say_protection(name, one)
     if summary["failed"]:
-        yield f"{len(summary['failed'])} compiles failed, and say so in the tables: {', '.join(summary['failed'])}."
+        yield f"{len(summary['failed'])} compiles failed, as the tables show: {', '.join(summary['failed'])}."
     yield _say_without_metric(summary["without_metric"])
     yield (
         "Gains are over the student on the same test rows, averaged over the seeds first. The 95 % intervals are over "
         "rows and do not cover other seeds. Calls, tokens and seconds are those of the compile alone, as medians over "
-        "the seeds. Time is wall-clock time without stops of the whole process, so it includes the machine's other "
-        "work. Processor time is this process's alone, without a server's."
+        "the seeds. Time is wall-clock time, not counting stops of the whole process, so other work on the machine "
+        "lengthens it. Processor time is that of this process alone, without a server's."
     )
 
 
@@ -91,7 +101,8 @@ def _say_standing(name: str, targets: Mapping[str, Any]) -> str:
     return (
         f"{CONTENDERS[name][0]} is not shown to be below the best rival on {below} of {len(tasks)} tasks, and scores "
         f"above it on {above}. It takes {calls} times the calls of the cheapest rival (target {MOST_CALLS:g}: "
-        f"{calls_met}) and {time} times its time (target {MOST_TIME:g}: {time_met}; {processor} times the processor's)."
+        f"{calls_met}) and {time} times its time (target {MOST_TIME:g}: {time_met}; {processor} times its processor "
+        "time)."
     )
 
 
@@ -112,7 +123,7 @@ def _say_protection(name: str, one: Mapping[str, Any]) -> str:
         else "not measured on the valset"
     )
     return (
-        f"{name}: {one['compiles']} compiles, {valset}, on the test rows {gain} points on average and "
+        f"{name}: {one['compiles']} compiles, {valset}; on the test rows, {gain} points on average and "
         f"{one['below_on_test']} below the student.{_say_choice(one['usable_rewrites'])}"
     )
 
@@ -123,9 +134,9 @@ def _say_choice(rewrites: float | None) -> str:
 
 def _say_without_metric(speed: Mapping[str, Any]) -> str:
     if speed["error"] is not None:
-        return f"A program of five predictors without a metric could not be compiled: {speed['error']}"
+        return f"Without a metric, a program of five predictors could not be compiled: {speed['error']}"
     models, seconds = speed["costs"]["models"], speed["costs"]["seconds"]
     return (
-        f"A program of five predictors without a metric took {seconds:.1f} s, {models['task']['calls']} calls of the "
+        f"Without a metric, a program of five predictors took {seconds:.1f} s, {models['task']['calls']} calls of the "
         f"task model and {models['rewriter']['batches']} batch of {models['rewriter']['calls']} rewrites."
     )

@@ -30,8 +30,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"at most about {self.calls} calls for {self.records} records, with {self.prompt_tokens} tokens of prompts "
-            f"and {self.reply_tokens} of replies"
+            f"up to about {self.calls} calls for {self.records} records, with {self.prompt_tokens} prompt tokens and "
+            f"{self.reply_tokens} reply tokens"
         )
 
 

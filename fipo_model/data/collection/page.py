@@ -66,7 +66,7 @@ def render_page(report: Report, cases: Sequence[Case], title: str) -> str:
             "pairs": list(islice(_show_pairs(cases), _PAIRS_SHOWN)),
             "failures": list(_show_failures(cases)),
             "reasons": Table(
-                caption="Every reason to fail", header=("reason", "records"), rows=list(report.failed.items())
+                caption="All reasons for failure", header=("reason", "records"), rows=list(report.failed.items())
             ),
             "settings": Table(
                 caption="Settings", header=("setting", "value"), rows=list((report.settings or {}).items())
@@ -77,7 +77,7 @@ def render_page(report: Report, cases: Sequence[Case], title: str) -> str:
 
 def _summarize(report: Report) -> str:
     records = report.records
-    waiting = f", {records.waiting} wait for more calls" if records.waiting else ""
+    waiting = f", and {records.waiting} are waiting for more calls" if records.waiting else ""
     unusable = f" {report.bad_rows} lines of the input could not be used." if report.bad_rows else ""
     return (
         f"Of {records.read} records, {records.accepted} became preference pairs and {records.failed} failed"
@@ -160,11 +160,9 @@ def _tabulate_calls(calls: Calls) -> Table:
         prompt_tokens=sum(one.prompt_tokens for _, one in spent),
         completion_tokens=sum(one.completion_tokens for _, one in spent),
     )
-    rows = [
-        (name, one.calls, one.prompt_tokens, one.completion_tokens) for name, one in (*spent, ("together", together))
-    ]
-    header = ("stage", "calls", "tokens of prompts", "tokens of replies")
-    return Table(caption="Calls of models", header=header, rows=rows)
+    rows = [(name, one.calls, one.prompt_tokens, one.completion_tokens) for name, one in (*spent, ("total", together))]
+    header = ("stage", "calls", "prompt tokens", "reply tokens")
+    return Table(caption="Model calls", header=header, rows=rows)
 
 
 def _show_pairs(cases: Sequence[Case]) -> Iterator[Shown]:

@@ -23,7 +23,7 @@ def is_right(task: Task, example: Example, reply: str) -> bool:
     outputs cannot be checked.
     """
     if task.check is None:
-        raise InputError(f"the outputs of task {task.name!r} cannot be checked, only how likely they are")
+        raise InputError(f"the outputs of task {task.name!r} cannot be checked; only their likelihood can be measured")
     return _COMPARISONS[task.check](reply, example)
 
 

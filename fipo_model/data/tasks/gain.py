@@ -46,7 +46,7 @@ def gains(scorers: Sequence[Scorer], changes: Sequence[Change]) -> list[Gain | P
     """
     names = [scorer.name for scorer in scorers]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"a gain needs test models of different names, not {', '.join(names) or 'none'}")
+        raise InputError(f"a gain needs test models with different names, not {', '.join(names) or 'none'}")
     wordings = [(wording, change.examples) for change in changes for wording in (change.before, change.after)]
     found = {scorer.name: likelihoods(scorer, wordings) for scorer in scorers}
     return [
@@ -80,7 +80,7 @@ def accuracy(
     Raises `InputError` for a task whose outputs cannot be checked.
     """
     if task.check is None:
-        raise InputError(f"the outputs of task {task.name!r} cannot be checked, only how likely they are")
+        raise InputError(f"the outputs of task {task.name!r} cannot be checked; only their likelihood can be measured")
     conversations = [_conversation(wording, example) for wording in wordings for example in task.examples]
     replies = iter(complete_each(generator, conversations, Sampling(max_new_tokens=max_new_tokens)))
     return [_judged(task, [next(replies) for _ in task.examples]) for _ in wordings]

@@ -35,7 +35,7 @@ class LabelledTexts:
             raise InputError(f"the field {missing} is missing")
         name = fields["task"]
         if name not in _wordings():
-            raise InputError(f"there are no wordings for the set {name!r}; known are {', '.join(_wordings())}")
+            raise InputError(f"there are no wordings for the set {name!r}, only for {', '.join(_wordings())}")
         example = Example(input=fields["text"], outputs=(fields["label"],), choices=tuple(fields["labels"]))
         rows = self._rows.setdefault(name, [])
         self._lines.setdefault(name, line)

@@ -99,7 +99,7 @@ def questions(tasks: Iterable[Task], *, inputs: int, wordings: int = 2, seed: in
             seen = {example.input for example in request.examples}
             rest = [example for example in task.examples if example.input not in seen]
             if len(rest) < inputs:
-                raise InputError(f"task {task.name!r} has {len(rest)} examples to measure on, not {inputs}")
+                raise InputError(f"task {task.name!r} has {len(rest)} examples to measure on, but {inputs} are needed")
             measured = tuple(source.sample(rest, inputs))
             yield Question(task=task, wording=wording, showing=showing, request=request, measured=measured)
 

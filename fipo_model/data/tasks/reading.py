@@ -43,7 +43,7 @@ def parse_task(fields: dict[str, Any], *, examples: int | None = None) -> Task:
     if not isinstance(hasty, int) or isinstance(hasty, bool) or hasty < 1:
         raise InputError(f"hasty must be the number of hasty wordings, at least 1, not {hasty!r}")
     if len(wordings) <= hasty:
-        raise InputError(f"the first {hasty} wordings are the hasty ones, and of {len(wordings)} none is left as good")
+        raise InputError(f"the first {hasty} wordings are the hasty ones; of {len(wordings)}, none is left to be good")
     name = _text(fields, "task")
     parsed = _merged(_examples(fields))
     task = Task(
@@ -63,7 +63,7 @@ def parse_task(fields: dict[str, Any], *, examples: int | None = None) -> Task:
 def first_examples(task: Task, count: int) -> Task:
     """The task with its first examples only. Raises `InputError` where it has fewer."""
     if len(task.examples) < count:
-        raise InputError(f"task {task.name!r} has {len(task.examples)} examples, and {count} were asked for")
+        raise InputError(f"task {task.name!r} has {len(task.examples)} examples, but {count} were asked for")
     return replace(task, examples=task.examples[:count])
 
 
@@ -78,7 +78,7 @@ def write_tasks(path: Path, tasks: Iterable[Task]) -> int:
 
 
 def _unless_known(line: int, task: Task, names: set[str]) -> Task | BadRow:
-    return BadRow(line=line, reason=f"there is another task {task.name!r}") if task.name in names else task
+    return BadRow(line=line, reason=f"there is another task named {task.name!r}") if task.name in names else task
 
 
 def _parsed(
@@ -132,7 +132,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
         raise InputError(f"the field {name} is missing")
     value = fields[name]
     if not isinstance(value, str):
-        raise InputError(f"{name} must be a text, not {type(value).__name__}")
+        raise InputError(f"{name} must be text, not {type(value).__name__}")
     return value
 
 

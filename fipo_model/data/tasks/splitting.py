@@ -39,7 +39,7 @@ def check_disjoint(train: Sequence[Task], held_out: Sequence[Task]) -> None:
         for other in held_out:
             if _shared_examples(task, other) >= _SAME_TASK:
                 raise InputError(
-                    f"task {task.name!r} to learn from and task {other.name!r} kept apart have the same examples; "
+                    f"the training task {task.name!r} and the held-out task {other.name!r} have the same examples; "
                     "leave one of them out"
                 )
 
@@ -49,8 +49,7 @@ def _refuse(what: str, learnt: Iterable[str], kept: Iterable[str]) -> None:
     if shared:
         others = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
         raise InputError(
-            f"tasks to learn from and tasks kept apart share the {what} {shared[0]!r}{others}; "
-            "leave them out of one side"
+            f"training tasks and held-out tasks share the {what} {shared[0]!r}{others}; leave them out of one side"
         )
 
 

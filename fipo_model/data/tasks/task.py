@@ -142,7 +142,7 @@ def normalized(wording: str) -> str:
 def check_text(name: str, value: object) -> None:
     """Raise `InputError` for anything but a text that is not empty."""
     if not isinstance(value, str):
-        raise InputError(f"{name} must be a text, not {type(value).__name__}")
+        raise InputError(f"{name} must be text, not {type(value).__name__}")
     if not value.strip():
         raise InputError(f"{name} is empty")
 

@@ -48,7 +48,7 @@ def choose(
         groups[question.group].append(question)
     examples = [q for group in groups.values() if len(group) > shots + 1 for q in group[:shots]]
     if len(examples) < shots or not groups:
-        raise InputError(f"there are too few rows to take {shots} in-context examples from them and score others")
+        raise InputError(f"there are too few rows to take {shots} in-context examples from them and still score others")
     taken = {example.id for example in examples}
     left = [[q for q in group if q.id not in taken] for group in groups.values()]
     in_turn = [q for turn in zip_longest(*left) for q in turn if q is not None]

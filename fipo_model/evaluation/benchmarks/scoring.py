@@ -220,8 +220,8 @@ def _server(spec: ServerSettings) -> LM:
         )
     except Exception as error:  # transformers may raise anything, depending on the tokenizer's files
         raise ServerError(
-            f"cannot load the tokenizer {spec.tokenizer or spec.name!r}, which tells where in a server's reply the "
-            f"answer begins. Name a directory or hub id. ({type(error).__name__}: {error})"
+            f"cannot load the tokenizer {spec.tokenizer or spec.name!r}, which shows where the answer "
+            f"begins in a server's reply. Name a directory or hub id. ({type(error).__name__}: {error})"
         ) from error
 
 

@@ -58,7 +58,9 @@ def read_held_out(settings: TaskSettings, *, seed: int) -> HeldOut:
             bad_rows.append(str(error))
     if len(drawn) < 2:
         why = f"; {bad_rows[0]}" if bad_rows else ""
-        raise InputError(f"{_source(settings)}: {len(drawn)} tasks can be used, and figures need at least two{why}")
+        raise InputError(
+            f"{_source(settings)}: only {len(drawn)} tasks can be used, but figures need at least two{why}"
+        )
     return HeldOut(tasks=drawn, targets=_targets(settings, [one.task for one in drawn]), bad_rows=bad_rows)
 
 
@@ -78,7 +80,7 @@ def _draw(task: Task, settings: TaskSettings, seed: int) -> Drawn:
     needed = _needed(settings)
     if len(task.examples) < needed:
         raise InputError(
-            f"task {task.name!r} has {len(task.examples)} examples, and {needed} were asked for: {settings.shown} to "
+            f"task {task.name!r} has {len(task.examples)} examples, but {needed} are needed: {settings.shown} to "
             f"show, {settings.inputs} to choose the best wording on, {settings.inputs} to measure on"
         )
     examples = Random(f"{seed} {task.name}").sample(task.examples, needed)

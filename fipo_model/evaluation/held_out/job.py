@@ -43,7 +43,7 @@ def open_models(settings: EvaluationSettings) -> Models:
     """
     test_models, answering = name_test_models(settings), name_answering_models(settings)
     if not test_models:
-        raise InputError("tasks are measured under test models: name some in test_models")
+        raise InputError("measuring tasks needs test models: name some in test_models")
     return Models(
         scorers={name: open_scorer(spec) for name, spec in test_models.items()},
         generators={name: open_generator(spec, role=None) for name, spec in answering.items()},

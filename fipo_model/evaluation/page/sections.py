@@ -94,7 +94,7 @@ def show_benchmarks(rows: Sequence[BenchmarkAccuracy]) -> Charted | None:
     differences = [row.difference for row in rows]
     reading = f"{_reading(differences)}; {_dots('0')}"
     chart = IntervalChart(
-        caption=f"Accuracy with optimized prompts less that with naive ones, in percentage points, {reading}.",
+        caption=f"Accuracy with optimized prompts minus that with naive ones, in percentage points, {reading}.",
         rows=[(_name_task(row), row.difference) for row in rows],
         span=span_of(differences, reference=0.0, least=0.02),
         reference=0.0,
@@ -124,10 +124,10 @@ def show_outcomes(rows: Sequence[Rewriting]) -> Charted | None:
     outcomes = dict.fromkeys(chain.from_iterable(row.outcomes for row in rows))
     counted = {outcome: [row.outcomes.get(outcome, 0) for row in rows] for outcome in outcomes}
     cells = [(outcome_in_words(outcome), *counts) for outcome, counts in counted.items() if any(counts)]
-    together = ("together", *(row.rows for row in rows))
+    together = ("total", *(row.rows for row in rows))
     return Charted(
         chart=chart,
-        table=Table(caption="Outcomes, in prompts", header=("outcome", *names), rows=[*cells, together]),
+        table=Table(caption="Outcomes, in numbers of prompts", header=("outcome", *names), rows=[*cells, together]),
     )
 
 
@@ -144,8 +144,8 @@ def tabulate_kept(rows: Sequence[Rewriting]) -> Table | None:
 
 def tabulate_leaks(rows: Sequence[Rewriting]) -> Table | None:
     """What the rewrites gave away, and how long they took; None if nothing was rewritten."""
-    what = ("system", "data set", "golden responses given away", "of", "length, new to old")
-    seconds = ("seconds a prompt, median", "seconds, 95th percentile")
+    what = ("system", "data set", "golden responses given away", "of", "length, new over old")
+    seconds = ("seconds per prompt, median", "seconds, 95th percentile")
     cells = [
         (row.system, row.data, row.leaked.leaks, row.leaked.of, _say_length(row), *_say_seconds(row)) for row in rows
     ]
@@ -226,7 +226,7 @@ def _reading(intervals: Iterable[Interval]) -> str:
 
 
 def _dots(line: str) -> str:
-    return f"a filled dot: the interval leaves {line} out; a hollow dot: it includes {line}"
+    return f"a filled dot: the interval excludes {line}; a hollow dot: it includes {line}"
 
 
 def _say_levels(intervals: Iterable[Interval]) -> str:

@@ -55,7 +55,7 @@ def _task_changes(results: Results, system: str) -> list[TaskChange]:
 
 def _say_tasks(change: TaskChange, name: str) -> Iterator[str]:
     for row in change.gains:
-        under = "the least gain of all test models" if row.model == LEAST else f"test model {row.model}"
+        under = "the smallest gain of all test models" if row.model == LEAST else f"test model {row.model}"
         where = f"{row.tasks} tasks ({GIVEN_WORDS[change.given]}, {under})"
         amount = _amount(row.gain, signed, "nats per token")
         shares = f"{percent(row.better.value)} of the tasks became better, {percent(row.worse.value)} worse"
@@ -77,8 +77,8 @@ def _headline(system: str, changes: Sequence[Interval]) -> list[str]:
     counts = Counter(map(_verdict, changes))
     parts = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in _VERDICTS if counts[verdict])
     return [
-        f"“{system}” was measured {len(changes)} times: {parts}. Each interval stands for itself; the more there are, "
-        "the likelier it is that one of them misses by chance."
+        f"“{system}” was measured {len(changes)} times: {parts}. Each interval stands alone; the more there are, the "
+        "likelier it is that one of them misses by chance."
     ]
 
 
@@ -107,10 +107,10 @@ def _judged(change: Interval, where: str, name: str, words: str) -> str:
     rewrites = f"rewrites of {name}" if name else "rewrites"
     verdict = _verdict(change)
     if verdict == "better":
-        return f"Over {where} the {rewrites} {words}"
+        return f"Over {where}, the {rewrites} {words}"
     if verdict == "worse":
-        return f"The {rewrites} made prompts worse: over {where} they {words}"
-    return f"No difference was shown: over {where} the {rewrites} {words}"
+        return f"The {rewrites} made prompts worse: over {where}, they {words}"
+    return f"No difference was shown: over {where}, the {rewrites} {words}"
 
 
 def _amount(change: Interval, say: Say, unit: str) -> str:
@@ -122,11 +122,11 @@ def _amount(change: Interval, say: Say, unit: str) -> str:
 def _say_preference(row: PreferenceAccuracy, name: str) -> str:
     accuracy = row.accuracy
     if not is_measured(accuracy):
-        return f"Over {row.rows} pairs ({row.data}) the preference accuracy could not be measured."
+        return f"Over {row.rows} pairs ({row.data}), the preference accuracy could not be measured."
     bounds = f"{level(accuracy)} interval {percent(accuracy.low)} to {percent(accuracy.high)}"
-    chance = "; this is no more than chance would explain" if accuracy.low <= 0.5 <= accuracy.high else ""
+    chance = "; that is no more than chance would explain" if accuracy.low <= 0.5 <= accuracy.high else ""
     return (
-        f"Over {row.rows} pairs ({row.data}) {name or 'the model'} found the better of two prompts in "
+        f"Over {row.rows} pairs ({row.data}), {name or 'the model'} found the better of two prompts in "
         f"{percent(accuracy.value)} ({bounds}){chance}; whether rewrites help was not measured."
     )
 
@@ -150,7 +150,7 @@ def _rivals(results: Results, rows: Sequence[GoldenGain]) -> Iterator[str]:
         rivals = [other for other in results.golden_gain if _is_rival(other, row)]
         if rivals and _verdict(row.gain) == "better":
             changes = " and ".join(f"“{other.system}” changed it by {signed(other.gain.value)}" for other in rivals)
-            yield f"On the same prompts ({row.data}, {row.test_model}) {changes}, no less than this."
+            yield f"On the same prompts ({row.data}, {row.test_model}), {changes}, no less than this."
 
 
 def _is_rival(other: GoldenGain, row: GoldenGain) -> bool:

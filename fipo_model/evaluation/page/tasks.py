@@ -48,8 +48,8 @@ def show_tasks(found: TaskResults | None) -> ShownTasks | None:
     models = dict.fromkeys(gain.model for _, gain in rows)
     return ShownTasks(
         sentence=f"Over {found.tasks} tasks: how much likelier right outputs became on {found.inputs} inputs of each, "
-        "in nats per token, against the wording as it was. Where inputs were shown to a rewriter, they were "
-        f"{found.shown} others. The best wording was chosen among the tasks' good ones, on yet others.",
+        "in nats per token, than with the original wording. A rewriter that was shown inputs was shown "
+        f"{found.shown} others. The best wording was chosen from the tasks' good ones, on yet other inputs.",
         models=[_show_model(model, [row for row in rows if row[1].model == model], span) for model in models],
         outcomes=_tabulate_outcomes(found.changes),
         accuracy=_tabulate_accuracy(found.accuracy) if found.accuracy else None,
@@ -64,9 +64,9 @@ def name_way(system: str, given: str) -> str:
 
 def _show_model(model: str, rows: Sequence[tuple[str, TaskGain]], span: tuple[float, float]) -> TaskGains:
     return TaskGains(
-        title="the least gain of all test models" if model == LEAST else f"test model {model}",
+        title="the smallest gain of all test models" if model == LEAST else f"test model {model}",
         gains=IntervalChart(
-            caption="Gain in nats per token, with 95 % intervals over tasks; a filled dot: the interval leaves 0 out.",
+            caption="Gain in nats per token, with 95 % intervals over tasks; a filled dot: the interval excludes 0.",
             rows=[(f"{name} ({gain.tasks})", gain.gain) for name, gain in rows],
             span=span,
             reference=0.0,
@@ -124,5 +124,5 @@ def _tabulate_accuracy(found: Iterable[TaskAccuracy]) -> Table:
         )
         for one in found
     ]
-    header = ("system", "answering model", "tasks", "hasty wordings", "in their place", "difference in points")
+    header = ("system", "answering model", "tasks", "hasty wordings", "their replacements", "difference in points")
     return Table(caption="Accuracy on tasks whose outputs can be checked, over tasks", header=header, rows=rows)

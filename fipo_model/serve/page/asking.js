@@ -43,7 +43,7 @@ async function reasonOf(response) {
     const { error } = JSON.parse(text);
     return (typeof error === "string" ? error : error.message) || text;
   } catch {
-    return text.slice(0, 300) || `the server replied ${response.status}`;
+    return text.slice(0, 300) || `the server replied with status ${response.status}`;
   }
 }
 

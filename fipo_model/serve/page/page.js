@@ -115,7 +115,7 @@ function tellCounts(isEnd) {
   const counted = `${good} to choose from${bad ? `, ${bad} turned down` : ""}`;
   if (!isEnd) say("progress", `${counted}; the model is writing …`, "busy");
   else if (good) say("progress", `${counted}.`);
-  else say("progress", `The model has nothing better${bad ? ` that passes (${bad} turned down)` : ""}: your prompt stays, or write your own.`);
+  else say("progress", `The model has nothing better${bad ? ` that passes (${bad} turned down)` : ""}. Keep your prompt, or write your own.`);
   if (isEnd && !good && bad) get("refused-box").open = true;
 }
 
@@ -164,7 +164,7 @@ async function copy() {
     say("saved", "Copied.", "good");
   } catch {
     get("rewrite").select();
-    say("saved", "The browser does not let the page copy: the text is selected, press Ctrl C.", "alert");
+    say("saved", "The browser does not let this page copy. The text is selected: press Ctrl+C.", "alert");
   }
 }
 
@@ -204,7 +204,7 @@ async function tryBoth() {
   ]);
   if (own !== trying) return;
   const failed = ends.find((end) => end.status === "rejected");
-  say("tried", failed ? failed.reason.message : "Both are there.", failed ? "alert" : "");
+  say("tried", failed ? failed.reason.message : "Both replies are there.", failed ? "alert" : "");
 }
 
 async function answer(place, text, signal) {
@@ -231,9 +231,9 @@ function say(place, text, kind = "") {
 
 async function begin() {
   const state = await (await send("/api/state")).json();
-  const writer = state.rewriter ? `Rewrites with ${state.rewriter}` : "Uses the rewrites of its store";
+  const writer = state.rewriter ? `Rewrites with ${state.rewriter}` : "Uses the rewrites in its store";
   get("about").textContent = `${writer}, in front of ${state.upstream}. Rewrites that lose or invent something are turned down.`;
-  get("upstream").textContent = `Both go to ${state.upstream} as they are.`;
+  get("upstream").textContent = `Both are sent to ${state.upstream} as they are.`;
   get("propose").disabled = !state.rewriter;
   get("save").disabled = !state.store;
   if (!state.store) get("save").title = "Start the gateway with --store FILE to save";

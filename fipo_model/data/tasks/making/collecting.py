@@ -72,4 +72,4 @@ def _drawn(name: str, make: Make, count: int, seed: int) -> tuple[Example, ...]:
         found.setdefault(example.input, example)
         if len(found) == count:
             return tuple(found.values())
-    raise InputError(f"task {name!r} has only {len(found)} different examples, and {count} were asked for")
+    raise InputError(f"task {name!r} has only {len(found)} different examples, but {count} were asked for")

@@ -100,6 +100,12 @@ class Rewriter:
         """The model's name."""
         return self.generator.name
 
+    @property
+    def bold(self) -> "Rewriter":
+        """The same one for where examples decide: what it is unsure of, or puts in its own words, may be tried."""
+        settings = replace(self.settings, strict_wording=False)
+        return replace(self, least_likelihood=None, settings=settings, second=None)
+
     def propose(self, requests: Sequence[OptimizationRequest]) -> list[Proposal]:
         """The model's checked proposals for each request, or the error of a request that cannot be used.
 

@@ -35,6 +35,7 @@ from support.dspy_programs import (
     search_options,
     sent,
     task_lm,
+    unsure,
 )
 
 pytestmark = pytest.mark.usefixtures("no_dspy_cache")
@@ -217,6 +218,16 @@ def test_training_examples_that_fail_are_said_and_give_labels_only(caplog):
 
 
 # Candidates and their choice
+
+
+@pytest.mark.parametrize(("metric", "outcome"), [(exact, "optimized"), (None, "uncertain")])
+def test_a_metric_decides_about_what_the_rewriter_is_unsure_of(metric, outcome):
+    """Of 35 proposals in a user's searches, 28 were refused as guesses, and the metric was asked about none of them."""
+    using = FIPO(optimizer=unsure(), metric=metric, search=any_lead(candidates=4), num_threads=1)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples())
+    assert outcomes(compiled) == {"self": outcome}
+    assert {row["outcome"] for row in compiled.fipo_report["predictors"][0]["candidates"]} == {outcome}
 
 
 def only_sample(number: str) -> Callable[[str, str], str]:

@@ -88,9 +88,11 @@ def propose(
 ) -> dict[str, list[dict[str, str]]]:
     """The candidates for each target by its name, up to the limit, and refused ones, from two batches in all.
 
-    The first is the rewrite of the instruction alone. The others are sampled with `seed`, and what the rewriter sees
-    beside the instruction varies: the responses on one of the examples of `seen` after another.
+    What the rewriter is unsure of is among them, because a metric decides. The first is the rewrite of the instruction
+    alone. The others are sampled with `seed`, and what the rewriter sees beside the instruction varies: the responses
+    on one of the examples of `seen` after another.
     """
+    rewriter = rewriter.bold
     found, requests = _requests(rewriter, [(target, Responses()) for target in targets])
     greedy = replace(rewriter, samples=1, seed=seed).propose([request for _, request in requests])
     usable = []

@@ -107,9 +107,7 @@ class RewriterProposer:
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """The usable rewrites for each part, up to the limit, and the refused ones, from two batches in all."""
         seed = self.seed + _TURN * seen.turn
-        # Rewrites that the rewriter is unsure of, or puts in its own words, may be tried: the examples decide.
-        settings = replace(self.rewriter.settings, strict_wording=False)
-        bold = replace(self.rewriter, least_likelihood=None, settings=settings, second=None)
+        bold = self.rewriter.bold
         alone = [(part, self._asked(part, seen)) for part in self.parts]
         greedy = replace(bold, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}

@@ -4,17 +4,23 @@ import functools
 import itertools
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import dspy
 import pytest
 
 from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy.evaluation import Metric
+from fipo_integrations.dspy.instructions import targets
+from fipo_integrations.dspy.rewriting import LazyOptimizer
+from fipo_integrations.dspy.search import ProgramProposer
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import InputError
-from fipo_model.search import Budget
+from fipo_model.search import Budget, Journal, Seen
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -31,6 +37,7 @@ from support.dspy_programs import (
     examples,
     fipo,
     instructions,
+    optimizer,
     outcomes,
     search_options,
     sent,
@@ -218,6 +225,86 @@ def test_training_examples_that_fail_are_said_and_give_labels_only(caplog):
 
 
 # Candidates and their choice
+
+
+TEAMS = ("account", "billing", "hardware", "network")
+MESSAGES = [dspy.Example(message=f"Message {n}", team=TEAMS[n % 4]).with_inputs("message") for n in range(12)]
+
+
+def typed(*teams: str) -> type[dspy.Signature]:
+    plain = dspy.Signature("message -> team", "Say which team.")
+    return plain.with_updated_fields("team", type_=Literal[teams]) if teams else plain
+
+
+def knows_the_teams(instruction: str, message: str) -> str:
+    """Right only if all teams are named behind the instruction."""
+    number = int(re.findall(r"Message (\d+)", message)[-1])
+    is_told = f"Answer with one of: {', '.join(TEAMS)}" in instruction
+    return f"[[ ## team ## ]]\n{TEAMS[number % 4] if is_told else 'Room 4'}\n\n[[ ## completed ## ]]"
+
+
+def is_right_team(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> bool:
+    return example.team == prediction.team
+
+
+def test_labels_are_named_by_rule_where_no_rewriter_names_them_all(tmp_path):
+    """Not one of a user's 13 proposals listed the four teams that the trainset has."""
+    for _ in range(2):  # and a resumed compile still knows who wrote them
+        using = fipo(metric=is_right_team, num_threads=1, search=any_lead(candidates=3, turns=2, log_dir=tmp_path))
+        with dspy.context(lm=task_lm(knows_the_teams)):
+            compiled = using.compile(dspy.Predict(typed()), trainset=MESSAGES)
+        (row,) = compiled.fipo_report["predictors"]
+        assert row["text"] == f"Say which team.\n\nAnswer with one of: {', '.join(TEAMS)}"
+        origins = [one["origin"] for one in row["candidates"]]
+        assert origins[:2] == ["rewriter", "labels"]
+        assert origins.count("labels") == 1
+
+
+class TwoOutputs(dspy.Signature):
+    """Say which team."""
+
+    message: str = dspy.InputField()
+    team: str = dspy.OutputField()
+    reply: str = dspy.OutputField()
+
+
+def in_two_steps() -> dspy.Module:
+    program = Pipeline()
+    program.answer = dspy.Predict(dspy.Signature("message, query -> team", "Say which team."))
+    return program
+
+
+def labelled(**fields: object) -> list[dspy.Example]:
+    return [dspy.Example(**{**row.toDict(), **fields}).with_inputs("message", "query") for row in MESSAGES]
+
+
+@pytest.mark.parametrize(
+    ("program", "rows", "expected"),
+    [
+        (dspy.ChainOfThought(typed()), MESSAGES, ["optimized"]),
+        (dspy.Predict(typed(*TEAMS)), MESSAGES, ["optimized"]),
+        (dspy.Predict(typed(*TEAMS, "other")), MESSAGES, ["golden_leaked"]),  # as the contract says
+        (dspy.Predict(TwoOutputs), labelled(reply="Yes."), []),
+        (dspy.Predict(typed().with_updated_fields("team", type_=list[str])), labelled(team=["account"]), []),
+        (in_two_steps(), labelled(query="team"), []),
+    ],
+    ids=["reasoning", "literal", "more values", "two outputs", "lists", "two predictors"],
+)
+def test_labels_are_named_where_they_are_all_that_the_only_predictor_puts_out(program, rows, expected):
+    proposer = ProgramProposer(
+        student=program,
+        targets=targets(program),
+        trainset=rows,
+        metric=Metric(is_right_team),
+        journal=Journal(),
+        optimizer=LazyOptimizer(optimizer(), is_proposing=True),
+        settings=any_lead(candidates=3, student_responses=False),
+        num_threads=1,
+        variants=None,
+    )
+    found = proposer.propose(Seen(texts=instructions(program), measurements={}), room=0)
+    proposed = [row for own in found.by_text.values() for row in own]
+    assert [row.outcome for row in proposed if row.origin == "labels"] == expected
 
 
 @pytest.mark.parametrize(("metric", "outcome"), [(exact, "optimized"), (None, "uncertain")])

@@ -22,6 +22,7 @@ from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.searching import Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
+from fipo_model.search.wordings import naming_labels
 
 __all__ = [
     "Attempt",
@@ -67,6 +68,7 @@ __all__ = [
     "judgement",
     "mean",
     "measure_headroom",
+    "naming_labels",
     "opened_journal",
     "paired_interval",
     "read_examples",

@@ -13,9 +13,10 @@ from typing import Literal
 import dspy
 import pytest
 
-from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy import FIPO, SearchSettings, render_page
 from fipo_integrations.dspy.evaluation import Metric
 from fipo_integrations.dspy.instructions import targets
+from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer
 from fipo_integrations.dspy.search import ProgramProposer
 from fipo_model import Message, PromptOptimizer, Sampling
@@ -614,6 +615,24 @@ def test_a_lead_that_could_be_luck_is_not_used_and_the_report_says_so():
         "25% of comparisons, and at most 20% is accepted (significance=0.2). More examples tell."
     )
     assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
+
+
+def test_where_every_rewrite_was_refused_it_says_so_and_claims_no_gain(caplog):
+    """13 refusals once ended as if one rewrite had been refused, with a gain of 0 to 0 at 95 %."""
+    replies = itertools.cycle(["Sure!", "", "Answer the question. Fill in `it` first."])
+    using = FIPO(optimizer=PromptOptimizer(Unnumbered(lambda _: next(replies))), **search_options(candidates=4))
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(dspy.Predict(Answer), valset=examples())
+    report = compiled.fipo_report
+    (row,) = report["predictors"]
+    counted = "1 answered, 1 empty, 1 task_invented"
+    assert row["outcome"] == "answered"
+    assert row["detail"] == f"none of 3 rewrites passed the checks, so none was compared: {counted}"
+    assert f"self: answered ({row['detail']})" in caplog.text
+    assert report["gain"] is None
+    assert report["scores"]["student"] == report["scores"]["compiled"]
+    assert "What was gained" not in render_page(report)
+    assert Report.from_fields(report).to_fields() == report
 
 
 def test_what_a_metric_says_with_its_score_is_read():

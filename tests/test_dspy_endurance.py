@@ -222,6 +222,57 @@ def test_examples_that_do_not_name_their_inputs_are_an_error(metric):
             fipo(metric=metric).compile(Zoo(), trainset=examples(), valset=bare)
 
 
+class Two(dspy.Signature):
+    """Answer from the text."""
+
+    question: str = dspy.InputField()
+    text: str = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+class Greeting(dspy.Signature):
+    """Answer the message."""
+
+    message: str = dspy.InputField(default="Hello, cat.")
+    answer: str = dspy.OutputField()
+
+
+@pytest.mark.parametrize(
+    ("program", "wanted"),
+    [
+        (dspy.Predict("message -> answer"), "input 'message'"),
+        (dspy.ChainOfThought("message -> answer"), "input 'message'"),
+        (dspy.Predict("message, thread -> answer"), "inputs 'message' and 'thread'"),
+    ],
+)
+def test_examples_with_none_of_the_programs_inputs_are_an_error_before_anything_runs(program, wanted):
+    """A whole search ran on empty inputs, and ended with the advice to try harder examples."""
+    task, using = Counting(better_with_guidance), fipo(metric=exact)
+    rows = {"trainset": [dspy.Example(message="Hi.").with_inputs("message")], "valset": examples()}
+    with dspy.context(lm=task.lm), pytest.raises(InputError) as caught:
+        using.compile(program, **rows)
+    assert str(caught.value) == f"example 0 of the valset lacks the program's {wanted}; it has 'question'"
+    assert (task.calls, using.optimizer.rewriter.generator.calls) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        dspy.Predict(Two),  # DSPy warns of what is missing, and runs it
+        dspy.Predict("message: str | None -> answer"),
+        dspy.Predict(Greeting),
+        Zoo(),
+    ],
+    ids=["some", "optional", "default", "a forward of its own"],
+)
+def test_examples_that_dspy_would_run_are_run(program):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        rows = [one.copy(number=1).with_inputs("question", "number") for one in examples()]
+        if isinstance(program, Zoo):
+            rows = examples()
+        assert fipo(metric=exact, search=any_lead(candidates=1)).compile(program, valset=rows).score > 0
+
+
 @pytest.mark.parametrize("metric", [None, exact])
 def test_a_program_without_predictors_comes_back_with_a_warning(metric, caplog):
     class Nothing(dspy.Module):

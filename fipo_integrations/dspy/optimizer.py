@@ -10,6 +10,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
 from fipo_integrations.dspy import report
+from fipo_integrations.dspy.checking import Examples, check_examples, check_inputs, check_runs
 from fipo_integrations.dspy.demos import DEMOS
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
@@ -25,8 +26,6 @@ from fipo_model.errors import InputError
 from fipo_model.search import Journal, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
-
-Examples = Sequence[dspy.Example] | None
 
 
 class FIPO(Teleprompter):
@@ -116,25 +115,27 @@ class FIPO(Teleprompter):
 
         `teacher` belongs to DSPy's protocol and is not used: the student and the labels are enough.
 
-        Raises `InputError` for examples without inputs, a metric without examples, a metric that returns no number, a
-        budget too small to compare anything, a `log_dir` with other settings, and a student that fails everywhere.
+        Raises `InputError` for examples without inputs, or with none of the student's, a metric without examples, a
+        metric that returns no number, a budget too small to compare anything, a `log_dir` with other settings, and a
+        student that fails everywhere.
         """
         checked_names(others, of="compile")
         if teacher is not None:
             logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
         if not isinstance(student, dspy.Module):
             raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r}")
-        examples = _checked(trainset, "trainset")
+        examples = check_examples(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
         for name, why in left_alone(student).items():
             logger.log(logging.INFO if why == COMPILED else logging.WARNING, "%s stays as it is: %s", name, why)
         if not chosen:
             logger.warning("the program has no predictor that may be rewritten; it comes back as it is")
-        valued = _checked(valset, "valset")
+        valued = check_examples(valset, "valset")
         if self.metric is None:
             if unused := unused_without_metric(self.search, valued):
                 logger.warning("without a metric nothing is measured: %s is not used", ", ".join(unused))
             return self._rewrite(student, chosen, trainset=examples)
+        check_inputs(student, trainset=examples, valset=valued)
         devset = self._devset(examples, valued)
         return self._search(student, chosen, metric=Metric(self.metric), trainset=examples, devset=devset)
 
@@ -150,9 +151,9 @@ class FIPO(Teleprompter):
 
         `seconds_per_run` is how long one run of the program takes, as measured by you; without it no time is estimated.
         """
-        examples = _checked(trainset, "trainset")
+        examples = check_examples(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
-        devset = None if self.metric is None else self._devset(examples, _checked(valset, "valset"))
+        devset = None if self.metric is None else self._devset(examples, check_examples(valset, "valset"))
         optimizer = self._optimizer.loaded
         found = estimate(student, chosen, self.search, optimizer=optimizer, trainset=examples, devset=devset)
         if seconds_per_run is None:
@@ -200,7 +201,7 @@ class FIPO(Teleprompter):
         devset: list[dspy.Example],
     ) -> dspy.Module:
         """With a metric: candidates, compared with the student."""
-        _check_runs(student)
+        check_runs(student)
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
         note = self._settings(program, metric, examples)
@@ -282,33 +283,3 @@ class FIPO(Teleprompter):
         report.write_report(self.search.log_dir, found)
         attach(compiled, fipo_report=found.to_fields())
         return compiled
-
-
-def _check_runs(program: dspy.Module) -> None:
-    """Raise `InputError` for a program that only asyncio can run: the search runs it in threads."""
-    # Without asking the program for its forward, which makes DSPy warn.
-    names = {*dir(type(program)), *vars(program)}
-    if "aforward" in names and "forward" not in names:
-        raise InputError(
-            f"{type(program).__name__} has an aforward and no forward, which a search runs: pass "
-            "dspy.syncify(program), or write a forward"
-        )
-
-
-def _checked(examples: Examples, name: str) -> list[dspy.Example]:
-    """The examples as a list.
-
-    Raises `InputError` for anything that is not an example, or does not say which fields are inputs.
-    """
-    found = list(examples or ())
-    for number, example in enumerate(found):
-        if not isinstance(example, dspy.Example):
-            raise InputError(f"example {number} of the {name} is a {type(example).__name__}, not a dspy.Example")
-        try:
-            example.inputs()
-        except ValueError as error:
-            raise InputError(
-                f"example {number} of the {name} does not say which of its fields are inputs: use "
-                ".with_inputs('...') on every example"
-            ) from error
-    return found

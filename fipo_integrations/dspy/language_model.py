@@ -27,7 +27,7 @@ class LanguageModelGenerator:
         if not isinstance(lm, dspy.BaseLM):
             raise InputError(
                 f"prompt_model must be a language model of DSPy's, such as dspy.LM(...), not {lm!r:.80}; a model "
-                " of FIPO's is given as FIPO(optimizer=PromptOptimizer.from_pretrained(...))"
+                "of FIPO's is given as FIPO(optimizer=PromptOptimizer.from_pretrained(...))"
             )
         self.lm = lm
 

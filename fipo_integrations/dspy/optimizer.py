@@ -1,5 +1,6 @@
 """FIPO as a DSPy optimizer: `FIPO().compile(program)` rewrites the instructions of a program's predictors."""
 
+import inspect
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
@@ -15,7 +16,14 @@ from fipo_integrations.dspy.demos import DEMOS
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.naming import DSPyNames, checked_names, rewriter_of, settings_of, unused_without_metric
+from fipo_integrations.dspy.naming import (
+    DSPyNames,
+    by_keyword,
+    checked_names,
+    rewriter_of,
+    settings_of,
+    unused_without_metric,
+)
 from fipo_integrations.dspy.programs import COMPILED, attach, copied, digest, identity, left_alone, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
@@ -52,6 +60,7 @@ class FIPO(Teleprompter):
     them, unless it uses those names itself.
     """
 
+    @by_keyword("metric", after=1)
     def __init__(
         self,
         *,
@@ -70,7 +79,7 @@ class FIPO(Teleprompter):
         as `program.named_predictors()` does; by default all of them. `prompt_model` is a DSPy language model that
         rewrites. It and the search settings have the names that DSPy's optimizers use: see `DSPyNames`.
         """
-        checked_names(others)
+        checked_names(others, of="FIPO")
         super().__init__()
         if isinstance(predictors, str):
             raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
@@ -102,6 +111,7 @@ class FIPO(Teleprompter):
             "track_stats": self.track_stats,
         }
 
+    @by_keyword("trainset", after=2)
     def compile(  # DSPy passes what is named here; anything else is an error
         self,
         student: dspy.Module,
@@ -119,7 +129,7 @@ class FIPO(Teleprompter):
         metric that returns no number, a budget too small to compare anything, a `log_dir` with other settings, and a
         student that fails everywhere.
         """
-        checked_names(others, of="compile")
+        checked_names(others, of="compile", own=inspect.signature(FIPO).parameters)
         if teacher is not None:
             logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
         if not isinstance(student, dspy.Module):

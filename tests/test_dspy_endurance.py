@@ -374,9 +374,50 @@ def test_an_example_that_is_there_twice_counts_twice():
     assert compiled.fipo_report["scores"]["student"] == {"score": 66.67, "failed": 0, "examples": 3, "missing": 0}
 
 
-def test_a_metric_that_takes_other_arguments_is_an_error_before_anything_runs():
-    task, using = Counting(better_with_guidance), fipo(metric=lambda gold, pred, trace: True)
-    with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"must take \(example, prediction\): .*'trace'"):
+def gepas(gold, pred, trace, pred_name, pred_trace):
+    assert (trace, pred_name, pred_trace) == (None, None, None)
+    return exact(gold, pred)
+
+
+def mipros(example, pred, trace):
+    assert trace is None
+    return exact(example, pred)
+
+
+def keyword_only(example, prediction, *, trace, pred_name=3):
+    assert (trace, pred_name) == (None, 3)
+    return exact(example, prediction)
+
+
+def anything(*rows, **options):
+    assert options == {}
+    return exact(*rows)
+
+
+class AsAnObject:
+    def __call__(self, gold, pred, trace, pred_name=None):
+        return mipros(gold, pred, trace)
+
+
+@pytest.mark.parametrize("metric", [gepas, mipros, keyword_only, anything, AsAnObject()])
+def test_a_metric_as_dspys_other_optimizers_take_it_works(metric):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(metric=metric, search=any_lead(candidates=1)).compile(Zoo(), valset=examples())
+    assert (compiled.score, compiled.fipo_report["first_failure"]) == (100.0, None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("accuracy", "is not a callable object"),
+        (lambda example: 1, "too many positional arguments"),
+        (lambda example, prediction, *, weight: 1, "'weight'"),
+        (lambda example, prediction, trace, name, other, weight: 1, "'weight'"),
+    ],
+)
+def test_a_metric_that_takes_other_arguments_is_an_error_before_anything_runs(metric, said):
+    task, using = Counting(better_with_guidance), fipo(metric=metric)
+    with dspy.context(lm=task.lm), pytest.raises(InputError, match=rf"must take \(example, prediction\), .*{said}"):
         using.compile(Zoo(), valset=examples())
     assert task.calls == 0
 

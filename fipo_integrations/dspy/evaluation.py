@@ -18,18 +18,15 @@ from fipo_model.search import Failed, Judgement, Measured, Measurement, Note, Ru
 
 logger = logging.getLogger("fipo.dspy")
 
+_FURTHER = ("trace", "pred_name", "pred_trace")
+
 
 class Metric:
     """A user's metric as a function that returns a finite number and perhaps a comment."""
 
     def __init__(self, metric: Callable[..., Any]) -> None:
-        try:
-            inspect.signature(metric).bind(None, None)
-        except TypeError as error:
-            raise InputError(f"the metric {metric_name(metric)} must take (example, prediction): {error}") from error
-        except ValueError:
-            logger.debug("the metric does not say what it takes; that will show")  # so do some written in C
         self._metric = metric
+        self._unused, self._named = _further_arguments(metric)
         self.misuse: InputError | None = None
         """Set once the metric returned what is no number. That is a mistake in the metric, not a failed example."""
 
@@ -49,12 +46,38 @@ class Metric:
 
     def judge(self, example: dspy.Example, prediction: Any) -> Judgement:
         """The score with its comment; raises whatever the metric raises."""
-        value = self._metric(example, prediction)
+        value = self._metric(example, prediction, *self._unused, **self._named)
         try:
             return judgement(value, metric=self.name)
         except InputError as error:
             self.misuse = error
             raise
+
+
+def _further_arguments(metric: Callable[..., Any]) -> tuple[Sequence[None], Mapping[str, None]]:
+    """None for what a metric for MIPROv2 or GEPA insists on (`_FURTHER`), and a search does not have.
+
+    Raises `InputError` for a metric that takes something else.
+    """
+    try:
+        signature = inspect.signature(metric)
+        unused, named = _required(signature)
+        signature.bind(None, None, *unused, **named)
+    except TypeError as error:
+        raise InputError(
+            f"the metric {metric_name(metric)} must take (example, prediction), or also {', '.join(_FURTHER)}: {error}"
+        ) from error
+    except ValueError:
+        logger.debug("the metric does not say what it takes; that will show")  # so do some written in C
+        return (), {}
+    return unused, named
+
+
+def _required(signature: inspect.Signature) -> tuple[Sequence[None], Mapping[str, None]]:
+    required = [one for one in signature.parameters.values() if one.default is one.empty]
+    by_place = [one for one in required if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    named = {one.name: None for one in required if one.kind is one.KEYWORD_ONLY and one.name in _FURTHER}
+    return [None] * min(len(by_place) - 2, len(_FURTHER)), named
 
 
 def metric_name(metric: Callable[..., Any]) -> str:

@@ -21,7 +21,7 @@ from fipo_integrations.dspy.rewriting import LazyOptimizer
 from fipo_integrations.dspy.search import ProgramProposer
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import InputError
-from fipo_model.search import Budget, Journal, Seen
+from fipo_model.search import Budget, Journal, Seen, chance, fewest_pairs
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -615,6 +615,32 @@ def test_a_lead_that_could_be_luck_is_not_used_and_the_report_says_so():
         "25% of comparisons, and at most 20% is accepted (significance=0.2). More examples tell."
     )
     assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
+
+
+@pytest.mark.parametrize(
+    ("given", "search", "said"),
+    [
+        (2, {}, "on 2 examples: .* at least 3"),
+        (4, {"max_examples": 2}, "on 2 examples: .* at least 3"),
+        (3, {"significance": 0.1}, "on 3 examples: .* at least 4"),
+        (3, {}, None),
+        (1, {"significance": 1}, None),
+    ],
+)
+def test_too_few_examples_to_choose_anything_are_told_before_anything_runs(caplog, given, search, said):
+    task, using = Counting(better_with_guidance), fipo(metric=exact, search=SearchSettings(**search))
+    with dspy.context(lm=task.lm):
+        using.estimate(Zoo(), valset=examples()[:1] * given)
+    assert task.calls == 0
+    assert ("nothing can be chosen" in caplog.text) == (said is not None)
+    assert said is None or re.search(said, caplog.text)
+
+
+@pytest.mark.parametrize("significance", [1.0, 0.5, 0.25, 0.2, 0.125, 0.1, 0.05, 0.01])
+def test_as_many_examples_as_are_told_could_convince_and_one_fewer_could_not(significance):
+    needed = fewest_pairs(significance)
+    assert chance([1.0] * needed, [0.0] * needed) <= significance
+    assert needed == 1 or chance([1.0] * (needed - 1), [0.0] * (needed - 1)) > significance
 
 
 def test_where_every_rewrite_was_refused_it_says_so_and_claims_no_gain(caplog):

@@ -7,7 +7,7 @@ records every measurement in a journal.
 
 from fipo_model.search.budget import Budget, Limit, Price
 from fipo_model.search.comparing import HeldOut
-from fipo_model.search.evidence import Interval, chance, mean, paired_interval
+from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, paired_interval
 from fipo_model.search.examples import Example, read_examples
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import cost, schedule
@@ -65,6 +65,7 @@ __all__ = [
     "digest_of",
     "distinct",
     "failure",
+    "fewest_pairs",
     "judgement",
     "mean",
     "measure_headroom",

@@ -321,6 +321,50 @@ def test_a_student_without_a_language_model_is_an_error_and_the_rewriter_is_not_
     assert using.optimizer.rewriter.generator.calls == []
 
 
+def without_its_label(example, prediction, trace=None):
+    return example.team == prediction.answer
+
+
+@pytest.mark.parametrize(
+    ("metric", "lm", "said"),
+    [
+        (exact, None, r"the program raised ValueError: No LM is loaded.*\(is a language model set\?"),
+        (without_its_label, task_lm(better_with_guidance), "the metric raised AttributeError: .*'team'"),
+    ],
+)
+def test_what_fails_alike_on_a_few_examples_is_not_run_on_the_others(caplog, metric, lm, said):
+    """Every one of 16 examples failed twice, with a line each, before the sentence that says why."""
+    using = fipo(metric=metric, num_threads=8)
+    with (
+        dspy.context(lm=lm),
+        pytest.raises(InputError, match=f"5 of 24 examples were tried and failed alike, .* not run; {said}"),
+    ):
+        using.compile(dspy.Predict(Answer), valset=examples(ANIMALS))
+    assert len([one for one in caplog.records if one.levelno >= logging.ERROR]) == 5
+    assert using.optimizer.rewriter.generator.calls == []
+
+
+@pytest.mark.parametrize("error", ["Rate limit reached", "429", "number {number}"])
+def test_a_few_examples_that_fail_for_a_while_or_each_in_its_own_way_end_nothing(error):
+    """Only what is lasting and alike says anything about the other examples; a run is made once all the same."""
+    judged: list[str] = []
+
+    def fails_first(example, prediction, trace=None):
+        judged.append(example.question)
+        if len(judged) <= 5:
+            raise RuntimeError(error.format(number=len(judged)))
+        return exact(example, prediction)
+
+    search = any_lead(candidates=1, patience=0.0)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using = fipo(metric=fails_first, num_threads=1, search=search)
+        report = using.compile(dspy.Predict(Answer), valset=examples(ANIMALS)).fipo_report
+    assert report["tried_again"] == 5
+    assert report["scores"]["student"] == {"score": 0.0, "failed": 0, "examples": 24, "missing": 0}
+    assert len(judged) == 5 + 2 * 24
+    assert report["predictors"][0]["outcome"] == "optimized"
+
+
 def test_a_student_that_fails_too_often_is_an_error_that_says_what_to_do(tmp_path):
     class Fragile(Zoo):
         def forward(self, question):

@@ -185,6 +185,7 @@ class Search(search.Search):
         return self.board.resumed + self.proposer.resumed
 
     def _measure_start(self) -> None:
+        self.subject.is_untried = self.journal.is_empty
         try:
             super()._measure_start()
         except UnmeasurableError as error:

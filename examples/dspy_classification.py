@@ -84,7 +84,8 @@ def main() -> None:
     print(
         f"{report['metric_calls']} runs; {scores['student']['score']} % before, {scores['compiled']['score']} % after"
     )
-    print(f"gain: {gain['value']} points, 95 % interval {gain['low']} to {gain['high']}")
+    if gain is not None:  # something was compared
+        print(f"gain: {gain['value']} points, 95 % interval {gain['low']} to {gain['high']}")
     print(
         f"{len(valset)} reviews both chose the instruction and measured it, so expect less on others. "
         f"On {len(others)} others, which took no part: {before} % before, {after} % after"

@@ -1,5 +1,6 @@
 """Proposing rewrites: what a model says to each prompt, read and checked. Whether one is used is decided elsewhere."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -99,6 +100,13 @@ class Rewriter:
     def name(self) -> str:
         """The model's name."""
         return self.generator.name
+
+    @property
+    def bold(self) -> "Rewriter":
+        """The same one for where examples decide: what it is unsure of, or puts in its own words, may be tried."""
+        settings = replace(self.settings, strict_wording=False)
+        least = None if self.least_likelihood is None else -math.inf  # it is still asked how sure it is
+        return replace(self, least_likelihood=least, settings=settings, second=None)
 
     def propose(self, requests: Sequence[OptimizationRequest]) -> list[Proposal]:
         """The model's checked proposals for each request, or the error of a request that cannot be used.

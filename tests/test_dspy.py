@@ -529,12 +529,16 @@ def test_when_nothing_was_rewritten_only_the_student_is_measured():
     assert len(compiled.candidate_programs) == 1
 
 
-@pytest.mark.parametrize("count", [2, 12], ids=["within max_errors", "beyond max_errors"])
-def test_a_metric_that_always_crashes_is_an_error_that_names_it(count):
+@pytest.mark.parametrize(
+    ("count", "failed"),
+    [(2, "all 2 examples failed"), (12, "5 of 12 examples were tried and failed alike, so the others were not run")],
+    ids=["within max_errors", "beyond max_errors"],
+)
+def test_a_metric_that_always_crashes_is_an_error_that_names_it(count, failed):
     def crashing(example, prediction, trace=None):
         raise KeyError("no such label")
 
-    with pytest.raises(InputError, match=r"examples failed; the metric raised KeyError: 'no such label'"):
+    with pytest.raises(InputError, match=f"{failed}; the metric raised KeyError: 'no such label'"):
         compile_measured(Zoo(), task_lm(better_with_guidance), metric=crashing, questions=["A cat?"] * count)
 
 

@@ -222,6 +222,57 @@ def test_examples_that_do_not_name_their_inputs_are_an_error(metric):
             fipo(metric=metric).compile(Zoo(), trainset=examples(), valset=bare)
 
 
+class Two(dspy.Signature):
+    """Answer from the text."""
+
+    question: str = dspy.InputField()
+    text: str = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+class Greeting(dspy.Signature):
+    """Answer the message."""
+
+    message: str = dspy.InputField(default="Hello, cat.")
+    answer: str = dspy.OutputField()
+
+
+@pytest.mark.parametrize(
+    ("program", "wanted"),
+    [
+        (dspy.Predict("message -> answer"), "input 'message'"),
+        (dspy.ChainOfThought("message -> answer"), "input 'message'"),
+        (dspy.Predict("message, thread -> answer"), "inputs 'message' and 'thread'"),
+    ],
+)
+def test_examples_with_none_of_the_programs_inputs_are_an_error_before_anything_runs(program, wanted):
+    """A whole search ran on empty inputs, and ended with the advice to try harder examples."""
+    task, using = Counting(better_with_guidance), fipo(metric=exact)
+    rows = {"trainset": [dspy.Example(message="Hi.").with_inputs("message")], "valset": examples()}
+    with dspy.context(lm=task.lm), pytest.raises(InputError) as caught:
+        using.compile(program, **rows)
+    assert str(caught.value) == f"example 0 of the valset lacks the program's {wanted}; it has 'question'"
+    assert (task.calls, using.optimizer.rewriter.generator.calls) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        dspy.Predict(Two),  # DSPy warns of what is missing, and runs it
+        dspy.Predict("message: str | None -> answer"),
+        dspy.Predict(Greeting),
+        Zoo(),
+    ],
+    ids=["some", "optional", "default", "a forward of its own"],
+)
+def test_examples_that_dspy_would_run_are_run(program):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        rows = [one.copy(number=1).with_inputs("question", "number") for one in examples()]
+        if isinstance(program, Zoo):
+            rows = examples()
+        assert fipo(metric=exact, search=any_lead(candidates=1)).compile(program, valset=rows).score > 0
+
+
 @pytest.mark.parametrize("metric", [None, exact])
 def test_a_program_without_predictors_comes_back_with_a_warning(metric, caplog):
     class Nothing(dspy.Module):
@@ -268,6 +319,50 @@ def test_a_student_without_a_language_model_is_an_error_and_the_rewriter_is_not_
     with dspy.context(lm=None), pytest.raises(InputError, match="is a language model set"):
         using.compile(Zoo(), trainset=examples())
     assert using.optimizer.rewriter.generator.calls == []
+
+
+def without_its_label(example, prediction, trace=None):
+    return example.team == prediction.answer
+
+
+@pytest.mark.parametrize(
+    ("metric", "lm", "said"),
+    [
+        (exact, None, r"the program raised ValueError: No LM is loaded.*\(is a language model set\?"),
+        (without_its_label, task_lm(better_with_guidance), "the metric raised AttributeError: .*'team'"),
+    ],
+)
+def test_what_fails_alike_on_a_few_examples_is_not_run_on_the_others(caplog, metric, lm, said):
+    """Every one of 16 examples failed twice, with a line each, before the sentence that says why."""
+    using = fipo(metric=metric, num_threads=8)
+    with (
+        dspy.context(lm=lm),
+        pytest.raises(InputError, match=f"5 of 24 examples were tried and failed alike, .* not run; {said}"),
+    ):
+        using.compile(dspy.Predict(Answer), valset=examples(ANIMALS))
+    assert len([one for one in caplog.records if one.levelno >= logging.ERROR]) == 5
+    assert using.optimizer.rewriter.generator.calls == []
+
+
+@pytest.mark.parametrize("error", ["Rate limit reached", "429", "number {number}"])
+def test_a_few_examples_that_fail_for_a_while_or_each_in_its_own_way_end_nothing(error):
+    """Only what is lasting and alike says anything about the other examples; a run is made once all the same."""
+    judged: list[str] = []
+
+    def fails_first(example, prediction, trace=None):
+        judged.append(example.question)
+        if len(judged) <= 5:
+            raise RuntimeError(error.format(number=len(judged)))
+        return exact(example, prediction)
+
+    search = any_lead(candidates=1, patience=0.0)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        using = fipo(metric=fails_first, num_threads=1, search=search)
+        report = using.compile(dspy.Predict(Answer), valset=examples(ANIMALS)).fipo_report
+    assert report["tried_again"] == 5
+    assert report["scores"]["student"] == {"score": 0.0, "failed": 0, "examples": 24, "missing": 0}
+    assert len(judged) == 5 + 2 * 24
+    assert report["predictors"][0]["outcome"] == "optimized"
 
 
 def test_a_student_that_fails_too_often_is_an_error_that_says_what_to_do(tmp_path):
@@ -323,9 +418,50 @@ def test_an_example_that_is_there_twice_counts_twice():
     assert compiled.fipo_report["scores"]["student"] == {"score": 66.67, "failed": 0, "examples": 3, "missing": 0}
 
 
-def test_a_metric_that_takes_other_arguments_is_an_error_before_anything_runs():
-    task, using = Counting(better_with_guidance), fipo(metric=lambda gold, pred, trace: True)
-    with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"must take \(example, prediction\): .*'trace'"):
+def gepas(gold, pred, trace, pred_name, pred_trace):
+    assert (trace, pred_name, pred_trace) == (None, None, None)
+    return exact(gold, pred)
+
+
+def mipros(example, pred, trace):
+    assert trace is None
+    return exact(example, pred)
+
+
+def keyword_only(example, prediction, *, trace, pred_name=3):
+    assert (trace, pred_name) == (None, 3)
+    return exact(example, prediction)
+
+
+def anything(*rows, **options):
+    assert options == {}
+    return exact(*rows)
+
+
+class AsAnObject:
+    def __call__(self, gold, pred, trace, pred_name=None):
+        return mipros(gold, pred, trace)
+
+
+@pytest.mark.parametrize("metric", [gepas, mipros, keyword_only, anything, AsAnObject()])
+def test_a_metric_as_dspys_other_optimizers_take_it_works(metric):
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = fipo(metric=metric, search=any_lead(candidates=1)).compile(Zoo(), valset=examples())
+    assert (compiled.score, compiled.fipo_report["first_failure"]) == (100.0, None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("accuracy", "is not a callable object"),
+        (lambda example: 1, "too many positional arguments"),
+        (lambda example, prediction, *, weight: 1, "'weight'"),
+        (lambda example, prediction, trace, name, other, weight: 1, "'weight'"),
+    ],
+)
+def test_a_metric_that_takes_other_arguments_is_an_error_before_anything_runs(metric, said):
+    task, using = Counting(better_with_guidance), fipo(metric=metric)
+    with dspy.context(lm=task.lm), pytest.raises(InputError, match=rf"must take \(example, prediction\), .*{said}"):
         using.compile(Zoo(), valset=examples())
     assert task.calls == 0
 

@@ -41,8 +41,8 @@ def test_settings_go_by_dspys_names_too():
     using = FIPO(metric=exact, auto="light", seed=3, max_metric_calls=50, log_dir="runs", verbose=True)
     assert using.search == SearchSettings(auto="light", seed=3, max_metric_calls=50, log_dir="runs")
     assert using.display_progress
-    both = FIPO(search=SearchSettings(candidates=2), seed=3).search
-    assert both == SearchSettings(candidates=2, seed=3)
+    both = FIPO(search=SearchSettings(candidates=2), seed=3, demos=2).search
+    assert both == SearchSettings(candidates=2, seed=3, demos=2)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,19 @@ def test_settings_go_by_dspys_names_too():
     [
         (lambda: FIPO(num_candidates=3), InputError, r"FIPO has no num_candidates.*SearchSettings\(candidates"),
         (lambda: FIPO(reflection_lm=None), InputError, "prompt_model"),
+        (lambda: FIPO(max_bootstrapped_demos=4), InputError, "FIPO has no max_bootstrapped_demos; use demos"),
+        (lambda: FIPO(max_labeled_demos=4), InputError, "use demos"),
+        (lambda: FIPO(num_trials=9), InputError, "use max_metric_calls"),
+        (lambda: FIPO(breadth=9), InputError, r"SearchSettings\(candidates"),
+        (lambda: FIPO(depth=3), InputError, r"SearchSettings\(turns"),
+        (lambda: FIPO(teacher_settings={}), InputError, "leave it out: FIPO takes golden responses"),
+        (lambda: FIPO(minibatch_size=3), InputError, r"use FIPO\(search=SearchSettings\(minibatch_size=\.\.\.\)\)"),
+        (lambda: FIPO(significance=1), InputError, r"SearchSettings\(significance"),
+        (lambda: FIPO(exact), InputError, r"FIPO takes its arguments by name: pass metric=\.\.\., not <function exact"),
+        (lambda: FIPO().compile(dspy.Predict(Answer), examples()), InputError, r"FIPO\.compile .*pass trainset="),
+        (lambda: FIPO().compile(dspy.Predict(Answer), requires_permission_to_run=False), InputError, "never asks"),
+        (lambda: FIPO().compile(dspy.Predict(Answer), num_trials=9), InputError, "max_metric_calls"),
+        (lambda: FIPO().compile(dspy.Predict(Answer), metric=exact), InputError, r"an argument of FIPO\(\.\.\.\)"),
         (lambda: FIPO(max_errors=3), InputError, "dspy.configure"),
         (lambda: FIPO(optimiser=None), TypeError, "unexpected keyword argument 'optimiser'"),
         (lambda: FIPO(auto="huge"), InputError, "auto must be one of light, medium, heavy"),

@@ -31,6 +31,7 @@ from support.dspy_programs import (
     optimizer,
     outcomes,
     task_lm,
+    unsure,
 )
 
 pytestmark = pytest.mark.usefixtures("no_dspy_cache")
@@ -55,6 +56,11 @@ def test_it_proposes_a_text_for_each_component_it_is_asked_about():
     assert set(proposed) == {"answer", "sort"}
     assert all(text.startswith(f"{CANDIDATE[name]} {GUIDANCE} (sample-") for name, text in proposed.items())
     assert set(FIPOProposer(optimizer=optimizer())(CANDIDATE, RECORDS, ["sort"])) == {"sort"}
+
+
+def test_it_proposes_what_the_rewriter_is_unsure_of_because_gepas_metric_decides():
+    proposed = FIPOProposer(optimizer=unsure())(CANDIDATE, RECORDS, ["answer"])
+    assert proposed["answer"].startswith(f"{CANDIDATE['answer']} {GUIDANCE}")
 
 
 def test_records_become_responses_and_other_ones_with_each_call():

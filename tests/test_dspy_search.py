@@ -4,17 +4,24 @@ import functools
 import itertools
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import dspy
 import pytest
 
-from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy import FIPO, SearchSettings, render_page
+from fipo_integrations.dspy.evaluation import Metric
+from fipo_integrations.dspy.instructions import targets
+from fipo_integrations.dspy.results import Report
+from fipo_integrations.dspy.rewriting import LazyOptimizer
+from fipo_integrations.dspy.search import ProgramProposer
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import InputError
-from fipo_model.search import Budget
+from fipo_model.search import Budget, Journal, Seen, chance, fewest_pairs
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -31,10 +38,12 @@ from support.dspy_programs import (
     examples,
     fipo,
     instructions,
+    optimizer,
     outcomes,
     search_options,
     sent,
     task_lm,
+    unsure,
 )
 
 pytestmark = pytest.mark.usefixtures("no_dspy_cache")
@@ -217,6 +226,96 @@ def test_training_examples_that_fail_are_said_and_give_labels_only(caplog):
 
 
 # Candidates and their choice
+
+
+TEAMS = ("account", "billing", "hardware", "network")
+MESSAGES = [dspy.Example(message=f"Message {n}", team=TEAMS[n % 4]).with_inputs("message") for n in range(12)]
+
+
+def typed(*teams: str) -> type[dspy.Signature]:
+    plain = dspy.Signature("message -> team", "Say which team.")
+    return plain.with_updated_fields("team", type_=Literal[teams]) if teams else plain
+
+
+def knows_the_teams(instruction: str, message: str) -> str:
+    """Right only if all teams are named behind the instruction."""
+    number = int(re.findall(r"Message (\d+)", message)[-1])
+    is_told = f"Answer with one of: {', '.join(TEAMS)}" in instruction
+    return f"[[ ## team ## ]]\n{TEAMS[number % 4] if is_told else 'Room 4'}\n\n[[ ## completed ## ]]"
+
+
+def is_right_team(example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> bool:
+    return example.team == prediction.team
+
+
+def test_labels_are_named_by_rule_where_no_rewriter_names_them_all(tmp_path):
+    """Not one of a user's 13 proposals listed the four teams that the trainset has."""
+    for _ in range(2):  # and a resumed compile still knows who wrote them
+        using = fipo(metric=is_right_team, num_threads=1, search=any_lead(candidates=3, turns=2, log_dir=tmp_path))
+        with dspy.context(lm=task_lm(knows_the_teams)):
+            compiled = using.compile(dspy.Predict(typed()), trainset=MESSAGES)
+        (row,) = compiled.fipo_report["predictors"]
+        assert row["text"] == f"Say which team.\n\nAnswer with one of: {', '.join(TEAMS)}"
+        origins = [one["origin"] for one in row["candidates"]]
+        assert origins[:2] == ["rewriter", "labels"]
+        assert origins.count("labels") == 1
+
+
+class TwoOutputs(dspy.Signature):
+    """Say which team."""
+
+    message: str = dspy.InputField()
+    team: str = dspy.OutputField()
+    reply: str = dspy.OutputField()
+
+
+def in_two_steps() -> dspy.Module:
+    program = Pipeline()
+    program.answer = dspy.Predict(dspy.Signature("message, query -> team", "Say which team."))
+    return program
+
+
+def labelled(**fields: object) -> list[dspy.Example]:
+    return [dspy.Example(**{**row.toDict(), **fields}).with_inputs("message", "query") for row in MESSAGES]
+
+
+@pytest.mark.parametrize(
+    ("program", "rows", "expected"),
+    [
+        (dspy.ChainOfThought(typed()), MESSAGES, ["optimized"]),
+        (dspy.Predict(typed(*TEAMS)), MESSAGES, ["optimized"]),
+        (dspy.Predict(typed(*TEAMS, "other")), MESSAGES, ["golden_leaked"]),  # as the contract says
+        (dspy.Predict(TwoOutputs), labelled(reply="Yes."), []),
+        (dspy.Predict(typed().with_updated_fields("team", type_=list[str])), labelled(team=["account"]), []),
+        (in_two_steps(), labelled(query="team"), []),
+    ],
+    ids=["reasoning", "literal", "more values", "two outputs", "lists", "two predictors"],
+)
+def test_labels_are_named_where_they_are_all_that_the_only_predictor_puts_out(program, rows, expected):
+    proposer = ProgramProposer(
+        student=program,
+        targets=targets(program),
+        trainset=rows,
+        metric=Metric(is_right_team),
+        journal=Journal(),
+        optimizer=LazyOptimizer(optimizer(), is_proposing=True),
+        settings=any_lead(candidates=3, student_responses=False),
+        num_threads=1,
+        variants=None,
+    )
+    found = proposer.propose(Seen(texts=instructions(program), measurements={}), room=0)
+    proposed = [row for own in found.by_text.values() for row in own]
+    assert [row.outcome for row in proposed if row.origin == "labels"] == expected
+
+
+@pytest.mark.parametrize(("metric", "outcome"), [(exact, "optimized"), (None, "uncertain")])
+def test_a_metric_decides_about_what_the_rewriter_is_unsure_of(metric, outcome):
+    """Of 35 proposals in a user's searches, 28 were refused as guesses, and the metric was asked about none of them."""
+    using = FIPO(optimizer=unsure(), metric=metric, search=any_lead(candidates=4), num_threads=1)
+    with dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples())
+    assert outcomes(compiled) == {"self": outcome}
+    assert {row["outcome"] for row in compiled.fipo_report["predictors"][0]["candidates"]} == {outcome}
 
 
 def only_sample(number: str) -> Callable[[str, str], str]:
@@ -516,6 +615,50 @@ def test_a_lead_that_could_be_luck_is_not_used_and_the_report_says_so():
         "a lead in 25% of comparisons, and at most 20% is accepted (significance=0.2). More examples would tell."
     )
     assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
+
+
+@pytest.mark.parametrize(
+    ("given", "search", "said"),
+    [
+        (2, {}, "on 2 examples: .* at least 3"),
+        (4, {"max_examples": 2}, "on 2 examples: .* at least 3"),
+        (3, {"significance": 0.1}, "on 3 examples: .* at least 4"),
+        (3, {}, None),
+        (1, {"significance": 1}, None),
+    ],
+)
+def test_too_few_examples_to_choose_anything_are_told_before_anything_runs(caplog, given, search, said):
+    task, using = Counting(better_with_guidance), fipo(metric=exact, search=SearchSettings(**search))
+    with dspy.context(lm=task.lm):
+        using.estimate(Zoo(), valset=examples()[:1] * given)
+    assert task.calls == 0
+    assert ("nothing can be chosen" in caplog.text) == (said is not None)
+    assert said is None or re.search(said, caplog.text)
+
+
+@pytest.mark.parametrize("significance", [1.0, 0.5, 0.25, 0.2, 0.125, 0.1, 0.05, 0.01])
+def test_as_many_examples_as_are_told_could_convince_and_one_fewer_could_not(significance):
+    needed = fewest_pairs(significance)
+    assert chance([1.0] * needed, [0.0] * needed) <= significance
+    assert needed == 1 or chance([1.0] * (needed - 1), [0.0] * (needed - 1)) > significance
+
+
+def test_where_every_rewrite_was_refused_it_says_so_and_claims_no_gain(caplog):
+    """13 refusals once ended as if one rewrite had been refused, with a gain of 0 to 0 at 95 %."""
+    replies = itertools.cycle(["Sure!", "", "Answer the question. Fill in `it` first."])
+    using = FIPO(optimizer=PromptOptimizer(Unnumbered(lambda _: next(replies))), **search_options(candidates=4))
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(better_with_guidance)):
+        compiled = using.compile(dspy.Predict(Answer), valset=examples())
+    report = compiled.fipo_report
+    (row,) = report["predictors"]
+    counted = "1 answered, 1 empty, 1 task_invented"
+    assert row["outcome"] == "answered"
+    assert row["detail"] == f"none of 3 rewrites passed the checks, so none was compared: {counted}"
+    assert f"self: answered ({row['detail']})" in caplog.text
+    assert report["gain"] is None
+    assert report["scores"]["student"] == report["scores"]["compiled"]
+    assert "What was gained" not in render_page(report)
+    assert Report.from_fields(report).to_fields() == report
 
 
 def test_what_a_metric_says_with_its_score_is_read():

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,24 +14,32 @@ from dspy.evaluate import Evaluate
 from fipo_integrations.dspy import demos
 from fipo_integrations.dspy.programs import executed, with_texts
 from fipo_model.errors import InputError
-from fipo_model.search import Failed, Judgement, Measured, Measurement, Note, Run, digest_of, failure, judgement
+from fipo_model.search import (
+    Failed,
+    Judgement,
+    Measured,
+    Measurement,
+    Note,
+    Run,
+    UnmeasurableError,
+    digest_of,
+    failure,
+    judgement,
+)
 
 logger = logging.getLogger("fipo.dspy")
+
+# So many runs that fail alike, spread over the examples, stand for all.
+_FEW = 5
+_FURTHER = ("trace", "pred_name", "pred_trace")
 
 
 class Metric:
     """A user's metric as a function that returns a finite number and perhaps a comment."""
 
     def __init__(self, metric: Callable[..., Any]) -> None:
-        try:
-            inspect.signature(metric).bind(None, None)
-        except TypeError as error:
-            raise InputError(f"the metric {metric_name(metric)} must take (example, prediction): {error}") from error
-        except ValueError:
-            logger.debug(
-                "the metric does not say what it takes; its first call will show it"
-            )  # so do some written in C
         self._metric = metric
+        self._unused, self._named = _further_arguments(metric)
         self.misuse: InputError | None = None
         """Set once the metric returned what is no number. That is a mistake in the metric, not a failed example."""
 
@@ -51,12 +59,38 @@ class Metric:
 
     def judge(self, example: dspy.Example, prediction: Any) -> Judgement:
         """The score with its comment; raises whatever the metric raises."""
-        value = self._metric(example, prediction)
+        value = self._metric(example, prediction, *self._unused, **self._named)
         try:
             return judgement(value, metric=self.name)
         except InputError as error:
             self.misuse = error
             raise
+
+
+def _further_arguments(metric: Callable[..., Any]) -> tuple[Sequence[None], Mapping[str, None]]:
+    """None for what a metric for MIPROv2 or GEPA insists on (`_FURTHER`), and a search does not have.
+
+    Raises `InputError` for a metric that takes something else.
+    """
+    try:
+        signature = inspect.signature(metric)
+        unused, named = _required(signature)
+        signature.bind(None, None, *unused, **named)
+    except TypeError as error:
+        raise InputError(
+            f"the metric {metric_name(metric)} must take (example, prediction), or also {', '.join(_FURTHER)}: {error}"
+        ) from error
+    except ValueError:
+        logger.debug("the metric does not say what it takes; that will show")  # so do some written in C
+        return (), {}
+    return unused, named
+
+
+def _required(signature: inspect.Signature) -> tuple[Sequence[None], Mapping[str, None]]:
+    required = [one for one in signature.parameters.values() if one.default is one.empty]
+    by_place = [one for one in required if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    named = {one.name: None for one in required if one.kind is one.KEYWORD_ONLY and one.name in _FURTHER}
+    return [None] * min(len(by_place) - 2, len(_FURTHER)), named
 
 
 def metric_name(metric: Callable[..., Any]) -> str:
@@ -77,6 +111,8 @@ class _SideBySide(dspy.Module):
         self.programs = dict(programs)
         self._runs = runs
         self._errors: dict[int, Exception] = {}
+        self.known: dict[int, Any] = {}
+        """By their turns, the predictions of runs that are not made again."""
 
     @classmethod
     def example(cls, example: dspy.Example, turn: int) -> dspy.Example:
@@ -87,6 +123,8 @@ class _SideBySide(dspy.Module):
     def forward(self, **inputs: Any) -> Any:
         """That program's prediction."""
         turn = inputs.pop(self._TURN)
+        if turn in self.known:
+            return self.known[turn]
         try:
             return self.programs[self._runs[turn].arm](**inputs)
         except Exception as error:
@@ -129,6 +167,8 @@ class Variants:
         self._num_threads = num_threads
         self._display_progress = display_progress
         self._programs: dict[str, dspy.Module] = {}
+        self.is_untried = False
+        """Whether the next runs are the first ones: then a few of them go ahead."""
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -147,17 +187,36 @@ class Variants:
         return made
 
     def measure(self, runs: Sequence[Run], note: Note) -> list[Measurement]:
-        """All runs in one evaluation. Raises `InputError` where the metric returns no number."""
-        return list(self._measured(runs, note))
+        """All runs in one evaluation, after a few of the first ones.
 
-    def _measured(self, runs: Sequence[Run], note: Note) -> Iterator[Measurement]:
+        Raises `InputError` where the metric returns no number, and `UnmeasurableError` where those few fail alike: so
+        would all others, as they do without a language model.
+        """
         together = _SideBySide({run.arm: self.program(run.arm, run.texts) for run in runs}, runs)
-        devset = [_SideBySide.example(self.examples[run.example], turn) for turn, run in enumerate(runs)]
         found: dict[int, Measurement] = {}
+        evaluate = functools.partial(self._evaluate, together, runs, found, note)
+        if self.is_untried and len(runs) > _FEW:
+            few = [number * len(runs) // _FEW for number in range(_FEW)]
+            together.known = dict(zip(few, evaluate(few), strict=True))
+            _check_few([found[turn] for turn in few], of=len(runs))
+        self.is_untried = False
+        evaluate(range(len(runs)))
+        return [found[turn] for turn in range(len(runs))]
+
+    def _evaluate(
+        self,
+        together: _SideBySide,
+        runs: Sequence[Run],
+        found: dict[int, Measurement],
+        note: Note,
+        turns: Sequence[int],
+    ) -> list[Any]:
+        """The predictions of some of the runs, whose measurements are added to what was found."""
+        devset = [_SideBySide.example(self.examples[runs[turn].example], turn) for turn in turns]
         # Bound to these runs, because DSPy may leave a slow example running until the next evaluation.
-        turns = {id(one): turn for turn, one in enumerate(devset)}
-        metric = functools.partial(self._scored, runs, turns, found, note)
-        is_full = len(together.programs) == 1 and len(runs) == len(self.examples)
+        by_example = {id(one): turn for turn, one in zip(turns, devset, strict=True)}
+        metric = functools.partial(self._scored, runs, by_example, found, note)
+        is_full = len(together.programs) == 1 and len(turns) == len(self.examples)
         evaluate = Evaluate(
             devset=devset,
             metric=metric,
@@ -166,10 +225,12 @@ class Variants:
             max_errors=len(runs) + 1,  # the caller counts failures
         )
         kind = "eval_full" if is_full else "eval_minibatch"
-        executed(lambda: evaluate(together, callback_metadata={"metric_key": kind}))
+        result = executed(lambda: evaluate(together, callback_metadata={"metric_key": kind}))
         if self._metric.misuse is not None:
             raise self._metric.misuse
-        return (found.get(turn) or together.failure(turn) for turn in range(len(runs)))
+        for turn in turns:
+            found.setdefault(turn, together.failure(turn))
+        return [prediction for _, prediction, _ in result.results]
 
     def _scored(
         self,
@@ -181,6 +242,8 @@ class Variants:
         prediction: Any,
     ) -> float:
         turn = turns[id(example)]
+        if (known := found.get(turn)) is not None:
+            return known.scores[0] if isinstance(known, Measured) else 0.0
         try:
             judged = self._metric.judge(self.examples[runs[turn].example], prediction)
         except Exception as error:
@@ -190,6 +253,15 @@ class Variants:
         found[turn] = measured
         note(runs[turn], measured)
         return judged.score
+
+
+def _check_few(found: Sequence[Measurement], *, of: int) -> None:
+    """Raise `UnmeasurableError` if they failed alike; failures that pass, as rate limits do, are tried again."""
+    first = found[0]
+    if isinstance(first, Failed) and not first.is_passing and all(one == first for one in found):
+        raise UnmeasurableError(
+            f"{len(found)} of {of} examples were tried and failed alike, so the others were not run; {first.cause}"
+        )
 
 
 def _raised(by: str, error: Exception) -> Failed:

@@ -1,5 +1,6 @@
 """FIPO as a DSPy optimizer: `FIPO().compile(program)` rewrites the instructions of a program's predictors."""
 
+import inspect
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
@@ -10,11 +11,19 @@ from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
 from fipo_integrations.dspy import report
+from fipo_integrations.dspy.checking import Examples, check_examples, check_inputs, check_runs
 from fipo_integrations.dspy.demos import DEMOS
 from fipo_integrations.dspy.estimate import Estimate, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
-from fipo_integrations.dspy.naming import DSPyNames, checked_names, rewriter_of, settings_of, unused_without_metric
+from fipo_integrations.dspy.naming import (
+    DSPyNames,
+    by_keyword,
+    checked_names,
+    rewriter_of,
+    settings_of,
+    unused_without_metric,
+)
 from fipo_integrations.dspy.programs import COMPILED, attach, copied, digest, identity, left_alone, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
@@ -22,11 +31,9 @@ from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
 from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn, without_demonstrations
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, opened_journal
+from fipo_model.search import Journal, fewest_pairs, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
-
-Examples = Sequence[dspy.Example] | None
 
 
 class FIPO(Teleprompter):
@@ -53,6 +60,7 @@ class FIPO(Teleprompter):
     them, unless it uses those names itself.
     """
 
+    @by_keyword("metric", after=1)
     def __init__(
         self,
         *,
@@ -71,7 +79,7 @@ class FIPO(Teleprompter):
         as `program.named_predictors()` does; by default all of them. `prompt_model` is a DSPy language model that
         rewrites. It and the search settings have the names that DSPy's optimizers use: see `DSPyNames`.
         """
-        checked_names(others)
+        checked_names(others, of="FIPO")
         super().__init__()
         if isinstance(predictors, str):
             raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
@@ -103,6 +111,7 @@ class FIPO(Teleprompter):
             "track_stats": self.track_stats,
         }
 
+    @by_keyword("trainset", after=2)
     def compile(  # DSPy passes what is named here; anything else is an error
         self,
         student: dspy.Module,
@@ -116,25 +125,27 @@ class FIPO(Teleprompter):
 
         `teacher` belongs to DSPy's protocol and is not used: the student and the labels are enough.
 
-        Raises `InputError` for examples without inputs, a metric without examples, a metric that returns no number, a
-        budget too small to compare anything, a `log_dir` with other settings, and a student that fails everywhere.
+        Raises `InputError` for examples without inputs, or with none of the student's, a metric without examples, a
+        metric that returns no number, a budget too small to compare anything, a `log_dir` with other settings, and a
+        student that fails everywhere.
         """
-        checked_names(others, of="compile")
+        checked_names(others, of="compile", own=inspect.signature(FIPO).parameters)
         if teacher is not None:
             logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
         if not isinstance(student, dspy.Module):
             raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r}")
-        examples = _checked(trainset, "trainset")
+        examples = check_examples(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
         for name, why in left_alone(student).items():
             logger.log(logging.INFO if why == COMPILED else logging.WARNING, "%s stays as it is: %s", name, why)
         if not chosen:
             logger.warning("the program has no predictor that may be rewritten; it is returned as it is")
-        valued = _checked(valset, "valset")
+        valued = check_examples(valset, "valset")
         if self.metric is None:
             if unused := unused_without_metric(self.search, valued):
                 logger.warning("without a metric nothing is measured: %s is not used", ", ".join(unused))
             return self._rewrite(student, chosen, trainset=examples)
+        check_inputs(student, trainset=examples, valset=valued)
         devset = self._devset(examples, valued)
         return self._search(student, chosen, metric=Metric(self.metric), trainset=examples, devset=devset)
 
@@ -150,9 +161,9 @@ class FIPO(Teleprompter):
 
         `seconds_per_run` is how long one run of the program takes, as measured by you; without it no time is estimated.
         """
-        examples = _checked(trainset, "trainset")
+        examples = check_examples(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
-        devset = None if self.metric is None else self._devset(examples, _checked(valset, "valset"))
+        devset = None if self.metric is None else self._devset(examples, check_examples(valset, "valset"))
         optimizer = self._optimizer.loaded
         found = estimate(student, chosen, self.search, optimizer=optimizer, trainset=examples, devset=devset)
         if seconds_per_run is None:
@@ -166,7 +177,17 @@ class FIPO(Teleprompter):
         devset = valset or without_demonstrations(trainset, self.search)
         if not valset:
             logger.info("without a valset, the %d examples of the trainset decide", len(devset))
-        self.search.check_budget(min(len(devset), self.search.most_examples or len(devset)))
+        deciding = min(len(devset), self.search.most_examples or len(devset))
+        self.search.check_budget(deciding)
+        needed = fewest_pairs(self.search.significance)
+        if deciding < needed:
+            logger.warning(
+                "nothing can be chosen on %d examples: being right about all of them could still be luck "
+                "(significance=%g). It takes at least %d; give 16 or more",
+                deciding,
+                self.search.significance,
+                needed,
+            )
         return devset
 
     def _rewrite(
@@ -200,7 +221,7 @@ class FIPO(Teleprompter):
         devset: list[dspy.Example],
     ) -> dspy.Module:
         """With a metric: candidates, compared with the student."""
-        _check_runs(student)
+        check_runs(student)
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
         note = self._settings(program, metric, examples)
@@ -282,33 +303,3 @@ class FIPO(Teleprompter):
         report.write_report(self.search.log_dir, found)
         attach(compiled, fipo_report=found.to_fields())
         return compiled
-
-
-def _check_runs(program: dspy.Module) -> None:
-    """Raise `InputError` for a program that only asyncio can run: the search runs it in threads."""
-    # Without asking the program for its forward, which makes DSPy warn.
-    names = {*dir(type(program)), *vars(program)}
-    if "aforward" in names and "forward" not in names:
-        raise InputError(
-            f"{type(program).__name__} has an aforward but no forward, and a search runs forward: pass "
-            "dspy.syncify(program), or write a forward"
-        )
-
-
-def _checked(examples: Examples, name: str) -> list[dspy.Example]:
-    """The examples as a list.
-
-    Raises `InputError` for anything that is not an example, or does not say which fields are inputs.
-    """
-    found = list(examples or ())
-    for number, example in enumerate(found):
-        if not isinstance(example, dspy.Example):
-            raise InputError(f"example {number} of the {name} is a {type(example).__name__}, not a dspy.Example")
-        try:
-            example.inputs()
-        except ValueError as error:
-            raise InputError(
-                f"example {number} of the {name} does not say which of its fields are inputs: use "
-                ".with_inputs('...') on every example"
-            ) from error
-    return found

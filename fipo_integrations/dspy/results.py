@@ -38,7 +38,7 @@ class Measured:
     seed: int
     scores: Scores
     gain: Interval | None
-    """None where there were too few examples to say anything of it."""
+    """None where there were too few examples to say anything of it, or nothing was compared with the student."""
     trials: Sequence[Attempt]
     metric_calls: int
     metric_calls_resumed: int

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from fipo_integrations.dspy.instructions import Target
 from fipo_integrations.dspy.responses import Responses
-from fipo_model import OptimizationRequest, PromptOptimizer, Proposal, Rewriter
+from fipo_model import OptimizationRequest, PromptOptimizer, Proposal, Rewriter, ShownExample
 from fipo_model.errors import InputError
+from fipo_model.search import naming_labels
 
 _LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
 # Of the samples for one example's responses, about two are useful; others repeat each other, change nothing or fail.
@@ -88,9 +89,11 @@ def propose(
 ) -> dict[str, list[dict[str, str]]]:
     """The candidates for each target by its name, up to the limit, and refused ones, from two batches in all.
 
-    The first is the rewrite of the instruction alone. The others are sampled with `seed`, and what the rewriter sees
-    beside the instruction varies: the responses on one of the examples of `seen` after another.
+    What the rewriter is unsure of is among them, because a metric decides. The first is the rewrite of the instruction
+    alone. The others are sampled with `seed`, and what the rewriter sees beside the instruction varies: the responses
+    on one of the examples of `seen` after another.
     """
+    rewriter = rewriter.bold
     found, requests = _requests(rewriter, [(target, Responses()) for target in targets])
     greedy = replace(rewriter, samples=1, seed=seed).propose([request for _, request in requests])
     usable = []
@@ -104,6 +107,15 @@ def propose(
             rows = [*found[target.name], *_rows(target, sampled[target.name])]
             found[target.name] = _distinct(rows, accepted=candidates)
     return found
+
+
+def name_labels(rewriter: Rewriter, target: Target, solved: Sequence[ShownExample]) -> list[dict[str, str]]:
+    """The instruction with all labels behind it, which small rewriters rarely name; none if outputs are no labels."""
+    text = naming_labels(target.task, [one.output for one in solved])
+    if text is None:
+        return []
+    _, requests = _requests(rewriter, [(target, Responses(examples=tuple(solved)))])
+    return [target.checked(rewriter.bold.check(text, request)) for _, request in requests]
 
 
 def _sample(

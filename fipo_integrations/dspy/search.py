@@ -5,7 +5,7 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import dspy
@@ -14,11 +14,11 @@ from dspy.dsp.utils.settings import settings
 from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, sets_of
 from fipo_integrations.dspy.evaluation import Metric, Variants, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
-from fipo_integrations.dspy.programs import copied
+from fipo_integrations.dspy.programs import all_predictors, copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
-from fipo_integrations.dspy.rewriting import LazyOptimizer, examples_needed, propose
-from fipo_integrations.dspy.showing import said_by_the_metric, used_together
-from fipo_model import search
+from fipo_integrations.dspy.rewriting import LazyOptimizer, examples_needed, name_labels, propose
+from fipo_integrations.dspy.showing import said_by_the_metric, solved, used_together
+from fipo_model import Rewriter, search
 from fipo_model.errors import InputError
 from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, distinct
 
@@ -86,15 +86,20 @@ class ProgramProposer:
         targets = [target.with_text(seen.texts[target.name]) for target in self.targets]
         seed = self.settings.seed + 1000 * seen.turn
         found = propose(rewriter, targets, said, candidates=candidates, seed=seed)
-        by_text = {
-            target.name: distinct(
-                [_placed(target, row) for row in found[target.name]],
-                usable=candidates,
-                known=seen.tried.get(target.name, ()),
-            )
-            for target in targets
-        }
+        by_text = {}
+        for target in targets:
+            tried = seen.tried.get(target.name, ())
+            rows = [_placed(target, row) for row in found[target.name]]
+            rows[1:1] = [row for row in self._naming_labels(rewriter, target) if row.text not in tried]
+            by_text[target.name] = distinct(rows, usable=candidates, known=tried)
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
+
+    def _naming_labels(self, rewriter: Rewriter, target: Target) -> list[Proposed]:
+        """The instruction followed by all labels of the trainset; none where another predictor may put them out."""
+        if len(predictors := all_predictors(self.student)) != 1:
+            return []
+        rows = name_labels(rewriter, target, solved(predictors[0].signature, self.trainset))
+        return [replace(_placed(target, row), origin="labels") for row in rows]
 
     def _demonstrations(self, seen: Seen, room: float) -> Proposals:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
@@ -180,6 +185,7 @@ class Search(search.Search):
         return self.board.resumed + self.proposer.resumed
 
     def _measure_start(self) -> None:
+        self.subject.is_untried = self.journal.is_empty
         try:
             super()._measure_start()
         except UnmeasurableError as error:

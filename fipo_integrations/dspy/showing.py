@@ -25,10 +25,20 @@ def used_together(
     found = {}
     for name, predictor in named_predictors(program).items():
         shown = [_shown(predictor.signature, examples[number]) for number in numbers]
-        some = tuple(dict.fromkeys(one for one in shown if one is not None))[:_TOGETHER]
+        short = (one for one in shown if one is not None and len(one.input) + len(one.output or "") <= _LONGEST)
+        some = tuple(dict.fromkeys(short))[:_TOGETHER]
         if len(some) > 1:
             found[name] = Responses(examples=some)
     return found
+
+
+def solved(signature: type[dspy.Signature], examples: Sequence[dspy.Example]) -> list[ShownExample]:
+    """The examples with a right output, where there is but one beside the reasoning, and all are plain values."""
+    outputs = [name for name in signature.output_fields if name != "reasoning"]
+    right = [example.get(name) for name in outputs for example in examples]
+    if len(outputs) != 1 or not all(one is None or type(one) in (str, bool, int) for one in right):
+        return []
+    return [one for one in (_shown(signature, example) for example in examples) if one is not None]
 
 
 def said_by_the_metric(program: dspy.Module, measurements: Mapping[int, Measurement]) -> dict[str, Responses]:
@@ -43,9 +53,7 @@ def _shown(signature: type[dspy.Signature], example: dspy.Example) -> ShownExamp
     if inputs is None or outputs is None:
         return None
     given, right = as_text(inputs), as_text(outputs)
-    if not given.strip() or not right.strip() or len(given) + len(right) > _LONGEST:
-        return None
-    return ShownExample(given, right)
+    return ShownExample(given, right) if given.strip() and right.strip() else None
 
 
 def _fields(example: dspy.Example, fields: Mapping[str, Any]) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ records every measurement in a journal.
 
 from fipo_model.search.budget import Budget, Limit, Price
 from fipo_model.search.comparing import HeldOut
-from fipo_model.search.evidence import Interval, chance, mean, paired_interval
+from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, paired_interval
 from fipo_model.search.examples import Example, read_examples
 from fipo_model.search.explaining import notes_on_answers
 from fipo_model.search.failing import failure
@@ -24,6 +24,7 @@ from fipo_model.search.searching import Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
 from fipo_model.search.splitting import split
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
+from fipo_model.search.wordings import naming_labels
 from fipo_model.search.words import say_compared
 
 __all__ = [
@@ -67,9 +68,11 @@ __all__ = [
     "digest_of",
     "distinct",
     "failure",
+    "fewest_pairs",
     "judgement",
     "mean",
     "measure_headroom",
+    "naming_labels",
     "notes_on_answers",
     "opened_journal",
     "paired_interval",

@@ -60,6 +60,11 @@ def chance(ours: Sequence[Score], theirs: Sequence[Score], *, seed: int = 0) -> 
     return sum(one >= least for one in sums) / len(sums)
 
 
+def fewest_pairs(significance: float) -> int:
+    """How many pairs it takes at least: with fewer, being better on every one of them could be luck."""
+    return max(1, math.ceil(-math.log2(significance)))
+
+
 def fails_more(challenger: Sequence[Score], incumbent: Sequence[Score]) -> bool:
     """Whether the challenger failed on more examples."""
     return list(challenger).count(None) > list(incumbent).count(None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fipo_model.search.evidence import beats, lead, worst_chance
 from fipo_model.search.examples import Example
 from fipo_model.search.metrics import Metric, contains, text_of
+from fipo_model.search.proposing import Proposed
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.subject import Measured
 
@@ -43,6 +44,14 @@ def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequen
         return None
     said = "no rewrite changed the score of any example it was tried on"
     return f"{said}; try more rewrites (candidates), another model to rewrite, or harder examples"
+
+
+def count_refusals(rows: Sequence[Proposed]) -> str:
+    """What to say where no proposal could be tried: the only one's detail, or how many there were of each outcome."""
+    if len(rows) == 1:
+        return rows[0].detail
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in Counter(row.outcome for row in rows).most_common())
+    return f"none of {len(rows)} rewrites passed the checks, so none was compared: {counted}"
 
 
 def _luck(probability: float, significance: float) -> str:

@@ -27,6 +27,11 @@ class Journal:
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is paid for yet."""
+        return not self._values
+
     def get(self, key: str) -> Any:
         """The value, or None where there is none."""
         return self._values.get(key)

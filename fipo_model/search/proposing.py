@@ -1,7 +1,6 @@
 """The candidates: rewrites of texts, each with the result of its checks, distinct by what they ask."""
 
 import itertools
-import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -112,10 +111,7 @@ class RewriterProposer:
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """The usable rewrites for each part, up to the limit, and the refused ones, from two batches in all."""
         seed = self.seed + _TURN * seen.turn
-        # Rewrites that the rewriter is unsure of, or puts in its own words, may be tried: the examples decide.
-        settings = replace(self.rewriter.settings, strict_wording=False)
-        least = None if self.rewriter.least_likelihood is None else -math.inf
-        bold = replace(self.rewriter, least_likelihood=least, settings=settings, second=None)
+        bold = self.rewriter.bold
         alone = [(part, self._asked(part, seen)) for part in self.parts]
         greedy = replace(bold, samples=1, seed=seed).propose([request for _, request in alone])
         found = {part.name: list(self._rows(part, one)) for (part, _), one in zip(alone, greedy, strict=True)}

@@ -42,7 +42,7 @@ class Compared:
     before: Level
     after: Level
     gain: Interval | None
-    """Of the examples on which both were measured; None where there are too few to say anything."""
+    """Of the examples on which both were measured; None where there are too few, or nothing but the original ran."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,15 @@
 import logging
 import math
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fipo_model.errors import InputError
 from fipo_model.search import proposing
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.comparing import HeldOut, compared
 from fipo_model.search.evidence import lead
-from fipo_model.search.explaining import explained
+from fipo_model.search.explaining import count_refusals, explained
 from fipo_model.search.halving import select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
@@ -194,11 +193,13 @@ class Search:
         if any(one.is_usable for one in rows):
             no_lead = "no rewrite got a higher score without more failures"
             return "not_preferred", self.reasons.get(name, no_lead)
-        return _refused(rows) if rows else ("unchanged", "nothing was proposed")
+        return (rows[0].outcome, count_refusals(rows)) if rows else ("unchanged", "nothing was proposed")
 
     def compared(self, best: str) -> Compared:
-        """The original and the winner, on the examples that decided."""
-        return compared(self.board, self.start, best, self.examples, seed=self.settings.seed)
+        """The original and the winner, on the examples that decided; no gain where no other text was measured."""
+        found = compared(self.board, self.start, best, self.examples, seed=self.settings.seed)
+        is_alone = all(trial.arm == self.start for trial in self.board.trials)
+        return replace(found, gain=None) if is_alone else found
 
     def attempts(self) -> list[Attempt]:
         """What was tried, in its order."""
@@ -262,15 +263,6 @@ class Search:
             notes=[*notes, *other.notes],
             seed=self.settings.seed,
         )
-
-
-def _refused(rows: Sequence[Proposed]) -> tuple[str, str]:
-    """The outcome and detail of a text whose rewrites were all refused: those of the first, and how many there were."""
-    first = rows[0]
-    if len(rows) == 1:
-        return first.outcome, first.detail
-    counted = ", ".join(f"{count} {outcome}" for outcome, count in Counter(one.outcome for one in rows).most_common())
-    return first.outcome, f"none of {len(rows)} rewrites could be compared: {counted}; the first: {first.detail}"
 
 
 def drawn(count: int, most: int | None, *, seed: int) -> Sequence[int]:

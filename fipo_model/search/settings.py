@@ -1,6 +1,5 @@
 """How a search is made, and what it may spend."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from fipo_model.errors import InputError
 from fipo_model.search.budget import Budget, Price
+from fipo_model.search.evidence import fewest_pairs
 from fipo_model.search.halving import Rules, cost, schedule
 
 Effort = Literal["light", "medium", "heavy"]
@@ -124,7 +124,7 @@ class SearchSettings:
     @property
     def fewest_examples(self) -> int:
         """With fewer examples every lead could be luck: none reaches the significance."""
-        return max(2, math.ceil(-math.log2(self.significance)))
+        return max(2, fewest_pairs(self.significance))
 
     def less(self, calls: int) -> "SearchSettings":
         """These settings with that many runs set aside."""

@@ -3,13 +3,15 @@
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import dspy
 
 from fipo_integrations.dspy import FIPO, SearchSettings
-from fipo_model import Message, PromptOptimizer
+from fipo_model import FidelitySettings, Message, PromptOptimizer, Rewriter
+from fipo_model.generation import Second
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 
@@ -31,6 +33,23 @@ def optimizer(
     script: Callable[[list[Message]], str] = careful, *, context_tokens: int | None = None
 ) -> PromptOptimizer:
     return PromptOptimizer(ScriptedGenerator(script, context_tokens=context_tokens))
+
+
+class Unsure(ScriptedGenerator):
+    """Finds its own replies unlikely."""
+
+    def generate(self, conversations, sampling, *, samples=1):
+        found = super().generate(conversations, sampling, samples=samples)
+        return [[replace(one, log_likelihood=-2.0) for one in own] for own in found]
+
+
+def unsure() -> PromptOptimizer:
+    """An optimizer that guesses, in its own words, and has a second model."""
+    second = Second(ScriptedGenerator(lambda _: "Never asked."), least_likelihood=-9.0)
+    own = Rewriter(
+        Unsure(careful), settings=FidelitySettings(strict_wording=True), least_likelihood=-0.75, second=second
+    )
+    return PromptOptimizer.from_rewriter(own)
 
 
 def fipo(script: Callable[[list[Message]], str] = careful, **options: object) -> FIPO:

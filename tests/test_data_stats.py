@@ -66,7 +66,7 @@ def test_bad_lines_are_counted_by_reason_and_the_first_are_named(tmp_path: Path)
     assert [row.line for row in found.first_bad] == [3, 4, 5, 6, 7]
     assert all("not JSON" in row.reason for row in found.first_bad)
     assert sorted(found.bad_reasons.values()) == [1, 1, 10]
-    assert found.bad_reasons["not a JSON object"] == 1
+    assert any(reason.startswith("not a JSON object but an array") for reason in found.bad_reasons)
     assert next(iter(found.bad_reasons)).startswith("not JSON: ")
 
 

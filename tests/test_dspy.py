@@ -404,7 +404,7 @@ def test_the_report_says_what_became_of_every_instruction():
     assert answer["naive"] == "Answer the question."
     assert answer["text"] == f"Answer the question. {GUIDANCE}"
     assert answer["candidates"] == [
-        {"text": answer["text"], "outcome": "optimized", "detail": "", "origin": "rewriter"}
+        {"text": answer["text"], "outcome": "optimized", "detail": "", "origin": "rewriter", "log_likelihood": None}
     ]
     assert (answer["outcome"], answer["detail"]) == ("optimized", "")
     assert sort["text"] == sort["naive"] == Ticket.instructions

@@ -94,7 +94,7 @@ def test_a_refused_proposal_says_why_and_examples_reach_the_rewriter():
         found = lines_of(post(running, "propose", prompt="Explain tides.", examples=examples))[0]
         assert (found["outcome"], found["words"]) == (
             "placeholder_invented",
-            "turned down: has a variable that nobody will fill",
+            "turned down: has a variable that nobody will fill, or points to a part that need not be there",
         )
         assert "{x}" in found["detail"]
         assert "zebra tides" in running.generator.calls[0][0][-1]["content"]

@@ -12,69 +12,67 @@ from dspy_lm import dspy_model
 
 from fipo_integrations.dspy import FIPO, SearchSettings
 
-REVIEWS = [
-    ("A warm and funny film that I will watch again.", "positive"),
-    ("Two hours of my life that I will not get back.", "negative"),
-    ("The actors are wonderful and the story moves you.", "positive"),
-    ("Dull, loud and far too long.", "negative"),
-    ("I left the cinema with a smile.", "positive"),
-    ("The jokes are old and the ending makes no sense.", "negative"),
-    ("One of the best surprises of this year.", "positive"),
-    ("It bored me from the first minute.", "negative"),
-    ("Beautiful pictures and a clever plot.", "positive"),
-    ("A lazy sequel that nobody needed.", "negative"),
-    ("My whole family loved it.", "positive"),
-    ("The dialogue is painful to listen to.", "negative"),
-    ("A charming little story, well told.", "positive"),
-    ("What a waste of a good cast.", "negative"),
+TICKETS = [
+    ("I was charged twice in March.", "billing"),
+    ("My parcel has not arrived yet.", "delivery"),
+    ("I cannot log in since the update.", "account"),
+    ("Please send the invoice to our new address.", "billing"),
+    ("The courier left the box in the rain.", "delivery"),
+    ("The reset link does not work.", "account"),
+    ("Why is there a late fee on my bill?", "billing"),
+    ("Can you deliver on Saturday instead?", "delivery"),
+    ("Please delete my profile.", "account"),
+    ("The discount is missing from my invoice.", "billing"),
+    ("Half of my order is missing from the package.", "delivery"),
+    ("How do I change my e-mail address?", "account"),
+    ("I paid last week and you still ask me to pay.", "billing"),
+    ("Tracking says delivered, but nothing is here.", "delivery"),
+    ("Two-factor codes never reach my phone.", "account"),
 ]
-TRAIN = 4
+TRAIN = 6
 # These took no part in choosing.
-OTHER_REVIEWS = [
-    ("I could watch these two actors for hours.", "positive"),
-    ("The plot falls apart after ten minutes.", "negative"),
-    ("Fresh, honest and very moving.", "positive"),
-    ("Not one of the songs is any good.", "negative"),
-    ("A joy from start to finish.", "positive"),
-    ("I fell asleep twice.", "negative"),
-    ("The best thing she has ever directed.", "positive"),
-    ("It is as empty as it is expensive.", "negative"),
-    ("Every scene is a pleasure to look at.", "positive"),
-    ("A sad mess of borrowed ideas.", "negative"),
+OTHER_TICKETS = [
+    ("Can I pay by bank transfer?", "billing"),
+    ("Please leave the parcel with my neighbour.", "delivery"),
+    ("Somebody else signed in as me.", "account"),
+    ("My card was refused, but the money is gone.", "billing"),
+    ("The wrong shoes came.", "delivery"),
+    ("I forgot my user name.", "account"),
+    ("You refunded too little.", "billing"),
+    ("The box was open when it came.", "delivery"),
+    ("My name is misspelt in my profile.", "account"),
 ]
 
 
-class Review(dspy.Signature):
-    """Label the sentiment."""
+class Ticket(dspy.Signature):
+    """topic of the ticket"""
 
-    review: str = dspy.InputField()
-    sentiment: str = dspy.OutputField(desc="positive or negative")
-
-
-def names_the_sentiment(example: dspy.Example, prediction: Any, trace: Any = None) -> bool:
-    """Whether the reply names the right one of the two words first."""
-    places = {word: prediction.sentiment.lower().find(word) for word in ("positive", "negative")}
-    named = [word for word, place in places.items() if place >= 0]
-    return bool(named) and min(named, key=places.__getitem__) == example.sentiment
+    ticket: str = dspy.InputField()
+    topic: str = dspy.OutputField()
 
 
-def as_examples(reviews: list[tuple[str, str]]) -> list[dspy.Example]:
-    """The reviews with their labels."""
-    return [dspy.Example(review=text, sentiment=label).with_inputs("review") for text, label in reviews]
+def is_the_topic(example: dspy.Example, prediction: Any, trace: Any = None) -> bool:
+    """Whether the reply is the right topic and nothing else."""
+    return prediction.topic.strip(" .").lower() == example.topic
+
+
+def as_examples(tickets: list[tuple[str, str]]) -> list[dspy.Example]:
+    """The tickets with their topics."""
+    return [dspy.Example(ticket=text, topic=topic).with_inputs("ticket") for text, topic in tickets]
 
 
 def main() -> None:
-    """Compile the program, and measure it on reviews that took no part."""
+    """Compile the program, and measure it on tickets that took no part."""
     logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns about every reply that is cut off, as all of ours are
-    trainset, valset = as_examples(REVIEWS[:TRAIN]), as_examples(REVIEWS[TRAIN:])
-    program = dspy.Predict(Review)
-    fipo = FIPO(metric=names_the_sentiment, search=SearchSettings(max_metric_calls=60), num_threads=10)
+    trainset, valset = as_examples(TICKETS[:TRAIN]), as_examples(TICKETS[TRAIN:])
+    program = dspy.Predict(Ticket)
+    fipo = FIPO(metric=is_the_topic, search=SearchSettings(max_metric_calls=60), num_threads=10)
     print(f"at most {fipo.estimate(program, trainset, valset).program_runs} runs of the program")
 
     with dspy.context(lm=dspy_model(base_model(), max_tokens=10), adapter=PlainAdapter()):
         compiled = fipo.compile(program, trainset=trainset, valset=valset)
-        others = as_examples(OTHER_REVIEWS)
-        evaluate = dspy.Evaluate(devset=others, metric=names_the_sentiment, num_threads=10, display_progress=False)
+        others = as_examples(OTHER_TICKETS)
+        evaluate = dspy.Evaluate(devset=others, metric=is_the_topic, num_threads=10, display_progress=False)
         before, after = (evaluate(each).score for each in (program, compiled))
 
     report = compiled.fipo_report
@@ -87,7 +85,7 @@ def main() -> None:
     if gain is not None:  # something was compared
         print(f"gain: {gain['value']} points, 95 % interval {gain['low']} to {gain['high']}")
     print(
-        f"{len(valset)} reviews both chose the instruction and measured it, so expect less on others. "
+        f"{len(valset)} tickets both chose the instruction and measured it, so expect less on others. "
         f"On {len(others)} others, which took no part: {before} % before, {after} % after"
     )
 

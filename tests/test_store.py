@@ -330,6 +330,48 @@ class TestDamage:
         RewriteStore(path).optimized([OTHER], optimizer.optimize_each)
         assert path.read_bytes() == whole
 
+    @pytest.mark.parametrize(
+        ("right", "wrong"),
+        [
+            ('"state": "pending"', '"state": "approved" "why": "x"'),
+            ('"template": "fipo-1"}', '"template": "fipo-1}'),  # so that the text does not end
+            ('"template": "fipo-1"}', '"template": "fipo-1",}'),
+        ],
+    )
+    def test_a_mistake_in_the_last_row_is_named_and_the_row_stays(
+        self, path: Path, optimizer: PromptOptimizer, right: str, wrong: str
+    ):
+        store = RewriteStore(path)
+        store.optimized([OTHER, ASKED], optimizer.optimize_each)
+        whole = path.read_text(encoding="utf-8").rstrip("\n")  # as many editors leave it
+        begin, changed, end = whole.rpartition(right)
+        assert changed
+        path.write_text(f"{begin}{wrong}{end}", encoding="utf-8")
+        assert store.recall(ASKED) is not None  # what was read before
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"line 2: not JSON.*Fix the line"):
+                store.keep([optimizer.optimize("Explain fog.")])
+        with pytest.raises(InputError, match="line 2: not JSON"):
+            RewriteStore(path)
+        assert path.read_text(encoding="utf-8") == f"{begin}{wrong}{end}"
+        path.write_text(f"{whole}\n", encoding="utf-8")
+        store.keep([optimizer.optimize("Explain fog.")])
+        assert [row["naive"] for row in rows(path)] == ["Explain rain.", "Explain tides.", "Explain fog."]
+
+    def test_a_long_row_whose_writer_was_killed_is_cut_off_and_told(
+        self, path: Path, optimizer: PromptOptimizer, caplog: pytest.LogCaptureFixture
+    ):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        whole = path.read_bytes()
+        path.write_bytes(whole + b'{"key": "a", "naive": "' + b"Explain. " * 50_000)
+        store.keep([optimizer.optimize(OTHER)])
+        assert path.read_bytes().startswith(whole)
+        assert [row["naive"] for row in rows(path)] == ["Explain tides.", "Explain rain."]
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{path}: removed its last row, whose writer was killed before it was finished"
+        ]
+
     def test_a_last_line_without_its_end_is_kept(self, path: Path, optimizer: PromptOptimizer):
         RewriteStore(path).optimized([ASKED], optimizer.optimize_each)
         path.write_bytes(path.read_bytes().rstrip(b"\n"))  # as some editors leave it

@@ -1,17 +1,21 @@
 """A store's file: one process at a time adds to it, and everybody reads it."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fipo_model import jsonl, places
 from fipo_model.errors import InputError
 from fipo_model.store.entries import parse_row
 
+logger = logging.getLogger("fipo_model.store")
+
 _PATIENCE = 10.0  # seconds; another process only adds some lines
 _BEGIN = b'{"key": '
+_BLOCK = 64 * 1024
 
 
 def signature(path: Path) -> object:
@@ -32,7 +36,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     with jsonl.opened(path) as file:
         *lines, last = file.read().split(b"\n")
     rows = {}
-    for number, line in enumerate([*lines, b"" if jsonl.is_part(last, _BEGIN) else last], start=1):
+    for number, line in enumerate([*lines, b"" if _is_fragment(last) else last], start=1):
         if not line.strip():
             continue
         try:
@@ -79,10 +83,30 @@ def _mend(path: Path) -> int:
     if not places.exists(path):
         return 0
     with jsonl.opened(path, "r+b") as file:
-        *_, last = file.read().split(b"\n")
-        end = file.tell()
-        if jsonl.is_part(last, _BEGIN):
+        last = _last_line(file)
+        end = file.seek(0, os.SEEK_END)
+        if _is_fragment(last):
             end = file.truncate(end - len(last))
+            logger.warning("%s: removed its last row, whose writer was killed before it was finished", path)
         elif last:
             end += file.write(b"\n")
     return end
+
+
+def _last_line(file: BinaryIO) -> bytes:
+    """What comes after the last line end; no more is read than it takes."""
+    start = size = file.seek(0, os.SEEK_END)
+    while True:
+        start = max(0, size - 2 * (size - start) - _BLOCK)
+        file.seek(start)
+        _, line_end, last = file.read().rpartition(b"\n")
+        if line_end or not start:
+            return last
+
+
+def _is_fragment(last: bytes) -> bool:
+    """Whether a killed writer left this.
+
+    A row that ends with a bracket may as well be one in which somebody deleted a quotation mark.
+    """
+    return jsonl.is_part(last, _BEGIN) and not last.endswith(b"}")

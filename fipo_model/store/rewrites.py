@@ -38,6 +38,7 @@ class RewriteStore:
         self._lock = threading.Lock()
         self._rows: dict[str, dict[str, Any]] = {}
         self._seen: object = None
+        self._read: object = None  # of the file that the rows are from
         if is_frozen and not places.exists(self.path):
             raise InputError(f"there is no {self.path}; a frozen store needs the file that was reviewed")
         self.reload()
@@ -150,7 +151,8 @@ class RewriteStore:
         """Locks the file for this thread and process, with its content up to date."""
         # The file first: callers who only look something up need the lock, and must not wait for other processes.
         with file.alone(self.path), self._lock:
-            if self._seen != file.signature(self.path):
+            # Also a file that could not be read: whoever edited it has to mend it first.
+            if self._read != file.signature(self.path):
                 self._load()
             yield
 
@@ -159,11 +161,12 @@ class RewriteStore:
             return
         file.add(self.path, rows)
         self._rows = self._rows | {row["key"]: row for row in rows}  # a new one: others may be reading
-        self._seen = file.signature(self.path)
+        self._read = self._seen = file.signature(self.path)
 
     def _load(self) -> None:
         self._seen = file.signature(self.path)  # taken first: what is added while it is read is seen the next time
         self._rows = file.read(self.path)
+        self._read = self._seen
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopened, (self.path, self.is_frozen, self.only_approved))

@@ -1,8 +1,10 @@
 """Files of JSON: objects, one a line, read with line numbers, or whole files, never seen half written."""
 
+import codecs
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +18,15 @@ from fipo_model.errors import InputError
 # No room on the disk, in the quota, or in the largest file that is allowed.
 _ARRAY = "not a JSON object but an array: write one object on each line, without brackets"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_BRACKETS = {"{": "}", "[": "]"}
+# A text in quotation marks, the last of which may be missing.
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:(?P<end>")|\\?\Z)', re.DOTALL)
+# What can complete a row that ends in a text, perhaps in an escape such as "\u00", or in a field's name.
+_IN_A_TEXT = [f'{rest}"{value}' for rest in ("", "n", "0", "00", "000", "0000") for value in ("", ": 0")]
+# What can complete any other: nothing, a number or a value, a field's value, a field, a word.
+_WORDS = ("true", "false", "null", "NaN", "Infinity")
+_ELSEWHERE = ["", "0", ": 0", '"": 0', *(word[start:] for word in _WORDS for start in range(1, len(word)))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +79,37 @@ def parse_object(content: bytes) -> dict[str, Any]:
 def is_part(last: bytes, begin: bytes) -> bool:
     """Whether the end of a file is a row that its writer was killed before finishing.
 
-    All rows there `begin` like this.
+    All rows there `begin` like this. A row with a mistake in its middle is none: somebody edited it, and may want it.
     """
-    if not last or not (last.startswith(begin) or begin.startswith(last)):
-        return False
+    last = last.rstrip(b"\0")  # what a machine that loses its power leaves of a row's end
+    if not last.startswith(begin):
+        return bool(last) and begin.startswith(last)
     try:
-        parse_object(last)
-    except InputError:
-        return True
-    return False
+        text = codecs.getincrementaldecoder("utf-8")().decode(last)  # half a character at the end is left out
+    except UnicodeDecodeError:
+        return False
+    return not _is_json(text) and any(_is_json(text + rest) for rest in _rests(text))
+
+
+def _rests(text: str) -> Iterator[str]:
+    """What may follow the beginning of a row, so that one of them makes it JSON."""
+    bare = _QUOTED.sub(lambda found: "" if found["end"] else '"', text)
+    closing: list[str] = []
+    for sign in bare:
+        if sign in _BRACKETS:
+            closing.append(_BRACKETS[sign])
+        elif closing and sign == closing[-1]:
+            closing.pop()
+    for rest in _IN_A_TEXT if bare.endswith('"') else _ELSEWHERE:
+        yield rest + "".join(reversed(closing))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def encode_object(fields: Mapping[str, Any]) -> bytes:

@@ -204,6 +204,21 @@ def test_where_rewrites_need_approval_they_wait_for_it(tmp_path: Path):
         assert "too short" in reply.headers["x-fipo-detail"]
 
 
+@pytest.mark.parametrize("only_approved", [False, True])
+def test_a_rewrite_that_somebody_removes_from_the_store_is_no_longer_remembered(tmp_path: Path, only_approved: bool):
+    path = tmp_path / "store.jsonl"
+    with gateway(store=RewriteStore(path, only_approved=only_approved)) as running:
+        ask(running)
+        row = kept(path)
+        time.sleep(0.1)  # the gateway learns that it was written
+        path.write_text("")
+        ask(running)
+        assert kept(path) == row  # proposed anew, to be reviewed
+        for _ in range(2):
+            ask(running)
+        assert len(path.read_text().splitlines()) == 1
+
+
 def test_a_frozen_store_needs_no_model(tmp_path: Path):
     path = tmp_path / "store.jsonl"
     path.write_text("")

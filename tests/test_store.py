@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -319,6 +320,121 @@ class TestSharing:
         assert RewriteStore(path).recall(OTHER) is not None
 
 
+def stored(number: int, *, text: str = "Be brief.", state: str = "approved") -> str:
+    """A row for topic `number`, of about 5,000 characters."""
+    naive = f"Explain topic {number:06}."
+    evidence = "Measured. " * 480
+    key = key_of(OptimizationRequest(naive))
+    return json.dumps({"key": key, "naive": naive, "text": text, "state": state, "evidence": evidence}) + "\n"
+
+
+def topic(number: int) -> OptimizationRequest:
+    return OptimizationRequest(f"Explain topic {number:06}.")
+
+
+def bytes_read() -> int:
+    """How much this process has read from files so far."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+class TestGrowth:
+    """Of a file that has only grown, no more is read than what is new; of any other, everything."""
+
+    @pytest.fixture
+    def shared(self, path: Path) -> Path:
+        path.parent.mkdir()
+        path.write_text("".join(map(stored, range(4))))
+        return path
+
+    @pytest.mark.skipif(not os.access("/proc/self/io", os.R_OK), reason="needs Linux's count of what was read")
+    def test_of_a_large_file_only_the_new_rows_are_read(self, path: Path, optimizer: PromptOptimizer):
+        path.parent.mkdir()
+        evidence = "Measured. " * 480
+        path.write_text("".join(stored(number).replace(evidence, "") for number in range(30_000)))
+        one, other = RewriteStore(path), RewriteStore(path)
+        other.keep([optimizer.optimize(ASKED)])
+        before = bytes_read()
+        assert one.recall(ASKED) is not None
+        assert bytes_read() - before < 30_000  # of six million
+        assert (len(one), len(other)) == (30_001, 30_001)
+        before = bytes_read()
+        other.keep([optimizer.optimize(OTHER)])  # nor is the whole file read to add a row
+        assert other.recall(OTHER) is not None
+        assert bytes_read() - before < 200_000
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda lines: [stored(0, text="Be very brief indeed."), *lines[1:], stored(4)],
+            lambda lines: [*lines[:3], stored(3, state="rejected"), stored(4)],
+            lambda lines: [*lines[:3], stored(4), stored(5)],
+            lambda lines: [*lines[1:], stored(4), stored(5)],
+            lambda lines: ["\n", *lines, stored(4)],
+            lambda lines: lines[2:],
+            lambda lines: [stored(0, state="rejected"), *lines[1:]],
+            lambda lines: [],
+        ],
+        ids=["longer", "last", "last removed", "first removed", "shifted", "shorter", "as long", "empty"],
+    )
+    @pytest.mark.parametrize("is_replaced", [False, True])
+    def test_whatever_an_editor_does_is_read(self, shared: Path, change: Callable, is_replaced: bool):
+        store = RewriteStore(shared)
+        target = shared.with_name("new") if is_replaced else shared
+        target.write_text("".join(change(shared.read_text().splitlines(keepends=True))))
+        target.replace(shared)
+        assert store.entries() == RewriteStore(shared).entries()
+
+    def test_a_last_row_without_its_line_end_may_still_change(self, shared: Path):
+        whole = shared.read_text()
+        shared.write_text(whole + stored(4).rstrip())
+        store = RewriteStore(shared)
+        assert topic(4) in store
+        shared.write_text(whole + stored(5) + stored(6))
+        assert (topic(4) in store, topic(5) in store, topic(6) in store) == (False, True, True)
+
+    def test_a_row_that_is_half_written_is_read_once_it_is_whole(self, shared: Path, optimizer: PromptOptimizer):
+        store = RewriteStore(shared)
+        for part in (stored(4)[:100], stored(4)[100:-1], "\n" + stored(5) + stored(6)[:50]):
+            with shared.open("a") as file:
+                file.write(part)
+            assert store.entries() == RewriteStore(shared).entries()
+        assert (topic(4) in store, topic(5) in store, topic(6) in store) == (True, True, False)
+        RewriteStore(shared).keep([optimizer.optimize(ASKED)])
+        assert ASKED in store
+        assert len(store) == 7
+
+    def test_a_mistake_in_what_is_new_is_named_by_its_line(self, shared: Path, caplog: pytest.LogCaptureFixture):
+        store = RewriteStore(shared)
+        with shared.open("a") as file:
+            file.write(stored(4))
+        assert topic(4) in store
+        with shared.open("a") as file:
+            file.write("\nno row\n")
+        assert topic(4) in store
+        assert [record.getMessage().count("line 7: not JSON") for record in caplog.records] == [1]
+
+    def test_an_edit_of_the_same_length_beside_an_addition_is_found(
+        self, shared: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("fipo_model.store.rewrites._CHECK_SECONDS", 0.1)
+        store = RewriteStore(shared)
+        shared.write_text(stored(0, state="rejected") + "".join(map(stored, range(1, 5))))
+        assert topic(4) in store  # which reads only the end
+        for _ in range(100):
+            if store.find(key_of(topic(0))).state == "rejected":
+                break
+            time.sleep(0.1)
+        assert store.entries() == RewriteStore(shared).entries()
+
+    def test_a_decision_is_about_the_text_in_the_file(self, shared: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("fipo_model.store.rewrites._CHECK_SECONDS", 1000)
+        store = RewriteStore(shared)
+        shared.write_text(stored(0, text="Be short.") + "".join(map(stored, range(1, 5))))
+        assert topic(4) in store  # which reads only the end
+        (decided,) = store.decide([key_of(topic(0))], "approved", by="Ann")
+        assert (decided.text, RewriteStore(shared).find(key_of(topic(0))).text) == ("Be short.", "Be short.")
+
+
 class TestDamage:
     def test_a_row_whose_writer_was_killed_is_cut_off_by_the_next_one(self, path: Path, optimizer: PromptOptimizer):
         store = RewriteStore(path)
@@ -329,6 +445,48 @@ class TestDamage:
             assert len(RewriteStore(path)) == 1
         RewriteStore(path).optimized([OTHER], optimizer.optimize_each)
         assert path.read_bytes() == whole
+
+    @pytest.mark.parametrize(
+        ("right", "wrong"),
+        [
+            ('"state": "pending"', '"state": "approved" "why": "x"'),
+            ('"template": "fipo-1"}', '"template": "fipo-1}'),  # so that the text does not end
+            ('"template": "fipo-1"}', '"template": "fipo-1",}'),
+        ],
+    )
+    def test_a_mistake_in_the_last_row_is_named_and_the_row_stays(
+        self, path: Path, optimizer: PromptOptimizer, right: str, wrong: str
+    ):
+        store = RewriteStore(path)
+        store.optimized([OTHER, ASKED], optimizer.optimize_each)
+        whole = path.read_text(encoding="utf-8").rstrip("\n")  # as many editors leave it
+        begin, changed, end = whole.rpartition(right)
+        assert changed
+        path.write_text(f"{begin}{wrong}{end}", encoding="utf-8")
+        assert store.recall(ASKED) is not None  # what was read before
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"line 2: not JSON.*Fix the line"):
+                store.keep([optimizer.optimize("Explain fog.")])
+        with pytest.raises(InputError, match="line 2: not JSON"):
+            RewriteStore(path)
+        assert path.read_text(encoding="utf-8") == f"{begin}{wrong}{end}"
+        path.write_text(f"{whole}\n", encoding="utf-8")
+        store.keep([optimizer.optimize("Explain fog.")])
+        assert [row["naive"] for row in rows(path)] == ["Explain rain.", "Explain tides.", "Explain fog."]
+
+    def test_a_long_row_whose_writer_was_killed_is_cut_off_and_told(
+        self, path: Path, optimizer: PromptOptimizer, caplog: pytest.LogCaptureFixture
+    ):
+        store = RewriteStore(path)
+        store.optimized([ASKED], optimizer.optimize_each)
+        whole = path.read_bytes()
+        path.write_bytes(whole + b'{"key": "a", "naive": "' + b"Explain. " * 50_000)
+        store.keep([optimizer.optimize(OTHER)])
+        assert path.read_bytes().startswith(whole)
+        assert [row["naive"] for row in rows(path)] == ["Explain tides.", "Explain rain."]
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{path}: removed its last row, whose writer was killed before it was finished"
+        ]
 
     def test_a_last_line_without_its_end_is_kept(self, path: Path, optimizer: PromptOptimizer):
         RewriteStore(path).optimized([ASKED], optimizer.optimize_each)

@@ -57,6 +57,7 @@ class Rewriting:
         self.deadline = deadline
         self.metrics = metrics or Metrics()
         self._memo: OrderedDict[str, Rewritten] = OrderedDict()
+        self._written: set[str] = set()  # those of the memo's texts that were put into the store
         self._begun: dict[str, asyncio.Task[Rewritten]] = {}
         self._unkept: list[OptimizedPrompt] = []
         self._writer: asyncio.Task[None] | None = None
@@ -77,6 +78,8 @@ class Rewriting:
         stored = None if self.store is None else self.store.recall(request)
         if stored is not None:
             return Rewritten(stored.text, stored.outcome, stored.detail)
+        if text in self._written and self.store is not None and request not in self.store:
+            self._forget(text)  # somebody removed its row
         if text in self._memo:
             self._memo.move_to_end(text)
             return self._memo[text]
@@ -118,8 +121,12 @@ class Rewriting:
             del self._begun[text]
         self._memo[text] = found
         if len(self._memo) > _MEMO_SIZE:
-            self._memo.popitem(last=False)
+            self._forget(next(iter(self._memo)))
         return found
+
+    def _forget(self, text: str) -> None:
+        self._memo.pop(text, None)
+        self._written.discard(text)
 
     def _allowed(self, result: OptimizedPrompt) -> Rewritten:
         """A new result, or the user's own text where rewrites are used only once somebody approved them."""
@@ -144,7 +151,9 @@ class Rewriting:
         try:
             while self._unkept:
                 results, self._unkept = self._unkept, []
-                await self.write(store, partial(store.keep, results))
+                if not await self.write(store, partial(store.keep, results)):
+                    texts = {result.request.instruction for result in results}
+                    self._written |= texts & self._memo.keys()
         finally:
             self._writer = None  # here, before others learn of the end, so that results in between get their own writer
 

@@ -2,8 +2,10 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ logger = logging.getLogger("fipo_model.store")
 
 Results = list[OptimizedPrompt | InputError]
 
+_CHECK_SECONDS = 1.0
 _SHORTEST = 4  # characters of the beginning of a key
 
 
@@ -36,24 +39,30 @@ class RewriteStore:
         self.is_frozen = is_frozen
         self.only_approved = only_approved
         self._lock = threading.Lock()
-        self._rows: dict[str, dict[str, Any]] = {}
-        self._seen: object = None
+        self._known = file.Known()
+        self._seen: object = None  # of the file when it was last read, or could not be
+        self._checker: threading.Thread | None = None
         if is_frozen and not places.exists(self.path):
             raise InputError(f"there is no {self.path}; a frozen store needs the file that was reviewed")
         self.reload()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._known.rows)
+
+    def __contains__(self, request: OptimizationRequest) -> bool:
+        """Whether there is an entry for a request, whatever was decided."""
+        self._notice()
+        return key_of(request) in self._known.rows
 
     def reload(self) -> None:
         """Read the file again. Raises `InputError` if that fails; the rows then stay as they were."""
         with self._lock:
-            self._load()
+            self._load(None)
 
     def entries(self, state: State | None = None) -> list[Entry]:
         """What is in the file, the oldest prompts first; of one state, if that is given."""
         self._notice()
-        found = [entry_of(row) for row in self._rows.values()]
+        found = [entry_of(row) for row in self._known.rows.values()]
         return [entry for entry in found if state in (None, entry.state)]
 
     def find(self, key: str) -> Entry:
@@ -64,7 +73,7 @@ class RewriteStore:
     def recall(self, request: OptimizationRequest) -> OptimizedPrompt | None:
         """The entry for a request, whatever its examples and feedback."""
         self._notice()
-        row = self._rows.get(key_of(request))
+        row = self._known.rows.get(key_of(request))
         if row is None or (self.only_approved and row.get("state", "pending") == "pending"):
             return None
         return result_of(request, entry_of(row))
@@ -122,7 +131,7 @@ class RewriteStore:
         return [next(rest) if known is None else known for known in found]
 
     def _row(self, key: str) -> dict[str, Any]:
-        rows = self._rows
+        rows = self._known.rows
         found = [name for name in rows if name == key or (len(key) >= _SHORTEST and name.startswith(key))]
         if len(found) != 1:
             what = "more than one rewrite" if found else "no rewrite"
@@ -133,12 +142,49 @@ class RewriteStore:
         """Read what others changed. A file that cannot be read just now leaves what was read before."""
         try:
             if self._seen != file.signature(self.path):
-                self.reload()
+                self._read_on()
         except InputError as error:
-            logger.warning("%s The rewrites stay as they were read before.", error)
+            self._tell(error)
+
+    def _read_on(self) -> None:
+        """Read what others added, which is quick: an event loop may be waiting. Whatever else changed is read anew."""
+        with self._lock:
+            if self._seen == file.signature(self.path):
+                return  # this process was writing, and has read it
+            self._load(self._known)
+            if not self._known.is_sure and (self._checker is None or not self._checker.is_alive()):
+                self._checker = threading.Thread(target=self._check, name="fipo-store", daemon=True)
+                self._checker.start()
+
+    def _check(self) -> None:
+        """Look for edits that came together with additions, and did not change the length of what was there before.
+
+        It reads the whole file, so it runs in a thread of its own, and not for each addition.
+        """
+        while self._checker is threading.current_thread():
+            time.sleep(_CHECK_SECONDS)
+            try:
+                self._make_sure()
+            except InputError as error:
+                self._tell(error)
+                self._checker = None
+
+    def _make_sure(self) -> None:
+        known = self._known
+        is_same = file.is_still_there(self.path, known)
+        with self._lock:
+            if not is_same:
+                self._load(None)
+            elif known is self._known:
+                self._known = replace(known, is_sure=True)
+            if self._known.is_sure:
+                self._checker = None
+
+    def _tell(self, error: InputError) -> None:
+        logger.warning("%s The rewrites stay as they were read before.", error)
 
     def _is_news(self, row: Mapping[str, Any]) -> bool:
-        known = self._rows.get(row["key"])
+        known = self._known.rows.get(row["key"])
         if known is None or known.get("state") == "approved":
             return known is None
         if known.get("state") == "rejected":
@@ -147,23 +193,39 @@ class RewriteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Locks the file for this thread and process, with its content up to date."""
+        """Locks the file for this thread and process, with its content up to date.
+
+        Raises `InputError` if it cannot be read: whoever edited it has to mend it first.
+        """
         # The file first: callers who only look something up need the lock, and must not wait for other processes.
-        with file.alone(self.path), self._lock:
-            if self._seen != file.signature(self.path):
-                self._load()
-            yield
+        with file.alone(self.path):
+            known = self._known
+            is_current = known.is_sure and known.signature == file.signature(self.path)
+            is_same = is_current or file.is_still_there(self.path, known)  # not in the lock, for it takes longer
+            with self._lock:
+                if not is_current:
+                    self._load_surely(is_same)
+                yield
+
+    def _load_surely(self, is_same: bool) -> None:
+        """Read on, if what is known is known to be in the file, and anew if not."""
+        if not is_same:
+            self._load(None)
+        elif self._known.signature != file.signature(self.path):
+            self._load(self._known)
+        self._known = replace(self._known, is_sure=True)
 
     def _add(self, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
             return
         file.add(self.path, rows)
-        self._rows = self._rows | {row["key"]: row for row in rows}  # a new one: others may be reading
-        self._seen = file.signature(self.path)
+        self._load_surely(is_same=True)
 
-    def _load(self) -> None:
-        self._seen = file.signature(self.path)  # taken first: what is added while it is read is seen the next time
-        self._rows = file.read(self.path)
+    def _load(self, known: file.Known | None) -> None:
+        """Read what is not yet known; all of it if that is nothing."""
+        self._seen = file.signature(self.path)  # also where it cannot be read, which is told once
+        self._known = file.read(self.path, known)
+        self._seen = self._known.signature
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopened, (self.path, self.is_frozen, self.only_approved))

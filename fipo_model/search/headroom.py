@@ -11,6 +11,7 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.evidence import Interval, Pair, least_interval, mean
 from fipo_model.search.examples import Example, Row, has_variables, read_examples
+from fipo_model.search.meaning import Meaning
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.metrics import text_of
 from fipo_model.search.prompts import PROMPT
@@ -18,10 +19,11 @@ from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.searching import UnmeasurableError
 from fipo_model.search.splitting import split
 from fipo_model.search.tuning import Prompted, Yardstick
-from fipo_model.search.wordings import KINDS, Kind, Wording, wordings
-from fipo_model.types import OptimizationRequest
+from fipo_model.search.wordings import KINDS, Kind, Wording, naming_labels, wordings
+from fipo_model.types import Candidate, OptimizationRequest
 
 MAX_SECONDS = 40.0
+Check = Callable[[Candidate], Candidate]
 _PATIENCE = 10.0
 _RUNS_AT_ONCE = 64
 # This many examples are solved in the fullest wording, if there are three times as many.
@@ -125,7 +127,11 @@ def measure_headroom(
     for wording in wordings(request.instruction, measured[0], solved):
         glance.add(wording)
     if rewriter is not None and not glance.is_over:
-        for text in _rewrites(rewriter, request, solved, seed=seed):
+        check = Meaning.of(rewriter, request, rows, is_answered=yardstick.metric is not None).check
+        for text in (
+            *_naming_labels(rewriter, request, rows, check),
+            *_rewrites(rewriter, request, solved, check, seed=seed),
+        ):
             glance.add(Wording("rewrite", text))
     return glance.result(str(yardstick), seed=seed)
 
@@ -143,13 +149,26 @@ def _has_braces(example: Example) -> bool:
     return has_variables(text_of(example.input)) or has_variables(text_of(example.outputs[0]))
 
 
-def _rewrites(rewriter: Rewriter, request: OptimizationRequest, solved: Sequence[Example], *, seed: int) -> list[str]:
-    """A few rewrites that pass the checks: some from the prompt alone, some with examples shown."""
+def _rewrites(
+    rewriter: Rewriter, request: OptimizationRequest, solved: Sequence[Example], check: Check, *, seed: int
+) -> list[str]:
+    """A few rewrites that pass the checks: some from the prompt alone, some with examples shown, the surest first."""
     shown = replace(request, examples=tuple(one.shown for one in solved))
-    proposals = replace(rewriter, samples=_REWRITES, seed=seed).propose([request, shown])
-    candidates = [one for proposal in proposals if isinstance(proposal, tuple) for one in proposal]
-    texts = [one.text for one in candidates if one.outcome == "optimized"]
-    return list(dict.fromkeys(texts))[:_REWRITES]
+    proposals = replace(rewriter.bold, samples=_REWRITES, seed=seed).propose([request, shown])
+    candidates = [check(one) for proposal in proposals if isinstance(proposal, tuple) for one in proposal]
+    candidates.sort(key=lambda one: -(one.log_likelihood or 0.0))
+    return list(dict.fromkeys(one.text for one in candidates if one.outcome == "optimized"))[:_REWRITES]
+
+
+def _naming_labels(
+    rewriter: Rewriter, request: OptimizationRequest, rows: Sequence[Example], check: Check
+) -> list[str]:
+    """The prompt with all labels behind it, which a search tries by rule; nothing where there are none."""
+    text = naming_labels(request.instruction, [one.shown.output for one in rows])
+    if text is None:
+        return []
+    checked = check(rewriter.check(text, replace(request, examples=tuple(one.shown for one in rows))))
+    return [text] if checked.outcome == "optimized" else []
 
 
 class _Glance:

@@ -128,10 +128,8 @@ def measure_headroom(
         glance.add(wording)
     if rewriter is not None and not glance.is_over:
         check = Meaning.of(rewriter, request, rows, is_answered=yardstick.metric is not None).check
-        for text in (
-            *_naming_labels(rewriter, request, rows, check),
-            *_rewrites(rewriter, request, solved, check, seed=seed),
-        ):
+        proposed = _rewrites(rewriter, request, solved, check, seed=seed)
+        for text in (*proposed, *_naming_labels(rewriter, request, rows, check)):
             glance.add(Wording("rewrite", text))
     return glance.result(str(yardstick), seed=seed)
 

@@ -183,6 +183,15 @@ def test_twenty_mebibytes_do_no_harm(door: Running):
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.parametrize("rest", ["x", " ", " x"])
+def test_what_follows_a_body_costs_next_to_nothing(rest: str):
+    body = '{"messages": [{"role": "system", "content": "Explain tides."}]}'
+    before = time.thread_time()
+    found = find_prompts(body + rest * (2**24 // len(rest)), ("system",))
+    assert time.thread_time() - before < 0.7
+    assert len(found) == (rest == " ")
+
+
 def test_large_headers_and_slow_ones_end_the_connection(hurried: Running):
     said = exchange(hurried.address, b"GET /v1/x HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 9000)
     assert said.split(b"\r\n")[0].split()[1] in (b"400", b"431")

@@ -21,7 +21,7 @@ from fipo_model.serve.opening import lacks_v1
 from fipo_model.serve.running import make_server
 from fipo_model.serve.settings import Limits
 from support.gateways import DONE, EVENTS, FakeUpstream, running
-from support.servers import completion, serving
+from support.servers import completion, free_port, serving
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "FIPO_TOKEN"}
 
@@ -136,6 +136,45 @@ def test_a_model_that_is_asked_does_not_keep_it_from_stopping(model: str):
                 assert process.stderr.read().endswith("fipo: stopped\n")
         finally:
             is_free.set()
+
+
+@contextmanager
+def unwritable(kind: str) -> Iterator[int]:
+    """A file descriptor to which nothing can be written: a full disk, or a pipe that nobody reads any more."""
+    if kind == "full disk":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, descriptor = os.pipe()
+        os.close(reader)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("kind", ["full disk", "closed pipe"])
+def test_a_log_that_cannot_be_written_costs_nothing_but_the_log(kind: str):
+    body = {"model": "echo", "messages": [{"role": "system", "content": "Explain tides."}]}
+    port = str(free_port())
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "fipo_model.cli", "serve", "--port", port]
+    with serving(lambda _, __: ({}, 401)) as (failing, _), running(FakeUpstream()) as behind:
+        command += ["--upstream", f"{behind}/v1", "--model", f"{failing}#m"]
+        with unwritable(kind) as log, subprocess.Popen(command, stderr=log, env=ENVIRONMENT) as process:
+            try:
+                with httpx.Client(transport=httpx.HTTPTransport(retries=7), timeout=20) as client:
+                    assert client.get(f"{address}/healthz").text == "ok\n"
+                    for _ in range(2):
+                        reply = client.post(f"{address}/v1/chat/completions", json=body)
+                        assert (reply.status_code, reply.headers["x-fipo-outcome"]) == (200, "failed")
+                    lost = re.search(r"fipo_lost_log_lines ([\d.]+)", client.get(f"{address}/metrics").text)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
+    assert lost is not None
+    assert float(lost[1]) >= 4  # the address, the rewriter's failure, two requests
 
 
 def test_a_fraction_of_a_second_is_grace_too():

@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from fipo_model.callers import are_under_way
-from fipo_model.cli.notes import note
+from fipo_model.cli.notes import finish_notes, lost_notes, note
 from fipo_model.cli.optimize import SPEC_HELP
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
@@ -90,6 +90,7 @@ def _run(settings: ServeSettings, upstream: str, model: str | None, store: Rewri
         is_frozen = store is not None and store.is_frozen
         optimizer = None if is_frozen else PromptOptimizer.from_pretrained(model)
         rewriting = Rewriting(optimizer, store, deadline=settings.deadline)
+        rewriting.metrics.lost_lines.set_function(lost_notes)
         app = build_app(settings, opened, rewriting)
         note(f"the gateway to {opened.name} is {address_of(listener)}/v1, and its page {address_of(listener)}/")
         serve(app, listener, settings.limits)
@@ -102,5 +103,5 @@ def _end() -> None:
     if are_under_way():
         logging.shutdown()
         sys.stdout.flush()
-        sys.stderr.flush()
+        finish_notes()
         os._exit(0)

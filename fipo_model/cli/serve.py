@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -77,10 +78,13 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
 def _run(settings: ServeSettings, upstream: str, model: str | None, store: RewriteStore | None) -> None:
     from fipo_model.serve.app import build_app
+    from fipo_model.serve.descriptors import fitted, needed_for
     from fipo_model.serve.opening import lacks_v1, open_upstream
     from fipo_model.serve.rewriting import Rewriting
     from fipo_model.serve.running import address_of, bind, serve
 
+    wanted = settings.limits.connections
+    settings = replace(settings, limits=fitted(settings.limits))
     listener = bind(settings)
     with listener:
         opened = open_upstream(upstream, settings.limits)
@@ -93,6 +97,9 @@ def _run(settings: ServeSettings, upstream: str, model: str | None, store: Rewri
         rewriting.metrics.lost_lines.set_function(lost_notes)
         app = build_app(settings, opened, rewriting)
         note(f"the gateway to {opened.name} is {address_of(listener)}/v1, and its page {address_of(listener)}/")
+        if settings.limits.connections < wanted:
+            possible = f"there are file descriptors for {settings.limits.connections} connections, not for {wanted}"
+            note(f"{possible}; `ulimit -n {needed_for(wanted)}` before the start would be enough")
         serve(app, listener, settings.limits)
     note("stopped")
     _end()

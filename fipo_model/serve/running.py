@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from fipo_model.errors import InputError, explain_missing
+from fipo_model.serve.descriptors import tell_shortage_once
 from fipo_model.serve.settings import Limits, ServeSettings, in_address
 
 with explain_missing("serve", "starlette", "uvicorn", "h11"):
@@ -75,6 +76,10 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
 
 class _Server(uvicorn.Server):
     """uvicorn's server, but a signal to stop is over once it has stopped, so that the process ends normally."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        tell_shortage_once(asyncio.get_running_loop())
+        await super().startup(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -209,6 +209,28 @@ def test_large_headers_and_slow_ones_end_the_connection(hurried: Running):
         assert time.monotonic() - started < 2
 
 
+@pytest.mark.parametrize(
+    ("path", "more"), [(b"/v1/x", b"x: " + b"a" * 5000), (b"/v1/" + b"a" * 5000, b""), (b"/v1/x", b"a:\r\n" * 1000)]
+)
+def test_large_headers_that_arrive_at_once_are_refused(hurried: Running, path: bytes, more: bytes):
+    said = exchange(hurried.address, b"GET " + path + b" HTTP/1.1\r\nhost: localhost\r\n" + more + b"\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 431 ")
+    assert hurried.upstream.requests == []
+    small = b"GET /v1/" + b"a" * 1500 + b" HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 1500 + b"\r\n\r\n"
+    assert exchange(hurried.address, small).startswith(b"HTTP/1.1 200 ")
+    hurried.upstream.requests.clear()
+
+
+@pytest.mark.parametrize("target", [b"/v1/models", b"localhost:80"])
+def test_nobody_gets_a_tunnel(door: Running, target: bytes, caplog: pytest.LogCaptureFixture):
+    before = len(door.upstream.requests)
+    said = exchange(door.address, b"CONNECT " + target + b" HTTP/1.1\r\nhost: localhost\r\n\r\nabc")
+    assert said.startswith(b"HTTP/1.1 405 ")
+    assert b"no tunnels" in said
+    assert len(door.upstream.requests) == before
+    assert "Exception" not in caplog.text
+
+
 def test_a_second_request_on_a_connection_may_not_dawdle_either(hurried: Running):
     whole = b"GET /v1/x HTTP/1.1\r\nhost: localhost\r\n\r\n"
     started = time.monotonic()

@@ -141,6 +141,30 @@ def test_a_model_that_is_asked_does_not_keep_it_from_stopping(model: str):
             is_free.set()
 
 
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_what_is_under_way_when_it_stops_leaves_no_traceback(frozen: list[str], signals: list[signal.Signals]):
+    grace = "0.5" if len(signals) == 1 else "20"
+    half = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nabc"
+    with running(FakeUpstream()) as behind, ExitStack() as held:
+        options = ["--upstream", f"{behind}/v1", "--grace", grace, *frozen]
+        process, address = held.enter_context(started(*options))
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        body = b'{"model": "endless", "stream": true}'
+        whole = half.replace(b"100", str(len(body)).encode())[:-3] + body
+        for request in (half, whole):
+            connection = held.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            connection.sendall(request)
+        assert connection.recv(100)
+        for each in signals:
+            process.send_signal(each)
+            time.sleep(0.5)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert "Traceback" not in told
+    assert told.endswith("fipo: stopped\n")
+
+
 def with_descriptors(soft: int, hard: int) -> Any:
     """What a child process does before it begins, so that it may have so many files open."""
     resource = pytest.importorskip("resource")

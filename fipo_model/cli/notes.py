@@ -56,9 +56,12 @@ def say_bytes(result: bytes) -> None:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Around writes to stdout: ends the command with one line if nobody reads it, or there is no room for it."""
+    """Around writes to stdout: ends the command with one line if it is not read, or has no room or letters for it."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        words = f"stdout cannot hold all characters of the result ({error.encoding}): set PYTHONIOENCODING=utf-8"
+        raise InputError(words) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             note("stopped: nothing is reading the output")

@@ -40,7 +40,11 @@ def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int 
     click.echo(f"fipo: {result.outcome}" + (f" ({result.detail})" if result.detail else ""), err=True)
     if not result.is_rewritten:
         click.echo(f"fipo: {why_kept(result.outcome)}", err=True)
-    click.echo(result.text)
+    try:
+        click.echo(result.text)
+    except UnicodeEncodeError as error:
+        words = f"stdout cannot hold all characters of the prompt ({error.encoding}): set PYTHONIOENCODING=utf-8"
+        raise click.ClickException(words) from error
 
 
 def _optimized(request: OptimizationRequest, model: str | None, file: Path | None) -> OptimizedPrompt:

@@ -201,6 +201,14 @@ def test_the_version_is_told() -> None:
     assert (done.returncode, done.stdout.decode()) == (0, f"fipo {fipo_model.__version__}\n")
 
 
+def test_a_stdout_that_lacks_the_results_letters_is_told_in_a_line(server: list[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    done = fipo("optimize", "Explain \N{GREEK SMALL LETTER PI}.", *server)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"fipo: error: stdout cannot hold all characters of the result (latin-1)" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_texts_to_keep_can_be_named_more_than_once(server: list[str]) -> None:
     done = fipo("optimize", "Explain rain to Ann and Bob.", "--keep", "Ann", "--keep", "Bob", "--json", *server)
     assert json.loads(done.stdout)["request"]["keep"] == ["Ann", "Bob"]

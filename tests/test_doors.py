@@ -43,11 +43,10 @@ class TestLlm:
         path = os.pathsep.join([str(ROOT), str(told.parent)])
         environment = os.environ | {"PYTHONPATH": path, "LLM_USER_PATH": str(tmp_path / "llm")}
 
-        def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        def run(*arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
             command = [sys.executable, "-m", "llm", *arguments]
-            return subprocess.run(
-                command, input=stdin, env=environment, capture_output=True, text=True, check=False, timeout=120
-            )
+            asked = {"input": stdin, "env": environment | more, "timeout": 120}
+            return subprocess.run(command, **asked, capture_output=True, text=True, check=False)
 
         return run
 
@@ -65,6 +64,14 @@ class TestLlm:
         done = llm("fipo", "Explain rain.", "-m", model, "--keep", "snow")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "Error: keep names 'snow', which the prompt does not contain\n"
+
+    def test_a_stdout_that_lacks_its_letters_is_told_in_a_line(self, llm, model: str):
+        done = llm(
+            "fipo", "Explain \N{GREEK SMALL LETTER PI}.", "-m", model, PYTHONIOENCODING="latin-1", PYTHONUTF8="0"
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[-1].startswith("Error: stdout cannot hold all characters of the prompt")
+        assert "Traceback" not in done.stderr
 
     def test_a_store_is_asked_first(self, llm, model: str, tmp_path: Path):
         store = str(tmp_path / "rewrites.jsonl")

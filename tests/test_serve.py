@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ from support.gateways import (
     helpful,
     replying,
 )
+from support.servers import free_port
 
 SYSTEM = {"role": "system", "content": "Explain tides."}
 USER = {"role": "user", "content": "How high?"}
@@ -605,6 +607,39 @@ def test_an_upstream_that_speaks_no_http_is_told_apart_from_a_reply(reply: bytes
             assert answer.status_code == status
             assert answer.json()["error"]["type"] == "fipo_gateway"
         assert httpx.get(f"{running.address}/healthz").text == "ok\n"
+
+
+def test_a_reply_in_chunks_has_no_length_whatever_the_upstream_says():
+    from fipo_model.serve.remote import RemoteUpstream
+
+    both = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"
+    with replying(both) as behind, gateway(upstream=RemoteUpstream(f"{behind}/v1")) as running:
+        reply = ask(running)
+        assert (reply.text, "content-length" in reply.headers) == ("0123456789", False)
+        assert 'fipo_requests_total{status="200"} 1.0' in httpx.get(f"{running.address}/metrics").text
+
+
+@pytest.mark.parametrize("is_between", [False, True])
+def test_a_gateway_that_is_its_own_upstream_says_so_at_once(is_between: bool):
+    from fipo_model.serve.remote import RemoteUpstream
+
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    other: Any = gateway(upstream=RemoteUpstream(f"{address}/v1")) if is_between else nullcontext(None)
+    with other as between:
+        behind = between.address if between else address
+        with gateway(upstream=RemoteUpstream(f"{behind}/v1"), port=port) as running:
+            reply = ask(running)
+    assert reply.status_code == 508
+    assert "its own upstream" in reply.json()["error"]["message"]
+
+
+def test_a_client_cannot_make_a_gateway_believe_that_it_is_its_own_upstream(door: Running):
+    assert ask(door, headers={"x-fipo-via": "0123456789abcdef"}).status_code == 200
+    via = door.upstream.requests[-1]["headers"]["x-fipo-via"]
+    assert via.startswith("0123456789abcdef,")
+    assert ask(door, headers={"x-fipo-via": "a", "x-fipo-x": "b"}).status_code == 200
+    assert "x-fipo-x" not in door.upstream.requests[-1]["headers"]
 
 
 def test_no_upstream_and_one_that_is_silent_are_told_in_words():

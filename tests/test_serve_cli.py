@@ -1,5 +1,7 @@
 """`fipo serve` as a process: what it says when it starts, when it cannot, and when it is told to stop."""
 
+import asyncio
+import errno
 import os
 import re
 import signal
@@ -10,18 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from fipo_model.serve.descriptors import tell_shortage_once
 from fipo_model.serve.opening import lacks_v1
 from fipo_model.serve.running import make_server
 from fipo_model.serve.settings import Limits
 from support.gateways import DONE, EVENTS, FakeUpstream, running
-from support.servers import completion, serving
+from support.servers import completion, free_port, serving
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "FIPO_TOKEN"}
 
@@ -32,10 +35,10 @@ def fipo(*options: str) -> "subprocess.CompletedProcess[str]":
 
 
 @contextmanager
-def started(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def started(*options: str, before: Any = None) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """The command, and its address once it has said it."""
     command = [sys.executable, "-m", "fipo_model.cli", "serve", "--port", "0", *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=before)
     assert process.stderr is not None
     try:
         said = process.stderr.readline()
@@ -136,6 +139,127 @@ def test_a_model_that_is_asked_does_not_keep_it_from_stopping(model: str):
                 assert process.stderr.read().endswith("fipo: stopped\n")
         finally:
             is_free.set()
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_what_is_under_way_when_it_stops_leaves_no_traceback(frozen: list[str], signals: list[signal.Signals]):
+    grace = "0.5" if len(signals) == 1 else "20"
+    half = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nabc"
+    with running(FakeUpstream()) as behind, ExitStack() as held:
+        options = ["--upstream", f"{behind}/v1", "--grace", grace, *frozen]
+        process, address = held.enter_context(started(*options))
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        body = b'{"model": "endless", "stream": true}'
+        whole = half.replace(b"100", str(len(body)).encode())[:-3] + body
+        for request in (half, whole):
+            connection = held.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            connection.sendall(request)
+        assert connection.recv(100)
+        for each in signals:
+            process.send_signal(each)
+            time.sleep(0.5)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert "Traceback" not in told
+    assert told.endswith("fipo: stopped\n")
+
+
+def with_descriptors(soft: int, hard: int) -> Any:
+    """What a child process does before it begins, so that it may have so many files open."""
+    resource = pytest.importorskip("resource")
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
+        pytest.skip("this system gives too few descriptors")
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_as_many_descriptors_as_the_system_allows_are_taken(frozen: list[str]):
+    options = ["--upstream", "http://localhost:1/v1", "--max-connections", "200", *frozen]
+    with started(*options, before=with_descriptors(100, 500)) as (process, address):
+        assert httpx.get(f"{address}/healthz").text == "ok\n"  # from now on a signal ends it in peace
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == "fipo: stopped\n"
+
+
+def test_without_descriptors_there_are_fewer_connections_and_no_tracebacks(frozen: list[str]):
+    options = ["--upstream", "http://localhost:1/v1", *frozen]
+    with ExitStack() as held, started(*options, before=with_descriptors(128, 128)) as (process, address):
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        for _ in range(160):
+            held.enter_context(socket.create_connection((host, int(port)), timeout=5))
+        time.sleep(2.5)  # asyncio tries again every second
+        held.close()
+        for _ in range(100):
+            if is_back := httpx.get(f"{address}/healthz", timeout=20).text == "ok\n":
+                break
+            time.sleep(0.1)
+        assert is_back
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        told = process.stderr.read().splitlines()
+    assert told == [
+        "fipo: there are file descriptors for 32 connections, not for 1100; "
+        "`ulimit -n 2264` before the start would be enough",
+        "fipo: there are no more file descriptors; new connections wait until others have ended",
+        "fipo: stopped",
+    ]
+
+
+async def test_the_next_attempt_to_accept_is_silent_if_nobody_listens_any_more(caplog: Any):
+    loop: Any = asyncio.get_running_loop()
+    tell_shortage_once(loop)
+    with socket.socket() as listener:
+        pass
+    loop.call_exception_handler(
+        {"message": "accept", "exception": OSError(errno.EMFILE, "too many"), "socket": listener}
+    )
+    loop.call_soon(loop._start_serving, None, listener)  # as asyncio does after a second
+    await asyncio.sleep(0)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    loop.call_exception_handler({"message": "something else"})
+    assert caplog.records[-1].levelname == "ERROR"
+
+
+@contextmanager
+def unwritable(kind: str) -> Iterator[int]:
+    """A file descriptor to which nothing can be written: a full disk, or a pipe that nobody reads any more."""
+    if kind == "full disk":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, descriptor = os.pipe()
+        os.close(reader)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("kind", ["full disk", "closed pipe"])
+def test_a_log_that_cannot_be_written_costs_nothing_but_the_log(kind: str):
+    body = {"model": "echo", "messages": [{"role": "system", "content": "Explain tides."}]}
+    port = str(free_port())
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "fipo_model.cli", "serve", "--port", port]
+    with serving(lambda _, __: ({}, 401)) as (failing, _), running(FakeUpstream()) as behind:
+        command += ["--upstream", f"{behind}/v1", "--model", f"{failing}#m"]
+        with unwritable(kind) as log, subprocess.Popen(command, stderr=log, env=ENVIRONMENT) as process:
+            try:
+                with httpx.Client(transport=httpx.HTTPTransport(retries=7), timeout=20) as client:
+                    assert client.get(f"{address}/healthz").text == "ok\n"
+                    for _ in range(2):
+                        reply = client.post(f"{address}/v1/chat/completions", json=body)
+                        assert (reply.status_code, reply.headers["x-fipo-outcome"]) == (200, "failed")
+                    lost = re.search(r"fipo_lost_log_lines ([\d.]+)", client.get(f"{address}/metrics").text)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
+    assert lost is not None
+    assert float(lost[1]) >= 4  # the address, the rewriter's failure, two requests
 
 
 def test_a_fraction_of_a_second_is_grace_too():

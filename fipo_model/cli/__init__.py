@@ -11,7 +11,7 @@ import fipo_model
 from fipo_model.cli import compare, data, store, train, weights
 from fipo_model.cli.evaluate import evaluate
 from fipo_model.cli.export import export
-from fipo_model.cli.notes import note, say, show_log
+from fipo_model.cli.notes import finish_notes, note, say, show_log
 from fipo_model.cli.optimize import optimize
 from fipo_model.cli.serve import serve
 from fipo_model.cli.tune import tune
@@ -71,3 +71,5 @@ def main() -> None:
     except KeyboardInterrupt:
         note("stopped")
         sys.exit(130)
+    finally:
+        finish_notes()

@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,10 +16,29 @@ from fipo_model.replies import without_controls
 # A shell's exit status for a program that wrote to a closed pipe: 128 plus the number of SIGPIPE.
 _NOBODY_READS = 141
 
+_lost: Counter[str] = Counter()
+
 
 def note(text: str) -> None:
-    """Tell the user something."""
-    typer.echo(f"fipo: {without_controls(text)}", err=True)
+    """Tell the user something, if stderr can be written: what is told is never worth the work."""
+    try:
+        typer.echo(f"fipo: {without_controls(text)}", err=True)
+    except OSError:
+        _lost["notes"] += 1
+
+
+def lost_notes() -> int:
+    """How many notes nobody can read, because the disk was full, or the reader of a pipe gone."""
+    return _lost["notes"]
+
+
+def finish_notes() -> None:
+    """Write what is left for stderr, or drop it: Python's own last attempt would change the exit status."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def say(result: str) -> None:
@@ -35,9 +56,12 @@ def say_bytes(result: bytes) -> None:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Around writes to stdout: ends the command with one line if nobody reads it, or there is no room for it."""
+    """Around writes to stdout: ends the command with one line if it is not read, or has no room or letters for it."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        words = f"stdout cannot hold all characters of the result ({error.encoding}): set PYTHONIOENCODING=utf-8"
+        raise InputError(words) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             note("stopped: nothing is reading the output")

@@ -3,13 +3,14 @@
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from fipo_model.callers import are_under_way
-from fipo_model.cli.notes import note
+from fipo_model.cli.notes import finish_notes, lost_notes, note
 from fipo_model.cli.optimize import SPEC_HELP
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
@@ -77,10 +78,13 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
 def _run(settings: ServeSettings, upstream: str, model: str | None, store: RewriteStore | None) -> None:
     from fipo_model.serve.app import build_app
+    from fipo_model.serve.descriptors import fitted, needed_for
     from fipo_model.serve.opening import lacks_v1, open_upstream
     from fipo_model.serve.rewriting import Rewriting
     from fipo_model.serve.running import address_of, bind, serve
 
+    wanted = settings.limits.connections
+    settings = replace(settings, limits=fitted(settings.limits))
     listener = bind(settings)
     with listener:
         opened = open_upstream(upstream, settings.limits)
@@ -90,8 +94,12 @@ def _run(settings: ServeSettings, upstream: str, model: str | None, store: Rewri
         is_frozen = store is not None and store.is_frozen
         optimizer = None if is_frozen else PromptOptimizer.from_pretrained(model)
         rewriting = Rewriting(optimizer, store, deadline=settings.deadline)
+        rewriting.metrics.lost_lines.set_function(lost_notes)
         app = build_app(settings, opened, rewriting)
         note(f"the gateway to {opened.name} is {address_of(listener)}/v1, and its page {address_of(listener)}/")
+        if settings.limits.connections < wanted:
+            possible = f"there are file descriptors for {settings.limits.connections} connections, not for {wanted}"
+            note(f"{possible}; `ulimit -n {needed_for(wanted)}` before the start would be enough")
         serve(app, listener, settings.limits)
     note("stopped")
     _end()
@@ -102,5 +110,5 @@ def _end() -> None:
     if are_under_way():
         logging.shutdown()
         sys.stdout.flush()
-        sys.stderr.flush()
+        finish_notes()
         os._exit(0)

@@ -47,4 +47,4 @@ def build_app(settings: ServeSettings, upstream: Upstream, rewriting: Rewriting)
         is_forwarded = scope["type"] == "http" and scope["path"].startswith("/v1/")
         await (gateway if is_forwarded else rest)(scope, receive, send)
 
-    return Guard(app, token=settings.token, open_paths=PATHS | {"/healthz"})
+    return Guard(app, token=settings.token, open_paths=PATHS | {"/healthz"}, most_header=limits.header)

@@ -63,7 +63,7 @@ def replaced(body: str, texts: Mapping[Span, str]) -> str:
 
 def _messages(body: str) -> list[dict[str, _Value]]:
     whole = _value(body, 0)
-    if _SPACE.sub("", body[whole.span[1] :]):
+    if _skip_space(body, whole.span[1]) != len(body):
         raise _OddBodyError
     messages = _members(body, whole).get("messages")
     return [] if messages is None else [_members(body, each) for each in _items(body, messages)]

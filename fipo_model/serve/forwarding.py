@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import secrets
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ _HOP_BY_HOP = frozenset(
 )
 _NOT_SENT_ON = _HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 _OUTCOME, _DETAIL = b"x-fipo-outcome", b"x-fipo-detail"
+# The gateways that a request came through. Whatever else begins with x-fipo- goes no further.
+_VIA = b"x-fipo-via"
 _MOST_DETAIL = 300
 _SAFE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 # Servers decode a path once, and by mistake twice.
@@ -60,6 +63,7 @@ class Gateway:
         self._limits = limits
         self._log = log
         self._metrics: Metrics = rewriting.metrics
+        self._mark = secrets.token_hex(8).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that goes away ends the upstream's work, too."""
@@ -68,6 +72,8 @@ class Gateway:
         with self._metrics.in_flight.track_inprogress():
             try:
                 path = checked_path(scope["raw_path"])
+                if self._mark in b",".join(values_of(scope["headers"], _VIA)):
+                    raise Refusal(508, "this gateway is its own upstream: start it with another --upstream")
                 body = await read_body(scope, receive, limit=self._limits.body, seconds=self._limits.body_time)
                 summary = await _while_there(self._answer(scope, path, body, said), receive)
             except Refusal as refusal:
@@ -85,7 +91,7 @@ class Gateway:
         prepared = await self._prepared(scope, path, body)
         try:
             async with self._upstream.open(prepared.call) as reply:
-                headers = [*_passed_on(reply.headers, _HOP_BY_HOP), *prepared.told]
+                headers = [*_replied(reply.headers), *prepared.told]
                 await said({"type": "http.response.start", "status": reply.status, "headers": headers})
                 async for chunk in reply.chunks:
                     await said({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -110,7 +116,8 @@ class Gateway:
                 body, found = await self._rewritten(body)
                 told, summary = _told(found), self._summary(found)
             self._metrics.preparing.observe(watch.seconds)
-        headers = _passed_on(scope["headers"], _NOT_SENT_ON)
+        via = b",".join([*values_of(scope["headers"], _VIA), self._mark])
+        headers = [*_passed_on(scope["headers"], _NOT_SENT_ON), (_VIA, via)]
         call = Call(method=scope["method"], path=path, query=scope["query_string"], headers=headers, body=body)
         return _Prepared(call, told, summary)
 
@@ -178,6 +185,12 @@ def _passed_on(headers: Headers, left_out: frozenset[bytes]) -> Headers:
         for name, value in headers
         if name not in left_out and name not in named and name != SWITCH and not name.startswith(b"x-fipo-")
     ]
+
+
+def _replied(headers: Headers) -> Headers:
+    """The headers of a reply. Where it comes in chunks, its length is wrong (RFC 9112, section 6.3)."""
+    is_chunked = bool(values_of(headers, b"transfer-encoding"))
+    return _passed_on(headers, _HOP_BY_HOP | {b"content-length"} if is_chunked else _HOP_BY_HOP)
 
 
 def _told(found: list[tuple[PromptText, Rewritten]]) -> Headers:

@@ -37,8 +37,9 @@ class ClientGoneError(Exception):
 class Guard:
     """Lets allowed requests through. `open_paths` need no token, because they are the same for everybody."""
 
-    def __init__(self, app: ASGIApp, *, token: str | None, open_paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None, open_paths: frozenset[str], most_header: int) -> None:
         self._app = app
+        self._most_header = most_header
         self._token = None if token is None else token.encode()
         self._open_paths = open_paths
 
@@ -53,6 +54,11 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
+        if scope["method"] == "CONNECT":
+            raise Refusal(405, "this gateway makes no tunnels")
+        # The server itself counts only what has not arrived completely.
+        if _head_size(scope) > self._most_header:
+            raise Refusal(431, f"the path and the headers have more than {self._most_header} bytes")
         hosts = values_of(scope["headers"], b"host")
         if len(hosts) != 1:
             raise Refusal(400, "a request must name exactly one host")
@@ -74,6 +80,12 @@ class Guard:
         is_link = is_open and values_of(headers, b"sec-fetch-mode") == [b"navigate"]
         if not is_link and any(value in _OTHER_SITES for value in values_of(headers, b"sec-fetch-site")):
             raise Refusal(403, "requests from other sites are not answered")
+
+
+def _head_size(scope: Scope) -> int:
+    """How many bytes a request's path and headers have, with what stands between a header's name, value and end."""
+    headers = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return len(scope["raw_path"]) + len(scope["query_string"]) + headers
 
 
 @lru_cache(maxsize=64)
@@ -120,6 +132,6 @@ async def send_error(send: Send, status: int, message: str, headers: Headers | N
     body = json.dumps(fields).encode()
     told = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     # An unread rest of the body would be taken for the next request.
-    closing = [(b"connection", b"close")] if status in (400, 408, 413) else []
+    closing = [(b"connection", b"close")] if status in (400, 405, 408, 413, 431) else []
     await send({"type": "http.response.start", "status": status, "headers": [*told, *closing, *(headers or [])]})
     await send({"type": "http.response.body", "body": body})

@@ -25,6 +25,7 @@ class Metrics:
         self.abandoned = Counter("fipo_abandoned", "Requests whose client went away.", registry=own)
         self.upstream_failures = Counter("fipo_upstream_failures", "Replies the upstream did not finish.", registry=own)
         self.store_failures = Counter("fipo_store_failures", "Rewrites that could not be stored.", registry=own)
+        self.lost_lines = Gauge("fipo_lost_log_lines", "Lines that could not be written to stderr.", registry=own)
         self.preparing = Histogram(
             "fipo_preparing_seconds",
             "Seconds from receiving a chat to sending it upstream.",

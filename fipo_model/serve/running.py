@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from fipo_model.errors import InputError, explain_missing
+from fipo_model.serve.descriptors import tell_shortage_once
 from fipo_model.serve.settings import Limits, ServeSettings, in_address
 
 with explain_missing("serve", "starlette", "uvicorn", "h11"):
@@ -75,6 +76,15 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
 
 class _Server(uvicorn.Server):
     """uvicorn's server, but a signal to stop is over once it has stopped, so that the process ends normally."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        tell_shortage_once(asyncio.get_running_loop())
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:  # a second Ctrl-C ends streams, but finished rewrites are still written
+            await self.lifespan.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -174,13 +184,15 @@ class _Joined:
 
 
 def _quieten() -> None:
-    """uvicorn's log without what clients can bring about: replies that break off, and requests that are none."""
+    """uvicorn's log without what clients can bring about (replies that break off, requests that are none) or a stop."""
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.ERROR)
-    if not any(isinstance(each, _NoBrokenReplies) for each in logger.filters):
-        logger.addFilter(_NoBrokenReplies())
+    if not any(isinstance(each, _NoEndings) for each in logger.filters):
+        logger.addFilter(_NoEndings())
 
 
-class _NoBrokenReplies(logging.Filter):
+class _NoEndings(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        return "returned without completing response" not in record.getMessage()
+        # Whatever is under way when the gateway stops for good is cancelled.
+        is_cancelled = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not is_cancelled and "returned without completing response" not in record.getMessage()

@@ -132,9 +132,9 @@ async def _live(receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def running(app: Any, *, limits: Limits | None = None) -> Iterator[str]:
+def running(app: Any, *, limits: Limits | None = None, port: int = 0) -> Iterator[str]:
     """An ASGI application on a port of this machine: its address."""
-    listener = bind(ServeSettings(port=0))
+    listener = bind(ServeSettings(port=port))
     server = make_server(app, limits or Limits(stopping_time=2))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     thread.start()
@@ -172,6 +172,7 @@ def gateway(
     script: Callable[[Any], str] = helpful,
     store: RewriteStore | None = None,
     upstream: Upstream | None = None,
+    port: int = 0,
 ) -> Iterator[Running]:
     """A gateway whose rewriter is a script, with a fake upstream unless there is another."""
     settings = settings or ServeSettings(log="nothing", limits=Limits(stopping_time=2))
@@ -182,7 +183,7 @@ def gateway(
     with running(fake) as behind:
         rewriting = Rewriting(optimizer, store, deadline=settings.deadline)
         opened = upstream or RemoteUpstream(f"{behind}/v1", limits=settings.limits)
-        with running(build_app(settings, opened, rewriting), limits=settings.limits) as address:
+        with running(build_app(settings, opened, rewriting), limits=settings.limits, port=port) as address:
             yield Running(address, fake, rewriting, generator)
 
 

@@ -208,7 +208,7 @@ def test_an_adapter_of_another_base_is_told_so(qwen, tmp_path, monkeypatch):
 
     adapter = make_adapter(qwen, tmp_path / "run")
     monkeypatch.setattr(support.gguf, "INNER", 128)
-    with pytest.raises(ModelError, match=r"does not fit this base: blk\.\d\.ffn_\w+\.weight has 128, where .* 96"):
+    with pytest.raises(ModelError, match=r"does not fit this base: blk\.\d\.ffn_\w+\.weight has 128, but .* 96"):
         load(write_gguf(tmp_path / "wider.gguf"), adapter)
     monkeypatch.setattr(support.gguf, "INNER", 96)
     monkeypatch.setattr(support.gguf, "LAYERS", 1)

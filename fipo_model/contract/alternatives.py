@@ -56,7 +56,7 @@ def _series_of(reading: Reading, code: str) -> Iterator[tuple[Sentence, re.Match
             has_or = is_joined_by(either).search(match[0]) is not None
             # "2, 4, 6, 8" is a sequence.
             is_list = _BOUND.search(text[: match.start()]) is not None and re.search(r"[^\W\d_]", match[0]) is not None
-            if (has_or and is_asked_for(text, match)) or ((has_or or is_list) and is_open):
+            if (has_or and is_asked_for(text, match, is_choosing=is_choice)) or ((has_or or is_list) and is_open):
                 yield sentence, match
         for match in _series(code, both).finditer(text) if is_choice else ():
             yield sentence, match

@@ -7,7 +7,7 @@ from fipo_model.contract.reading import Reading, read
 
 # A word and a determiner at the beginning of a sentence make an imperative: "Chronicle the life of bees".
 _IMPERATIVE = lazy(
-    r"(?:^|[.!:;\n,]\s*)(?:[*_#>\s-]*)(?:\w+ly,? |then |also |first,? |next,? )?"
+    r"(?:^|[.!:;\n,])[*_#>\s-]{0,99}+(?:\w+ly,? |then |also |first,? |next,? )?"
     r"(?!it\b|this\b|that\b|and\b|or\b|but\b|of\b|for\b|in\b|on\b|at\b|to\b|by\b|with\b"
     r"|from\b|as\b|than\b|if\b|because\b|like\b|not\b|so\b|into\b|over\b|about\b|all\b|here\b|there\b|both\b|while\b|when\b"
     r"|is\b|are\b|was\b|were\b|has\b|have\b|had\b|also\b|then\b|after\b|before\b|during\b|through\b|under\b|without\b"

@@ -7,7 +7,8 @@ from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
 
-_ARROW = lazy(r"[^\n,;:]*?[^\s,;:]\s*(?:->|=>|\u2192|\u21d2)\s*(?:\?|[^\n,;]+)")
+# Or all that is before the next sign, if there is no arrow in it: it would be searched again from each character.
+_ARROW = lazy(r"(?P<pair>[^\n,;:]*?[^\s,;:]\s*(?:->|=>|\u2192|\u21d2)\s*(?:\?|[^\n,;]+))|[^\n,;:]++")
 _LABELLED_LINE = lazy(r"^[ \t>*-]*([A-Za-z][\w ]{0,20}\d*):[ \t]*(\S[^\n]*)$", re.MULTILINE)
 _ENCLOSED = lazy(r"\"\"\"(.+?)\"\"\"|'''(.+?)'''|<([A-Za-z][\w-]*)>([^<>]{20,}?)</\3>", re.DOTALL)
 _INTRODUCED = lazy(
@@ -24,7 +25,7 @@ def examples(text: str) -> list[Commitment]:
     """Pairs with an arrow, and lines whose heading recurs: "Q: ...", "A: ..."."""
     has_arrow = any(arrow in text for arrow in ("->", "=>", "\u2192", "\u21d2"))
     arrows = _ARROW.finditer(text) if has_arrow else ()
-    found = [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in arrows]
+    found = [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in arrows if m["pair"]]
     lines = list(_LABELLED_LINE.finditer(text))
     often = Counter(match[1] for match in lines)
     found += [Commitment("example", m[0].strip(), m.span(), _words(m[0])) for m in lines if often[m[1]] > 1]

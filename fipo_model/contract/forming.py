@@ -20,7 +20,7 @@ _NAMED_BEFORE = {
     "uppercase": (lazy(r"\b(?:small|lower[ -]?case) (?:and|or) $"), lazy(r" (?:and|or) (?:small|lower)")),
 }
 _CLOSED = lazy(
-    r"(?i)(?:^|: )\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may"
+    r"(?i)(?:^|: )\W{0,99}+(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may"
     r"|ist|sind|war|hat|haben|kann|darf|est-(?:ce|il|elle)|c'est|es|está|hay|tiene|è|c'è|é|está|tem|heeft|kan)\b"
 )
 # "Do it" and "can you" ask for something to be done.
@@ -37,6 +37,7 @@ _ASKED_FOR = lazy(
     r"\b(?:(?<!parsed )(?<!read )as|in|into|to|outputs?|returns?|writes?|produces?|generates?|uses?|with)"
     r"(?: (?:an?|valid|only|one))* $"
 )
+_MOST_DIGITS = 9  # Python's numbers refuse thousands of them
 _LONGEST_CHOICE = 6  # words
 
 
@@ -119,4 +120,4 @@ def manner_contradicted(case: Case) -> str | None:
 def _is_small_size(number: numbers.Number) -> bool:
     """Whether it makes an output short: "in two sentences", "in 30 words"."""
     most = _SMALL_SIZES.get(number.unit or "", 0)
-    return number.value.isdigit() and 0 < int(number.value) <= most
+    return number.value.isdigit() and len(number.value) < _MOST_DIGITS and 0 < int(number.value) <= most

@@ -29,7 +29,7 @@ from fipo_model.contract.commitments import Commitment, invented, listed, missin
 from fipo_model.contract.patterns import lazy
 
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
-_LARGEST_FREE_SIZE = 5
+_FREE_SIZES = frozenset("012345")
 # Names that say nothing about the world, and headings a rewrite may have.
 _OUTPUT_SIZES = _SIZES - {None, "word"}
 _FEW = frozenset({"2", "3"})
@@ -236,7 +236,7 @@ def _is_in_code(each: Commitment, case: Case) -> bool:
 
 def _is_free_size(number: numbers.Number) -> bool:
     """Whether it is the small number of parts that an output should have."""
-    if not number.value.isdigit() or int(number.value) > _LARGEST_FREE_SIZE:
+    if number.value not in _FREE_SIZES:
         return False
     return number.value == "0" or number.is_word or number.unit in _SIZES
 

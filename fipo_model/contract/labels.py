@@ -7,7 +7,8 @@ from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading
 
-_ITEM = r"[\"'\u201c\u2018`*]{0,2}([^\W\d_][\w-]*)[\"'\u201d\u2019`*]{0,2}"
+# Longer words, and longer lists, would be read anew from each of their letters and items.
+_ITEM = r"[\"'\u201c\u2018`*]{0,2}([^\W\d_][\w-]{0,99})[\"'\u201d\u2019`*]{0,2}"
 _OR = r"(?:or|oder|ou|o|of|или|أو|या|或|または|또는)"
 _LIST = lazy(rf"(?:{_ITEM}(?:, | / |/|, {_OR} | {_OR} | \| ?))+{_ITEM}", re.IGNORECASE)
 _CHOICE = lazy(
@@ -29,7 +30,7 @@ _ANSWERS = frozenset(
 )
 _AND = r"(?:and|und|et|y|e|en|и|و|और)"
 _ENUMERATION = lazy(
-    rf"(?:{_ITEM}, )*{_ITEM}(?:,? (?:{_OR}|{_AND}) | ?[/|] ?){_ITEM}(?: ?[/|] ?{_ITEM})*", re.IGNORECASE
+    rf"(?:{_ITEM}, ){{0,99}}{_ITEM}(?:,? (?:{_OR}|{_AND}) | ?[/|] ?){_ITEM}(?: ?[/|] ?{_ITEM})*", re.IGNORECASE
 )
 _SPLIT_ANY = lazy(rf",? (?:{_OR}|{_AND}) |, ?| ?/ ?| ?\| ?", re.IGNORECASE)
 _QUESTION = lazy(r"[?\u061f]\s*$")
@@ -49,8 +50,9 @@ def choices(reading: Reading) -> list[Commitment]:
     for sentence in reading.sentences:
         if not _ALTERNATIVE.search(sentence.text) or not _CHOICE.search(sentence.text):
             continue
+        is_choosing = is_of_a_choice(sentence.text)
         for match in _LIST.finditer(sentence.text):
-            if not _ALTERNATIVE.search(match[0]) or not is_asked_for(sentence.text, match):
+            if not _ALTERNATIVE.search(match[0]) or not is_asked_for(sentence.text, match, is_choosing=is_choosing):
                 continue
             items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
             items = [item for item in items if not reading.lexicon.has_common(item.lower()) or item.lower() in _ANSWERS]
@@ -98,11 +100,12 @@ def _is_the_same(item: str, label: str) -> bool:
     return item == label or (len(label) >= _SHORTEST_ABBREVIATION and item.startswith(label))
 
 
-def is_asked_for(sentence: str, match: re.Match[str]) -> bool:
+def is_asked_for(sentence: str, match: re.Match[str], *, is_choosing: bool) -> bool:
     """Whether the sentence is about choosing, or the list comes right after a word for it ("answer yes or no")."""
-    if sentence[match.end() :].startswith((" question", "-question")):
+    start, end = match.span()
+    if sentence.startswith((" question", "-question"), end):
         return False
-    return _CHOOSING.search(sentence) is not None or _CHOICE.search(sentence[: match.start()][-40:]) is not None
+    return is_choosing or _CHOICE.search(sentence[max(0, start - 40) : start]) is not None
 
 
 def is_of_a_choice(text: str) -> bool:

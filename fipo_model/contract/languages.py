@@ -38,11 +38,11 @@ _HASTY = 4  # words; each may belong to many languages: "to json", "plus or minu
 # Kinds of text that are not in a language, by a character that each of them has.
 _NOT_PROSE = {
     "`": lazy(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL),
-    "{": lazy(r"\{+[^{}\n]*\}+"),
+    "{": lazy(r"(?<!\{)\{++[^{}\n]*+\}+"),
     "<": lazy(r"<[^<>\n]+>"),
     '"': lazy(r"\"[^\"\n]+\""),
-    "\u201c": lazy(r"\u201c[^\u201d\n]+\u201d"),
-    "\u300c": lazy(r"\u300c[^\u300d\n]+\u300d"),
+    "\u201c": lazy(r"\u201c[^\u201d\n]++(\u201d?)"),
+    "\u300c": lazy(r"\u300c[^\u300d\n]++(\u300d?)"),
 }
 _IN_NO_WORD = frozenset("_/\\@")
 # Any of these is easily taken for another.
@@ -90,9 +90,14 @@ def natural_text(text: str) -> str:
         text = text[:_READ]  # in one script, so that more of it changes nothing
     for mark, pattern in _NOT_PROSE.items():
         if mark in text:
-            text = pattern.sub(" ", text)
+            text = pattern.sub(_gap, text)
     words = text.split()
     return " ".join(word for word in words if (word.isalpha() and not word.isupper()) or _is_prose(word))
+
+
+def _gap(found: re.Match[str]) -> str:
+    """A blank, but for a quotation that nothing closes on its line: that is prose."""
+    return " " if found.lastindex is None or found[1] else found[0]
 
 
 def _is_prose(word: str) -> bool:

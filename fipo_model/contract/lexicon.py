@@ -16,8 +16,11 @@ _FOLDER = Path(__file__).parent / "lexicons"
 _EDGE = rf"\w{MARKS}"
 _WITH_MARKS = frozenset({"ar", "hi"})
 _PAIRED = frozenset({"zh", "ja", "ko"})
-# Where a request begins: at the beginning of a sentence or a clause, after list and emphasis marks.
-_CLAUSE = r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]*"
+# Where a request begins: at the beginning of a sentence or a clause, after list and emphasis marks. Not any number of
+# these, since most of them begin a clause themselves: a line of dashes would be read once for each dash.
+_CLAUSE = (
+    r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]{0,99}+"
+)
 QUESTION = r"[?\u061f\uff1f\u037e]|\u0964?\?"
 Patterns = Mapping[str, re.Pattern[str]]
 

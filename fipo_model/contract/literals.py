@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment, Kind
 from fipo_model.contract.letters import RUNS
-from fipo_model.contract.patterns import Form, Forms, lazy
+from fipo_model.contract.patterns import Form, Forms, Paired, lazy
 
 _LETTER = rf"[^\W{RUNS}]"  # in a script with spaces between words
 _LETTER_PATTERN = lazy(_LETTER)
@@ -22,7 +22,7 @@ _TAGS = Form(r"</?([^\W\d][\w.:-]*)(?:\s[^<>\n]*)?/?>", sign=r"<")
 # Where an address ends: at quotation marks and dashes, and where a script without spaces or its punctuation begins.
 _URL_END = rf"\s<>\"'`\\«»\u2010-\u205e\u3000-\u303f\uff00-\uffef{RUNS}"
 _URL = Form(rf"(?:(?:https?|ftp|s3|file)://|www\.)[^{_URL_END}]+", sign=r"(?i)://|www\.", flags=re.IGNORECASE)
-_EMAIL = Form(rf"(?:{_LETTER}|[.+-])+@(?:{_LETTER}|-)+(?:\.(?:{_LETTER}|-)+)+", sign=r"@")
+_EMAIL = Form(rf"(?<![.+-])(?<!{_LETTER})(?:{_LETTER}|[.+-])++@(?:{_LETTER}|-)++(?:\.(?:{_LETTER}|-)++)+", sign=r"@")
 _DOMAIN = Form(
     r"(?<![\w@/.-])(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|edu|gov|ai|co|app"
     r"|de|fr|es|it|nl|uk|eu|ru|cn|jp|kr|in|br|info)"
@@ -53,24 +53,32 @@ _IDENTIFIERS = Forms(
         r"[<>=\u2264\u2265\u2260]": r"(?<=[\w)] )(?:[<>]=?|[\u2264\u2265\u2260]|[!=]=)(?= [\w(])",  # x > 3
     }
 )
-_MATH = Form(r"(?<![\w$])\$(?! )[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n]*\})+", sign=r"[$\\]")
+_MATH = Form(r"(?<![\w$])\$(?! )(?=[^$\n]*+\$)[^$\n]*[\^\\_=+][^$\n]*\$|\\[A-Za-z]+(?:\{[^{}\n]*\})+", sign=r"[$\\]")
 # The second kind has no end or uses tildes, and is on lines of its own.
 _FENCED = Form(
-    r"```[\w+-]*\n?(.*?)```|^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:\2|\Z)", sign=r"```|~~~", flags=re.DOTALL | re.MULTILINE
+    r"```[\w+-]*+\n?+(.*?)```|^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:\2|\Z)", sign=r"```|~~~", flags=re.DOTALL | re.MULTILINE
 )
 # Lines of code without a fence: statements with a semicolon or a brace, and what begins as in Python or C.
 _CODE_LINE = Form(
-    r"^[ \t]*(?![-*\u2022\d])(?:[^\n]*[=()\[\]][^\n]*[;{]|return\b[^\n]*[()=*+;\[\]][^\n]*|(?:def|class) \w+[^\n]*:"
-    r"|(?:for|while|if|elif)\b[^\n]*[=<>()\[\]][^\n]*:|import [\w.]+(?: as \w+)?|from [\w.]+ import [^\n]+"
-    r"|\#include\b[^\n]*|(?:print|printf|console\.log)\([^\n]*)[ \t]*$",
+    r"^(?:(?![-*\u2022\d])[^\n=()\[\]]*+[=()\[\]][^\n]*[;{]"
+    r"|[ \t]*+(?:return\b[^\n]*[()=*+;\[\]][^\n]*|(?:def|class) \w++[^\n]*:"
+    r"|(?:for|while|if|elif)\b[^\n=<>()\[\]]*+[=<>()\[\]][^\n]*:|import [\w.]+(?: as \w+)?|from [\w.]+ import [^\n]+"
+    r"|\#include\b[^\n]*|(?:print|printf|console\.log)\([^\n]*))[ \t]*$",
     sign=r"[;{]\s|[()\[\]]|\b(?:class|import) |#include",
     flags=re.MULTILINE,
 )
 _INLINE_CODE = Form(r"(?<!`)`([^`\n]+)`(?!`)", sign=r"`")
-_QUOTATION = Form(
+_QUOTATION = Paired(
     r"\"([^\"\n]+)\"|„([^“”\n]+)[“”]|“([^”\n]+)”|«([^»\n]+)»|\u2018([^\u2018\u2019\n]+)\u2019(?!\w)"
     r"|(?<![\w'])'([^'\n]+)'(?![\w'])|[「『]([^」』\n]+)[」』]|\*\*([^*\n]{1,60})\*\*",
-    sign=r"[\"'\u2018\u201c\u201e\u00ab\u300c\u300e*]",
+    opening="\"'\u2018\u201c\u201e\u00ab\u300c\u300e*",
+    closing={
+        "\u201c": "\u201d",
+        "\u201e": "\u201c\u201d",
+        "\u00ab": "\u00bb",
+        "\u300c": "\u300d\u300f",
+        "\u300e": "\u300d\u300f",
+    },
 )
 _ORDINARY_TAGS = frozenset({"b", "i", "u", "em", "strong", "br", "p"})
 

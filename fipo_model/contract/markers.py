@@ -5,7 +5,8 @@ same thing without a marker is the opposite.
 """
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -13,6 +14,8 @@ from fipo_model.contract.asking import asks_in
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.numbers import numbers
 from fipo_model.contract.patterns import lazy
+from fipo_model.contract.places import before as preceding
+from fipo_model.contract.places import behind
 from fipo_model.contract.reading import Reading, Token
 
 _SCOPE = 3  # how many words of meaning a marker is taken to concern
@@ -196,8 +199,7 @@ def _is_about_the_speaker(marker: Marker, reading: Reading) -> bool:
 
 def _is_deleted(marker: Marker, naive: Reading, added: Reading) -> bool:
     """Whether the words around a negation are side by side."""
-    before = [token for token in naive.tokens if token.end <= marker.span[0]][-1:]
-    after = [token for token in naive.tokens if token.start >= marker.span[1]][:1]
+    before, after = preceding(naive, marker.span[0], 1), behind(naive, marker.span[1], 1)
     if not before or not after or before[0].sentence != after[0].sentence or marker.kind != "not":
         return False
     return f" {before[0].text} {after[0].text} " in added.words
@@ -205,8 +207,7 @@ def _is_deleted(marker: Marker, naive: Reading, added: Reading) -> bool:
 
 def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
     """Whether the prompt has the words around a negation, side by side."""
-    before = [token for token in rewrite.tokens if token.end <= marker.span[0]][-1:]
-    after = [token for token in rewrite.tokens if token.start >= marker.span[1]][:1]
+    before, after = preceding(rewrite, marker.span[0], 1), behind(rewrite, marker.span[1], 1)
     if not before or not after or before[0].sentence != after[0].sentence:
         return False
     pair = f" {before[0].text} {after[0].text} "
@@ -215,7 +216,7 @@ def _is_inserted(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
 
 def _is_next(marker: Marker, naive: Reading, rewrite: Reading) -> bool:
     """Whether the thing denied follows the negation, directly or after a common verb, and the prompt says it."""
-    after = [token for token in rewrite.tokens if token.start >= marker.span[1]][:2]
+    after = behind(rewrite, marker.span[1], 2)
     if after and after[0].text in rewrite.lexicon.predicates:
         return True
     denied = [token for token in after if token.stem == marker.topic]
@@ -244,29 +245,31 @@ def _equivalents(reading: Reading) -> tuple[Marker, ...]:
         for kind, pattern in reading.lexicon.equivalents.items()
         for match in pattern.finditer(reading.lowered)
     ]
-    taken = [marker.span for marker in markers(reading)]
+    taken = {place for marker in markers(reading) for place in range(*marker.span)}
     # A word that only implies a marker concerns the words near it; part of a marker is not a marker ("no *less* than").
-    return tuple(
-        replace(m, scope=m.scope[:_NEAREST])
-        for m in found
-        if not any(start < m.span[1] and m.span[0] < end for start, end in taken)
-    )
+    return tuple(replace(m, scope=m.scope[:_NEAREST]) for m in found if taken.isdisjoint(range(*m.span)))
 
 
 def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
     """The marker with the stems of meaning and the numbers near it in its sentence."""
-    values = {number.span[0]: number.value for number in numbers(reading)}
+    values = _values(reading)
     tokens = _sentence_at(reading, match.start())
-    after = [token for token in tokens if token.start >= match.end()]
-    before = [token for token in reversed(tokens) if token.end <= match.start()]
+    after = tokens[bisect_left(tokens, match.end(), key=lambda token: token.start) :][:_REACH]
+    before = tokens[: bisect_right(tokens, match.start(), key=lambda token: token.end)][: -_REACH - 1 : -1]
     is_about_what_precedes = reading.lexicon.scope_before or (after and after[0].text in reading.lexicon.predicates)
     ordered = (before if is_about_what_precedes else after) or before
-    near = [token for token in ordered[:_REACH] if _has_meaning(token, reading) or token.start in values]
-    near = near or [token for token in before[:_REACH] if _has_meaning(token, reading)]
+    near = [token for token in ordered if _has_meaning(token, reading) or token.start in values]
+    near = near or [token for token in before if _has_meaning(token, reading)]
     scope = tuple(values.get(token.start, token.stem) for token in near[:_SCOPE])
     topic = next((values.get(token.start, token.stem) for token in near[:_SCOPE] if token.is_content), None)
     sentence = (tokens[0].start, tokens[-1].end) if tokens else match.span()
     return Marker(kind, match[0], match.span(), scope, topic, sentence)
+
+
+@lru_cache(maxsize=64)
+def _values(reading: Reading) -> Mapping[int, str]:
+    """The numbers of a text by the places at which they begin."""
+    return {number.span[0]: number.value for number in numbers(reading)}
 
 
 def _has_meaning(token: Token, reading: Reading) -> bool:
@@ -276,9 +279,6 @@ def _has_meaning(token: Token, reading: Reading) -> bool:
 
 
 def _sentence_at(reading: Reading, position: int) -> Sequence[Token]:
-    tokens: Sequence[Token] = ()
-    for sentence in reading.sentences:
-        if sentence.start > position:
-            break
-        tokens = sentence.tokens
-    return tokens
+    sentences = reading.sentences
+    found = bisect_right(sentences, position, key=lambda sentence: sentence.start)
+    return sentences[found - 1].tokens if found else ()

@@ -96,7 +96,7 @@ def is_heading(name: Commitment, reading: Reading) -> bool:
     line = reading.text[: name.span[0]].rpartition("\n")[2]
     rest = reading.text[name.span[1] :].partition("\n")[0]
     return (len(line.split()) < 5 and ":" in rest[:40] and ":" not in line) or bool(
-        re.match(r"^\W*(?:\d+[.)])?\W*\w* ?$", line) and len(rest.split()) < 3
+        re.match(r"^\W*+(?:\d+[.)]\W*+)?\w* ?$", line) and len(rest.split()) < 3
     )
 
 

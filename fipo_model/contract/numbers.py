@@ -9,7 +9,7 @@ from functools import lru_cache
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.letters import in_lower_case
-from fipo_model.contract.patterns import Form, lazy
+from fipo_model.contract.patterns import Form, blanked_at, lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.variables import without_variables
 
@@ -91,7 +91,7 @@ _MEASURING = set("km cm mm kg mg ml mile pound yard m l g oz ft inch usd eur \u0
 _MEASURES = {word: unit for word, unit in _UNITS.items() if unit in _MEASURING and len(word) > 1}
 _BARE_MEASURE = lazy(rf"\b(?:in|to|into) ({'|'.join(_MEASURES)})(?!\w)|(?<![\w/])([kcm]m|[km]g|ml|oz)(?!\w)")
 _HAN_NUMBER = lazy(
-    r"([〇零一二两三四五六七八九十百千万兩]+)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
+    r"(?<![〇零一二两三四五六七八九十百千万兩])([〇零一二两三四五六七八九十百千万兩]++)(?=[个個句段行条條点點种種字词詞篇页頁章步例分小天周年月日次项項位名倍岁歲元块文つ語単回人枚件本匹話])"
 )
 _KOREAN = dict(zip("두 세 네 다섯 여섯 일곱 여덟 아홉 열 스무".split(), (2, 3, 4, 5, 6, 7, 8, 9, 10, 20), strict=True))
 _KOREAN_NUMBER = lazy(
@@ -99,6 +99,7 @@ _KOREAN_NUMBER = lazy(
     r"(?= ?(?:가지|개|문장|줄|단어|명|번|단락|장|권|살|시간|사람|마리|단계|예시|예))"
 )
 _NUMBER_LIST = lazy(r"\[[\d\s.,\u2212-]+\]")
+_LONGEST_RUN = 40  # words of one number; "hundred hundred …" grows beyond what Python writes in digits
 _DIGIT = lazy(r"\d")
 _ARTIFACT = Form(r"^\s*\d+ / \d+(?=\D)", sign=r"^\s*\d+ /")  # added by a chat's page to a copied prompt
 _ENUMERATION = lazy(r"(?:(?<=^)|(?<=[\n.;:!?]))([ \t>*-]*)(\d{1,2})(?=[.)](?:\s|\*))|(?<=\s)\(?(\d{1,2})(?=\)\s)")
@@ -187,7 +188,12 @@ def _canonical(number: str) -> str:
         return number
     whole, _, fraction = digits.partition(".")
     fraction = fraction.rstrip("0")
-    return sign + (str(int(whole)) if whole else "0") + (f".{fraction}" if fraction else "")
+    return sign + (_without_zeros(whole) or "0") + (f".{fraction}" if fraction else "")
+
+
+def _without_zeros(digits: str) -> str:
+    """The digits from the first that counts on, in ASCII; Python's numbers refuse thousands of them."""
+    return "".join(str(int(digit)) for digit in digits).lstrip("0") if not digits.isascii() else digits.lstrip("0")
 
 
 def _without_enumeration(text: str) -> str:
@@ -200,9 +206,7 @@ def _without_enumeration(text: str) -> str:
             expected = int(match[group]) + 1
     if len(spans) < 2:
         return text
-    for start, end in spans:
-        text = text[:start] + " " * (end - start) + text[end:]
-    return text
+    return blanked_at(text, spans)
 
 
 def _spelled(reading: Reading, text: str) -> Iterator[Number]:
@@ -221,7 +225,8 @@ def _spelled(reading: Reading, text: str) -> Iterator[Number]:
     run: list[Token] = []
     for token in [*reading.tokens, None]:
         is_number = token is not None and token.text in words and not text[token.start : token.end].isspace()
-        if token is not None and is_number and (not run or token.start - run[-1].end <= 1):
+        is_next = token is not None and (not run or token.start - run[-1].end <= 1)
+        if token is not None and is_number and is_next and len(run) < _LONGEST_RUN:
             run.append(token)
             continue
         if run:

@@ -37,7 +37,7 @@ _SPEAKS_OF = lazy(r"\b(?:what|where|which|whether|how|why|if|needs?|should|could
 _ONLY = lazy(r"\b(?:only|solely|just(?= (?:the|its|my|this|that|these|those|an?|one|two|three)\b))")
 _WHOLE = lazy(r"\b(?:whole|entire|complete|full|all|every|everything)\b(?! numbers?\b)")
 _FORBIDS = lazy(
-    r"(?:(?:^|[.;:,!?()\n-])\s*|\b(?:but|and|please|pls) )(?:please )?(?:do not|don'?t|never|no)\b"
+    r"(?:(?:^|[.;:,!?()\n-])\s{0,99}+|\b(?:but|and|please|pls) )(?:please )?(?:do not|don'?t|never|no)\b"
     r"|\bwithout(?= \w+ing\b)"
 )
 _CLAUSE_END = lazy(r"[.,;:!?\n()]|\b(?:but|and|unless|if|when|except|because|than|so|or)\b|$")

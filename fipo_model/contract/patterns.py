@@ -1,7 +1,7 @@
 """Regular expressions that compile when they are first used, so that importing FIPO stays cheap. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 _REMEMBERED = 64  # texts
@@ -24,6 +24,16 @@ def lazy(pattern: str, flags: int = 0) -> re.Pattern[str]:
     return cast(re.Pattern[str], _Lazy(pattern, flags))
 
 
+def blanked_at(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text with blanks in these places."""
+    if not spans:
+        return text
+    characters = list(text)
+    for start, end in spans:
+        characters[start:end] = " " * (end - start)
+    return "".join(characters)
+
+
 class Form:
     """A pattern, and a sign that every match of it has. Most texts lack the sign, and need no closer look."""
 
@@ -42,10 +52,7 @@ class Form:
 
     def blank(self, text: str) -> str:
         """The text with blanks in the place of all matches."""
-        for match in self._found(text):
-            start, end = match.span()
-            text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
-        return text
+        return blanked_at(text, [match.span() for match in self._found(text)])
 
     def _found(self, text: str) -> tuple[re.Match[str], ...]:
         """All matches, remembered for the last few texts, because several kinds of commitment use the same ones."""
@@ -59,6 +66,32 @@ class Form:
 
     def _matches(self, text: str) -> Iterator[re.Match[str]]:
         return self._pattern.finditer(text) if self._sign.search(text) else iter(())
+
+
+class Paired(Form):
+    """A pattern for texts between marks that open and marks that close, all on one line.
+
+    Where nothing closes a mark, no more marks of its kind are tried on that line: each would be read to its end.
+    """
+
+    def __init__(self, pattern: str, *, opening: str, closing: Mapping[str, str]) -> None:
+        """`opening` are all characters with which a match may begin; `closing` has what ends those of several kinds."""
+        super().__init__(pattern, sign=f"[{re.escape(opening)}]")
+        self._closing = closing
+
+    def _matches(self, text: str) -> Iterator[re.Match[str]]:
+        end = 0
+        hopeless: dict[str, int] = {}
+        for place in self._sign.finditer(text):
+            start, mark = place.start(), place[0]
+            if start < max(end, hopeless.get(mark, 0)):
+                continue
+            match = self._pattern.match(text, start)
+            if match is not None:
+                end = match.end()
+                yield match
+            elif text[start + 1 : start + 2] not in self._closing.get(mark, text):
+                hopeless[mark] = len(text) if (line_end := text.find("\n", start)) < 0 else line_end
 
 
 class Forms(Form):

@@ -75,7 +75,7 @@ _OPEN = lazy(
     r"\b(?:(?:tell|teach) (?:me|us) (?:more |something |all |a bit )?about|what (?:is|are)"
     r"|(?:talk|write|speak|poem|story|song|essay|article) about"
     r"|explain|describe|discuss) (?:the |an? )?(?:concept of |topic of )?"
-    r"(?!(?:some|it|this|that|these|your?|my|ways?)\b)(?P<subject>[a-z][\w-]+)(?=(?: [\w-]+){0,3}\W*$)"
+    r"(?!(?:some|it|this|that|these|your?|my|ways?)\b)(?P<subject>[a-z][\w-]++)(?=(?: [\w-]++){0,3}\W*+$)"
 )
 _PART = (
     r"(?:dis)?advantages?|benefits?|drawbacks?|principles|fundamentals|importance|significance|history"

@@ -23,7 +23,9 @@ _RUN = lazy(rf"[{RUNS}]")
 _KANA_RUN = lazy(r"[\u3041-\u309f]+")
 # It begins with a set of characters, for which the engine has a fast search.
 _SENTENCE_END = lazy(
-    r"[.!?\u061f\u3002\uff01\uff1f\u0964\n;](?:(?<=[.!?\u061f])[.!?\u061f]*[\"'\u201d\u2019\u00bb)*\]]*(?=\s)"
+    r"[.!?\u061f\u3002\uff01\uff1f\u0964\n;]"
+    # Only from the first of several such signs on, or a row of them would be read once for each of them.
+    r"(?:(?<=[.!?\u061f])(?<![.!?\u061f]{2})[.!?\u061f]*+[\"'\u201d\u2019\u00bb)*\]]*+(?=\s)"
     r"|(?<=[\u3002\uff01\uff1f\u0964])[\u3002\uff01\uff1f\u0964]*|(?<=\n)\n*|(?<=;)\s)"
 )
 # A full stop after one of these does not end a sentence.

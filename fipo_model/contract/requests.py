@@ -54,7 +54,7 @@ _COMPARING = lazy(
 )
 _ALTERNATIVES = lazy(
     r"^\W*(?:is|are|was|were|do|does|did|should|can|will|would)\b[^.?!\n]*?"
-    r"(?P<one>[a-z]+),? or (?:just |simply |only |merely )?(?:an? |the )?(?P<other>[a-z]+)\b[^.!\n]{0,25}\?"
+    r"(?<![a-z])(?P<one>[a-z]++),? or (?:just |simply |only |merely )?(?:an? |the )?(?P<other>[a-z]+)\b[^.!\n]{0,25}\?"
 )
 
 

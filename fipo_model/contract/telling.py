@@ -6,8 +6,9 @@ from fipo_model.contract.patterns import lazy
 from fipo_model.contract.wording import synonyms
 
 _THAT = lazy(
-    r"(?:^|[.!;:\n,]\s*|\band )(?:please |then |also )?(?:(?:bear|keep) in mind|note|remember|recall|consider|be aware"
-    r"|make (?:it )?clear|explain|state|mention|say|point out|emphasi[sz]e|stress|highlight|add|don't forget) that "
+    r"(?:^|[.!;:\n,]\s{0,99}+|\band )(?:please |then |also )?(?:(?:bear|keep) in mind|note|remember|recall|consider"
+    r"|be aware|make (?:it )?clear|explain|state|mention|say|point out|emphasi[sz]e|stress|highlight|add"
+    r"|don't forget) that "
     r"(?P<clause>[^.;!?\n]+)"
 )
 # It depends on the input, or it tells how to go about it.

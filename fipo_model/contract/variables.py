@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.letters import MARKS
-from fipo_model.contract.patterns import lazy
+from fipo_model.contract.patterns import blanked_at, lazy
 
 _NAME = rf"[^\W\d][\w{MARKS}]*"
 _FIELD = rf"{_NAME}(?:\.[\w{MARKS}]+|-[\w{MARKS}]+|\[[^\[\]{{}}\n]*\])*"
@@ -17,16 +17,16 @@ _FORMS = {
     "{": (
         r"\{%-?[^\n]{1,200}?-?%\}",  # {% if x %}
         r"\{#[^\n#]{1,200}#\}",  # {# comment #}
-        r"\{{2,}[^{}\n]{1,200}\}{2,}",  # {{name}}, {{{raw}}}, {{#each x}}, {{ .Field }}, {{ f(x) | upper }}
+        r"(?<!\{)\{{2,}+[^{}\n]{1,200}+\}{2,}",  # {{name}}, {{{raw}}}, {{#each x}}, {{ .Field }}, {{ f(x) | upper }}
         r"[$#]\{[^{}\n]{1,200}\}",  # ${name}, ${name:default}, #{x}
         rf"(?<!\{{)(?<!\\)\{{!?(?:{_FIELD}|\d+)(?:![rsa])?(?::[^{{}}\n\"']*)?\}}(?!\}})",  # {name}, {0}, {a.b[0]!r:>3}
-        rf"{_NOT_CODE}\{{{_NAME}(?:[ -][\w{MARKS}'-]+){{1,7}}\}}(?!\}})",  # {insert text here}
+        rf"{_NOT_CODE}\{{{_NAME}(?:[ -][\w{MARKS}'-]++){{1,7}}+\}}(?!\}})",  # {insert text here}
         rf"{_NOT_CODE}\{{\}}(?!\}})",  # {}
     ),
     "%": (
         r"<%[=-]?[^\n%]{1,200}%>",  # <%= x %>
-        r"%\([\w.]+\)[-#0+]*\d*(?:\.\d+)?[a-zA-Z]",  # %(name)s
-        r"(?<![\w%])%[-#0+]*\d*(?:\.\d+)?[sdifr](?!\w)",  # %s, %.2f
+        r"%\([\w.]+\)[-#0+]*+\d*+(?:\.\d+)?[a-zA-Z]",  # %(name)s
+        r"(?<![\w%])%[-#0+]*+\d*+(?:\.\d+)?[sdifr](?!\w)",  # %s, %.2f
         r"%%\w+%%",  # %%topic%%
     ),
     # $name, not $x^2$
@@ -56,23 +56,27 @@ class Variable:
 @lru_cache(maxsize=128)
 def variables(text: str) -> list[Commitment]:
     """Template variables and slots; white space within braces does not matter."""
-    taken = [match.span() for match in _ESCAPED.finditer(text)] if "\\" in text else []
+    taken = bytearray(len(text))  # a mark at each character that belongs to something already
+
+    def take(start: int, end: int) -> None:
+        taken[start:end] = b"\1" * (end - start)
+
+    for match in _ESCAPED.finditer(text) if "\\" in text else ():
+        take(*match.span())
     found = []
     for mark, pattern in _PATTERNS.items():
         if mark not in text:
             continue
         for match in pattern.finditer(text):
-            if not any(start <= match.start() < end for start, end in taken):
+            if not taken[match.start()]:
                 found.append(Commitment("variable", match[0], match.span(), _key(match[0])))
-                taken.append(match.span())
+                take(*match.span())
     return sorted(found, key=lambda each: each.span)
 
 
 def without_variables(text: str) -> str:
     """The text with every variable blanked, so that positions stay."""
-    for each in variables(text):
-        text = text[: each.span[0]] + " " * len(each.text) + text[each.span[1] :]
-    return text
+    return blanked_at(text, [each.span for each in variables(text)])
 
 
 def pieces(text: str) -> list[str | Variable]:

@@ -1,8 +1,10 @@
 """Names: capitals inside a sentence, abbreviations, words with digits; and languages by their names. Pure."""
 
+import json
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from pathlib import Path
 
 from fipo_model.contract.blanking import blanked
 from fipo_model.contract.commitments import Commitment
@@ -21,6 +23,8 @@ _NO_LATIN = lazy(r"\bpig[ -]$")
 _LATIN_SCRIPT = lazy(r" (?:alphabet|letters?|characters?|script|names?)\b")
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
 # Languages that people name in prompts; CLDR has their names in every language with a lexicon.
+# Names of languages by the language that they are in, from CLDR (https://cldr.unicode.org, Unicode License v3).
+_FILE = Path(__file__).parent / "language_names.json"
 _NAMED = (
     "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id "
     "ms tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
@@ -180,12 +184,10 @@ def _is_other_word(token: Token, reading: Reading) -> bool:
 @cache
 def _language_names(code: str | None) -> dict[str, str]:
     """Names of languages to their codes, as words and as stems."""
-    from babel import Locale
-
+    named: dict[str, dict[str, str]] = json.loads(_FILE.read_text(encoding="utf-8"))
     names: dict[str, str] = {}
     for locale in dict.fromkeys(("en", code or "en")):
-        words = Locale.parse(locale).languages
-        spelled = {words[each].lower(): each for each in _NAMED if each in words}
+        spelled = {name: each for each, name in named.get(locale, {}).items()}
         spelled |= lexicon_of(locale).language_names
         single = {word: each for word, each in spelled.items() if " " not in word}
         names |= single

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from fipo_model import OptimizationRequest
+from fipo_model.serve import proposing
 from fipo_model.serve.settings import ServeSettings
 from fipo_model.store import RewriteStore
 from support.gateways import Running, gateway
@@ -186,3 +188,24 @@ def test_the_state_tells_what_the_page_shows_and_no_password(door: Running, tmp_
     state = httpx.get(f"{door.address}/api/state").json()
     assert (state["rewriter"], state["roles"]) == ("scripted", ["system"])
     assert state["store"] == str(tmp_path / "store.jsonl")
+
+
+@pytest.mark.parametrize("name", ["commitments", "propose", "check", "save", "export"])
+def test_texts_longer_than_those_that_are_rewritten_are_refused(door: Running, name: str):
+    """60,000 question marks kept everybody else waiting for two minutes."""
+    long = "?" * 60_000
+    reply = httpx.post(f"{door.address}/api/{name}", json={"text": long, "prompt": long, "form": "chat"})
+    assert reply.status_code == 422
+    assert "20000 characters" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["check", "propose"])
+def test_what_changed_in_a_text_is_found_out_without_keeping_others_waiting(
+    door: Running, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    threads = []
+    monkeypatch.setattr(proposing, "differences", lambda *_: threads.append(threading.current_thread().name) or [])
+    reply = httpx.post(f"{door.address}/api/{name}", json={"text": "Explain seas.", "prompt": "Explain tides."})
+    assert reply.status_code == 200
+    assert threads
+    assert all(each.startswith(("asyncio_", "fipo-caller")) for each in threads)

@@ -141,7 +141,7 @@ class PageAPI:
     async def _check(self, fields: Fields) -> Response:
         request, text = read_request(fields), text_in(fields, "text")
         OptimizationRequest(text)
-        return _json(shown(await asyncio.to_thread(self._judged, text, request), request))
+        return _json(await asyncio.to_thread(lambda: shown(self._judged(text, request), request)))
 
     async def _save(self, fields: Fields) -> Response:
         store = self.rewriting.store

@@ -11,6 +11,7 @@ from fipo_model.errors import InputError
 from fipo_model.pages.changes import differences, outcome_in_words
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import read_examples
+from fipo_model.serve.settings import LONGEST
 from fipo_model.types import Candidate, OptimizationRequest
 
 # The greedy one first, since it is what the gateway would use; then samples, a few at a time so that they arrive.
@@ -30,10 +31,12 @@ def read_request(fields: Mapping[str, Any]) -> OptimizationRequest:
 
 
 def text_in(fields: Mapping[str, Any], name: str) -> str:
-    """A text of a request. Raises `InputError`."""
+    """A text of a request. Raises `InputError`, also for one that the gateway would not rewrite."""
     text = fields.get(name)
     if not isinstance(text, str):
         raise InputError(f"{name} must be text")
+    if len(text) > LONGEST:
+        raise InputError(f"{name} has more than {LONGEST} characters; longer texts are not rewritten")
     return text
 
 
@@ -58,7 +61,7 @@ async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncIt
         for candidate in found:
             if candidate.text not in seen:
                 seen.add(candidate.text)
-                yield shown(candidate, request)
+                yield await in_thread(partial(shown, candidate, request))
 
 
 def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from functools import partial
 from fipo_model.errors import FipoError, InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.metrics import Metrics
+from fipo_model.serve.settings import LONGEST
 from fipo_model.store import RewriteStore
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
 
-# Documents rather than prompts are longer. It also bounds what is remembered.
-_LONGEST = 20_000
 _MEMO_SIZE = 4096
 # As many calls as meet in a model's batch; more would only wait, and take memory.
 _MOST_BEGUN = 256
@@ -65,8 +64,8 @@ class Rewriting:
 
     async def rewrite(self, text: str) -> Rewritten:
         """The text to use instead; never raises, whatever the text is or the rewriter does."""
-        if len(text) > _LONGEST:
-            return Rewritten(text, "skipped", f"longer than {_LONGEST} characters")
+        if len(text) > LONGEST:
+            return Rewritten(text, "skipped", f"longer than {LONGEST} characters")
         try:
             known = self._known(text)
         except InputError as error:

@@ -15,6 +15,8 @@ Log = Literal["nothing", "requests", "prompts"]
 LOGS: tuple[Log, ...] = get_args(Log)
 
 _SHORTEST_TOKEN = 16
+# Characters of a text that is rewritten. Documents rather than prompts are longer; it also bounds what is remembered.
+LONGEST = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,17 @@ def test_so_does_looking_for_lines_of_code(unit: str):
     assert growth(unit, code_lines) < 9
 
 
+@pytest.mark.parametrize("unit", ["never ", "only ", "do not ", "1 ", ". ", "5", "-"])
+def test_so_does_the_check_of_a_rewrite(unit: str):
+    def check(text: str) -> None:
+        half = len(text) // 2
+        request, other = OptimizationRequest(text), f"{text[:half]} x {text[half:]} Answer."
+        for rule in fidelity.RULES.values():
+            rule.objection(other, request)
+
+    assert growth(unit, lambda text: check(text[: len(text) // 4])) < 9
+
+
 @pytest.mark.parametrize("text", ["1" * 5000, "hundred " * 3000, "\u0661" * 5000, "1" * 5000 + "k", "1,111" * 900])
 def test_numbers_of_any_length_are_read(text: str):
     """Python's own refuse more than 4,300 digits, and the gateway took that for a failure of its rewriter."""

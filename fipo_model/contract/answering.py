@@ -19,7 +19,7 @@ _REPLY_OPENING = lazy(
 )
 # At the beginning of a sentence: "make sure the answer is a number" states none.
 _STATED_ANSWER = lazy(
-    r"(?im)(?:^|[.!?]\s)[^\w\n]*((?:(?:so|thus|hence|therefore),? )?"
+    r"(?im)(?:^|[.!?]\s)[^\w\n]{0,99}+((?:(?:so|thus|hence|therefore),? )?"
     r"(?:the|final|correct|right) (?:final |correct |right )?answer "
     r"(?:is(?! to be\b| (?:just|only|one|a single)\b|[^.\n]{1,40} (?:alone|only|itself)\b)|:))"
 )

@@ -35,6 +35,7 @@ _OUTPUT_SIZES = _SIZES - {None, "word"}
 _FEW = frozenset({"2", "3"})
 _OF_THE_INPUT = lazy(r"(?i)\b(?:(?<!in )the|these|those|both) (?:\w+ )?$")
 _AMONG_THE_INPUT = lazy(r"(?i)\b(?:which|one|larger|smaller|better|longer|shorter|both|each) of (?:the|these|those) $")
+_LONGEST_WORD = 100  # characters
 # What a date, a time or a number looks like: YYYY-MM-DD, HH:MM, NNN.
 _MASK = lazy(r"(?:Y{2,4}|M{2,3}|D{2}|H{2}|S{2}|N{2,4})")
 # Mentions of the prompt's own language with words: "in English words", "its English name"; not "from English".
@@ -79,7 +80,7 @@ def numbers_invented(case: Case) -> str | None:
     if (counted := counting.miscounted(case.added)) is not None and counting.miscounted(case.naive) is None:
         return counted
     known = {number.value for number in numbers.numbers(case.given)} | {"1"}
-    runs = re.findall(r"\d+/\d+", case.added.text)
+    runs = re.findall(r"(?<!\d)\d++/\d+", case.added.text)
     known |= {part for run in runs if run.replace("/", "") in known for part in run.split("/")}  # 9/11 and 911
     new = [number for number in numbers.numbers(case.added) if number.value not in known]
     new = [number for number in new if not _is_of_a_clock(number, case)]
@@ -281,7 +282,7 @@ def _is_beside_a_known_name(name: Commitment, case: Case) -> bool:
 
 def _is_part_of_a_given_word(name: Commitment, case: Case) -> bool:
     """ "Pig Latin" for "piglatin": names that the prompt has without the space between them."""
-    before = re.search(r"(\w+)[ -]$", case.added.text[: name.span[0]])
+    before = re.search(r"(\w+)[ -]$", case.added.text[max(0, name.span[0] - _LONGEST_WORD) : name.span[0]])
     behind = re.match(r"[ -](\w+)", case.added.text[name.span[1] :])
     joined = [before[1] + name.text] if before else []
     joined += [name.text + behind[1]] if behind else []

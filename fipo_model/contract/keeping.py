@@ -102,7 +102,7 @@ def numbers_lost(case: Case) -> str | None:
     expected, found = numbers.numbers(case.naive), numbers.numbers(case.rewrite)
     lost = missing(_as_commitments(expected), _as_commitments(found), counted=True)
     # 9/11 is the same day, however it is written.
-    figures = case.rewrite.stems | {run.replace("/", "") for run in re.findall(r"\d+/\d+", case.rewrite_text)}
+    figures = case.rewrite.stems | {run.replace("/", "") for run in re.findall(r"(?<!\d)\d++/\d+", case.rewrite_text)}
     lost = [each for each in lost if not (each.key.isdigit() and each.key in figures)]
     if lost:
         return _lost(lost)

@@ -93,13 +93,21 @@ def lost_markers(naive: Reading, rewrite: Reading) -> list[Marker]:
 
 def _unmatched(expected: Sequence[Marker], free: list[Marker]) -> list[Marker]:
     """The expected markers without a counterpart of their own among others; each of these serves only one."""
+    # In groups that are alike: a text that says "not" a thousand times has a million pairs.
+    groups: dict[str, dict[object, list[Marker]]] = {}
+    for other in free:
+        groups.setdefault(other.kind, {}).setdefault((other.scope, other.topic), []).append(other)
     unmatched = []
     for marker in expected:
-        same = [other for other in free if other.kind == marker.kind and _concern_the_same(marker, other)]
-        if same:
-            free.remove(max(same, key=lambda other: len(set(other.scope) & set(marker.scope))))
-        else:
+        of_kind = groups.get(marker.kind, {})
+        same = [group for group in of_kind.values() if _concern_the_same(marker, group[0])]
+        if not same:
             unmatched.append(marker)
+            continue
+        chosen = max(same, key=lambda group: len(set(group[0].scope) & set(marker.scope)))
+        taken = chosen.pop()
+        if not chosen:
+            del of_kind[taken.scope, taken.topic]
     return unmatched
 
 

@@ -1,6 +1,7 @@
 """Numbers with their units, in digits and in words: "3", "three", "1.5k", "10 %", "3 pm", "2024-05-01". Pure."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -296,7 +297,8 @@ def counted(reading: Reading, found: Iterable[Number]) -> dict[str, set[str]]:
     """What each number counts: the stems of the two words right after it ("3 cups sugar")."""
     following: dict[str, set[str]] = {}
     for number in found:
-        near = [token for token in reading.tokens if token.start >= number.span[1]][:2]
+        after = bisect_left(reading.tokens, number.span[1], key=lambda token: token.start)
+        near = reading.tokens[after : after + 2]
         stems = {token.stem for token in near if token.is_content and not token.text.isdigit()}
         if stems:
             following.setdefault(number.value, set()).update(stems)

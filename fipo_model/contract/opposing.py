@@ -7,6 +7,7 @@ code". A sentence that denies or spares anything itself is believed.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from fipo_model.contract.case import Case
 from fipo_model.contract.patterns import lazy
@@ -48,6 +49,7 @@ _GIVES = frozenset(
 )
 _JOINS = frozenset({"and", "then", "also", "please"})
 _REACH = 5  # words
+_MOST_ONLY = 50  # that are looked at, each with its whole sentence
 
 
 def asked_though_excluded(case: Case) -> str | None:
@@ -72,7 +74,7 @@ def _explains(case: Case) -> str | None:
 
 def _widens(case: Case) -> str | None:
     """Does to the whole what the prompt wants done to a part: "only the headings", "the whole document"."""
-    for only in _ONLY.finditer(case.naive.lowered):
+    for only in islice(_ONLY.finditer(case.naive.lowered), _MOST_ONLY):
         sentence = _sentence_at(case.naive, only.start())
         verbs = {token.stem for token in sentence if token.end <= only.start() and has_meaning(token, case.naive)}
         part = {token.stem for token in sentence if token.start >= only.end() and token.is_content}

@@ -202,7 +202,8 @@ def test_a_second_adapter_is_a_folder_beside_the_notes(two_adapters: Path, name:
 @pytest.mark.tiny
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize(
-    ("note", "why"), [({"second": "more"}, "only two"), ({"template": "fipo-1"}, "was not trained with the template of")]
+    ("note", "why"),
+    [({"second": "more"}, "only two"), ({"template": "fipo-1"}, "was not trained with the template")],
 )
 def test_a_second_adapter_that_does_not_belong_is_refused(two_adapters: Path, note: dict[str, str], why: str):
     file = two_adapters / "other" / "fipo.json"

@@ -65,7 +65,8 @@ def _series_of(reading: Reading, code: str) -> Iterator[tuple[Sentence, re.Match
 @cache
 def _series(code: str, conjunction: str) -> re.Pattern[str]:
     """Items with commas or slashes between them, or with a conjunction before the last or before each."""
-    word = rf"(?!(?:{'|'.join(CONJUNCTIONS[code])})\b)[^\W_][\w'-]*"
+    # Of bounded length and never given back, so that a long run of letters takes no longer than its length.
+    word = rf"(?!(?:{'|'.join(CONJUNCTIONS[code])})\b)[^\W_][\w'-]{{0,60}}+"
     mark, closing = r"[\"'\u201c\u2018`*]{0,2}", r"[\"'\u201d\u2019`*]{0,2}"
     item = rf"{mark}{word}(?: {word}){{0,{_LONGEST_ITEM - 1}}}{closing}"
     joined = rf",? (?:{conjunction}) {item}"

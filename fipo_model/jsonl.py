@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 from fipo_model import places
 from fipo_model.errors import InputError
 
-# No room on the disk, in the quota, or in the largest file that is allowed.
 _ARRAY = "not a JSON object but an array: write one object on each line, without brackets"
+# No room on the disk, in the quota, or in the largest file that is allowed.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _BRACKETS = {"{": "}", "[": "]"}

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from langchain_core.language_models import FakeListChatModel
 
 from fipo_model import PromptOptimizer
 from fipo_model.backends import opening
+from fipo_model.models import registry
 from fipo_model.rewriter import Rewriter
+from fipo_model.search import Compared, Interval, Level, as_metric, say_compared
+from fipo_model.search.tuning import Yardstick
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 from support.conversations import naive_in
@@ -108,6 +112,17 @@ def test_what_the_pages_say_is_printed_is(capsys: pytest.CaptureFixture[str]):
     exec(blocks(DOCS / "own-rewriter.md")[0], names)
     record = json.loads(Path("prompts.jsonl").read_text())
     assert (record["instruction"], record["golden_response"]) == ("refund?", "We send a new one.")
+
+
+def test_the_readme_prints_what_a_search_prints():
+    yardstick = Yardstick(
+        metric=as_metric("exact"), models=[ScriptedGenerator(lambda _: "", name=registry.DEFAULT.name)]
+    )
+    level = Level(score=0.0, failed=0, examples=4)
+    half = Compared(before=level, after=replace(level, score=0.5), gain=Interval(value=0.5, low=0.0, high=1.0))
+    said = README.read_text(encoding="utf-8")
+    assert f"Scores are {yardstick}." in said
+    assert say_compared("held-out examples", half) in said
 
 
 @pytest.mark.real

@@ -98,6 +98,13 @@ class TestAMetric:
         assert report.notes[0].startswith("with the text to use, the model answers 'sad' to 8 of 8 inputs")
         assert "With the text to use, the model answers 'sad'" in str(report)
 
+    def test_without_examples_the_report_says_what_was_refused_and_what_to_do_next(self):
+        refusing = PromptOptimizer(ScriptedGenerator(lambda _: "Answer in 7 words."), template=FIPO_2)
+        _, report = optimize_prompt(MOOD, optimizer=refusing)
+        assert not report.is_rewritten
+        assert "refused: Answer in 7 words." in str(report)
+        assert "Next: pass examples=[...]" in str(report)
+
     def test_few_examples_hold_none_out_and_it_is_said(self, optimizer: PromptOptimizer):
         options = {"examples": ROWS[:10], "metric": "exact", "downstream": RunnableLambda(Model()), "search": SMALL}
         _, report = optimize_prompt(MOOD, optimizer=optimizer, **options)

@@ -46,7 +46,7 @@ class Evidence:
         pairs = [as_pair(place, example) for place, example in enumerate(self.examples)]
         made = [searching.Example(input=given, outputs=() if right is None else (right,)) for given, right in pairs]
         if not made:
-            raise InputError("a metric needs examples=[...]: inputs and right outputs")
+            raise InputError("choosing on evidence needs examples=[...]: inputs and right outputs")
         self.settings.check_count(len(made))
         metric = None if self.metric is None else searching.as_metric(self.metric)
         for place, example in enumerate(made):

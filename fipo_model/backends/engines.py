@@ -38,7 +38,7 @@ def choose_engine(base: str, load: Load) -> Engine:
         return "transformers"
     if not has_llamacpp:
         raise MissingExtraError(
-            "a model in this process needs llama.cpp (pip install 'fipo[cpu]', 260 MB) or transformers with torch "
+            "a model in this process needs llama.cpp (pip install 'fipo[cpu]', 220 MB) or transformers with torch "
             "(pip install 'fipo[local]', several GB); a model on a server needs neither"
         )
     return _llamacpp_for(base)

@@ -205,8 +205,7 @@ def _for_vllm(found: Checkpoint) -> tuple[str, str | None]:
     from fipo_model.models.weights import located
 
     card = find_card(found.base)
-    bare = None if card is None else card.name
-    return located(found.base), name_with(bare, found.adapter) if bare and found.adapter else bare
+    return located(found.base), None if card is None else name_with(card.name, found.adapter)
 
 
 def _load(found: Checkpoint) -> "LoadedModel":

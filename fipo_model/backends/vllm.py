@@ -247,7 +247,7 @@ def _mean(row: tuple[tuple[int, ...], tuple[int, ...]], output: Any) -> float:
 
 def _name_of(model: str, adapter: str | None) -> str:
     bare = Path(model).name if places.is_directory(model) else model
-    return name_with(bare, adapter) if adapter else bare
+    return name_with(bare, adapter)
 
 
 @contextmanager

@@ -58,8 +58,10 @@ class Server:
     name: str
 
 
-def name_with(base: str, adapter: str | Path) -> str:
-    """What a base with an adapter is called; FIPO's own adapter for a base has the base's name."""
+def name_with(base: str, adapter: str | Path | None) -> str:
+    """What a base is called with an adapter, if there is one; FIPO's own for a base has the base's name."""
+    if adapter is None:
+        return base
     own = Path(adapter).resolve().name
     return f"{base}+fipo" if own == base else f"{base}+{own}"
 

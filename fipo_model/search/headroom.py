@@ -15,11 +15,12 @@ from fipo_model.search.meaning import Meaning
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.metrics import text_of
 from fipo_model.search.prompts import PROMPT
+from fipo_model.search.proposing import Part, RewriterProposer, Seen
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.searching import UnmeasurableError
 from fipo_model.search.splitting import split
 from fipo_model.search.tuning import Prompted, Yardstick
-from fipo_model.search.wordings import KINDS, Kind, Wording, naming_labels, wordings
+from fipo_model.search.wordings import KINDS, Kind, Wording, wordings
 from fipo_model.types import Candidate, OptimizationRequest
 
 MAX_SECONDS = 40.0
@@ -31,7 +32,7 @@ _SOLVED = 4
 # Measured first, to see how many the time allows.
 _FIRST = 4
 _MOST = 24
-_REWRITES = 3
+_REWRITES = 4
 _FEWEST = 2
 # The expected number of wordings in all.
 _WORDINGS = 8
@@ -128,8 +129,7 @@ def measure_headroom(
         glance.add(wording)
     if rewriter is not None and not glance.is_over:
         check = Meaning.of(rewriter, request, rows, is_answered=yardstick.metric is not None).check
-        proposed = _rewrites(rewriter, request, solved, check, seed=seed)
-        for text in (*proposed, *_naming_labels(rewriter, request, rows, check)):
+        for text in _rewrites(replace(rewriter, seed=seed), request, rows, solved, check):
             glance.add(Wording("rewrite", text))
     return glance.result(str(yardstick), seed=seed)
 
@@ -148,25 +148,19 @@ def _has_braces(example: Example) -> bool:
 
 
 def _rewrites(
-    rewriter: Rewriter, request: OptimizationRequest, solved: Sequence[Example], check: Check, *, seed: int
+    rewriter: Rewriter, request: OptimizationRequest, rows: Sequence[Example], solved: Sequence[Example], check: Check
 ) -> list[str]:
-    """A few rewrites that pass the checks: some from the prompt alone, some with examples shown, the surest first."""
-    shown = replace(request, examples=tuple(one.shown for one in solved))
-    proposals = replace(rewriter.bold, samples=_REWRITES, seed=seed).propose([request, shown])
-    candidates = [check(one) for proposal in proposals if isinstance(proposal, tuple) for one in proposal]
-    candidates.sort(key=lambda one: -(one.log_likelihood or 0.0))
-    return list(dict.fromkeys(one.text for one in candidates if one.outcome == "optimized"))[:_REWRITES]
-
-
-def _naming_labels(
-    rewriter: Rewriter, request: OptimizationRequest, rows: Sequence[Example], check: Check
-) -> list[str]:
-    """The prompt with all labels behind it, which a search tries by rule; nothing where there are none."""
-    text = naming_labels(request.instruction, [one.shown.output for one in rows])
-    if text is None:
-        return []
-    checked = check(rewriter.check(text, replace(request, examples=tuple(one.shown for one in rows))))
-    return [text] if checked.outcome == "optimized" else []
+    """The first texts that a search would try, with some examples shown."""
+    proposer = RewriterProposer(
+        rewriter=rewriter,
+        parts=[Part(name=PROMPT, request=request, check=check)],
+        candidates=_REWRITES,
+        seed=rewriter.seed,
+        shown={number: one.shown for number, one in enumerate(solved)},
+        outputs=[one.shown.output for one in rows],
+    )
+    found = proposer.propose(Seen(texts={PROMPT: request.instruction}, measurements={}), room=0)
+    return [one.text for one in found.by_text[PROMPT] if one.is_usable]
 
 
 class _Glance:

@@ -12,7 +12,6 @@ from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.comparing import HeldOut
 from fipo_model.search.examples import Example, Row, read_examples
 from fipo_model.search.explaining import notes_on_answers
 from fipo_model.search.journal import Journal, opened_journal
@@ -174,7 +173,8 @@ class _Plain:
             runs_at_once=_RUNS_AT_ONCE,
         )
         best = search.run()
-        other = self._held_out(search, best, aside)
+        held_out = self.yardstick.of(prompt, aside)
+        other = search.held_out(held_out, best, runs_at_once=_RUNS_AT_ONCE)
         said = [*notes, *subject.notes, *self._about_answers(search, best, deciding)]
         return search.result(best, measured_by=str(self.yardstick), held_out=other, notes=said)
 
@@ -191,11 +191,6 @@ class _Plain:
         is_answered = self.yardstick.metric is not None
         meaning = Meaning.of(self.rewriter, self.request, deciding, is_answered=is_answered)
         return Part(name=PROMPT, request=self.request, check=meaning.check)
-
-    def _held_out(self, search: Search, best: str, aside: Sequence[Example]) -> HeldOut:
-        """Both prompts on the examples that decided nothing."""
-        subject = self.yardstick.of(self.request.instruction, aside)
-        return search.held_out(subject, best, runs_at_once=_RUNS_AT_ONCE)
 
 
 def _settings(

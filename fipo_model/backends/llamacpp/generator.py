@@ -45,7 +45,7 @@ class LlamaCppGenerator:
         header = read_header(file)
         if not isinstance(header.metadata.get("tokenizer.chat_template"), str):
             raise ModelError(f"{file} has no chat template, so FIPO cannot talk to it. Use an instruct model.")
-        self.name = name_with(name or file.stem, adapter) if adapter else name or file.stem
+        self.name = name_with(name or file.stem, adapter)
         self.file = file
         self.adapter = adapter
         self.context_tokens = min(header.number("context_length") or _CONTEXT_TOKENS, _CONTEXT_TOKENS)

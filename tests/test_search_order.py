@@ -1,0 +1,58 @@
+"""Which of many proposals are tried: those that the rewriter is surest of, and the labels of the right outputs."""
+
+import itertools
+from dataclasses import replace
+
+from fipo_model import FIPO_2, OptimizationRequest, Rewriter, ShownExample
+from fipo_model.search import Example, Part, RewriterProposer, Seen
+from fipo_model.search.headroom import measure_headroom
+from fipo_model.search.meaning import Meaning
+from fipo_model.search.tuning import Yardstick
+from fipo_model.testing import ScriptedGenerator, ScriptedScorer
+
+PROMPT = "topic of the ticket"
+SURE = {"Name the topic.": -0.2, "Say what it is about.": -0.9, "Tell the subject.": -0.5, "State its matter.": -1.4}
+NEWS = [Example(input=f"ticket {number}", outputs=(("billing", "delivery")[number % 2],)) for number in range(12)]
+
+
+class Unsure(ScriptedGenerator):
+    """Says one addition after another, and how sure it is of each."""
+
+    def __init__(self, additions=SURE):
+        super().__init__(lambda conversation: "")
+        self.additions = itertools.cycle(additions.items())
+
+    def _reply(self, conversation, sampling, number):
+        text, likelihood = next(self.additions)
+        told = likelihood if sampling.with_likelihood else None
+        return replace(super()._reply(conversation, sampling, 0), text=text, log_likelihood=told)
+
+
+def rewriter() -> Rewriter:
+    return Rewriter(Unsure(), template=FIPO_2, least_likelihood=-0.75)
+
+
+def proposed(candidates: int) -> list[str]:
+    shown = {number: ShownExample(input=one.input, output=one.outputs[0]) for number, one in enumerate(NEWS)}
+    own, request = rewriter(), OptimizationRequest(PROMPT)
+    part = Part(name="prompt", request=request, check=Meaning.of(own, request, NEWS, is_answered=True).check)
+    proposer = RewriterProposer(rewriter=own, parts=[part], candidates=candidates, seed=0, shown=shown)
+    rows = proposer.propose(Seen(texts={"prompt": PROMPT}, measurements={}), room=0).by_text["prompt"]
+    return [row.text.removeprefix(PROMPT).strip() for row in rows if row.is_usable]
+
+
+def test_the_surest_samples_are_tried_and_unsure_ones_too_if_there_is_room():
+    first = "Name the topic."  # the greedy one comes first in any case
+    assert proposed(3) == [first, "Tell the subject.", "Say what it is about."]
+    assert proposed(4) == [first, "Tell the subject.", "Say what it is about.", "State its matter."]
+
+
+def test_an_estimate_measures_what_a_search_would_try():
+    scorer = ScriptedScorer(lambda asked, response: -2.0 + ("billing, delivery" in asked[0]["content"]))
+    found = measure_headroom(
+        rewriter(), PROMPT, examples=NEWS, yardstick=Yardstick(metric=None, models=[scorer]), seed=0
+    )
+    tried = {one.text.removeprefix(PROMPT).strip(): one.score for one in found.wordings if one.kind == "rewrite"}
+    assert tried["Answer with one of: billing, delivery"] == 1
+    assert "Tell the subject." in tried  # although it is below the limit of what is used without evidence
+    assert found.verdict == "worth it"

@@ -11,7 +11,12 @@ from fipo_model.search.tuning import Yardstick
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 PROMPT = "topic of the ticket"
-SURE = {"Name the topic.": -0.2, "Say what it is about.": -0.9, "Tell the subject.": -0.5, "State its matter.": -1.4}
+SURE = {
+    "Name the topic.": -0.2,
+    "Name the topic of the customer.": -0.9,
+    "Name the topic plainly.": -0.5,
+    "Name the topic of the message.": -1.4,
+}
 NEWS = [Example(input=f"ticket {number}", outputs=(("billing", "delivery")[number % 2],)) for number in range(12)]
 
 
@@ -43,8 +48,8 @@ def proposed(candidates: int) -> list[str]:
 
 def test_the_surest_samples_are_tried_and_unsure_ones_too_if_there_is_room():
     first = "Name the topic."  # the greedy one comes first in any case
-    assert proposed(3) == [first, "Tell the subject.", "Say what it is about."]
-    assert proposed(4) == [first, "Tell the subject.", "Say what it is about.", "State its matter."]
+    assert proposed(3) == [first, "Name the topic plainly.", "Name the topic of the customer."]
+    assert proposed(4)[-1] == "Name the topic of the message."
 
 
 def test_an_estimate_measures_what_a_search_would_try():
@@ -54,5 +59,5 @@ def test_an_estimate_measures_what_a_search_would_try():
     )
     tried = {one.text.removeprefix(PROMPT).strip(): one.score for one in found.wordings if one.kind == "rewrite"}
     assert tried["Answer with one of: billing, delivery"] == 1
-    assert "Tell the subject." in tried  # although it is below the limit of what is used without evidence
+    assert "Name the topic of the customer." in tried  # although it is below the limit of what is used without evidence
     assert found.verdict == "worth it"

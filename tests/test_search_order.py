@@ -3,6 +3,9 @@
 import itertools
 from dataclasses import replace
 
+from fipo_integrations.dspy.instructions import Target
+from fipo_integrations.dspy.responses import Responses
+from fipo_integrations.dspy.rewriting import propose
 from fipo_model import FIPO_2, OptimizationRequest, Rewriter, ShownExample
 from fipo_model.search import Example, Part, RewriterProposer, Seen
 from fipo_model.search.headroom import measure_headroom
@@ -50,6 +53,12 @@ def test_the_surest_samples_are_tried_and_unsure_ones_too_if_there_is_room():
     first = "Name the topic."  # the greedy one comes first in any case
     assert proposed(3) == [first, "Name the topic plainly.", "Name the topic of the customer."]
     assert proposed(4)[-1] == "Name the topic of the message."
+
+
+def test_a_compile_tries_them_in_the_same_order():
+    target, seen = Target.of("self", PROMPT), {"self": Responses(examples=(ShownExample(input="ticket 1"),))}
+    rows = propose(rewriter(), [target], [seen], candidates=3, seed=0)["self"]
+    assert [row.log_likelihood for row in rows if row.is_usable] == [-0.2, -0.5, -0.9]
 
 
 def test_an_estimate_measures_what_a_search_would_try():

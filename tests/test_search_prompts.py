@@ -11,10 +11,12 @@ from fipo_model.cli import app
 from fipo_model.errors import InputError, ServerError
 from fipo_model.models.registry import DEFAULT
 from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
+from fipo_model.search.asking import Part
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
 from fipo_model.search.page import render_page
-from fipo_model.search.proposing import Part, Proposed, RewriterProposer, Seen, distinct
+from fipo_model.search.proposals import Proposed, Seen, distinct
+from fipo_model.search.proposing import RewriterProposer
 from fipo_model.search.splitting import split
 from fipo_model.search.wordings import naming_labels
 from fipo_model.search.words import sentences

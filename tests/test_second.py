@@ -15,7 +15,9 @@ from fipo_model.bulk.files import settings_of
 from fipo_model.errors import ModelError
 from fipo_model.evaluation.naming import hash_adapter
 from fipo_model.generation import Sampling, Second, complete
-from fipo_model.search.proposing import Part, RewriterProposer, Seen
+from fipo_model.search.asking import Part
+from fipo_model.search.proposals import Seen
+from fipo_model.search.proposing import RewriterProposer
 from fipo_model.testing import ScriptedGenerator
 from fipo_model.types import ShownExample
 from support.conversations import naive_in

@@ -9,11 +9,10 @@ import dspy
 from fipo_integrations.dspy.demos import SETS, TRIES
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import all_predictors, copied
-from fipo_integrations.dspy.rewriting import examples_needed, requests_needed
 from fipo_integrations.dspy.search import SearchSettings
 from fipo_model import FIPO_1, PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import cost, schedule
+from fipo_model.search import cost, replies_needed, requests_needed, schedule
 
 _CHARACTERS_PER_TOKEN = 4  # a rule of thumb for English; other scripts take more tokens
 _TOKENS_PER_WORD = 2  # how many the rewriter has room for
@@ -59,7 +58,7 @@ def estimate(
     predictors = all_predictors(copied(student))
     replies = 1 if optimizer is None else optimizer.rewriter.samples
     if devset is not None:
-        replies = requests_needed(settings.rewrites)
+        replies = replies_needed(settings.rewrites)
     judged = devset is None and optimizer is not None and optimizer.judge is not None
     return Estimate(
         metric_calls=metric_calls,
@@ -73,7 +72,7 @@ def estimate(
 
 
 def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devset: int) -> int:
-    asked = min(examples_needed(settings.rewrites), trainset) if predictors else 0
+    asked = min(requests_needed(settings.rewrites), trainset) if predictors else 0
     traced = 0 if settings.student_responses is False else asked
     devset = min(devset, settings.most_examples or devset)
     each = cost(schedule(settings.rewrites, examples=devset, minibatch=settings.minibatch_size))

@@ -16,6 +16,7 @@ from fipo_integrations.dspy.programs import left_alone, named_predictors
 from fipo_integrations.dspy.values import Choice, choices_of, favoured, labels_of, named_in, written
 from fipo_model import Candidate, OptimizationRequest
 from fipo_model.errors import InputError
+from fipo_model.search import Proposed
 
 # Predictors whose instructions are a protocol between DSPy's own code and the model (tools, code fences, SUBMIT), by
 # the class that owns them. Losing a word of it breaks the program. The predictor with which an agent extracts its
@@ -80,8 +81,8 @@ class Target:
         """The whole instruction with the task rewritten, as DSPy will show it."""
         return inspect.cleandoc(rewrite) + self.protocol
 
-    def checked(self, candidate: Candidate) -> dict[str, str]:
-        """A rewriter's candidate as plain data.
+    def checked(self, candidate: Candidate) -> Proposed:
+        """A rewriter's candidate, as what is proposed for the task.
 
         Its outcome is "field_invented" where it names something that is not a field, "input_requested" where it asks
         for what the program fills in, and "golden_leaked" where it names only some of the values that an output may
@@ -96,7 +97,7 @@ class Target:
             outcome, detail = "input_requested", f"asks for what the program fills in: {wanted!r}"
         elif outcome == "optimized" and (value := self._favoured(candidate.text)) is not None:
             outcome, detail = "golden_leaked", f"names {value!r}, but not the other values"
-        return {"text": candidate.text, "outcome": outcome, "detail": detail}
+        return Proposed(text=candidate.text, outcome=outcome, detail=detail, log_likelihood=candidate.log_likelihood)
 
     def _favoured(self, rewrite: str) -> str | None:
         found = (favoured(rewrite, self.task, choice) for choice in self.choices)

@@ -13,6 +13,7 @@ from fipo_integrations.dspy.instructions import Target, has_unknown_protocol, ta
 from fipo_integrations.dspy.responses import Responses, as_text
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_model import PromptOptimizer, ShownExample
+from fipo_model.search import Proposed
 
 _COUNTING = threading.Lock()  # one for all, because what holds a lock could not be copied
 _CANDIDATES = 3  # one rewrite of the text alone, and two samples
@@ -134,12 +135,9 @@ def _opened(component: str) -> tuple[str, Callable[[str], str]]:
     return text, closed
 
 
-def _best(target: Target, rows: Sequence[Mapping[str, str]]) -> str:
+def _best(target: Target, rows: Sequence[Proposed]) -> str:
     """The first sample that passed the checks; else the rewrite of the text alone, which is the same at every call."""
-    for row in (*rows[1:], rows[0]):
-        if row["outcome"] == "optimized":
-            return target.instruction(row["text"])
-    return target.naive
+    return next((row.text for row in (*rows[1:], rows[0]) if row.is_usable), target.naive)
 
 
 def _unknown(_: Record) -> None:

@@ -37,14 +37,10 @@ def write_report(directory: str | Path | None, report: Report) -> None:
 def report_decided(
     model: str | None,
     targets: Sequence[Target | Protected],
-    proposals: Mapping[str, Sequence[Mapping[str, str]]],
+    proposals: Mapping[str, Sequence[Proposed]],
 ) -> Report:
     """What happened to each predictor when the first of its proposals decides."""
-    found = {
-        name: [Proposed(text=row["text"], outcome=row["outcome"], detail=row["detail"]) for row in rows]
-        for name, rows in proposals.items()
-    }
-    return Report(model=model, predictors=_decide_each(targets, found), measured=None)
+    return Report(model=model, predictors=_decide_each(targets, proposals), measured=None)
 
 
 def measure(search: Search, best: str) -> Measured:

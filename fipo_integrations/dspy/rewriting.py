@@ -1,21 +1,17 @@
 """Asks the rewriter, which is loaded when first needed; its rewrites of one instruction differ by what it sees."""
 
-import math
 import threading
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from fipo_integrations.dspy.instructions import Target
 from fipo_integrations.dspy.responses import Responses
-from fipo_model import OptimizationRequest, PromptOptimizer, Proposal, Rewriter, ShownExample
+from fipo_model import OptimizationRequest, PromptOptimizer, Rewriter, ShownExample
 from fipo_model.errors import InputError
-from fipo_model.search import naming_labels
+from fipo_model.search import Part, Proposed, Question, ask
 
 _LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
-# Of the samples for one example's responses, about two are useful; others repeat each other, change nothing or fail.
-_SAMPLES = 4
-_USED = 2
 
 
 class LazyOptimizer:
@@ -48,26 +44,20 @@ class LazyOptimizer:
             return self._optimizer
 
 
-def examples_needed(candidates: int) -> int:
-    """How many examples' responses that many candidates take: the first needs none, the others come in pairs."""
-    return math.ceil((candidates - 1) / _USED)
-
-
-def requests_needed(candidates: int) -> int:
-    """How many replies the rewriter writes for that many candidates for one predictor."""
-    return 1 + _SAMPLES * examples_needed(candidates)
-
-
 def decide(
     optimizer: PromptOptimizer, targets: Sequence[Target], seen: Mapping[str, Responses]
-) -> dict[str, list[dict[str, str]]]:
+) -> dict[str, list[Proposed]]:
     """One rewrite for each target, all requested in one batch; the optimizer's checks and its judge decide.
 
     The candidates of a target by its name, the decisive one first; it alone may have the outcome "optimized".
     """
-    found, requests = _requests(
-        optimizer.rewriter, [(target, seen.get(target.name, Responses())) for target in targets]
-    )
+    found: dict[str, list[Proposed]] = {}
+    requests = []
+    for target in targets:
+        try:
+            requests.append((target, _request(target, optimizer.rewriter, seen.get(target.name, Responses()))))
+        except InputError as error:
+            found[target.name] = [_unusable(target, error)]
     decided = optimizer.optimize_each([request for _, request in requests]) if requests else []
     for (target, _), result in zip(requests, decided, strict=True):
         if isinstance(result, InputError):
@@ -86,100 +76,58 @@ def propose(
     *,
     candidates: int,
     seed: int,
-) -> dict[str, list[dict[str, str]]]:
-    """The candidates for each target by its name, up to the limit, and refused ones, from two batches in all.
+    solved: Sequence[ShownExample] = (),
+    tried: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, list[Proposed]]:
+    """Other instructions for each target, by its name: usable ones, up to the limit, and refused ones.
 
-    What the rewriter is unsure of is among them, because a metric decides. The first is the rewrite of the instruction
-    alone. The others are sampled with `seed`, and what the rewriter sees beside the instruction varies: the responses
-    on one of the examples of `seen` after another.
+    The first is the rewrite of the instruction alone. For the others, what the rewriter sees varies: what `seen` holds
+    of a target, one after another. `solved` are examples whose outputs may be labels; `tried` is what was proposed
+    before.
     """
-    rewriter = rewriter.bold
-    found, requests = _requests(rewriter, [(target, Responses()) for target in targets])
-    greedy = replace(rewriter, samples=1, seed=seed).propose([request for _, request in requests])
-    usable = []
-    for (target, _), proposal in zip(requests, greedy, strict=True):
-        found[target.name] = _rows(target, [proposal])
-        if not isinstance(proposal, InputError):
-            usable.append(target)
-    if (needed := examples_needed(candidates)) > 0:
-        sampled = _sample(replace(rewriter, seed=seed), usable, seen, needed)
-        for target in usable:
-            rows = [*found[target.name], *_rows(target, sampled[target.name])]
-            found[target.name] = _distinct(rows, accepted=candidates)
+    found: dict[str, list[Proposed]] = {}
+    questions = []
+    for target in targets:
+        try:
+            alone = _request(target, rewriter, Responses())
+        except InputError as error:
+            found[target.name] = [_unusable(target, error)]
+            continue
+        variants = dict.fromkeys(one[target.name] for one in seen if target.name in one) or [Responses()]
+        questions.append(
+            Question(
+                part=Part(name=target.name, request=alone, place=target.instruction, check=target.checked),
+                alone=alone,
+                varied=_requests(target, rewriter, variants),
+                outputs=[one.output for one in solved],
+                solved=solved,
+                tried=(tried or {}).get(target.name, ()),
+            )
+        )
+    return found | ask(rewriter, questions, candidates=candidates, seed=seed)
+
+
+def _requests(target: Target, rewriter: Rewriter, variants: Iterable[Responses]) -> list[OptimizationRequest]:
+    """The requests with what was seen, without what cannot be shown."""
+    found = []
+    for one in variants:
+        with suppress(InputError):
+            found.append(_request(target, rewriter, one))
     return found
 
 
-def name_labels(rewriter: Rewriter, target: Target, solved: Sequence[ShownExample]) -> list[dict[str, str]]:
-    """The instruction with all labels behind it, which small rewriters rarely name; none if outputs are no labels."""
-    text = naming_labels(target.task, [one.output for one in solved])
-    if text is None:
-        return []
-    _, requests = _requests(rewriter, [(target, Responses(examples=tuple(solved)))])
-    return [target.checked(rewriter.bold.check(text, request)) for _, request in requests]
+def _request(target: Target, rewriter: Rewriter, seen: Responses) -> OptimizationRequest:
+    """The request with what was seen, and as many words as an addition may have.
 
-
-def _sample(
-    rewriter: Rewriter, targets: Sequence[Target], seen: Sequence[Mapping[str, Responses]], needed: int
-) -> dict[str, list[Proposal]]:
-    """Samples for each target, by its name, from what was seen of it on a number of examples.
-
-    A target that was seen on fewer examples gets more samples from each of these to make up for it.
+    Good instructions of programs are longer than prompts. Raises like `Target.request`.
     """
-    wanted: defaultdict[int, list[tuple[Target, Responses]]] = defaultdict(list)
-    for target in targets:
-        variants = [one[target.name] for one in seen if target.name in one] or [Responses()]
-        variants = list(dict.fromkeys(variants))[:needed]
-        samples = _SAMPLES * needed // len(variants)
-        wanted[samples] += [(target, variant) for variant in variants]
-    sampled: dict[str, list[Proposal]] = {target.name: [] for target in targets}
-    for samples, group in wanted.items():
-        _, asked = _requests(rewriter, group)
-        proposals = replace(rewriter, samples=samples).propose([request for _, request in asked])
-        for (target, _), proposal in zip(asked, proposals, strict=True):
-            sampled[target.name].append(proposal)
-    return sampled
-
-
-def _distinct(rows: Sequence[dict[str, str]], *, accepted: int) -> list[dict[str, str]]:
-    """The rows with every text once, and at most the given number that passed the checks."""
-    once = {row["text"]: row for row in reversed(rows)}
-    kept = [row for row in rows if once.get(row["text"]) is row]
-    passed = [row for row in kept if row["outcome"] == "optimized"][:accepted]
-    return [row for row in kept if row["outcome"] != "optimized" or row in passed]
-
-
-def _requests(
-    rewriter: Rewriter,
-    wanted: Sequence[tuple[Target, Responses]],
-) -> tuple[dict[str, list[dict[str, str]]], list[tuple[Target, OptimizationRequest]]]:
-    """What can be asked, and why the rest cannot, by the target's name."""
-    unusable, requests = {}, []
-    for target, one in wanted:
-        try:
-            request = target.request(silver=one.silver, golden=one.golden)
-            requests.append((target, replace(_roomy(request, rewriter), examples=one.examples, feedback=one.feedback)))
-        except InputError as error:
-            unusable[target.name] = [_unusable(target, error)]
-    return unusable, requests
-
-
-def _roomy(request: OptimizationRequest, rewriter: Rewriter) -> OptimizationRequest:
-    """The request with as many words as an addition may have: good instructions of programs are longer than prompts."""
+    request = replace(
+        target.request(silver=seen.silver, golden=seen.golden), examples=seen.examples, feedback=seen.feedback
+    )
     if rewriter.max_words is not None:
         return request
     return replace(request, max_words=max(rewriter.settings.most_added_words, request.word_limit))
 
 
-def _rows(target: Target, proposals: Sequence[Proposal]) -> list[dict[str, str]]:
-    """The candidates as plain data: the first of every proposal comes before the second of any."""
-    rows: list[tuple[int, dict[str, str]]] = []
-    for proposal in proposals:
-        if isinstance(proposal, InputError):
-            rows.append((0, _unusable(target, proposal)))
-        else:
-            rows += [(place, target.checked(candidate)) for place, candidate in enumerate(proposal)]
-    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
-
-
-def _unusable(target: Target, error: InputError) -> dict[str, str]:
-    return {"text": target.task, "outcome": "unusable", "detail": str(error)}
+def _unusable(target: Target, error: InputError) -> Proposed:
+    return Proposed(text=target.task, outcome="unusable", detail=str(error))

@@ -5,7 +5,7 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import dspy
@@ -16,11 +16,11 @@ from fipo_integrations.dspy.evaluation import Metric, Variants, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import all_predictors, copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
-from fipo_integrations.dspy.rewriting import LazyOptimizer, examples_needed, name_labels, propose
+from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_integrations.dspy.showing import said_by_the_metric, solved, used_together
-from fipo_model import Rewriter, search
+from fipo_model import ShownExample, search
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, distinct
+from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, requests_needed
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -73,7 +73,7 @@ class ProgramProposer:
         if not self.targets:
             return Proposals(model=None, by_text={})
         candidates = self.settings.rewrites
-        chosen = drawn(self.trainset, examples_needed(candidates), seed=self.settings.seed)
+        chosen = drawn(self.trainset, requests_needed(candidates), seed=self.settings.seed)
         may_run = self.settings.student_responses is not False and not seen.tried
         affordable = min(room, len(chosen)) if may_run else 0
         paid = chosen[: math.floor(affordable)]
@@ -82,24 +82,21 @@ class ProgramProposer:
         more = drawn(self.trainset, len(self.trainset), seed=self.settings.seed)
         others = (used_together(self.student, self.trainset, more), said_by_the_metric(self.student, seen.measurements))
         said[1:1] = [one for one in others if one]
-        rewriter = self.optimizer.ready().rewriter
-        targets = [target.with_text(seen.texts[target.name]) for target in self.targets]
-        seed = self.settings.seed + 1000 * seen.turn
-        found = propose(rewriter, targets, said, candidates=candidates, seed=seed)
-        by_text = {}
-        for target in targets:
-            tried = seen.tried.get(target.name, ())
-            rows = [_placed(target, row) for row in found[target.name]]
-            rows[1:1] = [row for row in self._naming_labels(rewriter, target) if row.text not in tried]
-            by_text[target.name] = distinct(rows, usable=candidates, known=tried)
+        by_text = propose(
+            self.optimizer.ready().rewriter,
+            [target.with_text(seen.texts[target.name]) for target in self.targets],
+            said,
+            candidates=candidates,
+            seed=self.settings.seed + 1000 * seen.turn,
+            solved=self._solved(),
+            tried=seen.tried,
+        )
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
 
-    def _naming_labels(self, rewriter: Rewriter, target: Target) -> list[Proposed]:
-        """The instruction followed by all labels of the trainset; none where another predictor may put them out."""
-        if len(predictors := all_predictors(self.student)) != 1:
-            return []
-        rows = name_labels(rewriter, target, solved(predictors[0].signature, self.trainset))
-        return [replace(_placed(target, row), origin="labels") for row in rows]
+    def _solved(self) -> list[ShownExample]:
+        """The examples with their right outputs; none where another predictor may put these out."""
+        predictors = all_predictors(self.student)
+        return solved(predictors[0].signature, self.trainset) if len(predictors) == 1 else []
 
     def _demonstrations(self, seen: Seen, room: float) -> Proposals:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
@@ -146,11 +143,6 @@ class ProgramProposer:
             if run is not None:  # one that failed is tried again when the compile is resumed
                 self.journal.put(f"run {number}", run)
         return [self.journal.get(f"run {number}") for number in chosen]
-
-
-def _placed(target: Target, row: dict[str, str]) -> Proposed:
-    """The whole instruction that a rewrite makes."""
-    return Proposed(text=target.instruction(row["text"]), outcome=row["outcome"], detail=row["detail"])
 
 
 class Search(search.Search):

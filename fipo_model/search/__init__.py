@@ -5,6 +5,7 @@ measures it as it is and has a `Proposer` write other texts. It halves these on 
 records every measurement in a journal.
 """
 
+from fipo_model.search.asking import Part, Question, ask, replies_needed, requests_needed
 from fipo_model.search.budget import Budget, Limit, Price
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, paired_interval
@@ -16,7 +17,8 @@ from fipo_model.search.headroom import Headroom, measure_headroom
 from fipo_model.search.identity import digest_of
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
-from fipo_model.search.proposing import Part, Proposals, Proposed, Proposer, RewriterProposer, Seen, distinct, said_of
+from fipo_model.search.proposals import Proposals, Proposed, Proposer, Seen
+from fipo_model.search.proposing import RewriterProposer, said_of
 from fipo_model.search.reporting import write_report
 from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
 from fipo_model.search.scoreboard import Scoreboard, Trial
@@ -24,7 +26,6 @@ from fipo_model.search.searching import Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
 from fipo_model.search.splitting import split
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
-from fipo_model.search.wordings import naming_labels
 from fipo_model.search.words import say_compared
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Proposals",
     "Proposed",
     "Proposer",
+    "Question",
     "RewriterProposer",
     "Run",
     "Scoreboard",
@@ -62,21 +64,22 @@ __all__ = [
     "Trial",
     "UnmeasurableError",
     "as_metric",
+    "ask",
     "chance",
     "cost",
     "digest",
     "digest_of",
-    "distinct",
     "failure",
     "fewest_pairs",
     "judgement",
     "mean",
     "measure_headroom",
-    "naming_labels",
     "notes_on_answers",
     "opened_journal",
     "paired_interval",
     "read_examples",
+    "replies_needed",
+    "requests_needed",
     "said_of",
     "say_compared",
     "schedule",

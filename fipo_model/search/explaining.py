@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fipo_model.search.evidence import beats, lead, worst_chance
 from fipo_model.search.examples import Example
 from fipo_model.search.metrics import Metric, contains, text_of
-from fipo_model.search.proposing import Proposed
+from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.subject import Measured
 

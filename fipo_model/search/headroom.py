@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fipo_model.errors import InputError
 from fipo_model.rewriter import Rewriter
+from fipo_model.search.asking import Part
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.evidence import Interval, Pair, least_interval, mean
 from fipo_model.search.examples import Example, Row, has_variables, read_examples
@@ -15,7 +16,8 @@ from fipo_model.search.meaning import Meaning
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.metrics import text_of
 from fipo_model.search.prompts import PROMPT
-from fipo_model.search.proposing import Part, RewriterProposer, Seen
+from fipo_model.search.proposals import Seen
+from fipo_model.search.proposing import RewriterProposer
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.searching import UnmeasurableError
 from fipo_model.search.splitting import split

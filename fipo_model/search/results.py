@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fipo_model.search.evidence import Interval
-from fipo_model.search.proposing import Proposed
+from fipo_model.search.proposals import Proposed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

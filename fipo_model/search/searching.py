@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fipo_model.errors import InputError
-from fipo_model.search import proposing
+from fipo_model.search import proposals
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.comparing import HeldOut, compared
 from fipo_model.search.evidence import lead
@@ -15,7 +15,7 @@ from fipo_model.search.explaining import count_refusals, explained
 from fipo_model.search.halving import select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
-from fipo_model.search.proposing import Proposals, Proposed, Proposer, Seen
+from fipo_model.search.proposals import Proposals, Proposed, Proposer, Seen
 from fipo_model.search.results import Attempt, Changed, Compared, SearchResult
 from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.settings import SearchSettings
@@ -110,11 +110,11 @@ class Search:
             return {}
         key = "proposals" if number == 0 else f"proposals {number + 1}"
         if key in self.journal:
-            found = proposing.from_fields(self.journal[key])
+            found = proposals.from_fields(self.journal[key])
             self.board.resumed += found.runs
         else:
             found = self._ask_proposer(number, best)
-            self.journal.put(key, proposing.to_fields(found))
+            self.journal.put(key, proposals.to_fields(found))
         self.budget.charge(found.runs)
         self.model = found.model
         for name, rows in found.by_text.items():

@@ -12,13 +12,14 @@ from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
+from fipo_model.search.asking import Part
 from fipo_model.search.examples import Example, Row, read_examples
 from fipo_model.search.explaining import notes_on_answers
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.meaning import Meaning
 from fipo_model.search.metrics import Metric, as_metric
 from fipo_model.search.prompts import CAP, PROMPT, AnsweredPrompt, LikelyPrompt
-from fipo_model.search.proposing import Part, RewriterProposer
+from fipo_model.search.proposing import RewriterProposer
 from fipo_model.search.reporting import write_report
 from fipo_model.search.results import SearchResult
 from fipo_model.search.searching import Search

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.numbers import level, say_interval, signed
 from fipo_model.search.headroom import Headroom, Verdict
-from fipo_model.search.proposing import Origin
+from fipo_model.search.proposals import Origin
 from fipo_model.search.results import Compared, SearchResult
 from fipo_model.search.wordings import Kind
 

@@ -111,6 +111,14 @@ def compare(*options: object, chain: str = "capital_chains.py:chain", data: str 
     return CliRunner().invoke(app, ["compare", "chain", *map(str, arguments)])
 
 
+def add_examples(project: Path, *, are_known: bool = True) -> None:
+    """A file of examples that are none of the rows, and a model that knows their capitals or has them wrong."""
+    more = {f"Land-{number}": f"City-{number}" for number in range(12)}
+    (project / "capitals.json").write_text(json.dumps(CAPITALS | more))
+    rows = [{"input": {"country": land}, "output": city if are_known else "Rome"} for land, city in more.items()]
+    (project / "examples.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
 def summary_of(done: Any) -> dict[str, Any]:
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -231,6 +239,29 @@ class TestTheWholeCommand:
         assert "Neither was run" in page
         reason = json.loads((project / "out" / "results.json").read_text())["report"]["left_alone"][0]["reason"]
         assert reason in page
+
+    def test_examples_choose_the_prompts_of_the_twin_and_rows_measure_them(self, project: Path) -> None:
+        add_examples(project)
+        done = compare("--examples", "examples.jsonl")
+        assert summary_of(done)["difference"]["value"] == 6 / 8
+        # The search says what it saw of its own examples, and nothing about the rows.
+        assert "On the examples that decided (8) from 0 to 1" in " ".join(done.stderr.split())
+        before = asked(project)
+        assert {line.split()[1] for line in before} == CAPITALS.keys() | {f"Land-{number}" for number in range(12)}
+        assert summary_of(compare("--examples", "examples.jsonl"))["difference"]["value"] == 6 / 8
+        assert asked(project) == before
+
+    def test_a_twin_that_examples_do_not_prove_better_is_the_chain_itself(self, project: Path) -> None:
+        add_examples(project, are_known=False)
+        done = compare("--examples", "examples.jsonl")
+        assert summary_of(done)["verdict"] == "nothing rewritten"
+        assert "every run scored 0" in " ".join(done.stderr.split())
+
+    def test_rows_may_not_be_among_the_examples(self, project: Path) -> None:
+        done = compare("--examples", "rows.jsonl")
+        assert done.exit_code == 2
+        assert "8 of the 8 rows are examples, too, such as 'line 1'" in " ".join(done.stderr.split())
+        assert not (project / "asked.txt").exists()
 
     def test_a_prompt_alone_is_answered_by_a_langchain_model(self, project: Path) -> None:
         options = ("--chat-model", "capital_chains.py:model")

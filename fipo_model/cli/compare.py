@@ -41,6 +41,13 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
     metric: Annotated[
         str, typer.Option(help="exact, contains, f1, json_fields, or a module:function(reference, output, input).")
     ] = "exact",
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSONL file of other rows: the twin's prompts are chosen on them, by the metric. Without it, the "
+            "rewriter decides."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +80,8 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
 
     {"input": {"question": "What is the capital of Peru?"}, "output": "Lima"}
 
+    With --examples, the metric decides on other rows which prompts the twin gets, and the data show what that gains.
+
     Run the same command again to resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run
     that could not finish and 2 for options and files that cannot be used.
     """
@@ -88,6 +97,7 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
             data=str(data),
             output=str(output),
             metric=metric,
+            examples=None if examples is None else str(examples),
             answerer=answerer,
             optimizer_model=optimizer_model,
             roles=_parse_roles(roles),

@@ -28,9 +28,11 @@ from fipo_model.comparing.chains.running import SIDES, Chains, Progress, Run, ru
 from fipo_model.errors import InputError
 from fipo_model.jobs import completed
 from fipo_model.objects import fingerprint
+from fipo_model.search import SearchSettings
+from fipo_model.search.metrics import Function
 
 RESULTS, PAGE = "results.json", "report.html"
-_PROMPTS, _MEASURED = "prompts.json", "measured"
+_PROMPTS, _MEASURED, _SEARCH = "prompts.json", "measured", "search"
 _FREE = ("output", "metric", "seed", "timed")
 """Settings that change no answer of a chain: an output made with different values of these can be resumed."""
 
@@ -46,6 +48,8 @@ class Settings:
     data: str
     output: str
     metric: str
+    examples: str | None = None
+    """The file of those on which the twin's prompts are chosen; without one, the rewriter decides."""
     answerer: Mapping[str, str] | None
     """Who answers a chain that is only a prompt: the options that name it."""
     optimizer_model: str | None
@@ -66,6 +70,16 @@ class Comparison:
     rows: Sequence[Row]
     bad_rows: Sequence[str]
     metric: Metric
+    examples: Sequence[Row] = ()
+    """Those on which the twin's prompts are chosen; none of them is among the rows."""
+
+    def __post_init__(self) -> None:
+        shown = {_as_key(row.input) for row in self.examples}
+        if both := [row.id for row in self.rows if _as_key(row.input) in shown]:
+            raise InputError(
+                f"{len(both)} of the {len(self.rows)} rows are examples, too, such as {both[0]!r}: a chain that was "
+                "chosen on them would look better than it is. Leave them out of one file"
+            )
 
     @property
     def folder(self) -> Path:
@@ -76,9 +90,12 @@ class Comparison:
     def claimed(self) -> Iterator[None]:
         """The output directory for this process alone. Raises `InputError` if it belongs to another comparison."""
         asked = json.dumps([[row.id, row.input] for row in self.rows], sort_keys=True).encode("utf-8", "replace")
+        chosen_on = json.dumps([[row.input, row.reference] for row in self.examples], sort_keys=True)
+        chosen_on_hash = sha256(chosen_on.encode("utf-8", "replace")).hexdigest()[:12]
         wanted = {
             **{name: value for name, value in asdict(self.settings).items() if name not in _FREE},
             "rows": f"{len(self.rows)} ({sha256(asked).hexdigest()[:12]})",
+            **({"chosen on": f"{len(self.examples)} ({chosen_on_hash})"} if self.examples else {}),
             "version of the chain's file": fingerprint(self.settings.chain),
         }
         with jobs.claimed_directory(self.folder, kind="a comparison", option="--output") as job:
@@ -87,7 +104,14 @@ class Comparison:
 
     def twin(self, chain: Runnable[Any, Any], optimizer: PromptOptimizer) -> tuple[Chains, Report]:
         """Both chains, and what happened to the prompts. Raises `InputError` if earlier runs had other prompts."""
-        made, report = optimize_chain(chain, optimizer=optimizer, roles=self.settings.roles)  # type: ignore[arg-type]
+        made, report = optimize_chain(
+            chain,
+            optimizer=optimizer,
+            roles=self.settings.roles,  # type: ignore[arg-type]
+            examples=[(row.input, row.reference) for row in self.examples],
+            metric=self._judging if self.examples else None,
+            search=SearchSettings(seed=self.settings.seed, log_dir=self.folder / _SEARCH) if self.examples else None,
+        )
         found = {change.where: {"original": change.naive, "optimized": change.text} for change in report.changes}
         noted = self.folder / _PROMPTS
         if not noted.exists():
@@ -119,6 +143,11 @@ class Comparison:
             own = [_merged(answers[key], scores[key]) for key in _keys(row, repeat)]
             measured.append({**asdict(row), "runs": own, "seconds_alone": alone.get(row.id)})
         return measured
+
+    @property
+    def _judging(self) -> str | Function:
+        """The metric as a search takes it."""
+        return self.metric.name if self.metric.is_built_in else self.metric.function
 
     def write(self, results: Mapping[str, Any]) -> None:
         """The results, and the page made of them."""
@@ -201,6 +230,10 @@ def _made(settings: Settings, started: datetime) -> dict[str, Any]:
             more_packages=("langchain-core",),
         )
     )
+
+
+def _as_key(given: str | dict[str, Any]) -> str:
+    return json.dumps(given, sort_keys=True)
 
 
 def _keys(row: Row, repeat: int) -> list[str]:

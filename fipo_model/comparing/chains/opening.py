@@ -1,6 +1,6 @@
 """Prepares a comparison: everything is checked first, and only then is its model loaded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from langchain_core.runnables import Runnable
 from fipo_integrations.langchain import GeneratorChatModel
 from fipo_model.comparing.chains.job import Comparison, Settings
 from fipo_model.comparing.chains.loading import add_model, load_chain, needs_model
-from fipo_model.comparing.chains.metrics import find_metric
-from fipo_model.comparing.chains.rows import read_rows
+from fipo_model.comparing.chains.metrics import Metric, find_metric
+from fipo_model.comparing.chains.rows import Row, read_rows
 from fipo_model.comparing.opening import open_answerer
 from fipo_model.errors import InputError
 from fipo_model.objects import load_object
@@ -27,9 +27,10 @@ def opened_comparison(
     """
     metric = find_metric(settings.metric)
     rows, bad = read_rows(Path(settings.data), metric.unfit, settings.limit)
-    comparison = Comparison(settings=settings, rows=rows, bad_rows=bad, metric=metric)
+    examples, bad_examples = _read_examples(settings, metric)
+    comparison = Comparison(settings=settings, rows=rows, bad_rows=bad, metric=metric, examples=examples)
     chain = load_chain(settings.chain)
-    for reason in bad:
+    for reason in (*bad, *bad_examples):
         say(f"left out, {reason}")
     if not needs_model(chain):
         _refuse_answerer(settings)
@@ -37,6 +38,14 @@ def opened_comparison(
         if needs_model(chain):
             chain = add_model(chain, _open_model(settings, max_tokens))
         yield comparison, chain
+
+
+def _read_examples(settings: Settings, metric: Metric) -> tuple[Sequence[Row], list[str]]:
+    """What the twin's prompts are chosen on, and why lines of that file cannot be used."""
+    if settings.examples is None:
+        return (), []
+    rows, bad = read_rows(Path(settings.examples), metric.unfit, None)
+    return rows, [f"{settings.examples}, {reason}" for reason in bad]
 
 
 def _refuse_answerer(settings: Settings) -> None:

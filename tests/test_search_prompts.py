@@ -1,54 +1,20 @@
 """The plain case: a prompt, examples, and a metric or right outputs that decide."""
 
 import json
-from collections.abc import Callable
 
 import pytest
-from typer.testing import CliRunner
 
 from fipo_model import FidelitySettings, OptimizationRequest, PromptOptimizer, ShownExample
-from fipo_model.cli import app
 from fipo_model.errors import InputError, ServerError
-from fipo_model.models.registry import DEFAULT
-from fipo_model.search import Example, SearchResult, SearchSettings, as_metric, judgement, read_examples
+from fipo_model.search import Example, SearchResult, as_metric, judgement, read_examples
 from fipo_model.search.asking import Part
 from fipo_model.search.examples import filled
 from fipo_model.search.metrics import contains, exact, f1, json_fields
-from fipo_model.search.page import render_page
 from fipo_model.search.proposals import Proposed, Seen, distinct
 from fipo_model.search.proposing import RewriterProposer
 from fipo_model.search.splitting import split
-from fipo_model.search.wordings import naming_labels
-from fipo_model.search.words import sentences
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
-
-GUIDANCE = "Consider every part of it carefully."
-PROMPT = "Say whether the film is liked."
-ROWS = [(f"film {number}", "yes" if number % 2 else "no") for number in range(24)]
-
-
-def rewriting(script: Callable[[str], str] = lambda naive: f"{naive} {GUIDANCE}") -> PromptOptimizer:
-    return PromptOptimizer(ScriptedGenerator(lambda asked: script(asked[-1]["content"].splitlines()[1])))
-
-
-def answering(asked) -> str:
-    """Right about everything if care is asked for, else about every fourth film."""
-    text = asked[-1]["content"]
-    number = int(text.split()[-1])
-    is_right = GUIDANCE in text or number % 4 == 0
-    return "yes" if bool(number % 2) == is_right else "no"
-
-
-def likely(asked, response) -> float:
-    return -1.0 if GUIDANCE in asked[0]["content"] else -2.0
-
-
-def model(script=answering, name: str = "scripted") -> ScriptedGenerator:
-    return ScriptedGenerator(script, name=name)
-
-
-def settings(**options) -> SearchSettings:
-    return SearchSettings(**{"patience": 0.0, **options})
+from support.prompt_searches import GUIDANCE, PROMPT, ROWS, answering, likely, model, rewriting, settings
 
 
 def test_a_metric_decides_and_the_gain_is_that_on_examples_that_decided_nothing():
@@ -191,105 +157,6 @@ def test_what_must_be_kept_is_kept():
     )
     assert found.text == request.instruction
     assert found.texts[0].candidates[0].outcome != "optimized"
-
-
-# Labels
-
-TOPICS = ("World", "Sports", "Sci/Tech")
-NEWS = [(f"item {number}", TOPICS[number % 3]) for number in range(24)]
-
-
-def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
-    def follows(asked) -> str:
-        text = asked[-1]["content"]
-        return TOPICS[int(text.split()[-1]) % 3] if all(one in text for one in TOPICS) else "news"
-
-    using, task = rewriting(lambda naive: f"{naive}\n\nName the topic."), model(follows)
-    found = using.search("topic", NEWS, metric="exact", models=[task])
-    assert found.text == "topic\n\nAnswer with one of: Sci/Tech, Sports, World"
-    assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
-    assert "it is yours, followed by the labels of the right outputs" in " ".join(sentences(found))
-    assert "a rule that adds the labels" in render_page(found)
-    by_likelihood = ScriptedScorer(lambda asked, right: -1.0 if "Sci/Tech, Sports" in asked[0]["content"] else -2.0)
-    assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text
-
-
-def test_the_contract_and_the_evidence_decide_about_labels_as_about_everything():
-    short = OptimizationRequest("topic", max_words=4)
-    found = rewriting().search(short, NEWS, metric="exact", models=[model(lambda _: "news")])
-    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["too_long"]
-    kept = rewriting().search("topic", NEWS, metric="exact", models=[model(lambda _: "World")])
-    assert [row.outcome for row in kept.texts[0].candidates if row.origin == "labels"] == ["optimized"]
-    assert kept.text == "topic"
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_no_label_is_lost_to_the_held_out_third(seed):
-    labels = ["plumber", "electrician", "locksmith", *["plumber", "electrician"] * 4, "locksmith"]
-    rows = [(f"message {number}", label) for number, label in enumerate(labels)]
-    deciding, aside, _ = split(read_examples(rows), None, seed=seed)
-    assert len(aside) == 4
-    assert {one.outputs[0] for one in deciding} == set(labels)
-    assert len({one.outputs[0] for one in aside}) > 1
-    found = rewriting().search(
-        "trade", rows, metric="exact", models=[model(lambda _: "x")], settings=settings(seed=seed)
-    )
-    named = "trade\n\nAnswer with one of: electrician, locksmith, plumber"
-    assert named in [row.text for row in found.texts[0].candidates if row.is_usable]
-
-
-def test_labels_that_only_held_out_examples_have_are_not_named():
-    known = [*NEWS, ("item 100", "Business"), ("item 103", "Business")]
-    deciding, aside = known[:24], known[24:]
-    found = rewriting().search("topic", deciding, metric="exact", models=[model(lambda _: "x")], held_out=aside)
-    assert not any("Business" in row.text for row in found.texts[0].candidates)
-
-
-def test_a_second_turn_does_not_propose_the_labels_again(tmp_path):
-    options = {"metric": "exact", "models": [model(lambda _: "World")], "settings": settings(turns=2, log_dir=tmp_path)}
-    for _ in range(2):  # and a resumed search still knows who wrote them
-        found = rewriting().search("topic", NEWS, **options)
-        assert [row.origin for row in found.texts[0].candidates].count("labels") == 1
-
-
-def test_of_several_texts_none_gets_the_labels_of_what_comes_last():
-    parts = [Part(name=name, request=OptimizationRequest(f"topic of the {name}")) for name in ("mail", "item")]
-    shown = {number: ShownExample(given, output) for number, (given, output) in enumerate(NEWS)}
-    own = rewriting().rewriter
-    for some in (parts, parts[:1]):
-        outputs = [output for _, output in NEWS]
-        proposer = RewriterProposer(rewriter=own, parts=some, candidates=4, seed=0, shown=shown, outputs=outputs)
-        found = proposer.propose(
-            Seen(texts={one.name: one.request.instruction for one in parts}, measurements={}), room=0
-        )
-        origins = {row.origin for rows in found.by_text.values() for row in rows}
-        assert ("labels" in origins) == (len(some) == 1)
-
-
-@pytest.mark.parametrize(
-    ("outputs", "prompt"),
-    [
-        (["yes", "yes", "no"], "topic"),  # seen once
-        (["yes"] * 4, "topic"),
-        ([*"abcdefg"] * 2, "topic"),  # too many
-        (["yes", "yes", None, None], "topic"),
-        (["red, green", "blue"] * 2, "topic"),
-        (["one of those rather long sentences", "no"] * 2, "topic"),
-        (["{a}", "no"] * 2, "topic"),
-        (["yes", "no"] * 2, "Is it so? Say Yes or No."),  # they are named already
-    ],
-)
-def test_what_is_no_small_set_of_labels_or_known_is_not_named(outputs, prompt):
-    assert naming_labels(prompt, outputs) is None
-
-
-@pytest.mark.parametrize(
-    "labels", [("1", "2", "3"), ("yes", "no"), ("not spam", "spam"), ("A+", "B"), ("été", "hiver")]
-)
-def test_the_contract_lets_labels_of_any_kind_be_named(labels):
-    rows = [(f"item {number} of it", labels[number % len(labels)]) for number in range(10)]
-    found = rewriting().search("grade", rows, metric="exact", models=[model(lambda _: "x")])
-    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["optimized"]
 
 
 # Why nothing won
@@ -675,92 +542,6 @@ def test_rewrites_that_ask_the_same_are_tried_once():
     found = distinct(rows, usable=2)
     assert [row.outcome for row in found] == ["optimized", "repeated", "empty", "optimized"]
     assert distinct(rows[:2], usable=2, known=["sort by length the words"])[0].outcome == "repeated"
-
-
-# The command
-
-
-def run(tmp_path, *options: str, rows=None):
-    file = tmp_path / "rows.jsonl"
-    lines = rows or [{"input": given, "output": output} for given, output in ROWS]
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in lines))
-    return CliRunner().invoke(app, ["tune", PROMPT, "--examples", str(file), *options])
-
-
-@pytest.fixture
-def scripted(monkeypatch):
-    """Every model that is opened is a scripted one."""
-    from fipo_model.backends import opening
-    from fipo_model.rewriter import Rewriter
-
-    own = rewriting().rewriter
-    opened: list[object] = []
-    monkeypatch.setattr(Rewriter, "from_pretrained", lambda *_, **__: own)
-    monkeypatch.setattr(opening, "open_generator", lambda spec, role: opened.append(spec) or model(name=str(spec)))
-    monkeypatch.setattr(opening, "open_scorer", lambda spec: opened.append(spec) or ScriptedScorer(likely, name=spec))
-    return opened
-
-
-def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_path, scripted, caplog):
-    caplog.set_level("INFO", logger="fipo_model")
-    done = run(tmp_path, "--metric", "exact", "--out", str(tmp_path / "out"), "--model", "one")
-    assert done.exit_code == 0
-    assert done.stdout == f"{PROMPT} {GUIDANCE}\n"
-    assert scripted == ["one"]
-    began = "rewrites are proposed by scripted; scores are what the metric exact gives the answers of one; 16 examples"
-    assert caplog.messages[0].startswith(began)
-    assert "trial 1: 0.312 on 16 examples: the texts as they are" in caplog.text
-    assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
-    assert "On held-out examples (8) from 0.125 to 1: +0.875" in done.stderr
-    assert (tmp_path / "out" / "report.html").is_file()
-
-
-def test_the_help_names_the_models_that_are_used_where_none_is_named():
-    shown = CliRunner().invoke(app, ["tune", "--help"]).stdout
-    said = " ".join(shown.replace("│", " ").split())
-    assert f"By default, {DEFAULT.name} without FIPO's adapter" in said
-    assert f"by default, {DEFAULT.name} with FIPO's adapter" in said
-
-
-def test_the_command_takes_several_models_and_a_server(tmp_path, scripted):
-    done = run(tmp_path, "--model", "one", "--server", "http://localhost:1/v1", "--name", "two", "--json")
-    assert scripted == ["one", "http://localhost:1/v1#two"]
-    assert json.loads(done.stdout)["texts"][0]["outcome"] == "optimized"
-    assert run(tmp_path, "--server", "http://localhost:1/v1").exit_code == 2
-
-
-def test_the_command_takes_a_metric_of_ones_own(tmp_path, scripted, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "own_metric_of_mine.py").write_text(
-        "def same(reference, output, given):\n    return reference == output\n"
-    )
-    assert run(tmp_path, "--metric", "own_metric_of_mine:same").stdout == f"{PROMPT} {GUIDANCE}\n"
-    assert "there is no metric 'best'" in str(run(tmp_path, "--metric", "best").exception)
-
-
-def test_the_command_names_rows_that_cannot_be_used(tmp_path, scripted):
-    done = run(tmp_path, rows=[{"input": "a", "output": "b"}, {"output": "b"}])
-    assert done.exit_code == 1
-    assert "line 2: there is no `input`" in str(done.exception)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (
-            json.dumps([{"input": "a", "output": "b"}]),
-            "line 1: not a JSON object but an array: write one object on each",
-        ),
-        (json.dumps([{"input": "a", "output": "b"}], indent=1), "line 1: not a JSON object but an array"),
-        ("input,output\na,b\n", "line 1: not JSON"),
-    ],
-)
-def test_a_file_of_another_form_is_said_to_be_with_what_a_line_looks_like(tmp_path, scripted, content, said):
-    file = tmp_path / "rows.json"
-    file.write_text(content)
-    done = CliRunner().invoke(app, ["tune", PROMPT, "--examples", str(file)])
-    assert said in str(done.exception)
-    assert 'Each line must be an object such as {"input": "a fine film"' in str(done.exception)
 
 
 @pytest.mark.tiny

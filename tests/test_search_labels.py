@@ -1,0 +1,111 @@
+"""Right outputs that are labels: a rule names them all, and the contract and the evidence decide."""
+
+import pytest
+
+from fipo_model import OptimizationRequest, ShownExample
+from fipo_model.search import read_examples
+from fipo_model.search.asking import Part
+from fipo_model.search.page import render_page
+from fipo_model.search.proposals import Seen
+from fipo_model.search.proposing import RewriterProposer
+from fipo_model.search.splitting import split
+from fipo_model.search.wordings import naming_labels
+from fipo_model.search.words import sentences
+from fipo_model.testing import ScriptedScorer
+from support.prompt_searches import model, rewriting, settings
+
+TOPICS = ("World", "Sports", "Sci/Tech")
+NEWS = [(f"item {number}", TOPICS[number % 3]) for number in range(24)]
+
+
+def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
+    def follows(asked) -> str:
+        text = asked[-1]["content"]
+        return TOPICS[int(text.split()[-1]) % 3] if all(one in text for one in TOPICS) else "news"
+
+    using, task = rewriting(lambda naive: f"{naive}\n\nName the topic."), model(follows)
+    found = using.search("topic", NEWS, metric="exact", models=[task])
+    assert found.text == "topic\n\nAnswer with one of: Sci/Tech, Sports, World"
+    assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
+    assert "it is yours, followed by the labels of the right outputs" in " ".join(sentences(found))
+    assert "a rule that adds the labels" in render_page(found)
+    by_likelihood = ScriptedScorer(lambda asked, right: -1.0 if "Sci/Tech, Sports" in asked[0]["content"] else -2.0)
+    assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text
+
+
+def test_the_contract_and_the_evidence_decide_about_labels_as_about_everything():
+    short = OptimizationRequest("topic", max_words=4)
+    found = rewriting().search(short, NEWS, metric="exact", models=[model(lambda _: "news")])
+    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["too_long"]
+    kept = rewriting().search("topic", NEWS, metric="exact", models=[model(lambda _: "World")])
+    assert [row.outcome for row in kept.texts[0].candidates if row.origin == "labels"] == ["optimized"]
+    assert kept.text == "topic"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_label_is_lost_to_the_held_out_third(seed):
+    labels = ["plumber", "electrician", "locksmith", *["plumber", "electrician"] * 4, "locksmith"]
+    rows = [(f"message {number}", label) for number, label in enumerate(labels)]
+    deciding, aside, _ = split(read_examples(rows), None, seed=seed)
+    assert len(aside) == 4
+    assert {one.outputs[0] for one in deciding} == set(labels)
+    assert len({one.outputs[0] for one in aside}) > 1
+    found = rewriting().search(
+        "trade", rows, metric="exact", models=[model(lambda _: "x")], settings=settings(seed=seed)
+    )
+    named = "trade\n\nAnswer with one of: electrician, locksmith, plumber"
+    assert named in [row.text for row in found.texts[0].candidates if row.is_usable]
+
+
+def test_labels_that_only_held_out_examples_have_are_not_named():
+    known = [*NEWS, ("item 100", "Business"), ("item 103", "Business")]
+    deciding, aside = known[:24], known[24:]
+    found = rewriting().search("topic", deciding, metric="exact", models=[model(lambda _: "x")], held_out=aside)
+    assert not any("Business" in row.text for row in found.texts[0].candidates)
+
+
+def test_a_second_turn_does_not_propose_the_labels_again(tmp_path):
+    options = {"metric": "exact", "models": [model(lambda _: "World")], "settings": settings(turns=2, log_dir=tmp_path)}
+    for _ in range(2):  # and a resumed search still knows who wrote them
+        found = rewriting().search("topic", NEWS, **options)
+        assert [row.origin for row in found.texts[0].candidates].count("labels") == 1
+
+
+def test_of_several_texts_none_gets_the_labels_of_what_comes_last():
+    parts = [Part(name=name, request=OptimizationRequest(f"topic of the {name}")) for name in ("mail", "item")]
+    shown = {number: ShownExample(given, output) for number, (given, output) in enumerate(NEWS)}
+    own = rewriting().rewriter
+    for some in (parts, parts[:1]):
+        outputs = [output for _, output in NEWS]
+        proposer = RewriterProposer(rewriter=own, parts=some, candidates=4, seed=0, shown=shown, outputs=outputs)
+        found = proposer.propose(
+            Seen(texts={one.name: one.request.instruction for one in parts}, measurements={}), room=0
+        )
+        origins = {row.origin for rows in found.by_text.values() for row in rows}
+        assert ("labels" in origins) == (len(some) == 1)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "prompt"),
+    [
+        (["yes", "yes", "no"], "topic"),  # seen once
+        (["yes"] * 4, "topic"),
+        ([*"abcdefg"] * 2, "topic"),  # too many
+        (["yes", "yes", None, None], "topic"),
+        (["red, green", "blue"] * 2, "topic"),
+        (["one of those rather long sentences", "no"] * 2, "topic"),
+        (["{a}", "no"] * 2, "topic"),
+        (["yes", "no"] * 2, "Is it so? Say Yes or No."),  # they are named already
+    ],
+)
+def test_what_is_no_small_set_of_labels_or_known_is_not_named(outputs, prompt):
+    assert naming_labels(prompt, outputs) is None
+
+
+@pytest.mark.parametrize(
+    "labels", [("1", "2", "3"), ("yes", "no"), ("not spam", "spam"), ("A+", "B"), ("été", "hiver")]
+)
+def test_the_contract_lets_labels_of_any_kind_be_named(labels):
+    rows = [(f"item {number} of it", labels[number % len(labels)]) for number in range(10)]
+    found = rewriting().search("grade", rows, metric="exact", models=[model(lambda _: "x")])
+    assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["optimized"]

@@ -180,9 +180,9 @@ def test_the_rewriter_is_shown_the_fields_but_the_result_is_the_instruction_alon
     using = fipo()
     compiled = using.compile(Zoo())
     answer, sort = (conversation[-1]["content"] for conversation in using.optimizer.rewriter.generator.calls[0])
-    assert "- `question` (str): what a visitor of the zoo wants to know\nOutput fields:\n- `answer` (str)\n" in answer
-    assert "- `topic` (Literal['refund', 'delivery'])\n" in sort
-    assert "- `urgency` (float): how soon somebody must look at it: greater than or equal to: 0" in sort
+    assert "question: {question} (what a visitor of the zoo wants to know)\n\n" in answer
+    assert "topic: one of refund, delivery\n" in sort
+    assert "urgency: float: how soon somebody must look at it: greater than or equal to: 0" in sort
     assert "${" not in answer + sort
     assert all("fields" not in text for text in instructions(compiled).values())
 
@@ -190,11 +190,15 @@ def test_the_rewriter_is_shown_the_fields_but_the_result_is_the_instruction_alon
 def test_a_default_instruction_is_rewritten_with_its_fields_as_context():
     using = fipo()
     compiled = using.compile(dspy.ChainOfThought("question -> answer"))
-    assert "- `question` (str)\nOutput fields:\n- `reasoning` (str)\n- `answer` (str)" in str(
-        using.optimizer.rewriter.generator.calls[0][0][-1]["content"]
-    )
+    assert "question: {question}\n" in str(using.optimizer.rewriter.generator.calls[0][0][-1]["content"])
     naive = "Given the fields `question`, produce the fields `answer`."
     assert instructions(compiled) == {"predict": f"{naive} {GUIDANCE}"}
+
+
+def test_a_variable_in_a_rewrite_is_refused_because_nothing_would_fill_it():
+    using = fipo(lambda asked: f"{naive_in(asked)} Look at {{question}} first.")
+    compiled = using.compile(dspy.Predict(Answer))
+    assert outcomes(compiled) == {"self": "placeholder_invented"}
 
 
 def test_a_default_instruction_stays_when_its_rewrite_forgets_the_fields():
@@ -506,7 +510,7 @@ def test_the_valset_decides_and_the_trainset_stands_in_for_it(caplog):
     cats, all_animals = examples(["How many legs has a cat?"] * 2), examples()
     with dspy.context(lm=task_lm(better_with_guidance)):
         using = fipo(metric=exact)
-        assert outcomes(using.compile(Zoo(), trainset=all_animals, valset=cats))["answer"] == "not_preferred"
+        assert outcomes(using.compile(Zoo(), trainset=all_animals, valset=cats))["answer"] == "unchanged"
         assert outcomes(using.compile(Zoo(), trainset=cats, valset=all_animals))["answer"] == "optimized"
         with caplog.at_level(logging.INFO, logger="fipo.dspy"):
             assert outcomes(using.compile(Zoo(), trainset=all_animals, valset=[]))["answer"] == "optimized"

@@ -567,7 +567,7 @@ def test_refused_calls_decide_nothing():
     assert report["tried_again"] in (2, 3)  # DSPy 3.2 calls twice, with another adapter, before an example fails
     assert report["first_failure"].startswith("the program raised ")
     assert report["first_failure"].endswith("429")
-    assert outcomes(compiled) == {"self": "not_preferred"}
+    assert outcomes(compiled) == {"self": "unchanged"}
 
 
 @pytest.mark.parametrize("seed", range(4))

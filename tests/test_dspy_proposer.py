@@ -198,7 +198,7 @@ def test_fields_of_the_records_and_of_the_program_may_be_named():
     using = optimizer(names_the_field)
     program = Zoo()
     assert "`question`" in FIPOProposer(optimizer=using, program=program)(CANDIDATE, {}, ["answer"])["answer"]
-    assert "- `question` (str): what a visitor of the zoo wants to know" in told(using)[0]
+    assert "question: {question} (what a visitor of the zoo wants to know)" in told(using)[0]
 
 
 def test_the_default_weights_are_not_loaded_for_nothing_and_it_can_be_copied():
@@ -308,7 +308,7 @@ def test_the_tools_and_the_protocol_of_an_agent_stay_byte_for_byte(times):
     task = "Answer the question." + f" {GUIDANCE}" * times
     assert compiled.react.signature.instructions == task + PROTOCOL
     assert not any("You are an Agent" in text for text in told(using.optimizer))
-    assert "Output fields:\n- `answer` (str)" in told(using.optimizer)[0]
+    assert "question: {question}" in told(using.optimizer)[0]
     assert compiled.fipo_report["predictors"][0]["text"] == task + PROTOCOL
 
 

@@ -275,6 +275,12 @@ def in_two_steps() -> dspy.Module:
     return program
 
 
+def putting_out_twice() -> dspy.Module:
+    program = in_two_steps()
+    program.check = dspy.Predict(dspy.Signature("message -> team", "Check the team."))
+    return program
+
+
 def labelled(**fields: object) -> list[dspy.Example]:
     return [dspy.Example(**{**row.toDict(), **fields}).with_inputs("message", "query") for row in MESSAGES]
 
@@ -287,11 +293,12 @@ def labelled(**fields: object) -> list[dspy.Example]:
         (dspy.Predict(typed(*TEAMS, "other")), MESSAGES, ["golden_leaked"]),  # as the contract says
         (dspy.Predict(TwoOutputs), labelled(reply="Yes."), []),
         (dspy.Predict(typed().with_updated_fields("team", type_=list[str])), labelled(team=["account"]), []),
-        (in_two_steps(), labelled(query="team"), []),
+        (in_two_steps(), MESSAGES, ["optimized"]),  # its second predictor takes what no example has
+        (putting_out_twice(), MESSAGES, []),
     ],
-    ids=["reasoning", "literal", "more values", "two outputs", "lists", "two predictors"],
+    ids=["reasoning", "literal", "more values", "two outputs", "lists", "two predictors", "two with the same output"],
 )
-def test_labels_are_named_where_they_are_all_that_the_only_predictor_puts_out(program, rows, expected):
+def test_labels_are_named_where_a_predictor_puts_out_nothing_else_and_no_other_one_does(program, rows, expected):
     proposer = ProgramProposer(
         student=program,
         targets=targets(program),

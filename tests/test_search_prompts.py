@@ -92,7 +92,8 @@ def test_meaning_comes_before_a_metric_too(proposed, outcome):
 def test_where_no_right_output_is_known_nothing_is_said_to_be_in_none():
     using = rewriting(lambda naive: f"{naive}\n\nWrite the digits of the rating it deserves.")
     rows = [{"input": f"{word} film"} for word in ("sad", "fine", "long", "old")]
-    found = using.search("rate", rows, metric=lambda reference, output: output.isdigit(), models=[model(lambda _: "7")])
+    task = model(lambda asked: "7" if "digits" in asked[-1]["content"] else "seven")
+    found = using.search("rate", rows, metric=lambda reference, output: output.isdigit(), models=[task])
     assert found.texts[0].candidates[0].outcome == "optimized"
 
 

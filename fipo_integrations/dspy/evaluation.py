@@ -13,6 +13,7 @@ from dspy.evaluate import Evaluate
 
 from fipo_integrations.dspy import demos
 from fipo_integrations.dspy.programs import executed, with_texts
+from fipo_integrations.dspy.responses import as_text
 from fipo_model.errors import InputError
 from fipo_model.search import (
     Failed,
@@ -249,10 +250,21 @@ class Variants:
         except Exception as error:
             found[turn] = _raised("metric", error)
             raise
-        measured = Measured(scores=(judged.score,), best=judged.best, feedback=judged.feedback)
+        response = said_of(self.examples[runs[turn].example], prediction)
+        measured = Measured(
+            scores=(judged.score,), best=judged.best, feedback=judged.feedback, response=response or None
+        )
         found[turn] = measured
         note(runs[turn], measured)
         return judged.score
+
+
+def said_of(example: dspy.Example, outputs: Any) -> str:
+    """What a prediction has, or the example itself, where the example has a right value; reasoning has none."""
+    if not isinstance(outputs, dspy.Example):
+        return ""
+    names = example.labels().keys()
+    return as_text({name: str(outputs[name]) for name in names if outputs.get(name) is not None})
 
 
 def _check_few(found: Sequence[Measurement], *, of: int) -> None:

@@ -3,7 +3,7 @@
 import inspect
 import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -181,20 +181,35 @@ def split_protocol(text: str) -> tuple[str, str] | None:
     return text[: found[0].start()], text[found[0].start() :]
 
 
+def as_slots(names: Iterable[str]) -> list[str]:
+    """Input fields as the rewriter sees them: like the variables of a prompt, which it knows from its training."""
+    return [f"{name}: {{{name}}}" for name in names]
+
+
 def _describe_fields(signature: type[dspy.Signature], choices: Mapping[str, Sequence[Choice]]) -> str:
-    """What the signature says about its fields, as text for the rewriter, with values that it lacks."""
-    lines = []
-    for title, fields in (("Input fields", signature.input_fields), ("Output fields", signature.output_fields)):
-        lines.append(f"{title}:")
-        for name, field in fields.items():
-            extra: Any = field.json_schema_extra
-            kind = get_annotation_name(field.annotation)
-            notes = [str(note) for note in (_description(name, field), extra.get("constraints")) if note]
-            shown = " ".join([kind, *notes])
-            hidden = [choice for choice in choices[name] if len(named_in(shown, choice)) < len(choice)]
-            notes += [f"one of {written(choice)}" for choice in hidden if field.annotation is not bool]
-            lines.append(": ".join([f"- `{name}` ({kind})", *notes]))
+    """What follows the instruction, and what the signature says about outputs that are more than any text.
+
+    Where fields were listed as DSPy does ("Input fields: - `message` (str)"), small rewriters wrote about the fields.
+    """
+    slots = dict(zip(signature.input_fields, as_slots(signature.input_fields), strict=True))
+    lines = [_described_by(slots[name], _notes(name, field)) for name, field in signature.input_fields.items()]
+    for name, field in signature.output_fields.items():
+        notes = _notes(name, field)
+        hidden = [choice for choice in choices[name] if len(named_in(" ".join(notes), choice)) < len(choice)]
+        values = [f"one of {written(choice)}" for choice in hidden if field.annotation is not bool]
+        kind = [] if values or field.annotation is str else [get_annotation_name(field.annotation)]
+        if described := [*kind, *notes, *values]:
+            lines.append(": ".join([name, *described]))
     return "\n".join(lines)
+
+
+def _described_by(slot: str, notes: Sequence[str]) -> str:
+    return f"{slot} ({'; '.join(notes)})" if notes else slot
+
+
+def _notes(name: str, field: Any) -> list[str]:
+    """What a signature says of a field beside its type."""
+    return [str(note) for note in (_description(name, field), field.json_schema_extra.get("constraints")) if note]
 
 
 def _description(name: str, field: Any) -> str | None:

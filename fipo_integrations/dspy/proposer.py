@@ -9,7 +9,7 @@ from typing import Any
 
 import dspy
 
-from fipo_integrations.dspy.instructions import Target, has_unknown_protocol, targets
+from fipo_integrations.dspy.instructions import Target, as_slots, has_unknown_protocol, targets
 from fipo_integrations.dspy.responses import Responses, as_text
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_model import PromptOptimizer, ShownExample
@@ -24,7 +24,6 @@ _QUOTED_ANSWER = re.compile(
     r"(?:'((?:[^'\n]|(?<=\w)'(?=\w))+)'(?!\w)|\"([^\"\n]+)\"|`([^`\n]+)`)"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
-_PARTS = {"Input fields": "Inputs", "Output fields": "Generated Outputs"}
 # What the records of mlflow.genai's GepaPromptOptimizer have instead (mlflow 3.17, genai/optimize/optimizers), whose
 # components are whole prompts.
 _OTHER_NAMES = {"Inputs": "inputs", "Generated Outputs": "outputs", "Feedback": "rationales"}
@@ -104,10 +103,8 @@ class FIPOProposer:
     def _target(self, name: str, text: str, record: Record) -> Target | None:
         """What may be rewritten of a component, if anything."""
         if not self._has_program:
-            shown = {title: _fields(_part(record, key)) for title, key in _PARTS.items()}
-            lines = [line for title, own in shown.items() if own for line in (f"{title}:", *(f"- `{n}`" for n in own))]
-            known = {field for own in shown.values() for field in own}
-            target = Target.of(name, text, context="\n".join(lines) or None, known=known)
+            given, said = (_fields(_part(record, key)) for key in ("Inputs", "Generated Outputs"))
+            target = Target.of(name, text, context="\n".join(as_slots(given)) or None, known={*given, *said})
             return None if has_unknown_protocol(text) else target
         own = self._known.get(name)
         return own.with_text(text) if isinstance(own, Target) else None

@@ -68,7 +68,8 @@ def report_search(search: Search, best: str, measured: Measured) -> Report:
     predictors = []
     for one in decided:
         changed = changes[one.name]
-        is_decided = changed.is_rewritten or one.name in search.limits or len(changed.candidates) > 0
+        is_explained = one.name in search.limits or one.name in search.reasons
+        is_decided = changed.is_rewritten or is_explained or len(changed.candidates) > 0
         kept = replace(one, text=changed.text)
         predictors.append(replace(kept, outcome=changed.outcome, detail=changed.detail) if is_decided else kept)
     return Report(model=search.model, predictors=predictors, measured=measured)

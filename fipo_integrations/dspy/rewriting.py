@@ -76,14 +76,14 @@ def propose(
     *,
     candidates: int,
     seed: int,
-    solved: Sequence[ShownExample] = (),
+    solved: Mapping[str, Sequence[ShownExample]] | None = None,
     tried: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, list[Proposed]]:
     """Other instructions for each target, by its name: usable ones, up to the limit, and refused ones.
 
     The first is the rewrite of the instruction alone. For the others, what the rewriter sees varies: what `seen` holds
-    of a target, one after another. `solved` are examples whose outputs may be labels; `tried` is what was proposed
-    before.
+    of a target, one after another. `solved` are examples of a target, whose outputs may be labels; `tried` is what was
+    proposed before.
     """
     found: dict[str, list[Proposed]] = {}
     questions = []
@@ -93,14 +93,15 @@ def propose(
         except InputError as error:
             found[target.name] = [_unusable(target, error)]
             continue
+        own = (solved or {}).get(target.name, ())
         variants = dict.fromkeys(one[target.name] for one in seen if target.name in one) or [Responses()]
         questions.append(
             Question(
                 part=Part(name=target.name, request=alone, place=target.instruction, check=target.checked),
                 alone=alone,
                 varied=_requests(target, rewriter, variants),
-                outputs=[one.output for one in solved],
-                solved=solved,
+                outputs=[one.output for one in own],
+                solved=own,
                 tried=(tried or {}).get(target.name, ()),
             )
         )

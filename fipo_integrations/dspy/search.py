@@ -12,13 +12,13 @@ import dspy
 from dspy.dsp.utils.settings import settings
 
 from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, sets_of
-from fipo_integrations.dspy.evaluation import Metric, Variants, runs_at_once
+from fipo_integrations.dspy.evaluation import Metric, Variants, runs_at_once, said_of
 from fipo_integrations.dspy.instructions import Protected, Target
-from fipo_integrations.dspy.programs import all_predictors, copied
+from fipo_integrations.dspy.programs import copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
-from fipo_integrations.dspy.showing import said_by_the_metric, solved, used_together
-from fipo_model import ShownExample, search
+from fipo_integrations.dspy.showing import said_by_the_metric, solved_by_one, used_together
+from fipo_model import search
 from fipo_model.errors import InputError
 from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, requests_needed
 
@@ -88,15 +88,10 @@ class ProgramProposer:
             said,
             candidates=candidates,
             seed=self.settings.seed + 1000 * seen.turn,
-            solved=self._solved(),
+            solved=solved_by_one(self.student, self.trainset),
             tried=seen.tried,
         )
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
-
-    def _solved(self) -> list[ShownExample]:
-        """The examples with their right outputs; none where another predictor may put these out."""
-        predictors = all_predictors(self.student)
-        return solved(predictors[0].signature, self.trainset) if len(predictors) == 1 else []
 
     def _demonstrations(self, seen: Seen, room: float) -> Proposals:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
@@ -161,6 +156,7 @@ class Search(search.Search):
             settings=proposer.settings,
             journal=proposer.journal,
             runs_at_once=runs_at_once(proposer.num_threads),
+            rights=[said_of(one, one) or None for one in variants.examples],
             log=logger,
         )
         made.targets = targets

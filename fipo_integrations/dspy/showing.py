@@ -1,11 +1,12 @@
 """What a rewriter sees of a predictor's use: several examples at once, and the metric's comments."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
 
-from fipo_integrations.dspy.programs import named_predictors
+from fipo_integrations.dspy.programs import all_predictors, named_predictors
 from fipo_integrations.dspy.responses import Responses, as_text
 from fipo_model import ShownExample
 from fipo_model.search import Measurement, said_of
@@ -32,13 +33,32 @@ def used_together(
     return found
 
 
-def solved(signature: type[dspy.Signature], examples: Sequence[dspy.Example]) -> list[ShownExample]:
-    """The examples with a right output, where there is but one beside the reasoning, and all are plain values."""
-    outputs = [name for name in signature.output_fields if name != "reasoning"]
-    right = [example.get(name) for name in outputs for example in examples]
-    if len(outputs) != 1 or not all(one is None or type(one) in (str, bool, int) for one in right):
+def solved_by_one(program: dspy.Module, examples: Sequence[dspy.Example]) -> dict[str, list[ShownExample]]:
+    """For each predictor, by its name, the examples with its right output, where nobody else puts that out.
+
+    It has to be the predictor's only output beside the reasoning, and a plain value.
+    """
+    once = {id(one): one for one in all_predictors(program)}.values()
+    owners = Counter(name for one in once for name in one.signature.output_fields)
+    found = {}
+    for name, predictor in named_predictors(program).items():
+        outputs = [one for one in predictor.signature.output_fields if one != "reasoning"]
+        if len(outputs) == 1 and owners[outputs[0]] == 1:
+            found[name] = _solved(predictor.signature, outputs[0], examples)
+    return found
+
+
+def _solved(signature: type[dspy.Signature], output: str, examples: Sequence[dspy.Example]) -> list[ShownExample]:
+    right = [(example, example.get(output)) for example in examples]
+    if not all(one is None or type(one) in (str, bool, int) for _, one in right):
         return []
-    return [one for one in (_shown(signature, example) for example in examples) if one is not None]
+    known = [(_given(signature, example), str(one)) for example, one in right if one is not None]
+    return [ShownExample(given, one) for given, one in known if given.strip() and one.strip()]
+
+
+def _given(signature: type[dspy.Signature], example: dspy.Example) -> str:
+    """A predictor's inputs as text; the program's, where it takes another predictor's output."""
+    return as_text(_fields(example, signature.input_fields) or {k: str(v) for k, v in example.inputs().items()})
 
 
 def said_by_the_metric(program: dspy.Module, measurements: Mapping[int, Measurement]) -> dict[str, Responses]:

@@ -191,6 +191,7 @@ def search(slots: Sequence[Slot], asking: Asking, evidence: Evidence, build: Bui
             settings=evidence.settings.less(2 * len(aside)),
             journal=journal,
             runs_at_once=_RUNS_AT_ONCE,
+            rights=searching.rights_of(deciding),
         )
         best = made.run()
         other = made.held_out(_subject(named, build, aside, evidence), best, runs_at_once=_RUNS_AT_ONCE)

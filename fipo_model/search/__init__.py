@@ -10,7 +10,7 @@ from fipo_model.search.budget import Budget, Limit, Price
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, paired_interval
 from fipo_model.search.examples import Example, read_examples
-from fipo_model.search.explaining import notes_on_answers
+from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import cost, schedule
 from fipo_model.search.headroom import Headroom, measure_headroom
@@ -80,6 +80,7 @@ __all__ = [
     "read_examples",
     "replies_needed",
     "requests_needed",
+    "rights_of",
     "said_of",
     "say_compared",
     "schedule",

@@ -20,13 +20,13 @@ def explained(
 ) -> str | None:
     """Why none of some arms replaced the best so far; None where they were simply no better."""
     complete = [board.pairs(arm, best, examples) for arm in arms if board.has(arm, examples)]
+    if (said := all_right(board, best, examples)) is not None:
+        return said
     ahead = [pairs for pairs in complete if beats(pairs, significance=1)]
     if ahead:
         luck = _luck(min(map(worst_chance, ahead)), significance)
         return f"a rewrite leads on the {len(examples)} examples, but the lead could be luck: {luck}"
     perfect = board.best_pairs("", best, examples)
-    if perfect is not None and lead(perfect) <= 0:
-        return f"all {len(examples)} examples are right already, so there is nothing to gain"
     if perfect is not None and not beats(perfect, significance=significance):
         luck = _luck(worst_chance(perfect), significance)
         return f"on {len(examples)} examples, even getting everything right could be luck: {luck}"
@@ -34,6 +34,14 @@ def explained(
         said = f"every run scored {score:g}, with the present text and with every rewrite, so none could lead"
         return f"{said}; try a metric that distinguishes more answers, another model, or other examples"
     return _unmoved(board, best, arms, examples)
+
+
+def all_right(board: Scoreboard, arm: str, examples: Sequence[int]) -> str | None:
+    """Why nothing can lead where an arm has the highest score there is on every example; None where one can."""
+    perfect = board.best_pairs("", arm, examples)
+    if perfect is None or lead(perfect) > 0:
+        return None
+    return f"all {len(examples)} examples are right already, so there is nothing to gain"
 
 
 def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int]) -> str | None:
@@ -64,8 +72,19 @@ def _luck(probability: float, significance: float) -> str:
 
 def notes_on_answers(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> list[str]:
     """What is to be said of the answers an arm gets: that none is right, or that they are all the same."""
-    said = never_right(board, arm, examples, metric) or always_the_same(board, arm, examples)
+    said = never_right(board, arm, examples, metric) or _always_the_same(board, arm, rights_of(examples))
     return [] if said is None else [said]
+
+
+def rights_of(examples: Sequence[Example]) -> list[str | None]:
+    """The first right output of each example as text."""
+    return [text_of(one.outputs[0]) if one.outputs else None for one in examples]
+
+
+def one_answer(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | None:
+    """Why a lead of an arm says nothing: it gives (almost) all inputs one answer, although different ones are right."""
+    said = _alike(board, arm, rights)
+    return None if said is None else f"a rewrite leads, but with it {said}"
 
 
 def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> str | None:
@@ -73,7 +92,7 @@ def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric
 
     If an answer contains the right output, that one is shown: then the metric needs changing.
     """
-    answered = _answered(board, arm, examples)
+    answered = [(examples[number], said, score) for number, said, score in _answered(board, arm, len(examples))]
     if not answered or any(score for _, _, score in answered):
         return None
     within = [(example, said) for example, said, _ in answered if _is_within(example, said)]
@@ -93,25 +112,30 @@ def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric
     return f"{said}. Try another metric or another model, or check the examples"
 
 
-def always_the_same(board: Scoreboard, arm: str, examples: Sequence[Example]) -> str | None:
-    """What to say of an arm that gives (almost) all inputs the same answer, although different ones are right."""
-    answered = _answered(board, arm, examples)
-    right = {text_of(output) for example, _, _ in answered for output in example.outputs[:1]}
-    if len(answered) < _FEWEST_ALIKE or len(right) < 2:
+def _always_the_same(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | None:
+    """The same of the text to use, which may be the original."""
+    said = _alike(board, arm, rights)
+    return None if said is None else f"with the text to use, {said}"
+
+
+def _alike(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | None:
+    answered = _answered(board, arm, len(rights))
+    known = {rights[number] for number, _, _ in answered} - {None}
+    if len(answered) < _FEWEST_ALIKE or len(known) < 2:
         return None
     ((answer, count),) = Counter(" ".join(said.split()) for _, said, _ in answered).most_common(1)
     if count < _ALIKE * len(answered):
         return None
-    said = f"with the text to use, the model answers {_shortened(answer)!r} to {count} of {len(answered)} inputs"
+    said = f"the model answers {_shortened(answer)!r} to {count} of {len(answered)} inputs"
     return f"{said}, so it hardly tells them apart: the score is about what one answer for everything gets"
 
 
-def _answered(board: Scoreboard, arm: str, examples: Sequence[Example]) -> list[tuple[Example, str, float]]:
-    """The examples with what was answered, and its least score."""
-    numbers = [number for number in range(len(examples)) if board.has(arm, [number])]
+def _answered(board: Scoreboard, arm: str, count: int) -> list[tuple[int, str, float]]:
+    """By the numbers of the examples, what was answered, and its least score."""
+    numbers = [number for number in range(count) if board.has(arm, [number])]
     found = zip(numbers, board.measurements(arm, numbers), strict=True)
     return [
-        (examples[number], one.response, min(one.scores))
+        (number, one.response, min(one.scores))
         for number, one in found
         if isinstance(one, Measured) and one.response is not None
     ]

@@ -91,9 +91,16 @@ def select(
         pairs = {arm: board.pairs(arm, incumbent, batch) for arm in alive}
         ranked = _ranked(alive, pairs, may_tie=number == 0)
         alive = [arm for arm in ranked if _can_win(board, arm, incumbent, order, rules.significance)]
+    return Choice(best_of(board, incumbent, challengers, order=order, rules=rules), limit)
+
+
+def best_of(
+    board: Scoreboard, incumbent: str, challengers: Sequence[str], *, order: Sequence[int], rules: "Rules"
+) -> str:
+    """Of the challengers that were measured on all examples the best that beats the incumbent; else the incumbent."""
     final = {arm: board.pairs(arm, incumbent, order) for arm in challengers if board.has(arm, order)}
     better = [arm for arm, pairs in final.items() if beats(pairs, significance=rules.significance)]
-    return Choice(max(better, key=lambda arm: lead(final[arm]), default=incumbent), limit)
+    return max(better, key=lambda arm: lead(final[arm]), default=incumbent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fipo_model.errors import FipoError, InputError, PromptTooLongError
 from fipo_model.generation import Completion, Generator, Message, Sampling, Scorer, complete, score_each
-from fipo_model.replies import spoken
+from fipo_model.replies import is_thought, spoken
 from fipo_model.search.examples import Example, filled
 from fipo_model.search.failing import describe, failure
 from fipo_model.search.metrics import Metric, judgement, text_of
@@ -18,6 +18,8 @@ PROMPT = "prompt"
 """The name of the only text."""
 CAP = 1.6
 """Nats per token by which one input can change a gain, so that no single one decides."""
+_LONGEST_ANSWER = 256
+_AROUND = 16
 # There is no need to ask about every example to see that a server is down.
 _ENOUGH_FAILURES = 3
 # The scores of this many outputs are requested twice, to see whether the metric agrees with itself.
@@ -34,7 +36,7 @@ class AnsweredPrompt:
         *,
         metric: Metric,
         models: Sequence[Generator],
-        max_tokens: int = 256,
+        max_tokens: int = _LONGEST_ANSWER,
     ) -> None:
         self.texts: Mapping[str, str] = {PROMPT: prompt}
         self.notes: list[str] = []
@@ -42,6 +44,7 @@ class AnsweredPrompt:
         self._metric = metric
         self._models = models
         self._sampling = Sampling(max_new_tokens=max_tokens)
+        self._brief = Sampling(max_new_tokens=min(max_tokens, longest_answer(metric, examples)))
         self._twice = 0 if metric.needs_reference else _ASKED_TWICE
 
     def __len__(self) -> int:
@@ -50,8 +53,22 @@ class AnsweredPrompt:
     def measure(self, runs: Sequence[Run], note: Note) -> list[Measurement]:
         """Every model's answers to all runs at once, scored. Raises `InputError` where the metric gives no number."""
         conversations = [_conversation(run.texts[PROMPT], self._examples[run.example]) for run in runs]
-        answers = [_answers(model, conversations, self._sampling) for model in self._models]
+        answers = [self._answers_of(model, conversations) for model in self._models]
         return [self._scored(run, own) for run, own in zip(runs, zip(*answers, strict=True), strict=True)]
+
+    def _answers_of(self, model: Generator, conversations: Sequence[list[Message]]) -> list[Completion | Failed]:
+        """The answers, cut off where they can no longer be right; a model that thinks first gets more room."""
+        found = _answers(model, conversations, self._brief)
+        thinking = [
+            place
+            for place, one in enumerate(found)
+            if isinstance(one, Completion) and one.is_truncated and is_thought(one.text, "")
+        ]
+        if thinking and self._brief != self._sampling:
+            again = _answers(model, [conversations[place] for place in thinking], self._sampling)
+            for place, one in zip(thinking, again, strict=True):
+                found[place] = one
+        return found
 
     def _scored(self, run: Run, answers: Sequence[Completion | Failed]) -> Measurement:
         scores, best, feedback, response = [], [], None, None
@@ -147,6 +164,19 @@ class LikelyPrompt:
         scored = dict(zip(once, score_each(model, list(once.values())), strict=True))
         values = iter(keys)
         return [_likeliest([scored[next(values)] for _ in self._examples[number].outputs]) for _, number in wanted]
+
+
+def longest_answer(metric: Metric, examples: Sequence[Example]) -> int:
+    """Tokens after which no answer can be right: by `exact`, that is once it is longer than every right output.
+
+    A token is at least a byte, and `exact` does not mind some marks around a text.
+    """
+    if metric.name != "exact" or not metric.needs_reference:
+        return _LONGEST_ANSWER
+    outputs = [output for one in examples for output in one.outputs]
+    if not all(isinstance(output, str) for output in outputs):
+        return _LONGEST_ANSWER  # the same data may be written at any length
+    return max((len(output.encode("utf-8", "replace")) for output in outputs), default=0) + _AROUND
 
 
 def _likeliest(values: Sequence[float | PromptTooLongError]) -> float | Failed:

@@ -11,8 +11,8 @@ from fipo_model.search import proposals
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.comparing import HeldOut, compared
 from fipo_model.search.evidence import lead
-from fipo_model.search.explaining import count_refusals, explained
-from fipo_model.search.halving import select
+from fipo_model.search.explaining import all_right, count_refusals, explained, one_answer
+from fipo_model.search.halving import best_of, select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.proposals import Proposals, Proposed, Proposer, Seen
@@ -42,6 +42,9 @@ class Search:
     settings: SearchSettings
     journal: Journal = field(default_factory=Journal)
     runs_at_once: int = 1
+    rights: Sequence[str | None] = ()
+    """The right outputs of the examples, where they are known: one answer to all of them is not used, however high its
+    score."""
     log: logging.Logger = logger
     """Who tells of trials and choices."""
     proposals: dict[str, list[Proposed]] = field(default_factory=dict, init=False)
@@ -71,6 +74,9 @@ class Search:
         self.settings.check_budget(len(self.examples))
         self._measure_start()
         best = self.start
+        if (said := all_right(self.board, best, self.examples)) is not None:
+            self.reasons = dict.fromkeys(self.naive, said)
+            return best
         for number in range(self.rounds):
             usable = self._propose(number, best)
             for place, (name, texts) in enumerate(usable.items()):
@@ -144,10 +150,14 @@ class Search:
         chosen, limit = select(self.board, best, arms, order=order, rules=self.settings.rules, calls=share)
         if limit:
             self.limits[name] = limit
+        while chosen != best and (said := one_answer(self.board, chosen, self.rights)) is not None:
+            self.reasons[name] = said
+            arms.remove(chosen)
+            chosen = best_of(self.board, best, arms, order=order, rules=self.settings.rules)
         # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
         if chosen != best and lead(self.board.pairs(chosen, self.start, self.examples)) <= 0:
             chosen = best
-        if chosen == best:
+        if chosen == best and name not in self.reasons:
             self._explain(name, best, arms)
         self.log.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
         return chosen
@@ -193,7 +203,9 @@ class Search:
         if any(one.is_usable for one in rows):
             no_lead = "no rewrite got a higher score without more failures"
             return "not_preferred", self.reasons.get(name, no_lead)
-        return (rows[0].outcome, count_refusals(rows)) if rows else ("unchanged", "nothing was proposed")
+        if rows:
+            return rows[0].outcome, count_refusals(rows)
+        return "unchanged", self.reasons.get(name, "nothing was proposed")
 
     def compared(self, best: str) -> Compared:
         """The original and the winner, on the examples that decided; no gain where no other text was measured."""

@@ -14,7 +14,7 @@ from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.asking import Part
 from fipo_model.search.examples import Example, Row, read_examples
-from fipo_model.search.explaining import notes_on_answers
+from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.meaning import Meaning
 from fipo_model.search.metrics import Metric, as_metric
@@ -172,6 +172,7 @@ class _Plain:
             settings=settings,
             journal=self.journal,
             runs_at_once=_RUNS_AT_ONCE,
+            rights=rights_of(deciding),
         )
         best = search.run()
         held_out = self.yardstick.of(prompt, aside)

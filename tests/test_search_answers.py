@@ -1,0 +1,93 @@
+"""What answers tell a search beside their scores: when there is nothing to gain, and when a lead means nothing."""
+
+import re
+
+import dspy
+import pytest
+
+from fipo_integrations.dspy import FIPO
+from fipo_model.search import as_metric, read_examples
+from fipo_model.search.prompts import longest_answer
+from fipo_model.testing import ScriptedGenerator
+from support.dspy_programs import any_lead, task_lm
+from support.prompt_searches import GUIDANCE, model, rewriting, settings
+
+TRADES = ("plumber", "electrician", "locksmith")
+ROWS = [(f"message {number}", TRADES[number % 3]) for number in range(18)]
+
+
+def trade_of(content: str) -> str:
+    return TRADES[int(re.findall(r"message (\d+)", content)[-1]) % 3]
+
+
+def test_one_answer_for_everything_is_not_chosen_however_much_it_leads():
+    task = model(lambda asked: "plumber" if "one of" in asked[-1]["content"] else "It depends.")
+    found = rewriting().search("trade", ROWS, metric="exact", models=[task], settings=settings())
+    assert (found.text, found.outcome) == ("trade", "not_preferred")
+    assert found.detail.startswith("a rewrite leads, but with it the model answers 'plumber' to 12 of 12 inputs")
+
+
+def test_the_next_best_is_chosen_instead_if_it_tells_inputs_apart():
+    rows = [(f"message {number}", "plumber" if number % 5 else "electrician") for number in range(10)]
+    by_message = dict(rows)
+
+    def answers(asked) -> str:
+        content = asked[-1]["content"]
+        message = content.splitlines()[-1]
+        if GUIDANCE in content:
+            return by_message[message] if int(message.split()[-1]) < 7 else "It depends."
+        return "plumber" if "one of" in content else "It depends."
+
+    found = rewriting().search(
+        "trade", rows, metric="exact", models=[model(answers)], settings=settings(minibatch_size=10)
+    )
+    scores = {trial.changed["prompt"]: trial.score for trial in found.trials if trial.changed}
+    assert scores["trade\n\nAnswer with one of: electrician, plumber"] > scores[f"trade {GUIDANCE}"]
+    assert found.text == f"trade {GUIDANCE}"
+
+
+def test_where_everything_is_right_already_no_rewriter_is_asked():
+    using = rewriting()
+    found = using.search("trade", ROWS, metric="exact", models=[model(lambda asked: trade_of(asked[-1]["content"]))])
+    assert (found.text, found.outcome) == ("trade", "unchanged")
+    assert found.detail == "all 12 examples are right already, so there is nothing to gain"
+    assert using.rewriter.generator.calls == []
+    assert found.metric_calls == 12
+
+
+@pytest.mark.parametrize(
+    ("metric", "outputs", "most"),
+    [
+        ("exact", ("yes", "no"), 3 + 16),
+        ("exact", ("été", "no"), 5 + 16),
+        ("exact", ({"a": 1}, "no"), 256),  # as JSON it may be laid out in any way
+        ("contains", ("yes", "no"), 256),
+        (lambda reference, output: output == reference, ("yes", "no"), 256),
+    ],
+)
+def test_answers_end_where_they_can_no_longer_be_exactly_right(metric, outputs, most):
+    examples = read_examples([(f"film {number}", output) for number, output in enumerate(outputs)])
+    assert longest_answer(as_metric(metric), examples) == most
+
+
+def test_a_model_that_thinks_first_gets_the_room_for_it():
+    class Thinking(ScriptedGenerator):
+        def __init__(self):
+            super().__init__(lambda asked: f"<think>{'so ' * 40}</think>{trade_of(asked[-1]['content'])}")
+
+    found = rewriting().search("trade", ROWS, metric="exact", models=[Thinking()])
+    assert found.detail == "all 12 examples are right already, so there is nothing to gain"
+
+
+@pytest.mark.parametrize(("said", "text"), [("plumber", "who"), (None, "who\n\nAnswer with one of: ")])
+def test_a_compile_does_not_choose_one_answer_for_everything_either(said, text):
+    def answer(instruction: str, message: str) -> str:
+        return f"[[ ## who ## ]]\n{(said or trade_of(message)) if 'one of' in instruction else 'It depends.'}"
+
+    rows = [dspy.Example(message=message, who=who).with_inputs("message") for message, who in ROWS]
+    program = dspy.Predict(dspy.Signature("message -> who", "who"))
+    using = FIPO(optimizer=rewriting(), metric=lambda one, said: one.who == said.who, search=any_lead(candidates=2))
+    with dspy.context(lm=task_lm(answer)):
+        compiled = using.compile(program, trainset=rows)
+    assert compiled.signature.instructions.startswith(text)
+    assert ("tells them apart" in compiled.fipo_report["predictors"][0]["detail"]) == (said is not None)

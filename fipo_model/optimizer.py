@@ -211,7 +211,7 @@ class PromptOptimizer:
             request,
             examples=examples,
             yardstick=Yardstick.opened(metric, models),
-            settings=settings or SearchSettings(),
+            settings=SearchSettings.of(settings),
             held_out=held_out,
         )
 

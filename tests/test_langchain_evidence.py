@@ -1,6 +1,7 @@
 """optimize_prompt and optimize_chain with a metric: what the chain gives out decides, by more than luck."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,19 @@ class TestAMetric:
         assert report.changes[0].detail.startswith(
             "a rewrite leads, but with it the model answers 'sad' to 8 of 8 inputs"
         )
+
+    def test_ctrl_c_ends_the_search(self, optimizer: PromptOptimizer):
+        """LangChain's sequences return it as if it were an output, and a user's search went on for minutes."""
+        calls = itertools.count()
+
+        def interrupted(value: Any) -> AIMessage:
+            if next(calls) == 2:
+                raise KeyboardInterrupt
+            return AIMessage("sad")
+
+        downstream = RunnableLambda(interrupted) | StrOutputParser()
+        with pytest.raises(KeyboardInterrupt):
+            optimize_prompt(MOOD, optimizer=optimizer, examples=ROWS, metric="exact", downstream=downstream)
 
     def test_without_examples_the_report_says_what_was_refused_and_what_to_do_next(self):
         refusing = PromptOptimizer(ScriptedGenerator(lambda _: "Answer in 7 words."), template=FIPO_2)

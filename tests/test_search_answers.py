@@ -1,12 +1,15 @@
 """What answers tell a search beside their scores: when there is nothing to gain, and when a lead means nothing."""
 
+import math
 import re
 
 import dspy
 import pytest
 
 from fipo_integrations.dspy import FIPO
-from fipo_model.search import as_metric, read_examples
+from fipo_model import OptimizationRequest, ShownExample
+from fipo_model.errors import InputError
+from fipo_model.search import Part, RewriterProposer, Seen, as_metric, read_examples
 from fipo_model.search.prompts import longest_answer
 from fipo_model.testing import ScriptedGenerator
 from support.dspy_programs import any_lead, task_lm
@@ -53,6 +56,34 @@ def test_where_everything_is_right_already_no_rewriter_is_asked():
     assert found.detail == "all 12 examples are right already, so there is nothing to gain"
     assert using.rewriter.generator.calls == []
     assert found.metric_calls == 12
+
+
+def test_what_one_answer_for_everything_would_score_is_said_for_comparison():
+    rows = [(f"message {number}", "no" if number % 4 else "yes") for number in range(8)]
+    task = model(lambda asked: "no" if int(asked[-1]["content"].split()[-1]) % 2 else "perhaps")
+    found = rewriting().search("urgent", rows, metric="exact", models=[task])
+    assert (
+        "for comparison: 'no' as the answer to everything would score 0.75 on the examples that decided" in found.notes
+    )
+    by_likeness = rewriting().search("urgent", rows, metric="f1", models=[task])
+    assert not any("for comparison" in note for note in by_likeness.notes)
+
+
+def test_proposing_leaves_time_for_measuring():
+    """With `max_seconds=30`, a user's search once proposed for 338 s and compared nothing."""
+    parts = [Part(name="prompt", request=OptimizationRequest("trade"))]
+    shown = {number: ShownExample(given, right) for number, (given, right) in enumerate(ROWS)}
+    for seconds, batches in ((math.inf, [1, 3]), (60, [1, 1, 1, 1]), (0, [1])):
+        own = rewriting().rewriter
+        proposer = RewriterProposer(rewriter=own, parts=parts, candidates=7, seed=0, shown=shown)
+        seen = Seen(texts={"prompt": "trade"}, measurements={}, seconds_left=seconds)
+        assert proposer.propose(seen, room=0).by_text["prompt"]
+        assert own.generator.batch_sizes == batches
+
+
+def test_settings_of_another_form_are_said_to_be():
+    with pytest.raises(InputError, match=r"SearchSettings\(max_seconds=60\), say, not a dict"):
+        rewriting().search("trade", ROWS, metric="exact", models=[model()], settings={"max_seconds": 60})
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from fipo_integrations.dspy.instructions import Target
 from fipo_integrations.dspy.responses import Responses
 from fipo_model import OptimizationRequest, PromptOptimizer, Rewriter, ShownExample
 from fipo_model.errors import InputError
-from fipo_model.search import Part, Proposed, Question, ask
+from fipo_model.search import Part, Proposed, Question, Seen, ask
 
 _LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
+
+_NOTHING = Seen(texts={}, measurements={})
 
 
 class LazyOptimizer:
@@ -77,13 +79,13 @@ def propose(
     candidates: int,
     seed: int,
     solved: Mapping[str, Sequence[ShownExample]] | None = None,
-    tried: Mapping[str, Sequence[str]] | None = None,
+    state: Seen = _NOTHING,
 ) -> dict[str, list[Proposed]]:
     """Other instructions for each target, by its name: usable ones, up to the limit, and refused ones.
 
     The first is the rewrite of the instruction alone. For the others, what the rewriter sees varies: what `seen` holds
-    of a target, one after another. `solved` are examples of a target, whose outputs may be labels; `tried` is what was
-    proposed before.
+    of a target, one after another. `solved` are examples of a target, whose outputs may be labels; `state` is that of
+    the search, if there is one.
     """
     found: dict[str, list[Proposed]] = {}
     questions = []
@@ -102,10 +104,10 @@ def propose(
                 varied=_requests(target, rewriter, variants),
                 outputs=[one.output for one in own],
                 solved=own,
-                tried=(tried or {}).get(target.name, ()),
+                tried=state.tried.get(target.name, ()),
             )
         )
-    return found | ask(rewriter, questions, candidates=candidates, seed=seed)
+    return found | ask(rewriter, questions, candidates=candidates, seed=seed, seconds=state.seconds_left)
 
 
 def _requests(target: Target, rewriter: Rewriter, variants: Iterable[Responses]) -> list[OptimizationRequest]:

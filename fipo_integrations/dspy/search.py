@@ -89,7 +89,7 @@ class ProgramProposer:
             candidates=candidates,
             seed=self.settings.seed + 1000 * seen.turn,
             solved=solved_by_one(self.student, self.trainset),
-            tried=seen.tried,
+            state=seen,
         )
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
 

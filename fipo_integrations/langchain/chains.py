@@ -62,7 +62,7 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
             raise InputError("the examples of a chain need a metric, which says how good an output is")
         report = proposals.rewrite(found.slots, asking)
     else:
-        seen = Evidence(examples=examples, metric=metric, settings=search or SearchSettings())
+        seen = Evidence(examples=examples, metric=metric, settings=SearchSettings.of(search))
         report = evidence.search(found.slots, asking, seen, lambda report: _with_changes(chain, roles, report))
     report = found.completed(report)
     made = _with_changes(chain, roles, report)

@@ -116,10 +116,11 @@ class _Answered(_Chain):
 
     def _measured(self, chain: Any, runs: Sequence[searching.Run]) -> list[searching.Measurement]:
         outputs = chain.batch([self.examples[run.example].input for run in runs], return_exceptions=True)
+        stop_on_interrupt(outputs)
         return [self._scored(run, output) for run, output in zip(runs, outputs, strict=True)]
 
     def _scored(self, run: searching.Run, output: Any) -> searching.Measurement:
-        if isinstance(output, BaseException):
+        if isinstance(output, Exception):
             return searching.failure(output)
         example = self.examples[run.example]
         said = text_of(output) if isinstance(output, BaseMessage) else output
@@ -130,6 +131,13 @@ class _Answered(_Chain):
         read = searching.judgement(value, metric=self.metric.name)
         best = 1.0 if self.metric.needs_reference else read.best
         return searching.Measured(scores=(read.score,), best=best, response=text_of(output), feedback=read.feedback)
+
+
+def stop_on_interrupt(outputs: Sequence[Any]) -> None:
+    """Raise Ctrl-C, which LangChain's sequences return as if it were the output of every row."""
+    for output in outputs:
+        if isinstance(output, BaseException) and not isinstance(output, Exception):
+            raise output
 
 
 @dataclass(kw_only=True)

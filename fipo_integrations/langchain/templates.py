@@ -71,7 +71,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
             take_apart(slot.text, slot.format)  # raises
     if metric is not None or (downstream is not None and not isinstance(downstream, Runnable)):
         scorer = None if downstream is None or isinstance(downstream, Runnable) else downstream
-        seen = Evidence(examples=examples, metric=metric, scorer=scorer, settings=search or SearchSettings())
+        seen = Evidence(examples=examples, metric=metric, scorer=scorer, settings=SearchSettings.of(search))
 
         def build(report: Report) -> Any:
             made = with_changes(template, roles, report)

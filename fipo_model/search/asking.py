@@ -1,6 +1,8 @@
 """Asks a rewriter for other texts: two batches for any number of parts, the surest rewrites first."""
 
 import itertools
+import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -57,12 +59,16 @@ def replies_needed(candidates: int) -> int:
     return 1 + _SAMPLES * requests_needed(candidates)
 
 
-def ask(rewriter: Rewriter, questions: Sequence[Question], *, candidates: int, seed: int) -> dict[str, list[Proposed]]:
+def ask(
+    rewriter: Rewriter, questions: Sequence[Question], *, candidates: int, seed: int, seconds: float = math.inf
+) -> dict[str, list[Proposed]]:
     """By the names of the parts: the usable rewrites, up to the limit, and the refused ones, from two batches in all.
 
     What the rewriter is unsure of is among them, because something else decides. The rewrite of the text alone comes
     first, then the text with its labels. The others are sampled, and those that the rewriter is surest of come first.
+    Where time is limited, samples are requested a few at a time, and no more of them after half of the `seconds`.
     """
+    enough = time.monotonic() + seconds / 2  # what is proposed has to be measured, too
     bold = replace(rewriter.bold, seed=seed)
     greedy = replace(bold, samples=1).propose([one.alone for one in questions])
     found = {}
@@ -72,7 +78,7 @@ def ask(rewriter: Rewriter, questions: Sequence[Question], *, candidates: int, s
         found[question.part.name] = [*_rows(question.part, proposal), *labelled]
         if not isinstance(proposal, InputError):
             usable.append(question)
-    sampled = _sampled(bold, usable, requests_needed(candidates))
+    sampled = _sampled(bold, usable, requests_needed(candidates), until=enough)
     return {
         one.part.name: distinct(
             [*found[one.part.name], *sampled.get(one.part.name, ())], usable=candidates, known=one.tried
@@ -81,7 +87,9 @@ def ask(rewriter: Rewriter, questions: Sequence[Question], *, candidates: int, s
     }
 
 
-def _sampled(rewriter: Rewriter, questions: Sequence[Question], needed: int) -> dict[str, list[Proposed]]:
+def _sampled(
+    rewriter: Rewriter, questions: Sequence[Question], needed: int, *, until: float
+) -> dict[str, list[Proposed]]:
     """Samples for each part, by its name; a part with less to show gets more from each of its requests."""
     by_samples: defaultdict[int, list[tuple[Part, OptimizationRequest]]] = defaultdict(list)
     for question in questions:
@@ -90,9 +98,14 @@ def _sampled(rewriter: Rewriter, questions: Sequence[Question], needed: int) -> 
             by_samples[samples] += [(question.part, request) for request in varied]
     found: defaultdict[str, list[list[Proposed]]] = defaultdict(list)
     for samples, asked in by_samples.items():
-        proposals = replace(rewriter, samples=samples).propose([request for _, request in asked])
-        for (part, _), proposal in zip(asked, proposals, strict=True):
-            found[part.name].append(_rows(part, proposal))
+        at_once = len(asked) if until == math.inf else 1
+        for start in range(0, len(asked), at_once):
+            if time.monotonic() > until:
+                break
+            group = asked[start : start + at_once]
+            proposals = replace(rewriter, samples=samples).propose([request for _, request in group])
+            for (part, _), proposal in zip(group, proposals, strict=True):
+                found[part.name].append(_rows(part, proposal))
     return {name: _surest_first(rows) for name, rows in found.items()}
 
 

@@ -9,6 +9,7 @@ from fipo_model.search.metrics import Metric, contains, text_of
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.subject import Measured
+from fipo_model.search.wordings import are_labels
 
 _LONGEST_SHOWN = 120
 # This share of answers that are alike, of at least so many.
@@ -71,9 +72,23 @@ def _luck(probability: float, significance: float) -> str:
 
 
 def notes_on_answers(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> list[str]:
-    """What is to be said of the answers an arm gets: that none is right, or that they are all the same."""
-    said = never_right(board, arm, examples, metric) or _always_the_same(board, arm, rights_of(examples))
-    return [] if said is None else [said]
+    """What is to be said of the answers an arm gets: none is right, all are the same, or what such ones would score."""
+    rights = rights_of(examples)
+    said = never_right(board, arm, examples, metric) or _always_the_same(board, arm, rights)
+    if said is not None:
+        return [said]
+    same = _best_single_answer(rights) if metric.name == "exact" and metric.needs_reference else None
+    return [] if same is None else [same]
+
+
+def _best_single_answer(rights: Sequence[str | None]) -> str | None:
+    """What one answer for everything would score by `exact`, where right outputs are labels."""
+    known = [right for right in rights if right is not None]
+    if len(known) < len(rights) or not are_labels(known):
+        return None
+    ((answer, count),) = Counter(known).most_common(1)
+    said = f"for comparison: {answer!r} as the answer to everything would score {count / len(known):.3g}"
+    return f"{said} on the examples that decided"
 
 
 def rights_of(examples: Sequence[Example]) -> list[str | None]:

@@ -1,5 +1,6 @@
 """What is proposed: other texts, each with the result of its checks, distinct by what they ask. Pure."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -54,6 +55,8 @@ class Seen:
     """By the names of the texts, what was proposed before."""
     turn: int = 0
     """How often was asked before."""
+    seconds_left: float = math.inf
+    """After so many, the search is over."""
 
 
 class Proposer(Protocol):

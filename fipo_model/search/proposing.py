@@ -35,7 +35,13 @@ class RewriterProposer:
     def propose(self, seen: Seen, *, room: float) -> Proposals:
         """The usable rewrites for each part, up to the limit, and the refused ones, from two batches in all."""
         questions = [self._question(part, seen) for part in self.parts]
-        by_text = ask(self.rewriter, questions, candidates=self.candidates, seed=self.seed + _TURN * seen.turn)
+        by_text = ask(
+            self.rewriter,
+            questions,
+            candidates=self.candidates,
+            seed=self.seed + _TURN * seen.turn,
+            seconds=seen.seconds_left,
+        )
         return Proposals(model=self.rewriter.name, by_text=by_text)
 
     def _question(self, part: Part, seen: Seen) -> Question:

@@ -132,7 +132,13 @@ class Search:
         room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
         measurements = dict(zip(self.examples, self.board.measurements(best, self.examples), strict=True))
         tried = {name: [one.text for one in rows if one.is_usable] for name, rows in self.proposals.items()}
-        seen = Seen(texts=self.board.texts(best), measurements=measurements, tried=tried, turn=number)
+        seen = Seen(
+            texts=self.board.texts(best),
+            measurements=measurements,
+            tried=tried,
+            turn=number,
+            seconds_left=self.budget.seconds_left,
+        )
         return self.proposer.propose(seen, room=max(0, room))
 
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:

@@ -109,6 +109,15 @@ class SearchSettings:
         """How arms are compared."""
         return Rules(minibatch=self.minibatch_size, significance=self.significance)
 
+    @classmethod
+    def of(cls, given: "SearchSettings | None") -> "SearchSettings":
+        """The given settings, or the usual ones. Raises `InputError` for anything else, such as a dictionary."""
+        if given is None:
+            return cls()
+        if not isinstance(given, cls):
+            raise InputError(f"search settings are SearchSettings(max_seconds=60), say, not a {type(given).__name__}")
+        return given
+
     def budget(self) -> Budget:
         """A full budget; the clock starts now."""
         return Budget(

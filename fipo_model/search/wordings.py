@@ -37,16 +37,20 @@ def wordings(prompt: str, example: Example, solved: Sequence[Example]) -> list[W
 
 
 def naming_labels(prompt: str, outputs: Sequence[str | None]) -> str | None:
-    """The prompt with all labels behind it, where its right outputs are labels and it does not name them all.
+    """The prompt with all labels behind it, where its right outputs are labels and it does not name them all."""
+    if not are_labels(outputs):
+        return None
+    labels = sorted({(output or "").strip() for output in outputs})
+    if all(_names(prompt, label) for label in labels):
+        return None
+    return f"{prompt}\n\nAnswer with one of: {', '.join(labels)}"
 
-    Outputs are labels if all are a few words from a small set, each occurring at least twice.
-    """
+
+def are_labels(outputs: Sequence[str | None]) -> bool:
+    """Whether outputs are a few words each from a small set, all of which occur at least twice."""
     labels = Counter("" if output is None else output.strip() for output in outputs)
-    if not _FEWEST_LABELS <= len(labels) <= _MOST_LABELS or min(labels.values()) < 2:
-        return None
-    if not all(map(_is_label, labels)) or all(_names(prompt, label) for label in labels):
-        return None
-    return f"{prompt}\n\nAnswer with one of: {', '.join(sorted(labels))}"
+    is_small = _FEWEST_LABELS <= len(labels) <= _MOST_LABELS and min(labels.values()) > 1
+    return is_small and all(map(_is_label, labels))
 
 
 def _is_label(output: str) -> bool:

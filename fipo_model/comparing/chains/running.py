@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel
 
+from fipo_integrations.langchain.evidence import stop_on_interrupt
 from fipo_model.comparing.chains.rows import Row
 from fipo_model.comparing.failures import OutageError, describe_failure
 
@@ -99,10 +100,7 @@ def _ask(chain: Runnable[Any, Any], rows: Sequence[Row]) -> list[dict[str, Any]]
     started = time.perf_counter()
     outputs, usages = _collect_outputs(chain, rows)
     seconds = (time.perf_counter() - started) / len(rows)
-    for output in outputs:
-        # LangChain's sequences return Ctrl-C as if it were the answer to every row.
-        if isinstance(output, BaseException) and not isinstance(output, Exception):
-            raise output
+    stop_on_interrupt(outputs)
     return [
         {**_record_outcome(output), "seconds": seconds, **usage.as_fields()}
         for output, usage in zip(outputs, usages, strict=True)

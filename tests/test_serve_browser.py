@@ -150,6 +150,7 @@ def test_whoever_does_not_see_the_page_is_told_what_happens(page: Any) -> None:
 
 def test_examples_are_added_taken_away_and_shown_to_the_model(page: Any, door: Running) -> None:
     find(page, "#examples-box summary").click()
+    wait(page, lambda: find(page, "#examples textarea").is_displayed())
     find(page, "#add-example").click()
     first, second = page.find_elements("css selector", "#examples li")
     first.find_element("css selector", "textarea").send_keys("zebra tides")

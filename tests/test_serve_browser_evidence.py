@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fipo_model.generation import Completion, Message
@@ -48,9 +49,11 @@ class Proposing:
 
 
 def answer(conversation: list[Message]) -> str:
-    """Right if the system message has the labels, and never otherwise."""
+    """Right if the system message has the labels, and half of the time if it is to answer always the same."""
     if conversation[0]["role"] != "system":
         return f"alone: {conversation[0]['content']}"
+    if "Always" in conversation[0]["content"]:
+        return "billing"
     number = int(conversation[-1]["content"].split()[1].strip("."))
     right = " Billing. " if number % 2 else "delivery"
     return right if "Answer with one of" in conversation[0]["content"] else "I do not know."
@@ -95,6 +98,7 @@ def fields(page: Any) -> list[list[str]]:
 
 def give_examples(page: Any, rows: list[tuple[str, str]]) -> None:
     find(page, "#examples-box summary").click()
+    wait(page, lambda: find(page, "#examples textarea").is_displayed())
     find(page, "#examples textarea").click()
     paste(page, "\n".join(f"{given}\t{right}" for given, right in rows))
     wait(page, lambda: fields(page) == [list(row) for row in rows])
@@ -185,6 +189,7 @@ def test_tables_are_told_from_texts(page: Any, text: str, expected: list[list[st
 
 def test_the_limit_on_examples_is_told_in_time_and_half_an_example_is_marked(page: Any) -> None:
     find(page, "#examples-box summary").click()
+    wait(page, lambda: find(page, "#examples textarea").is_displayed())
     find(page, "#examples textarea").send_keys("an input alone")
     find(page, "#add-example").click()
     wait(page, lambda: find(page, "#examples .lack").text.startswith("Without a right answer"))
@@ -324,3 +329,71 @@ def test_marks_stay_on_their_words_in_a_prompt_that_scrolls(page: Any) -> None:
     )
     assert sizes[0] == sizes[1]
     assert len(page.find_elements("css selector", "#keeps li")) <= 24
+
+
+def test_the_same_answer_to_everything_is_no_success(page: Any) -> None:
+    give_examples(page, ROWS)
+    propose(page)
+    find(page, "#own").click()
+    find(page, "#rewrite").send_keys(" Always.")
+    run(page)
+    assert find(page, "#score").text == "Right answers: your prompt 0 of 10, the rewrite 5 of 10."
+    assert "almost the same answer to every input" in find(page, "#luck").text
+
+
+def test_a_run_can_be_stopped_and_counts_what_is_complete(browser: Any) -> None:
+    with gateway(upstream=LocalUpstream(ScriptedGenerator(lambda conversation: time.sleep(0.2) or "x"))) as running:
+        page = opened(browser, running)
+        give_examples(page, ROWS)
+        propose(page)
+        find(page, "#proposals button").click()
+        find(page, "#run").click()
+        wait(page, lambda: " of 10 " in find(page, "#ran").text)
+        find(page, "#stop-run").click()
+        wait(page, lambda: find(page, "#ran").text.startswith("Stopped after"))
+        assert not find(page, "#stop-run").is_displayed()
+
+
+def test_a_model_that_answers_nothing_is_told_once_and_not_counted(browser: Any) -> None:
+    with gateway() as running:
+        page = opened(browser, running)
+        give_examples(page, ROWS)
+        propose(page)
+        find(page, "#proposals button").click()
+        wait(page, lambda: find(page, "#model").get_attribute("value") or find(page, "#model").send_keys("error"))
+        page.execute_script("document.getElementById('model').value = 'error'")
+        find(page, "#run").click()
+        wait(page, lambda: find(page, "#ran").text == "out of order")
+        assert not find(page, "#score").is_displayed()
+        assert len([each for each in running.upstream.requests if each["body"]]) < 10
+
+
+def test_who_proposes_sees_what_comes_of_it(page: Any) -> None:
+    phone = {"width": 390, "height": 700, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        give_examples(page, ROWS)
+        propose(page)
+        places = "const r = document.getElementById(arguments[0]).getBoundingClientRect(); return [r.top, r.bottom]"
+        top, bottom = page.execute_script(places, "progress")
+        assert 0 <= top < bottom <= 700
+        find(page, "#proposals button").click()
+        top, _ = page.execute_script(places, "rewrite-title")
+        assert 0 <= top < 700
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_frozen_gateway_says_why_nothing_is_proposed_and_shows_what_is_saved(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "store.jsonl"
+    with gateway(store=RewriteStore(path)) as running:
+        fields = {"prompt": PROMPT, "text": f"{PROMPT} Be quick."}
+        httpx.post(f"{running.address}/api/save", json=fields)
+    with gateway(store=RewriteStore(path, is_frozen=True)) as running:
+        page = opened(browser, running)
+        assert find(page, "#no-rewriter").is_displayed()
+        assert find(page, "#no-store").is_displayed()
+        find(page, "#prompt").send_keys(PROMPT)
+        wait(page, lambda: find(page, "#known").is_displayed())
+        find(page, "#show-known").click()
+        assert find(page, "#rewrite").get_attribute("value") == f"{PROMPT} Be quick."

@@ -11,6 +11,9 @@ const MOST_FAILURES = 3; // one after another, before any answer came
 const SURE = 0.05;
 const FEWEST = 6; // with fewer, even a rewrite that is always the better one may be lucky
 
+const ALMOST_ALL = 0.8;
+const STUCK = " With the rewrite, the model gives almost the same answer to every input, right or wrong.";
+
 let running = null;
 let shownFor = null;
 let pairs = [];
@@ -43,7 +46,17 @@ function totals() {
     after: whole.filter((pair) => right(pair, "after")).length,
     wins: whole.filter((pair) => right(pair, "after") && !right(pair, "before")).length,
     losses: whole.filter((pair) => right(pair, "before") && !right(pair, "after")).length,
+    isStuck: isStuck(whole),
   };
+}
+
+// Whether the rewrite gets the same answer for almost every input, where others are right.
+function isStuck(whole) {
+  const times = new Map();
+  for (const { after } of whole) times.set(plain(after.text), (times.get(plain(after.text)) ?? 0) + 1);
+  const most = Math.max(0, ...times.values());
+  const right = new Set(whole.map((pair) => plain(pair.right)));
+  return whole.length >= FEWEST && right.size > 1 && most >= ALMOST_ALL * whole.length;
 }
 
 const current = () => JSON.stringify([setup(), solved()]);
@@ -145,7 +158,7 @@ function draw() {
   const found = totals();
   get("score").replaceChildren("Right answers: your prompt ", bold(`${found.before} of ${found.of}`), ", the rewrite ", bold(`${found.after} of ${found.of}`), ".");
   get("score").hidden = !found.of;
-  get("luck").textContent = found.of ? luck(found) + (found.after > found.before ? get("luck").dataset.more ?? "" : "") : "";
+  get("luck").textContent = found.of ? luck(found) + (found.isStuck ? STUCK : "") + (found.after > found.before ? get("luck").dataset.more ?? "" : "") : "";
   get("rows").replaceChildren(...pairs.map((pair) =>
     make("tr", {}, make("th", { scope: "row", textContent: pair.input }), cell("Right answer", pair.right),
       answered("With your prompt", pair.before, pair.right), answered("With the rewrite", pair.after, pair.right))));

@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import secrets
-import selectors
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -23,8 +22,6 @@ SLOTS = 16
 """Rows that are computed together."""
 
 _NO_LOG = 0
-# Seconds between two looks at whether anybody still waits for the first token, which takes long after a long prompt.
-_LOOKING = 0.1
 # Seconds. A server that is told to stop in the moment between its last task and its sleep misses the message, and the
 # destructor waits for it forever (xllamacpp 2026.10).
 _UNTIL_IDLE = 0.1
@@ -59,14 +56,16 @@ class LlamaServer:
 
     def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a request that takes no time."""
-        with self._asked(path, body, threading.Event()) as answer:
-            found: dict[str, Any] = json.loads(answer.read()) if answer else {}
+        with self._asked(path, body) as answer:
+            found: dict[str, Any] = json.loads(answer.read())
             return found
 
     def stream(self, body: Mapping[str, Any], is_over: threading.Event) -> Generator[dict[str, Any], None, None]:
         """The parts of a completion as they come. It stops where `is_over`, or when nobody takes any more."""
-        with self._asked("/completion", {**body, "stream": True}, is_over) as answer:
-            for line in answer or ():
+        if is_over.is_set():  # while it waited for room
+            return
+        with self._asked("/completion", {**body, "stream": True}) as answer:
+            for line in answer:
                 if is_over.is_set():
                     return
                 if line.startswith(b"error:"):
@@ -75,19 +74,11 @@ class LlamaServer:
                     yield json.loads(line.removeprefix(b"data:"))
 
     @contextmanager
-    def _asked(
-        self, path: str, body: Mapping[str, Any], is_over: threading.Event
-    ) -> Iterator[http.client.HTTPResponse | None]:
-        """The reply to a request, on a connection of its own; None if it `is_over` before there is any.
-
-        http.client takes a tenth of httpx's time to load.
-        """
+    def _asked(self, path: str, body: Mapping[str, Any]) -> Iterator[http.client.HTTPResponse]:
+        """The reply to a request, on a connection of its own. http.client takes a tenth of httpx's time to load."""
         with closing(http.client.HTTPConnection(self._address)) as connection:
             try:
                 connection.request("POST", path, json.dumps(body).encode(), self._headers)
-                if not _is_answered(connection, is_over):
-                    yield None  # the server notices that the connection is closed, and stops
-                    return
                 answer = connection.getresponse()
                 if answer.status != http.HTTPStatus.OK:
                     raise _failure(answer.status, answer.read())
@@ -102,16 +93,6 @@ class LlamaServer:
         time.sleep(_UNTIL_IDLE)
         _started.remove(self._server)
         del self._server
-
-
-def _is_answered(connection: http.client.HTTPConnection, is_over: threading.Event) -> bool:
-    """Whether an answer has begun; waits for it until it `is_over`."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.sock, selectors.EVENT_READ)
-        while not is_over.is_set():
-            if selector.select(_LOOKING):
-                return True
-    return False
 
 
 class Room:
@@ -142,7 +123,6 @@ def _parameters(file: Path, adapters: Sequence[Path], context_tokens: int, key: 
     asked.n_ctx = context_tokens
     asked.kv_unified = True  # one long row may take what many short ones would share
     asked.n_parallel = SLOTS
-    asked.n_batch = 256  # between two of these it notices who has gone
     asked.n_ubatch = 128  # as fast as 512, and its results take less memory
     asked.n_threads_http = SLOTS + 4
     asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = _threads()

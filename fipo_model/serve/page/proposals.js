@@ -35,7 +35,7 @@ export async function propose() {
     if (!isWhole) throw new Error("The search broke off before its end.");
     tellEnd();
   } catch (error) {
-    if (own === proposing) say("progress", isStop(error) ? `Stopped. ${counts()}` : error.message, isStop(error) ? "" : "alert");
+    if (own === proposing) say("progress", isStop(error) ? `Stopped: ${counts()}.` : error.message, isStop(error) ? "" : "alert");
   }
   if (own !== proposing) return;
   proposing = null;

@@ -204,6 +204,7 @@ def test_a_reload_keeps_everything_that_was_typed(page: Any) -> None:
     propose(page, "Tell {name} about it.")
     find(page, "#proposals button").click()
     find(page, "#rewrite").send_keys(" Mine.")
+    wait(page, lambda: find(page, "#values textarea").is_displayed())
     find(page, "#values textarea").send_keys("Ida")
     find(page, "#input").send_keys("a question")
     cards = len(page.find_elements("css selector", ".proposal"))

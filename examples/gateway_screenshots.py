@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PROMPT = "order number, 7 digits"
-INPUT = "Hello, my order 4471902 came without the lid. Regards, Ida"
 DESKTOP, PHONE = (1280, 800), (390, 844)
 SECONDS = 1200
 
@@ -84,31 +82,25 @@ def shoot(page: Any, target: Path, size: tuple[int, int], scheme: str) -> None:
 
 
 def use(page: Any, address: str, directory: Path) -> None:
-    """From an empty page to a rewrite that is saved and tried."""
+    """From an empty page to a rewrite that is tried on examples and saved."""
 
     def find(selector: str) -> Any:
         return page.find_element("css selector", selector)
 
     page.set_window_size(*DESKTOP)
     page.get(f"{address}/")
-    wait(lambda: "Rewrites with" in find("#about").text)
+    wait(lambda: "answers when" in find("#about").text)
     shoot(page, directory / "gateway-start.png", DESKTOP, "light")
-    find("#prompt").send_keys(PROMPT)
-    wait(lambda: find("#keeps-box").is_displayed())
+    find(".start").click()  # a prompt with examples
     find("#propose").click()
     wait(lambda: not find("#stop").is_displayed())
-    find("#refused-title").click()
     shoot(page, directory / "gateway-proposals.png", DESKTOP, "light")
-    find("#refused-title").click()
-    chosen = page.find_elements("css selector", "#proposals button")
-    (chosen[0] if chosen else find("#own")).click()
-    if not chosen:
-        find("#rewrite").send_keys(" Use the words that customers use.")
+    find("#proposals button").click()
     wait(lambda: find("#verdict").text != "")
-    find("#input").send_keys(INPUT)
+    find("#run").click()
+    wait(lambda: find("#ran").text.startswith("Done"))
     find("#save").click()
-    find("#try .primary").click()
-    wait(lambda: find("#tried").text not in ("", "The upstream is answering …"))
+    wait(lambda: find("#saved").text != "")
     shoot(page, directory / "gateway-tried.png", DESKTOP, "dark")
     shoot(page, directory / "gateway-phone.png", PHONE, "light")
 

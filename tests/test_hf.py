@@ -1,5 +1,6 @@
 """The in-process generator: it keeps the contract, and its short cuts change nothing but the time."""
 
+import asyncio
 import copy
 import gc
 import itertools
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fipo_model.callers import in_thread
 from fipo_model.errors import PromptTooLongError
 from fipo_model.generation import Sampling, complete
 from fipo_model.testing import GeneratorContract
@@ -379,3 +381,33 @@ def test_the_weights_of_a_generator_nobody_holds_are_freed_at_once(altered):
         assert weight() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.tiny
+def test_nobody_waits_for_a_long_prompt_to_be_read_whose_caller_has_gone(tiny):
+    """Reading a prompt of 6000 characters took half a minute, and everybody else waited."""
+    layers = tiny.loaded.model.get_decoder().layers
+    begun, may_go_on, second = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(*_):
+        begun.set()
+        may_go_on.wait(10)
+
+    hooks = [layers[0].register_forward_hook(hold), layers[1].register_forward_hook(lambda *_: second.set())]
+
+    async def leave():
+        asking = asyncio.create_task(in_thread(lambda: complete(tiny, [ask("Name a colour.")], Sampling())))
+        await asyncio.to_thread(begun.wait, 10)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.sleep(0.3)  # until its thread has noticed
+        may_go_on.set()
+
+    try:
+        asyncio.run(leave())
+        assert not second.wait(1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert complete(tiny, [ask("Name a colour.")], Sampling(max_new_tokens=2))

@@ -10,7 +10,7 @@ from fipo_model.generation import Completion
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.settings import ServeSettings
 from fipo_model.store import RewriteStore
-from support.browsing import find
+from support.browsing import find, wait
 from support.conversations import naive_in
 from support.gateways import Running, gateway
 from support.pages import HOSTILE
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 
 PROMPT = "Summarize {article} in 3 bullet points."
 ADDED = (" Be brief.", " Add a {summary}.", " Write for sailors.", "")
+KEEPS = "Keeps all that must survive"
 TOKEN = "a-token-of-some-length"
 
 
@@ -53,14 +54,6 @@ def page(browser: Any, door: Running) -> Any:
     browser.get(f"{door.address}/")
     wait(browser, lambda: "proposing" in find(browser, "#about").text)
     return browser
-
-
-def wait(page: Any, holds: Any) -> None:
-    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    ignored = [NoSuchElementException, StaleElementReferenceException]
-    WebDriverWait(page, 20, ignored_exceptions=ignored).until(lambda _: holds())
 
 
 def texts(page: Any, selector: str) -> list[str]:
@@ -103,7 +96,7 @@ def test_from_a_prompt_to_a_saved_rewrite_and_both_tried(page: Any, door: Runnin
     find(page, "#refused-title").click()
     assert "has a variable that nobody will fill" in find(page, "#refused .verdict").text
     find(page, "#proposals button").click()
-    wait(page, lambda: find(page, "#verdict").text == "Passes every check")
+    wait(page, lambda: find(page, "#verdict").text == KEEPS)
     rewrite = find(page, "#rewrite")
     assert rewrite.get_attribute("value") == f"{PROMPT} Be brief."
     rewrite.send_keys(" Name 9 rivers.")
@@ -116,7 +109,7 @@ def test_from_a_prompt_to_a_saved_rewrite_and_both_tried(page: Any, door: Runnin
     (entry,) = RewriteStore(tmp_path / "store.jsonl").entries("approved")
     assert (entry.naive, entry.text) == (PROMPT, f"{PROMPT} Be kind.")
     find(page, "#input").send_keys("The tide rises.")
-    find(page, "#try .primary").click()
+    find(page, "#ask").click()
     wait(page, lambda: find(page, "#tried").text == "Both replies are there.")
     assert texts(page, ".reply") == ["01234", "01234"]
     asked = [json.loads(request["body"])["messages"] for request in door.upstream.requests if request["body"]]
@@ -137,7 +130,7 @@ def test_it_can_be_used_by_keyboard_alone(page: Any) -> None:
         if page.switch_to.active_element.text == "Choose this":
             break
     keys(page, "ENTER")
-    wait(page, lambda: find(page, "#verdict").text == "Passes every check")
+    wait(page, lambda: find(page, "#verdict").text == KEEPS)
     assert page.switch_to.active_element.get_attribute("id") == "rewrite-title"
     keys(page, "TAB")
     assert page.switch_to.active_element.get_attribute("id") == "rewrite"
@@ -157,10 +150,10 @@ def test_whoever_does_not_see_the_page_is_told_what_happens(page: Any) -> None:
 
 def test_examples_are_added_taken_away_and_shown_to_the_model(page: Any, door: Running) -> None:
     find(page, "#examples-box summary").click()
-    find(page, "#add-example").click()
+    wait(page, lambda: find(page, "#examples textarea").is_displayed())
     find(page, "#add-example").click()
     first, second = page.find_elements("css selector", "#examples li")
-    first.find_element("css selector", "input").send_keys("zebra tides")
+    first.find_element("css selector", "textarea").send_keys("zebra tides")
     second.find_element("css selector", "button").click()
     assert len(page.find_elements("css selector", "#examples li")) == 1
     seen: list[str] = []
@@ -200,9 +193,12 @@ def test_what_goes_wrong_is_told_on_the_page(page: Any, door: Running, tmp_path:
     find(page, "#proposals button").click()
     (tmp_path / "store.jsonl").mkdir()
     find(page, "#save").click()
-    wait(page, lambda: "cannot" in find(page, "#saved").text)
+    wait(page, lambda: find(page, "#saved").text.startswith("Nothing was saved: "))
+    find(page, "#ask").click()
+    wait(page, lambda: find(page, "#tried").text == "Give an input first: it takes the place of article.")
+    find(page, "#input").send_keys("The tide rises.")
     find(page, "#model").send_keys("error")
-    find(page, "#try .primary").click()
+    find(page, "#ask").click()
     wait(page, lambda: find(page, "#tried").text == "out of order")
 
 

@@ -36,7 +36,7 @@ def test_the_page_is_light_and_asks_nobody_else(door: Running):
     paths = {value for _, found in Page(page.text).elements for name, value in found.items() if name in ("src", "href")}
     local = {path for path in paths if path and not path.startswith("#")}
     assert local == {"/icon.svg", "/page.js"}
-    scripts = {f"/{name}.js" for name in ("asking", "drawing")}
+    scripts = {f"/{file.name}" for file in files("fipo_model.serve").joinpath("page").iterdir() if ".js" in file.name}
     texts = {path: httpx.get(f"{door.address}{path}") for path in ("/", *local, *scripts)}
     assert {reply.status_code for reply in texts.values()} == {200}
     assert sum(len(reply.content) for reply in texts.values()) <= MOST_BYTES
@@ -65,7 +65,9 @@ def test_every_field_and_button_has_a_name():
     labelled = {found["for"] for tag, found in elements if tag == "label"}
     fields = {found["id"] for tag, found in elements if tag in ("input", "textarea", "select")}
     assert fields <= labelled
-    assert all(f">{words}" in page for words in ("Propose rewrites", "Save to the store", "Ask with both"))
+    assert all(
+        f">{words}" in page for words in ("Propose rewrites", "Run both on my examples", "Ask with both", "Save")
+    )
     assert 'lang="en"' in page
 
 
@@ -125,7 +127,8 @@ def test_what_is_saved_is_what_the_gateway_uses_from_then_on(door: Running, tmp_
     assert stored is not None
     assert stored.text == chosen
     entry = RewriteStore(tmp_path / "store.jsonl").entries("approved")[0]
-    assert (entry.by, entry.evidence.partition(":")[0]) == ("somebody on the gateway's page", "passed FIPO's checks")
+    said = "chosen on the page; passed FIPO's checks"
+    assert (entry.by, entry.evidence.partition(":")[0]) == ("somebody on the gateway's page", said)
     assert post(door, "save", prompt="Explain tides.", text="Explain {x}.").status_code == 200
     entry = RewriteStore(tmp_path / "store.jsonl").entries("approved")[0]
     assert entry.text == "Explain {x}."
@@ -148,9 +151,11 @@ def test_what_was_known_of_a_saved_text_does_not_stay_with_another(door: Running
     proposed = "Name 3 rivers. Be brief."
     assert saved(proposed)[:2] == (proposed, "scripted")
     by_hand = saved("Name 3 rivers. Be quick.")
-    assert by_hand == ("Name 3 rivers. Be quick.", "", "edited by hand; passed FIPO's checks")
+    assert by_hand == ("Name 3 rivers. Be quick.", "", "chosen on the page; passed FIPO's checks")
     text, _, evidence = saved("Name some rivers.")
-    assert (text, evidence.partition(":")[0]) == ("Name some rivers.", "edited by hand, turned down")
+    assert text == "Name some rivers."
+    assert evidence.startswith("chosen on the page; FIPO's checks object: it ")
+    assert "turned down" not in evidence
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import Future
 from typing import TypeVar
+
+from fipo_model.callers import wait_for_all
 
 _Result = TypeVar("_Result")
 Work = Callable[[threading.Event], _Result]
@@ -14,7 +16,7 @@ def do_all(work: Sequence[Work[_Result]], *, most: int) -> list[_Result]:
     """The results in order, with at most so many under way at a time.
 
     The first failure is raised, and cancels what has not begun. So does Ctrl-C, at once: the threads are daemons, which
-    keep no process from ending, unlike those of an executor.
+    keep no process from ending, unlike those of an executor. A caller that goes away (`in_thread`) ends it, too.
     """
     results: list[Future[_Result]] = [Future() for _ in work]
     failed: list[Future[_Result]] = []
@@ -37,7 +39,7 @@ def do_all(work: Sequence[Work[_Result]], *, most: int) -> list[_Result]:
     for _ in range(min(most, len(work))):
         threading.Thread(target=serve, daemon=True, name="fipo-server").start()
     try:
-        wait(results, return_when=FIRST_EXCEPTION)
+        wait_for_all(results)
     finally:
         is_over.set()
     # Later failures may come from the first, such as a wait that it cut short.

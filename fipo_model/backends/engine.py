@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from fipo_model.callers import wait_for_all
 from fipo_model.errors import ModelError, PromptTooLongError
 from fipo_model.forking import PerProcess
 
@@ -64,8 +65,9 @@ class _Threads:
 class Engine:
     """Computes what its callers ask for, one piece of work after another, as long as somebody waits for it.
 
-    Work runs with the context variables of the caller it began with. An interrupted caller (Ctrl-C) does not wait for
-    the end; see `go_on`. Work that asks any engine for more work does that itself, at once.
+    Work runs with the context variables of the caller it began with. A caller that is interrupted (Ctrl-C) or
+    has gone (`callers.in_thread`) does not wait for the end; see `go_on`. Work that asks any engine for more work does
+    that itself, at once.
     """
 
     def __init__(self, *, gathering_seconds: float = GATHERING_SECONDS) -> None:
@@ -96,6 +98,7 @@ class Engine:
             with threads.lock:
                 threads.waiting.append(call)
             threads.computing.submit(self._serve)
+            wait_for_all([call.answers])
             return call.answers.result()
         finally:
             call.is_wanted = False

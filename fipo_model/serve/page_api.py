@@ -5,24 +5,31 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from fipo_model import fidelity
 from fipo_model.errors import FipoError, InputError, MissingExtraError, explain_missing
 from fipo_model.export import SUFFIXES, Rewrite, Wishes, export
-from fipo_model.pages.changes import outcome_in_words
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.examples import read_example
 from fipo_model.serve.guarding import Refusal, read_body
-from fipo_model.serve.proposing import marks, proposals, read_request, shown, text_in
+from fipo_model.serve.keeping import counted, deciding, listed, save, store_of, stored
+from fipo_model.serve.proposing import (
+    MOST_EXAMPLES,
+    examples_in,
+    marks,
+    proposals,
+    read_request,
+    shown,
+    text_in,
+)
 from fipo_model.serve.rewriting import Rewriting
+from fipo_model.serve.sending import messages, values_in, variable_names
 from fipo_model.serve.settings import Limits, Role
-from fipo_model.store import RewriteStore, key_of
 from fipo_model.templates import FIPO_1
-from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
+from fipo_model.types import Candidate, OptimizationRequest
 
 with explain_missing("serve", "starlette"):
     from starlette.requests import Request
@@ -32,8 +39,11 @@ with explain_missing("serve", "starlette"):
 _JS = "text/javascript; charset=utf-8"
 
 
+_FOLDER = files("fipo_model.serve").joinpath("page")
+
+
 def _read(name: str) -> str:
-    return files("fipo_model.serve").joinpath("page", name).read_text("utf-8")
+    return _FOLDER.joinpath(name).read_text("utf-8")
 
 
 # The page has its styles in it: a browser shows nothing before it has them, and asking again takes time.
@@ -42,7 +52,7 @@ _DIGEST = base64.b64encode(hashlib.sha256(_STYLES.encode()).digest()).decode()
 _PAGE = _read("index.html").replace('<link rel="stylesheet" href="/page.css">', f"<style>{_STYLES}</style>")
 _FILES = {
     "/": (_PAGE, "text/html; charset=utf-8"),
-    **{f"/{name}.js": (_read(f"{name}.js"), _JS) for name in ("page", "asking", "drawing")},
+    **{f"/{file.name}": (_read(file.name), _JS) for file in _FOLDER.iterdir() if file.name.endswith(".js")},
     "/icon.svg": (_read("icon.svg"), "image/svg+xml"),
 }
 PATHS = frozenset(_FILES)
@@ -77,12 +87,15 @@ class PageAPI:
             "commitments": self._commitments,
             "propose": self._propose,
             "check": self._check,
+            "messages": self._messages,
             "save": self._save,
+            "decide": self._decide,
             "export": self._export,
         }
         return [
             *(Route(path, _file(content, kind)) for path, (content, kind) in _FILES.items()),
             Route("/api/state", self._state),
+            Route("/api/rewrites", self._rewrites),
             *(Route(f"/api/{name}", self._reading(answer), methods=["POST"]) for name, answer in answers.items()),
         ]
 
@@ -122,13 +135,25 @@ class PageAPI:
                 "rewriter": None if optimizer is None else optimizer.rewriter.name,
                 "roles": list(self.roles),
                 "store": None if store is None or store.is_frozen else str(store.path),
+                "has_store": store is not None,
+                "examples": MOST_EXAMPLES,
             }
         )
+
+    async def _rewrites(self, _: Request) -> Response:
+        return _json(await asyncio.to_thread(listed, self.rewriting.store))
 
     async def _commitments(self, fields: Fields) -> Response:
         text = text_in(fields, "text")
         OptimizationRequest(text)  # says what is wrong with it
-        return _json({"commitments": await asyncio.to_thread(marks, text)})
+        found = await asyncio.to_thread(marks, text)
+        known = await asyncio.to_thread(stored, self.rewriting.store, text)
+        return _json({"commitments": found, "variables": variable_names(text), "stored": known})
+
+    async def _messages(self, fields: Fields) -> Response:
+        text, values = text_in(fields, "input"), values_in(fields)
+        texts = {name: text_in(fields, name) for name in ("before", "after")}
+        return _json({name: messages(each, text, values=values, roles=self.roles) for name, each in texts.items()})
 
     async def _propose(self, fields: Fields) -> Response:
         if self.rewriting.optimizer is None:
@@ -141,18 +166,27 @@ class PageAPI:
     async def _check(self, fields: Fields) -> Response:
         request, text = read_request(fields), text_in(fields, "text")
         OptimizationRequest(text)
-        return _json(await asyncio.to_thread(lambda: shown(self._judged(text, request), request)))
+        found = await asyncio.to_thread(lambda: shown(self._judged(text, request), request))
+        names = {"variables": variable_names(text), "prompt_variables": variable_names(request.instruction)}
+        return _json(found | names)
 
     async def _save(self, fields: Fields) -> Response:
-        store = self.rewriting.store
-        if store is None or store.is_frozen:
-            raise InputError("this gateway has no store to save to: start it with --store FILE")
-        request, text = read_request(fields), text_in(fields, "text")
+        store = store_of(self.rewriting)
+        request, text, said = read_request(fields), text_in(fields, "text"), counted(fields)
         OptimizationRequest(text)
         verdict = await asyncio.to_thread(self._judged, text, request)
-        if reason := await self.rewriting.write(store, partial(_approve, store, request, text, verdict)):
-            raise Refusal(507, f"cannot write to the store: {reason}")
-        return _json({"store": str(store.path), "rewrites": len(store)})
+        before = await asyncio.to_thread(stored, store, request.instruction)
+        await self._write(lambda: save(store, request, text, verdict=verdict, counted=said))
+        now = await asyncio.to_thread(stored, store, request.instruction)
+        return _json({"store": str(store.path), "before": before, "stored": now})
+
+    async def _decide(self, fields: Fields) -> Response:
+        await self._write(deciding(store_of(self.rewriting), fields))
+        return _json({})
+
+    async def _write(self, work: Callable[[], object]) -> None:
+        if reason := await self.rewriting.write(store_of(self.rewriting), work):
+            raise Refusal(507, f"Nothing was saved: {reason}")
 
     async def _export(self, fields: Fields) -> Response:
         request, text = read_request(fields), text_in(fields, "text")
@@ -161,7 +195,7 @@ class PageAPI:
         if form is None:
             raise InputError(f"form must be one of {', '.join(SUFFIXES)}")
         rewrite = Rewrite(naive=request.instruction, text=text)
-        wishes = Wishes(examples=[read_example(each) for each in request.examples])
+        wishes = Wishes(examples=examples_in(fields))
         try:
             content = await asyncio.to_thread(export, [rewrite], form, wishes)
         except MissingExtraError as error:
@@ -175,33 +209,6 @@ class PageAPI:
         return fidelity.check(text, request, fidelity.FidelitySettings(), FIPO_1)
 
 
-def _approve(store: RewriteStore, request: OptimizationRequest, text: str, verdict: Candidate) -> None:
-    """Keep the user's choice as approved, with what the checks say about it."""
-    key = key_of(request)
-    if not any(entry.key == key for entry in store.entries()):
-        store.keep([_chosen(request, text, verdict)], evidence=_said(verdict))
-    evidence = f"edited by hand{'; ' if _is_passed(verdict) else ', '}{_said(verdict)}"
-    store.decide([key], "approved", by="somebody on the gateway's page", text=text, evidence=evidence)
-
-
-def _chosen(request: OptimizationRequest, text: str, verdict: Candidate) -> OptimizedPrompt:
-    outcome: Outcome = "unchanged" if text == request.instruction else "optimized"
-    chosen = Candidate(text=text, outcome=outcome, unchecked=verdict.unchecked)
-    return OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
-
-
-def _said(verdict: Candidate) -> str:
-    """What the checks say about a text, as evidence."""
-    if not _is_passed(verdict):
-        return f"turned down: {outcome_in_words(verdict.outcome)}" + (f" ({verdict.detail})" if verdict.detail else "")
-    left_out = f"; not checked: {', '.join(verdict.unchecked)}" if verdict.unchecked else ""
-    return f"passed FIPO's checks{left_out}"
-
-
-def _is_passed(verdict: Candidate) -> bool:
-    return verdict.outcome in ("optimized", "unchanged")
-
-
 def _file(content: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(_: Request) -> Response:
         return Response(content, media_type=kind, headers=_HEADERS)
@@ -212,8 +219,9 @@ def _file(content: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
 async def _lines(rewriter: Rewriter, request: OptimizationRequest) -> AsyncIterator[bytes]:
     """One JSON object for each proposal, and one with `end` or `error` at the end."""
     try:
-        async for proposal in proposals(rewriter, request):
-            yield _line(proposal)
+        async with aclosing(proposals(rewriter, request)) as found:
+            async for proposal in found:
+                yield _line(proposal)
     except FipoError as error:
         yield _line({"error": str(error)})
     except Exception as error:  # noqa: BLE001 - a stranger's model

@@ -1,33 +1,42 @@
 """What the page shows for a prompt: its commitments, proposals as they arrive, and verdicts on own words."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fipo_model.callers import in_thread
+from fipo_model.callers import are_under_way, in_thread
 from fipo_model.contract import commitments
 from fipo_model.errors import InputError
 from fipo_model.pages.changes import differences, outcome_in_words
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.examples import read_examples
+from fipo_model.search.examples import Example, read_examples
+from fipo_model.search.wordings import naming_labels
 from fipo_model.serve.settings import LONGEST
-from fipo_model.types import Candidate, OptimizationRequest
+from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 
 # The greedy one first, since it is what the gateway would use; then samples, a few at a time so that they arrive.
 _TURNS = ((1, 0), (3, 1), (3, 2))
-_MOST_EXAMPLES = 16
+# Those in a turn: more make a small model's request long.
+_SHOWN = 4
+MOST_EXAMPLES = 100
+_TURNED_DOWN = "turned down: "
 # They are whole texts, so marking them would hide everything else.
 _NOT_MARKED = ("sentence", "example")
 
 
 def read_request(fields: Mapping[str, Any]) -> OptimizationRequest:
     """The prompt of a request to the page's API. Raises `InputError`."""
-    examples = fields.get("examples", [])
-    if not isinstance(examples, list) or len(examples) > _MOST_EXAMPLES:
-        raise InputError(f"examples must be a list of at most {_MOST_EXAMPLES}")
-    shown = tuple(example.shown for example in read_examples(examples))
+    shown = tuple(example.shown for example in examples_in(fields))
     return OptimizationRequest(text_in(fields, "prompt"), examples=shown)
+
+
+def examples_in(fields: Mapping[str, Any]) -> list[Example]:
+    """The examples of a request. Raises `InputError`."""
+    given = fields.get("examples", [])
+    if not isinstance(given, list) or len(given) > MOST_EXAMPLES:
+        raise InputError(f"there may be at most {MOST_EXAMPLES} examples, in a list")
+    return read_examples(given)
 
 
 def text_in(fields: Mapping[str, Any], name: str) -> str:
@@ -50,12 +59,23 @@ def marks(text: str) -> list[dict[str, Any]]:
     ]
 
 
-async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncIterator[dict[str, Any]]:
-    """Different rewrites, accepted or not, each as soon as its batch is there. Raises `InputError`."""
+async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncGenerator[dict[str, Any], None]:
+    """Different rewrites, accepted or not, each as soon as its batch is there. Raises `InputError`.
+
+    Each turn shows other examples. The first rewrite is made by a rule, if the right outputs are labels. An object that
+    only says `waiting` comes before all others where the model is at other work.
+    """
+    if are_under_way():
+        yield {"waiting": True}
     seen: set[str] = set()
-    for samples, seed in _TURNS:
+    if text := naming_labels(request.instruction, [example.output for example in request.examples]):
+        seen.add(text)
+        labelled = await in_thread(partial(rewriter.check, text, request))
+        yield await in_thread(partial(shown, labelled, request)) | {"is_by_rule": True}
+    for turn, (samples, seed) in enumerate(_TURNS):
         asked = replace(rewriter, samples=samples, seed=seed)
-        (found,) = await in_thread(partial(asked.propose, [request]))
+        told = replace(request, examples=_in_turn(request.examples, turn))
+        (found,) = await in_thread(partial(asked.propose, [told]))
         if isinstance(found, InputError):
             raise found
         for candidate in found:
@@ -64,13 +84,25 @@ async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncIt
                 yield await in_thread(partial(shown, candidate, request))
 
 
+def _in_turn(examples: Sequence[ShownExample], turn: int) -> tuple[ShownExample, ...]:
+    """The examples that the model sees in a turn; from the beginning again after the last one."""
+    start = turn * _SHOWN % len(examples) if len(examples) > _SHOWN else 0
+    return tuple([*examples[start:], *examples[:start]][:_SHOWN])
+
+
 def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:
     """A rewrite with what the checks say about it, and what changed."""
     return {
         "text": candidate.text,
         "outcome": candidate.outcome,
         "words": outcome_in_words(candidate.outcome),
+        "fault": fault_of(candidate),
         "detail": candidate.detail,
         "unchecked": list(candidate.unchecked),
         "changes": differences(request.instruction, candidate.text),
     }
+
+
+def fault_of(candidate: Candidate) -> str:
+    """What the checks object to, in words that follow the name of a text: "lacks a number"."""
+    return outcome_in_words(candidate.outcome).removeprefix(_TURNED_DOWN)

@@ -86,9 +86,9 @@ def _checks(result: OptimizedPrompt) -> str:
 
 
 def edited(row: Mapping[str, Any], text: str | None, evidence: str) -> dict[str, Any]:
-    """What changes in a row with another text: nothing recorded about the old one holds for it."""
+    """What changes in a row with another text, about which nothing recorded holds, or with other evidence."""
     if text is None or text == row["text"]:
-        return {}
+        return {"evidence": evidence} if evidence else {}
     outcome: Outcome = "unchanged" if text == row["naive"] else "optimized"
     return {"text": text, "outcome": outcome, "detail": "", "evidence": evidence, "model": "", "template": ""}
 

@@ -102,7 +102,7 @@ class RewriteStore:
     ) -> list[Entry]:
         """Approve or reject the rewrites with these keys; a `text` replaces the proposed one.
 
-        If that text is new, `evidence` is the evidence for it; the old text's evidence and proposer are dropped.
+        `evidence` takes the place of what the rows have. If the text is new, they lose theirs, and its proposer.
 
         Raises `InputError` for a frozen store and for a key that is not there, and like `keep`.
         """

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def start_browser(profile: Path) -> Any:
 
 def find(page: Any, selector: str) -> Any:
     return page.find_element("css selector", selector)
+
+
+def wait(page: Any, holds: Callable[[], object]) -> None:
+    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    ignored = [NoSuchElementException, StaleElementReferenceException]
+    WebDriverWait(page, 20, ignored_exceptions=ignored).until(lambda _: holds())
 
 
 def ids(page: Any) -> list[str]:

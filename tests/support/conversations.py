@@ -18,4 +18,7 @@ def echo(conversation: list[Message]) -> str:
 def naive_in(conversation: list[Message]) -> str:
     """The instruction that FIPO's own template asks to rewrite."""
     text = conversation[-1]["content"].removeprefix("Naive prompt:\n")
-    return re.split(r"\n\n(?:Context \(|Silver response \(|Golden response \(|Rewrite the naive prompt in)", text)[0]
+    return re.split(
+        r"\n\n(?:Context \(|Silver response \(|Golden response \(|It is used on inputs|Rewrite the naive prompt in)",
+        text,
+    )[0]

@@ -62,6 +62,8 @@ class LlamaServer:
 
     def stream(self, body: Mapping[str, Any], is_over: threading.Event) -> Generator[dict[str, Any], None, None]:
         """The parts of a completion as they come. It stops where `is_over`, or when nobody takes any more."""
+        if is_over.is_set():  # while it waited for room
+            return
         with self._asked("/completion", {**body, "stream": True}) as answer:
             for line in answer:
                 if is_over.is_set():

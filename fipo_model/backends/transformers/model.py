@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
-from fipo_model.backends.engine import engine_of
+from fipo_model.backends.engine import engine_of, go_on
 from fipo_model.backends.transformers.chat import ChatTokenizer
 from fipo_model.backends.transformers.cpu import compute_head_once
 from fipo_model.backends.transformers.decoding import SharedPrefix
@@ -51,6 +51,7 @@ class LoadedModel:
             eos_token_id=self.end_token_ids or None, pad_token_id=self.pad_token_id
         )
         compute_head_once(model)
+        _let_layers_go_on(model)
         self.prefix = SharedPrefix(model)
         self._source: tuple[Any, ...] | None = None
         _alive.add(self)
@@ -145,6 +146,18 @@ def _with_threads(threads: int, work: Callable[[], _Result]) -> _Result:
 def _infer(work: Callable[[], _Result]) -> _Result:
     with torch.inference_mode():
         return work()
+
+
+def _let_layers_go_on(model: PreTrainedModel) -> None:
+    """Has each layer look whether anybody still waits: reading a long prompt takes as long as many tokens."""
+    for stack in model.modules():
+        if isinstance(stack, torch.nn.ModuleList):
+            for layer in stack:
+                layer.register_forward_pre_hook(_go_on)
+
+
+def _go_on(*_: object) -> None:
+    go_on()
 
 
 def _end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -2,6 +2,11 @@
 
 let token = "";
 
+const GONE = `The gateway at ${location.host} does not answer. Is it still running?`;
+const BROKEN = "The reply broke off before its end: the connection was lost.";
+
+export const isStop = (error) => error.name === "AbortError";
+
 function headersOf(more) {
   return { "content-type": "application/json", ...(token ? { "x-fipo-token": token } : {}), ...more };
 }
@@ -18,13 +23,22 @@ function askForToken() {
 
 let asking = null;
 
+// A browser's own words for a lost connection ("Failed to fetch") tell nobody what happened.
+async function inWords(step, words) {
+  try {
+    return await step();
+  } catch (error) {
+    throw isStop(error) ? error : new Error(words, { cause: error });
+  }
+}
+
 export async function send(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: headersOf(options.headers) });
+  const response = await inWords(() => fetch(path, { ...options, headers: headersOf(options.headers) }), GONE);
   // An upstream has keys of its own to ask for; the gateway's own refusals are known by their type.
   if (response.status === 401 && (await response.clone().text()).includes("x-fipo-token")) {
     asking ??= askForToken().finally(() => (asking = null));
     const given = await asking;
-    if (!given) throw new Error("the gateway needs its token");
+    if (!given) throw new Error("The gateway needs its token.");
     token = given;
     return send(path, options);
   }
@@ -37,38 +51,74 @@ export async function post(path, fields, options = {}) {
   return response;
 }
 
+export const ask = async (path, fields, options) => (await post(path, fields, options)).json();
+
 async function reasonOf(response) {
-  const text = await response.text();
+  const text = await inWords(() => response.text(), BROKEN);
   try {
     const { error } = JSON.parse(text);
     return (typeof error === "string" ? error : error.message) || text;
   } catch {
-    return text.slice(0, 300) || `the server replied with status ${response.status}`;
+    return text.slice(0, 300) || `The server replied with status ${response.status}.`;
   }
 }
 
 async function* lines(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
-    const parts = (rest + piece).split(/\r?\n/);
-    rest = parts.pop();
-    yield* parts;
+  try {
+    for (;;) {
+      const { value, done } = await inWords(() => reader.read(), BROKEN);
+      if (done) break;
+      const parts = (rest + value).split(/\r?\n/);
+      rest = parts.pop();
+      yield* parts;
+    }
+    if (rest) yield rest;
+  } finally {
+    reader.cancel().catch(() => {});
   }
-  if (rest) yield rest;
 }
 
 export async function* objects(response) {
   for await (const line of lines(response)) if (line) yield JSON.parse(line);
 }
 
-// The text of a chat completion, as it comes, whether it is streamed or not.
-export async function* replyOf(response) {
+const ENDS = {
+  length: "The reply was cut off at the model's limit.",
+  content_filter: "The model, or a filter, did not go on.",
+};
+
+// The text of a chat completion, as it comes, whether it is streamed or not. At the end, what there is to say about it.
+async function* pieces(response) {
   if (!(response.headers.get("content-type") || "").startsWith("text/event-stream")) {
-    yield (await response.json()).choices[0].message.content || "";
-    return;
+    const whole = await inWords(() => response.json(), BROKEN);
+    yield whole.choices?.[0]?.message?.content || "";
+    return ENDS[whole.choices?.[0]?.finish_reason] || "";
   }
+  let reason = null;
   for await (const line of lines(response)) {
     const data = line.startsWith("data:") ? line.slice(5).trim() : "";
-    if (data && data !== "[DONE]") yield JSON.parse(data).choices?.[0]?.delta?.content || "";
+    if (data === "[DONE]") return ENDS[reason] || "";
+    if (!data) continue;
+    const { choices, error } = JSON.parse(data);
+    if (error) throw new Error(error.message || String(error));
+    yield choices?.[0]?.delta?.content || "";
+    reason = choices?.[0]?.finish_reason || reason;
+  }
+  // A server that was killed closes the connection as one that has finished does.
+  if (!reason) throw new Error("The reply broke off before its end.");
+  return ENDS[reason] || "";
+}
+
+// Asks the upstream; `take` gets each piece of the reply. Returns what there is to say about its end.
+export async function chat({ model, key, messages, signal }, take) {
+  const headers = { "x-fipo": "off", ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  const response = await post("/v1/chat/completions", { model, messages, stream: true }, { signal, headers });
+  const found = pieces(response);
+  for (;;) {
+    const { value, done } = await found.next();
+    if (done) return value;
+    take(value);
   }
 }

@@ -8,6 +8,25 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+export function button(text, act, properties = {}) {
+  const made = make("button", { type: "button", textContent: text, ...properties });
+  made.addEventListener("click", act);
+  return made;
+}
+
+export function say(place, text, kind = "") {
+  get(place).textContent = text;
+  get(place).className = `soft ${kind}`;
+}
+
+export const counted = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+
+// Scrolls as far as needed, for those who would not see that something happened.
+export function bringIntoView(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  if (top < 0 || Math.min(bottom, top + 120) > innerHeight) element.scrollIntoView({ block: "start" });
+}
+
 // Marks are counted in characters; JavaScript's strings count some of them twice.
 export function drawMarks(box, text, marks) {
   const characters = Array.from(text);
@@ -16,17 +35,29 @@ export function drawMarks(box, text, marks) {
   for (const { start, end, kind } of marks) {
     if (start < at || start === end) continue;
     pieces.push(characters.slice(at, start).join(""));
-    pieces.push(make("mark", { title: kind }, characters.slice(start, end).join("")));
+    pieces.push(make("mark", { title: named(kind) }, characters.slice(start, end).join("")));
     at = end;
   }
   box.replaceChildren(...pieces, characters.slice(at).join(""), "\n");
 }
 
-export function drawKeeps(list, marks) {
+// The contract's words for kinds, where others are plainer.
+const PLAIN = { bound: "limit", negation: "rule", manner: "style", task: "what to do", quotation: "quoted", token: "sign" };
+const named = (kind) => PLAIN[kind] || kind;
+const MOST_CHIPS = 24;
+
+export function drawKeeps(list, more, marks) {
   const kinds = new Map();
-  for (const { kind, text } of marks) kinds.set(text, (kinds.get(text) ?? new Set()).add(kind));
-  list.replaceChildren(...[...kinds].map(([text, own]) =>
-    make("li", {}, make("b", { textContent: text }), " ", make("span", { textContent: [...own].join(", ") }))));
+  for (const { kind, text } of marks) kinds.set(text, (kinds.get(text) ?? new Set()).add(named(kind)));
+  const chips = [...kinds].map(([text, own]) =>
+    make("li", {}, make("b", { textContent: text }), " ", make("span", { textContent: [...own].join(", ") })));
+  list.replaceChildren(...chips.slice(0, MOST_CHIPS));
+  more.hidden = chips.length <= MOST_CHIPS;
+  more.textContent = `Show ${chips.length - MOST_CHIPS} more`;
+  more.onclick = () => {
+    list.replaceChildren(...chips);
+    more.hidden = true;
+  };
 }
 
 const TAGS = { "+": "ins", "-": "del" };
@@ -37,13 +68,19 @@ export function drawChanges(box, changes) {
 }
 
 // Screen readers pass over ins and del.
-const spoken = (text) => make("span", { className: "hidden", textContent: text });
+export const spoken = (text) => make("span", { className: "hidden", textContent: text });
 
-export function drawVerdict(box, { outcome, words, detail }) {
-  const kind = { optimized: "good", unchanged: "" }[outcome] ?? "bad";
-  const said = outcome === "optimized" ? "Passes every check" : outcome === "unchanged" ? "Your prompt as it is" : capital(words);
+// A model's proposal is turned down; a person's own words differ.
+export function drawVerdict(box, found, { isOwn = false } = {}) {
+  const { outcome, fault, detail, unchecked } = found;
+  const told = detail ? `${fault} (${detail})` : fault;
+  const left = unchecked.length ? `. Could not be checked: ${unchecked.join(", ")}` : "";
+  const [kind, text] =
+    outcome === "optimized" ? ["good", `${found.is_by_rule ? "Your prompt, and the labels of your examples" : "Keeps all that must survive"}${left}`]
+    : outcome === "unchanged" ? ["", "Your prompt as it is"]
+    : outcome === "uncertain" ? ["unsure", "The model is not sure of this one. Read it, or try it on examples."]
+    : isOwn ? ["unsure", `Differs from your prompt: the rewrite ${told}`]
+    : ["bad", `Turned down: it ${told}`];
   box.className = `verdict ${kind}`;
-  box.textContent = kind === "bad" && detail ? `${said} (${detail})` : said;
+  box.textContent = text;
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

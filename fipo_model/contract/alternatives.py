@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 
+from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.labels import is_asked_for, is_closed_question, is_of_a_choice
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Sentence
@@ -27,6 +28,7 @@ _THIRDS = frozenset("neutral mixed both none neither other unknown unsure unclea
 _ANSWERS = frozenset(
     "yes no true false y n right wrong good bad ja nein oui non s\u00ed si no sim n\u00e3o nee".split()
 )
+_DENYING = frozenset("not no non nicht kein keine pas niet geen n\u00e3o \u043d\u0435".split())
 _NO_CHOICE = frozenset("and or he she his her him an the s er their i.e e.g".split())
 _NEGATING = ("un", "in", "im", "ir", "il", "non", "non-", "dis", "not ")
 _BOUND = lazy(r"[:([\u2013\u2014][\s\"'\u201c\u2018`*]*$")
@@ -35,14 +37,37 @@ END = lazy(r"[\"'\u201d\u2019`*)\]\s]*(?:[.?!;:,\n]|$)")
 _LINE = lazy(r"(?m)^[ \t]*(?:[-*\u2022]|\d+[.)])[ \t]+([^\n:.()\u2013\u2014]{1,40})")
 
 
-@lru_cache(maxsize=64)
 def alternatives(reading: Reading) -> tuple[tuple[str, ...], ...]:
     """Three or more alternatives that a text has its reader choose from, list by list."""
+    return tuple(dict.fromkeys(items for items, _ in _lists(reading)))
+
+
+def listed_labels(reading: Reading) -> list[Commitment]:
+    """The same with the place of each."""
+    found = []
+    for items, (at, end) in _lists(reading):
+        for item in items:
+            # The items are in the order of the text, and a short one may recur in what stands between them.
+            place = re.compile(rf"(?<!\w){re.escape(item)}(?!\w)").search(reading.lowered, at, end)
+            if place is None:
+                continue
+            start, at = place.span()
+            found.append(Commitment("label", reading.text[start:at], (start, at), item.replace("-", " ")))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _lists(reading: Reading) -> list[tuple[tuple[str, ...], tuple[int, int]]]:
+    """Lists of alternatives, and where each list begins and ends."""
     code = reading.lexicon.code
     if code not in CONJUNCTIONS:
-        return ()
-    found = [*(_items(reading, sentence, match) for sentence, match in _series_of(reading, code)), _lines(reading)]
-    return tuple(items for items in dict.fromkeys(found) if len(items) >= FEWEST)
+        return []
+    found = [
+        (_items(reading, sentence, match), (sentence.start + match.start(), sentence.start + match.end()))
+        for sentence, match in _series_of(reading, code)
+    ]
+    found.append((_lines(reading), (0, len(reading.text))))
+    return [(items, span) for items, span in found if len(items) >= FEWEST]
 
 
 def _series_of(reading: Reading, code: str) -> Iterator[tuple[Sentence, re.Match[str]]]:
@@ -129,9 +154,12 @@ def _are_opposite(items: Sequence[str], reading: Reading) -> bool:
 
 
 def _bare(item: str, function: frozenset[str]) -> str:
-    """An item in lower case, without an article or other words of grammar before it, if it is more than those."""
+    """An item in lower case, without an article or other words of grammar before it, if it is more than those.
+
+    "not sure" is the opposite of "sure".
+    """
     words = item.strip("\"'\u201c\u201d\u2018\u2019`* ").lower().split()
-    start = next((index for index, word in enumerate(words) if word not in function), 0)
+    start = next((index for index, word in enumerate(words) if word not in function or word in _DENYING), 0)
     return " ".join(words[start:])
 
 

@@ -70,14 +70,22 @@ def check_marks(prompt: str) -> None:
         ('Reply "yes" or "no".', ["yes", "no"]),
         ("bug report, feature request or question?", ["bug report", "feature request", "question"]),
         ("Classify it.\n- spam\n- ham\n- not sure", ["spam", "ham", "not sure"]),
+        ("Classify it:\n1. spam: no ham\n2. ham\n3. unsure", ["spam", "ham", "unsure"]),
         ("Pick one: x, y or r.", ["x", "y", "r"]),
         ("Explain tides.", []),
+        ("What is this?\n\ndef f(self, a, b, c):\n    return [a, b, c]\n", []),
         ("Fix this sentence: she goes to school, park or beach every day", []),
     ],
 )
 def test_every_label_is_marked_whole_and_once(prompt: str, expected: list[str]) -> None:
     assert labels(prompt) == expected
     check_marks(prompt)
+
+
+def test_a_label_is_marked_in_its_own_line() -> None:
+    prompt = "Classify it:\n- spam: no ham\n- ham\n- unsure"
+    places = {mark["text"]: mark["start"] for mark in marks(prompt)}
+    assert places["ham"] == prompt.index("- ham") + 2
 
 
 @settings(max_examples=300, deadline=None)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from fipo_model.contract import (
+    alternatives,
     coverage,
     examples,
     labels,
@@ -146,7 +147,8 @@ def labels_lost(case: Case) -> str | None:
 
 
 def _labels_missing(case: Case) -> str | None:
-    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in case.rewrite.words]
+    expected = [*labels.choices(case.naive), *alternatives.introduced_labels(case.naive)]
+    lost = [each for each in expected if f" {each.key} " not in case.rewrite.words]
     lost = [each for each in lost if not _has_stem(each, case)]
     lost += [each for each in labels.line_labels(case.naive.text) if each.text not in case.rewrite_text]
     for each in labels.capitals(case.naive):

@@ -133,6 +133,11 @@ def is_of_a_choice(text: str) -> bool:
     return _CHOOSING.search(text) is not None
 
 
+def mentions_choosing(text: str) -> bool:
+    """Whether a text has a word for choosing or for an answer."""
+    return _CHOICE.search(text) is not None
+
+
 def is_closed_question(sentence: str) -> bool:
     """Whether a sentence ends with a question mark, or begins as a question that is answered by yes or no does."""
     return bool(_QUESTION.search(sentence) or _CLOSED.match(sentence))

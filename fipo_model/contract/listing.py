@@ -12,6 +12,7 @@ def commitments(text: str) -> list[Commitment]:
     """Everything a text commits its reader to, in the order in which it stands there."""
     reading = read(text)
     documents = examples.documents(text)
+    not_prose = [*documents, *literals.code(text), *literals.code_lines(text)]
     found = [
         *variables.variables(text),
         *literals.tokens(text),
@@ -28,7 +29,7 @@ def commitments(text: str) -> list[Commitment]:
         *names.names(reading),
         *names.named_languages(reading),
         *labels.choices(reading),
-        *(each for each in alternatives.listed_labels(reading) if not _is_within(each, documents)),
+        *(each for each in alternatives.listed_labels(reading) if not _is_within(each, not_prose)),
         *labels.line_labels(text),
         *words.formats(reading),
         *words.manners(reading),

@@ -157,7 +157,7 @@ def test_what_was_known_of_a_saved_text_does_not_stay_with_another(door: Running
     ("form", "suffix", "has"),
     [
         ("text", ".txt", "Explain {x}."),
-        ("chat", ".json", '"system"'),
+        ("chat", "-chat.json", '"system"'),
         ("promptfoo", ".yaml", "zebra"),
         ("python", ".py", "="),
     ],

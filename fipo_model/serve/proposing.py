@@ -8,7 +8,7 @@ from typing import Any
 from fipo_model.callers import in_thread
 from fipo_model.contract import Kind, commitments
 from fipo_model.errors import InputError
-from fipo_model.pages.changes import differences, outcome_in_words
+from fipo_model.pages.changes import differences, verdict_in_words
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import read_examples
 from fipo_model.serve.settings import LONGEST
@@ -86,8 +86,8 @@ def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:
     return {
         "text": candidate.text,
         "outcome": candidate.outcome,
-        "words": outcome_in_words(candidate.outcome),
-        "detail": candidate.detail,
+        "words": verdict_in_words(candidate.outcome, candidate.detail),
+        "detail": "",  # the words have it
         "unchecked": list(candidate.unchecked),
         "changes": differences(request.instruction, candidate.text),
     }

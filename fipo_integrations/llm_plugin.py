@@ -37,9 +37,9 @@ def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int 
         result = _optimized(OptimizationRequest(text, keep=keep, max_words=max_words), model, store)
     except FipoError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"fipo: {result.outcome}" + (f" ({result.detail})" if result.detail else ""), err=True)
+    click.echo(f"fipo: {result.outcome}", err=True)
     if not result.is_rewritten:
-        click.echo(f"fipo: {why_kept(result.outcome)}", err=True)
+        click.echo(f"fipo: {why_kept(result.outcome, result.detail)}", err=True)
     try:
         click.echo(result.text)
     except UnicodeEncodeError as error:

@@ -146,7 +146,8 @@ def _off_topic(case: Case) -> str | None:
     kept = covered(naive, available, characters=frozenset(case.rewrite.text))
     if kept >= _LEAST_TOPIC_SHARE * len(naive):
         return None
-    return f"keeps {kept} of the prompt's {len(naive)} content words"
+    few = f"only {kept} of the {len(naive)}" if kept else "none of the"
+    return f"has {few} words that say what your prompt is about"
 
 
 def _topic_of(reading: Reading) -> frozenset[str]:
@@ -354,7 +355,7 @@ def _too_long(case: Case, most_added: int) -> str | None:
     if case.request.max_words is None:
         limit = count_words(case.request.instruction) + max(most_added, limit) if case.is_addition else limit
         limit = limit if case.is_addition else max(limit, 2 * count_words(case.request.instruction) + _SPARE_WORDS)
-    return f"{words} words; the limit is {limit}" if words > limit else None
+    return f"has {words} words; the limit is {limit}" if words > limit else None
 
 
 def _echoed_header(rewrite: str, request: OptimizationRequest, template: Headers) -> str | None:

@@ -187,7 +187,9 @@ class Rewriter:
         candidate = replace(self.check(text, request), log_likelihood=likelihood)
         if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
             return candidate
-        return replace(candidate, outcome="uncertain", detail=f"confidence {likelihood:.2f}, limit {least:.2f}")
+        guess = "the rewriter finds its own words too unlikely, so they may be a guess"
+        detail = f"{guess} (confidence {likelihood:.2f}, limit {least:.2f})"
+        return replace(candidate, outcome="uncertain", detail=detail)
 
 
 def _is_alone(request: OptimizationRequest) -> bool:

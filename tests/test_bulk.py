@@ -65,7 +65,7 @@ def test_a_row_says_why_its_prompt_was_kept_and_on_request_what_was_proposed(tmp
         optimizer, source, tmp_path / "out.jsonl", batch_size=2, report=lambda tally, row: None, proposals=True
     )
     (first, _) = read(tmp_path / "out.jsonl")
-    assert (first["outcome"], first["detail"]) == ("number_lost", "lost '0'")
+    assert (first["outcome"], first["detail"]) == ("number_lost", "lost the number '0'")
     (proposal,) = first["proposals"]
     assert proposal["text"] == "Explain topics to a child."
     assert (proposal["outcome"], proposal["detail"]) == (first["outcome"], first["detail"])

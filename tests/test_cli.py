@@ -79,14 +79,11 @@ def test_json_holds_everything_about_the_result(server: list[str]) -> None:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        ("unchanged", "stays as it is. Next: give `fipo tune` some examples"),
-        (
-            "uncertain",
-            "because the rewrite is a guess: the rewriter itself finds it unlikely. Next: give `fipo tune` some",
-        ),
-        ("too_long", "because the rewrite exceeds the word limit. Next: --max-words"),
-        ("number_lost", "because the rewrite lacks or changes a number, its unit or what it counts. Next: --json"),
-        ("not_preferred", "stays as it is. Next: --json shows what was proposed"),
+        ("unchanged", "stays as it is: the particulars. Next: give `fipo tune` some examples"),
+        ("uncertain", "The rewrite was turned down: the particulars. Next: give `fipo tune` some"),
+        ("too_long", "The rewrite was turned down: the particulars. Next: --max-words"),
+        ("number_lost", "The rewrite was turned down: the particulars. Next: --json"),
+        ("not_preferred", "stays as it is: the particulars. Next: --json shows what was proposed"),
     ],
 )
 def test_who_meets_an_outcome_for_the_first_time_learns_why_and_what_is_next(
@@ -99,7 +96,7 @@ def test_who_meets_an_outcome_for_the_first_time_learns_why_and_what_is_next(
     )
     tell_outcome(result)
     first, second = capsys.readouterr().err.splitlines()
-    assert first == f"fipo: outcome: {outcome} (the particulars)"
+    assert first == f"fipo: outcome: {outcome}"
     assert second.startswith("fipo: your prompt stays as it is")
     assert said in second
 

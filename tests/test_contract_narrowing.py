@@ -68,7 +68,7 @@ def test_alternatives_are_read_from_lists(prompt, expected):
     ],
 )
 def test_an_addition_may_not_narrow_the_choice(addition, lost):
-    assert added(TICKET, addition) == ("label_lost", f"lost '{lost}'")
+    assert added(TICKET, addition) == ("label_lost", f"offers only 2 of the 3 choices: '{lost}' is missing")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,10 @@ def test_labels_may_be_abbreviated_alike_or_in_another_language(naive, addition,
 def test_a_full_rewrite_may_not_narrow_it_either():
     whole = "Decide which type the ticket at {company} has: bug, billing or question."
     assert verdict(TICKET, whole)[0] == "optimized"
-    assert verdict(TICKET, f"{whole} Reply with bug or question.") == ("label_lost", "lost 'billing'")
+    assert verdict(TICKET, f"{whole} Reply with bug or question.") == (
+        "label_lost",
+        "offers only 2 of the 3 choices: 'billing' is missing",
+    )
     # As the prompt itself does.
     naive = "Label the mail as spam, ham or promo. Say whether it is spam or promo in bold."
     assert verdict(naive, f"You are a mail filter. {naive}")[0] == "optimized"

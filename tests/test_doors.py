@@ -60,7 +60,7 @@ class TestLlm:
         done = llm("fipo", "Explain rain to a child.", "-m", model, "--max-words", "6")
         assert done.stdout == "Explain rain to a child.\n"
         assert "too_long" in done.stderr
-        assert "because the rewrite exceeds the word limit" in done.stderr
+        assert "The rewrite was turned down: has 8 words; the limit is 6" in done.stderr
         done = llm("fipo", "Explain rain.", "-m", model, "--keep", "snow")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "Error: keep names 'snow', which the prompt does not contain\n"

@@ -13,11 +13,15 @@ from typer.testing import CliRunner, Result
 
 from fipo_model import OptimizationRequest, OptimizedPrompt
 from fipo_model.cli import app
+from fipo_model.export import SUFFIXES, Rewrite, Wishes, export
 from fipo_model.store import RewriteStore
 from support.gguf import TEMPLATE, write_gguf
 
 PLAIN, NAMED = "Name three rivers.", "Explain {topic} to a {reader}."
 ODD = 'Reply as JSON: {"a": 1}, {{% x %}}, {# c #}, \'q\', """, é and \u2028 \x85 end.'
+
+
+TEXT_FORMS = tuple(SUFFIXES)
 
 
 @pytest.fixture
@@ -128,11 +132,17 @@ class TestPromptfoo:
     def test_its_shape_is_the_documented_one(self, store: RewriteStore):
         made = yaml.safe_load(fipo(store.path, "--as", "promptfoo").stdout)
         assert set(made) == {"description", "providers", "prompts", "tests"}
-        assert made["providers"] == ["echo"]
         assert [set(prompt) for prompt in made["prompts"]] == [{"id", "label", "raw"}] * 4
         labels = [prompt["label"] for prompt in made["prompts"]]
         assert [test["prompts"] for test in made["tests"]] == [labels[:2], labels[2:]]
         assert [test["vars"] for test in made["tests"]] == [{}, {"topic": "<topic>", "reader": "<reader>"}]
+
+    def test_who_answers_is_to_be_filled_in_and_is_no_echo(self, store: RewriteStore):
+        written = fipo(store.path, "--as", "promptfoo").stdout
+        (provider,) = yaml.safe_load(written)["providers"]
+        assert provider["id"] == "openai:chat:YOUR-MODEL"
+        assert provider["config"]["apiBaseUrl"].endswith("/v1")
+        assert "# Fill in the model" in written
 
     def test_what_it_sends_is_the_prompt_and_the_rewrite(self, store: RewriteStore):
         made = yaml.safe_load(fipo(store.path, key(store, NAMED), "--as", "promptfoo", "--provider", "x:y").stdout)
@@ -146,12 +156,60 @@ class TestPromptfoo:
         made = yaml.safe_load(fipo(store.path, key(store, PLAIN), "--as", "promptfoo", "--examples", rows).stdout)
         assert [test["vars"] for test in made["tests"]] == [{"input": "in Europe"}, {"input": "in Asia"}]
         assert [test["assert"] for test in made["tests"]] == [
-            [{"type": "icontains", "value": "Rhine"}],
-            [{"type": "icontains-any", "value": ["Indus", "Ob"]}],
+            [{"type": "javascript", "value": '["rhine"].includes(output.trim().toLowerCase())'}],
+            [{"type": "javascript", "value": '["indus", "ob"].includes(output.trim().toLowerCase())'}],
         ]
         assert self.rendered(made["prompts"][0]["raw"], input="in Asia") == f"{PLAIN}\n\nin Asia"
         several = fipo(store.path, key(store, NAMED), "--as", "promptfoo", "--examples", rows)
         assert "has the variables topic, reader: give each example's input as an object" in str(several.exception)
+
+    @pytest.mark.parametrize(
+        ("right", "answer", "passes"),
+        [
+            (["other"], " Other\n", True),
+            (["other"], "another", False),
+            (['it\'s "{{so}}"'], 'It\'s "{{so}}"', True),
+            (["a", "b"], "B", True),
+            (["a", "b"], "ab", False),
+        ],
+    )
+    def test_a_short_answer_is_right_only_as_a_whole(
+        self, store: RewriteStore, tmp_path: Path, right: list[str], answer: str, passes: bool
+    ):
+        (check,) = self.checks(store, tmp_path, right)
+        assert "{" not in check["value"]  # promptfoo takes it for a template
+        program = f"const output = {json.dumps(answer)}; console.log({check['value']})"
+        node = shutil.which("node") or pytest.skip("node is not installed")
+        said = subprocess.run([node, "-e", program], capture_output=True, text=True, check=True, timeout=60).stdout
+        assert said.strip() == str(passes).lower()
+
+    def test_a_long_answer_may_stand_among_other_words(self, store: RewriteStore, tmp_path: Path):
+        long = "It flows into the North Sea."
+        assert self.checks(store, tmp_path, [long]) == [{"type": "icontains", "value": long}]
+        assert self.checks(store, tmp_path, [long, "Ob"]) == [{"type": "icontains-any", "value": [long, "Ob"]}]
+
+    def checks(self, store: RewriteStore, tmp_path: Path, right: list[str]) -> list[dict]:
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text(json.dumps({"input": "x", "outputs": right}) + "\n")
+        made = yaml.safe_load(fipo(store.path, key(store, PLAIN), "--as", "promptfoo", "--examples", rows).stdout)
+        return made["tests"][0]["assert"]
+
+
+@pytest.mark.parametrize("form", TEXT_FORMS)
+def test_every_file_ends_with_one_line_break_of_its_own(store: RewriteStore, tmp_path: Path, form: str):
+    fipo(store.path, key(store, PLAIN), "--as", form, "--out", tmp_path / "out")
+    written = (tmp_path / "out").read_text(encoding="utf-8")
+    assert written.endswith("\n")
+    assert not written.endswith("\n\n")
+    rewrite = Rewrite(naive=PLAIN, text=f"{PLAIN}\n\n{ODD}")
+    assert export([rewrite], form, Wishes()) == written == fipo(store.path, key(store, PLAIN), "--as", form).stdout
+
+
+def test_files_of_several_forms_have_several_names():
+    assert len(set(SUFFIXES.values())) == len(SUFFIXES)
+    assert [SUFFIXES[form] for form in ("chat", "langchain", "dspy")] == [
+        *("-chat.json", "-langchain.json", "-dspy.json"),
+    ]
 
 
 @pytest.mark.parametrize(

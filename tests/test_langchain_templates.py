@@ -414,7 +414,7 @@ class TestTheReport:
         shown = str(report)
         assert shown.startswith("1 of 2 texts rewritten\n\nmessages[0].prompt.template: optimized\n")
         assert "\n  - Act kindly.\n  + Act very kindly.\n    Keep {x}.\n" in shown
-        assert "\nmessages[1].content: off_topic (keeps 0 of the prompt's 2 content words)" in shown
+        assert "\nmessages[1].content: off_topic (has none of the words that say what your prompt is about)" in shown
         assert shown.endswith("messages[2].prompt.template: left out, it has no words besides its variables")
         data = json.loads(json.dumps(report.as_dict()))
         assert [change["outcome"] for change in data["changes"]] == ["optimized", "off_topic"]

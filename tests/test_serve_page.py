@@ -96,11 +96,7 @@ def test_a_refused_proposal_says_why_and_examples_reach_the_rewriter():
     with gateway(script=lambda _: "Explain {x}.") as running:
         examples = [{"input": "zebra tides", "output": "stripes"}, {"input": "moon"}]
         found = lines_of(post(running, "propose", prompt="Explain tides.", examples=examples))[0]
-        assert (found["outcome"], found["words"]) == (
-            "placeholder_invented",
-            "turned down: has a variable that nobody will fill, or points to a part that need not be there",
-        )
-        assert "{x}" in found["detail"]
+        assert (found["outcome"], found["fault"]) == ("placeholder_invented", "invented the variable '{x}'")
         assert "zebra tides" in running.generator.calls[0][0][-1]["content"]
 
 
@@ -162,7 +158,7 @@ def test_what_was_known_of_a_saved_text_does_not_stay_with_another(door: Running
     ("form", "suffix", "has"),
     [
         ("text", ".txt", "Explain {x}."),
-        ("chat", ".json", '"system"'),
+        ("chat", "-chat.json", '"system"'),
         ("promptfoo", ".yaml", "zebra"),
         ("python", ".py", "="),
     ],

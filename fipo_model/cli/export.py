@@ -55,8 +55,8 @@ def export(  # noqa: PLR0913 - one parameter for each option
         Path | None, typer.Option(help="JSONL file of rows with `input` and `output`, for promptfoo's tests.")
     ] = None,
     provider: Annotated[
-        str, typer.Option(help="Provider of answers, for promptfoo; echo repeats the prompt.")
-    ] = "echo",
+        str | None, typer.Option(help="Provider of answers, for promptfoo; without it, the file has a place for one.")
+    ] = None,
 ) -> None:
     """Write rewrites or an adapter in a format that another program reads."""
     if form in ADAPTER_FORMS:
@@ -76,7 +76,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
 
 def _write(rewrites: Sequence[Rewrite], form: TextForm, wishes: Wishes, out: Path | None) -> None:
     if out is None:
-        say(exported(rewrites, form, wishes))
+        say(exported(rewrites, form, wishes).removesuffix("\n"))
         return
     parts = {out: rewrites}
     if form in ONE_EACH and len(rewrites) > 1:
@@ -90,5 +90,5 @@ def _write(rewrites: Sequence[Rewrite], form: TextForm, wishes: Wishes, out: Pat
         except OSError as error:
             raise InputError(f"cannot write to {file.parent}: {error.strerror}") from error
         with jsonl.replacing(file) as opened:
-            opened.write(f"{content}\n".encode())
+            opened.write(content.encode())
     note(f"{len(rewrites)} written to {out}")

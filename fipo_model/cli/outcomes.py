@@ -25,6 +25,6 @@ _OF_A_RULE = "--json shows the rewrite; docs/outcomes.md says how to turn a chec
 
 def tell_outcome(result: OptimizedPrompt) -> None:
     """Say on stderr what became of a prompt; where it stays, why, and what to do next."""
-    note(f"outcome: {result.outcome}" + (f" ({result.detail})" if result.detail else ""))
+    note(f"outcome: {result.outcome}")
     if not result.is_rewritten:
-        note(f"{why_kept(result.outcome)}. Next: {_NEXT.get(result.outcome, _OF_A_RULE)}")
+        note(f"{why_kept(result.outcome, result.detail)}. Next: {_NEXT.get(result.outcome, _OF_A_RULE)}")

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 
-from fipo_model.contract.labels import is_asked_for, is_closed_question, is_of_a_choice
+from fipo_model.contract.commitments import Commitment
+from fipo_model.contract.labels import is_asked_for, is_closed_question, is_of_a_choice, mentions_choosing
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Sentence
 from fipo_model.contract.variables import without_variables
@@ -27,22 +28,90 @@ _THIRDS = frozenset("neutral mixed both none neither other unknown unsure unclea
 _ANSWERS = frozenset(
     "yes no true false y n right wrong good bad ja nein oui non s\u00ed si no sim n\u00e3o nee".split()
 )
+_DENYING = frozenset("not no non nicht kein keine pas niet geen n\u00e3o \u043d\u0435".split())
+_ARTICLES = frozenset("a an the ein eine einen un une uno una el la le il lo o os as um uma de het een".split())
 _NO_CHOICE = frozenset("and or he she his her him an the s er their i.e e.g".split())
 _NEGATING = ("un", "in", "im", "ir", "il", "non", "non-", "dis", "not ")
 _BOUND = lazy(r"[:([\u2013\u2014][\s\"'\u201c\u2018`*]*$")
 END = lazy(r"[\"'\u201d\u2019`*)\]\s]*(?:[.?!;:,\n]|$)")
 """What a list ends before."""
+_List = dict[str, tuple[int, int]]
+"""Alternatives in their order, and where to look for each."""
 _LINE = lazy(r"(?m)^[ \t]*(?:[-*\u2022]|\d+[.)])[ \t]+([^\n:.()\u2013\u2014]{1,40})")
 
 
-@lru_cache(maxsize=64)
 def alternatives(reading: Reading) -> tuple[tuple[str, ...], ...]:
     """Three or more alternatives that a text has its reader choose from, list by list."""
+    return tuple(dict.fromkeys(tuple(items) for items in _lists(reading)))
+
+
+def listed_labels(reading: Reading) -> list[Commitment]:
+    """The same with the place of each."""
+    return [label for items in _lists(reading) for label in _placed(items, reading)]
+
+
+def introduced_labels(reading: Reading) -> list[Commitment]:
+    """Those of lists after a colon, where the words before it ask to choose: "classify it: spam, ham, unsure"."""
+    return [
+        label
+        for items in _lists(reading)
+        if _is_introduced(reading.text[: next(iter(items.values()))[0]])
+        for label in _placed(items, reading)
+    ]
+
+
+def _is_introduced(before: str) -> bool:
+    line = before.rstrip(" \t\n\"'\u201c\u2018`*\u2022-1.)").rpartition("\n")[2]
+    return line.endswith(":") and mentions_choosing(line)
+
+
+def _placed(items: _List, reading: Reading) -> Iterator[Commitment]:
+    at = 0
+    for item, (start, end) in items.items():
+        # They are in the order of the text, and a short one may recur in what stands between them.
+        place = re.compile(rf"(?<!\w){re.escape(item)}(?!\w)").search(reading.lowered, max(start, at), end)
+        if place is not None:
+            start, at = place.span()
+            yield Commitment("label", reading.text[start:at], (start, at), item.replace("-", " "))
+
+
+def begins_with_choices(reading: Reading, at: int) -> bool:
+    """Whether what follows a place of a text is a list of alternatives, which the text before it asks to choose from.
+
+    "Classify this sentence: I like cats, dogs or birds." goes on with a sentence, which has words of grammar.
+    """
+    if reading.lexicon.code not in CONJUNCTIONS or not mentions_choosing(reading.text[:at]):
+        return False
+    if _lines(reading) and _LINE.match(reading.text, reading.text.rfind("\n", 0, at) + 1):
+        return True
+    either, both = CONJUNCTIONS[reading.lexicon.code]
+    match = _series(reading.lexicon.code, either).match(reading.text, at)
+    if match is None or END.match(reading.text, match.end()) is None:
+        return False
+    items = re.split(separator(f"{either}|{both}"), match[0], flags=re.IGNORECASE)
+    is_several = len(items) >= FEWEST or is_joined_by(either).search(match[0]) is not None
+    return is_several and all(_is_phrase(item, reading.lexicon.function) for item in items)
+
+
+def _is_phrase(item: str, function: frozenset[str]) -> bool:
+    """Whether an item is a single word, or words of meaning with at most an article or a negation before them."""
+    first, *others = item.strip("\"'\u201c\u201d\u2018\u2019`* ").lower().split()
+    if first in _THIRDS or (first, *others) == ("something", "else"):
+        return True
+    is_open = not others or first not in function or first in _ARTICLES or first in _DENYING
+    return is_open and function.isdisjoint(others)
+
+
+@lru_cache(maxsize=64)
+def _lists(reading: Reading) -> list[_List]:
     code = reading.lexicon.code
     if code not in CONJUNCTIONS:
-        return ()
-    found = [*(_items(reading, sentence, match) for sentence, match in _series_of(reading, code)), _lines(reading)]
-    return tuple(items for items in dict.fromkeys(found) if len(items) >= FEWEST)
+        return []
+    found = []
+    for sentence, match in _series_of(reading, code):
+        span = (sentence.start + match.start(), sentence.start + match.end())
+        found.append(dict.fromkeys(_items(reading, sentence, match), span))
+    return [items for items in (*found, _lines(reading)) if len(items) >= FEWEST]
 
 
 def _series_of(reading: Reading, code: str) -> Iterator[tuple[Sentence, re.Match[str]]]:
@@ -129,16 +198,19 @@ def _are_opposite(items: Sequence[str], reading: Reading) -> bool:
 
 
 def _bare(item: str, function: frozenset[str]) -> str:
-    """An item in lower case, without an article or other words of grammar before it, if it is more than those."""
+    """An item in lower case, without an article or other words of grammar before it, if it is more than those.
+
+    "not sure" is the opposite of "sure".
+    """
     words = item.strip("\"'\u201c\u201d\u2018\u2019`* ").lower().split()
-    start = next((index for index, word in enumerate(words) if word not in function), 0)
+    start = next((index for index, word in enumerate(words) if word not in function or word in _DENYING), 0)
     return " ".join(words[start:])
 
 
-def _lines(reading: Reading) -> tuple[str, ...]:
+def _lines(reading: Reading) -> _List:
     """The items of a list in lines, where a sentence before it is about choosing."""
     lines = list(_LINE.finditer(reading.text))
     if len(lines) < FEWEST or not is_of_a_choice(reading.text[: lines[0].start()]):
-        return ()
-    items = [_bare(line[1], reading.lexicon.function) for line in lines]
-    return tuple(dict.fromkeys(items)) if all(len(item.split()) <= _LONGEST_ITEM for item in items) else ()
+        return {}
+    items = {_bare(line[1], reading.lexicon.function): line.span(1) for line in lines}
+    return items if all(len(item.split()) <= _LONGEST_ITEM for item in items) else {}

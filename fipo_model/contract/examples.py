@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+from fipo_model.contract.alternatives import begins_with_choices
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
@@ -33,10 +34,10 @@ def examples(text: str) -> list[Commitment]:
 
 
 def documents(text: str) -> list[Commitment]:
-    """What stands between triple quotes or tags, or after a request that ends with a colon."""
+    """What stands between triple quotes or tags, or after a request that ends with a colon and lists no choices."""
     spans = [(match[1] or match[2] or match[4], match.span()) for match in _ENCLOSED.finditer(text)]
     introduced = _INTRODUCED.match(text)
-    if introduced and not spans:
+    if introduced and not spans and not begins_with_choices(read(text), introduced.start("rest")):
         spans.append((introduced["rest"], introduced.span("rest")))
     return [
         Commitment("example", content.strip(), span, _words(content))

@@ -215,9 +215,8 @@ def labels_invented(case: Case) -> str | None:
     wanted = {each.key for each in labels.choices(case.naive)}
     if not wanted:
         return invented(labels.beyond_the_named(case.naive, case.added)) if case.is_addition else None
-    listed_again = {each.span[0] for each in labels.choices(case.added) if each.key in wanted}
-    new = [each for each in labels.choices(case.added) if f" {each.key} " not in case.given.words]
-    return invented(each for each in new if each.span[0] in listed_again)
+    lists = (one for one in labels.choices_by_list(case.added) if any(each.key in wanted for each in one))
+    return invented(each for one in lists for each in one if f" {each.key} " not in case.given.words)
 
 
 def input_requested(case: Case) -> str | None:

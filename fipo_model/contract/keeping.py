@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from fipo_model.contract import (
+    alternatives,
     coverage,
     examples,
     labels,
@@ -21,6 +22,7 @@ from fipo_model.contract import (
 )
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment, listed, missing
+from fipo_model.contract.commitments import lost as lost_in_words
 from fipo_model.contract.reading import Reading, read
 
 _NEGATIVE_PREFIXES = ("dis", "un", "in", "im", "non", "ir", "il")
@@ -28,7 +30,7 @@ _NEGATIVE_PREFIXES = ("dis", "un", "in", "im", "non", "ir", "il")
 
 def variables_lost(case: Case) -> str | None:
     """A template variable or a slot is missing."""
-    return _lost(missing(variables.variables(case.naive.text), variables.variables(case.rewrite.text)))
+    return lost_in_words(missing(variables.variables(case.naive.text), variables.variables(case.rewrite.text)))
 
 
 def variables_swapped(case: Case) -> str | None:
@@ -57,23 +59,23 @@ def tokens_lost(case: Case) -> str | None:
     expected = [tag for tag in literals.tags(case.naive.text) if not literals.is_ordinary_tag(tag)]
     # <https://…> and its like are addresses in brackets.
     lost += missing(expected, literals.tags(case.rewrite.text))
-    return _lost(lost)
+    return lost_in_words(lost)
 
 
 def urls_lost(case: Case) -> str | None:
     """A web address is missing or changed."""
-    return _lost(missing(literals.urls(case.naive.text), literals.urls(case.rewrite.text)))
+    return lost_in_words(missing(literals.urls(case.naive.text), literals.urls(case.rewrite.text)))
 
 
 def emails_lost(case: Case) -> str | None:
     """An e-mail address is missing or changed."""
-    return _lost(missing(literals.emails(case.naive.text), literals.emails(case.rewrite.text)))
+    return lost_in_words(missing(literals.emails(case.naive.text), literals.emails(case.rewrite.text)))
 
 
 def paths_lost(case: Case) -> str | None:
     """A path, a file, a @handle or a #tag is missing or changed."""
     expected = [*literals.paths(case.naive.text), *literals.handles(case.naive.text)]
-    return _lost(missing(expected, [*literals.paths(case.rewrite.text), *literals.handles(case.rewrite.text)]))
+    return lost_in_words(missing(expected, [*literals.paths(case.rewrite.text), *literals.handles(case.rewrite.text)]))
 
 
 def code_lost(case: Case) -> str | None:
@@ -82,19 +84,19 @@ def code_lost(case: Case) -> str | None:
     lost = [each for each in expected if each.key and not literals.holds(case.rewrite_text, each.text)]
     lines = literals.code_lines(case.naive.text)
     squeezed = literals.without_space(case.rewrite_text) if lines else ""
-    return _lost([*lost, *(line for line in lines if line.key not in squeezed)])
+    return lost_in_words([*lost, *(line for line in lines if line.key not in squeezed)])
 
 
 def quotations_lost(case: Case) -> str | None:
     """A quoted string is missing or changed; the kind of quotation mark and the final punctuation may change."""
     quoted = literals.quotations(case.naive.text)
-    return _lost(each for each in quoted if not _has_words(each, case))
+    return lost_in_words(each for each in quoted if not _has_words(each, case))
 
 
 def examples_lost(case: Case) -> str | None:
     """A few-shot example or a document in the prompt is missing or changed."""
     kept_as_they_are = [*examples.examples(case.naive.text), *examples.documents(case.naive.text)]
-    return _lost(each for each in kept_as_they_are if examples.lacks(case.rewrite, each))
+    return lost_in_words(each for each in kept_as_they_are if examples.lacks(case.rewrite, each))
 
 
 def numbers_lost(case: Case) -> str | None:
@@ -105,7 +107,7 @@ def numbers_lost(case: Case) -> str | None:
     figures = case.rewrite.stems | {run.replace("/", "") for run in re.findall(r"(?<!\d)\d++/\d+", case.rewrite_text)}
     lost = [each for each in lost if not (each.key.isdigit() and each.key in figures)]
     if lost:
-        return _lost(lost)
+        return lost_in_words(lost)
     return _units_lost(case, expected, found) or swapped_numbers(case.naive, case.rewrite)
 
 
@@ -113,14 +115,14 @@ def negations_lost(case: Case) -> str | None:
     """A negation is missing, so that the rewrite says the opposite."""
     lost = [marker for marker in markers.lost_markers(case.naive, case.rewrite) if marker.kind == "not"]
     if lost:
-        return _lost(marker.as_commitment(case.naive.text) for marker in lost)
+        return lost_in_words(marker.as_commitment(case.naive.text) for marker in lost)
     return positive_instead(case.naive, case.rewrite)
 
 
 def bounds_lost(case: Case) -> str | None:
     """A bound is missing or changed: at least, at most, only, exactly, except, before, after."""
     lost = [marker for marker in markers.lost_markers(case.naive, case.rewrite) if marker.kind != "not"]
-    return _lost(marker.as_commitment(case.naive.text) for marker in lost)
+    return lost_in_words(marker.as_commitment(case.naive.text) for marker in lost)
 
 
 def names_lost(case: Case) -> str | None:
@@ -129,12 +131,12 @@ def names_lost(case: Case) -> str | None:
         return f"no longer asks the model itself: {asked!r}"
     units = numbers.named_units(case.rewrite)
     lost = names.missing_names(names.names(case.naive), case.rewrite)
-    return _lost(each for each in lost if numbers.unit_of(each.text) not in units)
+    return lost_in_words(each for each in lost if numbers.unit_of(each.text) not in units)
 
 
 def languages_lost(case: Case) -> str | None:
     """A language that the prompt names is missing."""
-    return _lost(missing(names.named_languages(case.naive), names.named_languages(case.rewrite)))
+    return lost_in_words(missing(names.named_languages(case.naive), names.named_languages(case.rewrite)))
 
 
 def labels_lost(case: Case) -> str | None:
@@ -146,7 +148,8 @@ def labels_lost(case: Case) -> str | None:
 
 
 def _labels_missing(case: Case) -> str | None:
-    lost = [each for each in labels.choices(case.naive) if f" {each.key} " not in case.rewrite.words]
+    expected = [*labels.choices(case.naive), *alternatives.introduced_labels(case.naive)]
+    lost = [each for each in expected if f" {each.key} " not in case.rewrite.words]
     lost = [each for each in lost if not _has_stem(each, case)]
     lost += [each for each in labels.line_labels(case.naive.text) if each.text not in case.rewrite_text]
     for each in labels.capitals(case.naive):
@@ -155,18 +158,18 @@ def _labels_missing(case: Case) -> str | None:
         wanted = each.text.lower() if is_emphasis else each.text
         if wanted not in text and names.missing_names([_as_name(each)], case.rewrite):
             lost.append(each)
-    return _lost(lost)
+    return lost_in_words(lost)
 
 
 def formats_lost(case: Case) -> str | None:
     """The form that the output should have is missing: one word, yes or no, JSON, a table, bullets."""
-    return _lost(missing(words.formats(case.naive), words.formats(case.rewrite)))
+    return lost_in_words(missing(words.formats(case.naive), words.formats(case.rewrite)))
 
 
 def manner_changed(case: Case) -> str | None:
     """The length or the tone that the prompt asks for is missing, or the rewrite asks for the opposite."""
     wanted = words.manners(case.naive)
-    return _lost(missing(wanted, words.manners(case.rewrite)))
+    return lost_in_words(missing(wanted, words.manners(case.rewrite)))
 
 
 def task_lost(case: Case) -> str | None:
@@ -184,7 +187,7 @@ def task_lost(case: Case) -> str | None:
     if not wanted:
         return None
     found = words.task_words(case.rewrite) | {each.key for each in words.tasks(case.rewrite)}
-    return _lost(each for each in wanted if each.key not in found)
+    return lost_in_words(each for each in wanted if each.key not in found)
 
 
 def _question_lost(naive: Reading, rewrite: Reading) -> str | None:
@@ -204,12 +207,7 @@ def sentences_lost(case: Case) -> str | None:
     """A sentence of the prompt, or a part of one, left no trace."""
     lost = coverage.lost_sentences(case.naive, case.rewrite)
     lost += coverage.lost_attributes(case.naive, case.rewrite) or wording.lost_words(case.naive, case.rewrite)
-    return _lost(lost)
-
-
-def _lost(commitments: Iterable[Commitment]) -> str | None:
-    lost = [each.text for each in commitments]
-    return f"lost {listed(lost)}" if lost else None
+    return lost_in_words(lost)
 
 
 def _variables_of(reading: Reading) -> list[Commitment]:

@@ -1,6 +1,7 @@
 """Labels to choose from, lines that a parser expects, and words in capitals. Pure."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from fipo_model.contract.commitments import Commitment
@@ -9,6 +10,7 @@ from fipo_model.contract.reading import Reading
 
 # Longer words, and longer lists, would be read anew from each of their letters and items.
 _ITEM = r"[\"'\u201c\u2018`*]{0,2}([^\W\d_][\w-]{0,99})[\"'\u201d\u2019`*]{0,2}"
+_AROUND = "\"'\u201c\u201d\u2018\u2019`* "  # what an item may have around it
 _OR = r"(?:or|oder|ou|o|of|или|أو|या|或|または|또는)"
 _LIST = lazy(rf"(?:{_ITEM}(?:, | / |/|, {_OR} | {_OR} | \| ?))+{_ITEM}", re.IGNORECASE)
 _CHOICE = lazy(
@@ -43,9 +45,14 @@ _SHORTEST_ABBREVIATION = 3
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 
 
-@lru_cache(maxsize=64)
 def choices(reading: Reading) -> list[Commitment]:
     """The labels of an enumeration with "or" or slashes, where a sentence asks to choose."""
+    return [label for labels in choices_by_list(reading) for label in labels]
+
+
+@lru_cache(maxsize=64)
+def choices_by_list(reading: Reading) -> list[list[Commitment]]:
+    """The same, list by list."""
     found = []
     for sentence in reading.sentences:
         if not _ALTERNATIVE.search(sentence.text) or not _CHOICE.search(sentence.text):
@@ -54,16 +61,29 @@ def choices(reading: Reading) -> list[Commitment]:
         for match in _LIST.finditer(sentence.text):
             if not _ALTERNATIVE.search(match[0]) or not is_asked_for(sentence.text, match, is_choosing=is_choosing):
                 continue
-            items = [item.strip("\"'\u201c\u201d\u2018\u2019`* ") for item in _SPLIT.split(match[0])]
-            items = [item for item in items if not reading.lexicon.has_common(item.lower()) or item.lower() in _ANSWERS]
-            if len(items) < 2 or _NOT_A_CHOICE & {item.lower() for item in items}:
-                continue
-            at = sentence.start + match.start()
-            for item in items:
-                key = item.lower().replace("-", " ")
-                if f" {key} " in reading.words:
-                    found.append(Commitment("label", item, (at, at + len(item)), key))
+            labels = [_label(item, sentence.start + match.start() + at) for item, at in _parts(match[0])]
+            labels = [each for each in labels if not _is_function_word(each.text.lower(), reading)]
+            if len(labels) > 1 and not _NOT_A_CHOICE & {each.text.lower() for each in labels}:
+                found.append([each for each in labels if f" {each.key} " in reading.words])
     return found
+
+
+def _parts(enumeration: str) -> Iterator[tuple[str, int]]:
+    """The items of an enumeration, and where each begins in it."""
+    start = 0
+    for separator in (*_SPLIT.finditer(enumeration), None):
+        item = enumeration[start : None if separator is None else separator.start()]
+        bare = item.strip(_AROUND)
+        yield bare, start + item.find(bare)
+        start = len(enumeration) if separator is None else separator.end()
+
+
+def _label(item: str, at: int) -> Commitment:
+    return Commitment("label", item, (at, at + len(item)), item.lower().replace("-", " "))
+
+
+def _is_function_word(item: str, reading: Reading) -> bool:
+    return reading.lexicon.has_common(item) and item not in _ANSWERS
 
 
 def beyond_the_named(naive: Reading, added: Reading) -> list[Commitment]:
@@ -91,8 +111,8 @@ def _named(sentence: str, reading: Reading) -> list[str]:
 
 
 def _items(enumeration: str, reading: Reading) -> list[str]:
-    items = (item.strip("\"'\u201c\u201d\u2018\u2019`* ").lower() for item in _SPLIT_ANY.split(enumeration))
-    return [item for item in items if not reading.lexicon.has_common(item) or item in _ANSWERS]
+    items = (item.strip(_AROUND).lower() for item in _SPLIT_ANY.split(enumeration))
+    return [item for item in items if not _is_function_word(item, reading)]
 
 
 def _is_the_same(item: str, label: str) -> bool:
@@ -111,6 +131,11 @@ def is_asked_for(sentence: str, match: re.Match[str], *, is_choosing: bool) -> b
 def is_of_a_choice(text: str) -> bool:
     """Whether a text is about choosing one of several: to classify, whether, one of."""
     return _CHOOSING.search(text) is not None
+
+
+def mentions_choosing(text: str) -> bool:
+    """Whether a text has a word for choosing or for an answer."""
+    return _CHOICE.search(text) is not None
 
 
 def is_closed_question(sentence: str) -> bool:

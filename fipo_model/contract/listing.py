@@ -1,6 +1,8 @@
 """All commitments of a text, and which kinds cannot be read in its language. Pure."""
 
-from fipo_model.contract import examples, labels, literals, markers, names, numbers, variables, words
+from collections.abc import Iterable
+
+from fipo_model.contract import alternatives, examples, labels, literals, markers, names, numbers, variables, words
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.languages import CASED
 from fipo_model.contract.reading import Reading, read
@@ -9,6 +11,8 @@ from fipo_model.contract.reading import Reading, read
 def commitments(text: str) -> list[Commitment]:
     """Everything a text commits its reader to, in the order in which it stands there."""
     reading = read(text)
+    documents = examples.documents(text)
+    not_prose = [*documents, *literals.code(text), *literals.code_lines(text)]
     found = [
         *variables.variables(text),
         *literals.tokens(text),
@@ -25,14 +29,19 @@ def commitments(text: str) -> list[Commitment]:
         *names.names(reading),
         *names.named_languages(reading),
         *labels.choices(reading),
+        *(each for each in alternatives.listed_labels(reading) if not _is_within(each, not_prose)),
         *labels.line_labels(text),
         *words.formats(reading),
         *words.manners(reading),
         *words.tasks(reading),
         *examples.examples(text),
-        *examples.documents(text),
+        *documents,
     ]
-    return sorted(found, key=lambda each: each.span)
+    return sorted(dict.fromkeys(found), key=lambda each: each.span)
+
+
+def _is_within(one: Commitment, others: Iterable[Commitment]) -> bool:
+    return any(other.span[0] <= one.span[0] and one.span[1] <= other.span[1] for other in others)
 
 
 def unchecked(text: str) -> tuple[str, ...]:

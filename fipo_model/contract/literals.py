@@ -21,7 +21,9 @@ _TOKENS = Form(
 _TAGS = Form(r"</?([^\W\d][\w.:-]*)(?:\s[^<>\n]*)?/?>", sign=r"<")
 # Where an address ends: at quotation marks and dashes, and where a script without spaces or its punctuation begins.
 _URL_END = rf"\s<>\"'`\\«»\u2010-\u205e\u3000-\u303f\uff00-\uffef{RUNS}"
-_URL = Form(rf"(?:(?:https?|ftp|s3|file)://|www\.)[^{_URL_END}]+", sign=r"(?i)://|www\.", flags=re.IGNORECASE)
+_URL = Form(
+    rf"(?:(?:https?|ftp|s3|file)://|(?<!{_LETTER})www\.)[^{_URL_END}]+", sign=r"(?i)://|www\.", flags=re.IGNORECASE
+)
 _EMAIL = Form(rf"(?<![.+-])(?<!{_LETTER})(?:{_LETTER}|[.+-])++@(?:{_LETTER}|-)++(?:\.(?:{_LETTER}|-)++)+", sign=r"@")
 _DOMAIN = Form(
     r"(?<![\w@/.-])(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|edu|gov|ai|co|app"
@@ -31,7 +33,7 @@ _DOMAIN = Form(
     flags=re.IGNORECASE,
 )
 _PATHS = Form(
-    r"[A-Za-z]:\\[^\s\"'<>|*?]+|\\\\[^\s\"'<>|]+|(?<![\w/.:<~\)\]}])(?:~|\.{1,2})?(?:/[\w.@+-]+)+/?"
+    r"(?<!\w)[A-Za-z]:\\[^\s\"'<>|*?]+|\\\\[^\s\"'<>|]+|(?<![\w/.:<~\)\]}])(?:~|\.{1,2})?(?:/[\w.@+-]+)+/?"
     r"|(?<![\w/.@-])[\w-]+(?:/[\w-]+)*\.(?:pdf|txt|csv|json|xml|md|py|js|ts|html?|css|docx?|xlsx?|pptx?|png|jpe?g|gif"
     r"|svg|ya?ml|toml|ini|log|zip|tar|gz|sql|java|cpp|go|rs|rb|sh|ipynb|jsonl|parquet|mp[34]|wav)(?!\w)",
     sign=r"[/\\]|\.\w",

@@ -74,7 +74,10 @@ class Marker:
 
     def as_commitment(self, text: str) -> Commitment:
         """The marker as a commitment, with the words that follow it."""
-        shown = text[self.span[0] : self.span[1] + 25].split("\n")[0].strip()
+        shown = text[self.span[0] : self.span[1] + 25].split("\n")[0]
+        if text[self.span[0] + len(shown) :][:1].isalnum():  # in the middle of a word
+            shown = shown[: max(shown.rfind(" "), self.span[1] - self.span[0])]
+        shown = shown.strip()
         return Commitment("negation" if self.kind == "not" else "bound", shown, self.span, f"{self.kind} {self.scope}")
 
 

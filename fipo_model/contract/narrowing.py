@@ -53,8 +53,11 @@ def narrowed(case: Case) -> str | None:
         group = _told_apart(named, case.naive)
         if _lacking(group, case.naive):
             continue  # the prompt itself is about these only, in a place
-        if missing := _lacking(group, case.added):
-            return f"lost {listed(name for name, words in zip(named, group, strict=True) if words in missing)}"
+        if lacking := _lacking(group, case.added):
+            missing = [name for name, words in zip(named, group, strict=True) if words in lacking]
+            are = "is" if len(missing) == 1 else "are"
+            left = len(named) - len(missing)
+            return f"offers only {left} of the {len(named)} choices: {listed(missing)} {are} missing"
     return None
 
 

@@ -15,9 +15,10 @@ ADAPTER_FORMS: tuple[AdapterForm, ...] = get_args(AdapterForm)
 ONE_EACH: tuple[TextForm, ...] = ("text", "dspy")
 """Forms in which a file holds one rewrite."""
 SUFFIXES: dict[TextForm, str] = {
-    **{"text": ".txt", "chat": ".json", "langchain": ".json"},
-    **{"dspy": ".json", "promptfoo": ".yaml", "python": ".py"},
+    **{"text": ".txt", "chat": "-chat.json", "langchain": "-langchain.json"},
+    **{"dspy": "-dspy.json", "promptfoo": ".yaml", "python": ".py"},
 }
+"""How the names of files end, which differ for one rewrite in several forms."""
 
 Speaker = Literal["system", "user"]
 Module = Literal["Predict", "ChainOfThought"]
@@ -35,17 +36,23 @@ class Wishes:
     """What kind of module that program is."""
     examples: Sequence[Example] = ()
     """The tests of a promptfoo configuration."""
-    provider: str = "echo"
-    """Who answers in promptfoo; this one says what it was asked."""
+    provider: str | None = None
+    """Who answers in promptfoo; None leaves that to be filled in."""
 
 
 def export(rewrites: Sequence[Rewrite], form: TextForm, wishes: Wishes) -> str:
-    """The rewrites in a form. A single one stands for itself; several are found by their prompts.
+    """The rewrites in a form, with a line break at the end.
+
+    A single one stands for itself; several are found by their prompts.
 
     Raises `InputError` for several in a form that holds one, and for options that cannot be met.
     """
     if form in ONE_EACH and len(rewrites) != 1:
         raise InputError(f"{len(rewrites)} rewrites do not fit into one {form} file: name a key, or --out DIRECTORY")
+    return f"{_exported(rewrites, form, wishes)}\n"
+
+
+def _exported(rewrites: Sequence[Rewrite], form: TextForm, wishes: Wishes) -> str:
     match form:
         case "text":
             return rewrites[0].text

@@ -9,16 +9,17 @@ from typing import Any
 
 from fipo_model.contract.variables import Variable, pieces
 from fipo_model.errors import InputError
-from fipo_model.export.rendering import render
+from fipo_model.export.rendering import quoted, render
 from fipo_model.export.rewrite import Rewrite
 from fipo_model.search.examples import Example
 from fipo_model.search.metrics import text_of
 
 _INPUT = "input"
+_SHORT = 3  # words
 _MARKUP = re.compile(r"\{[{%#]|[}%#]\}")
 
 
-def configuration(rewrites: Sequence[Rewrite], *, examples: Sequence[Example], provider: str) -> str:
+def configuration(rewrites: Sequence[Rewrite], *, examples: Sequence[Example], provider: str | None) -> str:
     """Both texts of each rewrite, and its tests: the examples, or one whose variables are to be filled in.
 
     As everywhere in FIPO, an input that is a single text fills the only variable, and values without a variable follow
@@ -38,7 +39,9 @@ def configuration(rewrites: Sequence[Rewrite], *, examples: Sequence[Example], p
                 "is_blank": bool(names) and not examples,
             }
         )
-    return render("promptfoo.yaml.j2", {"rewrites": shown, "provider": provider}).rstrip("\n")
+    has_short = any(check["type"] == "javascript" for example in examples for check in _checks(example))
+    content = {"rewrites": shown, "provider": provider, "has_short": has_short}
+    return render("promptfoo.yaml.j2", content).rstrip("\n")
 
 
 def _nunjucks(text: str, data: Sequence[str]) -> str:
@@ -64,7 +67,16 @@ def _given(example: Example, names: Sequence[str]) -> dict[str, str]:
 
 
 def _checks(example: Example) -> list[dict[str, Any]]:
+    """A short right answer must be all of the answer: the wrong ones may contain it, as "another" does "other"."""
     right = [text_of(output) for output in example.outputs]
-    if len(right) > 1:
-        return [{"type": "icontains-any", "value": right}]
-    return [{"type": "icontains", "value": one} for one in right]
+    if not right:
+        return []
+    if all(_is_short(one) for one in right):
+        # promptfoo fills in templates before it runs the program.
+        any_of = quoted([one.strip().lower() for one in right]).replace("{", r"\u007b")
+        return [{"type": "javascript", "value": f"{any_of}.includes(output.trim().toLowerCase())"}]
+    return [{"type": "icontains-any", "value": right} if len(right) > 1 else {"type": "icontains", "value": right[0]}]
+
+
+def _is_short(right: str) -> bool:
+    return len(right.split()) <= _SHORT

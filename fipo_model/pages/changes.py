@@ -26,6 +26,7 @@ _SAID_BY_DETAILS = ("unchanged", "refused", "not_preferred")
 
 # In a script without spaces a sentence would be one word, so any other letters count as single words.
 _TOKEN = re.compile(rf"\s+|[^\W{UNSPACED}]+|.", re.S)
+_REFUSED = "turned down: "
 _MOST_COMPARED = 1_000_000
 
 
@@ -34,10 +35,20 @@ def outcome_in_words(outcome: str) -> str:
     return OUTCOME_WORDS.get(outcome, outcome.replace("_", " "))
 
 
-def why_kept(outcome: Outcome) -> str:
-    """In a sentence, why a prompt stays as it is; the detail has the particulars."""
+def verdict_in_words(outcome: str, detail: str) -> str:
+    """What became of one rewrite: what was found, or what the outcome means if nothing was noted."""
+    if not detail or not outcome_in_words(outcome).startswith(_REFUSED):
+        return outcome_in_words(outcome)
+    return f"{_REFUSED}{detail}"
+
+
+def why_kept(outcome: Outcome, detail: str = "") -> str:
+    """In a sentence, why a prompt stays as it is: what was found, or what the outcome means."""
     rule = RULES.get(outcome)
     fault = OTHER_OUTCOMES.get(outcome) if rule is None else rule.words
+    if detail:
+        is_of_a_rewrite = fault is not None and outcome not in _SAID_BY_DETAILS
+        return f"your prompt stays as it is{'. The rewrite was turned down' if is_of_a_rewrite else ''}: {detail}"
     if fault is None or outcome in _SAID_BY_DETAILS:
         return "your prompt stays as it is"
     return f"your prompt stays as it is, because the rewrite {fault}"

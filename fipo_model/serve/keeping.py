@@ -89,6 +89,6 @@ def _chosen(request: OptimizationRequest, text: str, verdict: Candidate) -> Opti
 def _said(verdict: Candidate) -> str:
     """What the checks say about a text, as evidence."""
     if verdict.outcome not in ("optimized", "unchanged"):
-        return f"FIPO's checks object: it {fault_of(verdict)}" + (f" ({verdict.detail})" if verdict.detail else "")
+        return f"FIPO's checks object: it {fault_of(verdict)}"
     left_out = f"; not checked: {', '.join(verdict.unchecked)}" if verdict.unchecked else ""
     return f"passed FIPO's checks{left_out}"

@@ -1,14 +1,14 @@
 """What the page shows for a prompt: its commitments, proposals as they arrive, and verdicts on own words."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from fipo_model.callers import are_under_way, in_thread
-from fipo_model.contract import commitments
+from fipo_model.contract import Kind, commitments
 from fipo_model.errors import InputError
-from fipo_model.pages.changes import differences, outcome_in_words
+from fipo_model.pages.changes import differences, verdict_in_words
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Example, read_examples
 from fipo_model.search.wordings import naming_labels
@@ -51,12 +51,29 @@ def text_in(fields: Mapping[str, Any], name: str) -> str:
 
 def marks(text: str) -> list[dict[str, Any]]:
     """What must survive in a text, in its order: kind, words and place (in characters)."""
-    found = [each for each in commitments(text) if each.kind not in _NOT_MARKED]
-    found.sort(key=lambda each: each.span)
-    return [
-        {"kind": each.kind, "text": text[slice(*each.span)], "start": each.span[0], "end": each.span[1]}
-        for each in found
-    ]
+    by_kind: dict[Kind, list[tuple[int, int]]] = {}
+    for each in commitments(text):
+        if each.kind not in _NOT_MARKED:
+            by_kind.setdefault(each.kind, []).append(_without_space(text, *each.span))
+    found = sorted((span, kind) for kind, spans in by_kind.items() for span in _joined(sorted(spans)))
+    return [{"kind": kind, "text": text[start:end], "start": start, "end": end} for (start, end), kind in found]
+
+
+def _without_space(text: str, start: int, end: int) -> tuple[int, int]:
+    """A place in a text without the white space at its ends, such as the indentation of code."""
+    words = text[start:end]
+    return start + len(words) - len(words.lstrip()), start + len(words.rstrip())
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places in order, of which those that overlap are one: a reader needs no mark within a mark of its kind."""
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
 
 
 async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncGenerator[dict[str, Any], None]:
@@ -95,14 +112,12 @@ def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:
     return {
         "text": candidate.text,
         "outcome": candidate.outcome,
-        "words": outcome_in_words(candidate.outcome),
         "fault": fault_of(candidate),
-        "detail": candidate.detail,
         "unchecked": list(candidate.unchecked),
         "changes": differences(request.instruction, candidate.text),
     }
 
 
 def fault_of(candidate: Candidate) -> str:
-    """What the checks object to, in words that follow the name of a text: "lacks a number"."""
-    return outcome_in_words(candidate.outcome).removeprefix(_TURNED_DOWN)
+    """What the checks object to, in words that follow the name of a text: "lost the number 5"."""
+    return verdict_in_words(candidate.outcome, candidate.detail).removeprefix(_TURNED_DOWN)

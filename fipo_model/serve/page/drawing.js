@@ -72,15 +72,14 @@ export const spoken = (text) => make("span", { className: "hidden", textContent:
 
 // A model's proposal is turned down; a person's own words differ.
 export function drawVerdict(box, found, { isOwn = false } = {}) {
-  const { outcome, fault, detail, unchecked } = found;
-  const told = detail ? `${fault} (${detail})` : fault;
+  const { outcome, fault, unchecked } = found;
   const left = unchecked.length ? `. Could not be checked: ${unchecked.join(", ")}` : "";
   const [kind, text] =
     outcome === "optimized" ? ["good", `${found.is_by_rule ? "Your prompt, and the labels of your examples" : "Keeps all that must survive"}${left}`]
     : outcome === "unchanged" ? ["", "Your prompt as it is"]
     : outcome === "uncertain" ? ["unsure", "The model is not sure of this one. Read it, or try it on examples."]
-    : isOwn ? ["unsure", `Differs from your prompt: the rewrite ${told}`]
-    : ["bad", `Turned down: it ${told}`];
+    : isOwn ? ["unsure", `Differs from your prompt: the rewrite ${fault}`]
+    : ["bad", `Turned down: it ${fault}`];
   box.className = `verdict ${kind}`;
   box.textContent = text;
 }

@@ -8,7 +8,7 @@ from fipo_model import FidelitySettings, OptimizationRequest, PromptOptimizer, S
 from fipo_model.errors import InputError, ServerError
 from fipo_model.search import Example, SearchResult, as_metric, judgement, read_examples
 from fipo_model.search.asking import Part
-from fipo_model.search.examples import filled
+from fipo_model.search.examples import filled, misfit
 from fipo_model.search.metrics import contains, exact, f1, json_fields
 from fipo_model.search.proposals import Proposed, Seen, distinct
 from fipo_model.search.proposing import RewriterProposer
@@ -148,6 +148,57 @@ def test_variables_of_the_prompt_are_filled_in():
     code = "What does `import { port } from 'x'` do?"
     assert filled(code, "Be brief.") == f"{code}\n\nBe brief."  # no variable: a rewrite need not keep it, either
     assert filled("Say it to {b}.", {"b": "Ann", "text": "hi"}) == "Say it to Ann.\n\nhi"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given", "said"),
+    [
+        ("Due date: {invoice}", {"inv": "no. 3"}, r"has \{invoice\}, but the input has 'inv'"),
+        ("Due {date} of {{ invoice }}.", "no. 3", r"has \{date\} and \{invoice\}, but the input is a single text"),
+        (
+            "Due {{invoice}}",
+            {"invoice": "3", "x": "1"},
+            r"has \{invoice\} and no place for 'x'; the input has 'invoice'",
+        ),
+        ("Due ${invoice}", {"invoice": "no. 3"}, r"has \$\{invoice\}, which is not filled: a variable is written"),
+        ("Due {invoice!r}", {"invoice": "no. 3"}, r"has \{invoice!r\}, which is not filled"),
+        ("Due __invoice__", {"invoice": "no. 3"}, "has __invoice__, which is not filled"),
+    ],
+)
+def test_no_prompt_is_measured_whose_variables_an_input_does_not_fill(prompt, given, said):
+    """A model once got the variable as it stands, and the result looked like evidence."""
+    using, task = rewriting(), model(lambda _: "yes")
+    options = {"metric": "exact", "models": [task]}
+    with pytest.raises(InputError, match=f"^example 1: the prompt {said}"):
+        using.search(prompt, [(given, "yes")] * 4, **options)
+    with pytest.raises(InputError, match=f"^example 1: the prompt {said}"):
+        using.headroom(prompt, [(given, "yes")] * 4, **options)
+    assert (using.rewriter.generator.calls, task.calls) == ([], [])
+
+
+def test_every_row_must_fill_the_prompt_and_those_held_out_too():
+    rows = [({"film": given}, output) for given, output in ROWS]
+    wrong = ({"flim": "film 30"}, "yes")
+    said = r"the prompt has \{film\}, but the input has 'flim'"
+    with pytest.raises(InputError, match=f"^example 25: {said}"):
+        rewriting().search(f"{PROMPT} {{film}}", [*rows, wrong], metric="exact", models=[model()])
+    with pytest.raises(InputError, match=f"^held-out example 1: {said}"):
+        rewriting().search(f"{PROMPT} {{film}}", rows, metric="exact", models=[model()], held_out=[wrong])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given"),
+    [
+        ("Say the mood.", {"text": "hi", "by": "Ann"}),
+        ("What does `import { port } from 'x'` do?", {"port": "1"}),
+        ('Return {"mood": "sad"} or {}.', {"mood": "sad"}),
+        ('Return {"mood": ...} for {text}.', "hi"),
+        (r"Solve \frac{a}{b}, as in [a].", {"a": "3"}),
+        ("Say {a} to {b}, then {a}.", {"b": "Ann", "a": "hi"}),
+    ],
+)
+def test_braces_that_are_no_variables_and_prompts_without_any_take_every_input(prompt, given):
+    assert misfit(prompt, given) is None
 
 
 def test_what_must_be_kept_is_kept():

@@ -13,7 +13,7 @@ from fipo_model.errors import InputError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.asking import Part
-from fipo_model.search.examples import Example, Row, read_examples
+from fipo_model.search.examples import Example, Row, misfit, read_examples
 from fipo_model.search.explaining import notes_on_answers
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.meaning import Meaning
@@ -65,9 +65,11 @@ class Yardstick:
         known = as_metric(metric)
         return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
 
-    def check_rows(self, examples: Sequence[Example], *, called: str) -> None:
-        """Raise `InputError` for the first that cannot be scored; messages name it by its place."""
+    def check_rows(self, prompt: str, examples: Sequence[Example], *, called: str) -> None:
+        """Raise `InputError` for the first that does not fill the prompt or cannot be scored, named by its place."""
         for number, example in enumerate(examples, start=1):
+            if wrong := misfit(prompt, example.input):
+                raise InputError(f"{called} {number}: the prompt {wrong}")
             if self.metric is None and not example.outputs:
                 raise InputError(
                     f"{called} {number} has no right output, and there is no metric: give each its `output`, or pass a "
@@ -112,8 +114,8 @@ def search_prompt(
     request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
     rows, others = read_examples(examples), None if held_out is None else read_examples(held_out)
     settings.check_count(len(rows))
-    yardstick.check_rows(rows, called="example")
-    yardstick.check_rows(others or (), called="held-out example")
+    yardstick.check_rows(request.instruction, rows, called="example")
+    yardstick.check_rows(request.instruction, others or (), called="held-out example")
     parts = split(rows, others, seed=settings.seed)
     deciding, aside = parts.deciding, parts.aside
     settings.check_count(len(deciding), counted=" that are not repeated")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fipo_model import FidelitySettings, OptimizationRequest, PromptOptimizer, ShownExample
-from fipo_model.errors import InputError, ServerError
+from fipo_model.errors import InputError, ModelError, ServerError
 from fipo_model.search import Example, SearchResult, as_metric, judgement, read_examples
 from fipo_model.search.asking import Part
 from fipo_model.search.examples import filled, misfit
@@ -276,6 +276,19 @@ def test_a_lead_that_could_be_luck_is_told_in_plain_words():
 def test_likelihoods_are_no_answers():
     found = rewriting().search(PROMPT, ROWS, models=[ScriptedScorer(lambda asked, response: -2.0)])
     assert found.notes == []
+
+
+def test_where_the_engine_has_no_likelihoods_the_free_way_out_comes_first(monkeypatch, caplog):
+    """It once followed the advice to fetch a second model, which would not have helped."""
+    monkeypatch.setenv("FIPO_ENGINE", "llamacpp")
+    with (
+        caplog.at_level("INFO"),
+        pytest.raises(ModelError, match=r'^give a metric \(metric="exact", or --metric exact'),
+    ):
+        rewriting().search(PROMPT, ROWS)
+    with pytest.raises(ModelError, match=r"Without a metric, likelihoods decide, but llama\.cpp does not report"):
+        rewriting().headroom(PROMPT, ROWS)
+    assert caplog.messages == []
 
 
 # Input that cannot be used

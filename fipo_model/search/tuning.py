@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import places
-from fipo_model.errors import InputError
+from fipo_model.errors import InputError, NoLikelihoodsError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.asking import Part
@@ -61,7 +61,13 @@ class Yardstick:
         # Which interface a model has is checked where it is opened.
         specs: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
         if metric is None:
-            return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
+            try:
+                return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
+            except NoLikelihoodsError as error:
+                raise NoLikelihoodsError(
+                    'give a metric (metric="exact", or --metric exact on the command line), which needs nothing more: '
+                    f"the model then answers. Without a metric, likelihoods decide, but {error}"
+                ) from error
         known = as_metric(metric)
         return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
 
@@ -235,12 +241,14 @@ def _digest(value: object) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _usual_models() -> list[str]:
+def _usual_models() -> Iterator[str]:
     """The default base, and the smallest other one that is on this machine already."""
     from fipo_model.models import registry, weights
 
+    # Opened before the others are looked for: if it cannot be, a second one would not help.
+    yield registry.DEFAULT.name
     others = sorted((card for card in registry.CARDS if card != registry.DEFAULT), key=lambda card: card.parameters)
     here = [card.name for card in others if places.is_directory(weights.directory(card))]
     if not here:
         logger.info("one small model decides alone; a second one (fipo weights pull) would make the choice safer")
-    return [registry.DEFAULT.name, *here[:1]]
+    yield from here[:1]

@@ -18,6 +18,7 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Row
 from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 from fipo_model.search.results import SearchResult
+from fipo_model.search.scoring import PromptScores, score_prompts
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.tuning import Model, Yardstick, search_prompt
 from fipo_model.templates import FIPO_1, Template
@@ -229,6 +230,23 @@ class PromptOptimizer:
         return await in_thread(
             lambda: self.search(prompt, examples, metric=metric, models=models, settings=settings, held_out=held_out)
         )
+
+    @staticmethod
+    def score(
+        prompts: Sequence[str],
+        rows: Iterable[Row],
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        models: Sequence[Model] = (),
+        seed: int = 0,
+    ) -> PromptScores:
+        """What each of some prompts gets on the same rows, and its gain over the first one with a 95 % interval.
+
+        Rows, metric and models are those of `search`, but nothing is proposed or chosen, so no rewriter is loaded: call
+        it on the class if you have no optimizer. The gains are honest on rows that no search has seen. Raises
+        `InputError` for prompts and rows that cannot be measured.
+        """
+        return score_prompts(prompts, rows, yardstick=Yardstick.opened(metric, models), seed=seed)
 
     def headroom(
         self,

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from fipo_model.pages.changes import outcome_in_words
-from fipo_model.pages.numbers import level, say_interval, signed
+from fipo_model.pages.numbers import counted, level, say_interval, signed
 from fipo_model.search.headroom import Headroom, Verdict
 from fipo_model.search.proposals import Origin
-from fipo_model.search.results import Compared, SearchResult
+from fipo_model.search.results import Compared, Level, SearchResult
+from fipo_model.search.scoring import PromptScores
 from fipo_model.search.wordings import Kind
 
 _LONGEST_SHOWN = 80
@@ -92,6 +93,29 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
     if found.stopped_by is not None:
         yield f"{found.stopped_by} ended this before every wording was measured."
     yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
+
+
+def score_lines(found: PromptScores) -> Iterator[str]:
+    """What prompts got on the same rows: a line for each."""
+    for number, one in enumerate(found.prompts):
+        gain = "" if number == 0 else f", {say_interval(one.gain, signed)} over the first"
+        yield f"{one.level.score:.3g}{gain}{_say_lost(one.level)}: {_shortened(one.text)}"
+
+
+def score_remarks(found: PromptScores) -> Iterator[str]:
+    """What the scores of prompts are, and what else there is to know."""
+    yield f"Measured on {counted(found.rows, 'row')}. Scores are {found.measured_by}."
+    gains = [one.gain for one in found.prompts if one.gain is not None]
+    if gains:
+        yield f"In brackets are {level(gains[0])} intervals. A gain whose interval includes 0 could be luck."
+    if found.first_failure is not None:
+        yield f"The first failure: {found.first_failure}"
+    yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)
+
+
+def _say_lost(found: Level) -> str:
+    lost = {"failed and count as 0": found.failed, "could not be measured": found.missing}
+    return "".join(f" ({counted(count, 'row')} {what})" for what, count in lost.items() if count)
 
 
 def _shortened(text: str) -> str:

@@ -22,7 +22,7 @@ from fipo_model.search.scoring import PromptScores, score_prompts
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.tuning import Model, Yardstick, search_prompt
 from fipo_model.templates import FIPO_1, Template
-from fipo_model.types import OptimizationRequest, OptimizedPrompt
+from fipo_model.types import OptimizationRequest, OptimizedPrompt, as_request
 
 _MEMO_SIZE = 4096
 
@@ -206,10 +206,9 @@ class PromptOptimizer:
 
         Raises `InputError` for examples that cannot decide and a budget too small to compare anything.
         """
-        request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
         return search_prompt(
             self.rewriter,
-            request,
+            as_request(prompt),  # first, because a model may take long to load
             examples=examples,
             yardstick=Yardstick.opened(metric, models),
             settings=settings or SearchSettings(),
@@ -301,9 +300,7 @@ class _Memo:
 
 
 def _as_request(prompt: str | OptimizationRequest) -> OptimizationRequest | InputError:
-    if isinstance(prompt, OptimizationRequest):
-        return prompt
     try:
-        return OptimizationRequest(prompt)
+        return as_request(prompt)
     except InputError as error:
         return error

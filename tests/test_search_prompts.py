@@ -1,6 +1,8 @@
 """The plain case: a prompt, examples, and a metric or right outputs that decide."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -208,6 +210,35 @@ def test_what_must_be_kept_is_kept():
     )
     assert found.text == request.instruction
     assert found.texts[0].candidates[0].outcome != "optimized"
+
+
+def test_it_is_said_how_many_rewrites_were_tried_and_which_of_them_are_the_rewriters(tmp_path):
+    options = {"metric": "exact", "models": [model()], "settings": settings(log_dir=tmp_path)}
+    found = rewriting().search(PROMPT, ROWS, **options)
+    count = len({one.arm for one in found.trials}) - 1
+    assert f"{count} rewrites were tried. It took {found.metric_calls} measurements." in str(found).splitlines()
+    assert "The rewriter is scripted." in str(found).splitlines()
+    table = (tmp_path / "report.html").read_text().partition("what does well is tried on more examples")[2]
+    numbers = re.findall(r"<tr[^>]*>\s*<t[hd][^>]*>\s*(\d+)\s*<", table)
+    assert len(numbers) == len(found.trials)
+    assert len(set(numbers)) == 1 + count  # on more examples it is the same attempt
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("unchanged", "rewriter")], "The rewriter is scripted; it had nothing to add."),
+        ([("task_invented", "rewriter")] * 2, "The rewriter is scripted; none of its proposals passed the checks (2)."),
+        ([("optimized", "rewriter")], "The rewriter is scripted."),
+    ],
+)
+def test_what_a_rule_made_is_not_taken_for_the_rewriters(rows, said):
+    found = rewriting().search(PROMPT, ROWS[:8], metric="exact", models=[model()])
+    rows = [Proposed(text="x", outcome=outcome, origin=origin) for outcome, origin in [*rows, ("optimized", "labels")]]
+    trials = [one for one in found.trials if not one.changed] + [replace(found.trials[-1], examples=n) for n in (4, 8)]
+    told = replace(found, texts=[replace(found.texts[0], candidates=rows)], trials=trials)
+    assert said in str(told).splitlines()
+    assert "1 rewrite was tried." in str(told)
 
 
 # Why nothing won

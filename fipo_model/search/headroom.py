@@ -23,7 +23,7 @@ from fipo_model.search.searching import UnmeasurableError
 from fipo_model.search.splitting import split
 from fipo_model.search.tuning import Prompted, Yardstick
 from fipo_model.search.wordings import KINDS, Kind, Wording, wordings
-from fipo_model.types import Candidate, OptimizationRequest
+from fipo_model.types import Candidate, OptimizationRequest, as_request
 
 MAX_SECONDS = 40.0
 Check = Callable[[Candidate], Candidate]
@@ -119,7 +119,7 @@ def measure_headroom(
     `max_seconds` allows, but at least four examples of the prompt. Raises `InputError` for examples that could not
     decide anything, and `UnmeasurableError` where the prompt cannot be measured.
     """
-    request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
+    request = as_request(prompt)
     rows = read_examples(examples)
     if len(rows) < _FEWEST:
         raise InputError(f"an estimate needs at least {_FEWEST} examples, and there are {len(rows)}")

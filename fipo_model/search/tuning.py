@@ -25,7 +25,7 @@ from fipo_model.search.results import SearchResult
 from fipo_model.search.searching import Search
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.splitting import split
-from fipo_model.types import OptimizationRequest
+from fipo_model.types import OptimizationRequest, as_request
 
 logger = logging.getLogger("fipo_model.search")
 
@@ -117,7 +117,7 @@ def search_prompt(
 
     `held_out` are examples that decide nothing and measure the gain; by default a third of twelve or more.
     """
-    request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
+    request = as_request(prompt)
     rows, others = read_examples(examples), None if held_out is None else read_examples(held_out)
     settings.check_count(len(rows))
     yardstick.check_rows(request.instruction, rows, called="example")

@@ -31,18 +31,34 @@ def sentences(result: SearchResult) -> Iterator[str]:
             yield "There were no held-out examples, so expect a smaller gain on new ones."
         else:
             yield say_compared("held-out examples", result.held_out)
-    again = f", and {result.tried_again} retries of failed runs" if result.tried_again else ""
+    again = f", and {counted(result.tried_again, 'retry', 'retries')} of failed runs" if result.tried_again else ""
     resumed = f", {result.metric_calls_resumed} of them in an earlier run" if result.metric_calls_resumed else ""
-    yield f"It took {result.metric_calls} measurements{resumed}{again}."
+    yield f"{_say_tried(result)} It took {counted(result.metric_calls, 'measurement')}{resumed}{again}."
     if result.first_failure is not None:
         yield f"The first failure: {result.first_failure}"
     if result.stopped_by is not None:
         yield f"{result.stopped_by} ended the search before everything was compared."
     yield from (f"{note[:1].upper()}{note[1:]}." for note in result.notes)
-    if result.model is not None:
-        yield f"The rewrites are by {result.model}."
+    yield from _say_authors(result)
+
+
+def _say_tried(result: SearchResult) -> str:
+    """How many other texts were run, whoever wrote them."""
+    tried = {one.arm for one in result.trials if one.changed}
+    return f"{counted(len(tried), 'rewrite')} {'was' if len(tried) == 1 else 'were'} tried."
+
+
+def _say_authors(result: SearchResult) -> Iterator[str]:
+    """Who wrote what was tried, and what the rewriter had to add."""
+    rows = [one for text in result.texts for one in text.candidates]
+    if any(one.is_usable and one.origin == "rewriter" for one in rows):
+        yield f"The rewriter is {result.model}."
+    elif result.model is not None:
+        refused = sum(one.origin == "rewriter" and one.outcome not in ("unchanged", "repeated") for one in rows)
+        why = f"none of its proposals passed the checks ({refused})" if refused else "it had nothing to add"
+        yield f"The rewriter is {result.model}; {why}."
     if any(one.origin == "labels" and one.text == text.text for text in result.texts for one in text.candidates):
-        yield "The text to use is not one of them: it is yours, followed by the labels of the right outputs."
+        yield "The text to use was made by rule: yours, followed by the labels of the right outputs."
 
 
 def say_compared(where: str, found: Compared) -> str:

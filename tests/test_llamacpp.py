@@ -371,13 +371,13 @@ class TestWhichEngine:
         self.there = {"torch"}
         assert [self.choose("smollm2-135m", load) for load in ("one", "many")] == ["transformers"] * 2
         self.there = set()
-        with pytest.raises(MissingExtraError, match=r"fipo\[cpu\].*fipo\[local\]"):
+        with pytest.raises(MissingExtraError, match=r"\.\[cpu\].*\.\[local\]"):
             self.choose("smollm2-135m", "one")
 
     def test_what_is_no_gguf_file_needs_transformers(self, monkeypatch):
         assert self.choose("some/model", "one") == "transformers"
         self.there = {"xllamacpp"}
-        with pytest.raises(ModelError, match=r"reads only GGUF files, and some/model is not one.*fipo\[local\]"):
+        with pytest.raises(ModelError, match=r"reads only GGUF files, and some/model is not one.*\.\[local\]"):
             self.choose("some/model", "one")
 
     def test_nothing_is_fetched_anew_for_one_prompt(self, tmp_path):

@@ -51,6 +51,10 @@ class ModelError(FipoError):
     """A model or adapter that is not there, cannot be loaded, or does not fit its base."""
 
 
+class NoLikelihoodsError(ModelError):
+    """A model on an engine that does not report how likely a given text is."""
+
+
 class WeightsError(FipoError):
     """Weights that FIPO knows by name cannot be fetched, verified or converted."""
 
@@ -67,6 +71,11 @@ class MissingExtraError(FipoError, ImportError):
     """An optional dependency is not installed."""
 
 
+def installing(extra: str) -> str:
+    """The command that installs an extra, as docs/install.md has it. Every message takes it from here."""
+    return f"pip install '.[{extra}]', in a clone of FIPO"
+
+
 @contextmanager
 def explain_missing(extra: str, *modules: str) -> Iterator[None]:
     """For the imports of a leaf module: if one of `modules` is absent, name the extra that brings it.
@@ -80,6 +89,6 @@ def explain_missing(extra: str, *modules: str) -> Iterator[None]:
         if error.name not in modules:
             raise
         raise MissingExtraError(
-            f"this needs the package '{error.name}', which is not installed: pip install 'fipo[{extra}]'",
+            f"this needs the package '{error.name}', which is not installed: {installing(extra)}",
             name=error.name,
         ) from error

@@ -18,10 +18,11 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Row
 from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 from fipo_model.search.results import SearchResult
+from fipo_model.search.scoring import PromptScores, score_prompts
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.tuning import Model, Yardstick, search_prompt
 from fipo_model.templates import FIPO_1, Template
-from fipo_model.types import OptimizationRequest, OptimizedPrompt
+from fipo_model.types import OptimizationRequest, OptimizedPrompt, as_request
 
 _MEMO_SIZE = 4096
 
@@ -205,10 +206,9 @@ class PromptOptimizer:
 
         Raises `InputError` for examples that cannot decide and a budget too small to compare anything.
         """
-        request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
         return search_prompt(
             self.rewriter,
-            request,
+            as_request(prompt),  # first, because a model may take long to load
             examples=examples,
             yardstick=Yardstick.opened(metric, models),
             settings=SearchSettings.of(settings),
@@ -229,6 +229,23 @@ class PromptOptimizer:
         return await in_thread(
             lambda: self.search(prompt, examples, metric=metric, models=models, settings=settings, held_out=held_out)
         )
+
+    @staticmethod
+    def score(
+        prompts: Sequence[str],
+        rows: Iterable[Row],
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        models: Sequence[Model] = (),
+        seed: int = 0,
+    ) -> PromptScores:
+        """What each of some prompts gets on the same rows, and its gain over the first one with a 95 % interval.
+
+        Rows, metric and models are those of `search`, but nothing is proposed or chosen, so no rewriter is loaded: call
+        it on the class if you have no optimizer. The gains are honest on rows that no search has seen. Raises
+        `InputError` for prompts and rows that cannot be measured.
+        """
+        return score_prompts(prompts, rows, yardstick=Yardstick.opened(metric, models), seed=seed)
 
     def headroom(
         self,
@@ -283,9 +300,7 @@ class _Memo:
 
 
 def _as_request(prompt: str | OptimizationRequest) -> OptimizationRequest | InputError:
-    if isinstance(prompt, OptimizationRequest):
-        return prompt
     try:
-        return OptimizationRequest(prompt)
+        return as_request(prompt)
     except InputError as error:
         return error

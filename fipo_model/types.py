@@ -88,6 +88,16 @@ class ShownExample:
                 check_text(f"an example's {name}", text)
 
 
+def as_request(prompt: "str | OptimizationRequest") -> "OptimizationRequest":
+    """A prompt as a request. Raises `InputError` for anything that is not one prompt."""
+    if isinstance(prompt, OptimizationRequest):
+        return prompt
+    if not isinstance(prompt, str):
+        several = " (optimize_batch takes several)" if isinstance(prompt, list | tuple) else ""
+        raise InputError(f"a prompt must be a text, not {type(prompt).__name__}{several}")
+    return OptimizationRequest(prompt)
+
+
 @dataclass(frozen=True, slots=True)
 class OptimizationRequest:
     """One naive prompt to rewrite, with everything known about it.

@@ -122,4 +122,4 @@ def test_lines_that_cannot_be_used_make_it_exit_with_1_after_the_rest_is_written
     source, target = write(tmp_path / "in.jsonl", [*instructions(1), {"text": "x"}]), tmp_path / "out.jsonl"
     done = fipo_build(source, target, *both(address))
     assert (done.returncode, len(read(target))) == (1, 1)
-    assert "1 lines could not be used" in done.stderr
+    assert "1 line could not be used" in done.stderr

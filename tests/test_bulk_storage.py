@@ -154,7 +154,7 @@ def test_a_bucket_that_refuses_is_one_line_without_its_keys(storage) -> None:
 def test_without_ray_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "fipo_model.bulk.ray", raising=False)
-    with pytest.raises(MissingExtraError, match=r"'ray', which is not installed: pip install 'fipo\[ray\]'"):
+    with pytest.raises(MissingExtraError, match=r"'ray', which is not installed: pip install '\.\[ray\]'"):
         import fipo_model.bulk.ray  # noqa: F401
 
 

@@ -132,7 +132,7 @@ def test_bulk_goes_on_where_it_stopped_and_reports_bad_lines(server: list[str], 
     assert json.loads(written)["instruction"] == "Explain rain to a child. Give one example."
     second = fipo("optimize", "--input", str(source), "--output", str(target), *server)
     assert target.read_bytes() == written
-    assert b"1 were there before" in second.stderr
+    assert b"1 was there before" in second.stderr
 
 
 def test_rows_come_from_a_pipe_but_go_to_a_file(server: list[str], tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def compare(command: str, absent: str, folder: Path) -> Any:
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, command: str, absent: str) -> None:
     done = compare(command, absent, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    advice = f"this needs the package '{absent}', which is not installed: pip install 'fipo[compare]'"
+    advice = f"this needs the package '{absent}', which is not installed: pip install '.[compare]', in a clone of FIPO"
     assert done.stderr == f"fipo: error: {advice}\n"
 
 

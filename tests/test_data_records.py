@@ -270,7 +270,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     for name in [name for name in sys.modules if name.split(".")[0] == "datasets"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(MissingExtraError, match=r"'datasets'.*pip install 'fipo\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"'datasets'.*pip install '\.\[train\]'"):
         next(read_hub_records("somebody/pairs"))
 
 

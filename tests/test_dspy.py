@@ -129,7 +129,7 @@ def test_compile_reports_its_start_and_end_to_dspys_callbacks():
 def test_without_dspy_the_error_names_the_extra():
     code = "import sys; sys.modules['dspy'] = None; import fipo_integrations.dspy"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    assert "MissingExtraError: this needs the package 'dspy', which is not installed: pip install 'fipo[dspy]'" in (
+    assert "MissingExtraError: this needs the package 'dspy', which is not installed: pip install '.[dspy]'" in (
         shown.stderr
     )
 

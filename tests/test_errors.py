@@ -5,12 +5,14 @@ import inspect
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fipo_model import errors
-from fipo_model.errors import FipoError, InputError, MissingExtraError, PromptTooLongError, explain_missing
+from fipo_model.errors import FipoError, InputError, MissingExtraError, PromptTooLongError, explain_missing, installing
 
+ROOT = Path(__file__).parents[1]
 ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, Exception)]
 
 
@@ -52,12 +54,20 @@ def test_a_too_long_error_can_be_moved_to_another_place_without_forgetting_its_o
 
 
 def test_an_absent_module_becomes_the_name_of_its_extra() -> None:
-    advice = r"'absent_one'.*pip install 'fipo\[server\]'"
+    advice = r"'absent_one'.*pip install '\.\[server\]'"
     with pytest.raises(MissingExtraError, match=advice) as caught, explain_missing("server", "json", "absent_one"):
         import absent_one  # noqa: F401
     assert caught.value.name == "absent_one"
     assert isinstance(caught.value, ImportError)
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+def test_every_message_installs_an_extra_as_the_page_on_installing_does() -> None:
+    """FIPO is installed from a clone; elsewhere its name may be somebody else's."""
+    assert installing("local").partition(",")[0] == "pip install '.[local]'"
+    assert "pip install --constraint constraints.txt '.[cpu]'" in (ROOT / "docs" / "install.md").read_text()
+    sources = [path for package in ("fipo_model", "fipo_integrations") for path in (ROOT / package).rglob("*.py")]
+    assert [path.name for path in sources if "install 'fipo" in path.read_text(encoding="utf-8")] == []
 
 
 WITHOUT_PYDANTIC = """
@@ -75,7 +85,7 @@ sys.meta_path.insert(0, Absent())
 def test_who_lacks_pydantic_is_told_the_extra_of_what_was_asked_for(module: str, extra: str) -> None:
     code = f"{WITHOUT_PYDANTIC}\nimport fipo_model.recipes, fipo_model.{module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert f"'pydantic', which is not installed: pip install 'fipo[{extra}]'" in done.stderr
+    assert f"'pydantic', which is not installed: pip install '.[{extra}]'" in done.stderr
 
 
 def test_an_absent_module_of_another_name_passes_through() -> None:

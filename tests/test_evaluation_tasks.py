@@ -142,7 +142,7 @@ class TestDrawing:
         assert re.search(problem, told)
 
     def test_figures_need_two_tasks(self, tasks: Path) -> None:
-        with pytest.raises(InputError, match=r"only 1 tasks can be used, but figures need at least two"):
+        with pytest.raises(InputError, match=r"only 1 task can be used, but figures need at least two"):
             held_out(tasks, limit=1)
         with pytest.raises(InputError, match=r"0 tasks can be used.*; task 'plural' has 6 examples, but 11 are"):
             held_out(tasks, shown=7)

@@ -44,7 +44,7 @@ def test_the_readmes_pictures_are_small_and_fetch_nothing(name: str):
 def test_the_chain_with_notes_answers_with_both_prompts(capsys: pytest.CaptureFixture[str]):
     example("rag_chain").main()
     printed = capsys.readouterr().out
-    assert "1 of 1 texts rewritten" in printed
+    assert "1 of 1 text rewritten" in printed
     assert "five euros" in printed.partition("optimized:")[2]
 
 

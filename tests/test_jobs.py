@@ -197,6 +197,13 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == ["rows.jsonl", SETTINGS]
 
 
+def test_what_a_reader_understands_comes_before_digests() -> None:
+    before = {"examples": "0d8ccbe4aa12ff00", "rows": "24 (0d8ccbe4aa12)", "seed": 0, "added": 12345678}
+    now = {"examples": "ffccbe4aa12ff000", "rows": "24 (ffccbe4aa12f)", "seed": 1, "added": 87654321}
+    told = [one.split()[0] for one in differences(before, now).split("; ")]
+    assert told == ["seed", "added", "examples", "rows"]
+
+
 def test_many_and_long_differences_are_shortened() -> None:
     told = differences({}, {f"key{i}": "x" * 1000 for i in range(10)})
     assert told.endswith("; and 4 more")

@@ -593,7 +593,7 @@ class TestImport:
         code = "import sys; sys.modules['langchain_core'] = None; import fipo_integrations.langchain"
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert "MissingExtraError" in result.stderr
-        assert "pip install 'fipo[langchain]'" in result.stderr
+        assert "pip install '.[langchain]'" in result.stderr
 
     def test_importing_it_brings_in_no_model_library(self):
         # LangChain before 1.6 imports transformers by itself with its prompts.

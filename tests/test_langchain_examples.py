@@ -12,7 +12,7 @@ from langchain_core.prompts import (
 )
 from langchain_core.runnables import RunnableLambda
 
-from fipo_integrations.langchain import optimize_prompt
+from fipo_integrations.langchain import optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
 from fipo_model import Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
@@ -159,14 +159,21 @@ class TestExamples:
 
         with pytest.raises(ModelError, match="the model is away"):
             optimize_prompt(MOOD, optimizer=optimizer, examples=MOODS, downstream=RunnableLambda(fail))
-        with pytest.raises(KeyError, match="text"):
-            optimize_prompt(
-                MOOD,
-                optimizer=optimizer,
-                examples=[({"txt": "rain"}, "sad")],
-                downstream=RunnableLambda(lambda value: "sad"),
-            )
         assert generator.calls == []
+
+    def test_every_example_must_fill_the_template_before_a_model_is_asked(self):
+        asking = replying(lambda _: pytest.fail("a model was asked"))
+        downstream = RunnableLambda(lambda value: pytest.fail("the chain ran"))
+        examples = [({"text": "sun"}, "glad")] * 3 + [({"txt": "rain"}, "sad")]
+        said = r"example 3: the template has \{text\}, but the input has 'txt'"
+        for options in ({}, {"metric": "exact"}):
+            with pytest.raises(InputError, match=said):
+                optimize_prompt(MOOD, optimizer=asking, examples=examples, downstream=downstream, **options)
+        with pytest.raises(InputError, match=said):
+            optimize_chain(MOOD | downstream, optimizer=asking, examples=examples, metric="exact")
+        two = PromptTemplate.from_template("Say the {what} of: {text}")
+        with pytest.raises(InputError, match=r"the template has \{text\} and \{what\}, but the input is a single text"):
+            optimize_chain(two | downstream, optimizer=asking, examples=[("sun", "glad")] * 4, metric="exact")
 
     def test_an_example_too_long_for_the_rewriter_does_not_keep_others_from_it(self, generator: ScriptedGenerator):
         examples = [({"text": "word " * 400}, "sad"), ({"text": "sun"}, "glad")]

@@ -382,7 +382,7 @@ class TestImport:
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert result.stdout == "FIPORunnable True\n"
         assert "MissingExtraError" in result.stderr
-        assert "pip install 'fipo[agents]'" in result.stderr
+        assert "pip install '.[agents]'" in result.stderr
 
     def test_importing_the_package_does_not_import_langchain(self):
         code = "import sys, fipo_integrations.langchain; print({'langchain', 'langgraph'} & set(sys.modules))"

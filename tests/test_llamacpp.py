@@ -371,13 +371,13 @@ class TestWhichEngine:
         self.there = {"torch"}
         assert [self.choose("smollm2-135m", load) for load in ("one", "many")] == ["transformers"] * 2
         self.there = set()
-        with pytest.raises(MissingExtraError, match=r"fipo\[cpu\].*fipo\[local\]"):
+        with pytest.raises(MissingExtraError, match=r"\.\[cpu\].*\.\[local\]"):
             self.choose("smollm2-135m", "one")
 
     def test_what_is_no_gguf_file_needs_transformers(self, monkeypatch):
         assert self.choose("some/model", "one") == "transformers"
         self.there = {"xllamacpp"}
-        with pytest.raises(ModelError, match=r"reads only GGUF files, and some/model is not one.*fipo\[local\]"):
+        with pytest.raises(ModelError, match=r"reads only GGUF files, and some/model is not one.*\.\[local\]"):
             self.choose("some/model", "one")
 
     def test_nothing_is_fetched_anew_for_one_prompt(self, tmp_path):
@@ -407,7 +407,9 @@ def test_a_spec_opens_on_the_engine_that_is_set(qwen, monkeypatch):
     found = open_generator(f"gguf:{qwen}")
     assert isinstance(found, LlamaCppGenerator)
     assert found.file == qwen
-    with pytest.raises(ModelError, match=r"llama\.cpp does not report how likely a given text is.*fipo\[local\]"):
+    with pytest.raises(
+        ModelError, match=r"llama\.cpp does not report how likely a given text is.*pip install '\.\[local\]'"
+    ):
         open_scorer(f"gguf:{qwen}")
 
 
@@ -418,7 +420,7 @@ def test_without_the_extra_the_error_names_it(qwen):
     )
     done = run(code, qwen, env=os.environ | {"FIPO_ENGINE": "llamacpp"})
     assert "MissingExtraError: this needs the package 'xllamacpp'" in done.stderr
-    assert "pip install 'fipo[cpu]'" in done.stderr
+    assert "pip install '.[cpu]'" in done.stderr
 
 
 @pytest.mark.real

@@ -332,5 +332,5 @@ def test_a_gpu_computes_in_half_precision(tiny_model, own_number_format):
 @pytest.mark.tiny
 def test_loading_in_4_bit_names_the_extra_it_needs(tiny_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
-    with pytest.raises(MissingExtraError, match=r"bitsandbytes.*pip install 'fipo\[4bit\]'"):
+    with pytest.raises(MissingExtraError, match=r"bitsandbytes.*pip install '\.\[4bit\]'"):
         load(tiny_model, load_in_4bit=True)

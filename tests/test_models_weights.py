@@ -238,6 +238,7 @@ def test_fetch_makes_a_verified_directory_once(source, speaks_json, capfd):
     output = capfd.readouterr()
     assert output.out == ""  # stdout belongs to whoever calls
     assert output.err.count("fipo: fetching") == 1
+    assert "its SHA-256 is checked before it is used" in output.err
 
 
 def test_at_no_time_does_a_part_lie_there_twice(source, monkeypatch):

@@ -35,7 +35,7 @@ def printed(notebook: nbformat.NotebookNode) -> str:
 
 EXPECTED = {
     "any_prompt": "your prompt",
-    "langchain_rag": "1 of 1 texts rewritten",
+    "langchain_rag": "1 of 1 text rewritten",
     "dspy_program": "runs of the program",
 }
 

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -465,8 +466,23 @@ def test_prompts_that_cannot_be_used_do_not_stop_the_others(candidates: int) -> 
         assert error.index == place
         assert (error.limit, error.tokens > 220) == (220, True)
     assert "the prompt is empty" in str(blank)
-    assert "must be text, not NoneType" in str(nothing)
+    assert "a prompt must be a text, not NoneType" in str(nothing)
     assert "not valid UTF-8" in str(broken)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [(None, "not NoneType$"), (7, "not int$"), (["Name a colour."], r"not list \(optimize_batch takes several\)")],
+)
+def test_what_is_not_one_prompt_is_refused_wherever_one_is_taken(prompt: Any, said: str) -> None:
+    made, rows = PromptOptimizer(ScriptedGenerator(lambda _: "")), [("a", "b")] * 4
+    for take in (
+        lambda: made.optimize(prompt),
+        lambda: made.search(prompt, rows, metric="exact", models=[made.rewriter.generator]),
+        lambda: made.headroom(prompt, rows, metric="exact", models=[made.rewriter.generator]),
+    ):
+        with pytest.raises(InputError, match=f"^a prompt must be a text, {said}"):
+            take()
 
 
 def test_a_batch_raises_the_first_prompts_error_with_its_place() -> None:

@@ -30,12 +30,13 @@ def test_the_code_on_the_page_runs_and_does_what_the_page_says(monkeypatch, tmp_
     monkeypatch.setattr(PromptOptimizer, "from_pretrained", proposes_many.__getitem__)
     monkeypatch.setattr(opening, "open_generator", lambda spec, role: ScriptedGenerator(answers, name=spec))
     monkeypatch.chdir(tmp_path)
-    assert len(BLOCKS) == PAGE.count("```python") == 3
+    assert len(BLOCKS) == PAGE.count("```python") == 5
     names: dict[str, object] = {"sort_mail": lambda text, mail: CARE in text or "order" in mail}
     for number, block in enumerate(BLOCKS):
         exec(compile(block, f"block {number} of docs/search.md", "exec"), names)
     shown = capsys.readouterr().out
     assert f"Is the review positive? {CARE}\noptimized" in shown
+    assert f"over the first: Is the review positive? {CARE}" in shown
     assert "{'sort': 'Sort the mail. Consider every part of it carefully.'}" in shown
     assert (tmp_path / "runs" / "reviews" / "report.html").is_file()
 

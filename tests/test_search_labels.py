@@ -27,7 +27,7 @@ def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
     found = using.search("topic", NEWS, metric="exact", models=[task])
     assert found.text == "topic\n\nAnswer with one of: Sci/Tech, Sports, World"
     assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
-    assert "it is yours, followed by the labels of the right outputs" in " ".join(sentences(found))
+    assert "made by rule: yours, followed by the labels of the right outputs" in " ".join(sentences(found))
     assert "a rule that adds the labels" in render_page(found)
     by_likelihood = ScriptedScorer(lambda asked, right: -1.0 if "Sci/Tech, Sports" in asked[0]["content"] else -2.0)
     assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text

@@ -1,14 +1,16 @@
 """The plain case: a prompt, examples, and a metric or right outputs that decide."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
 from fipo_model import FidelitySettings, OptimizationRequest, PromptOptimizer, ShownExample
-from fipo_model.errors import InputError, ServerError
+from fipo_model.errors import InputError, ModelError, ServerError
 from fipo_model.search import Example, SearchResult, as_metric, judgement, read_examples
 from fipo_model.search.asking import Part
-from fipo_model.search.examples import filled
+from fipo_model.search.examples import filled, misfit
 from fipo_model.search.metrics import contains, exact, f1, json_fields
 from fipo_model.search.proposals import Proposed, Seen, distinct
 from fipo_model.search.proposing import RewriterProposer
@@ -151,6 +153,57 @@ def test_variables_of_the_prompt_are_filled_in():
     assert filled("Say it to {b}.", {"b": "Ann", "text": "hi"}) == "Say it to Ann.\n\nhi"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "given", "said"),
+    [
+        ("Due date: {invoice}", {"inv": "no. 3"}, r"has \{invoice\}, but the input has 'inv'"),
+        ("Due {date} of {{ invoice }}.", "no. 3", r"has \{date\} and \{invoice\}, but the input is a single text"),
+        (
+            "Due {{invoice}}",
+            {"invoice": "3", "x": "1"},
+            r"has \{invoice\} and no place for 'x'; the input has 'invoice'",
+        ),
+        ("Due ${invoice}", {"invoice": "no. 3"}, r"has \$\{invoice\}, which is not filled: a variable is written"),
+        ("Due {invoice!r}", {"invoice": "no. 3"}, r"has \{invoice!r\}, which is not filled"),
+        ("Due __invoice__", {"invoice": "no. 3"}, "has __invoice__, which is not filled"),
+    ],
+)
+def test_no_prompt_is_measured_whose_variables_an_input_does_not_fill(prompt, given, said):
+    """A model once got the variable as it stands, and the result looked like evidence."""
+    using, task = rewriting(), model(lambda _: "yes")
+    options = {"metric": "exact", "models": [task]}
+    with pytest.raises(InputError, match=f"^example 1: the prompt {said}"):
+        using.search(prompt, [(given, "yes")] * 4, **options)
+    with pytest.raises(InputError, match=f"^example 1: the prompt {said}"):
+        using.headroom(prompt, [(given, "yes")] * 4, **options)
+    assert (using.rewriter.generator.calls, task.calls) == ([], [])
+
+
+def test_every_row_must_fill_the_prompt_and_those_held_out_too():
+    rows = [({"film": given}, output) for given, output in ROWS]
+    wrong = ({"flim": "film 30"}, "yes")
+    said = r"the prompt has \{film\}, but the input has 'flim'"
+    with pytest.raises(InputError, match=f"^example 25: {said}"):
+        rewriting().search(f"{PROMPT} {{film}}", [*rows, wrong], metric="exact", models=[model()])
+    with pytest.raises(InputError, match=f"^held-out example 1: {said}"):
+        rewriting().search(f"{PROMPT} {{film}}", rows, metric="exact", models=[model()], held_out=[wrong])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given"),
+    [
+        ("Say the mood.", {"text": "hi", "by": "Ann"}),
+        ("What does `import { port } from 'x'` do?", {"port": "1"}),
+        ('Return {"mood": "sad"} or {}.', {"mood": "sad"}),
+        ('Return {"mood": ...} for {text}.', "hi"),
+        (r"Solve \frac{a}{b}, as in [a].", {"a": "3"}),
+        ("Say {a} to {b}, then {a}.", {"b": "Ann", "a": "hi"}),
+    ],
+)
+def test_braces_that_are_no_variables_and_prompts_without_any_take_every_input(prompt, given):
+    assert misfit(prompt, given) is None
+
+
 def test_what_must_be_kept_is_kept():
     request = OptimizationRequest("Say whether the film Acme is liked.", keep=("Acme",))
     found = rewriting(lambda naive: f"Say if the film is liked. {GUIDANCE}").search(
@@ -158,6 +211,35 @@ def test_what_must_be_kept_is_kept():
     )
     assert found.text == request.instruction
     assert found.texts[0].candidates[0].outcome != "optimized"
+
+
+def test_it_is_said_how_many_rewrites_were_tried_and_which_of_them_are_the_rewriters(tmp_path):
+    options = {"metric": "exact", "models": [model()], "settings": settings(log_dir=tmp_path)}
+    found = rewriting().search(PROMPT, ROWS, **options)
+    count = len({one.arm for one in found.trials}) - 1
+    assert f"{count} rewrites were tried. It took {found.metric_calls} measurements." in str(found).splitlines()
+    assert "The rewriter is scripted." in str(found).splitlines()
+    table = (tmp_path / "report.html").read_text().partition("what does well is tried on more examples")[2]
+    numbers = re.findall(r"<tr[^>]*>\s*<t[hd][^>]*>\s*(\d+)\s*<", table)
+    assert len(numbers) == len(found.trials)
+    assert len(set(numbers)) == 1 + count  # on more examples it is the same attempt
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("unchanged", "rewriter")], "The rewriter is scripted; it had nothing to add."),
+        ([("task_invented", "rewriter")] * 2, "The rewriter is scripted; none of its proposals passed the checks (2)."),
+        ([("optimized", "rewriter")], "The rewriter is scripted."),
+    ],
+)
+def test_what_a_rule_made_is_not_taken_for_the_rewriters(rows, said):
+    found = rewriting().search(PROMPT, ROWS[:8], metric="exact", models=[model()])
+    rows = [Proposed(text="x", outcome=outcome, origin=origin) for outcome, origin in [*rows, ("optimized", "labels")]]
+    trials = [one for one in found.trials if not one.changed] + [replace(found.trials[-1], examples=n) for n in (4, 8)]
+    told = replace(found, texts=[replace(found.texts[0], candidates=rows)], trials=trials)
+    assert said in str(told).splitlines()
+    assert "1 rewrite was tried." in str(told)
 
 
 # Why nothing won
@@ -226,6 +308,19 @@ def test_a_lead_that_could_be_luck_is_told_in_plain_words():
 def test_likelihoods_are_no_answers():
     found = rewriting().search(PROMPT, ROWS, models=[ScriptedScorer(lambda asked, response: -2.0)])
     assert found.notes == []
+
+
+def test_where_the_engine_has_no_likelihoods_the_free_way_out_comes_first(monkeypatch, caplog):
+    """It once followed the advice to fetch a second model, which would not have helped."""
+    monkeypatch.setenv("FIPO_ENGINE", "llamacpp")
+    with (
+        caplog.at_level("INFO"),
+        pytest.raises(ModelError, match=r'^give a metric \(metric="exact", or --metric exact'),
+    ):
+        rewriting().search(PROMPT, ROWS)
+    with pytest.raises(ModelError, match=r"Without a metric, likelihoods decide, but llama\.cpp does not report"):
+        rewriting().headroom(PROMPT, ROWS)
+    assert caplog.messages == []
 
 
 # Input that cannot be used

@@ -104,6 +104,7 @@ def test_what_is_written_is_read_again(tmp_path):
         ({"wordings": ["a", "b"]}, "of 2, none is left to be good"),
         ({"wordings": ["a", "b", " "]}, "a wording is empty"),
         ({"wordings": ["a", "b", "a"]}, "the wording 'a' occurs twice"),
+        ({"wordings": ["a", "b", "{x} of {y}"]}, "has {x} and {y}, but the input is a single text"),
         ({"hasty": 0}, "hasty must be the number of hasty wordings, at least 1, not 0"),
         ({"hasty": True}, "hasty must be the number"),
         ({"check": "guess"}, "check must be one of exact, text, choice, number, contains, json, not 'guess'"),

@@ -249,7 +249,7 @@ class TestCommands:
         whole = target.read_bytes()
         target.write_bytes(whole.splitlines(keepends=True)[0] + b'{"id": "plural/mo')  # killed in the second
         assert self.run("rank-tasks", tasks, target) == 0
-        assert "1 were there" in capsys.readouterr().err
+        assert "1 was there" in capsys.readouterr().err
         assert target.read_bytes() == whole
 
     def test_other_settings_are_refused_for_what_is_there(self, tasks, tmp_path, models, capsys):

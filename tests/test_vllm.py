@@ -129,5 +129,5 @@ def test_without_vllm_the_extra_is_named_and_nothing_is_reported_to_its_makers(t
     assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
     for name in ("vllm", "fipo_model.backends.vllm"):
         monkeypatch.setitem(sys.modules, name, None) if name == "vllm" else monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(MissingExtraError, match=r"'vllm', which is not installed: pip install 'fipo\[vllm\]'"):
+    with pytest.raises(MissingExtraError, match=r"'vllm', which is not installed: pip install '\.\[vllm\]'"):
         open_generator(f"vllm:{tiny_model}")

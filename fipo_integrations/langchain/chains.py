@@ -11,7 +11,7 @@ from fipo_integrations.langchain import evidence, proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric
-from fipo_integrations.langchain.examples import Example
+from fipo_integrations.langchain.examples import Example, check_inputs
 from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.templates import Found, find, with_changes
@@ -55,6 +55,7 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     if not isinstance(chain, Runnable | BaseModel):
         raise InputError(f"a chain is a runnable, such as prompt | model, not {type(chain).__name__}")
     check_roles(roles)
+    check_inputs(chain, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
     found = _found(chain, roles)
     if metric is None:

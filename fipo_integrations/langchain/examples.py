@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.prompts import BasePromptTemplate
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableSequence
 from pydantic import BaseModel
 
 from fipo_model.errors import InputError
@@ -63,6 +63,25 @@ def as_pair(place: int, example: Example) -> tuple[Any, Any]:
             "and `output`, or a LangSmith example"
         )
     return given, right
+
+
+def check_inputs(chain: Any, examples: Sequence[Example]) -> None:
+    """Raise `InputError` for the first example that does not fill the template that a chain begins with.
+
+    LangChain raises an error for each run. Some such runs among others would only count as wrong answers.
+    """
+    template = chain.first if isinstance(chain, RunnableSequence) else chain
+    if not isinstance(template, BasePromptTemplate):
+        return
+    names = template.input_variables
+    for place, example in enumerate(examples):
+        given, _ = as_pair(place, example)
+        variables = " and ".join(f"{{{name}}}" for name in names if isinstance(given, str) or name not in given)
+        if isinstance(given, str) and len(names) > 1:
+            raise InputError(f"example {place}: the template has {variables}, but the input is a single text")
+        if isinstance(given, Mapping) and variables:
+            fields = ", ".join(map(repr, given))
+            raise InputError(f"example {place}: the template has {variables}, but the input has {fields}")
 
 
 def _only(outputs: Any) -> Any:

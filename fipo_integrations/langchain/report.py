@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fipo_model import Candidate
+from fipo_model.pages.numbers import counted
 from fipo_model.search import Compared, say_compared
 
 
@@ -72,7 +73,7 @@ class Report:
 
     def _lines(self) -> Iterator[str]:
         rewritten = sum(change.outcome == "optimized" for change in self.changes)
-        yield f"{rewritten} of {len(self.changes)} texts rewritten"
+        yield f"{rewritten} of {counted(len(self.changes), 'text')} rewritten"
         yield from self._evidence()
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"

@@ -11,7 +11,7 @@ from fipo_integrations.langchain import choosing, evidence, proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric, as_chain
-from fipo_integrations.langchain.examples import Example, prepare
+from fipo_integrations.langchain.examples import Example, check_inputs, prepare
 from fipo_integrations.langchain.marks import is_made, with_provenance
 from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.report import Report, Unreached
@@ -64,6 +64,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
         what = "a bare text" if isinstance(template, str) else "the prompts of a chain"
         raise InputError(f"a prompt template is needed, not {type(template).__name__}; for {what} use {instead}")
     check_roles(roles)
+    check_inputs(template, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
     found = find(template, roles)
     for slot in found.slots:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from fipo_model import places
-from fipo_model.errors import InputError, MissingExtraError, ModelError
+from fipo_model.errors import InputError, MissingExtraError, ModelError, installing
 from fipo_model.models.names import GGUF_PREFIX
 from fipo_model.models.registry import find_card
 
@@ -38,8 +38,8 @@ def choose_engine(base: str, load: Load) -> Engine:
         return "transformers"
     if not has_llamacpp:
         raise MissingExtraError(
-            "a model in this process needs llama.cpp (pip install 'fipo[cpu]', 220 MB) or transformers with torch "
-            "(pip install 'fipo[local]', several GB); a model on a server needs neither"
+            f"a model in this process needs llama.cpp (220 MB: {installing('cpu')}) or transformers with torch "
+            f"(several GB: {installing('local')}); a model on a server needs neither"
         )
     return _llamacpp_for(base)
 
@@ -53,7 +53,7 @@ def _llamacpp_for(base: str) -> Engine:
     if not _has_gguf(base):
         raise ModelError(
             f"llama.cpp reads only GGUF files, and {base} is not one: name one as gguf:FILE, or install transformers: "
-            "pip install 'fipo[local]'"
+            f"{installing('local')}"
         )
     return "llamacpp"
 

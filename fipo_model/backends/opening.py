@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fipo_model.backends.engines import Load, choose_engine
-from fipo_model.errors import InputError, ModelError
+from fipo_model.errors import InputError, NoLikelihoodsError, installing
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import (
     Completion,
@@ -100,9 +100,9 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
             place, adapter=found.adapter, name=name, max_response_tokens=max_response_tokens
         )
     if choose_engine(found.base, "many") == "llamacpp":
-        raise ModelError(
+        raise NoLikelihoodsError(
             f"llama.cpp does not report how likely a given text is, so it cannot measure with {found.base}. Install "
-            "transformers (pip install 'fipo[local]'), or name a vLLM server: http://HOST:PORT/v1#NAME"
+            f"transformers ({installing('local')}), or name a vLLM server: http://HOST:PORT/v1#NAME"
         )
     from fipo_model.backends.transformers.scorer import TransformersScorer
 

@@ -13,6 +13,7 @@ from fipo_model.cli.evaluate import evaluate
 from fipo_model.cli.export import export
 from fipo_model.cli.notes import finish_notes, note, say, show_log
 from fipo_model.cli.optimize import optimize
+from fipo_model.cli.score import score
 from fipo_model.cli.serve import serve
 from fipo_model.cli.tune import tune
 from fipo_model.cli.worth_it import worth_it
@@ -43,6 +44,7 @@ def options(
 app.command()(optimize)
 app.command("worth-it")(worth_it)
 app.command()(tune)
+app.command()(score)
 app.command("eval")(evaluate)
 app.command()(export)
 app.command()(serve)

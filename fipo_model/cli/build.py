@@ -9,6 +9,7 @@ import typer
 from fipo_model.cli.notes import note
 from fipo_model.data.records import Format
 from fipo_model.errors import FipoError
+from fipo_model.pages.numbers import counted
 
 if TYPE_CHECKING:
     from fipo_model.data.collection import Job
@@ -109,7 +110,7 @@ def _say_what_is_to_be_done(job: "Job") -> None:
         note(str(row))
     failed = sum(case.failure is not None for case in job.cases)
     accepted = sum(case.is_accepted for case in job.cases)
-    note(f"{len(job.cases)} records, of which {accepted} are done and {failed} failed or repeat another")
+    note(f"{counted(len(job.cases), 'record')}, of which {accepted} are done and {failed} failed or repeat another")
     allowed = job.settings.max_calls
     bound = "" if allowed is None else f"; {max(0, allowed - job.workplace.calls)} of {allowed} calls are left"
     note(f"to do: {job.estimate}{bound}")
@@ -118,14 +119,14 @@ def _say_what_is_to_be_done(job: "Job") -> None:
 def _say_what_was_done(made: dict[str, Any], target: Path) -> None:
     records = made["records"]
     note(
-        f"{records['accepted']} pairs from {records['read']} records written to {target}, {records['failed']} failed, "
-        f"{made['calls']['sent']} calls sent in all; see {target}.report.html"
+        f"{counted(records['accepted'], 'pair')} from {counted(records['read'], 'record')} written to {target}, "
+        f"{records['failed']} failed, {counted(made['calls']['sent'], 'call')} sent in all; see {target}.report.html"
     )
     if not made["is_complete"]:
         note(
-            f"stopped at --max-calls: {records['waiting']} records are waiting. To continue, run the command again "
-            f"with --max-calls above {made['calls']['allowed']}"
+            f"stopped at --max-calls: {counted(records['waiting'], 'record is', 'records are')} waiting. To continue, "
+            f"run the command again with --max-calls above {made['calls']['allowed']}"
         )
     if made["bad_rows"]:
-        note(f"{made['bad_rows']} lines could not be used")
+        note(f"{counted(made['bad_rows'], 'line')} could not be used")
         sys.exit(1)

@@ -23,6 +23,7 @@ from fipo_model.data.hub import open_records
 from fipo_model.data.records import Format, Record
 from fipo_model.data.stats import FileStats, file_stats
 from fipo_model.errors import InputError
+from fipo_model.pages.numbers import counted
 from fipo_model.templates import FIPO_1, load_template
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def diversify(
         if not (made := tally.total() - tally["records"] - tally["bad"]):
             raise InputError(f"no record in {source} has a chosen rewrite, so there is nothing to learn from")
     of_each = ", ".join(f"{tally[kind]} {kind}" for kind in ("rewriting", "answering", "discrimination") if tally[kind])
-    written = f"{made} rows ({of_each}) from {tally['records']} records written to {target}"
-    note(f"{written}, {tally['bad']} lines could not be used")
+    written = f"{counted(made, 'row')} ({of_each}) from {counted(tally['records'], 'record')} written to {target}"
+    note(f"{written}, {counted(tally['bad'], 'line')} could not be used")
     if tally["bad"]:
         sys.exit(1)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fipo_model.cli.notes import note
+from fipo_model.pages.numbers import counted
 
 
 def evaluate(
@@ -26,7 +27,7 @@ def evaluate(
     settings = recipes.read(recipe, EvaluationSettings, tuple(changes or ()))
     results = run(settings, say=note)
     for data, rows in results.bad_rows.items():
-        note(f"{data}: {len(rows)} rows could not be used; the first: {rows[0]}")
+        note(f"{data}: {counted(len(rows), 'row')} could not be used; the first: {rows[0]}")
     for line in summary(results):
         note(line)
     output = Path(settings.output)

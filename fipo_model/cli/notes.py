@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,18 @@ def _writing() -> Iterator[None]:
             note("stopped: nothing is reading the output")
             sys.exit(_NOBODY_READS)
         raise InputError(f"cannot write to stdout: {error.strerror}") from error
+
+
+@contextmanager
+def still_trying(after: float = 10.0) -> Iterator[None]:
+    """Around work on one prompt: tells the user that it goes on, if it takes so many seconds."""
+    timer = threading.Timer(after, note, ["still trying: prompts with little to add take longest"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class _Notes(logging.Handler):

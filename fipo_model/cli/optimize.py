@@ -15,10 +15,11 @@ import typer
 from fipo_model import bulk, jsonl
 from fipo_model.addresses import show_address
 from fipo_model.backends.engines import Load
-from fipo_model.cli.notes import note, say, say_bytes
+from fipo_model.cli.notes import note, say, say_bytes, still_trying
 from fipo_model.cli.outcomes import tell_outcome
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.pages.numbers import counted
 from fipo_model.replies import without_controls
 from fipo_model.rewriter import Rewriter
 from fipo_model.store import RewriteStore, key_of
@@ -152,7 +153,8 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         max_words=max_words,
         keep=tuple(keep or ()),
     )
-    result = make_optimizer().optimize(request) if store is None else _remembered(request, make_optimizer, store)
+    with still_trying():
+        result = make_optimizer().optimize(request) if store is None else _remembered(request, make_optimizer, store)
     show_result(result, as_json=as_json, diff=diff)
 
 
@@ -240,9 +242,11 @@ def _optimize_on_ray(
 
 def _summarize(tally: bulk.Tally, target: str) -> None:
     refused = f", {tally.refused} refused" if tally.refused else ""
+    others = tally.written - tally.rewritten - tally.refused
+    kept = f", {others} with the prompt as it was" if others else ""
     note(
-        f"{tally.written} rows written to {target} ({tally.rewritten} rewritten{refused}, the "
-        f"others keep their prompts), {tally.already_done} were there before, {tally.bad} could not be used"
+        f"{counted(tally.written, 'row')} written to {target} ({tally.rewritten} rewritten{refused}{kept}), "
+        f"{counted(tally.already_done, 'was', 'were')} there before, {tally.bad} could not be used"
     )
     if tally.bad:
         sys.exit(1)

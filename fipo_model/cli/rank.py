@@ -16,6 +16,7 @@ from fipo_model.data.hub import open_records
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError
 from fipo_model.models.registry import SMALLEST
+from fipo_model.pages.numbers import counted
 
 if TYPE_CHECKING:
     from fipo_model.data.ranking import Measure, Propose
@@ -81,8 +82,8 @@ def rank(  # noqa: PLR0913 - one parameter for each option
                 tally["unusable"] += 1
                 note(f"{found[0].id}: {found[1]}")
     note(
-        f"{tally['ranked']} records ranked, {len(done)} were there before, {tally['unusable']} could not be used; "
-        f"see {target}"
+        f"{counted(tally['ranked'], 'record')} ranked, {counted(len(done), 'was', 'were')} there before, "
+        f"{tally['unusable']} could not be used; see {target}"
     )
     if tally["unusable"]:
         sys.exit(1)

@@ -12,6 +12,7 @@ from fipo_model import jobs, jsonl
 from fipo_model.addresses import show_address
 from fipo_model.cli.notes import note
 from fipo_model.errors import InputError
+from fipo_model.pages.numbers import counted
 
 if TYPE_CHECKING:
     from fipo_model.data.tasks.ranking import Question
@@ -69,8 +70,8 @@ def rank_tasks(  # noqa: PLR0913 - one parameter for each option
                 tally["unusable"] += 1
                 note(f"{found[0].id}: {found[1]}")
     note(
-        f"{tally['with a preference']} wordings with a preference, {tally['without spread']} without one, "
-        f"{len(done)} were there before, {tally['unusable']} could not be used; see {target}"
+        f"{counted(tally['with a preference'], 'wording')} with a preference, {tally['without spread']} without one, "
+        f"{counted(len(done), 'was', 'were')} there before, {tally['unusable']} could not be used; see {target}"
     )
     if tally["unusable"]:
         sys.exit(1)

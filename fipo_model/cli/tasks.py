@@ -12,6 +12,7 @@ from fipo_model import jsonl
 from fipo_model.cli.notes import note
 from fipo_model.data.tasks.splitting import Part
 from fipo_model.errors import InputError
+from fipo_model.pages.numbers import counted
 
 if TYPE_CHECKING:
     from fipo_model.data.tasks.task import Task
@@ -40,7 +41,9 @@ def tasks(
     write_tasks(target, found)
     of_each = ", ".join(f"{count} {part}" for part, count in Counter(map(part_of, found)).most_common())
     families = len({task.family for task in found})
-    written = f"{len(found)} tasks ({of_each}) from {families} families written to {target}"
+    written = (
+        f"{counted(len(found), 'task')} ({of_each}) from {counted(families, 'family', 'families')} written to {target}"
+    )
     note(f"{written}, {tally['bad']} could not be used")
     if tally["bad"]:
         sys.exit(1)

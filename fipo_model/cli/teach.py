@@ -9,6 +9,7 @@ import typer
 
 from fipo_model import jsonl
 from fipo_model.cli.notes import note
+from fipo_model.pages.numbers import counted
 from fipo_model.templates import find_template
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def teach(
     with jsonl.replacing(target) as file:
         file.writelines(jsonl.encode_object(row.to_fields()) for row in rows)
     of_each = ", ".join(f"{count} {kind}" for kind, count in Counter(row.type for row in rows).most_common())
-    note(f"{len(rows)} rows from {len(tasks)} tasks written to {target}: {of_each}")
+    note(f"{counted(len(rows), 'row')} from {counted(len(tasks), 'task')} written to {target}: {of_each}")
     if bad:
         sys.exit(1)
 

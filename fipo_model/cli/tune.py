@@ -29,7 +29,7 @@ MetricOption = Annotated[
     str | None,
     typer.Option(
         help="How answers are scored: exact, contains, f1, json_fields or module:function(reference, output, input). "
-        "Without a metric, a prompt is scored by how likely it makes the right outputs."
+        "Without a metric, a prompt is scored by how likely it makes the right outputs (needs the extra `local`)."
     ),
 ]
 ModelsOption = Annotated[

@@ -1,6 +1,7 @@
 """A job's settings as JSON has them, and how they differ from the present ones."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from fipo_model.errors import InputError
 
 # How much of a value, and how many differences, are shown: enough to recognise them.
 _LONGEST, _MOST = 80, 6
+# A digest is alone, or in brackets behind what it is of.
+_DIGEST = re.compile(r"(?:^|\()[0-9a-f]{8,64}\)?$")
 
 
 def as_noted(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,10 +38,12 @@ def read_note(path: Path) -> dict[str, Any] | None:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What changed, in words: key, then, now. Empty if nothing did.
 
-    Settings within settings go by keys with dots. A missing setting is the same as None or an empty table.
+    Settings within settings go by keys with dots. A missing setting is the same as None or an empty table. What a
+    reader understands comes before digests.
     """
     then, today = dict(_leaves(before)), dict(_leaves(as_noted(now)))
     changed = [key for key in then | today if then.get(key) != today.get(key)]
+    changed.sort(key=lambda key: _is_digest(then.get(key)) or _is_digest(today.get(key)))  # they tell a reader little
     shown = [f"{key} was {_shown(then.get(key))} and is now {_shown(today.get(key))}" for key in changed[:_MOST]]
     more = len(changed) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
@@ -50,6 +55,10 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and _DIGEST.search(value) is not None
 
 
 def _shown(value: object) -> str:

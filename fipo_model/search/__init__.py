@@ -22,6 +22,7 @@ from fipo_model.search.proposing import RewriterProposer, said_of
 from fipo_model.search.reporting import write_report
 from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchResult
 from fipo_model.search.scoreboard import Scoreboard, Trial
+from fipo_model.search.scoring import PromptScore, PromptScores
 from fipo_model.search.searching import Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
 from fipo_model.search.splitting import split
@@ -49,6 +50,8 @@ __all__ = [
     "Note",
     "Part",
     "Price",
+    "PromptScore",
+    "PromptScores",
     "Proposals",
     "Proposed",
     "Proposer",

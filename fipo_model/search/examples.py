@@ -1,10 +1,11 @@
 """Examples of a prompt's use, in the usual shapes: pairs or rows, with or without right outputs. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fipo_model.contract.variables import Variable, pieces
+from fipo_model.contract.variables import Variable, is_example, pieces, variables
 from fipo_model.errors import InputError
 from fipo_model.search.metrics import text_of
 from fipo_model.types import ShownExample
@@ -101,6 +102,38 @@ def filled(prompt: str, given: str | Mapping[str, Any]) -> str:
     text = "".join(values.get(part.name, part.text) if isinstance(part, Variable) else part for part in parts)
     rest = {name: value for name, value in values.items() if name not in names}
     return f"{text}\n\n{_as_text(rest)}" if rest else text
+
+
+def misfit(prompt: str, given: str | Mapping[str, Any]) -> str | None:
+    """Why an input does not fit a prompt's variables, as what follows "the prompt"; None where it does.
+
+    A model that gets a variable unfilled, or a value in no place, is measured on what no application sends.
+    """
+    names = list(dict.fromkeys(part.name for part in pieces(prompt) if isinstance(part, Variable)))
+    if isinstance(given, str):
+        return f"has {_in_braces(names)}, but the input is a single text" if len(names) > 1 else None
+    fields = f"the input has {', '.join(map(repr, given))}"
+    if missing := [name for name in names if name not in given]:
+        return f"has {_in_braces(missing)}, but {fields}. (If it is no variable, write it without braces.)"
+    if names and (spare := [name for name in given if name not in names]):
+        return f"has {_in_braces(names)} and no place for {', '.join(map(repr, spare))}; {fields}"
+    return None if names else _unfilled(prompt, given)
+
+
+def _in_braces(names: Sequence[str]) -> str:
+    return " and ".join(f"{{{name}}}" for name in names)
+
+
+def _unfilled(prompt: str, given: Mapping[str, Any]) -> str | None:
+    """What to say of a variable with the name of a field, in a form that `filled` does not know, such as $invoice."""
+    for one in variables(prompt):
+        if not is_example(prompt, one) and any(_has_word(one.text, name) for name in given):
+            return f"has {one.text}, which is not filled: a variable is written {{name}}, as one word"
+    return None
+
+
+def _has_word(text: str, name: str) -> bool:
+    return re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", text) is not None
 
 
 def has_variables(text: str) -> bool:

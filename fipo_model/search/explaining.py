@@ -135,14 +135,19 @@ def _always_the_same(board: Scoreboard, arm: str, rights: Sequence[str | None]) 
 
 def _alike(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | None:
     answered = _answered(board, arm, len(rights))
-    known = {rights[number] for number, _, _ in answered} - {None}
-    if len(answered) < _FEWEST_ALIKE or len(known) < 2:
+    same = same_answer([said for _, said, _ in answered], [rights[number] for number, _, _ in answered])
+    if same is None:
         return None
-    ((answer, count),) = Counter(" ".join(said.split()) for _, said, _ in answered).most_common(1)
-    if count < _ALIKE * len(answered):
-        return None
-    said = f"the model answers {_shortened(answer)!r} to {count} of {len(answered)} inputs"
+    said = f"the model answers {_shortened(same[0])!r} to {same[1]} of {len(answered)} inputs"
     return f"{said}, so it hardly tells them apart: the score is about what one answer for everything gets"
+
+
+def same_answer(answers: Sequence[str], rights: Sequence[str | None]) -> tuple[str, int] | None:
+    """The answer that (almost) all inputs get, and how many; None where there is none, or only one is right."""
+    if len(answers) < _FEWEST_ALIKE or len({*rights} - {None}) < 2:
+        return None
+    ((answer, count),) = Counter(" ".join(said.split()) for said in answers).most_common(1)
+    return (answer, count) if count >= _ALIKE * len(answers) else None
 
 
 def _answered(board: Scoreboard, arm: str, count: int) -> list[tuple[int, str, float]]:

@@ -11,7 +11,7 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.search.asking import Part
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.evidence import Interval, Pair, least_interval, mean
-from fipo_model.search.examples import Example, Row, has_variables, read_examples
+from fipo_model.search.examples import Example, Row, has_variables, misfit, read_examples
 from fipo_model.search.meaning import Meaning
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.metrics import text_of
@@ -23,7 +23,7 @@ from fipo_model.search.searching import UnmeasurableError
 from fipo_model.search.splitting import split
 from fipo_model.search.tuning import Prompted, Yardstick
 from fipo_model.search.wordings import KINDS, Kind, Wording, wordings
-from fipo_model.types import Candidate, OptimizationRequest
+from fipo_model.types import Candidate, OptimizationRequest, as_request
 
 MAX_SECONDS = 40.0
 Check = Callable[[Candidate], Candidate]
@@ -119,16 +119,17 @@ def measure_headroom(
     `max_seconds` allows, but at least four examples of the prompt. Raises `InputError` for examples that could not
     decide anything, and `UnmeasurableError` where the prompt cannot be measured.
     """
-    request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
+    request = as_request(prompt)
     rows = read_examples(examples)
     if len(rows) < _FEWEST:
         raise InputError(f"an estimate needs at least {_FEWEST} examples, and there are {len(rows)}")
-    yardstick.check_rows(rows, called="example")
+    yardstick.check_rows(request.instruction, rows, called="example")
     solved, measured = _parts(split(rows, [], seed=seed).deciding, seed=seed)
     glance = _Glance(yardstick.of(request.instruction, measured), max_seconds)
     glance.begin(request.instruction)
     for wording in wordings(request.instruction, measured[0], solved):
-        glance.add(wording)
+        if not any(misfit(wording.text, one.input) for one in measured):  # rows may have different fields
+            glance.add(wording)
     if rewriter is not None and not glance.is_over:
         check = Meaning.of(rewriter, request, rows, is_answered=yardstick.metric is not None).check
         for text in _rewrites(replace(rewriter, seed=seed), request, rows, solved, check):

@@ -57,12 +57,14 @@ def _tabulate_proposals(text: Changed) -> Table:
 
 
 def _tabulate_trials(result: SearchResult) -> Table:
+    # The same texts on more examples are the same attempt.
+    numbers = {arm: number for number, arm in enumerate(dict.fromkeys(one.arm for one in result.trials), 1)}
     rows = [
-        (number, _say_changes(one.changed), f"{one.score:.3g}", one.examples, one.failed, one.missing)
-        for number, one in enumerate(result.trials, 1)
+        (numbers[one.arm], _say_changes(one.changed), f"{one.score:.3g}", one.examples, one.failed, one.missing)
+        for one in result.trials
     ]
-    header = ("trial", "changed texts", "score", "examples", "failed", "not measured")
-    return Table(caption="In order", header=header, rows=rows)
+    header = ("attempt", "changed texts", "score", "examples", "failed", "not measured")
+    return Table(caption="In order; what does well is tried on more examples", header=header, rows=rows)
 
 
 def _say_changes(changed: Mapping[str, str]) -> str:

@@ -175,12 +175,12 @@ class Search:
             self.reasons[name] = said
 
     def _say(self, trial: Trial) -> None:
-        """Report a trial as it ends: which one it is, what it tried, and what it got."""
+        """Report a trial as it ends: which text it is about, by its number and its words, and what it got."""
         texts = self.board.texts(trial.arm)
         changed = [text for name, text in texts.items() if text != self.naive[name]]
         tried = " ".join(" / ".join(changed).split())[:_LONGEST_SAID] or "the texts as they are"
         failed = f", {trial.failed} failed" if trial.failed else ""
-        number = len(self.board.trials)
+        number = 1 + [*dict.fromkeys(one.arm for one in self.board.trials)].index(trial.arm)
         self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
 
     # What happened to it

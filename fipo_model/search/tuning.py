@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model import places
-from fipo_model.errors import InputError
+from fipo_model.errors import InputError, NoLikelihoodsError
 from fipo_model.generation import Generator, Scorer
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.asking import Part
-from fipo_model.search.examples import Example, Row, read_examples
+from fipo_model.search.examples import Example, Row, misfit, read_examples
 from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.meaning import Meaning
@@ -25,7 +25,7 @@ from fipo_model.search.results import SearchResult
 from fipo_model.search.searching import Search
 from fipo_model.search.settings import SearchSettings
 from fipo_model.search.splitting import split
-from fipo_model.types import OptimizationRequest
+from fipo_model.types import OptimizationRequest, as_request
 
 logger = logging.getLogger("fipo_model.search")
 
@@ -61,13 +61,21 @@ class Yardstick:
         # Which interface a model has is checked where it is opened.
         specs: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
         if metric is None:
-            return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
+            try:
+                return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
+            except NoLikelihoodsError as error:
+                raise NoLikelihoodsError(
+                    'give a metric (metric="exact", or --metric exact on the command line), which needs nothing more: '
+                    f"the model then answers. Without a metric, likelihoods decide, but {error}"
+                ) from error
         known = as_metric(metric)
         return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
 
-    def check_rows(self, examples: Sequence[Example], *, called: str) -> None:
-        """Raise `InputError` for the first that cannot be scored; messages name it by its place."""
+    def check_rows(self, prompt: str, examples: Sequence[Example], *, called: str) -> None:
+        """Raise `InputError` for the first that does not fill the prompt or cannot be scored, named by its place."""
         for number, example in enumerate(examples, start=1):
+            if wrong := misfit(prompt, example.input):
+                raise InputError(f"{called} {number}: the prompt {wrong}")
             if self.metric is None and not example.outputs:
                 raise InputError(
                     f"{called} {number} has no right output, and there is no metric: give each its `output`, or pass a "
@@ -109,11 +117,11 @@ def search_prompt(
 
     `held_out` are examples that decide nothing and measure the gain; by default a third of twelve or more.
     """
-    request = OptimizationRequest(prompt) if isinstance(prompt, str) else prompt
+    request = as_request(prompt)
     rows, others = read_examples(examples), None if held_out is None else read_examples(held_out)
     settings.check_count(len(rows))
-    yardstick.check_rows(rows, called="example")
-    yardstick.check_rows(others or (), called="held-out example")
+    yardstick.check_rows(request.instruction, rows, called="example")
+    yardstick.check_rows(request.instruction, others or (), called="held-out example")
     parts = split(rows, others, seed=settings.seed)
     deciding, aside = parts.deciding, parts.aside
     settings.check_count(len(deciding), counted=" that are not repeated")
@@ -234,12 +242,14 @@ def _digest(value: object) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _usual_models() -> list[str]:
+def _usual_models() -> Iterator[str]:
     """The default base, and the smallest other one that is on this machine already."""
     from fipo_model.models import registry, weights
 
+    # Opened before the others are looked for: if it cannot be, a second one would not help.
+    yield registry.DEFAULT.name
     others = sorted((card for card in registry.CARDS if card != registry.DEFAULT), key=lambda card: card.parameters)
     here = [card.name for card in others if places.is_directory(weights.directory(card))]
     if not here:
         logger.info("one small model decides alone; a second one (fipo weights pull) would make the choice safer")
-    return [registry.DEFAULT.name, *here[:1]]
+    yield from here[:1]

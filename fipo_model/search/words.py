@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from fipo_model.pages.changes import outcome_in_words
-from fipo_model.pages.numbers import level, say_interval, signed
+from fipo_model.pages.numbers import counted, level, say_interval, signed
 from fipo_model.search.headroom import Headroom, Verdict
 from fipo_model.search.proposals import Origin
-from fipo_model.search.results import Compared, SearchResult
+from fipo_model.search.results import Compared, Level, SearchResult
+from fipo_model.search.scoring import PromptScores
 from fipo_model.search.wordings import Kind
 
 _LONGEST_SHOWN = 80
@@ -30,18 +31,34 @@ def sentences(result: SearchResult) -> Iterator[str]:
             yield "There were no held-out examples, so expect a smaller gain on new ones."
         else:
             yield say_compared("held-out examples", result.held_out)
-    again = f", and {result.tried_again} retries of failed runs" if result.tried_again else ""
+    again = f", and {counted(result.tried_again, 'retry', 'retries')} of failed runs" if result.tried_again else ""
     resumed = f", {result.metric_calls_resumed} of them in an earlier run" if result.metric_calls_resumed else ""
-    yield f"It took {result.metric_calls} measurements{resumed}{again}."
+    yield f"{_say_tried(result)} It took {counted(result.metric_calls, 'measurement')}{resumed}{again}."
     if result.first_failure is not None:
         yield f"The first failure: {result.first_failure}"
     if result.stopped_by is not None:
         yield f"{result.stopped_by} ended the search before everything was compared."
     yield from (f"{note[:1].upper()}{note[1:]}." for note in result.notes)
-    if result.model is not None:
-        yield f"The rewrites are by {result.model}."
+    yield from _say_authors(result)
+
+
+def _say_tried(result: SearchResult) -> str:
+    """How many other texts were run, whoever wrote them."""
+    tried = {one.arm for one in result.trials if one.changed}
+    return f"{counted(len(tried), 'rewrite')} {'was' if len(tried) == 1 else 'were'} tried."
+
+
+def _say_authors(result: SearchResult) -> Iterator[str]:
+    """Who wrote what was tried, and what the rewriter had to add."""
+    rows = [one for text in result.texts for one in text.candidates]
+    if any(one.is_usable and one.origin == "rewriter" for one in rows):
+        yield f"The rewriter is {result.model}."
+    elif result.model is not None:
+        refused = sum(one.origin == "rewriter" and one.outcome not in ("unchanged", "repeated") for one in rows)
+        why = f"none of its proposals passed the checks ({refused})" if refused else "it had nothing to add"
+        yield f"The rewriter is {result.model}; {why}."
     if any(one.origin == "labels" and one.text == text.text for text in result.texts for one in text.candidates):
-        yield "The text to use is not one of them: it is yours, followed by the labels of the right outputs."
+        yield "The text to use was made by rule: yours, followed by the labels of the right outputs."
 
 
 def say_compared(where: str, found: Compared) -> str:
@@ -92,6 +109,29 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
     if found.stopped_by is not None:
         yield f"{found.stopped_by} ended this before every wording was measured."
     yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
+
+
+def score_lines(found: PromptScores) -> Iterator[str]:
+    """What prompts got on the same rows: a line for each."""
+    for number, one in enumerate(found.prompts):
+        gain = "" if number == 0 else f", {say_interval(one.gain, signed)} over the first"
+        yield f"{one.level.score:.3g}{gain}{_say_lost(one.level)}: {_shortened(one.text)}"
+
+
+def score_remarks(found: PromptScores) -> Iterator[str]:
+    """What the scores of prompts are, and what else there is to know."""
+    yield f"Measured on {counted(found.rows, 'row')}. Scores are {found.measured_by}."
+    gains = [one.gain for one in found.prompts if one.gain is not None]
+    if gains:
+        yield f"In brackets are {level(gains[0])} intervals. A gain whose interval includes 0 could be luck."
+    if found.first_failure is not None:
+        yield f"The first failure: {found.first_failure}"
+    yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)
+
+
+def _say_lost(found: Level) -> str:
+    lost = {"failed and count as 0": found.failed, "could not be measured": found.missing}
+    return "".join(f" ({counted(count, 'row')} {what})" for what, count in lost.items() if count)
 
 
 def _shortened(text: str) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fipo_model.errors import ModelError, explain_missing
+from fipo_model.errors import ModelError, explain_missing, installing
 from fipo_model.models.gguf import Header, NumberFormat, Tensor, read_header, write_adapter
 from fipo_model.models.weights import cache_dir
 
@@ -139,5 +139,5 @@ def _rotated(tensor: Tensor, header: Header, part: str) -> Tensor:
 def _unfit(adapter: Path, why: str) -> ModelError:
     return ModelError(
         f"the adapter {adapter} cannot be used with llama.cpp: {why}. Use FIPO_ENGINE=transformers, which needs: "
-        "pip install 'fipo[local]'"
+        f"{installing('local')}"
     )

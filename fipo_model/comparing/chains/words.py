@@ -7,7 +7,17 @@ from fipo_model.comparing.chains.counting import FEWEST_DIFFERING
 from fipo_model.comparing.chains.running import SIDES
 from fipo_model.comparing.intervals import read_interval
 from fipo_model.comparing.words import Summary, say_percent_alone
-from fipo_model.pages.numbers import NOT_MEASURED, Say, is_measured, level, percent, points, say_interval, signed
+from fipo_model.pages.numbers import (
+    NOT_MEASURED,
+    Say,
+    counted,
+    is_measured,
+    level,
+    percent,
+    points,
+    say_interval,
+    signed,
+)
 
 HEADER = ("a row", *SIDES, "difference")
 NOT_REPORTED = "not reported"
@@ -39,7 +49,7 @@ def sentences(summary: Summary) -> Iterator[str]:
     if any(summary["failed"].values()):
         yield _say_failures(summary)
     if summary["left_out"]:
-        left = _say_rows(summary["left_out"])
+        left = counted(summary["left_out"], "row")
         yield f"The scores leave out {left} with a failed run, because their scale has no value for a failure."
     yield _say_prompts(summary["prompts"])
 
@@ -78,7 +88,7 @@ def _cost_row(name: str, summary: Summary) -> tuple[str, ...]:
     if cost is None:
         return what, NOT_REPORTED, NOT_REPORTED, ""
     missing = summary["rows"] - cost["rows"]
-    note = f" ({NOT_REPORTED} for {_say_rows(missing)})" if missing else ""
+    note = f" ({NOT_REPORTED} for {counted(missing, 'row')})" if missing else ""
     before, after = (f"{cost[side]:.4g}" for side in SIDES)
     return f"{what}{note}", before, after, say_interval(read_interval(cost["difference"]), _say_signed(1))
 
@@ -100,7 +110,7 @@ def _say_prompts(prompts: Mapping[str, Any]) -> str:
 
 def _say_headline(summary: Summary) -> str:
     difference = read_interval(summary["difference"])
-    where = f"over {_say_rows(summary['rows'] - summary['left_out'])}"
+    where = f"over {counted(summary['rows'] - summary['left_out'], 'row')}"
     if difference is None or not is_measured(difference):
         return f"The scores ({summary['metric']}) could not be compared {where}."
     say = say_gain(summary)
@@ -121,7 +131,7 @@ def _say_few(outcomes: Mapping[str, int]) -> str:
         return " Every row scored the same."
     if differing < FEWEST_DIFFERING:
         agreeing = f"and fewer than {FEWEST_DIFFERING} prove nothing even if they agree"
-        return f" Only {_say_rows(differing)} scored differently, {agreeing}."
+        return f" Only {counted(differing, 'row')} scored differently, {agreeing}."
     return ""
 
 
@@ -134,7 +144,3 @@ def _say_failures(summary: Summary) -> str:
     both = " and ".join(f"{summary['failed'][side]} of the {side} chain" for side in SIDES)
     scored = "are left out" if summary["scale"] == "free" else "score 0"
     return f"Of {summary['runs']} runs each, {both} failed. They {scored}; the rows below say why."
-
-
-def _say_rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count:,} rows"

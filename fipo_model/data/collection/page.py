@@ -12,6 +12,7 @@ from fipo_model.data.collection.report import Calls, Judged, Report, lengths_of
 from fipo_model.data.collection.workplace import Spent
 from fipo_model.errors import explain_missing
 from fipo_model.pages.figures import Table
+from fipo_model.pages.numbers import counted
 
 with explain_missing("train", "matplotlib", "jinja2"):
     import matplotlib
@@ -77,10 +78,10 @@ def render_page(report: Report, cases: Sequence[Case], title: str) -> str:
 
 def _summarize(report: Report) -> str:
     records = report.records
-    waiting = f", and {records.waiting} are waiting for more calls" if records.waiting else ""
-    unusable = f" {report.bad_rows} lines of the input could not be used." if report.bad_rows else ""
+    waiting = f", and {counted(records.waiting, 'is', 'are')} waiting for more calls" if records.waiting else ""
+    unusable = f" {counted(report.bad_rows, 'line')} of the input could not be used." if report.bad_rows else ""
     return (
-        f"Of {records.read} records, {records.accepted} became preference pairs and {records.failed} failed"
+        f"Of {counted(records.read, 'record')}, {records.accepted} became preference pairs and {records.failed} failed"
         f"{waiting}.{unusable}"
     )
 

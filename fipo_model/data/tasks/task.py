@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
 from fipo_model.errors import InputError
+from fipo_model.search.examples import misfit
 
 Check = Literal["exact", "text", "choice", "number", "contains", "json"]
 """How a reply is compared with a right output: see `checking.is_right`."""
@@ -69,6 +70,8 @@ class Task:
             raise InputError(f"there is no {'good' if self.hasty else 'hasty'} wording")
         for wording in self.wordings:
             check_text("a wording", wording)
+            if wrong := misfit(wording, self.examples[0].input if self.examples else ""):
+                raise InputError(f"the wording {wording!r} {wrong}")
         if twice := _twice(self.wordings):
             raise InputError(f"the wording {twice!r} occurs twice")
         if not self.examples:

@@ -13,6 +13,7 @@ from fipo_model.data.tasks.making import make_tasks
 from fipo_model.errors import InputError
 from fipo_model.evaluation.settings import TaskSettings
 from fipo_model.jsonl import BadRow
+from fipo_model.pages.numbers import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def read_held_out(settings: TaskSettings, *, seed: int) -> HeldOut:
     if len(drawn) < 2:
         why = f"; {bad_rows[0]}" if bad_rows else ""
         raise InputError(
-            f"{_source(settings)}: only {len(drawn)} tasks can be used, but figures need at least two{why}"
+            f"{_source(settings)}: only {counted(len(drawn), 'task')} can be used, but figures need at least two{why}"
         )
     return HeldOut(tasks=drawn, targets=_targets(settings, [one.task for one in drawn]), bad_rows=bad_rows)
 

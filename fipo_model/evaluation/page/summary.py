@@ -14,7 +14,7 @@ from fipo_model.evaluation.results import (
 )
 from fipo_model.evaluation.statistics import Interval
 from fipo_model.evaluation.task_gain import LEAST
-from fipo_model.pages.numbers import Say, is_measured, level, percent, points, signed
+from fipo_model.pages.numbers import Say, counted, is_measured, level, percent, points, signed
 
 _VERDICTS = ("better", "worse", "no difference shown", "not measured")
 
@@ -83,7 +83,7 @@ def _headline(system: str, changes: Sequence[Interval]) -> list[str]:
 
 
 def _say_gain(row: GoldenGain, name: str) -> str:
-    where = f"{_prompts(row.rows)} ({row.data}, test model {row.test_model})"
+    where = f"{counted(row.rows, 'prompt')} ({row.data}, test model {row.test_model})"
     if not is_measured(row.gain):
         return f"The golden response's log-likelihood could not be compared over {where}."
     shares = (
@@ -96,7 +96,7 @@ def _say_gain(row: GoldenGain, name: str) -> str:
 
 def _say_benchmark(row: BenchmarkAccuracy, name: str) -> str:
     how = f"{row.level}, {row.scoring}, test model {row.test_model}"
-    where = f"{_prompts(row.rows)} of {row.benchmark} ({how})"
+    where = f"{counted(row.rows, 'prompt')} of {row.benchmark} ({how})"
     if not is_measured(row.difference):
         return f"The accuracy could not be compared over {where}."
     amount = _amount(row.difference, points, "percentage points")
@@ -135,13 +135,9 @@ def _say_rewriting(row: Rewriting, name: str) -> str:
     rewritten = row.outcomes.get("optimized", 0)
     by = f" by {name}" if name else ""
     return (
-        f"Of {_prompts(row.rows)} ({row.data}), {rewritten} were rewritten{by} and "
+        f"Of {counted(row.rows, 'prompt')} ({row.data}), {rewritten} were rewritten{by} and "
         f"{row.rows - rewritten} left alone; whether that made them better was not measured."
     )
-
-
-def _prompts(count: int) -> str:
-    return f"{count} prompt" if count == 1 else f"{count:,} prompts"
 
 
 def _rivals(results: Results, rows: Sequence[GoldenGain]) -> Iterator[str]:

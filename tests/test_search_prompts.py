@@ -488,7 +488,7 @@ def test_a_model_that_goes_away_before_the_held_out_examples_gives_no_gain_there
         PROMPT, ROWS, metric="exact", models=[model(dies)], settings=settings(), held_out=HELD_OUT
     )
     assert (found.is_rewritten, found.held_out) == (True, None)
-    assert found.notes == ["unreachable ended the search before the gain on held-out examples was measured"]
+    assert "unreachable ended the search before the gain on held-out examples was measured" in found.notes
     assert found.first_failure == "ServerError: down"
     assert found.tried_again > 0
 

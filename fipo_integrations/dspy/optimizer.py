@@ -311,7 +311,7 @@ class FIPO(Teleprompter):
         """Say it before the first wait."""
         instructions = f"{len(targets)} instruction{'s' * (len(targets) != 1)}"
         names = ", ".join(target.name for target in targets)
-        rewriter = self._optimizer.name or "FIPO's own weights, which are loaded when they are needed"
+        rewriter = self._optimizer.name or "FIPO's own weights"
         what = f"rewriting {instructions} ({names}) with {rewriter}" if targets else "nothing to rewrite"
         measured = f"; the program is measured first, on up to {examples} examples" if examples else ""
         logger.info("%s%s", what, measured)

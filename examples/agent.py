@@ -1,5 +1,6 @@
 """An agent with a tool. Its system prompt is rewritten once, however many steps it takes. Offline.
 
+pip install '.[cpu,agents]'
 python examples/agent.py
 """
 

@@ -1,5 +1,6 @@
 """A chain that sorts messages into a Pydantic object, and the same chain with its prompt rewritten. Offline.
 
+pip install '.[cpu,langchain]'
 python examples/classification_chain.py
 """
 

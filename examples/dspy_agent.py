@@ -3,15 +3,15 @@
 The default weights rewrite the task. They are too small to keep to the protocol of a dspy.ReAct, so the agent itself
 runs on a stand-in that follows fixed rules: the example shows that a compiled agent still works, not that it is better.
 
-python examples/dspy_agent.py
+    pip install '.[cpu,dspy]'
+    python examples/dspy_agent.py
 """
 
 import re
 
 import dspy
-from dspy_lm import dspy_model
 
-from fipo_integrations.dspy import FIPO
+from fipo_integrations.dspy import FIPO, local_lm
 from fipo_model import Message
 from fipo_model.testing import ScriptedGenerator
 
@@ -59,7 +59,7 @@ def main() -> None:
     print(f"\ntask before: {before.removesuffix(protocol)}\ntask after:  {task}")
     print(f"tools and protocol, {len(protocol)} characters, byte for byte the same: {after.endswith(protocol)}\n")
 
-    with dspy.context(lm=dspy_model(ScriptedGenerator(fixed_rules))):
+    with dspy.context(lm=local_lm(ScriptedGenerator(fixed_rules))):
         for question in ("When are you open on Saturday?", "When are you open on Sunday?"):
             found = compiled(question=question)
             print(f"{question}\n  {found.trajectory['tool_name_0']}({found.trajectory['tool_args_0']})")

@@ -1,5 +1,6 @@
 """A DSPy program of two predictors, one that searches notes and one that answers from them, compiled without a metric.
 
+pip install '.[cpu,dspy]'
 python examples/dspy_rag.py
 """
 
@@ -7,10 +8,8 @@ import logging
 import re
 
 import dspy
-from downstream import PlainAdapter, base_model
-from dspy_lm import dspy_model
 
-from fipo_integrations.dspy import FIPO
+from fipo_integrations.dspy import FIPO, PlainAdapter, local_lm
 
 NOTES = [
     "The pool opens at seven in the morning and closes at nine in the evening.",
@@ -60,14 +59,14 @@ def look_up(query: str) -> str:
 
 def main() -> None:
     """Compile the program, and answer the questions with both."""
-    logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns about every reply that is cut off
+    logging.getLogger("dspy.clients.lm").setLevel(logging.ERROR)  # it warns about every reply that is cut off
     program = Desk()
     compiled = FIPO().compile(program)
 
     for row in compiled.fipo_report["predictors"]:
         print(f"{row['name']}: {row['outcome']} {row['detail']}\n  before: {row['naive']}\n  after:  {row['text']}")
     asked = [dspy.Example(question=question).with_inputs("question") for question in QUESTIONS]
-    with dspy.context(lm=dspy_model(base_model(), max_tokens=24), adapter=PlainAdapter()):
+    with dspy.context(lm=local_lm(max_tokens=24), adapter=PlainAdapter()):
         answers = [each.batch(asked, num_threads=len(asked), disable_progress_bar=True) for each in (program, compiled)]
     for question, before, after in zip(QUESTIONS, *answers, strict=True):
         print(f"\n{question}\n  original: {before.answer}\n  compiled: {after.answer}")

@@ -1,5 +1,6 @@
 """The pictures of docs/gateway.md: a gateway, its page in Chromium, and what a user would do there.
 
+    pip install '.[cpu,serve]' selenium
     python examples/gateway_screenshots.py docs/images [--model default] [--upstream default]
 
 Needs Chromium, chromedriver and selenium, and the weights it names.

@@ -1,5 +1,6 @@
 """FIPO in a minute, on the default weights: something gained, nothing lost, chosen on evidence.
 
+    pip install '.[cpu,langchain,dspy]'
     python examples/quickstart.py
 
 Prompts and rows are fixed; everything that is printed about them happens while you watch. They were picked to be easy
@@ -13,15 +14,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import dspy
-from downstream import PlainAdapter, base_model, langchain_model
-from dspy_lm import dspy_model
+from downstream import base_model, langchain_model
 from langchain_core.prompts import ChatPromptTemplate
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from transformers.utils.logging import disable_progress_bar
 
-from fipo_integrations.dspy import FIPO
+from fipo_integrations.dspy import FIPO, PlainAdapter, local_lm
 from fipo_integrations.langchain import optimize_chain
 from fipo_model import Generator, OptimizationRequest, PromptOptimizer, Sampling
 from fipo_model.data.tasks import Example, Task, is_right, part_of
@@ -59,7 +58,6 @@ def main() -> None:
     """All three promises, then LangChain and DSPy, and how long it took."""
     for name in ("dspy", "fipo.dspy"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    disable_progress_bar()
     started = time.perf_counter()
     with console.status("loading the default weights"):
         optimizer = PromptOptimizer.from_pretrained()
@@ -146,7 +144,7 @@ def in_dspy(optimizer: PromptOptimizer, model: Generator) -> None:
         compiled = FIPO(optimizer=optimizer).compile(program)
     row = compiled.fipo_report["predictors"][0]
     show_change(row["naive"], row["text"], row["outcome"], row["detail"])
-    with dspy.context(lm=dspy_model(model, max_tokens=LONGEST_ANSWER), adapter=PlainAdapter()):
+    with dspy.context(lm=local_lm(model, max_tokens=LONGEST_ANSWER), adapter=PlainAdapter()):
         show_replies(MAIL_INPUT, *(one(text=MAIL_INPUT).address for one in (program, compiled)))
 
 

@@ -1,5 +1,6 @@
 """A chain that answers from notes it looks up, and the same chain with its prompt rewritten. Offline.
 
+pip install '.[cpu,langchain]'
 python examples/rag_chain.py
 """
 

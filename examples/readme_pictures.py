@@ -1,5 +1,6 @@
 """The pictures of the README: lazy prompts as the default weights rewrite them, in a light and a dark terminal.
 
+pip install '.[cpu]'
 python examples/readme_pictures.py docs/images
 """
 
@@ -12,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
 from rich.text import Text
-from transformers.utils.logging import disable_progress_bar
 
 from fipo_model import OptimizedPrompt, PromptOptimizer
 from fipo_model.pages.changes import differences, outcome_in_words
@@ -59,7 +59,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path)
     told = parser.parse_args()
-    disable_progress_bar()
     optimizer = PromptOptimizer.from_pretrained()
     console = picture([optimizer.optimize(prompt) for prompt in PROMPTS])
     told.directory.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Train the 0.5B rewriter that comes with FIPO, from tasks and public data: about three and a half hours on one core.
 
+    pip install '.[train]'
     python examples/rewriter_weights.py ../shared/data runs/rewriter
 
 Stage 1 learns to word hasty tasks well, and to tell when there is nothing to add. Stage 2 goes on with other good

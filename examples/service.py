@@ -1,5 +1,6 @@
 """A service that rewrites and answers requests as they come. Simultaneous requests share model calls. Offline.
 
+    pip install '.[cpu,langchain]'
     python examples/service.py
 
 `answer` is what a FastAPI route would call: `@app.post("/answer")` above it is all that is missing.

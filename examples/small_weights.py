@@ -1,5 +1,6 @@
 """Train the adapters that come with FIPO, from the public data in a directory: about an hour on two CPU cores.
 
+    pip install '.[train]'
     python examples/small_weights.py ../shared/data runs/small
 
 Stage 1 learns the form: reference rewrites as additions to the naive prompt. The result is the adapter that proposes

@@ -12,7 +12,7 @@ import dspy
 import pytest
 from typer.testing import CliRunner
 
-from fipo_model import PromptOptimizer, Rewriter
+from fipo_model import PromptOptimizer, Rewriter, Sampling
 from fipo_model.cli import app
 from fipo_model.comparing import opening
 from fipo_model.errors import ServerError
@@ -284,22 +284,23 @@ def test_a_stop_of_the_whole_process_is_no_time_of_the_compile(monkeypatch: pyte
     assert watch.as_fields()["paused_seconds"] == pytest.approx(100, abs=5)
 
 
-def test_greedy_calls_can_share_a_batch_and_samples_differ():
-    engine = models.Engine(ScriptedGenerator(reply), max_tokens=5, seed=2)
-    assert engine._sampling(None) == engine._sampling(0.0)
-    assert engine._sampling(1.0).seed != engine._sampling(1.0).seed
-
-
-def test_the_adapter_shows_demos_as_turns_and_leaves_out_those_without_an_answer():
-    signature = dspy.Signature("text, note -> label", "Say it.")
-    demos = [{"text": "a", "label": "positive"}, {"text": "b"}]
-    turns = models.PlainAdapter().format(signature, demos, {"text": "c", "note": "d"})
-    assert turns == [
-        {"role": "user", "content": "Say it.\n\ntext: a"},
-        {"role": "assistant", "content": "positive"},
-        {"role": "user", "content": "text: c\nnote: d"},
+def test_the_first_output_is_the_reply_and_the_others_are_empty():
+    signature = dspy.Signature("a -> b, c", "Say it.")
+    assert models.FirstOutput().format(signature, [{"a": "1", "b": "2"}], {"a": "3"}) == [
+        {"role": "user", "content": "Say it.\n\na: 1"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "a: 3"},
     ]
-    assert models.PlainAdapter().parse(dspy.Signature("a -> b, c"), " x ") == {"b": "x", "c": ""}
+    assert models.FirstOutput().parse(signature, " x ") == {"b": "x", "c": ""}
+
+
+@pytest.mark.parametrize(("said", "answer"), [("", "(nothing)"), (" x\n", "x")])
+def test_an_empty_reply_is_an_answer(said: str, answer: str):
+    meter = models.Meter()
+    model = models.Answering(ScriptedGenerator(lambda _: said), meter, "task")
+    ((found,),) = model.generate([[{"role": "user", "content": "?"}]], Sampling())
+    assert found.text == answer
+    assert meter.as_fields()["task"]["calls"] == 1
 
 
 def test_the_label_named_first_counts():

@@ -426,10 +426,41 @@ def test_what_became_of_the_instructions_is_logged_and_nothing_is_printed(caplog
     with caplog.at_level(logging.INFO, logger="fipo.dspy"):
         FIPO(optimizer=optimizer()).compile(Zoo())
     assert [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"] == [
+        "rewriting 2 instructions (answer, sort.predict) with scripted",
         "answer: optimized",
         "sort.predict: optimized",
     ]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"metric": None}, "rewriting 1 instruction (self) with scripted"),
+        (
+            {"metric": exact},
+            "rewriting 1 instruction (self) with scripted; the program is measured first, on up to 3 examples",
+        ),
+    ],
+)
+def test_what_will_be_done_is_said_before_the_first_wait(caplog, options, said):
+    said_before: list[str] = []
+
+    def note_what_was_said() -> None:
+        if not said_before:
+            said_before.extend(record.getMessage() for record in caplog.records if record.name == "fipo.dspy")
+
+    def rewrite(conversation):
+        note_what_was_said()
+        return careful(conversation)
+
+    def answer(instruction, question):
+        note_what_was_said()
+        return better_with_guidance(instruction, question)
+
+    with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(answer)):
+        fipo(rewrite, **options).compile(dspy.Predict(Answer), valset=examples() if options["metric"] else None)
+    assert said in said_before
 
 
 # With a metric
@@ -563,7 +594,10 @@ def test_a_metric_that_returns_no_number_is_an_error_that_says_so(returned, said
 
 
 def test_a_program_that_cannot_run_at_all_is_an_error_with_advice():
-    with dspy.context(lm=None), pytest.raises(InputError, match=r"all 3 examples failed; .*is a language model set"):
+    with (
+        dspy.context(lm=task_lm(lambda *_: "in no form")),
+        pytest.raises(InputError, match=r"all 3 examples failed; .*is a language model set"),
+    ):
         fipo(metric=exact).compile(Zoo(), trainset=examples())
 
 

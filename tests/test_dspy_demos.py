@@ -5,7 +5,7 @@ import json
 import dspy
 import pytest
 
-from fipo_integrations.dspy import SearchSettings, render_page
+from fipo_integrations.dspy import SearchSettings, local_lm, render_page
 from fipo_integrations.dspy.demos import as_fields, count_of, give, sets_of
 from fipo_model.errors import InputError
 from fipo_model.testing import ScriptedGenerator
@@ -16,7 +16,6 @@ from support.dspy_programs import (
     Zoo,
     answering,
     any_lead,
-    dspy_model,
     exact,
     examples,
     fipo,
@@ -34,7 +33,7 @@ def shown_how(asked) -> str:
 
 def compiled_with(demos, script=shown_how, *, student=None, **options):
     using = fipo(naive_in, metric=exact, num_threads=1, search=any_lead(demos=demos, **options))
-    with dspy.context(lm=dspy_model(ScriptedGenerator(script), max_tokens=1000)):
+    with dspy.context(lm=local_lm(ScriptedGenerator(script), max_tokens=1000)):
         return using.compile(
             student or dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(ANIMALS[12:])
         )
@@ -98,7 +97,7 @@ def test_inner_predictors_are_shown_what_they_said_in_runs_that_succeeded():
 def test_they_cost_what_the_budget_and_the_estimate_allow(budget):
     using = fipo(metric=exact, num_threads=1, search=any_lead(demos="auto", candidates=3, max_metric_calls=budget))
     data = {"trainset": examples(ANIMALS[:12]), "valset": examples(ANIMALS[12:])}
-    with dspy.context(lm=dspy_model(ScriptedGenerator(shown_how), max_tokens=1000)):
+    with dspy.context(lm=local_lm(ScriptedGenerator(shown_how), max_tokens=1000)):
         expected = using.estimate(dspy.Predict(Answer), **data)
         compiled = using.compile(dspy.Predict(Answer), **data)
     assert compiled.total_calls <= expected.metric_calls <= budget
@@ -154,7 +153,7 @@ def test_instructions_and_demonstrations_go_together():
         return shown_how([asked[0], asked[-1]]) if is_careful else answering("wrong")
 
     using = fipo(metric=exact, num_threads=1, search=any_lead(demos=2))
-    with dspy.context(lm=dspy_model(ScriptedGenerator(script), max_tokens=1000)):
+    with dspy.context(lm=local_lm(ScriptedGenerator(script), max_tokens=1000)):
         compiled = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(ANIMALS[12:]))
     assert "carefully" in instructions(compiled)["self"]
     assert (len(compiled.demos), compiled.score) == (2, 100.0)
@@ -162,7 +161,7 @@ def test_instructions_and_demonstrations_go_together():
 
 def test_no_example_that_decides_is_a_demonstration(caplog):
     using = fipo(naive_in, metric=exact, num_threads=1, search=any_lead(demos=2))
-    with dspy.context(lm=dspy_model(ScriptedGenerator(shown_how), max_tokens=1000)):
+    with dspy.context(lm=local_lm(ScriptedGenerator(shown_how), max_tokens=1000)):
         alone = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS))
         same = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS), valset=examples(ANIMALS))
     # Without a valset some are set aside for it, and where all of them decide there are none.

@@ -314,11 +314,64 @@ def test_a_teacher_is_not_used_and_that_is_said(caplog):
     assert "does not use the teacher" in caplog.text
 
 
-def test_a_student_without_a_language_model_is_an_error_and_the_rewriter_is_not_asked():
+def test_a_student_without_a_language_model_is_an_error_before_anything_runs(caplog):
     using = fipo(metric=exact)
-    with dspy.context(lm=None), pytest.raises(InputError, match="is a language model set"):
+    with dspy.context(lm=None), pytest.raises(InputError, match="needs a language model, and none is set"):
         using.compile(Zoo(), trainset=examples())
     assert using.optimizer.rewriter.generator.calls == []
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("options", [{"metric": exact}, {"search": SearchSettings(student_responses=True)}])
+def test_a_program_without_a_language_model_is_told_so_however_it_asks(options):
+    class Caught(dspy.Module):
+        def __init__(self, *predictors):
+            super().__init__()
+            self.first, self.second = predictors
+
+        def forward(self, question):
+            try:
+                self.first(question=question)
+            except Exception:  # noqa: BLE001 - as programs that have a second way do
+                return dspy.Prediction(answer="none")
+            return self.second(question=question)
+
+    for student in (Caught(dspy.Predict(Answer), dspy.ChainOfThought(Answer)), dspy.ReAct(Answer, tools=[])):
+        with dspy.context(lm=None), pytest.raises(InputError, match="needs a language model, and none is set"):
+            fipo(**options).compile(student, trainset=examples())
+
+
+def test_a_program_that_brings_its_language_model_needs_no_other():
+    class Inside(dspy.Module):
+        """Sets its model as it runs."""
+
+        def __init__(self, lm):
+            super().__init__()
+            self.predict, self.lm = dspy.Predict(Answer), lm
+
+        def forward(self, question):
+            with dspy.context(lm=self.lm):
+                return self.predict(question=question)
+
+    tasks = [Counting(better_with_guidance) for _ in range(3)]
+    own, inside = Zoo(), Inside(tasks[1].lm)
+    own.set_lm(tasks[0].lm)
+    half = Zoo()
+    half.answer.lm = tasks[2].lm  # its other predictor is never called
+    for student, task in zip((own, inside, half), tasks, strict=True):
+        with dspy.context(lm=None):
+            compiled = fipo(**search_options(candidates=1)).compile(student, valset=examples())
+        assert compiled.score == 100.0
+        assert task.calls == compiled.total_calls  # finding out took none
+
+
+def test_a_program_that_asks_no_language_model_needs_none():
+    class Looking(dspy.Module):
+        def forward(self, question):
+            return dspy.Prediction(answer="right")
+
+    with dspy.context(lm=None):
+        assert fipo(metric=exact).compile(Looking(), valset=examples()).score == 100.0
 
 
 def without_its_label(example, prediction, trace=None):
@@ -328,7 +381,7 @@ def without_its_label(example, prediction, trace=None):
 @pytest.mark.parametrize(
     ("metric", "lm", "said"),
     [
-        (exact, None, r"the program raised ValueError: No LM is loaded.*\(is a language model set\?"),
+        (exact, task_lm(lambda *_: "in no form"), r"the program raised .*\(is a language model set\?"),
         (without_its_label, task_lm(better_with_guidance), "the metric raised AttributeError: .*'team'"),
     ],
 )
@@ -453,17 +506,14 @@ def test_a_metric_as_dspys_other_optimizers_take_it_works(metric):
 @pytest.mark.parametrize(
     ("metric", "said"),
     [
-        ("accuracy", "is not a callable object"),
         (lambda example: 1, "too many positional arguments"),
         (lambda example, prediction, *, weight: 1, "'weight'"),
         (lambda example, prediction, trace, name, other, weight: 1, "'weight'"),
     ],
 )
-def test_a_metric_that_takes_other_arguments_is_an_error_before_anything_runs(metric, said):
-    task, using = Counting(better_with_guidance), fipo(metric=metric)
-    with dspy.context(lm=task.lm), pytest.raises(InputError, match=rf"must take \(example, prediction\), .*{said}"):
-        using.compile(Zoo(), valset=examples())
-    assert task.calls == 0
+def test_a_metric_that_takes_other_arguments_is_an_error_as_it_is_given(metric, said):
+    with pytest.raises(InputError, match=rf"must take \(example, prediction\), .*{said}"):
+        fipo(metric=metric)
 
 
 # Language models are shared, not copied

@@ -9,12 +9,13 @@ import dspy
 import pytest
 from dspy.utils import DummyLM
 
-from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
 from fipo_integrations.dspy.language_model import LanguageModelGenerator
 from fipo_integrations.dspy.page import render_page
 from fipo_integrations.dspy.programs import left_alone
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import FipoError, InputError
+from fipo_model.search import SearchSettings as PlainSearchSettings
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -75,6 +76,51 @@ def test_settings_go_by_dspys_names_too():
 def test_a_name_that_is_none_is_told_where_what_is_meant_is(wrong, error, said):
     with pytest.raises(error, match=said):
         wrong()
+
+
+class Answering:
+    def __call__(self, example, prediction):
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            {"metric": "exact"},
+            r"metric must be a function, not 'exact' \(only PromptOptimizer\.search knows .*: write one",
+        ),
+        ({"metric": 1.0}, r"metric must be a function, not 1\.0: write one, such as lambda example, prediction"),
+        ({"metric": Answering}, "not the class Answering: pass an instance"),
+        ({"metric": lambda example: 1.0}, r"must take \(example, prediction\)"),
+        ({"optimizer": "qwen2.5-coder-0.5b"}, r"PromptOptimizer\.from_pretrained\(\.\.\.\), not 'qwen"),
+        ({"search": {"candidates": 4}}, "search must be a SearchSettings from fipo_integrations.dspy, not {'cand"),
+        ({"search": PlainSearchSettings()}, "search must be a SearchSettings from fipo_integrations.dspy"),
+        ({"num_threads": "4"}, "num_threads must be at least 1, .* not '4'"),
+        ({"predictors": [dspy.Predict("a -> b")]}, r"predictors must be names, as in program\.named_predictors"),
+    ],
+)
+def test_what_cannot_work_is_an_error_as_it_is_given(wrong, said):
+    with pytest.raises(InputError, match=said):
+        FIPO(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"optimizer": "qwen2.5-coder-0.5b"}, "optimizer must be a PromptOptimizer"),
+        ({"program": dspy.Predict}, "program must be a program, an instance"),
+        ({"golden": "answer"}, "golden must be a function of a record, not 'answer'"),
+    ],
+)
+def test_so_it_is_for_gepas_proposer(wrong, said):
+    with pytest.raises(InputError, match=said):
+        FIPOProposer(**wrong)
+
+
+@pytest.mark.parametrize("metric", [Answering(), lambda example, prediction, trace=None: 1.0, dspy.Predict("a -> b")])
+def test_whatever_takes_an_example_and_a_prediction_is_a_metric(metric):
+    assert FIPO(metric=metric).metric is metric
 
 
 @pytest.mark.parametrize("is_tracked", [True, False])

@@ -532,6 +532,38 @@ def test_an_estimate_has_a_time_only_if_a_rate_is_given():
     assert found.seconds == 2.0 * found.program_runs == 2.0 * 3 * 3
 
 
+@pytest.mark.parametrize(
+    ("lm", "own", "threads", "at_once"),
+    [
+        (dspy.LM("openai/some"), None, 4, 4),
+        (dspy.LM("openai/some"), None, None, 8),  # DSPy's own setting
+        (task_lm(better_with_guidance), None, 4, 1),  # it is in this process
+        (dspy.LM("openai/some"), task_lm(better_with_guidance), 4, 1),  # so is one predictor's
+        (None, None, 4, 4),
+    ],
+)
+def test_an_estimated_time_is_shared_by_the_runs_that_go_on_together(lm, own, threads, at_once):
+    student = Zoo()
+    student.answer.lm = own
+    with dspy.context(lm=lm):
+        found = fipo(**search_options() | {"num_threads": threads}).estimate(
+            student, valset=examples(), seconds_per_run=2.0
+        )
+    assert (found.seconds, found.runs_at_once) == (2.0 * found.program_runs / at_once, at_once)
+
+
+def test_an_estimate_is_printed_as_sentences():
+    using = fipo(**search_options(candidates=1))
+    found = using.estimate(Zoo(), valset=examples(ANIMALS * 20), seconds_per_run=2.0)
+    printed = str(found)
+    for number in (found.program_runs, found.task_model_calls, found.task_model_tokens, found.rewriter_calls):
+        assert f" {number:,} " in printed
+    assert printed.startswith("At most 1,440 runs of the program with 2,880 calls")
+    assert printed.endswith("The runs take 2,880 s at most, 1 at a time; the rewriter's time comes on top.")
+    assert "take" not in str(using.estimate(Zoo(), valset=examples()))
+    assert str(fipo().estimate(Zoo())).startswith("No runs of the program, and at most 2 calls of the rewriter")
+
+
 def test_a_budget_that_allows_no_comparison_is_an_error_before_anything_runs():
     task, using = Counting(better_with_guidance), fipo(**search_options(max_metric_calls=5))
     with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"at least 6\. Raise it, or pass fewer examples"):
@@ -702,7 +734,7 @@ def test_progress_tells_the_trial_its_score_and_what_was_tried(caplog):
     with caplog.at_level(logging.INFO, logger="fipo.dspy"), dspy.context(lm=task_lm(better_with_guidance)):
         fipo(**search_options(candidates=1)).compile(dspy.Predict(Answer), valset=examples())
     told = [record.getMessage() for record in caplog.records if record.name == "fipo.dspy"]
-    assert told[:2] == [
+    assert told[1:3] == [
         "trial 1: 0.333 on 3 examples: the texts as they are",
         f"trial 2: 1 on 3 examples: Answer the question. {GUIDANCE}",
     ]

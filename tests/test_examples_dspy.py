@@ -9,17 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.examples import EXAMPLES, example
+from support.examples import example
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture(autouse=True)
-def examples_on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(EXAMPLES))  # they import `downstream`, as they do when they are run
-    before = logging.getLogger("dspy").level
+def warnings_about_long_replies_as_before() -> Iterator[None]:
+    logger = logging.getLogger("dspy.clients.lm")
+    before = logger.level
     yield
-    logging.getLogger("dspy").setLevel(before)
+    logger.setLevel(before)
 
 
 def test_the_classifier_is_compiled_within_its_budget_and_never_below(capsys: pytest.CaptureFixture[str]):

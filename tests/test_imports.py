@@ -31,6 +31,7 @@ HOSTS = {
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
 PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".store", ".testing")} | PAGES
+PUBLIC |= {"fipo_model.backends.opening"}
 # From the roof to the cellar. A room uses what is on the floors below it, at any time; the package itself, whose names
 # are those of several rooms, is a door and no room.
 FLOORS = (

@@ -1,13 +1,81 @@
 """What a compile is given, checked before anything runs."""
 
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn, get_args
 
 import dspy
+from dspy.adapters import ChatAdapter
+from dspy.dsp.utils.settings import settings
 
+from fipo_integrations.dspy.programs import all_predictors, copied
+from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
 
 Examples = Sequence[dspy.Example] | None
+
+
+def check_optimizer(optimizer: object) -> None:
+    """Raise `InputError` for what is no optimizer of prompts; None is fine."""
+    if optimizer is not None and not isinstance(optimizer, PromptOptimizer):
+        raise InputError(
+            f"optimizer must be a PromptOptimizer, such as PromptOptimizer.from_pretrained(...), not {optimizer!r:.80}"
+        )
+
+
+def check_names(predictors: Collection[str] | None) -> None:
+    """Raise `InputError` for what are no names of predictors, each given once; None is fine."""
+    if predictors is None:
+        return
+    if isinstance(predictors, str):
+        raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
+    names = list(predictors)
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"predictors must be names, as in program.named_predictors(), not {names!r:.80}")
+    if len(set(names)) < len(names):
+        raise InputError(f"predictors names a predictor more than once: {names}")
+
+
+def check_model(program: dspy.Module, example: dspy.Example) -> None:
+    """Raise `InputError` if the program has no language model to run on.
+
+    Only the program knows which one it asks: its predictors may have their own, and it may set one with dspy.context.
+    So, where none is set, it runs until it asks one for the first time. No model is called.
+    """
+    if settings.lm is not None or all(one.lm is not None for one in all_predictors(program)):
+        return
+    try:
+        with dspy.context(lm=_NoModel("none"), adapter=_Revealing(), callbacks=[]):
+            copied(program)(**example.inputs())
+    except _AskedError as asked:
+        if isinstance(asked.lm, _NoModel):
+            raise InputError(
+                "the program needs a language model, and none is set: dspy.configure(lm=dspy.LM(...)), or "
+                "lm=local_lm(...), from fipo_integrations.dspy, for a model on this machine"
+            ) from None
+    except Exception:  # noqa: BLE001 - a program that fails for another reason is the search's to report
+        return
+
+
+class _AskedError(BaseException):
+    """Ends a program where it asks a language model; no program catches it as an error of its own."""
+
+    def __init__(self, lm: object) -> None:
+        super().__init__()
+        self.lm = lm
+
+
+class _NoModel(dspy.BaseLM):
+    """Stands where no language model is set."""
+
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        raise _AskedError(self)
+
+
+class _Revealing(ChatAdapter):
+    """Says which language model a predictor asks, instead of asking it."""
+
+    def __call__(self, lm: object, *args: object, **kwargs: object) -> NoReturn:
+        raise _AskedError(lm)
 
 
 def check_runs(program: dspy.Module) -> None:

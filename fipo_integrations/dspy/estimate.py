@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import dspy
+from dspy.dsp.utils.settings import settings as dspy_settings
 
 from fipo_integrations.dspy.demos import SETS, TRIES
+from fipo_integrations.dspy.evaluation import runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
+from fipo_integrations.dspy.local import is_local
 from fipo_integrations.dspy.programs import all_predictors, copied
 from fipo_integrations.dspy.search import SearchSettings
 from fipo_model import FIPO_1, PromptOptimizer
@@ -36,6 +39,29 @@ class Estimate:
     """A guess, replies included. The judge's are not."""
     seconds: float | None
     """For the program runs, where `seconds_per_run` was given; the rewriter's time is not in it."""
+    runs_at_once: int | None = None
+    """How many runs go on at a time in `seconds`: `num_threads`, or 1 where a `local_lm` answers."""
+
+    def __str__(self) -> str:
+        rewrites = f"{self.rewriter_calls:,} calls of the rewriter (about {self.rewriter_tokens:,} tokens)"
+        if not self.program_runs:
+            return f"No runs of the program, and at most {rewrites}."
+        said = (
+            f"At most {self.program_runs:,} runs of the program with {self.task_model_calls:,} calls of its language "
+            f"model (about {self.task_model_tokens:,} tokens), and {rewrites}."
+        )
+        if self.seconds is None:
+            return said
+        return (
+            f"{said} The runs take {self.seconds:,.0f} s at most, {self.runs_at_once} at a time; the rewriter's time "
+            "comes on top."
+        )
+
+
+def count_at_once(student: dspy.Module, num_threads: int | None) -> int:
+    """How many runs of a program go on at a time; a model in this process answers one after another."""
+    lms = [predictor.lm or dspy_settings.lm for predictor in all_predictors(student)]
+    return 1 if any(map(is_local, lms)) else runs_at_once(num_threads)
 
 
 def estimate(

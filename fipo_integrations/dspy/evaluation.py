@@ -36,9 +36,13 @@ _FURTHER = ("trace", "pred_name", "pred_trace")
 
 
 class Metric:
-    """A user's metric as a function that returns a finite number and perhaps a comment."""
+    """A user's metric as a function that returns a finite number and perhaps a comment.
+
+    Raises `InputError` for what is no metric, with what to pass instead.
+    """
 
     def __init__(self, metric: Callable[..., Any]) -> None:
+        _check_callable(metric)
         self._metric = metric
         self._unused, self._named = _further_arguments(metric)
         self.misuse: InputError | None = None
@@ -66,6 +70,17 @@ class Metric:
         except InputError as error:
             self.misuse = error
             raise
+
+
+def _check_callable(metric: object) -> None:
+    if isinstance(metric, type):
+        raise InputError(f"metric must be a function or an object, not the class {metric.__name__}: pass an instance")
+    if not callable(metric):
+        named = " (only PromptOptimizer.search knows metrics by name)" if isinstance(metric, str) else ""
+        raise InputError(
+            f"metric must be a function, not {metric!r:.80}{named}: write one, such as "
+            "lambda example, prediction, trace=None: example.answer == prediction.answer"
+        )
 
 
 def _further_arguments(metric: Callable[..., Any]) -> tuple[Sequence[None], Mapping[str, None]]:

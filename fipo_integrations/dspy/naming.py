@@ -8,6 +8,7 @@ from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
 
 import dspy
 
+from fipo_integrations.dspy.checking import check_optimizer
 from fipo_integrations.dspy.language_model import LanguageModelGenerator
 from fipo_integrations.dspy.search import SearchSettings
 from fipo_model import PromptOptimizer
@@ -98,12 +99,15 @@ def by_keyword(name: str, *, after: int) -> Callable[[Callable[_P, _R]], Callabl
 
 def settings_of(search: SearchSettings | None, given: DSPyNames) -> SearchSettings:
     """The settings of the search, with those that were given as single arguments."""
+    if search is not None and not isinstance(search, SearchSettings):
+        raise InputError(f"search must be a SearchSettings from fipo_integrations.dspy, not {search!r:.80}")
     own: dict[str, Any] = {name: value for name, value in given.items() if name in _SETTINGS}
     return replace(search or SearchSettings(), **own)
 
 
 def rewriter_of(optimizer: PromptOptimizer | None, given: DSPyNames) -> PromptOptimizer | None:
     """The optimizer that rewrites: the given one, or one on a language model of DSPy's; None for FIPO's own weights."""
+    check_optimizer(optimizer)
     lm = given.get("prompt_model")
     if lm is None:
         return optimizer

@@ -7,13 +7,19 @@ from dataclasses import asdict, replace
 from typing import Any, Unpack
 
 import dspy
-from dspy.dsp.utils.settings import settings
 from dspy.teleprompt.teleprompt import Teleprompter
 
 from fipo_integrations.dspy import report
-from fipo_integrations.dspy.checking import Examples, check_examples, check_inputs, check_runs
+from fipo_integrations.dspy.checking import (
+    Examples,
+    check_examples,
+    check_inputs,
+    check_model,
+    check_names,
+    check_runs,
+)
 from fipo_integrations.dspy.demos import DEMOS
-from fipo_integrations.dspy.estimate import Estimate, estimate
+from fipo_integrations.dspy.estimate import Estimate, count_at_once, estimate
 from fipo_integrations.dspy.evaluation import Metric, Variants, metric_name
 from fipo_integrations.dspy.instructions import Protected, Target, targets
 from fipo_integrations.dspy.naming import (
@@ -81,12 +87,11 @@ class FIPO(Teleprompter):
         """
         checked_names(others, of="FIPO")
         super().__init__()
-        if isinstance(predictors, str):
-            raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
-        if predictors is not None and len(set(predictors)) < len(predictors):
-            raise InputError(f"predictors names a predictor more than once: {list(predictors)}")
-        if num_threads is not None and num_threads < 1:
-            raise InputError(f"num_threads must be at least 1, or None for dspy's own setting, not {num_threads}")
+        check_names(predictors)
+        if num_threads is not None and not (isinstance(num_threads, int) and num_threads >= 1):
+            raise InputError(f"num_threads must be at least 1, or None for dspy's own setting, not {num_threads!r}")
+        if metric is not None:
+            Metric(metric)  # raises for what is no metric
         self.optimizer = rewriter_of(optimizer, others)
         self.metric = metric
         self.search = settings_of(search, others)
@@ -160,6 +165,8 @@ class FIPO(Teleprompter):
         """What `compile` with these arguments would cost. Calls nothing and loads nothing.
 
         `seconds_per_run` is how long one run of the program takes, as measured by you; without it no time is estimated.
+        The runs share it among `num_threads`, unless the program runs on a `local_lm`, which answers one at a time. The
+        rewriter's time is not estimated. Print the estimate to read it as sentences.
         """
         examples = check_examples(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
@@ -168,8 +175,8 @@ class FIPO(Teleprompter):
         found = estimate(student, chosen, self.search, optimizer=optimizer, trainset=examples, devset=devset)
         if seconds_per_run is None:
             return found
-        threads = self.num_threads or settings.num_threads
-        return replace(found, seconds=found.program_runs * seconds_per_run / threads)
+        at_once = count_at_once(student, self.num_threads)
+        return replace(found, seconds=found.program_runs * seconds_per_run / at_once, runs_at_once=at_once)
 
     def _devset(self, trainset: list[dspy.Example], valset: list[dspy.Example]) -> list[dspy.Example]:
         if not valset and not trainset:
@@ -195,6 +202,7 @@ class FIPO(Teleprompter):
     ) -> dspy.Module:
         """Without a metric: one batch, and the optimizer decides."""
         usable = [target for target in chosen if isinstance(target, Target)]
+        self._say_what_is_rewritten(usable)
         seen = self._responses(student, trainset) if usable else {}
         found = decide(self._optimizer.ready(), usable, seen) if usable else {}
         decided = report.report_decided(self._optimizer.name, chosen, found)
@@ -208,6 +216,7 @@ class FIPO(Teleprompter):
         program, run = copied(student), None
         example = trainset[drawn(trainset, 1, seed=self.search.seed)[0]]
         if self.search.student_responses:
+            check_model(student, example)
             run = traced_runs(program, [example], None, num_threads=1)[0]
         return responses(program, example, run, threshold=self.search.metric_threshold)
 
@@ -222,6 +231,7 @@ class FIPO(Teleprompter):
     ) -> dspy.Module:
         """With a metric: candidates, compared with the student."""
         check_runs(student)
+        check_model(student, devset[0])
         program = copied(student)
         examples = {"trainset": trainset, "valset": devset}
         note = self._settings(program, metric, examples)
@@ -239,6 +249,8 @@ class FIPO(Teleprompter):
         devset: list[dspy.Example],
     ) -> dspy.Module:
         """The best of the student and its candidates, using what the journal already has."""
+        usable = [target for target in chosen if isinstance(target, Target)]
+        self._say_what_is_rewritten(usable, examples=len(devset))
         texts = {target.name: target.naive for target in chosen}
         variants = Variants(
             program,
@@ -250,7 +262,7 @@ class FIPO(Teleprompter):
         )
         proposer = ProgramProposer(
             student=program,
-            targets=[target for target in chosen if isinstance(target, Target)],
+            targets=usable,
             trainset=trainset,
             metric=metric,
             journal=journal,
@@ -294,6 +306,15 @@ class FIPO(Teleprompter):
             "demos": search.demonstrations,
             "seed": search.seed,
         }
+
+    def _say_what_is_rewritten(self, targets: Sequence[Target], *, examples: int | None = None) -> None:
+        """Say it before the first wait."""
+        instructions = f"{len(targets)} instruction{'s' * (len(targets) != 1)}"
+        names = ", ".join(target.name for target in targets)
+        rewriter = self._optimizer.name or "FIPO's own weights"
+        what = f"rewriting {instructions} ({names}) with {rewriter}" if targets else "nothing to rewrite"
+        measured = f"; the program is measured first, on up to {examples} examples" if examples else ""
+        logger.info("%s%s", what, measured)
 
     def _finished(self, compiled: dspy.Module, found: Report) -> dspy.Module:
         """The program with its report on it, in the log, and in log_dir."""

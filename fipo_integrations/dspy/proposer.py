@@ -9,10 +9,12 @@ from typing import Any
 
 import dspy
 
+from fipo_integrations.dspy.checking import check_optimizer
 from fipo_integrations.dspy.instructions import Target, as_slots, has_unknown_protocol, targets
 from fipo_integrations.dspy.responses import Responses, as_text
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_model import PromptOptimizer, ShownExample
+from fipo_model.errors import InputError
 from fipo_model.search import Proposed
 
 _COUNTING = threading.Lock()  # one for all, because what holds a lock could not be copied
@@ -61,6 +63,11 @@ class FIPOProposer:
         seed: int = 0,
     ) -> None:
         """Without `optimizer`, the first call loads FIPO's own weights for proposing (`fipo_model/adapters`)."""
+        check_optimizer(optimizer)
+        if program is not None and not isinstance(program, dspy.Module):
+            raise InputError(f"program must be a program, an instance of dspy.Module, not {program!r:.80}")
+        if golden is not None and not callable(golden):
+            raise InputError(f"golden must be a function of a record, not {golden!r:.80}")
         self._optimizer = LazyOptimizer(optimizer, is_proposing=True)
         self._known = {} if program is None else {target.name: target for target in targets(program)}
         self._has_program = program is not None

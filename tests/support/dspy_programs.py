@@ -1,23 +1,17 @@
 """Programs, data and models for the tests of DSPy: an optimizer that asks for care, and a task it helps with."""
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import dspy
 
-from fipo_integrations.dspy import FIPO, SearchSettings
+from fipo_integrations.dspy import FIPO, SearchSettings, local_lm
 from fipo_model import FidelitySettings, Message, PromptOptimizer, Rewriter
 from fipo_model.generation import Second
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
-
-sys.path.append(str(Path(__file__).parents[2] / "examples"))  # it is a folder of programs, not a package
-
-from dspy_lm import dspy_model
 
 GUIDANCE = "Consider every part of it carefully."
 QUESTIONS = ("How many legs has a cat?", "How many legs has a bird?", "How many legs has an ant?")
@@ -87,7 +81,7 @@ def better_with_guidance(instruction: str, question: str) -> str:
 def task_lm(answer: Callable[[str, str], str]) -> dspy.LM:
     """A task model: `answer` decides its reply to a question from the instruction it was given."""
     generator = ScriptedGenerator(lambda asked: answer(asked[0]["content"], asked[-1]["content"]))
-    return dspy_model(generator, max_tokens=1000)
+    return local_lm(generator, max_tokens=1000)
 
 
 class Counting:

@@ -12,10 +12,11 @@ import dspy
 from dspy.evaluate import Evaluate
 from dspy.signatures import make_signature
 
+from fipo_integrations.dspy import local_lm
 from fipo_model import Generator, PromptOptimizer
 from fipo_model.comparing.failures import OutageError, describe_failure
 from fipo_model.comparing.optimizers.contenders import CONTENDERS, Bench, Compile
-from fipo_model.comparing.optimizers.models import Meter, Metered, PlainAdapter, Role, make_language_model
+from fipo_model.comparing.optimizers.models import Answering, FirstOutput, Meter, Metered, Role
 from fipo_model.comparing.optimizers.stopwatch import Stopwatch
 from fipo_model.comparing.optimizers.tasks import TASKS, Data, is_right
 from fipo_model.types import count_words
@@ -65,7 +66,7 @@ class Runner:
         bench = self._make_bench(data, seed)
         student = TASKS[task].student()
         found: dict[str, Any] = {"task": task, "contender": contender, "seed": seed}
-        with dspy.context(lm=bench.task_model, adapter=PlainAdapter(), max_errors=_SILENT):
+        with dspy.context(lm=bench.task_model, adapter=FirstOutput(), max_errors=_SILENT):
             compiled, costs, error = self._compile(CONTENDERS[contender][1], bench, student)
             found |= {"error": error, "costs": costs}
             if compiled is None:
@@ -93,7 +94,7 @@ class Runner:
 
     def _make_bench(self, data: Data, seed: int) -> Bench:
         def make_model(role: Role, max_tokens: int) -> dspy.LM:
-            return make_language_model(Metered(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
+            return local_lm(Answering(self._generator, self.meter, role), max_tokens=max_tokens, seed=seed)
 
         def make_rewriter(own: PromptOptimizer) -> PromptOptimizer:
             # A new one for every compile, because they remember earlier requests. Instructions of programs come with

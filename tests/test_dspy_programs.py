@@ -271,7 +271,8 @@ def test_the_types_of_fields_belong_to_the_program(tmp_path):
 )
 def test_a_file_that_is_no_journal_is_refused(tmp_path, content):
     (tmp_path / "evaluations.jsonl").write_bytes(content)
-    with pytest.raises(InputError, match=r"evaluations\.jsonl already exists and does not hold a compile"):
+    said = r"evaluations\.jsonl already exists and does not hold a compile"
+    with pytest.raises(InputError, match=said), dspy.context(lm=task_lm(better_with_guidance)):
         fipo(**search_options(log_dir=tmp_path)).compile(Zoo(), valset=examples())
 
 

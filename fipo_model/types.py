@@ -206,6 +206,14 @@ class OptimizedPrompt:
         return next((c.detail for c in self.candidates if c.outcome == self.outcome), "")
 
     @property
+    def turned_down(self) -> str:
+        """What was proposed and is not used, without the prompt before it; empty if there is nothing of the kind."""
+        if self.outcome in ("optimized", "unchanged"):
+            return ""
+        text = next((c.text for c in self.candidates if c.outcome == self.outcome), "")
+        return text.removeprefix(self.request.instruction).strip()
+
+    @property
     def unchecked(self) -> tuple[str, ...]:
         """What could not be checked in the prompt's language; empty if the prompt was kept."""
         return next((c.unchecked for c in self.candidates if self.is_rewritten and c.text == self.text), ())

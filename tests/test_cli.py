@@ -82,23 +82,24 @@ def test_json_holds_everything_about_the_result(server: list[str]) -> None:
         ("unchanged", "stays as it is: the particulars. Next: give `fipo tune` some examples"),
         ("uncertain", "The rewrite was turned down: the particulars. Next: give `fipo tune` some"),
         ("too_long", "The rewrite was turned down: the particulars. Next: --max-words"),
-        ("number_lost", "The rewrite was turned down: the particulars. Next: --json"),
-        ("not_preferred", "stays as it is: the particulars. Next: --json shows what was proposed"),
+        ("number_lost", "The rewrite was turned down: the particulars. Next: docs/outcomes.md"),
+        ("not_preferred", "stays as it is: the particulars. Next: give `fipo tune` some"),
     ],
 )
 def test_who_meets_an_outcome_for_the_first_time_learns_why_and_what_is_next(
     outcome: Outcome, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = Candidate(text="x", outcome=outcome, detail="the particulars")
+    told = Candidate(text="Name 3 rivers.\n\nGive\nonly names.", outcome=outcome, detail="the particulars")
     request = OptimizationRequest("Name 3 rivers.")
     result = OptimizedPrompt(
         text="Name 3 rivers.", request=request, outcome=outcome, candidates=(told,), model="", template=""
     )
     tell_outcome(result)
-    first, second = capsys.readouterr().err.splitlines()
+    first, second, *proposed = capsys.readouterr().err.splitlines()
     assert first == f"fipo: outcome: {outcome}"
     assert second.startswith("fipo: your prompt stays as it is")
     assert said in second
+    assert proposed == ([] if outcome == "unchanged" else ["fipo: turned down: Give only names."])
 
 
 def test_a_rewriter_that_repeats_the_prompt_had_nothing_to_add() -> None:

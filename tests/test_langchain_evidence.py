@@ -76,7 +76,7 @@ class TestAMetric:
         assert (report.held_out.after.examples, report.held_out.after.score) == (4, 1)
         assert "On held-out examples (4) from 0 to 1" in str(report)
         assert report.measured_by == "what the metric exact gives to the chain's outputs"
-        assert report.as_dict()["chosen_on"]["after"]["score"] == 1
+        assert report.as_dict()["searched"]["chosen_on"]["after"]["score"] == 1
         assert model.calls >= 24
 
     def test_the_labels_of_the_right_outputs_are_tried_by_rule(self, optimizer: PromptOptimizer):

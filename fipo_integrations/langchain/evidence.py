@@ -206,13 +206,14 @@ def search(slots: Sequence[Slot], asking: Asking, evidence: Evidence, build: Bui
     results = {one.name: _result(named[one.name], one, made.model or rewriter.name) for one in made.changes(best)}
     if asking.store is not None:
         asking.store.keep(list(results.values()))
+    said = [*parts.notes, *subject.notes_on(made.board, best)]
+    searched = made.result(best, measured_by=subject.measured_by, held_out=other, notes=said)
+    if evidence.settings.log_dir is not None:
+        searching.write_report(evidence.settings.log_dir, searched)
     return Report(
         changes=tuple(change_of(one, results[name]) for name, one in named.items()),
         unreached=tuple(unreached),
-        measured_by=subject.measured_by,
-        chosen_on=made.compared(best),
-        held_out=other.compared,
-        notes=(*parts.notes, *subject.notes_on(made.board, best), *other.notes),
+        searched=searched,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fipo_model import Candidate
 from fipo_model.pages.numbers import counted
-from fipo_model.search import Compared, say_compared
+from fipo_model.search import Compared, SearchResult, sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,28 @@ class Report:
     """What could not be rewritten, or not be looked into."""
     left_alone: tuple[Unreached, ...] = ()
     """What is no instruction, such as a message of another role or an example."""
-    measured_by: str = ""
-    """What the scores are, where examples decided."""
-    chosen_on: Compared | None = None
-    """Scores on the examples that decided, before and after: the gain there is that of a winner, so expect less."""
-    held_out: Compared | None = None
-    """Scores on examples that decided nothing; None where there were too few to set some aside, or nothing changed."""
-    notes: tuple[str, ...] = ()
-    """What else there is to know, such as a chain that gives every input the same answer."""
+    searched: SearchResult | None = None
+    """The search, where examples decided: everything that was tried and measured."""
+
+    @property
+    def measured_by(self) -> str:
+        """What the scores are; empty where no examples decided."""
+        return "" if self.searched is None else self.searched.measured_by
+
+    @property
+    def chosen_on(self) -> Compared | None:
+        """Scores on the examples that decided, before and after: the gain is that of a winner, so expect less."""
+        return None if self.searched is None else self.searched.chosen_on
+
+    @property
+    def held_out(self) -> Compared | None:
+        """Scores on examples that decided nothing; None where there were too few to set some aside."""
+        return None if self.searched is None else self.searched.held_out
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else there is to know, such as a chain that gives every input the same answer."""
+        return () if self.searched is None else tuple(self.searched.notes)
 
     @property
     def is_rewritten(self) -> bool:
@@ -72,9 +86,13 @@ class Report:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        rewritten = sum(change.outcome == "optimized" for change in self.changes)
-        yield f"{rewritten} of {counted(len(self.changes), 'text')} rewritten"
-        yield from self._evidence()
+        if self.searched is not None:
+            yield from sentences(self.searched)
+        else:
+            rewritten = sum(change.outcome == "optimized" for change in self.changes)
+            yield f"{rewritten} of {counted(len(self.changes), 'text')} rewritten"
+            if self.changes and not rewritten:
+                yield "Next: pass examples=[...], and FIPO tries many rewrites and measures them."
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
             yield from (f"  {line}" for line in change.diff.splitlines())
@@ -84,24 +102,10 @@ class Report:
                 places = (part.where or "all of it" for part in parts if part.reason == reason)
                 yield f"\n{', '.join(places)}: {what}, {reason}"
 
-    def _evidence(self) -> Iterator[str]:
-        """What the examples said."""
-        if self.chosen_on is None:
-            if not self.is_rewritten and self.changes:
-                yield "Next: pass examples=[...], and FIPO tries many rewrites and measures them."
-            return
-        yield f"Scores are {self.measured_by}."
-        yield say_compared("the examples that decided", self.chosen_on)
-        if self.held_out is not None:
-            yield say_compared("held-out examples", self.held_out)
-        elif self.is_rewritten:
-            yield "No examples were held out (twelve are needed), so expect a smaller gain on new ones."
-        yield from (f"{note[:1].upper()}{note[1:]}." for note in self.notes)
-
 
 def _refused(change: PromptChange) -> list[str]:
     """What would have been added to a text that stays, or stood in its place."""
-    if change.outcome == "optimized":
+    if change.outcome in ("optimized", "unchanged"):
         return []
     texts = [one.text.removeprefix(change.naive).strip() for one in change.candidates if one.outcome == change.outcome]
     return [" ".join(text.split()) for text in texts[:1] if text]

@@ -18,9 +18,9 @@ _NEXT: Mapping[Outcome, str] = {
     "template_echoed": _ANOTHER_MODEL,
     "empty": _ANOTHER_MODEL,
     "repetitive": _ANOTHER_MODEL,
-    "not_preferred": "--json shows what was proposed",
+    "not_preferred": _EXAMPLES,
 }
-_OF_A_RULE = "--json shows the rewrite; docs/outcomes.md says how to turn a check off"
+_OF_A_RULE = "docs/outcomes.md says how to turn a check off"
 
 
 def tell_outcome(result: OptimizedPrompt) -> None:
@@ -28,3 +28,5 @@ def tell_outcome(result: OptimizedPrompt) -> None:
     note(f"outcome: {result.outcome}")
     if not result.is_rewritten:
         note(f"{why_kept(result.outcome, result.detail)}. Next: {_NEXT.get(result.outcome, _OF_A_RULE)}")
+    if result.turned_down:
+        note(f"turned down: {' '.join(result.turned_down.split())}")

@@ -27,7 +27,7 @@ from fipo_model.search.searching import Search, UnmeasurableError
 from fipo_model.search.settings import Effort, SearchSettings
 from fipo_model.search.splitting import split
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
-from fipo_model.search.words import say_compared
+from fipo_model.search.words import say_compared, sentences
 
 __all__ = [
     "Attempt",
@@ -87,6 +87,7 @@ __all__ = [
     "said_of",
     "say_compared",
     "schedule",
+    "sentences",
     "split",
     "write_report",
 ]

@@ -28,7 +28,7 @@ def sentences(result: SearchResult) -> Iterator[str]:
     if result.is_rewritten:
         yield say_compared("the examples that decided", result.chosen_on)
         if result.held_out is None:
-            yield "There were no held-out examples, so expect a smaller gain on new ones."
+            yield "No examples were held out (twelve are needed), so expect a smaller gain on new ones."
         else:
             yield say_compared("held-out examples", result.held_out)
     again = f", and {counted(result.tried_again, 'retry', 'retries')} of failed runs" if result.tried_again else ""

@@ -26,7 +26,7 @@ from fipo_model import Generator, OptimizationRequest, PromptOptimizer, Sampling
 from fipo_model.data.tasks import Example, Task, is_right, part_of
 from fipo_model.data.tasks.making import make_tasks
 from fipo_model.generation import Message, complete
-from fipo_model.pages.changes import outcome_in_words
+from fipo_model.pages.changes import outcome_in_words, verdict_in_words
 from fipo_model.search import SearchSettings
 
 WIDTH = 100
@@ -90,7 +90,7 @@ def nothing_lost(optimizer: PromptOptimizer) -> None:
     for rewrite in FULL_REWRITES:
         found = optimizer.rewriter.check(rewrite, request)
         style = "green" if found.outcome == "optimized" else "red"
-        said = "passes" if found.outcome == "optimized" else f"{outcome_in_words(found.outcome)}: {found.detail}"
+        said = "passes" if found.outcome == "optimized" else verdict_in_words(found.outcome, found.detail)
         table.add_row("rewrite", Text(rewrite))
         table.add_row("", Text(said, style=style))
     console.print(table)

@@ -23,7 +23,7 @@ def test_the_quickstart_keeps_the_three_promises(capsys: pytest.CaptureFixture[s
     assert gained.count("of 10 right") == 2  # with both prompts
     refused, _, accepted = lost.partition("turned down: ")
     assert "at most 50 words" in refused
-    assert "lost the number '50 words'" in accepted
+    assert accepted.startswith("lost the number '50 words'")
     assert "passes" in accepted
     assert "of 10 right  (your prompt alone)" in chosen
     assert "\nFIPO's  " in langchain

@@ -1,5 +1,6 @@
 """What answers tell a search beside their scores: when there is nothing to gain, and when a lead means nothing."""
 
+import itertools
 import math
 import re
 
@@ -24,7 +25,8 @@ def trade_of(content: str) -> str:
 
 
 def test_one_answer_for_everything_is_not_chosen_however_much_it_leads():
-    task = model(lambda asked: "plumber" if "one of" in asked[-1]["content"] else "It depends.")
+    spellings = itertools.cycle(("plumber", "Plumber.", '"PLUMBER"'))
+    task = model(lambda asked: next(spellings) if "one of" in asked[-1]["content"] else "It depends.")
     found = rewriting().search("trade", ROWS, metric="exact", models=[task], settings=settings())
     assert (found.text, found.outcome) == ("trade", "not_preferred")
     assert found.detail.startswith("a rewrite leads, but with it the model answers 'plumber' to 12 of 12 inputs")

@@ -74,7 +74,7 @@ def test_a_rejected_rewrite_gives_the_prompt_back_and_says_who_said_so(
     assert fipo("store", "reject", file, only(file).key, "--by", "Ann", "--because", "no examples").exit_code == 0
     done = fipo("optimize", PROMPT, "--store", file, *options)
     assert done.stdout == f"{PROMPT}\n"
-    assert "outcome: not_preferred (rejected by Ann: no examples)" in done.stderr
+    assert "your prompt stays as it is: rejected by Ann: no examples" in done.stderr
 
 
 def test_a_text_of_ones_own_can_be_approved(server: tuple[list[str], list[dict[str, Any]]], file: Path):

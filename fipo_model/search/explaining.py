@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from fipo_model.search.evidence import beats, lead, worst_chance
 from fipo_model.search.examples import Example
-from fipo_model.search.metrics import Metric, contains, text_of
+from fipo_model.search.metrics import Metric, contains, plain, text_of
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.subject import Measured
@@ -146,8 +146,10 @@ def same_answer(answers: Sequence[str], rights: Sequence[str | None]) -> tuple[s
     """The answer that (almost) all inputs get, and how many; None where there is none, or only one is right."""
     if len(answers) < _FEWEST_ALIKE or len({*rights} - {None}) < 2:
         return None
-    ((answer, count),) = Counter(" ".join(said.split()) for said in answers).most_common(1)
-    return (answer, count) if count >= _ALIKE * len(answers) else None
+    ((same, count),) = Counter(map(plain, answers)).most_common(1)
+    if count < _ALIKE * len(answers):
+        return None
+    return next(" ".join(said.split()) for said in answers if plain(said) == same), count
 
 
 def _answered(board: Scoreboard, arm: str, count: int) -> list[tuple[int, str, float]]:

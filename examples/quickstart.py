@@ -35,7 +35,7 @@ LONGEST_ANSWER = 16  # tokens: right answers here have ten at most
 
 # Tasks of fipo_model/data/tasks/making, from the parts that the default weights have not learned from.
 GAINED, GAINED_PROMPT = "extract_quotation", "words in quotation marks"
-CHOSEN, CHOSEN_PROMPT = "city_or_country", "city or country"
+CHOSEN, CHOSEN_PROMPT = "extract_mention", "mention"
 
 STRICT_PROMPT = "Summarize the customer's complaint for the shop's owner in at most 50 words. Never mention prices."
 # What another model might write instead.
@@ -98,14 +98,14 @@ def nothing_lost(optimizer: PromptOptimizer) -> None:
 
 def chosen_on_evidence(optimizer: PromptOptimizer, model: Generator) -> None:
     """Ten examples decide among a prompt and some rewrites; ten others show what the choice does to the answers."""
-    title("3. Chosen on evidence", f'optimizer.search("{CHOSEN_PROMPT}", ten_examples, metric=same, models=[model])')
+    title("3. Chosen on evidence", f'optimizer.search("{CHOSEN_PROMPT}", ten_examples, metric="exact", models=[model])')
     task = task_named(CHOSEN)
     deciding, others = task.examples[:ROWS], task.examples[ROWS : 2 * ROWS]
     with console.status("searching"):
         found = optimizer.search(
             CHOSEN_PROMPT,
             [(example.input, example.outputs[0]) for example in deciding],
-            metric=same,
+            metric="exact",
             models=[model],
             settings=SearchSettings(candidates=4, max_metric_calls=40),
         )
@@ -117,11 +117,6 @@ def chosen_on_evidence(optimizer: PromptOptimizer, model: Generator) -> None:
     console.print(f"{found.metric_calls} answers were scored. {refused} more proposals were turned down unmeasured.\n")
     show_change(CHOSEN_PROMPT, found.text, found.outcome, found.texts[0].detail)
     show_answers(model, task, others, (CHOSEN_PROMPT, found.text))
-
-
-def same(right: str, answer: str) -> bool:
-    """The metric: the right output and nothing else, in any case, with or without a full stop."""
-    return answer.strip().rstrip(".").casefold() == right.casefold()
 
 
 def in_langchain(optimizer: PromptOptimizer, model: Generator) -> None:

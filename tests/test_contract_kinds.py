@@ -4,14 +4,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fipo_model import OptimizationRequest
+from fipo_model import FIPO_2, OptimizationRequest
 from fipo_model.contract import commitments
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.markers import markers
 from fipo_model.contract.numbers import numbers
 from fipo_model.contract.reading import read
-from fipo_model.fidelity import RULES
+from fipo_model.fidelity import RULES, FidelitySettings, check
 
 
 def texts(kind: str, text: str) -> list[str]:
@@ -230,3 +230,31 @@ def test_a_text_keeps_everything_of_itself(text: str) -> None:
     case = Case(f"{text} ", OptimizationRequest(text))
     objections = {outcome: rule.check(case) for outcome, rule in RULES.items() if outcome.endswith("_lost")}
     assert {outcome: detail for outcome, detail in objections.items() if detail} == {}
+
+
+def outcome_of(rewrite: str, prompt: str) -> str:
+    return check(rewrite, OptimizationRequest(prompt), FidelitySettings(), FIPO_2).outcome
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kept", "turned"),
+    [
+        ("summarize {x} in max 25 words", "Summarize {x} in at most 25 words.", "Summarize {x} in at least 25 words."),
+        ("summarize {x} in max. 25 words", "Summarize {x} in at most 25 words.", "Summarize {x} in min. 25 words."),
+        ("write min 200 words about bees", "Write at least 200 words about bees.", "Write max 200 words about bees."),
+        (
+            "fasse {x} in max. 25 Wörtern zusammen",
+            "Fasse {x} in höchstens 25 Wörtern zusammen.",
+            "Fasse {x} in mindestens 25 Wörtern zusammen.",
+        ),
+        ("résume {x} en max 25 mots", "Résume {x} en 25 mots au maximum.", "Résume {x} en au moins 25 mots."),
+    ],
+)
+def test_short_bounds_are_bounds_in_every_language(prompt, kept, turned):
+    assert outcome_of(kept, prompt) == "optimized"
+    assert outcome_of(turned, prompt) == "bound_lost"
+
+
+def test_minutes_are_no_bound():
+    prompt = "plan a visit of 10 min 3 people can join"
+    assert outcome_of("Plan a visit of 10 min that 3 people can join.", prompt) == "optimized"

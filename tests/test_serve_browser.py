@@ -100,7 +100,7 @@ def test_from_a_prompt_to_a_saved_rewrite_and_both_tried(page: Any, door: Runnin
     rewrite = find(page, "#rewrite")
     assert rewrite.get_attribute("value") == f"{PROMPT} Be brief."
     rewrite.send_keys(" Name 9 rivers.")
-    wait(page, lambda: "has a number that you did not give" in find(page, "#verdict").text)
+    wait(page, lambda: "invented the number" in find(page, "#verdict").text)
     rewrite.clear()
     rewrite.send_keys(f"{PROMPT} Be kind.")
     wait(page, lambda: "Be kind." in find(page, "#changes").text)

@@ -24,6 +24,7 @@ from support.gateways import Running, gateway, replying
 pytestmark = pytest.mark.browser
 
 PROMPT = "topic of the ticket"
+RULE = " Case and a full stop at the end do not matter."
 ROWS = [(f"Ticket {number}.", "billing" if number % 2 else "delivery") for number in range(10)]
 KEEPS = "Keeps all that must survive"
 
@@ -128,7 +129,7 @@ def test_from_a_hasty_prompt_with_examples_to_a_rewrite_with_evidence(page: Any,
     find(page, "#proposals button").click()
     wait(page, lambda: find(page, "#verdict").text == KEEPS)
     run(page)
-    assert find(page, "#score").text == "Right answers: your prompt 0 of 10, the rewrite 10 of 10."
+    assert find(page, "#score").text == f"Right answers: your prompt 0 of 10, the rewrite 10 of 10.{RULE}"
     assert find(page, "#luck").text.endswith("in less than 1 % of such trials, so this is probably more than luck.")
     shown = page.execute_script(
         "return [...document.querySelectorAll('#rows tr:first-child td')].map(e => e.textContent)"
@@ -170,6 +171,16 @@ def test_an_answer_is_right_if_it_is_the_same_but_for_case_space_and_a_full_stop
 ) -> None:
     asked = f"m.isRight({json.dumps(reply)}, {json.dumps(right)})"
     assert of_module(page, "evidence", asked) is expected
+
+
+@pytest.mark.parametrize(
+    ("rights", "expected"),
+    [(["LISBON", "Oslo"], True), (["camelCase"], True), (["Lisbon", "a"], False), (["A"], False)],
+)
+def test_case_counts_where_right_answers_are_capitals_on_purpose(page: Any, rights: list[str], expected: bool) -> None:
+    assert of_module(page, "evidence", f"m.caseMatters({json.dumps(rights)})") is expected
+    asked = "m.isRight('Lisbon', 'LISBON', { byCase: true }) || !m.isRight('LISBON.', 'LISBON', { byCase: true })"
+    assert of_module(page, "evidence", asked) is False
 
 
 @pytest.mark.parametrize(
@@ -339,7 +350,7 @@ def test_the_same_answer_to_everything_is_no_success(page: Any) -> None:
     find(page, "#own").click()
     find(page, "#rewrite").send_keys(" Always.")
     run(page)
-    assert find(page, "#score").text == "Right answers: your prompt 0 of 10, the rewrite 5 of 10."
+    assert find(page, "#score").text == f"Right answers: your prompt 0 of 10, the rewrite 5 of 10.{RULE}"
     assert "almost the same answer to every input" in find(page, "#luck").text
 
 

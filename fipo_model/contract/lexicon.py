@@ -18,6 +18,11 @@ _WITH_MARKS = frozenset({"ar", "hi"})
 _PAIRED = frozenset({"zh", "ja", "ko"})
 # Where a request begins: at the beginning of a sentence or a clause, after list and emphasis marks. Not any number of
 # these, since most of them begin a clause themselves: a line of dashes would be read once for each dash.
+# Before a number: "max 25 words", "<= 25 words". In "5 min 30 s" they are minutes.
+_SHORT_BOUNDS = {
+    "least": [r"(?<!\d)(?<!\d )min\.?(?= ?\d)", r"(?:>=|≥)(?= ?\d)"],
+    "most": [r"max\.?(?= ?\d)", r"(?:<=|≤)(?= ?\d)"],
+}
 _CLAUSE = (
     r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]{0,99}+"
 )
@@ -177,8 +182,9 @@ def _by_side(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _most_particular_first(markers: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """Negations after bounds, because "never exceed" is one bound."""
-    return {kind: markers[kind] for kind in sorted(markers, key="not".__eq__)}
+    """Negations after bounds, because "never exceed" is one bound; the bounds that are short in every language, too."""
+    known = {kind: [*patterns, *_SHORT_BOUNDS.get(kind, ())] for kind, patterns in markers.items()}
+    return {kind: known[kind] for kind in sorted(known, key="not".__eq__)}
 
 
 def _all_compiled(table: Mapping[str, Iterable[str]], code: str) -> dict[str, re.Pattern[str]]:

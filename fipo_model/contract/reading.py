@@ -30,7 +30,7 @@ _SENTENCE_END = lazy(
 )
 # A full stop after one of these does not end a sentence.
 _ABBREVIATIONS = frozenset(
-    "e.g i.e vs mr mrs ms dr st no mt ft sr jr cf ca prof fig approx z.b d.h bzw u.a p.ej".split()
+    "e.g i.e vs mr mrs ms dr st no mt ft sr jr cf ca prof fig approx max min z.b d.h bzw u.a p.ej".split()
 )
 
 

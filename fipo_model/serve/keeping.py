@@ -44,7 +44,7 @@ def save(store: RewriteStore, request: OptimizationRequest, text: str, *, verdic
     """Keep the user's choice as approved, with what the checks and the examples say about it."""
     key = key_of(request)
     if request not in store:
-        store.keep([_chosen(request, text, verdict)])
+        store.keep([_chosen(request, text, verdict)], evidence=_said(verdict))
     evidence = "; ".join(part for part in ("chosen on the page", _said(verdict), counted) if part)
     store.decide([key], "approved", by=_BY, text=text, evidence=evidence)
 

@@ -47,7 +47,7 @@ export async function send(path, options = {}) {
 
 export async function post(path, fields, options = {}) {
   const response = await send(path, { method: "POST", body: JSON.stringify(fields), ...options });
-  if (!response.ok) throw new Error(await reasonOf(response));
+  if (!response.ok) throw Object.assign(new Error(await reasonOf(response)), { status: response.status });
   return response;
 }
 
@@ -111,11 +111,20 @@ async function* pieces(response) {
   return ENDS[reason] || "";
 }
 
+// Without sampling, so that the same prompt gets the same answer again; some models refuse to be told how to sample.
+async function completion(asked, options) {
+  try {
+    return await post("/v1/chat/completions", { ...asked, temperature: 0 }, options);
+  } catch (error) {
+    if (error.status !== 400) throw error;
+    return post("/v1/chat/completions", asked, options);
+  }
+}
+
 // Asks the upstream; `take` gets each piece of the reply. Returns what there is to say about its end.
 export async function chat({ model, key, messages, signal }, take) {
   const headers = { "x-fipo": "off", ...(key ? { authorization: `Bearer ${key}` } : {}) };
-  const response = await post("/v1/chat/completions", { model, messages, stream: true }, { signal, headers });
-  const found = pieces(response);
+  const found = pieces(await completion({ model, messages, stream: true }, { signal, headers }));
   for (;;) {
     const { value, done } = await found.next();
     if (done) return value;

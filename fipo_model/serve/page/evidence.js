@@ -19,10 +19,18 @@ let shownFor = null;
 let pairs = [];
 const tried = new Map(); // rewrites that were run, by prompt and examples
 
-const plain = (text) => text.trim().replace(/[.。]$/, "").trim().toLowerCase().normalize("NFC");
+const bare = (text) => text.trim().replace(/[.。]$/, "").trim().normalize("NFC");
+const plain = (text) => bare(text).toLowerCase();
 
-// Without regard to case, surrounding white space and a final full stop.
-export const isRight = (answer, right) => plain(answer) === plain(right);
+// Right answers in capitals, or with some within a word, were written so on purpose.
+export const caseMatters = (rights) => rights.some((right) => /\p{L}\p{Lu}/u.test(right));
+
+// Without regard to surrounding white space and a final full stop, and to case unless that matters.
+export const isRight = (answer, right, { byCase = false } = {}) => (byCase ? bare : plain)(answer) === (byCase ? bare : plain)(right);
+
+const isPairRight = (text, right) => isRight(text, right, { byCase: caseMatters(pairs.map((pair) => pair.right)) });
+
+const rule = (byCase) => (byCase ? " Capitals and small letters count; a full stop at the end does not." : " Case and a full stop at the end do not matter.");
 
 // How often two equally good prompts would differ at least so much: the sign test, in both directions.
 export function chance(wins, losses) {
@@ -39,7 +47,7 @@ const isWhole = (pair) => pair.before.text !== undefined && pair.after.text !== 
 
 function totals() {
   const whole = pairs.filter(isWhole);
-  const right = (pair, side) => isRight(pair[side].text, pair.right);
+  const right = (pair, side) => isPairRight(pair[side].text, pair.right);
   return {
     of: whole.length,
     before: whole.filter((pair) => right(pair, "before")).length,
@@ -69,7 +77,7 @@ export function countedNow() {
 
 export function luck({ of, before, after, wins, losses }) {
   const differ = wins + losses;
-  if (!differ) return `Both are right on the same examples, so ${of > 1 ? "these" : "this"} cannot tell which is better.`;
+  if (!differ) return `${before ? "Both are right on the same examples" : "Neither is right on any"}, so ${of > 1 ? "these" : "this"} cannot tell which is better.`;
   const often = chance(wins, losses);
   if (before === after) return "Each is right where the other is wrong, equally often. These examples cannot tell which is better.";
   const share = often < 0.01 ? "less than 1" : Math.round(100 * often);
@@ -156,7 +164,7 @@ function remember() {
 
 function draw() {
   const found = totals();
-  get("score").replaceChildren("Right answers: your prompt ", bold(`${found.before} of ${found.of}`), ", the rewrite ", bold(`${found.after} of ${found.of}`), ".");
+  get("score").replaceChildren("Right answers: your prompt ", bold(`${found.before} of ${found.of}`), ", the rewrite ", bold(`${found.after} of ${found.of}`), ".", rule(caseMatters(pairs.map((pair) => pair.right))));
   get("score").hidden = !found.of;
   get("luck").textContent = found.of ? luck(found) + (found.isStuck ? STUCK : "") + (found.after > found.before ? get("luck").dataset.more ?? "" : "") : "";
   get("rows").replaceChildren(...pairs.map((pair) =>
@@ -175,7 +183,7 @@ function cell(label, ...children) {
 function answered(label, { text, end, error }, right) {
   if (error) return cell(label, make("span", { className: "alert", textContent: error }));
   if (text === undefined) return cell(label, make("span", { className: "soft", textContent: "…" }));
-  const is = isRight(text, right);
+  const is = isPairRight(text, right);
   const note = end ? [" ", make("span", { className: "soft", textContent: end })] : [];
   return cell(label, make("span", { className: is ? "good" : "bad" }, spoken(is ? "right: " : "wrong: "), text.trim() || "(empty)"), ...note);
 }

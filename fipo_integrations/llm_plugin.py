@@ -8,8 +8,7 @@ from pathlib import Path
 
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import FipoError, InputError, explain_missing
-from fipo_model.pages.changes import why_kept
-from fipo_model.replies import without_controls
+from fipo_model.pages.changes import rewrite_turned_down, why_kept
 from fipo_model.store import RewriteStore
 
 with explain_missing("llm", "click", "llm"):
@@ -41,8 +40,8 @@ def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int 
     click.echo(f"fipo: {result.outcome}", err=True)
     if not result.is_rewritten:
         click.echo(f"fipo: {why_kept(result.outcome, result.detail)}", err=True)
-    if result.turned_down:
-        click.echo(f"fipo: turned down: {' '.join(without_controls(result.turned_down).split())}", err=True)
+    if refused := rewrite_turned_down(result):
+        click.echo(f"fipo: {refused}", err=True)
     try:
         click.echo(result.text)
     except UnicodeEncodeError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fipo_model.cli.notes import note
-from fipo_model.pages.changes import why_kept
+from fipo_model.pages.changes import rewrite_turned_down, why_kept
 from fipo_model.types import OptimizedPrompt, Outcome
 
 _ANOTHER_MODEL = "another --model may do better"
@@ -28,5 +28,5 @@ def tell_outcome(result: OptimizedPrompt) -> None:
     note(f"outcome: {result.outcome}")
     if not result.is_rewritten:
         note(f"{why_kept(result.outcome, result.detail)}. Next: {_NEXT.get(result.outcome, _OF_A_RULE)}")
-    if result.turned_down:
-        note(f"turned down: {' '.join(result.turned_down.split())}")
+    if refused := rewrite_turned_down(result):
+        note(refused)

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
 from fipo_model.fidelity import OTHER_OUTCOMES, RULES
-from fipo_model.types import UNSPACED, Outcome
+from fipo_model.replies import without_controls
+from fipo_model.types import UNSPACED, OptimizedPrompt, Outcome
 
 Piece = tuple[str, str]
 """A part of a text and what happened to it: "=" kept, "-" deleted, "+" inserted."""
@@ -52,6 +53,12 @@ def why_kept(outcome: Outcome, detail: str = "") -> str:
     if fault is None or outcome in _SAID_BY_DETAILS:
         return "your prompt stays as it is"
     return f"your prompt stays as it is, because the rewrite {fault}"
+
+
+def rewrite_turned_down(result: OptimizedPrompt) -> str:
+    """The rewrite that is not used, in one line for a terminal; empty if there is none."""
+    words = " ".join(without_controls(result.turned_down).split())
+    return f"turned down: {words}" if words else ""
 
 
 def differences(before: str, after: str) -> list[Piece]:

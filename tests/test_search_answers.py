@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from typing import ClassVar
 
 import dspy
 import pytest
@@ -10,7 +11,17 @@ import pytest
 from fipo_integrations.dspy import FIPO
 from fipo_model import OptimizationRequest, ShownExample
 from fipo_model.errors import InputError
-from fipo_model.search import Part, RewriterProposer, Seen, as_metric, read_examples
+from fipo_model.search import (
+    Measured,
+    Part,
+    Proposals,
+    Proposed,
+    RewriterProposer,
+    Search,
+    Seen,
+    as_metric,
+    read_examples,
+)
 from fipo_model.search.prompts import longest_answer
 from fipo_model.testing import ScriptedGenerator
 from support.dspy_programs import any_lead, task_lm
@@ -49,6 +60,39 @@ def test_the_next_best_is_chosen_instead_if_it_tells_inputs_apart():
     scores = {trial.changed["prompt"]: trial.score for trial in found.trials if trial.changed}
     assert scores["trade\n\nAnswer with one of: electrician, plumber"] > scores[f"trade {GUIDANCE}"]
     assert found.text == f"trade {GUIDANCE}"
+
+
+class Answering:
+    """A subject that is half right with one text, by one answer for everything, and never with another."""
+
+    texts: ClassVar = {"text": "trade"}
+
+    def __len__(self) -> int:
+        return 8
+
+    def measure(self, runs, note):
+        return [
+            Measured(scores=(float(run.example % 2),), response="yes")
+            if run.texts["text"] == "constant"
+            else Measured(scores=(0.0,), response=f"It depends on {run.example}.")
+            for run in runs
+        ]
+
+
+class ByTurn:
+    """Proposes one text in each turn."""
+
+    def propose(self, seen, *, room):
+        text = ("constant", "useless")[seen.turn]
+        return Proposals(model="scripted", by_text={"text": [Proposed(text=text, outcome="optimized")]})
+
+
+@pytest.mark.parametrize(("turns", "reason"), [(1, "hardly tells them apart"), (2, "no rewrite changed the score")])
+def test_the_last_turn_says_why_nothing_was_chosen(turns, reason):
+    rules = settings(turns=turns, significance=1.0)
+    made = Search(subject=Answering(), proposer=ByTurn(), settings=rules, rights=["no", "yes"] * 4)
+    assert made.run() == made.start
+    assert reason in made.reasons["text"]
 
 
 def test_where_everything_is_right_already_no_rewriter_is_asked():

@@ -6,44 +6,26 @@ from typing import Any
 
 import pytest
 
-from fipo_model.generation import Completion
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.settings import ServeSettings
 from fipo_model.store import RewriteStore
 from support.browsing import find, wait
-from support.conversations import naive_in
+from support.conversations import AddingInTurn
 from support.gateways import Running, gateway
 from support.pages import HOSTILE
 
 pytestmark = pytest.mark.browser
 
 PROMPT = "Summarize {article} in 3 bullet points."
-ADDED = (" Be brief.", " Add a {summary}.", " Write for sailors.", "")
+ADDED = [(added, -0.1) for added in (" Be brief.", " Add a {summary}.", " Write for sailors.", "")]
 KEEPS = "Keeps all that must survive"
 TOKEN = "a-token-of-some-length"
-
-
-class Proposing:
-    """A model that adds something else each time."""
-
-    name = "proposing"
-
-    def __init__(self) -> None:
-        self.turn = 0
-
-    def generate(self, conversations: Any, sampling: Any, *, samples: int = 1) -> Any:
-        return [[self._next(each) for _ in range(samples)] for each in conversations]
-
-    def _next(self, conversation: Any) -> Completion:
-        self.turn += 1
-        text = naive_in(conversation) + ADDED[(self.turn - 1) % len(ADDED)]
-        return Completion(text=text, is_truncated=False, prompt_tokens=1, completion_tokens=1)
 
 
 @pytest.fixture
 def door(tmp_path: Path) -> Any:
     with gateway(ServeSettings(log="nothing"), store=RewriteStore(tmp_path / "store.jsonl")) as running:
-        running.rewriting.optimizer = PromptOptimizer(Proposing())
+        running.rewriting.optimizer = PromptOptimizer(AddingInTurn(*ADDED))
         yield running
 
 
@@ -157,7 +139,7 @@ def test_examples_are_added_taken_away_and_shown_to_the_model(page: Any, door: R
     second.find_element("css selector", "button").click()
     assert len(page.find_elements("css selector", "#examples li")) == 1
     seen: list[str] = []
-    model = Proposing()
+    model = AddingInTurn(*ADDED)
     ask = model.generate
 
     def listen(conversations: Any, sampling: Any, *, samples: int = 1) -> Any:

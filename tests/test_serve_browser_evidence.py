@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fipo_model.generation import Completion, Message
+from fipo_model.generation import Message
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.rewriter import Rewriter
 from fipo_model.serve.local import LocalUpstream
@@ -18,35 +18,18 @@ from fipo_model.serve.settings import ServeSettings
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator
 from support.browsing import find, wait
-from support.conversations import naive_in
+from support.conversations import AddingInTurn
 from support.gateways import Running, gateway, replying
+from support.servers import completion, serving
 
 pytestmark = pytest.mark.browser
 
 PROMPT = "topic of the ticket"
+# Something that invents a variable, something that the model is not sure of, and something good.
+ADDED = ((" Add a {summary}.", -0.1), (" Be vague.", -9.0), (" Be brief.", -0.1))
 RULE = " Case and a full stop at the end do not matter."
 ROWS = [(f"Ticket {number}.", "billing" if number % 2 else "delivery") for number in range(10)]
 KEEPS = "Keeps all that must survive"
-
-
-class Proposing:
-    """Adds something good, something that invents a variable, and something that it is not sure of."""
-
-    name = "proposing"
-
-    def __init__(self) -> None:
-        self.turn = 0
-
-    def generate(self, conversations: Any, sampling: Any, *, samples: int = 1) -> Any:
-        return [[self._next(each) for _ in range(samples)] for each in conversations]
-
-    def _next(self, conversation: Any) -> Completion:
-        self.turn += 1
-        added, likelihood = ((" Be brief.", -0.1), (" Add a {summary}.", -0.1), (" Be vague.", -9.0))[self.turn % 3]
-        text = naive_in(conversation) + added
-        return Completion(
-            text=text, is_truncated=False, prompt_tokens=1, completion_tokens=1, log_likelihood=likelihood
-        )
 
 
 def answer(conversation: list[Message]) -> str:
@@ -65,7 +48,9 @@ def door(tmp_path: Path) -> Iterator[Running]:
     store = RewriteStore(tmp_path / "store.jsonl")
     upstream = LocalUpstream(ScriptedGenerator(answer))
     with gateway(ServeSettings(log="nothing"), store=store, upstream=upstream) as running:
-        running.rewriting.optimizer = PromptOptimizer.from_rewriter(Rewriter(Proposing(), least_likelihood=-1.0))
+        running.rewriting.optimizer = PromptOptimizer.from_rewriter(
+            Rewriter(AddingInTurn(*ADDED), least_likelihood=-1.0)
+        )
         yield running
 
 
@@ -316,6 +301,20 @@ def test_a_reply_that_breaks_off_is_called_so(browser: Any, length: bytes) -> No
         wait(page, lambda: "broke off" in find(page, "#tried").text)
         assert find(page, "#before-end").text == "Not complete."
         assert "there" not in find(page, "#tried").text
+
+
+def test_answers_are_not_sampled_unless_the_model_refuses_to_be_told_how(browser: Any) -> None:
+    def answering(request: dict[str, Any], _: int) -> Any:
+        refused = ({"error": {"message": "'temperature' does not support 0 with this model."}}, 400)
+        return refused if "temperature" in request else completion("fine")
+
+    with serving(answering) as (behind, requests), gateway(upstream=RemoteUpstream(f"{behind}/v1")) as running:
+        page = opened(browser, running)
+        propose(page)
+        find(page, "#proposals button").click()
+        find(page, "#ask").click()
+        wait(page, lambda: (find(page, "#before").text, find(page, "#after").text) == ("fine", "fine"))
+    assert sorted(request.get("temperature", -1) for request in requests) == [-1, -1, 0, 0]
 
 
 def test_a_gateway_that_is_gone_is_told_in_words(browser: Any) -> None:

@@ -265,7 +265,7 @@ class Variants:
         except Exception as error:
             found[turn] = _raised("metric", error)
             raise
-        response = said_of(self.examples[runs[turn].example], prediction)
+        response = answer_of(self.examples[runs[turn].example], prediction)
         measured = Measured(
             scores=(judged.score,), best=judged.best, feedback=judged.feedback, response=response or None
         )
@@ -274,7 +274,7 @@ class Variants:
         return judged.score
 
 
-def said_of(example: dspy.Example, outputs: Any) -> str:
+def answer_of(example: dspy.Example, outputs: Any) -> str:
     """What a prediction has, or the example itself, where the example has a right value; reasoning has none."""
     if not isinstance(outputs, dspy.Example):
         return ""

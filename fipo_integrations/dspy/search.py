@@ -12,7 +12,7 @@ import dspy
 from dspy.dsp.utils.settings import settings
 
 from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, sets_of
-from fipo_integrations.dspy.evaluation import Metric, Variants, runs_at_once, said_of
+from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
@@ -156,7 +156,7 @@ class Search(search.Search):
             settings=proposer.settings,
             journal=proposer.journal,
             runs_at_once=runs_at_once(proposer.num_threads),
-            rights=[said_of(one, one) or None for one in variants.examples],
+            rights=[answer_of(one, one) or None for one in variants.examples],
             log=logger,
         )
         made.targets = targets

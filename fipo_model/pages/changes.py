@@ -43,6 +43,11 @@ def verdict_in_words(outcome: str, detail: str) -> str:
     return f"{_REFUSED}{detail}"
 
 
+def fault_in_words(outcome: str, detail: str) -> str:
+    """The same without "turned down", as what follows the name of a text: "lost the number '5'"."""
+    return verdict_in_words(outcome, detail).removeprefix(_REFUSED)
+
+
 def why_kept(outcome: Outcome, detail: str = "") -> str:
     """In a sentence, why a prompt stays as it is: what was found, or what the outcome means."""
     rule = RULES.get(outcome)

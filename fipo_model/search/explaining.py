@@ -77,7 +77,7 @@ def notes_on_answers(board: Scoreboard, arm: str, examples: Sequence[Example], m
     said = never_right(board, arm, examples, metric) or _always_the_same(board, arm, rights)
     if said is not None:
         return [said]
-    same = _best_single_answer(rights) if metric.name == "exact" and metric.needs_reference else None
+    same = _best_single_answer(rights) if metric.is_exact else None
     return [] if same is None else [same]
 
 

@@ -73,6 +73,11 @@ class Metric:
     needs_reference: bool
 
     @property
+    def is_exact(self) -> bool:
+        """Whether it is FIPO's `exact`: an answer is right or wrong as a whole."""
+        return self.function is exact
+
+    @property
     def identity(self) -> str:
         """Its name and a digest of its code."""
         return self.name if self.needs_reference else f"{self.name} ({digest_of(self.function)})"

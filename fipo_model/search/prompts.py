@@ -171,7 +171,7 @@ def longest_answer(metric: Metric, examples: Sequence[Example]) -> int:
 
     A token is at least a byte, and `exact` does not mind some marks around a text.
     """
-    if metric.name != "exact" or not metric.needs_reference:
+    if not metric.is_exact:
         return _LONGEST_ANSWER
     outputs = [output for one in examples for output in one.outputs]
     if not all(isinstance(output, str) for output in outputs):

@@ -143,6 +143,7 @@ class Search:
 
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
         """The arm with the best of a text's candidates, and everything else as in the best arm so far."""
+        self.reasons.pop(name, None)  # of an earlier turn
         before = self.board.texts(best)
         arms = [self.board.add({**before, name: text}) for text in texts]
         count = len(self.examples)

@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any
 
 from fipo_model.errors import InputError
-from fipo_model.pages.changes import differences
-from fipo_model.serve.proposing import fault_of
+from fipo_model.pages.changes import differences, fault_in_words
 from fipo_model.serve.rewriting import Rewriting
 from fipo_model.store import STATES, Entry, RewriteStore, key_of
 from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
@@ -89,6 +88,6 @@ def _chosen(request: OptimizationRequest, text: str, verdict: Candidate) -> Opti
 def _said(verdict: Candidate) -> str:
     """What the checks say about a text, as evidence."""
     if verdict.outcome not in ("optimized", "unchanged"):
-        return f"FIPO's checks object: it {fault_of(verdict)}"
+        return f"FIPO's checks object: it {fault_in_words(verdict.outcome, verdict.detail)}"
     left_out = f"; not checked: {', '.join(verdict.unchecked)}" if verdict.unchecked else ""
     return f"passed FIPO's checks{left_out}"

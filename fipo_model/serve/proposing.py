@@ -8,7 +8,7 @@ from typing import Any
 from fipo_model.callers import are_under_way, in_thread
 from fipo_model.contract import Kind, commitments
 from fipo_model.errors import InputError
-from fipo_model.pages.changes import differences, verdict_in_words
+from fipo_model.pages.changes import differences, fault_in_words
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Example, read_examples
 from fipo_model.search.wordings import naming_labels
@@ -20,7 +20,6 @@ _TURNS = ((1, 0), (3, 1), (3, 2))
 # Those in a turn: more make a small model's request long.
 _SHOWN = 4
 MOST_EXAMPLES = 100
-_TURNED_DOWN = "turned down: "
 # They are whole texts, so marking them would hide everything else.
 _NOT_MARKED = ("sentence", "example")
 
@@ -112,12 +111,7 @@ def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:
     return {
         "text": candidate.text,
         "outcome": candidate.outcome,
-        "fault": fault_of(candidate),
+        "fault": fault_in_words(candidate.outcome, candidate.detail),
         "unchecked": list(candidate.unchecked),
         "changes": differences(request.instruction, candidate.text),
     }
-
-
-def fault_of(candidate: Candidate) -> str:
-    """What the checks object to, in words that follow the name of a text: "lost the number 5"."""
-    return verdict_in_words(candidate.outcome, candidate.detail).removeprefix(_TURNED_DOWN)

@@ -1,8 +1,11 @@
 """Conversations with a model, and what is read from them."""
 
+import itertools
 import re
+from typing import Any
 
 from fipo_model import Message
+from fipo_model.generation import Completion
 
 
 def ask(text: str) -> list[Message]:
@@ -22,3 +25,22 @@ def naive_in(conversation: list[Message]) -> str:
         r"\n\n(?:Context \(|Silver response \(|Golden response \(|It is used on inputs|Rewrite the naive prompt in)",
         text,
     )[0]
+
+
+class AddingInTurn:
+    """A rewriter's model that adds one thing after another to the prompt, and says how sure it is of each."""
+
+    name = "proposing"
+
+    def __init__(self, *additions: tuple[str, float]) -> None:
+        self._turns = itertools.cycle(additions)
+
+    def generate(self, conversations: Any, sampling: Any, *, samples: int = 1) -> Any:
+        return [[self._next(each) for _ in range(samples)] for each in conversations]
+
+    def _next(self, conversation: list[Message]) -> Completion:
+        added, likelihood = next(self._turns)
+        text = naive_in(conversation) + added
+        return Completion(
+            text=text, is_truncated=False, prompt_tokens=1, completion_tokens=1, log_likelihood=likelihood
+        )

@@ -17,6 +17,7 @@ const STUCK = " With the rewrite, the model gives almost the same answer to ever
 let running = null;
 let shownFor = null;
 let pairs = [];
+let byCase = false; // whether case matters for them
 const tried = new Map(); // rewrites that were run, by prompt and examples
 
 const bare = (text) => text.trim().replace(/[.。]$/, "").trim().normalize("NFC");
@@ -26,11 +27,13 @@ const plain = (text) => bare(text).toLowerCase();
 export const caseMatters = (rights) => rights.some((right) => /\p{L}\p{Lu}/u.test(right));
 
 // Without regard to surrounding white space and a final full stop, and to case unless that matters.
-export const isRight = (answer, right, { byCase = false } = {}) => (byCase ? bare : plain)(answer) === (byCase ? bare : plain)(right);
+export function isRight(answer, right, { byCase = false } = {}) {
+  const as = byCase ? bare : plain;
+  return as(answer) === as(right);
+}
 
-const isPairRight = (text, right) => isRight(text, right, { byCase: caseMatters(pairs.map((pair) => pair.right)) });
-
-const rule = (byCase) => (byCase ? " Capitals and small letters count; a full stop at the end does not." : " Case and a full stop at the end do not matter.");
+const CASE_COUNTS = " Capitals and small letters count; a full stop at the end does not.";
+const CASE_IS_FREE = " Case and a full stop at the end do not matter.";
 
 // How often two equally good prompts would differ at least so much: the sign test, in both directions.
 export function chance(wins, losses) {
@@ -47,7 +50,7 @@ const isWhole = (pair) => pair.before.text !== undefined && pair.after.text !== 
 
 function totals() {
   const whole = pairs.filter(isWhole);
-  const right = (pair, side) => isPairRight(pair[side].text, pair.right);
+  const right = (pair, side) => isRight(pair[side].text, pair.right, { byCase });
   return {
     of: whole.length,
     before: whole.filter((pair) => right(pair, "before")).length,
@@ -99,6 +102,7 @@ async function run() {
   running?.abort();
   const own = (running = new AbortController());
   pairs = examples.map(({ input, output }) => ({ input, right: output, before: {}, after: {} }));
+  byCase = caseMatters(examples.map(({ output }) => output));
   shownFor = current();
   get("results").hidden = false;
   get("stop-run").hidden = false;
@@ -164,7 +168,7 @@ function remember() {
 
 function draw() {
   const found = totals();
-  get("score").replaceChildren("Right answers: your prompt ", bold(`${found.before} of ${found.of}`), ", the rewrite ", bold(`${found.after} of ${found.of}`), ".", rule(caseMatters(pairs.map((pair) => pair.right))));
+  get("score").replaceChildren("Right answers: your prompt ", bold(`${found.before} of ${found.of}`), ", the rewrite ", bold(`${found.after} of ${found.of}`), ".", byCase ? CASE_COUNTS : CASE_IS_FREE);
   get("score").hidden = !found.of;
   get("luck").textContent = found.of ? luck(found) + (found.isStuck ? STUCK : "") + (found.after > found.before ? get("luck").dataset.more ?? "" : "") : "";
   get("rows").replaceChildren(...pairs.map((pair) =>
@@ -183,7 +187,7 @@ function cell(label, ...children) {
 function answered(label, { text, end, error }, right) {
   if (error) return cell(label, make("span", { className: "alert", textContent: error }));
   if (text === undefined) return cell(label, make("span", { className: "soft", textContent: "…" }));
-  const is = isPairRight(text, right);
+  const is = isRight(text, right, { byCase });
   const note = end ? [" ", make("span", { className: "soft", textContent: end })] : [];
   return cell(label, make("span", { className: is ? "good" : "bad" }, spoken(is ? "right: " : "wrong: "), text.trim() || "(empty)"), ...note);
 }

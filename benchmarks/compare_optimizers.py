@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b")
-CHEAP, DEAR = "student,fipo-metric,fipo-bootstrap,bootstrap,mipro", "gepa,copro"
+CHEAP, DEAR = "student,fipo-metric,bootstrap,mipro", "gepa,copro"
 STAGES = [(model, contenders) for contenders in (CHEAP, DEAR) for model in MODELS]
 # They have labels to compare answers with, and a model of 135M is sometimes right on them.
 FROM_TASKS = ("logical_fallacy_detection", "winowhy", "banking77_eight")

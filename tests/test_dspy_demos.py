@@ -1,12 +1,14 @@
 """Demonstrations: searched after the instructions, on the same budget and the same evidence."""
 
 import json
+import re
 
 import dspy
 import pytest
 
 from fipo_integrations.dspy import SearchSettings, local_lm, render_page
 from fipo_integrations.dspy.demos import as_fields, count_of, give, sets_of
+from fipo_integrations.dspy.search import to_show, without_demonstrations
 from fipo_model.errors import InputError
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
@@ -168,4 +170,21 @@ def test_no_example_that_decides_is_a_demonstration(caplog):
     assert alone.fipo_report["scores"]["compiled"]["examples"] == 24 - 6
     assert len(alone.demos) == 2
     assert same.demos == []
-    assert "every example of the trainset is in the valset" in caplog.text
+    assert "every example of the trainset decides" in caplog.text
+
+
+@pytest.mark.parametrize(("trainset", "deciding"), [(3, 3), (35, 35), (36, 24), (60, 48)])
+def test_by_default_examples_are_set_aside_for_them_only_if_there_are_enough(trainset, deciding):
+    numbered = examples(f"animal number {number}?" for number in range(trainset))
+    assert len(without_demonstrations(numbered, SearchSettings())) == deciding
+    assert len(to_show(numbered, numbered[:deciding], SearchSettings())) == trainset - deciding
+    assert len(without_demonstrations(numbered, SearchSettings(demos=0))) == trainset
+
+
+def test_by_default_a_valset_alone_is_enough_to_show_the_trainset(caplog):
+    using = fipo(naive_in, metric=exact, num_threads=1)
+    with dspy.context(lm=local_lm(ScriptedGenerator(shown_how), max_tokens=1000)), caplog.at_level("INFO"):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(ANIMALS[12:]))
+    assert (len(compiled.demos), compiled.score) == (4, 100.0)
+    assert ": 4 demonstrations" in caplog.text
+    assert "How many legs" not in "".join(re.findall("trial .*", caplog.text))

@@ -157,7 +157,7 @@ def test_without_a_metric_the_student_is_run_only_if_asked():
 
 def test_with_a_metric_the_student_need_not_be_run_for_responses():
     task = Counting(in_a_row)
-    using = fipo(**search_options(candidates=1, student_responses=False), predictors=["answer"])
+    using = fipo(**search_options(candidates=1, student_responses=False, demos=0), predictors=["answer"])
     with dspy.context(lm=task.lm):
         using.compile(Pipeline(), trainset=examples(["A bird?"]), valset=examples(["An ant?"]))
     assert task.calls == 2 * 2
@@ -509,7 +509,7 @@ def test_the_metric_is_called_no_more_often_than_allowed_and_as_estimated(budget
 
 def test_an_estimate_is_exact_where_nothing_is_dropped():
     rising = itertools.count()
-    using = fipo(**search_options(candidates=5, minibatch_size=4) | {"metric": lambda *_: next(rising)})
+    using = fipo(**search_options(candidates=5, minibatch_size=4, demos=0) | {"metric": lambda *_: next(rising)})
     with dspy.context(lm=task_lm(better_with_guidance)):
         compiled = using.compile(Zoo(), trainset=examples(), valset=examples(ANIMALS))
     expected = using.estimate(Zoo(), examples(), examples(ANIMALS))

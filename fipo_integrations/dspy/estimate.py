@@ -12,7 +12,7 @@ from fipo_integrations.dspy.evaluation import runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.local import is_local
 from fipo_integrations.dspy.programs import all_predictors, copied
-from fipo_integrations.dspy.search import SearchSettings
+from fipo_integrations.dspy.search import SearchSettings, to_show
 from fipo_model import FIPO_1, PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.search import cost, replies_needed, requests_needed, schedule
@@ -79,7 +79,7 @@ def estimate(
     if devset is None:
         traced = min(1, len(trainset)) if settings.student_responses and usable else 0
     else:
-        metric_calls = _metric_calls(settings, len(usable), len(trainset), len(devset))
+        metric_calls = _metric_calls(settings, len(usable), trainset, devset)
     runs = metric_calls + traced
     predictors = all_predictors(copied(student))
     replies = 1 if optimizer is None else optimizer.rewriter.samples
@@ -97,15 +97,17 @@ def estimate(
     )
 
 
-def _metric_calls(settings: SearchSettings, predictors: int, trainset: int, devset: int) -> int:
-    asked = min(requests_needed(settings.rewrites), trainset) if predictors else 0
+def _metric_calls(
+    settings: SearchSettings, predictors: int, trainset: Sequence[dspy.Example], devset: Sequence[dspy.Example]
+) -> int:
+    asked = min(requests_needed(settings.rewrites), len(trainset)) if predictors else 0
     traced = 0 if settings.student_responses is False else asked
-    devset = min(devset, settings.most_examples or devset)
-    each = cost(schedule(settings.rewrites, examples=devset, minibatch=settings.minibatch_size))
-    calls = devset + traced + settings.rounds * predictors * each
-    if settings.demonstrations:
-        calls += min(TRIES * settings.demonstrations, trainset)
-        calls += cost(schedule(SETS, examples=devset, minibatch=settings.minibatch_size))
+    deciding = min(len(devset), settings.most_examples or len(devset))
+    each = cost(schedule(settings.rewrites, examples=deciding, minibatch=settings.minibatch_size))
+    calls = deciding + traced + settings.rounds * predictors * each
+    if shown := to_show(trainset, devset, settings):
+        calls += min(TRIES * settings.demonstrations, len(shown))
+        calls += cost(schedule(SETS, examples=deciding, minibatch=settings.minibatch_size))
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
 
 

@@ -34,7 +34,14 @@ from fipo_integrations.dspy.programs import COMPILED, attach, copied, digest, id
 from fipo_integrations.dspy.responses import Responses, responses, traced_runs
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
-from fipo_integrations.dspy.search import ProgramProposer, Search, SearchSettings, drawn, without_demonstrations
+from fipo_integrations.dspy.search import (
+    ProgramProposer,
+    Search,
+    SearchSettings,
+    drawn,
+    to_show,
+    without_demonstrations,
+)
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.search import Journal, fewest_pairs, opened_journal
@@ -43,7 +50,7 @@ logger = logging.getLogger("fipo.dspy")
 
 
 class FIPO(Teleprompter):
-    """Rewrites the instructions of a DSPy program with a local model, and changes nothing else.
+    """Rewrites the instructions of a DSPy program with a local model. Fields, models and settings stay as they are.
 
     The rewriter sees each predictor's instruction and, as context, its fields with their types and descriptions. An
     instruction that DSPy made up ("Given the fields `x`, produce the fields `y`.") is sent as well. The context has the
@@ -55,11 +62,11 @@ class FIPO(Teleprompter):
     Without a `metric`, all predictors are rewritten in one batch, the optimizer's checks and its judge decide, and the
     program is not called. Labels of a `trainset` serve as golden responses.
 
-    With a `metric`, several candidates for each predictor are compared with the student on `valset`, or else on
-    `trainset`, under the language model in use: see `SearchSettings`. The returned program is never below the student
-    there. A tie, more failed examples, or a lead that could be luck (`SearchSettings.significance`) keep the student's
-    instructions. The report says how much better the program is. (DSPy runs an example that takes longer than two
-    minutes a second time; `num_threads=1` avoids that.)
+    With a `metric`, several candidates for each predictor, and then sets of demonstrations, are compared with the
+    student on `valset`, or else on `trainset`, under the language model in use: see `SearchSettings`. The returned
+    program is never below the student there. A tie, more failed examples, or a lead that could be luck
+    (`SearchSettings.significance`) keep the student's instructions. The report says how much better the program is.
+    (DSPy runs an example that takes longer than two minutes a second time; `num_threads=1` avoids that.)
 
     The compiled program has `fipo_report`, plain data: "predictors" lists what happened to each instruction. With a
     metric it also has `score`, `candidate_programs`, `trial_logs` and `total_calls`, as DSPy's own optimizers attach
@@ -252,9 +259,12 @@ class FIPO(Teleprompter):
         usable = [target for target in chosen if isinstance(target, Target)]
         self._say_what_is_rewritten(usable, examples=len(devset))
         texts = {target.name: target.naive for target in chosen}
+        shown = to_show(trainset, devset, self.search)
+        if not shown and self.search.demos not in ("auto", 0):
+            logger.warning("every example of the trainset decides, too, so there are no demonstrations")
         variants = Variants(
             program,
-            texts | ({DEMOS: ""} if self.search.demonstrations else {}),
+            texts | ({DEMOS: ""} if shown else {}),
             devset,
             metric,
             num_threads=self.num_threads,
@@ -270,6 +280,7 @@ class FIPO(Teleprompter):
             settings=self.search,
             num_threads=self.num_threads,
             variants=variants,
+            to_show=shown,
         )
         search = Search.of(variants, proposer, chosen)
         best = search.run()

@@ -123,7 +123,7 @@ def _list_trials(search: Search) -> list[Attempt]:
     return [
         Attempt(
             program=one.arm,
-            changed={name: _say_demos(text) if name == DEMOS else text for name, text in one.changed.items()},
+            changed=one.changed,
             score=percent(one.score),
             failed=one.failed,
             examples=one.examples,
@@ -131,11 +131,6 @@ def _list_trials(search: Search) -> list[Attempt]:
         )
         for one in search.attempts()
     ]
-
-
-def _say_demos(text: str) -> str:
-    count = count_of(text)
-    return f"{count} demonstration{'s' * (count != 1)}"
 
 
 def _summarize(level: Level) -> Level:

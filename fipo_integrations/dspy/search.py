@@ -11,7 +11,7 @@ from typing import Any, Literal
 import dspy
 from dspy.dsp.utils.settings import settings
 
-from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, sets_of
+from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, count_of, sets_of
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
@@ -23,6 +23,9 @@ from fipo_model.errors import InputError
 from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, requests_needed
 
 logger = logging.getLogger("fipo.dspy")
+
+_ENOUGH_TO_DECIDE = 24
+"""With as many examples, of which a third is held out, a clear lead can still be told from luck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +39,11 @@ class SearchSettings(search.SearchSettings):
     """From this score on, what the inner predictors of a run said is taken for golden."""
     student_responses: bool | None = None
     """Whether the student is run on training examples for silver responses: by default only with a metric."""
-    demos: int | Literal["auto"] = 0
-    """Most demonstrations that each predictor gets after its instruction, on the same evidence; "auto" is 4, 0 none."""
+    demos: int | Literal["auto"] = "auto"
+    """Most demonstrations that each predictor gets after its instruction, on the same evidence; 0 for none.
+
+    "auto" is 4 if there are examples to spare: with a valset, or with 36 or more examples in the trainset.
+    """
 
     def __post_init__(self) -> None:
         search.SearchSettings.__post_init__(self)
@@ -63,6 +69,8 @@ class ProgramProposer:
     settings: SearchSettings
     num_threads: int | None
     variants: Variants
+    to_show: Sequence[dspy.Example] = ()
+    """The examples that demonstrations may come from."""
     resumed: int = 0
     """How many runs for responses were made in an earlier start."""
 
@@ -96,13 +104,7 @@ class ProgramProposer:
     def _demonstrations(self, seen: Seen, room: float) -> Proposals:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
         count = self.settings.demonstrations
-        # An example that decides would otherwise see its own answer shown.
-        deciding = [example.toDict() for example in self.variants.examples]
-        order = _in_order_for_demonstrations(self.trainset, self.settings)
-        examples = [example for example in order if example.toDict() not in deciding]
-        if not examples:
-            logger.warning("every example of the trainset is in the valset, too, so there are no demonstrations")
-        tried = examples[: math.floor(min(room, TRIES * count))]
+        tried = self.to_show[: math.floor(min(room, TRIES * count))]
         program = self.variants.fresh(seen.texts)
         runs = traced_runs(program, tried, self.metric, num_threads=self.num_threads, note=as_fields) if tried else []
         if self.metric.misuse is not None:
@@ -110,7 +112,7 @@ class ProgramProposer:
         found = sets_of(
             self.student,
             [run for run in runs if run is not None],
-            examples,
+            self.to_show,
             count=count,
             threshold=self.settings.metric_threshold,
         )
@@ -165,7 +167,14 @@ class Search(search.Search):
     @property
     def rounds(self) -> int:
         """How many rounds of proposals there are: demonstrations come last, for the chosen instructions."""
-        return self.settings.rounds + (self.proposer.settings.demonstrations > 0)
+        return self.settings.rounds + bool(self.proposer.to_show)
+
+    def in_words(self, name: str, text: str) -> str:
+        """A text as people are told of it: demonstrations are only counted."""
+        if name != DEMOS:
+            return text
+        count = count_of(text)
+        return f"{count} demonstration{'s' * (count != 1)}"
 
     @property
     def resumed(self) -> int:
@@ -197,9 +206,23 @@ class Search(search.Search):
         return program
 
 
+def to_show(
+    trainset: Sequence[dspy.Example], devset: Sequence[dspy.Example], settings: SearchSettings
+) -> list[dspy.Example]:
+    """Examples for demonstrations, in the order of the seed. One that decides is none: it would see its own answer."""
+    if not settings.demonstrations:
+        return []
+    deciding = [example.toDict() for example in devset]
+    order = _in_order_for_demonstrations(trainset, settings)
+    return [example for example in order if example.toDict() not in deciding]
+
+
 def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
     """The examples that decide where there is no valset: all except those that demonstrations come from."""
-    aside = min(TRIES * settings.demonstrations, len(trainset) // 2)
+    wanted = TRIES * settings.demonstrations
+    aside = min(wanted, len(trainset) // 2)
+    if settings.demos == "auto" and len(trainset) < wanted + _ENOUGH_TO_DECIDE:
+        aside = 0
     chosen = _in_order_for_demonstrations(trainset, settings)[:aside]
     return [example for example in trainset if all(example is not other for other in chosen)]
 

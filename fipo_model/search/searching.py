@@ -166,7 +166,7 @@ class Search:
             chosen = best
         if chosen == best and name not in self.reasons:
             self._explain(name, best, arms)
-        self.log.info("%s: %s", name, "kept as it is" if chosen == best else "a rewrite is better")
+        self.log.info("%s: %s better was found", name, "nothing" if chosen == best else "something")
         return chosen
 
     def _explain(self, name: str, best: str, arms: Sequence[str]) -> None:
@@ -178,11 +178,15 @@ class Search:
     def _say(self, trial: Trial) -> None:
         """Report a trial as it ends: which text it is about, by its number and its words, and what it got."""
         texts = self.board.texts(trial.arm)
-        changed = [text for name, text in texts.items() if text != self.naive[name]]
+        changed = [self.in_words(name, text) for name, text in texts.items() if text != self.naive[name]]
         tried = " ".join(" / ".join(changed).split())[:_LONGEST_SAID] or "the texts as they are"
         failed = f", {trial.failed} failed" if trial.failed else ""
         number = 1 + [*dict.fromkeys(one.arm for one in self.board.trials)].index(trial.arm)
         self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
+
+    def in_words(self, name: str, text: str) -> str:
+        """A text as people are told of it."""
+        return text
 
     # What happened to it
 
@@ -225,7 +229,7 @@ class Search:
         found = []
         for trial in self.board.trials:
             texts = self.board.texts(trial.arm)
-            changed = {name: text for name, text in texts.items() if text != self.naive[name]}
+            changed = {name: self.in_words(name, text) for name, text in texts.items() if text != self.naive[name]}
             found.append(
                 Attempt(
                     arm=trial.arm,

@@ -73,20 +73,27 @@ def _compile_fipo(bench: Bench, student: dspy.Module) -> dspy.Module:
     return compiled
 
 
-def _make_searching_fipo(bench: Bench) -> FIPO:
-    search = SearchSettings(seed=bench.seed)
+def _make_searching_fipo(bench: Bench, *, demos: int | Literal["auto"]) -> FIPO:
+    search = SearchSettings(seed=bench.seed, demos=demos)
     return FIPO(optimizer=bench.sampler, metric=is_right, search=search, num_threads=bench.num_threads)
 
 
 def _compile_fipo_with_metric(bench: Bench, student: dspy.Module) -> dspy.Module:
-    fipo = _make_searching_fipo(bench)
+    return _search(_make_searching_fipo(bench, demos="auto"), bench, student)
+
+
+def _compile_fipo_instructions(bench: Bench, student: dspy.Module) -> dspy.Module:
+    return _search(_make_searching_fipo(bench, demos=0), bench, student)
+
+
+def _search(fipo: FIPO, bench: Bench, student: dspy.Module) -> dspy.Module:
     compiled: dspy.Module = fipo.compile(student, trainset=bench.data.trainset, valset=bench.data.valset)
     return compiled
 
 
 def _compile_fipo_then_bootstrap(bench: Bench, student: dspy.Module) -> dspy.Module:
     student.set_lm(bench.task_model)  # BetterTogether asks for it
-    steps = {"fipo": _make_searching_fipo(bench), "bootstrap": dspy.BootstrapFewShot(metric=is_right)}
+    steps = {"fipo": _make_searching_fipo(bench, demos=0), "bootstrap": dspy.BootstrapFewShot(metric=is_right)}
     compiled: dspy.Module = dspy.BetterTogether(metric=is_right, **steps).compile(
         student,
         trainset=bench.data.trainset,
@@ -162,14 +169,15 @@ def _evolve(bench: Bench, student: dspy.Module, proposing: dict[str, Any]) -> ds
 
 
 STUDENT = "student"
-FIPO_ROWS = ("fipo-metric", "fipo", "fipo-bootstrap")
+FIPO_ROWS = ("fipo-metric", "fipo-instructions", "fipo", "fipo-bootstrap")
 RIVALS = ("mipro", "copro", "gepa")
 """Those that FIPO's calls, time and score are held against."""
 CONTENDERS: dict[str, tuple[str, Compile]] = {
     STUDENT: ("the program as it was", _leave_alone),
     "fipo": ("FIPO without a metric", _compile_fipo),
     "fipo-metric": ("FIPO with the metric", _compile_fipo_with_metric),
-    "fipo-bootstrap": ("FIPO with the metric, then BootstrapFewShot", _compile_fipo_then_bootstrap),
+    "fipo-instructions": ("FIPO with the metric, without demonstrations", _compile_fipo_instructions),
+    "fipo-bootstrap": ("the same, then BootstrapFewShot", _compile_fipo_then_bootstrap),
     "bootstrap": ("BootstrapFewShot", _compile_bootstrap),
     "mipro": ("MIPROv2", _compile_mipro),
     "copro": ("COPRO", _compile_copro),

@@ -20,27 +20,10 @@ from fipo_model.search.proposals import Seen
 from fipo_model.search.proposing import RewriterProposer
 from fipo_model.testing import ScriptedGenerator
 from fipo_model.types import ShownExample
-from support.conversations import naive_in
+from support.telling import Telling
 
 PROMPT = "why is rye bread so dense"
 ENDING = "Give the main reason first."
-
-
-def asked_in(conversation):
-    """The prompt that the template asks to add to."""
-    return naive_in(conversation).split("\n\nText to add:")[0]
-
-
-class Telling(ScriptedGenerator):
-    """Says how likely its replies were."""
-
-    def __init__(self, reply, likelihood=-0.1):
-        super().__init__(lambda conversation: reply if isinstance(reply, str) else reply[asked_in(conversation)])
-        self.likelihood = likelihood
-
-    def generate(self, conversations, sampling, *, samples=1):
-        found = super().generate(conversations, sampling, samples=samples)
-        return [[replace(one, log_likelihood=self.likelihood) for one in own] for own in found]
 
 
 def rewriter(first, second, *, least=-0.05, **options):

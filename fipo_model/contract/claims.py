@@ -33,6 +33,9 @@ _SIGNS = {
 }
 
 
+_LEADING_ZERO = re.compile(r"(?<![\d.,])0\d")
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim:
     said: re.Pattern[str]
@@ -51,7 +54,7 @@ def _none(signs: str) -> Callable[[Sequence[str]], bool]:
 _CLAIMS = (
     _Claim(
         lazy(
-            r"\b(?:each|every|one|them)\b[^.;]{0,30}?\bon (?:its|their|a|one)(?: own| separate| new)* line\b"
+            r"\b(?:each|every|one|them)\b[^.;]{0,60}?\bon (?:its|their|a|one)(?: own| separate| new)* line\b"
             r"|\bone (?:\w+ ){0,2}(?:a|per) line\b|\bon (?:separate|different|several|their own) lines\b"
         ),
         _some("\n"),
@@ -83,6 +86,10 @@ _CLAIMS = (
         lambda outputs: not any(output.endswith(".") for output in outputs),
     ),
     _Claim(lazy(r"\b(?:in|as|with) (?:plain )?(?:digits|figures)\b"), _some("0123456789")),
+    _Claim(
+        lazy(r"\b(?:without|no) (?:any |a |the )?leading zero(?:e?s)?\b"),
+        lambda outputs: not any(_LEADING_ZERO.search(output) for output in outputs),
+    ),
 )
 _SEPARATED = lazy(
     r"\bseparated (?:by|with) (?:an? |single |one )*(?:[\"'`“‘]([^\"'`”’]{1,4})[\"'`”’]|(\w+?)s?\b|([^\s\w\"'`“‘]))"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fipo_model.errors import InputError
+from fipo_model.forms import form_sentence
 from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.search.proposals import Origin, Proposed, distinct
 from fipo_model.search.wordings import naming_labels
@@ -42,9 +43,9 @@ class Question:
     varied: Sequence[OptimizationRequest] = ()
     """The same with something more to see, each time something else, so that the rewrites differ."""
     outputs: Sequence[str | None] = ()
-    """Right outputs which, if they are labels, a rule names."""
+    """Right outputs. A rule states their form and, if they are labels, names them."""
     solved: Sequence[ShownExample] = ()
-    """The examples with which a text that names the labels is checked."""
+    """The examples with which a text made by rule is checked."""
     tried: Sequence[str] = ()
     """What was proposed before."""
 
@@ -65,8 +66,9 @@ def ask(
     """By the names of the parts: the usable rewrites, up to the limit, and the refused ones, from two batches in all.
 
     What the rewriter is unsure of is among them, because something else decides. The rewrite of the text alone comes
-    first, then the text with its labels. The others are sampled, and those that the rewriter is surest of come first.
-    Where time is limited, samples are requested a few at a time, and no more of them after half of the `seconds`.
+    first, then the text with its labels or the form of its outputs. The others are sampled, and those that the rewriter
+    is surest of come first. Where time is limited, samples are requested a few at a time, and no more of them after
+    half of the `seconds`.
     """
     enough = time.monotonic() + seconds / 2  # what is proposed has to be measured, too
     bold = replace(rewriter.bold, seed=seed)
@@ -74,8 +76,8 @@ def ask(
     found = {}
     usable = []
     for question, proposal in zip(questions, greedy, strict=True):
-        labelled = [row for row in _naming_labels(bold, question) if row.text not in question.tried]
-        found[question.part.name] = [*_rows(question.part, proposal), *labelled]
+        ruled = [row for row in _by_rule(bold, question) if row.text not in question.tried]
+        found[question.part.name] = [*_rows(question.part, proposal), *ruled]
         if not isinstance(proposal, InputError):
             usable.append(question)
     sampled = _sampled(bold, usable, requests_needed(candidates), until=enough)
@@ -119,13 +121,22 @@ def _surest_first(by_request: Sequence[Sequence[Proposed]]) -> list[Proposed]:
     return sorted(rows, key=lambda row: -(row.log_likelihood or 0.0))
 
 
-def _naming_labels(rewriter: Rewriter, question: Question) -> list[Proposed]:
-    """The text followed by all labels, which small rewriters rarely name; none if its outputs are no labels."""
-    text = naming_labels(question.alone.instruction, question.outputs)
-    if text is None:
+def _by_rule(rewriter: Rewriter, question: Question) -> list[Proposed]:
+    """The text followed by all labels or, if there are none to name, by the form of the outputs.
+
+    Small rewriters rarely get either right.
+    """
+    text = question.alone.instruction
+    origin: Origin = "labels"
+    ruled = naming_labels(text, question.outputs)
+    if ruled is None:
+        origin = "form"
+        form = form_sentence([output for output in question.outputs if output is not None])
+        ruled = None if form is None else f"{text}\n\n{form}"
+    if ruled is None:
         return []
-    checked = rewriter.check(text, replace(question.alone, examples=tuple(question.solved)))
-    return [_proposed(question.part, checked, origin="labels")]
+    checked = rewriter.check(ruled, replace(question.alone, examples=tuple(question.solved)))
+    return [_proposed(question.part, checked, origin=origin)]
 
 
 def _rows(part: Part, proposal: Proposal) -> list[Proposed]:

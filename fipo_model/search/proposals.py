@@ -11,8 +11,8 @@ from fipo_model.search.subject import Measurement
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
-Origin = Literal["rewriter", "labels"]
-"""Who wrote a text: a rewriter; or a rule, which put all right outputs behind what was there, as labels."""
+Origin = Literal["rewriter", "labels", "form"]
+"""Who wrote a text: a rewriter; or a rule, which named all right outputs as labels, or stated their form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

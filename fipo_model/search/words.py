@@ -17,7 +17,12 @@ _OUTCOMES = {
     "repeated": "not tried: it asks for the same as another",
     "unusable": "left alone: it could not be rewritten",
 }
-_ORIGINS: Mapping[Origin, str] = {"rewriter": "the rewriter", "labels": "a rule that adds the labels"}
+_FOLLOWED_BY: Mapping[Origin, str] = {"labels": "labels", "form": "form"}
+_ORIGINS: Mapping[Origin, str] = {
+    "rewriter": "the rewriter",
+    "labels": "a rule that adds the labels",
+    "form": "a rule that states the form of the right outputs",
+}
 
 
 def sentences(result: SearchResult) -> Iterator[str]:
@@ -57,8 +62,9 @@ def _say_authors(result: SearchResult) -> Iterator[str]:
         refused = sum(one.origin == "rewriter" and one.outcome not in ("unchanged", "repeated") for one in rows)
         why = f"none of its proposals passed the checks ({refused})" if refused else "it had nothing to add"
         yield f"The rewriter is {result.model}; {why}."
-    if any(one.origin == "labels" and one.text == text.text for text in result.texts for one in text.candidates):
-        yield "The text to use was made by rule: yours, followed by the labels of the right outputs."
+    by_rule = {one.text: one.origin for one in rows if one.origin in _FOLLOWED_BY}
+    for origin in dict.fromkeys(by_rule[text.text] for text in result.texts if text.text in by_rule):
+        yield f"The text to use was made by rule: yours, followed by the {_FOLLOWED_BY[origin]} of the right outputs."
 
 
 def say_compared(where: str, found: Compared) -> str:

@@ -114,8 +114,7 @@ def _marks(outputs: Sequence[str]) -> tuple[str, str]:
     before = "" if matched is None else matched[0]
     rest = [output[len(before) :] for output in different]
     unit = _unit(rest)
-    signs = next(found[0] for start in range(len(ended) + 1) if (found := _AFTER.fullmatch(ended, start)) is not None)
-    after = unit or signs
+    after = unit or next(ended[start:] for start in range(len(ended) + 1) if _AFTER.fullmatch(ended, start))
     is_left = all(len(output) > len(after) for output in rest)
     return (before, after) if is_left and (before + after).strip() else ("", "")
 
@@ -136,7 +135,7 @@ def _unit(outputs: Sequence[str]) -> str:
 
 def _bare(outputs: Sequence[str]) -> str | None:
     readers = (_choice, _date_or_time, _number, _named, _several, _words)
-    return next((form for read in readers if (form := read(outputs)) is not None), None)
+    return next(filter(None, (read(outputs) for read in readers)), None)
 
 
 def _choice(outputs: Sequence[str]) -> str | None:
@@ -164,7 +163,7 @@ def _date_or_time(outputs: Sequence[str]) -> str | None:
         return "a date in the form YYYY-MM-DD"
     if _all(_TIME, outputs):
         return f"a time in the form {'HH' if all(len(output) == 5 for output in outputs) else 'H'}:MM"
-    found = [match for output in outputs if (match := _DATE.fullmatch(output)) is not None]
+    found = list(filter(None, map(_DATE.fullmatch, outputs)))
     signs = {match[2] for match in found}
     if len(found) < len(outputs) or len(signs) > 1:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from fipo_model import fidelity
 from fipo_model.contract.shown import outputs_shown
 from fipo_model.errors import InputError
-from fipo_model.fidelity import RULES, FidelitySettings
+from fipo_model.fidelity import RULES, FidelitySettings, topic
 from fipo_model.forms import form_sentence
 from fipo_model.generation import Completion, Generator, Message, Sampling, Second, check_generator, generate_each
 from fipo_model.models.registry import Role
@@ -125,7 +125,7 @@ class Rewriter:
             return proposals
         if self.second is not None:
             self._ask_second(requests, proposals)
-        return [self._or_form(request, found) for request, found in zip(requests, proposals, strict=True)]
+        return [self._with_form(request, found) for request, found in zip(requests, proposals, strict=True)]
 
     def _ask_second(self, requests: Sequence[OptimizationRequest], proposals: list[Proposal]) -> None:
         """Put what the second model adds for sure in the place of what the first did not."""
@@ -142,15 +142,25 @@ class Rewriter:
             if not isinstance(added, InputError) and any(each.outcome == "optimized" for each in added):
                 proposals[place] = added
 
-    def _or_form(self, request: OptimizationRequest, proposal: Proposal) -> Proposal:
-        """The proposal and, if the checks leave nothing of it, a sentence on the form of the right outputs shown."""
+    def _with_form(self, request: OptimizationRequest, proposal: Proposal) -> Proposal:
+        """The proposal with a sentence on the form of the outputs shown, or that sentence alone if nothing passed."""
         form = self._form(request)
         if form is None or isinstance(proposal, InputError):
             return proposal
+        if any(each.outcome == "optimized" for each in proposal):
+            return tuple(self._followed_by(form, each, request) for each in proposal)
         if not all(each.outcome in RULES or each.outcome == "uncertain" for each in proposal):
             return proposal
-        added = self.check(f"{request.instruction}\n\n{form}", request)
-        return (*proposal, replace(added, detail=_BY_RULE)) if added.outcome == "optimized" else proposal
+        alone = self.check(f"{request.instruction}\n\n{form}", request)
+        return (*proposal, replace(alone, detail=_BY_RULE)) if alone.outcome == "optimized" else proposal
+
+    def _followed_by(self, form: str, candidate: Candidate, request: OptimizationRequest) -> Candidate:
+        is_said = topic(form) - topic("Reply with nothing else.") <= topic(candidate.text)
+        if candidate.outcome != "optimized" or is_said:
+            return candidate
+        end = "" if candidate.text.endswith((".", "!", "?", ":")) else "."
+        longer = self.check(f"{candidate.text}{end} {form}", request)
+        return replace(longer, log_likelihood=candidate.log_likelihood) if longer.outcome == "optimized" else candidate
 
     def _form(self, request: OptimizationRequest) -> str | None:
         """What a rule could add: a small model reads forms badly, and a rule reads them without guessing."""

@@ -125,11 +125,18 @@ def test_the_form_takes_the_place_of_an_addition_that_is_refused_or_unsure():
         assert found.candidates[0].outcome != "optimized"
 
 
+def test_the_form_follows_an_addition_that_does_not_say_it():
+    found = optimized("Copy the day on which to pay")
+    assert (found.text, found.detail) == (f"due date\n\nCopy the day on which to pay. {FORM}", "")
+    said = "Write the date of payment in the form YYYY-MM-DD."
+    assert optimized(said).text == f"due date\n\n{said}"
+    assert optimized("Copy the day on which to pay.", max_words=12).text.endswith("on which to pay.")
+
+
 def test_the_model_has_to_be_surer_where_the_form_is_known():
-    assert optimized("Copy the date on which to pay.", -0.7).text.endswith(FORM)
-    assert optimized("Copy the date on which to pay.", -0.6).text.endswith("on which to pay.")
-    alone = optimized("Copy the date on which to pay.", -0.7, shown=())
-    assert alone.text.endswith("on which to pay.")
+    assert optimized("Copy the day on which to pay.", -0.7).text == f"due date\n\n{FORM}"
+    assert "on which to pay" in optimized("Copy the day on which to pay.", -0.6).text
+    assert "on which to pay" in optimized("Copy the day on which to pay.", -0.7, shown=()).text
 
 
 def test_the_form_is_not_added_where_nothing_is_to_be_added_or_nothing_is_known_of_it():

@@ -57,7 +57,7 @@ FLOORS = (
     ),
     ("fipo_model.contract",),
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),
-    ("fipo_model.errors", "fipo_model.forking", "fipo_model.replies"),
+    ("fipo_model.errors", "fipo_model.forking", "fipo_model.forms", "fipo_model.replies"),
 )
 # What runs a model on prompts. The command line, iterative training, which rewrites between its rounds, and rewards,
 # which other models measure, use both sides; each hands the other nothing but a checkpoint directory.

@@ -202,7 +202,7 @@ class OptimizedPrompt:
 
     @property
     def detail(self) -> str:
-        """Why the naive instruction was kept, in words; empty for an optimized prompt."""
+        """Why the naive instruction was kept, in words, or that a rule wrote the rewrite; else empty."""
         return next((c.detail for c in self.candidates if c.outcome == self.outcome), "")
 
     @property

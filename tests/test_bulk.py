@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fipo_model import OptimizationRequest, PromptOptimizer
+from fipo_model import OptimizationRequest, PromptOptimizer, ShownExample
 from fipo_model.bulk import Halves, Row, Tally, optimize_file, optimize_stream, read_rows
+from fipo_model.bulk.rows import parse_row
 from fipo_model.errors import InputError, ServerError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Message
@@ -340,14 +341,22 @@ def test_what_is_no_id_and_what_is_no_text_is_told_from_what_is_not_there(tmp_pa
         {"id": True, "instruction": "Explain snow."},
         {"id": "a", "instruction": "Explain hail.", "context": 0},
         {"id": "b", "instruction": "Explain fog.", "silver_response": []},
+        {"id": "c", "instruction": "Explain dew.", "examples": [{"output": "wet"}]},
     ]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [str(row) for row in run(source, tmp_path / "out.jsonl")] == [
         "line 2: the id must be text or a whole number",
         "line 3: context must be text, not int",
         "line 4: silver_response must be text, not list",
+        "line 5: example 1: there is no `input`; its fields are 'output'",
     ]
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [1]
+
+
+def test_a_row_may_have_examples() -> None:
+    rows = [{"input": "bill 7", "output": "7 euros"}, {"input": "bill 8"}]
+    request = parse_row(1, {"instruction": "amount", "examples": rows}).request
+    assert request.examples == (ShownExample("bill 7", "7 euros"), ShownExample("bill 8"))
 
 
 def test_an_id_that_cannot_be_written_costs_only_its_row(tmp_path: Path) -> None:

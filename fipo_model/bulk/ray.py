@@ -51,9 +51,10 @@ def optimize(
 ) -> "ray.data.Dataset":
     """A dataset with a rewrite of each row of `dataset`, lazily; each worker opens the model once.
 
-    Rows have `instruction`, an `id` of any type, and perhaps `context`, `silver_response`, `golden_response`, `keep`
-    and `max_words`; what comes out are the columns of `optimize_file`. A row that cannot be used comes out with the
-    outcome "failed". Ray's checkpoints (`DataContext.checkpoint_config`) make a pipeline with this step resumable.
+    Rows have `instruction`, an `id` of any type, and perhaps `context`, `silver_response`, `golden_response`,
+    `examples`, `keep` and `max_words`; what comes out are the columns of `optimize_file`. A row that cannot be used
+    comes out with the outcome "failed". Ray's checkpoints (`DataContext.checkpoint_config`) make a pipeline with this
+    step resumable.
     """
     room = _room(pool or Pool())
     return dataset.map_batches(
@@ -216,6 +217,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "context": asked.context,
         "silver_response": asked.silver_response,
         "golden_response": asked.golden_response,
+        "examples": [{"input": one.input, "output": one.output} for one in asked.examples],
         "max_words": asked.max_words,
         "keep": list(asked.keep),
     }

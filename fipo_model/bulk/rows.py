@@ -10,6 +10,7 @@ from fipo_model import jsonl
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.search.examples import read_examples
 from fipo_model.types import OptimizationRequest, OptimizedPrompt, check_text
 
 RowId = str | int
@@ -69,6 +70,7 @@ def parse_row(line: int, fields: Mapping[str, Any]) -> Row:
         context=_part(fields, "context"),
         silver_response=_part(fields, "silver_response"),
         golden_response=_part(fields, "golden_response"),
+        examples=tuple(example.shown for example in read_examples(_part(fields, "examples") or ())),
         max_words=_part(fields, "max_words"),
         keep=_keep(fields),
     )

@@ -7,8 +7,8 @@ from typing import Annotated, cast
 import typer
 
 from fipo_model import jsonl, places
+from fipo_model.cli.examples import read_rows
 from fipo_model.cli.notes import note, say
-from fipo_model.cli.tune import read_rows
 from fipo_model.errors import InputError
 from fipo_model.export import (
     ADAPTER_FORMS,

@@ -15,6 +15,7 @@ import typer
 from fipo_model import bulk, jsonl
 from fipo_model.addresses import show_address
 from fipo_model.backends.engines import Load
+from fipo_model.cli.examples import read_rows
 from fipo_model.cli.notes import note, say, say_bytes, still_trying
 from fipo_model.cli.outcomes import tell_outcome
 from fipo_model.errors import InputError
@@ -22,6 +23,7 @@ from fipo_model.optimizer import PromptOptimizer
 from fipo_model.pages.numbers import counted
 from fipo_model.replies import without_controls
 from fipo_model.rewriter import Rewriter
+from fipo_model.search.proposing import SHOWN
 from fipo_model.store import RewriteStore, key_of
 from fipo_model.templates import load_template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
@@ -41,6 +43,13 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     silver: Annotated[Path | None, typer.Option(help="File with a response the prompt got.")] = None,
     golden: Annotated[Path | None, typer.Option(help="File with the response it should get.")] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSONL file of rows with `input` and, if known, the right `output`, for a prompt that runs on many "
+            "inputs. The first four are shown to the rewriter."
+        ),
+    ] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="The most words the rewrite may have.")] = None,
     keep: Annotated[
         list[str] | None, typer.Option(help="Text in the prompt that the rewrite must keep; may be repeated.")
@@ -104,10 +113,12 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         raise typer.BadParameter("--input FILE and --output FILE go together")
     if (prompt is None) == (input_ is None):
         raise typer.BadParameter('give one prompt ("..." or - for stdin), or --input FILE --output FILE')
-    if input_ is not None and (context or silver or golden or max_words or keep or as_json or diff or store):
+    if input_ is not None and (
+        context or silver or golden or examples or max_words or keep or as_json or diff or store
+    ):
         raise typer.BadParameter(
-            "with --input, context, responses, max_words and keep are fields of the rows; --json, --diff and --store "
-            "cannot be used"
+            "with --input, context, responses, examples, max_words and keep are fields of the rows; --json, --diff and "
+            "--store cannot be used"
         )
     _check_engine(engine, workers, input_, output)
     if proposals and input_ is None:
@@ -150,6 +161,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         context=_read_optional(context),
         silver_response=_read_optional(silver),
         golden_response=_read_optional(golden),
+        examples=tuple(example.shown for example in read_rows(examples)[:SHOWN]) if examples else (),
         max_words=max_words,
         keep=tuple(keep or ()),
     )

@@ -25,7 +25,8 @@ _OF_A_RULE = "docs/outcomes.md says how to turn a check off"
 
 def tell_outcome(result: OptimizedPrompt) -> None:
     """Say on stderr what became of a prompt; where it stays, why, and what to do next."""
-    note(f"outcome: {result.outcome}")
+    by = f" ({result.detail})" if result.is_rewritten and result.detail else ""
+    note(f"outcome: {result.outcome}{by}")
     if not result.is_rewritten:
         note(f"{why_kept(result.outcome, result.detail)}. Next: {_NEXT.get(result.outcome, _OF_A_RULE)}")
     if refused := rewrite_turned_down(result):

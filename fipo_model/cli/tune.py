@@ -7,19 +7,16 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from fipo_model import jsonl
+from fipo_model.cli.examples import read_rows
 from fipo_model.cli.notes import note, say
 from fipo_model.cli.optimize import SPEC_HELP, STORE_HELP, read_prompt, show_result, tell_state
 from fipo_model.errors import InputError
 from fipo_model.models.registry import DEFAULT
 from fipo_model.search import Effort, Example, SearchResult, SearchSettings
-from fipo_model.search.examples import read_example
 from fipo_model.search.metrics import BUILT_IN
 from fipo_model.search.reporting import PAGE
 from fipo_model.store import RewriteStore
 from fipo_model.types import OUTCOMES, Candidate, OptimizationRequest, OptimizedPrompt, Outcome
-
-_MOST_BAD_ROWS = 5
 
 # What `fipo worth-it` takes as well.
 ExamplesOption = Annotated[
@@ -151,28 +148,6 @@ def named_metric(metric: str | None) -> str | Callable[..., Any] | None:
     if not callable(function):
         raise InputError(f"{metric} is not a function (reference, output, input) -> number")
     return cast("Callable[..., Any]", function)
-
-
-def read_rows(path: Path) -> list[Example]:
-    """The rows of a file.
-
-    Raises `InputError` that names what cannot be used: half of the examples would decide differently.
-    """
-    found, bad = [], []
-    for item in jsonl.read_objects(path):
-        if isinstance(item, jsonl.BadRow):
-            bad.append(str(item))
-            continue
-        line, fields = item
-        try:
-            found.append(read_example(fields))
-        except InputError as error:
-            bad.append(f"line {line}: {error}")
-    if bad:
-        more = f"; and {len(bad) - _MOST_BAD_ROWS} more" if len(bad) > _MOST_BAD_ROWS else ""
-        hint = "" if found else '. Each line must be an object such as {"input": "a fine film", "output": "positive"}'
-        raise InputError(f"{path} has rows that cannot be used: {'; '.join(bad[:_MOST_BAD_ROWS])}{more}{hint}")
-    return found
 
 
 def _show(result: SearchResult, out: Path | None, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fipo_model.cli.examples import read_rows
 from fipo_model.cli.notes import note, say
 from fipo_model.cli.optimize import read_prompt
 from fipo_model.cli.tune import (
@@ -16,7 +17,6 @@ from fipo_model.cli.tune import (
     ServerOption,
     named_metric,
     named_models,
-    read_rows,
 )
 from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fipo_model.errors import InputError
-from fipo_model.forms import form_sentence
 from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.search.proposals import Origin, Proposed, distinct
-from fipo_model.search.wordings import naming_labels
+from fipo_model.search.wordings import by_rule
 from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 
 # Of the samples for one request, about two are useful; others repeat each other, change nothing or fail.
@@ -122,20 +121,12 @@ def _surest_first(by_request: Sequence[Sequence[Proposed]]) -> list[Proposed]:
 
 
 def _by_rule(rewriter: Rewriter, question: Question) -> list[Proposed]:
-    """The text followed by all labels or, if there are none to name, by the form of the outputs.
-
-    Small rewriters rarely get either right.
-    """
-    text = question.alone.instruction
-    origin: Origin = "labels"
-    ruled = naming_labels(text, question.outputs)
-    if ruled is None:
-        origin = "form"
-        form = form_sentence([output for output in question.outputs if output is not None])
-        ruled = None if form is None else f"{text}\n\n{form}"
-    if ruled is None:
+    """The text followed by its labels or the form of its outputs, checked; none if it has no outputs of one form."""
+    made = by_rule(question.alone.instruction, question.outputs)
+    if made is None:
         return []
-    checked = rewriter.check(ruled, replace(question.alone, examples=tuple(question.solved)))
+    origin, text = made
+    checked = rewriter.check(text, replace(question.alone, examples=tuple(question.solved)))
     return [_proposed(question.part, checked, origin=origin)]
 
 

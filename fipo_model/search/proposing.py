@@ -10,8 +10,8 @@ from fipo_model.search.proposals import Proposals, Seen
 from fipo_model.search.subject import Measured, Measurement
 from fipo_model.types import OptimizationRequest, ShownExample
 
-# This many examples make a task clear; more make a small model's request long.
-_SHOWN = 4
+SHOWN = 4
+"""As many examples make a task clear; more make a small model's request long."""
 # No two turns share a seed.
 _TURN = 1000
 _MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300
@@ -76,7 +76,7 @@ def _shown_in_turns(
     numbers.sort(key=lambda number: _score(measurements.get(number)))
     highest = max(map(_score, measurements.values()), default=0.0)
     seen = [_with_response(shown[number], measurements.get(number), highest) for number in numbers]
-    return [tuple(seen[start : start + _SHOWN]) for start in range(0, len(seen), _SHOWN)]
+    return [tuple(seen[start : start + SHOWN]) for start in range(0, len(seen), SHOWN)]
 
 
 def _with_response(example: ShownExample, found: Measurement | None, highest: float) -> ShownExample:

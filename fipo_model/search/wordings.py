@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from fipo_model.forms import form_sentence
 from fipo_model.search.examples import Example, filled, has_variables
 from fipo_model.search.metrics import text_of
+from fipo_model.search.proposals import Origin
 
 # More labels than these make a list that small models do not follow; longer ones are no labels.
 _FEWEST_LABELS, _MOST_LABELS, _MOST_LABEL_WORDS = 2, 6, 5
@@ -34,6 +36,17 @@ def wordings(prompt: str, example: Example, solved: Sequence[Example]) -> list[W
     if solved:
         made.append(Wording("fullest", _with_examples(prompt, example, solved)))
     return [*made, *(Wording("form", text) for text in _forms(prompt, example))]
+
+
+def by_rule(prompt: str, outputs: Sequence[str | None]) -> tuple[Origin, str] | None:
+    """The prompt with all labels behind it, or with the form of its right outputs if there are no labels to name.
+
+    Small rewriters rarely get either right.
+    """
+    if (labelled := naming_labels(prompt, outputs)) is not None:
+        return "labels", labelled
+    form = form_sentence([output for output in outputs if output is not None])
+    return None if form is None else ("form", f"{prompt}\n\n{form}")
 
 
 def naming_labels(prompt: str, outputs: Sequence[str | None]) -> str | None:

@@ -11,7 +11,7 @@ from fipo_model.errors import InputError
 from fipo_model.pages.changes import differences, fault_in_words
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Example, read_examples
-from fipo_model.search.wordings import naming_labels
+from fipo_model.search.wordings import by_rule
 from fipo_model.serve.settings import LONGEST
 from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 
@@ -78,16 +78,17 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncGenerator[dict[str, Any], None]:
     """Different rewrites, accepted or not, each as soon as its batch is there. Raises `InputError`.
 
-    Each turn shows other examples. The first rewrite is made by a rule, if the right outputs are labels. An object that
-    only says `waiting` comes before all others where the model is at other work.
+    Each turn shows other examples. The first rewrite is made by a rule, if the right outputs are labels or have one
+    form. An object that only says `waiting` comes before all others where the model is at other work.
     """
     if are_under_way():
         yield {"waiting": True}
     seen: set[str] = set()
-    if text := naming_labels(request.instruction, [example.output for example in request.examples]):
+    if made := by_rule(request.instruction, [example.output for example in request.examples]):
+        _, text = made
         seen.add(text)
-        labelled = await in_thread(partial(rewriter.check, text, request))
-        yield await in_thread(partial(shown, labelled, request)) | {"is_by_rule": True}
+        checked = await in_thread(partial(rewriter.check, text, request))
+        yield await in_thread(partial(shown, checked, request)) | {"is_by_rule": True}
     for turn, (samples, seed) in enumerate(_TURNS):
         asked = replace(rewriter, samples=samples, seed=seed)
         told = replace(request, examples=_in_turn(request.examples, turn))

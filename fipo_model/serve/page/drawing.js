@@ -75,7 +75,7 @@ export function drawVerdict(box, found, { isOwn = false } = {}) {
   const { outcome, fault, unchecked } = found;
   const left = unchecked.length ? `. Could not be checked: ${unchecked.join(", ")}` : "";
   const [kind, text] =
-    outcome === "optimized" ? ["good", `${found.is_by_rule ? "Your prompt, and the labels of your examples" : "Keeps all that must survive"}${left}`]
+    outcome === "optimized" ? ["good", `${found.is_by_rule ? "Your prompt, and what a rule reads off your right answers" : "Keeps all that must survive"}${left}`]
     : outcome === "unchanged" ? ["", "Your prompt as it is"]
     : outcome === "uncertain" ? ["unsure", "The model is not sure of this one. Read it, or try it on examples."]
     : isOwn ? ["unsure", `Differs from your prompt: the rewrite ${fault}`]

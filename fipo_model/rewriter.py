@@ -1,6 +1,7 @@
 """Proposing rewrites: what a model says to each prompt, read and checked. Whether one is used is decided elsewhere."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -155,8 +156,7 @@ class Rewriter:
         return (*proposal, replace(alone, detail=_BY_RULE)) if alone.outcome == "optimized" else proposal
 
     def _followed_by(self, form: str, candidate: Candidate, request: OptimizationRequest) -> Candidate:
-        is_said = topic(form) - topic("Reply with nothing else.") <= topic(candidate.text)
-        if candidate.outcome != "optimized" or is_said:
+        if candidate.outcome != "optimized" or _says(candidate.text, form):
             return candidate
         end = "" if candidate.text.endswith((".", "!", "?", ":")) else "."
         longer = self.check(f"{candidate.text}{end} {form}", request)
@@ -233,6 +233,12 @@ class Rewriter:
     def _least_likelihood(self, request: OptimizationRequest) -> float | None:
         least = self.least_likelihood
         return least if least is None or self._form(request) is None else least + _SURER
+
+
+def _says(text: str, form: str) -> bool:
+    """Whether a text has the words of a form, and what it quotes."""
+    words, quoted = topic(form) - topic("Reply with nothing else."), re.findall(r"\"([^\"]+)\"", form)
+    return words <= topic(text) and all(re.search(rf"(?i)(?<!\w){re.escape(one)}(?!\w)", text) for one in quoted)
 
 
 def _is_alone(request: OptimizationRequest) -> bool:

@@ -130,6 +130,11 @@ def test_the_form_follows_an_addition_that_does_not_say_it():
     assert (found.text, found.detail) == (f"due date\n\nCopy the day on which to pay. {FORM}", "")
     said = "Write the date of payment in the form YYYY-MM-DD."
     assert optimized(said).text == f"due date\n\n{said}"
+    answers = (ShownExample("noon", "yes"), ShownExample("sea", "no"))
+    for reply, is_said in (("Say whether it is a palindrome.", False), ("Is it a palindrome? Answer yes or no.", True)):
+        text = optimized(reply, prompt="palindrome?", shown=answers).text
+        assert text.endswith(reply) == is_said
+        assert text.endswith('Reply with "yes" or "no" and nothing else.') != is_said
     assert optimized("Copy the day on which to pay.", max_words=12).text.endswith("on which to pay.")
 
 

@@ -55,6 +55,7 @@ _CLAIMS = (
     _Claim(
         lazy(
             r"\b(?:each|every|one|them)\b[^.;]{0,60}?\bon (?:its|their|a|one)(?: own| separate| new)* line\b"
+            r"|\bit on (?:its own|a separate|a new) line\b"
             r"|\bone (?:\w+ ){0,2}(?:a|per) line\b|\bon (?:separate|different|several|their own) lines\b"
         ),
         _some("\n"),

@@ -36,7 +36,8 @@ _DATE = re.compile(r"(\d\d)([./-])(\d\d)\2\d{4}")
 _NAMED = (("an e-mail address", re.compile(r"[^\s@]+@[^\s@]+\.\w+")), ("a link", re.compile(r"https?://\S+")))
 _MARKER, _NUMBERED = re.compile(r"(?:[-*•#>+]+|\[[ x]?\]) "), re.compile(r"\d+\. ")
 _ITEM = re.compile(r"[^\s<>]+(?: [^\s<>]+){0,2}")
-_SENTENCE = re.compile(r"[^\s.!?][^\n.!?]* [^\n.!?]*[.!?]")
+_PLAIN = re.compile(r"[^\d\n<>{}()\[\]]*[^\W\d_][^\d\n<>{}()\[\]]*")
+_SENTENCE = re.compile(r"[^\W\d_a-z][^\n.!?]* [^\n.!?]*[.!?]")
 # Signs and tags; and a word only as a label ("Answer: ") or, after a number, as a unit (" km").
 _SIGNS = r"(?:</?\w+>|[^\w\s.,;!?/\\-]| )*"
 _BEFORE, _AFTER = re.compile(rf"{_SIGNS}(?:[A-Z]\w*:\s*)?{_SIGNS}"), re.compile(_SIGNS)
@@ -224,14 +225,18 @@ def _words(outputs: Sequence[str]) -> str | None:
         return None
     if all(map(_SENTENCE.fullmatch, outputs)):
         return "one sentence"
-    if not all(any(map(str.isalpha, output)) for output in outputs) or any(re.search(r"\d|\n", o) for o in outputs):
+    if not all(any(map(str.isalpha, output)) for output in outputs) or any(
+        re.search(r"[\d\n<>{}()\[\]]", one) for one in outputs
+    ):
         return None
     if all(len(output) == 1 for output in outputs):
         return f"one {_case(outputs, _OF_LETTERS)}letter"
     case = _case(outputs, _OF_WORDS)
     if all(len(output.split()) == 1 for output in outputs):
         return f"one word{case}"
-    return f"a few words{case}" if all(len(output.split()) <= _FEW_WORDS for output in outputs) else None
+    most, fewest = (choose(len(output.split()) for output in outputs) for choose in (max, min))
+    few = "a few words" if fewest > 1 else "one word or a few"
+    return f"{few}{case}" if most <= _FEW_WORDS else None
 
 
 _Names = Sequence[tuple[str, Callable[[str], Any]]]

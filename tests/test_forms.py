@@ -43,6 +43,7 @@ from support.telling import Telling
         (['"aa", "bb"', '"cc", "dd"'], "the items, each in double quotes, separated by a comma and a space,"),
         (["#a #b", "#c #d"], 'the items, each after "#", separated by spaces,'),
         (["<b>c</b>", "<b>d</b>", "<b>x</b>"], 'one lower-case letter between "<b>" and "</b>",'),
+        (["<ul><li>a</li><li>b</li></ul>", "<ul><li>c</li></ul>", "<ul><li>d</li></ul>"], "the answer between"),
         (['"red"', '"blue"', '"tin"'], "one word in lower case in double quotes"),
         (["(a)", "(b)", "(c)"], 'one lower-case letter between "(" and ")",'),
         (["Answer: 4", "Answer: 17"], 'a number in digits preceded by "Answer: "'),
@@ -53,7 +54,9 @@ from support.telling import Telling
         (["ann@a.example", "bo@b.example"], "an e-mail address"),
         (["https://a.example/1", "http://b.example"], "a link"),
         (["The cat sat.", "A dog ran off!", "It rained."], "one sentence"),
-        (["lost card", "exchange rate", "cash"], "a few words in lower case"),
+        (["involve courts.", "types of house.", "have segments."], "a few words in lower case"),
+        (["lost card", "exchange rate", "wrong amount"], "a few words in lower case"),
+        (["lost card", "exchange rate", "cash"], "one word or a few in lower case"),
     ],
 )
 def test_what_outputs_have_in_common_is_said(outputs, form):

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _FEWEST_WORDED = 3  # outputs; of two, letter case and number of words may be alike by chance
-_MOST_KEYS, _FEW_WORDS = 6, 4
+_MOST_KEYS, _FEW_WORDS, _MOST_RUNS = 6, 4, 8
 
 _PAIRS = (("yes", "no"), ("true", "false"))
-_PLACES = ("no", "one", "two", "three", "four")
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_MOST_PLACES = 4
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _QUOTES = {'"': "double quotes", "'": "single quotes"}
 _SEPARATORS = {
@@ -36,6 +37,9 @@ _DATE = re.compile(r"(\d\d)([./-])(\d\d)\2\d{4}")
 _NAMED = (("an e-mail address", re.compile(r"[^\s@]+@[^\s@]+\.\w+")), ("a link", re.compile(r"https?://\S+")))
 _MARKER, _NUMBERED = re.compile(r"(?:[-*•#>+]+|\[[ x]?\]) "), re.compile(r"\d+\. ")
 _ITEM = re.compile(r"[^\s<>]+(?: [^\s<>]+){0,2}")
+# The halves of days, and names such as June.
+_MAY_BE_CHANCE = re.compile(r"[ap]m|[A-Z][a-z]+")
+_RUN = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
 _PLAIN = re.compile(r"[^\d\n<>{}()\[\]]*[^\W\d_][^\d\n<>{}()\[\]]*")
 _SENTENCE = re.compile(r"[^\W\d_a-z][^\n.!?]* [^\n.!?]*[.!?]")
 # Signs and tags; and a word only as a label ("Answer: ") or, after a number, as a unit (" km").
@@ -87,6 +91,8 @@ def _marked(outputs: Sequence[str]) -> str | None:
     if not before:
         before, after = _marks(outputs)
     form = _bare([output[len(before) : len(output) - len(after)].strip() for output in outputs])
+    if form is None and (code := _code(outputs)) is not None:
+        return code
     if not before and not after:
         return form
     if form is None and re.search(r"[][(){}]", before + after):
@@ -151,9 +157,9 @@ def _choice(outputs: Sequence[str]) -> str | None:
 def _number(outputs: Sequence[str]) -> str | None:
     decimals = [_DECIMAL.fullmatch(output) for output in outputs]
     places = {len(found[1]) for found in decimals if found is not None}
-    if None not in decimals and len(places) == 1 and max(places) < len(_PLACES):
+    if None not in decimals and len(places) == 1 and max(places) <= _MOST_PLACES:
         count = max(places)
-        return f"a number with {_PLACES[count]} decimal place{'s' * (count > 1)}"
+        return f"a number with {_NUMBERS[count]} decimal place{'s' * (count > 1)}"
     if _all(_GROUPED, outputs):
         return "a number in digits with commas between the thousands"
     return "a number in digits" if _all(_NUMBER, outputs) else None
@@ -218,6 +224,44 @@ def _each(items: Sequence[str]) -> str:
         return f", each in {_QUOTES[mark]}"
     is_marked = mark in "#@-+*$€£" and all(len(item) > 1 and item[0] == mark for item in items)
     return f", each after {_quoted(mark)}" if is_marked else ""
+
+
+def _code(outputs: Sequence[str]) -> str | None:
+    """Capital letters, digits, and what stands between them in all outputs: one capital letter, "-" and two digits."""
+    by_output = [_RUN.findall(output) for output in outputs]
+    if len(set(outputs)) < 2 or len({len(runs) for runs in by_output}) > 1 or len(by_output[0]) > _MOST_RUNS:
+        return None
+    parts: list[str] = []
+    for is_fixed, places in itertools.groupby(zip(*by_output, strict=True), key=_is_fixed):
+        runs = list(places)
+        if is_fixed:
+            parts.append(_quoted("".join(own[0] for own in runs)).replace('" "', "a space"))
+        elif (counted := _counted(runs[0])) is not None and len(runs) == 1:
+            parts.append(counted)
+        else:
+            return None
+    has_digits = any(part.endswith(("digit", "digits")) for part in parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 and has_digits else None
+
+
+def _is_fixed(runs: Sequence[str]) -> bool:
+    """Whether all outputs have the same signs or letters in this place, and hardly by chance."""
+    if len(set(runs)) > 1 or runs[0].isdecimal():
+        return False
+    are_letters = any(map(str.isalpha, runs[0]))
+    return not are_letters or (len(runs) >= _FEWEST_WORDED and not _MAY_BE_CHANCE.fullmatch(runs[0]))
+
+
+def _counted(runs: Sequence[str]) -> str | None:
+    if not all(run.isdecimal() or (run.isalpha() and run.isupper()) for run in runs):
+        return None
+    if len({run.isdecimal() for run in runs}) > 1:
+        return None
+    what, lengths = "digit" if runs[0].isdecimal() else "capital letter", {len(run) for run in runs}
+    if len(lengths) > 1 or (what == "digit" and lengths == {1}):  # the next one may have two
+        return f"{what}s"
+    length = lengths.pop()
+    return f"{_NUMBERS[length] if length < len(_NUMBERS) else length} {what}{'s' * (length > 1)}"
 
 
 def _words(outputs: Sequence[str]) -> str | None:

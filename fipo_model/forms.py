@@ -12,11 +12,12 @@ from typing import Any
 
 _FEWEST_WORDED = 3  # outputs; of two, letter case and number of words may be alike by chance
 _MOST_KEYS, _FEW_WORDS, _MOST_RUNS = 6, 4, 8
+_LONGEST_ANSWER = 300  # characters; longer outputs are documents, whose form has no brief name
 
 _PAIRS = (("yes", "no"), ("true", "false"))
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MOST_PLACES = 4
-_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_BRACKETS = {"[": "]", "(": ")"}
 _QUOTES = {'"': "double quotes", "'": "single quotes"}
 _SEPARATORS = {
     ", ": "a comma and a space",
@@ -85,6 +86,8 @@ def _json_of(text: str) -> Any:
 
 def _marked(outputs: Sequence[str]) -> str | None:
     """The form of what is between the marks that all outputs begin or end with, and these marks."""
+    if any(len(output) > _LONGEST_ANSWER for output in outputs):
+        return _lines(outputs)
     before, after = _brackets(outputs)
     if not before and (form := _several(outputs)) is not None:
         return form
@@ -95,8 +98,8 @@ def _marked(outputs: Sequence[str]) -> str | None:
         return code
     if not before and not after:
         return form
-    if form is None and re.search(r"[][(){}]", before + after):
-        return None  # half of a form that is not known, such as that of a link
+    if re.search(r"[{}]" if form else r"[][(){}]", before + after):
+        return None  # braces are of variables; and half of a form that is not known may be that of a link
     form = form or "the answer"
     if before == after and before in _QUOTES:
         return f"{form} in {_QUOTES[before]}"

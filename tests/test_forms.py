@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,8 @@ def test_what_outputs_have_in_common_is_said(outputs, form):
         ["=", "=", "="],
         ["def f():\n    return 1", "x = 2\ny = 3"],
         ["a, b\n1, 2", "c, d\n3, 4"],
+        ["{red}", "{blue}", "{tin}"],  # which would be a variable
+        ["{{red}}", "{{blue}}", "{{tin}}"],
     ],
 )
 def test_nothing_is_said_of_what_has_no_plain_name_or_may_be_chance(outputs):
@@ -98,6 +101,13 @@ def test_nothing_is_said_of_what_has_no_plain_name_or_may_be_chance(outputs):
 def test_any_outputs_are_read(outputs):
     said = form_sentence(outputs)
     assert said is None or re.fullmatch(r"Reply with .+ and nothing else\.", said, re.DOTALL)
+
+
+@pytest.mark.parametrize("text", ["a b " * 50_000, "<" * 200_000, "1," * 100_000, "(x) " * 50_000, "A-" * 100_000])
+def test_long_outputs_are_read_in_no_time(text):
+    started = time.process_time()
+    form_sentence([f"{text}a", f"{text}b", f"{text}c"])
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -19,6 +19,8 @@ TRIES = 3
 """Runs for each demonstration that is wanted: not every run succeeds."""
 SETS = 5
 """At most so many sets are compared."""
+BATCH = 8
+"""On as many examples first: a set that is right on half of them may well be right on none of four."""
 
 _LABELLED = 4
 
@@ -32,12 +34,13 @@ def sets_of(
 ) -> list[str]:
     """Sets of demonstrations for each predictor, as texts: from successful runs, and from labelled examples.
 
-    One set has the first successful runs, one has half as many, and one has the next ones. Then come sets of examples
-    with the predictor's outputs, of that size and four times as large, because these cost no run.
+    One set has the first successful runs, and one has half as many. Then come sets of examples with the predictor's
+    outputs, of that size and four times as large, because these cost no run; and one of the runs followed by examples.
     """
     good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
-    found = [_of_runs(good[:count]), _of_runs(good[: count // 2]), _of_runs(good[count : 2 * count])]
-    found += [_of_labels(program, examples, many) for many in (count, _LABELLED * count)]
+    ran, labelled = _of_runs(good[:count]), _of_labels(program, examples, _LABELLED * count)
+    found = [ran, _of_runs(good[: count // 2]), _of_labels(program, examples, count), labelled]
+    found.append(_joined(ran, labelled, most=_LABELLED * count))
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
 
 
@@ -77,6 +80,16 @@ def _of_runs(runs: Sequence[Run]) -> DemoSet:
         for name, fields in dict(run.get("calls", ())).items():  # of several calls the last one
             found.setdefault(name, []).append(fields)
     return found
+
+
+def _joined(ran: DemoSet, labelled: DemoSet, *, most: int) -> DemoSet:
+    """Runs, and after them the examples that were not run, up to a number for each predictor."""
+    found = {}
+    for name in dict.fromkeys((*ran, *labelled)):
+        own = ran.get(name, [])
+        others = [one for one in labelled.get(name, ()) if not any(one.items() <= other.items() for other in own)]
+        found[name] = [*own, *others][:most]
+    return found if ran and labelled else {}
 
 
 def _of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> DemoSet:

@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 from dspy.dsp.utils.settings import settings as dspy_settings
 
-from fipo_integrations.dspy.demos import SETS, TRIES
+from fipo_integrations.dspy.demos import BATCH, SETS, TRIES
 from fipo_integrations.dspy.evaluation import runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.local import is_local
@@ -107,7 +107,8 @@ def _metric_calls(
     calls = deciding + traced + settings.rounds * predictors * each
     if shown := to_show(trainset, devset, settings):
         calls += min(TRIES * settings.demonstrations, len(shown))
-        calls += cost(schedule(SETS, examples=deciding, minibatch=settings.minibatch_size))
+        first = max(BATCH, settings.minibatch_size)
+        calls += cost(schedule(SETS, examples=deciding, minibatch=first))
     return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
 
 

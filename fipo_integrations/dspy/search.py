@@ -5,13 +5,13 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import dspy
 from dspy.dsp.utils.settings import settings
 
-from fipo_integrations.dspy.demos import AUTO, DEMOS, TRIES, as_fields, count_of, sets_of
+from fipo_integrations.dspy.demos import AUTO, BATCH, DEMOS, TRIES, as_fields, count_of, sets_of
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
@@ -168,6 +168,11 @@ class Search(search.Search):
     def rounds(self) -> int:
         """How many rounds of proposals there are: demonstrations come last, for the chosen instructions."""
         return self.settings.rounds + bool(self.proposer.to_show)
+
+    def rules_for(self, name: str) -> search.Rules:
+        """Sets of demonstrations are few, and are compared on more examples at first."""
+        rules = super().rules_for(name)
+        return replace(rules, minibatch=max(rules.minibatch, BATCH)) if name == DEMOS else rules
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it: demonstrations are only counted."""

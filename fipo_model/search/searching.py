@@ -12,7 +12,7 @@ from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.comparing import HeldOut, compared
 from fipo_model.search.evidence import lead
 from fipo_model.search.explaining import all_right, count_refusals, explained, one_answer
-from fipo_model.search.halving import best_of, select
+from fipo_model.search.halving import Rules, best_of, select
 from fipo_model.search.journal import Journal
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.proposals import Proposals, Proposed, Proposer, Seen
@@ -144,6 +144,7 @@ class Search:
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
         """The arm with the best of a text's candidates, and everything else as in the best arm so far."""
         self.reasons.pop(name, None)  # of an earlier turn
+        rules = self.rules_for(name)
         before = self.board.texts(best)
         arms = [self.board.add({**before, name: text}) for text in texts]
         count = len(self.examples)
@@ -154,13 +155,13 @@ class Search:
         # A fair share of what is left, but enough to compare one candidate.
         calls = self.budget.calls_left
         share = calls if calls == math.inf else max(calls // left, count)
-        chosen, limit = select(self.board, best, arms, order=order, rules=self.settings.rules, calls=share)
+        chosen, limit = select(self.board, best, arms, order=order, rules=rules, calls=share)
         if limit:
             self.limits[name] = limit
         while chosen != best and (said := one_answer(self.board, chosen, self.rights)) is not None:
             self.reasons[name] = said
             arms.remove(chosen)
-            chosen = best_of(self.board, best, arms, order=order, rules=self.settings.rules)
+            chosen = best_of(self.board, best, arms, order=order, rules=rules)
         # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
         if chosen != best and lead(self.board.pairs(chosen, self.start, self.examples)) <= 0:
             chosen = best
@@ -183,6 +184,10 @@ class Search:
         failed = f", {trial.failed} failed" if trial.failed else ""
         number = 1 + [*dict.fromkeys(one.arm for one in self.board.trials)].index(trial.arm)
         self.log.info("trial %d: %.3g on %d examples%s: %s", number, trial.mean, trial.examples, failed, tried)
+
+    def rules_for(self, name: str) -> Rules:
+        """How candidates for a text are compared."""
+        return self.settings.rules
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it."""

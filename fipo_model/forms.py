@@ -24,10 +24,10 @@ _SEPARATORS = {
     "; ": "a semicolon and a space",
     " / ": "a slash with spaces around it",
     " | ": "a bar with spaces around it",
-    ",": "commas without spaces",
-    ";": "semicolons without spaces",
-    "|": "bars without spaces",
-    "/": "slashes without spaces",
+    ",": "a comma and no space",
+    ";": "a semicolon and no space",
+    "|": "a bar",
+    "/": "a slash",
 }
 
 _INTEGER, _DECIMAL = re.compile(r"-?\d+"), re.compile(r"-?\d+\.(\d+)")
@@ -104,6 +104,7 @@ def _marked(outputs: Sequence[str]) -> str | None:
     if before == after and before in _QUOTES:
         return f"{form} in {_QUOTES[before]}"
     if before and after:
+        form = f"{form}, all" if "," in form else form
         return f"{form} between {_quoted(before)} and {_quoted(after)}"
     return f"{form} preceded by {_quoted(before)}" if before else f"{form} followed by {_quoted(after)}"
 

@@ -15,8 +15,9 @@ from fipo_model.forking import PerProcess
 from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.examples import Row
+from fipo_model.search.examples import Row, read_examples
 from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
+from fipo_model.search.proposing import SHOWN
 from fipo_model.search.results import SearchResult
 from fipo_model.search.scoring import PromptScores, score_prompts
 from fipo_model.search.settings import SearchSettings
@@ -133,9 +134,13 @@ class PromptOptimizer:
         """
         return type(self).from_rewriter(replace(self.rewriter, settings=settings), judge=self.judge)
 
-    def optimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
-        """Rewrite one prompt; a plain string is an instruction without context or responses."""
-        return self.optimize_batch([prompt])[0]
+    def optimize(self, prompt: str | OptimizationRequest, *, examples: Iterable[Row] = ()) -> OptimizedPrompt:
+        """Rewrite one prompt; a plain string is an instruction without context or responses.
+
+        `examples` are those of `search`: pairs of an input and its right output, or rows. The first four are shown to
+        the rewriter.
+        """
+        return self.optimize_batch([_showing(prompt, examples)])[0]
 
     def optimize_batch(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt]:
         """Rewrite many prompts in as few model calls as their lengths allow: one result for each, in order.
@@ -174,9 +179,9 @@ class PromptOptimizer:
         results = [known[each] if isinstance(each, OptimizationRequest) else each for each in asked]
         return [each.at(place) if isinstance(each, PromptTooLongError) else each for place, each in enumerate(results)]
 
-    async def aoptimize(self, prompt: str | OptimizationRequest) -> OptimizedPrompt:
+    async def aoptimize(self, prompt: str | OptimizationRequest, *, examples: Iterable[Row] = ()) -> OptimizedPrompt:
         """`optimize` for asyncio: never blocks the event loop; concurrent calls share model batches."""
-        return await in_thread(lambda: self.optimize(prompt))
+        return await in_thread(lambda: self.optimize(prompt, examples=examples))
 
     async def aoptimize_each(self, prompts: Sequence[str | OptimizationRequest]) -> list[OptimizedPrompt | InputError]:
         """`optimize_each` for asyncio."""
@@ -297,6 +302,11 @@ class _Memo:
             self._results[result.request] = result
             if len(self._results) > _MEMO_SIZE:
                 self._results.popitem(last=False)
+
+
+def _showing(prompt: str | OptimizationRequest, examples: Iterable[Row]) -> str | OptimizationRequest:
+    shown = tuple(example.shown for example in read_examples(examples)[:SHOWN])
+    return replace(as_request(prompt), examples=shown) if shown else prompt
 
 
 def _as_request(prompt: str | OptimizationRequest) -> OptimizationRequest | InputError:

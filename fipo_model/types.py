@@ -125,7 +125,10 @@ class OptimizationRequest:
         for name in ("instruction", "context", "silver_response", "golden_response", "feedback"):
             check_text(name, getattr(self, name))
         if not isinstance(self.examples, tuple) or not all(isinstance(each, ShownExample) for each in self.examples):
-            raise InputError(f"examples must be a tuple of ShownExample, not {self.examples!r:.200}")
+            raise InputError(
+                "examples must be a tuple of ShownExample (optimizer.optimize(prompt, examples=rows) takes pairs of an "
+                f"input and its right output), not {self.examples!r:.80}"
+            )
         if not self.instruction.strip():
             raise InputError("the prompt is empty: there is nothing to rewrite. Pass the instruction as text.")
         if not isinstance(self.max_words, int | None):

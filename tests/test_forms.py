@@ -43,6 +43,7 @@ from support.telling import Telling
         (["a / b / c", "d / e"], "the items, separated by a slash with spaces around it,"),
         (['"aa", "bb"', '"cc", "dd"'], "the items, each in double quotes, separated by a comma and a space,"),
         (["#a #b", "#c #d"], 'the items, each after "#", separated by spaces,'),
+        (["[a/b]", "[c/d]"], 'the items, separated by a slash, all between "[" and "]",'),
         (["<b>c</b>", "<b>d</b>", "<b>x</b>"], 'one lower-case letter between "<b>" and "</b>",'),
         (["<ul><li>a</li><li>b</li></ul>", "<ul><li>c</li></ul>", "<ul><li>d</li></ul>"], "the answer between"),
         (['"red"', '"blue"', '"tin"'], "one word in lower case in double quotes"),

@@ -75,6 +75,18 @@ def judge_by(score) -> LLMJudge:
 # --- one prompt
 
 
+def test_examples_may_be_given_as_pairs_or_rows_and_four_are_shown():
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: "Explain rain."))
+    rows = [("a", "1"), {"input": "b", "output": "2"}, ("c", "3"), ("d", "4"), ("e", "5")]
+    shown = optimizer.optimize("rain", examples=rows).request.examples
+    assert [(one.input, one.output) for one in shown] == [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]
+    assert asyncio.run(optimizer.aoptimize("rain", examples=rows)).request.examples == shown
+    with pytest.raises(InputError, match="example 1: it must be a pair"):
+        optimizer.optimize("rain", examples=["a"])
+    with pytest.raises(InputError, match=r"optimizer.optimize\(prompt, examples=rows\) takes pairs"):
+        OptimizationRequest("rain", examples=[("a", "1")])
+
+
 def test_a_prompt_comes_back_rewritten() -> None:
     made = improving()
     result = made.optimize("Name a colour.")

@@ -114,7 +114,10 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
             yield f"{what}: {say_interval(figure, signed)}."
     if found.stopped_by is not None:
         yield f"{found.stopped_by} ended this before every wording was measured."
-    yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
+    if found.verdict == "unclear" and found.stopped_by is not None:
+        yield f"So little was measured that it is unclear how much better words would gain. Raise {found.stopped_by}."
+    else:
+        yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
 
 
 def score_lines(found: PromptScores) -> Iterator[str]:

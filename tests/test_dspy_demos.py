@@ -48,7 +48,7 @@ def test_demonstrations_are_added_where_they_help(demos, count):
     assert compiled.score == (100.0 if count else 50.0)
     if count:
         assert {tuple(demo) for demo in compiled.demos} == {("question", "answer")}
-        assert "Predictors were given up to" in render_page(compiled.fipo_report)
+        assert f"Demonstrations: {count} for self." in render_page(compiled.fipo_report)
         assert "What was gained" in render_page(compiled.fipo_report)
 
 
@@ -124,7 +124,7 @@ def test_a_search_for_demonstrations_resumes_after_a_kill(tmp_path):
 
 def test_sets_are_of_successful_runs_and_of_labels():
     runs = [{"score": float(n != 1), "steps": [], "calls": [("self", {"question": f"q{n}"})]} for n in range(5)]
-    found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, examples(), count=2, threshold=1.0)]
+    found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, examples(), count=2, most=8, threshold=1.0)]
     questions = [[fields["question"] for fields in one["self"]] for one in found]
     assert questions[:2] == [["q0", "q2"], ["q0"]]
     assert all(question.startswith("How many legs") for question in questions[2] + questions[3])
@@ -132,7 +132,7 @@ def test_sets_are_of_successful_runs_and_of_labels():
     assert [count_of(json.dumps(one)) for one in found] == [2, 1, 2, 3, 5]
     assert count_of("") == 0
     same = [{"score": 1.0, "steps": [], "calls": [("self", {"question": examples()[0].question, "answer": "right"})]}]
-    joined = json.loads(sets_of(dspy.Predict(Answer), same, examples(), count=1, threshold=1.0)[-1])
+    joined = json.loads(sets_of(dspy.Predict(Answer), same, examples(), count=1, most=4, threshold=1.0)[-1])
     assert len(joined["self"]) == len({fields["question"] for fields in joined["self"]})  # none is shown twice
 
 
@@ -175,6 +175,32 @@ def test_no_example_that_decides_is_a_demonstration(caplog):
     assert len(alone.demos) == 2
     assert same.demos == []
     assert "every example of the trainset decides" in caplog.text
+
+
+@pytest.mark.parametrize("demos", [1, 2, 3])
+def test_a_number_of_demonstrations_is_the_most_there_are(demos):
+    def needs_many(asked) -> str:
+        return answering("right" if len(asked) > 2 * demos else "wrong")
+
+    compiled = compiled_with(demos, needs_many)
+    assert (len(compiled.demos), compiled.score) == (demos, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("demos", "trainset", "said"),
+    [
+        ("auto", [], "none, because no example can be spared"),
+        ("auto", ANIMALS[12:], "none, because no example can be spared"),
+        ("auto", ANIMALS[:12], "4 for self"),
+        (0, ANIMALS[:12], ""),
+    ],
+)
+def test_the_report_and_the_log_say_what_became_of_them(demos, trainset, said, caplog):
+    using = fipo(naive_in, metric=exact, num_threads=1, search=any_lead(demos=demos))
+    with dspy.context(lm=local_lm(ScriptedGenerator(shown_how), max_tokens=1000)), caplog.at_level("INFO"):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples(trainset), valset=examples(ANIMALS[12:]))
+    assert compiled.fipo_report["demonstrations"].startswith(said)
+    assert ("\ndemonstrations: " in caplog.text or " demonstrations: " in caplog.text) == bool(said)
 
 
 @pytest.mark.parametrize(("trainset", "deciding"), [(3, 3), (35, 35), (36, 24), (60, 48)])

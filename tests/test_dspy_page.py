@@ -58,7 +58,7 @@ def test_what_a_report_is_read_as_becomes_the_same_plain_data_again(compiled):
         assert again == fields
         assert list(again) == list(fields)
     first = ("model", "predictors", "seed", "scores", "gain", "trials", "metric_calls", "metric_calls_resumed")
-    last = ("stopped_by", "tried_again", "first_failure", "demos", "attached", "left_alone")
+    last = ("stopped_by", "tried_again", "first_failure", "demos", "demonstrations", "attached", "left_alone")
     assert tuple(compiled.fipo_report) == (*first, *last)
 
 

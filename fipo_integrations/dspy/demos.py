@@ -17,12 +17,12 @@ AUTO = 4
 """How many a predictor gets where nobody said."""
 TRIES = 3
 """Runs for each demonstration that is wanted: not every run succeeds."""
+MOST_LABELLED = 16
+"""How many of them may come from labels alone where nobody said; DSPy's BootstrapFewShot takes as many."""
 SETS = 5
 """At most so many sets are compared."""
 BATCH = 8
 """On as many examples first: a set that is right on half of them may well be right on none of four."""
-
-_LABELLED = 4
 
 Fields = dict[str, Any]
 DemoSet = dict[str, list[Fields]]
@@ -30,23 +30,35 @@ DemoSet = dict[str, list[Fields]]
 
 
 def sets_of(
-    program: dspy.Module, runs: Sequence[Run], examples: Sequence[dspy.Example], *, count: int, threshold: float
+    program: dspy.Module,
+    runs: Sequence[Run],
+    examples: Sequence[dspy.Example],
+    *,
+    count: int,
+    most: int,
+    threshold: float,
 ) -> list[str]:
     """Sets of demonstrations for each predictor, as texts: from successful runs, and from labelled examples.
 
     One set has the first successful runs, and one has half as many. Then come sets of examples with the predictor's
-    outputs, of that size and four times as large, because these cost no run; and one of the runs followed by examples.
+    outputs, of that size and of the most allowed, because these cost no run; and one of the runs followed by examples.
     """
     good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
-    ran, labelled = _of_runs(good[:count]), _of_labels(program, examples, _LABELLED * count)
+    ran, labelled = _of_runs(good[:count]), _of_labels(program, examples, most)
     found = [ran, _of_runs(good[: count // 2]), _of_labels(program, examples, count), labelled]
-    found.append(_joined(ran, labelled, most=_LABELLED * count))
+    found.append(_joined(ran, labelled, most=most))
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
 
 
 def count_of(text: str) -> int:
     """How many demonstrations the predictor with the most has in a set."""
     return max((len(own) for own in json.loads(text).values()), default=0) if text else 0
+
+
+def say(text: str) -> str:
+    """How many demonstrations a set has for each predictor, in words."""
+    found: DemoSet = json.loads(text) if text else {}
+    return ", ".join(f"{len(own)} for {name}" for name, own in found.items()) or "none"
 
 
 def give(program: dspy.Module, text: str) -> None:

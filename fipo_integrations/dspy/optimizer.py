@@ -332,6 +332,8 @@ class FIPO(Teleprompter):
         found = replace(found, left_alone=left_alone(compiled))
         for row in found.predictors:
             logger.info("%s: %s%s", row.name, row.outcome, row.detail and f" ({row.detail})")
+        if found.measured is not None and found.measured.demonstrations:
+            logger.info("demonstrations: %s", found.measured.demonstrations)
         report.write_report(self.search.log_dir, found)
         attach(compiled, fipo_report=found.to_fields())
         return compiled

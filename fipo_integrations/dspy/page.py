@@ -62,8 +62,8 @@ def _summarize(report: Report) -> Iterator[str]:
     else:
         scores = measured.scores
         yield f"{changed}; the program {_say_scores(scores.student, scores.compiled, _is_changed(report))}."
-        if measured.demos:
-            yield f"Predictors were given up to {measured.demos} demonstrations."
+        if measured.demonstrations:
+            yield f"Demonstrations: {measured.demonstrations}."
         resumed = measured.metric_calls_resumed
         before = f", {resumed} of them in an earlier run" if resumed else ""
         yield f"It took {measured.metric_calls} runs of the program{before}."

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from fipo_integrations.dspy.demos import DEMOS, count_of
+from fipo_integrations.dspy.demos import DEMOS, count_of, say
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.page import render_report
 from fipo_integrations.dspy.results import Attempt, Measured, Report, Scores
@@ -56,6 +56,7 @@ def measure(search: Search, best: str) -> Measured:
         stopped_by=search.stopped_by,
         tried_again=search.measuring.tried_again,
         demos=count_of(search.board.texts(best).get(DEMOS, "")),
+        demonstrations=_say_demonstrations(search, best),
         first_failure=None if search.measuring.first_failure is None else search.measuring.first_failure.cause,
     )
 
@@ -117,6 +118,16 @@ def _decided(target: Target | Protected, candidates: Sequence[Proposed]) -> Chan
     if isinstance(target, Target) and first.outcome == "optimized":
         return replace(decided, text=target.instruction(first.text))
     return decided
+
+
+def _say_demonstrations(search: Search, best: str) -> str:
+    """Which predictors got demonstrations, or why none did."""
+    changed = next((one for one in search.changes(best) if one.name == DEMOS), None)
+    if changed is not None:
+        return say(changed.text) if changed.is_rewritten else f"none: {changed.detail}"
+    if search.proposer.settings.demos == 0:
+        return ""
+    return "none, because no example can be spared for them: give a valset of its own, 36 training examples, or demos=4"
 
 
 def _list_trials(search: Search) -> list[Attempt]:

@@ -50,6 +50,8 @@ class Measured:
     """Why the first of the runs failed that did."""
     demos: int = 0
     """How many demonstrations were added to the predictor that got the most."""
+    demonstrations: str = ""
+    """What became of them, in words."""
     attached: Sequence[str] = ()
     """The names of the statistics that the program got as attributes."""
 
@@ -105,5 +107,6 @@ def _measured(fields: Mapping[str, Any]) -> Measured:
         tried_again=fields.get("tried_again", 0),
         first_failure=fields.get("first_failure"),
         demos=fields.get("demos", 0),
+        demonstrations=fields.get("demonstrations", ""),
         attached=fields.get("attached", ()),
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import dspy
 from dspy.dsp.utils.settings import settings
 
-from fipo_integrations.dspy.demos import AUTO, BATCH, DEMOS, TRIES, as_fields, count_of, sets_of
+from fipo_integrations.dspy.demos import AUTO, BATCH, DEMOS, MOST_LABELLED, TRIES, as_fields, count_of, sets_of
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
@@ -42,7 +42,8 @@ class SearchSettings(search.SearchSettings):
     demos: int | Literal["auto"] = "auto"
     """Most demonstrations that each predictor gets after its instruction, on the same evidence; 0 for none.
 
-    "auto" is 4 if there are examples to spare: with a valset, or with 36 or more examples in the trainset.
+    "auto" is 4 from runs, or 16 with labels, if there are examples to spare: with a valset, or with 36 or more examples
+    in the trainset.
     """
 
     def __post_init__(self) -> None:
@@ -52,8 +53,13 @@ class SearchSettings(search.SearchSettings):
 
     @property
     def demonstrations(self) -> int:
-        """The most demonstrations that a predictor gets."""
+        """The most demonstrations of a predictor that come from runs."""
         return AUTO if self.demos == "auto" else self.demos
+
+    @property
+    def most_demonstrations(self) -> int:
+        """The most demonstrations that a predictor gets."""
+        return MOST_LABELLED if self.demos == "auto" else self.demos
 
 
 @dataclass(kw_only=True)
@@ -114,6 +120,7 @@ class ProgramProposer:
             [run for run in runs if run is not None],
             self.to_show,
             count=count,
+            most=self.settings.most_demonstrations,
             threshold=self.settings.metric_threshold,
         )
         rows = [Proposed(text=text, outcome="optimized") for text in found]

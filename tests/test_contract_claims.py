@@ -90,3 +90,17 @@ def test_a_sign_may_be_named_or_quoted(sign):
     assert outcome(addition, ("Ann Bob", "Ann,Bob")) == "optimized"
     assert outcome(addition, ("Ann Bob", "Ann/Bob")) in ("form_contradicted", "format_invented")
     assert outcome("Rework it, the parts separated by slashes.", ("Ann Bob", "Ann,Bob")) == "form_contradicted"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"), [("abc", "optimized"), ("abcd", "form_contradicted"), ("aabbc", "optimized")]
+)
+def test_a_count_of_choices_must_do_for_the_outputs_shown(shown, expected):
+    examples = [(f"it {number}", f"sort {letter}") for number, letter in enumerate(shown)]
+    assert outcome("Rework it and reply with one of the three sorts.", *examples) == expected
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [(["9", "12"], "optimized"), (["09", "12"], "form_contradicted")])
+def test_zeros_that_outputs_begin_with_cannot_be_excluded(outputs, expected):
+    examples = [(f"it {number}", output) for number, output in enumerate(outputs)]
+    assert outcome("Rework it and write it without a leading zero.", *examples) == expected

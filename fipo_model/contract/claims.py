@@ -33,6 +33,8 @@ _SIGNS = {
 }
 
 
+_COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven")
+_ONE_OF = lazy(r"\b(?:one|name|label|word|category) of the (two|three|four|five|six|seven)\b")
 _LEADING_ZERO = re.compile(r"(?<![\d.,])0\d")
 
 
@@ -111,7 +113,16 @@ def forms_contradicted(case: Case) -> str | None:
         for found in claim.said.finditer(added):
             if not _DENIED.search(added[: found.start()]):
                 return f"'{found[0]}' is not true of the outputs shown"
-    return _separated_otherwise(added, outputs, inputs)
+    return _separated_otherwise(added, outputs, inputs) or _too_few(added, outputs)
+
+
+def _too_few(added: str, outputs: Sequence[str]) -> str | None:
+    """ "One of the three labels", where four different outputs are shown."""
+    different = {output.casefold() for output in outputs}
+    for found in _ONE_OF.finditer(added):
+        if len(different) > _COUNTS.index(found[1]):
+            return f"'{found[0]}' is too few for the {len(different)} outputs shown"
+    return None
 
 
 def _separated_otherwise(added: str, outputs: Sequence[str], inputs: Sequence[str]) -> str | None:

@@ -78,6 +78,7 @@ def main() -> None:
     report = compiled.fipo_report
     for row in report["predictors"]:
         print(f"{row['name']}: {row['outcome']} {row['detail']}\n  before: {row['naive']}\n  after:  {row['text']}")
+    print(f"demonstrations: {report['demonstrations']}")
     scores, gain = report["scores"], report["gain"]
     print(
         f"{report['metric_calls']} runs; {scores['student']['score']} % before, {scores['compiled']['score']} % after"

@@ -122,51 +122,20 @@ class Rewriter:
         Equal proposals are returned once. Requests with the same word limit share one call.
         """
         proposals = self._propose(requests)
-        if self.samples > 1:
+        if self.second is None or self.samples > 1:
             return proposals
-        if self.second is not None:
-            self._ask_second(requests, proposals)
-        return [self._with_form(request, found) for request, found in zip(requests, proposals, strict=True)]
-
-    def _ask_second(self, requests: Sequence[OptimizationRequest], proposals: list[Proposal]) -> None:
-        """Put what the second model adds for sure in the place of what the first did not."""
-        assert self.second is not None
         waiting = [
             place for place, request in enumerate(requests) if _is_alone(request) and _adds_nothing(proposals[place])
         ]
         if not waiting:
-            return
+            return proposals
         other = replace(
             self, generator=self.second.generator, least_likelihood=self.second.least_likelihood, second=None
         )
         for place, added in zip(waiting, other.propose([requests[place] for place in waiting]), strict=True):
             if not isinstance(added, InputError) and any(each.outcome == "optimized" for each in added):
                 proposals[place] = added
-
-    def _with_form(self, request: OptimizationRequest, proposal: Proposal) -> Proposal:
-        """The proposal with a sentence on the form of the outputs shown, or that sentence alone if nothing passed."""
-        form = self._form(request)
-        if form is None or isinstance(proposal, InputError):
-            return proposal
-        if any(each.outcome == "optimized" for each in proposal):
-            return tuple(self._followed_by(form, each, request) for each in proposal)
-        if not all(each.outcome in RULES or each.outcome == "uncertain" for each in proposal):
-            return proposal
-        alone = self.check(f"{request.instruction}\n\n{form}", request)
-        return (*proposal, replace(alone, detail=_BY_RULE)) if alone.outcome == "optimized" else proposal
-
-    def _followed_by(self, form: str, candidate: Candidate, request: OptimizationRequest) -> Candidate:
-        if candidate.outcome != "optimized" or _says(candidate.text, form):
-            return candidate
-        end = "" if candidate.text.endswith((".", "!", "?", ":")) else "."
-        longer = self.check(f"{candidate.text}{end} {form}", request)
-        return replace(longer, log_likelihood=candidate.log_likelihood) if longer.outcome == "optimized" else candidate
-
-    def _form(self, request: OptimizationRequest) -> str | None:
-        """What a rule could add: a small model reads forms badly, and a rule reads them without guessing."""
-        if not self.template.is_addition or self.samples > 1:
-            return None
-        return form_sentence(outputs_shown(request))
+        return proposals
 
     def _propose(self, requests: Sequence[OptimizationRequest]) -> list[Proposal]:
         places_by_sampling: defaultdict[Sampling, list[int]] = defaultdict(list)
@@ -195,7 +164,32 @@ class Rewriter:
     def read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
         """The distinct rewrites that its answers hold, checked."""
         candidates = [self._candidate(reply, request) for reply in replies]
-        return tuple(dict.fromkeys(candidates))
+        return self._with_form(tuple(dict.fromkeys(candidates)), request)
+
+    def _with_form(self, candidates: tuple[Candidate, ...], request: OptimizationRequest) -> tuple[Candidate, ...]:
+        """Each with a sentence on the form of the outputs shown; or, if none passed, that sentence alone after them."""
+        form = self._form(request)
+        if form is None:
+            return candidates
+        if any(each.outcome == "optimized" for each in candidates):
+            return tuple(self._followed_by(form, each, request) for each in candidates)
+        if not all(each.outcome in RULES or each.outcome == "uncertain" for each in candidates):
+            return candidates
+        alone = self.check(f"{request.instruction}\n\n{form}", request)
+        return (*candidates, replace(alone, detail=_BY_RULE)) if alone.outcome == "optimized" else candidates
+
+    def _followed_by(self, form: str, candidate: Candidate, request: OptimizationRequest) -> Candidate:
+        if candidate.outcome != "optimized" or _says(candidate.text, form):
+            return candidate
+        end = "" if candidate.text.endswith((".", "!", "?", ":")) else "."
+        longer = self.check(f"{candidate.text}{end} {form}", request)
+        return replace(longer, log_likelihood=candidate.log_likelihood) if longer.outcome == "optimized" else candidate
+
+    def _form(self, request: OptimizationRequest) -> str | None:
+        """What a rule could add: a small model reads forms badly, and a rule reads them without guessing."""
+        if not self.template.is_addition or self.samples > 1:
+            return None
+        return form_sentence(outputs_shown(request))
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
         """The request with the settings that this rewriter gives every request."""

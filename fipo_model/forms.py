@@ -41,7 +41,7 @@ _ITEM = re.compile(r"[^\s<>]+(?: [^\s<>]+){0,2}")
 # The halves of days, and names such as June.
 _MAY_BE_CHANCE = re.compile(r"[ap]m|[A-Z][a-z]+")
 _RUN = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
-_PLAIN = re.compile(r"[^\d\n<>{}()\[\]]*[^\W\d_][^\d\n<>{}()\[\]]*")
+_NO_WORDS = re.compile(r"[\d\n<>{}()\[\]]")
 _SENTENCE = re.compile(r"[^\W\d_a-z][^\n.!?]* [^\n.!?]*[.!?]")
 # Signs and tags; and a word only as a label ("Answer: ") or, after a number, as a unit (" km").
 _SIGNS = r"(?:</?\w+>|[^\w\s.,;!?/\\-]| )*"
@@ -273,9 +273,7 @@ def _words(outputs: Sequence[str]) -> str | None:
         return None
     if all(map(_SENTENCE.fullmatch, outputs)):
         return "one sentence"
-    if not all(any(map(str.isalpha, output)) for output in outputs) or any(
-        re.search(r"[\d\n<>{}()\[\]]", one) for one in outputs
-    ):
+    if any(_NO_WORDS.search(output) or not any(map(str.isalpha, output)) for output in outputs):
         return None
     if all(len(output) == 1 for output in outputs):
         return f"one {_case(outputs, _OF_LETTERS)}letter"

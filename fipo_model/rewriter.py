@@ -163,14 +163,17 @@ class Rewriter:
 
     def read(self, replies: Sequence[Completion], request: OptimizationRequest) -> tuple[Candidate, ...]:
         """The distinct rewrites that its answers hold, checked."""
-        candidates = [self._candidate(reply, request) for reply in replies]
-        return self._with_form(tuple(dict.fromkeys(candidates)), request)
-
-    def _with_form(self, candidates: tuple[Candidate, ...], request: OptimizationRequest) -> tuple[Candidate, ...]:
-        """Each with a sentence on the form of the outputs shown; or, if none passed, that sentence alone after them."""
         form = self._form(request)
-        if form is None:
-            return candidates
+        least = self.least_likelihood
+        if least is not None and form is not None:
+            least += _SURER
+        candidates = tuple(dict.fromkeys(self._candidate(reply, request, least) for reply in replies))
+        return candidates if form is None else self._with_form(form, candidates, request)
+
+    def _with_form(
+        self, form: str, candidates: tuple[Candidate, ...], request: OptimizationRequest
+    ) -> tuple[Candidate, ...]:
+        """Each with a sentence on the form of the outputs shown; or, if none passed, that sentence alone after them."""
         if any(each.outcome == "optimized" for each in candidates):
             return tuple(self._followed_by(form, each, request) for each in candidates)
         if not all(each.outcome in RULES or each.outcome == "uncertain" for each in candidates):
@@ -207,7 +210,7 @@ class Rewriter:
             for reply, request in zip(replies, requests, strict=True)
         ]
 
-    def _candidate(self, reply: Completion, request: OptimizationRequest) -> Candidate:
+    def _candidate(self, reply: Completion, request: OptimizationRequest, least: float | None) -> Candidate:
         text = self.template.rewrite(reply.text, request.instruction)
         if reply.is_refused:
             return Candidate(text=text, outcome="refused", detail=reply.note)
@@ -216,17 +219,13 @@ class Rewriter:
             return Candidate(text=text, outcome="truncated", detail=reply.note or cut)
         if not text and (reply.note or is_thought(reply.text, request.instruction)):
             return Candidate(text=text, outcome="empty", detail=reply.note or "the model thought, but did not reply")
-        least, likelihood = self._least_likelihood(request), reply.log_likelihood
+        likelihood = reply.log_likelihood
         candidate = replace(self.check(text, request), log_likelihood=likelihood)
         if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
             return candidate
         guess = "the rewriter finds its own words too unlikely, so they may be a guess"
         detail = f"{guess} (confidence {likelihood:.2f}, limit {least:.2f})"
         return replace(candidate, outcome="uncertain", detail=detail)
-
-    def _least_likelihood(self, request: OptimizationRequest) -> float | None:
-        least = self.least_likelihood
-        return least if least is None or self._form(request) is None else least + _SURER
 
 
 def _says(text: str, form: str) -> bool:

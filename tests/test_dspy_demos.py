@@ -145,7 +145,7 @@ def test_what_is_not_plain_is_no_demonstration():
     assert program.answer.demos == []
 
 
-@pytest.mark.parametrize("demos", [-1, "many", None, 1.5])
+@pytest.mark.parametrize("demos", [-1, "many", None, 1.5, True])
 def test_a_number_of_demonstrations_that_makes_no_sense_is_an_error(demos):
     with pytest.raises(InputError, match="demos must be a number"):
         SearchSettings(demos=demos)
@@ -184,6 +184,8 @@ def test_a_number_of_demonstrations_is_the_most_there_are(demos):
 
     compiled = compiled_with(demos, needs_many)
     assert (len(compiled.demos), compiled.score) == (demos, 100.0)
+    needs_more = compiled_with(demos, lambda asked: answering("right" if len(asked) > 2 * demos + 2 else "wrong"))
+    assert (needs_more.demos, needs_more.score) == ([], 0.0)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ class SearchSettings(search.SearchSettings):
 
     def __post_init__(self) -> None:
         search.SearchSettings.__post_init__(self)
-        if self.demos != "auto" and (not isinstance(self.demos, int) or self.demos < 0):
+        is_number = isinstance(self.demos, int) and not isinstance(self.demos, bool)
+        if self.demos != "auto" and not (is_number and self.demos >= 0):
             raise InputError(f'demos must be a number, 0 for none, or "auto", not {self.demos!r}')
 
     @property
@@ -224,9 +225,9 @@ def to_show(
     """Examples for demonstrations, in the order of the seed. One that decides is none: it would see its own answer."""
     if not settings.demonstrations:
         return []
-    deciding = [example.toDict() for example in devset]
+    deciding = set(map(_fields_of, devset))
     order = _in_order_for_demonstrations(trainset, settings)
-    return [example for example in order if example.toDict() not in deciding]
+    return [example for example in order if _fields_of(example) not in deciding]
 
 
 def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
@@ -237,6 +238,11 @@ def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSet
         aside = 0
     chosen = _in_order_for_demonstrations(trainset, settings)[:aside]
     return [example for example in trainset if all(example is not other for other in chosen)]
+
+
+def _fields_of(example: dspy.Example) -> str:
+    """What tells examples apart; values need not be hashable, so it is text."""
+    return repr(sorted(example.toDict().items()))
 
 
 def _in_order_for_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:

@@ -11,14 +11,13 @@ from fipo_model.errors import InputError
 from fipo_model.pages.changes import differences, fault_in_words
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Example, read_examples
+from fipo_model.search.proposing import SHOWN
 from fipo_model.search.wordings import by_rule
 from fipo_model.serve.settings import LONGEST
 from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 
 # The greedy one first, since it is what the gateway would use; then samples, a few at a time so that they arrive.
 _TURNS = ((1, 0), (3, 1), (3, 2))
-# Those in a turn: more make a small model's request long.
-_SHOWN = 4
 MOST_EXAMPLES = 100
 # They are whole texts, so marking them would hide everything else.
 _NOT_MARKED = ("sentence", "example")
@@ -103,8 +102,8 @@ async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncGe
 
 def _in_turn(examples: Sequence[ShownExample], turn: int) -> tuple[ShownExample, ...]:
     """The examples that the model sees in a turn; from the beginning again after the last one."""
-    start = turn * _SHOWN % len(examples) if len(examples) > _SHOWN else 0
-    return tuple([*examples[start:], *examples[:start]][:_SHOWN])
+    start = turn * SHOWN % len(examples) if len(examples) > SHOWN else 0
+    return tuple([*examples[start:], *examples[:start]][:SHOWN])
 
 
 def shown(candidate: Candidate, request: OptimizationRequest) -> dict[str, Any]:

@@ -219,4 +219,6 @@ def test_by_default_a_valset_alone_is_enough_to_show_the_trainset(caplog):
         compiled = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(ANIMALS[12:]))
     assert (len(compiled.demos), compiled.score) == (4, 100.0)
     assert ": 4 demonstrations" in caplog.text
+    assert re.search("on 8 examples: .*demonstration", caplog.text)  # fewer would drop good sets by chance
+    assert not re.search("on 4 examples: .*demonstration", caplog.text)
     assert "How many legs" not in "".join(re.findall("trial .*", caplog.text))

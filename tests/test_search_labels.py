@@ -33,6 +33,21 @@ def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
     assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text
 
 
+def test_where_there_are_no_labels_a_rule_states_the_form_of_the_right_outputs():
+    dates = [(f"note {number}", f"2026-01-{number:02}") for number in range(1, 25)]
+
+    def follows(asked) -> str:
+        text = asked[-1]["content"]
+        return dict(dates)[text.rsplit("\n\n", 1)[1]] if "YYYY-MM-DD" in text else "soon"
+
+    using = rewriting(lambda naive: f"{naive}\n\nName the day.")
+    found = using.search("due", dates, metric="exact", models=[model(follows)])
+    assert found.text == "due\n\nReply with a date in the form YYYY-MM-DD and nothing else."
+    assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "form"]
+    assert "made by rule: yours, followed by the form of the right outputs" in " ".join(sentences(found))
+    assert "a rule that states the form" in render_page(found)
+
+
 def test_the_contract_and_the_evidence_decide_about_labels_as_about_everything():
     short = OptimizationRequest("topic", max_words=4)
     found = rewriting().search(short, NEWS, metric="exact", models=[model(lambda _: "news")])

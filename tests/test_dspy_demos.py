@@ -6,7 +6,7 @@ import re
 import dspy
 import pytest
 
-from fipo_integrations.dspy import SearchSettings, local_lm, render_page
+from fipo_integrations.dspy import PlainAdapter, SearchSettings, local_lm, render_page
 from fipo_integrations.dspy.demos import as_fields, count_of, give, sets_of
 from fipo_integrations.dspy.search import to_show, without_demonstrations
 from fipo_model.errors import InputError
@@ -103,6 +103,24 @@ def test_they_cost_what_the_budget_and_the_estimate_allow(budget):
         expected = using.estimate(dspy.Predict(Answer), **data)
         compiled = using.compile(dspy.Predict(Answer), **data)
     assert compiled.total_calls <= expected.metric_calls <= budget
+
+
+def test_an_estimate_counts_the_tokens_of_what_is_sent():
+    data = {"trainset": examples(ANIMALS[:12]), "valset": examples(ANIMALS[12:])}
+    with dspy.context(lm=local_lm(ScriptedGenerator(shown_how), max_tokens=1000)):
+        told = {
+            demos: fipo(metric=exact, search=any_lead(demos=demos)).estimate(dspy.Predict(Answer), **data)
+            for demos in (0, 2, 8)
+        }
+        with dspy.context(adapter=PlainAdapter()):
+            plain = fipo(metric=exact, search=any_lead(demos=0)).estimate(dspy.Predict(Answer), **data)
+    per_run = {demos: one.task_model_tokens / one.program_runs for demos, one in told.items()}
+    assert per_run[0] < per_run[2] < per_run[8]
+    assert plain.task_model_tokens < told[0].task_model_tokens / 2  # without the frame that DSPy's adapter adds
+    student = dspy.Predict(Answer)
+    student.demos = examples(ANIMALS[:8])
+    own = fipo(metric=exact, search=any_lead(demos=0)).estimate(student, **data)
+    assert own.task_model_tokens > told[0].task_model_tokens
 
 
 def test_a_search_for_demonstrations_resumes_after_a_kill(tmp_path):

@@ -311,7 +311,8 @@ OPENS = (
     "from fipo_model.generation import Sampling, complete\n"
     "def say(times=1):\n"
     "    asked = [[{'role': 'user', 'content': f'Hi {number}'}] for number in range(times)]\n"
-    "    print(complete(model, asked, Sampling(max_new_tokens=8)), flush=True)\n"
+    # The line and its end are written at once, even where Python does not buffer: two processes write to the same pipe.
+    "    print(f'{complete(model, asked, Sampling(max_new_tokens=8))}\\n', end='', flush=True)\n"
     "model = LlamaCppGenerator.from_gguf(sys.argv[1]); say()\n"
 )
 

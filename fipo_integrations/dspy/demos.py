@@ -104,6 +104,11 @@ def _joined(ran: DemoSet, labelled: DemoSet, *, most: int) -> DemoSet:
     return found if ran and labelled else {}
 
 
+def set_of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> str:
+    """A set of so many labelled examples for each predictor that has some, as a text."""
+    return json.dumps(_of_labels(program, examples, count), ensure_ascii=False)
+
+
 def _of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> DemoSet:
     found: DemoSet = {}
     for name, predictor in named_predictors(program).items():

@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 from dspy.dsp.utils.settings import settings as dspy_settings
 
-from fipo_integrations.dspy.demos import BATCH, SETS, TRIES
+from fipo_integrations.dspy.demos import BATCH, SETS, TRIES, give, set_of_labels
 from fipo_integrations.dspy.evaluation import runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.local import is_local
@@ -18,6 +18,7 @@ from fipo_model.errors import InputError
 from fipo_model.search import cost, replies_needed, requests_needed, schedule
 
 _CHARACTERS_PER_TOKEN = 4  # a rule of thumb for English; other scripts take more tokens
+_MEASURED = 50  # examples whose lengths are averaged
 _TOKENS_PER_WORD = 2  # how many the rewriter has room for
 
 
@@ -34,7 +35,8 @@ class Estimate:
     rewriter_calls: int
     """Conversations with the rewriter and its judge at most, in one or two batches and the judge's."""
     task_model_tokens: int
-    """A guess, for a program that calls each of its predictors once: instructions, fields and an average example."""
+    """A guess, for a program that calls each of its predictors once: the messages for an average example, with the
+    demonstrations that the search tries. Replies, and what predictors pass to each other, are not counted."""
     rewriter_tokens: int
     """A guess, replies included. The judge's are not."""
     seconds: float | None
@@ -75,23 +77,28 @@ def estimate(
 ) -> Estimate:
     """The cost of a compile with a metric on `devset`, or without a metric where `devset` is None."""
     usable = [target for target in targets if isinstance(target, Target)]
-    metric_calls, traced = 0, 0
+    plain, showing = 0, 0
     if devset is None:
-        traced = min(1, len(trainset)) if settings.student_responses and usable else 0
+        plain = min(1, len(trainset)) if settings.student_responses and usable else 0
     else:
-        metric_calls = _metric_calls(settings, len(usable), trainset, devset)
-    runs = metric_calls + traced
-    predictors = all_predictors(copied(student))
+        plain, showing = _metric_calls(settings, len(usable), trainset, devset)
+    runs = plain + showing
+    program = copied(student)
+    given = devset or trainset
+    tokens = plain * _tokens_per_run(program, given)
+    if showing:
+        give(program, set_of_labels(program, to_show(trainset, devset, settings), settings.most_demonstrations))
+        tokens += showing * _tokens_per_run(program, given)
     replies = 1 if optimizer is None else optimizer.rewriter.samples
     if devset is not None:
         replies = replies_needed(settings.rewrites)
     judged = devset is None and optimizer is not None and optimizer.judge is not None
     return Estimate(
-        metric_calls=metric_calls,
+        metric_calls=0 if devset is None else runs,
         program_runs=runs,
-        task_model_calls=runs * len(predictors),
+        task_model_calls=runs * len(all_predictors(program)),
         rewriter_calls=len(usable) * replies * (3 if judged else 1),  # the judge is asked in both orders
-        task_model_tokens=runs * _tokens_per_run(predictors, devset or trainset),
+        task_model_tokens=tokens,
         rewriter_tokens=replies * sum(_tokens_per_rewrite(target, optimizer) for target in usable),
         seconds=None,
     )
@@ -99,24 +106,35 @@ def estimate(
 
 def _metric_calls(
     settings: SearchSettings, predictors: int, trainset: Sequence[dspy.Example], devset: Sequence[dspy.Example]
-) -> int:
+) -> tuple[int, int]:
+    """At most so many calls for instructions and for runs to take demonstrations from, and so many for those."""
     asked = min(requests_needed(settings.rewrites), len(trainset)) if predictors else 0
     traced = 0 if settings.student_responses is False else asked
     deciding = min(len(devset), settings.most_examples or len(devset))
     each = cost(schedule(settings.rewrites, examples=deciding, minibatch=settings.minibatch_size))
-    calls = deciding + traced + settings.rounds * predictors * each
+    plain, showing = deciding + traced + settings.rounds * predictors * each, 0
     if shown := to_show(trainset, devset, settings):
-        calls += min(TRIES * settings.demonstrations, len(shown))
+        plain += min(TRIES * settings.demonstrations, len(shown))
         first = max(BATCH, settings.minibatch_size)
-        calls += cost(schedule(SETS, examples=deciding, minibatch=first))
-    return calls if settings.max_metric_calls is None else min(calls, settings.max_metric_calls)
+        showing = cost(schedule(SETS, examples=deciding, minibatch=first))
+    if settings.max_metric_calls is None:
+        return plain, showing
+    plain = min(plain, settings.max_metric_calls)
+    return plain, min(showing, settings.max_metric_calls - plain)
 
 
-def _tokens_per_run(predictors: Sequence[Any], examples: Sequence[dspy.Example]) -> int:
-    signatures = [predictor.signature for predictor in predictors]
-    texts = [signature.instructions + str(signature.fields) for signature in signatures]
-    shown = sum(len(str(value)) for example in examples for value in example.values()) // max(1, len(examples))
-    return sum(len(text) + shown for text in texts) // _CHARACTERS_PER_TOKEN
+def _tokens_per_run(program: dspy.Module, examples: Sequence[dspy.Example]) -> int:
+    """What an average example makes the predictors' messages long, in the format that the program will use."""
+    adapter = dspy_settings.adapter or dspy.ChatAdapter()
+    some = examples[:_MEASURED]
+    characters = 0
+    for predictor in all_predictors(program):
+        signature = predictor.signature
+        for example in some:
+            inputs = {name: example[name] for name in signature.input_fields if example.get(name) is not None}
+            messages = adapter.format(signature, predictor.demos, inputs)
+            characters += sum(len(str(message["content"])) for message in messages)
+    return characters // max(1, len(some)) // _CHARACTERS_PER_TOKEN
 
 
 def _tokens_per_rewrite(target: Target, optimizer: PromptOptimizer | None) -> int:

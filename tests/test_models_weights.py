@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from fipo_model import cli
 from fipo_model.errors import WeightsError
 from fipo_model.models import sources, weights
 from fipo_model.models.registry import CARDS, DEFAULT, SMALLEST, HubFile, ModelCard, Wheel
@@ -699,6 +700,18 @@ def test_the_list_says_what_there_is_and_what_is_here(source):
         assert "Apache-2.0" in row
         assert ("yes, 2 MB" in row) == (card is DEFAULT)
     assert source.asked == []
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "transformers"])
+def test_the_command_fetches_what_the_engine_reads(source, monkeypatch, capfd, engine):
+    fetched = []
+    monkeypatch.setattr(weights, "fetch", lambda card, **options: fetched.append("transformers"))
+    monkeypatch.setattr(weights, "fetch_gguf", lambda card, **options: fetched.append("llamacpp"))
+    monkeypatch.setenv("FIPO_ENGINE", engine)
+    monkeypatch.setattr(sys, "argv", ["fipo", "weights", "pull"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert fetched == [engine]
 
 
 def test_the_command_removes_and_tells_what_is_not_there(source):

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import dspy
+from dspy.adapters import ChatAdapter
 from dspy.dsp.utils.settings import settings as dspy_settings
 
 from fipo_integrations.dspy.demos import BATCH, SETS, TRIES, give, set_of_labels
@@ -77,18 +77,17 @@ def estimate(
 ) -> Estimate:
     """The cost of a compile with a metric on `devset`, or without a metric where `devset` is None."""
     usable = [target for target in targets if isinstance(target, Target)]
-    plain, showing = 0, 0
+    program = copied(student)
     if devset is None:
-        plain = min(1, len(trainset)) if settings.student_responses and usable else 0
+        runs = min(1, len(trainset)) if settings.student_responses and usable else 0
+        tokens = runs * _tokens_per_run(program, trainset)
     else:
         plain, showing = _metric_calls(settings, len(usable), trainset, devset)
-    runs = plain + showing
-    program = copied(student)
-    given = devset or trainset
-    tokens = plain * _tokens_per_run(program, given)
-    if showing:
-        give(program, set_of_labels(program, to_show(trainset, devset, settings), settings.most_demonstrations))
-        tokens += showing * _tokens_per_run(program, given)
+        runs = plain + showing
+        tokens = plain * _tokens_per_run(program, devset)
+        shown = to_show(trainset, devset, settings)
+        give(program, set_of_labels(program, shown, settings.most_demonstrations))
+        tokens += showing * _tokens_per_run(program, devset)
     replies = 1 if optimizer is None else optimizer.rewriter.samples
     if devset is not None:
         replies = replies_needed(settings.rewrites)
@@ -125,7 +124,7 @@ def _metric_calls(
 
 def _tokens_per_run(program: dspy.Module, examples: Sequence[dspy.Example]) -> int:
     """What an average example makes the predictors' messages long, in the format that the program will use."""
-    adapter = dspy_settings.adapter or dspy.ChatAdapter()
+    adapter = dspy_settings.adapter or ChatAdapter()
     some = examples[:_MEASURED]
     characters = 0
     for predictor in all_predictors(program):

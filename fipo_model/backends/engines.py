@@ -44,6 +44,11 @@ def choose_engine(base: str, load: Load) -> Engine:
     return _llamacpp_for(base)
 
 
+def fetches_gguf() -> bool:
+    """Whether weights that are fetched in advance are for llama.cpp: FIPO_ENGINE says so, or torch is not installed."""
+    return os.environ.get(SETTING) == "llamacpp" or not is_installed("torch")
+
+
 def is_installed(package: str) -> bool:
     """Whether a package is there, without importing it."""
     return find_spec(package) is not None

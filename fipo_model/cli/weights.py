@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fipo_model import places
-from fipo_model.backends.engines import is_installed
+from fipo_model.backends.engines import fetches_gguf
 from fipo_model.cli.notes import note, say
 from fipo_model.errors import InputError, WeightsError
 from fipo_model.models.registry import CARDS, DEFAULT, ModelCard, card_named
@@ -70,15 +70,15 @@ def _sources(card: ModelCard) -> str:
 def pull(name: _Name = DEFAULT.name) -> None:
     """Fetch a model's weights, or repair them. Does nothing if they are complete.
 
-    Without torch, fetches only the GGUF file that llama.cpp reads.
+    Without torch, or with FIPO_ENGINE=llamacpp, fetches only the GGUF file that llama.cpp reads.
     """
     from fipo_model.models.weights import fetch, fetch_gguf
 
     card = card_named(name)
-    if is_installed("torch"):
-        fetch(card, thoroughly=True)
-    else:
+    if fetches_gguf():
         fetch_gguf(card, thoroughly=True)
+    else:
+        fetch(card, thoroughly=True)
     note(f"the weights of {card.name} are complete")
 
 
@@ -88,7 +88,7 @@ def path(name: _Name = DEFAULT.name) -> None:
     from fipo_model.models.weights import fetch, fetch_gguf
 
     card = card_named(name)
-    typer.echo(fetch(card) if is_installed("torch") else fetch_gguf(card).parent)
+    typer.echo(fetch_gguf(card).parent if fetches_gguf() else fetch(card))
 
 
 @app.command()

@@ -124,3 +124,52 @@ def test_the_contract_lets_labels_of_any_kind_be_named(labels):
     rows = [(f"item {number} of it", labels[number % len(labels)]) for number in range(10)]
     found = rewriting().search("grade", rows, metric="exact", models=[model(lambda _: "x")])
     assert [row.outcome for row in found.texts[0].candidates if row.origin == "labels"] == ["optimized"]
+
+
+DATES = [(f"note {number}", f"2026-01-{number:02}") for number in range(1, 9)]
+
+
+def naming_the_date():
+    return rewriting(lambda naive: f"{naive}\n\nName the date.")
+
+
+@pytest.mark.parametrize(("worse_on", "chosen"), [(3, "YYYY-MM-DD"), (1, "Name the date.")])
+def test_without_a_metric_a_rewriter_must_beat_the_rule_by_more_than_luck(worse_on, chosen):
+    def likely(asked, right) -> float:
+        text = asked[0]["content"]
+        if "YYYY-MM-DD" in text:
+            return -1.0
+        if "Name the date." in text:
+            return -1.3 if int(right[-2:]) <= worse_on else -0.8
+        return -2.0
+
+    found = naming_the_date().search("due date", DATES, models=[ScriptedScorer(likely)])
+    likeliest = max(found.trials, key=lambda trial: trial.score)
+    assert "Name the date." in likeliest.changed["prompt"]
+    assert chosen in found.text
+
+
+def test_words_for_the_form_are_no_other_task():
+    found = naming_the_date().search("due", DATES, models=[ScriptedScorer(lambda asked, right: -1.0)])
+    outcomes = {row.origin: row.outcome for row in found.texts[0].candidates[:2]}
+    assert outcomes == {"rewriter": "task_invented", "form": "optimized"}
+
+
+def test_with_a_metric_the_higher_score_decides_between_a_rewriter_and_the_rule():
+    def follows(asked) -> str:
+        text, note = asked[-1]["content"], asked[-1]["content"].rsplit("\n\n", 1)[1]
+        known = "Name the date." in text or ("YYYY-MM-DD" in text and note != "note 8")
+        return dict(DATES)[note] if known else "soon"
+
+    found = naming_the_date().search("due date", DATES, metric="exact", models=[model(follows)])
+    assert found.text == "due date\n\nName the date."
+
+
+def test_of_equals_the_rule_is_used():
+    def follows(asked) -> str:
+        text, note = asked[-1]["content"], asked[-1]["content"].rsplit("\n\n", 1)[1]
+        return dict(DATES)[note] if "date." in text or "YYYY-MM-DD" in text else "soon"
+
+    found = naming_the_date().search("due date", DATES, metric="exact", models=[model(follows)])
+    assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "form"]
+    assert "YYYY-MM-DD" in found.text

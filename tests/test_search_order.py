@@ -43,7 +43,7 @@ def rewriter() -> Rewriter:
 def proposed(candidates: int) -> list[str]:
     shown = {number: ShownExample(input=one.input, output=one.outputs[0]) for number, one in enumerate(NEWS)}
     own, request = rewriter(), OptimizationRequest(PROMPT)
-    part = Part(name="prompt", request=request, check=Meaning.of(own, request, NEWS, is_answered=True).check)
+    part = Part(name="prompt", request=request, meaning=Meaning.of(own, request, NEWS, is_answered=True).check)
     proposer = RewriterProposer(rewriter=own, parts=[part], candidates=candidates, seed=0, shown=shown)
     rows = proposer.propose(Seen(texts={"prompt": PROMPT}, measurements={}), room=0).by_text["prompt"]
     return [row.text.removeprefix(PROMPT).strip() for row in rows if row.is_usable]

@@ -61,7 +61,8 @@ def test_meaning_comes_before_likelihood_and_every_example_that_decides_tells_it
     using = rewriting(lambda naive: f"{naive}\n\n{proposed}")
     found = using.search("lower", rows, models=[anything_else])
     assert found.texts[0].candidates[0].outcome == outcome
-    assert (proposed in found.text) == (outcome == "optimized")
+    was_measured = any(proposed in trial.changed.get("prompt", "") for trial in found.trials)
+    assert was_measured == (outcome == "optimized")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,6 @@ def test_meaning_comes_before_a_metric_too(proposed, outcome):
     using, task = rewriting(lambda naive: f"{naive}\n\n{proposed}"), model(after_anything)
     found = using.search("liked or hated?", rows, metric="contains", models=[task])
     assert found.texts[0].candidates[0].outcome == outcome
-    assert (proposed in found.text) == (outcome == "optimized")
     was_run = any(proposed in asked[-1]["content"] for call in task.calls for asked in call)
     assert was_run == (outcome == "optimized")
 

@@ -30,6 +30,8 @@ class Part:
     """From the text in its place back to what of it may be rewritten."""
     check: Callable[[Candidate], Candidate | Proposed] = lambda candidate: candidate
     """What its owner asks of a rewrite beside the contract."""
+    meaning: Callable[[Candidate], Candidate] = lambda candidate: candidate
+    """What is asked of a rewriter's words alone: a rule says nothing but what the right outputs show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,7 @@ def _rows(part: Part, proposal: Proposal) -> list[Proposed]:
 
 
 def _proposed(part: Part, candidate: Candidate, *, origin: Origin = "rewriter") -> Proposed:
-    checked = part.check(candidate)
+    checked = part.check(part.meaning(candidate) if origin == "rewriter" else candidate)
     return Proposed(
         text=part.place(checked.text),
         outcome=checked.outcome,

@@ -23,10 +23,9 @@ from fipo_model.search.searching import UnmeasurableError
 from fipo_model.search.splitting import split
 from fipo_model.search.tuning import Prompted, Yardstick
 from fipo_model.search.wordings import KINDS, Kind, Wording, wordings
-from fipo_model.types import Candidate, OptimizationRequest, as_request
+from fipo_model.types import OptimizationRequest, as_request
 
 MAX_SECONDS = 40.0
-Check = Callable[[Candidate], Candidate]
 _PATIENCE = 10.0
 _RUNS_AT_ONCE = 64
 # This many examples are solved in the fullest wording, if there are three times as many.
@@ -131,8 +130,8 @@ def measure_headroom(
         if not any(misfit(wording.text, one.input) for one in measured):  # rows may have different fields
             glance.add(wording)
     if rewriter is not None and not glance.is_over:
-        check = Meaning.of(rewriter, request, rows, is_answered=yardstick.metric is not None).check
-        for text in _rewrites(replace(rewriter, seed=seed), request, rows, solved, check):
+        meaning = Meaning.of(rewriter, request, rows, is_answered=yardstick.metric is not None)
+        for text in _rewrites(replace(rewriter, seed=seed), request, meaning, rows, solved):
             glance.add(Wording("rewrite", text))
     return glance.result(str(yardstick), seed=seed)
 
@@ -151,12 +150,16 @@ def _has_braces(example: Example) -> bool:
 
 
 def _rewrites(
-    rewriter: Rewriter, request: OptimizationRequest, rows: Sequence[Example], solved: Sequence[Example], check: Check
+    rewriter: Rewriter,
+    request: OptimizationRequest,
+    meaning: Meaning,
+    rows: Sequence[Example],
+    solved: Sequence[Example],
 ) -> list[str]:
     """The first texts that a search would try, with some examples shown."""
     proposer = RewriterProposer(
         rewriter=rewriter,
-        parts=[Part(name=PROMPT, request=request, check=check)],
+        parts=[Part(name=PROMPT, request=request, meaning=meaning.check)],
         candidates=_REWRITES,
         seed=rewriter.seed,
         shown={number: one.shown for number, one in enumerate(solved)},

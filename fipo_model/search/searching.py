@@ -10,7 +10,7 @@ from fipo_model.errors import InputError
 from fipo_model.search import proposals
 from fipo_model.search.budget import Budget, Limit
 from fipo_model.search.comparing import HeldOut, compared
-from fipo_model.search.evidence import lead
+from fipo_model.search.evidence import beats, lead
 from fipo_model.search.explaining import all_right, count_refusals, explained, one_answer
 from fipo_model.search.halving import Rules, best_of, select
 from fipo_model.search.journal import Journal
@@ -45,6 +45,9 @@ class Search:
     rights: Sequence[str | None] = ()
     """The right outputs of the examples, where they are known: one answer to all of them is not used, however high its
     score."""
+    prefers_rules: bool = False
+    """Whether a text that a rule made is used in the place of one of the rewriter's whose lead over it could be luck,
+    and not only of an equal one: for scores that do not tell whether a text means what was meant."""
     log: logging.Logger = logger
     """Who tells of trials and choices."""
     proposals: dict[str, list[Proposed]] = field(default_factory=dict, init=False)
@@ -162,12 +165,32 @@ class Search:
             self.reasons[name] = said
             arms.remove(chosen)
             chosen = best_of(self.board, best, arms, order=order, rules=rules)
+        if chosen != best:
+            chosen = self._safest(chosen, best, arms=self._made_by_rule(name, arms), order=order, rules=rules)
         # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
         if chosen != best and lead(self.board.pairs(chosen, self.start, self.examples)) <= 0:
             chosen = best
         if chosen == best and name not in self.reasons:
             self._explain(name, best, arms)
         self.log.info("%s: %s better was found", name, "nothing" if chosen == best else "something")
+        return chosen
+
+    def _made_by_rule(self, name: str, arms: Sequence[str]) -> list[str]:
+        ruled = {one.text for one in self.proposals[name] if one.origin != "rewriter"}
+        return [arm for arm in arms if self.board.texts(arm)[name] in ruled]
+
+    def _safest(self, chosen: str, best: str, *, arms: Sequence[str], order: Sequence[int], rules: Rules) -> str:
+        """One of these arms if it beats the best so far, and the chosen one is no better; else the chosen one."""
+        for arm in arms:
+            if self.prefers_rules:
+                self.board.measure([arm], order)
+            if not self.board.has(arm, order):
+                continue
+            over_best, under_chosen = self.board.pairs(arm, best, order), self.board.pairs(chosen, arm, order)
+            surpassed = beats(under_chosen, significance=rules.significance)
+            is_worse = surpassed if self.prefers_rules else lead(under_chosen) > 0
+            if not is_worse and beats(over_best, significance=rules.significance):
+                return arm
         return chosen
 
     def _explain(self, name: str, best: str, arms: Sequence[str]) -> None:

@@ -181,6 +181,7 @@ class _Plain:
             journal=self.journal,
             runs_at_once=_RUNS_AT_ONCE,
             rights=rights_of(deciding),
+            prefers_rules=self.yardstick.metric is None,
         )
         best = search.run()
         held_out = self.yardstick.of(prompt, aside)
@@ -200,7 +201,7 @@ class _Plain:
         """The prompt. Meaning comes first: likelihoods favour whatever brings about a form, and metrics err, too."""
         is_answered = self.yardstick.metric is not None
         meaning = Meaning.of(self.rewriter, self.request, deciding, is_answered=is_answered)
-        return Part(name=PROMPT, request=self.request, check=meaning.check)
+        return Part(name=PROMPT, request=self.request, meaning=meaning.check)
 
 
 def _settings(

@@ -15,9 +15,8 @@ from fipo_model.forking import PerProcess
 from fipo_model.generation import Generator
 from fipo_model.judge import Judge, LLMJudge
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.examples import Row, read_examples
+from fipo_model.search.examples import Row, to_show
 from fipo_model.search.headroom import MAX_SECONDS, Headroom, measure_headroom
-from fipo_model.search.proposing import SHOWN
 from fipo_model.search.results import SearchResult
 from fipo_model.search.scoring import PromptScores, score_prompts
 from fipo_model.search.settings import SearchSettings
@@ -305,7 +304,7 @@ class _Memo:
 
 
 def _showing(prompt: str | OptimizationRequest, examples: Iterable[Row]) -> str | OptimizationRequest:
-    shown = tuple(example.shown for example in read_examples(examples)[:SHOWN])
+    shown = to_show(examples)
     return replace(as_request(prompt), examples=shown) if shown else prompt
 
 

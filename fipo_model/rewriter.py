@@ -11,7 +11,7 @@ from fipo_model import fidelity
 from fipo_model.contract.shown import outputs_shown
 from fipo_model.errors import InputError
 from fipo_model.fidelity import RULES, FidelitySettings, topic
-from fipo_model.forms import form_sentence
+from fipo_model.forms import form_sentence, label_sentence
 from fipo_model.generation import Completion, Generator, Message, Sampling, Second, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
@@ -30,6 +30,8 @@ _FEWEST_TOKENS = 16
 # shown, six are between the two limits: 2 right, 2 vague and 2 wrong (docs/training-log.md).
 _SURER = 0.1  # nats per token
 _BY_RULE = "no model wrote this: it states the form of the right outputs shown"
+# Of fewer right outputs, labels may be missing.
+_FEWEST_LABELLED = 8
 
 Proposal = tuple[Candidate, ...] | InputError
 """The distinct rewrites of one request, in the order in which they were generated, or why there can be none."""
@@ -192,7 +194,9 @@ class Rewriter:
         """What a rule could add: a small model reads forms badly, and a rule reads them without guessing."""
         if not self.template.is_addition or self.samples > 1:
             return None
-        return form_sentence(outputs_shown(request))
+        outputs = outputs_shown(request)
+        labels = label_sentence(request.instruction, outputs) if len(outputs) >= _FEWEST_LABELLED else None
+        return labels or form_sentence(outputs)
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
         """The request with the settings that this rewriter gives every request."""

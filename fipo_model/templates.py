@@ -20,6 +20,8 @@ from fipo_model.types import OptimizationRequest, ShownExample
 _REPLY_HEADERS = frozenset(
     {"golden prompt", "optimized prompt", "rewritten prompt", "better prompt", "improved prompt", "new prompt"}
 )
+SHOWN = 4
+"""As many examples make a task clear; more make a small model's request long."""
 # The beginning of an input shows what it looks like; a whole document would push the prompt out of a small context.
 _MOST_SHOWN = 400  # characters
 
@@ -122,7 +124,7 @@ class Template:
             (self.context_part, "context", request.context),
             (self.silver_part, "silver_response", request.silver_response),
             (self.golden_part, "golden_response", request.golden_response),
-            (self.examples_part, "examples", "\n".join(map(_shown, request.examples))),
+            (self.examples_part, "examples", "\n".join(map(_shown, request.examples[:SHOWN]))),
             (self.feedback_part, "feedback", request.feedback),
         )
         return "".join(_Slots(text).substitute({slot: value}) for text, slot, value in parts if value)

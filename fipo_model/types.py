@@ -117,7 +117,10 @@ class OptimizationRequest:
     keep: tuple[str, ...] = ()
     """Literals that must survive besides those recognised by form, such as `<name>` or `[TOPIC]`."""
     examples: tuple[ShownExample, ...] = ()
-    """Inputs the prompt is used on. The rewrite is for all such inputs, so it may not name a detail of one."""
+    """Inputs the prompt is used on. The rewrite is for all such inputs, so it may not name a detail of one.
+
+    The model is shown the first four. The checks, and the rules for the form and the labels of right outputs, know all.
+    """
     feedback: str | None = None
     """What a metric or a reader said about what the prompt got."""
 

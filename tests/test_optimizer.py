@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fipo_model import FidelitySettings, LLMJudge, OptimizationRequest, PromptOptimizer, Sampling, optimizer
+from fipo_model import FIPO_2, FidelitySettings, LLMJudge, OptimizationRequest, PromptOptimizer, Sampling, optimizer
 from fipo_model.backends.batching import BatchingGenerator
 from fipo_model.errors import InputError, ModelError, PromptTooLongError
 from fipo_model.rewriter import Rewriter
@@ -75,12 +75,17 @@ def judge_by(score) -> LLMJudge:
 # --- one prompt
 
 
-def test_examples_may_be_given_as_pairs_or_rows_and_four_are_shown():
+def test_examples_may_be_given_as_pairs_or_rows_and_the_model_is_shown_four():
     optimizer = PromptOptimizer(ScriptedGenerator(lambda _: "Explain rain."))
     rows = [("a", "1"), {"input": "b", "output": "2"}, ("c", "3"), ("d", "4"), ("e", "5")]
     shown = optimizer.optimize("rain", examples=rows).request.examples
-    assert [(one.input, one.output) for one in shown] == [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]
+    assert [(one.input, one.output) for one in shown] == [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("e", "5")]
     assert asyncio.run(optimizer.aoptimize("rain", examples=rows)).request.examples == shown
+    asked = FIPO_2.render(OptimizationRequest("rain", examples=shown))[-1]["content"]
+    assert "Input: d" in asked
+    assert "Input: e" not in asked
+    alike = [("a", "1"), ("b", "1"), ("c", "2"), ("d", "1"), ("e", "3")]  # different outputs come first
+    assert [one.input for one in optimizer.optimize("rain", examples=alike).request.examples] == [*"acebd"]
     with pytest.raises(InputError, match="example 1: it must be a pair"):
         optimizer.optimize("rain", examples=["a"])
     with pytest.raises(InputError, match=r"optimizer.optimize\(prompt, examples=rows\) takes pairs"):

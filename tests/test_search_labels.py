@@ -3,13 +3,13 @@
 import pytest
 
 from fipo_model import OptimizationRequest, ShownExample
+from fipo_model.forms import label_sentence
 from fipo_model.search import read_examples
 from fipo_model.search.asking import Part
 from fipo_model.search.page import render_page
 from fipo_model.search.proposals import Seen
 from fipo_model.search.proposing import RewriterProposer
 from fipo_model.search.splitting import split
-from fipo_model.search.wordings import naming_labels
 from fipo_model.search.words import sentences
 from fipo_model.testing import ScriptedScorer
 from support.prompt_searches import model, rewriting, settings
@@ -114,7 +114,7 @@ def test_of_several_texts_none_gets_the_labels_of_what_comes_last():
     ],
 )
 def test_what_is_no_small_set_of_labels_or_known_is_not_named(outputs, prompt):
-    assert naming_labels(prompt, outputs) is None
+    assert label_sentence(prompt, outputs) is None
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,20 @@ def test_of_two_stores_on_one_file_neither_loses_a_row(path: Path, optimizer: Pr
     assert sorted(row["naive"] for row in rows(path)) == sorted(request.instruction for request in requests)
 
 
+def test_a_pending_rewrite_is_not_lost_to_an_attempt_that_finds_nothing(path: Path):
+    def kept_by(reply: str) -> RewriteStore:
+        made = PromptOptimizer(ScriptedGenerator(lambda _: reply))
+        store = RewriteStore(path)
+        store.keep([made.optimize("Name a colour.")])
+        return store
+
+    (entry,) = kept_by("Name a colour. Be kind.").entries()
+    assert entry.text == "Name a colour. Be kind."
+    assert kept_by("Name a colour.").entries() == [entry]
+    (later,) = kept_by("Name a colour. Be clear.").entries()
+    assert later.text == "Name a colour. Be clear."
+
+
 def test_the_last_row_of_a_prompt_counts(path: Path, optimizer: PromptOptimizer):
     store = RewriteStore(path)
     store.optimized([ASKED], optimizer.optimize_each)

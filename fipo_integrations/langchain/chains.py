@@ -60,7 +60,10 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     found = _found(chain, roles)
     if metric is None:
         if examples:
-            raise InputError("the examples of a chain need a metric, which says how good an output is")
+            raise InputError(
+                'the examples of a chain need a metric, which says how good an output is: metric="exact", "contains", '
+                '"f1", "json_fields" or a function. (optimize_prompt(prompt, examples=..., downstream=...) needs none.)'
+            )
         report = proposals.rewrite(found.slots, asking)
     else:
         seen = Evidence(examples=examples, metric=metric, settings=SearchSettings.of(search))

@@ -92,7 +92,7 @@ class Report:
             rewritten = sum(change.outcome == "optimized" for change in self.changes)
             yield f"{rewritten} of {counted(len(self.changes), 'text')} rewritten"
             if self.changes and not rewritten:
-                yield "Next: pass examples=[...], and FIPO tries many rewrites and measures them."
+                yield 'Next: pass examples=[...] and metric="exact", and FIPO tries many rewrites and measures them.'
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
             yield from (f"  {line}" for line in change.diff.splitlines())

@@ -23,7 +23,7 @@ from fipo_model.optimizer import PromptOptimizer
 from fipo_model.pages.numbers import counted
 from fipo_model.replies import without_controls
 from fipo_model.rewriter import Rewriter
-from fipo_model.search.proposing import SHOWN
+from fipo_model.search.examples import to_show
 from fipo_model.store import RewriteStore, key_of
 from fipo_model.templates import load_template
 from fipo_model.types import OptimizationRequest, OptimizedPrompt
@@ -161,7 +161,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         context=_read_optional(context),
         silver_response=_read_optional(silver),
         golden_response=_read_optional(golden),
-        examples=tuple(example.shown for example in read_rows(examples)[:SHOWN]) if examples else (),
+        examples=to_show(read_rows(examples)) if examples else (),
         max_words=max_words,
         keep=tuple(keep or ()),
     )

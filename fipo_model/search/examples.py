@@ -10,6 +10,7 @@ from fipo_model.errors import InputError
 from fipo_model.search.metrics import text_of
 from fipo_model.types import ShownExample
 
+_MOST_SHOWN = 200
 _INPUTS = ("input", "inputs")
 # Where a row has several, `reference` is the right one: `output` may be what some model said.
 _OUTPUTS = ("reference", "output", "outputs", "answer")
@@ -53,6 +54,13 @@ def read_examples(rows: Iterable[Row]) -> list[Example]:
         except InputError as error:
             raise InputError(f"example {number}: {error}") from error
     return found
+
+
+def to_show(rows: Iterable[Row]) -> tuple[ShownExample, ...]:
+    """What a request has of rows: at most two hundred, those with different outputs first, since a model sees few."""
+    shown = [example.shown for example in read_examples(rows)][:_MOST_SHOWN]
+    first = {one.output: number for number, one in reversed(list(enumerate(shown)))}
+    return tuple(sorted(shown, key=lambda one: one is not shown[first[one.output]]))
 
 
 def read_example(row: Row) -> Example:

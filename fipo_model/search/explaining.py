@@ -1,15 +1,15 @@
 """Why no rewrite was used, in plain words, and what the user can do about it. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from fipo_model.forms import are_labels
 from fipo_model.search.evidence import beats, lead, worst_chance
 from fipo_model.search.examples import Example
 from fipo_model.search.metrics import Metric, contains, plain, text_of
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.subject import Measured
-from fipo_model.search.wordings import are_labels
 
 _LONGEST_SHOWN = 120
 # This share of answers that are alike, of at least so many.
@@ -110,7 +110,8 @@ def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric
     answered = [(examples[number], said, score) for number, said, score in _answered(board, arm, len(examples))]
     if not answered or any(score for _, _, score in answered):
         return None
-    within = [(example, said) for example, said, _ in answered if _is_within(example, said)]
+    rights = {text_of(output) for example in examples for output in example.outputs}
+    within = [(example, said) for example, said, _ in answered if _names_alone(example, said, rights)]
     said = f"every answer scored 0 by the metric {metric.name}"
     if metric.needs_reference:
         said = f"the model never gave a right answer: every one scored 0 by the metric {metric.name}"
@@ -163,8 +164,12 @@ def _answered(board: Scoreboard, arm: str, count: int) -> list[tuple[int, str, f
     ]
 
 
-def _is_within(example: Example, answer: str) -> bool:
-    return any(contains(output, answer, example.input) for output in example.outputs)
+def _names_alone(example: Example, answer: str, rights: Collection[str]) -> bool:
+    """Whether an answer has its right output in it, and none that is right elsewhere, as an echo of all labels does."""
+    own = [text_of(output) for output in example.outputs]
+    others = [right for right in rights if not any(right in one for one in own)]
+    is_within = any(contains(output, answer, example.input) for output in example.outputs)
+    return is_within and not any(contains(right, answer, example.input) for right in others)
 
 
 def _shortened(text: str) -> str:

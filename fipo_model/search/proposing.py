@@ -8,10 +8,9 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.search.asking import Part, Question, ask, requests_needed
 from fipo_model.search.proposals import Proposals, Seen
 from fipo_model.search.subject import Measured, Measurement
+from fipo_model.templates import SHOWN
 from fipo_model.types import OptimizationRequest, ShownExample
 
-SHOWN = 4
-"""As many examples make a task clear; more make a small model's request long."""
 # No two turns share a seed.
 _TURN = 1000
 _MOST_FEEDBACK, _LONGEST_FEEDBACK = 3, 300

@@ -11,9 +11,9 @@ from fipo_model.errors import InputError
 from fipo_model.pages.changes import differences, fault_in_words
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Example, read_examples
-from fipo_model.search.proposing import SHOWN
 from fipo_model.search.wordings import by_rule
 from fipo_model.serve.settings import LONGEST
+from fipo_model.templates import SHOWN
 from fipo_model.types import Candidate, OptimizationRequest, ShownExample
 
 # The greedy one first, since it is what the gateway would use; then samples, a few at a time so that they arrive.

@@ -79,7 +79,7 @@ class RewriteStore:
         return result_of(request, entry_of(row))
 
     def keep(self, results: Sequence[OptimizedPrompt], *, evidence: str = "") -> None:
-        """Add results to the file as pending; if a prompt has several, the last one counts.
+        """Add results to the file as pending; if a prompt has several, the last one that is a rewrite counts.
 
         Approved texts stay, and so does the rejection of the same text. Raises `InputError` if the file cannot be
         written; then nothing was added.
@@ -189,7 +189,9 @@ class RewriteStore:
             return known is None
         if known.get("state") == "rejected":
             return bool(known["text"] != row["text"])
-        return known != row
+        # What was found with examples, or on another day, is not lost to an attempt that finds nothing.
+        is_loss = known["text"] != known["naive"] and row["text"] == row["naive"]
+        return known != row and not is_loss
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

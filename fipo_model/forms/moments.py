@@ -1,0 +1,96 @@
+"""Dates and times. Pure."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+_MONTHS = ("January February March April May June July August September October November December").split()
+_FULL, _SHORT = "|".join(_MONTHS), "|".join(dict.fromkeys(name[:3] for name in _MONTHS))
+# What it looks like, how `strptime` reads it, and its name. Years are of this age, or eight digits could be anything.
+_DATES = tuple(
+    (re.compile(pattern), read, said)
+    for pattern, read, said in (
+        (r"\d{4}-\d\d-\d\d", "%Y-%m-%d", "YYYY-MM-DD"),
+        (r"\d{4}/\d\d/\d\d", "%Y/%m/%d", "YYYY/MM/DD"),
+        (r"(?:19|20)\d{6}", "%Y%m%d", "YYYYMMDD"),
+        (rf"\d{{1,2}} (?:{_FULL}) \d{{4}}", "%d %B %Y", '"D Month YYYY"'),
+        (rf"(?:{_FULL}) \d{{1,2}}, \d{{4}}", "%B %d, %Y", '"Month D, YYYY"'),
+        (rf"\d{{1,2}} (?:{_SHORT}) \d{{4}}", "%d %b %Y", '"D Mon YYYY"'),
+        (rf"(?:{_SHORT}) \d{{1,2}}, \d{{4}}", "%b %d, %Y", '"Mon D, YYYY"'),
+    )
+)
+_BOTH = tuple(
+    (re.compile(pattern), read, said)
+    for pattern, read, said in (
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "%Y-%m-%dT%H:%M:%SZ", "YYYY-MM-DDTHH:MM:SSZ"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "%Y-%m-%dT%H:%M:%S", "YYYY-MM-DDTHH:MM:SS"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "%Y-%m-%d %H:%M:%S", "YYYY-MM-DD HH:MM:SS"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d", "%Y-%m-%d %H:%M", "YYYY-MM-DD HH:MM"),
+    )
+)
+_NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})")
+_TIME = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+_HALF_DAY = re.compile(r"(?:0?[1-9]|1[0-2])(:[0-5]\d)?( ?)([ap]\.?m\.?|[AP]\.?M\.?)")
+
+
+def read_moment(outputs: Sequence[str]) -> str | None:
+    """A date, a time, or both."""
+    for kind, table in (("a date", _DATES), ("a date and time", _BOTH)):
+        for pattern, read, said in table:
+            if all(pattern.fullmatch(output) and _is_valid(output, read) for output in outputs):
+                return f"{kind} in the form {said}"
+    return _numeric(outputs) or _time(outputs) or _half_day(outputs)
+
+
+def _is_valid(text: str, read: str) -> bool:
+    try:
+        datetime.strptime(text, read)
+    except ValueError:
+        return False
+    return True
+
+
+def _numeric(outputs: Sequence[str]) -> str | None:
+    """A date of three numbers, the year last. Which of the others is the day shows if it is more than twelve."""
+    found = list(filter(None, map(_NUMERIC.fullmatch, outputs)))
+    signs = {match[2] for match in found}
+    if len(found) < len(outputs) or len(signs) > 1:
+        return None
+    sign = signs.pop()
+    is_padded = all(len(match[place]) == 2 for match in found for place in (1, 3))
+    may_be: dict[str, Callable[[re.Match[str]], str]] = {
+        "DM": lambda match: f"{match[1]} {match[3]} {match[4]}",
+        "MD": lambda match: f"{match[3]} {match[1]} {match[4]}",
+    }
+    orders = [order for order, put in may_be.items() if all(_is_valid(put(match), "%d %m %Y") for match in found)]
+    if sign == "." and "DM" in orders:
+        orders = ["DM"]  # with dots, the day is always first
+    if len(orders) == 1:
+        return f"a date in the form {sign.join(part * (1 + is_padded) for part in orders[0])}{sign}YYYY"
+    return f'a date of two, two and four digits with "{sign}" between them' if orders and is_padded else None
+
+
+def _time(outputs: Sequence[str]) -> str | None:
+    found = list(filter(None, map(_TIME.fullmatch, outputs)))
+    seconds = {match[1] is not None for match in found}
+    if len(found) < len(outputs) or len(seconds) > 1:
+        return None
+    hours = [output.split(":")[0] for output in outputs]
+    rest = ":MM:SS" if seconds.pop() else ":MM"
+    if any(len(hour) == 1 for hour in hours):
+        return None if any(hour.startswith("0") and len(hour) == 2 for hour in hours) else f"a time in the form H{rest}"
+    if any(hour.startswith("0") for hour in hours):
+        return f"a time in the form HH{rest}"
+    return f'a time in hours{", minutes and seconds" if rest == ":MM:SS" else " and minutes"} with ":" between them'
+
+
+def _half_day(outputs: Sequence[str]) -> str | None:
+    found = list(filter(None, map(_HALF_DAY.fullmatch, outputs)))
+    if len(found) < len(outputs) or len({(bool(match[1]), match[2], match[3].lower()[1:]) for match in found}) > 1:
+        return None
+    if len({match[3].isupper() for match in found}) > 1:
+        return None
+    half, space = found[0][3], found[0][2]
+    morning, evening = (f"{letter.upper() if half.isupper() else letter}{half[1:]}" for letter in "ap")
+    what = "a time in the form H:MM" if found[0][1] else "the hour"
+    return f'{what} followed by "{space}{morning}" or "{space}{evening}"'

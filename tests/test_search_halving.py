@@ -44,7 +44,7 @@ def choose(
     incumbent, *challengers = [board.add({"text": arm}) for arm in table]
     order = random.Random(0).sample(range(len(asked)), len(asked))
     rules = Rules(minibatch=minibatch, significance=significance)
-    chosen, _ = select(board, incumbent, challengers, order=order, rules=rules)
+    chosen, *_ = select(board, incumbent, challengers, order=order, rules=rules)
     return board.texts(chosen)["text"], asked
 
 
@@ -182,8 +182,8 @@ def asked_for(table: dict[str, list[Score]]) -> dict[str, int]:
     return {arm: sum(one == arm for one, _ in pairs) for arm in table}
 
 
-@pytest.mark.parametrize("limit", range(1, 15))
-def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_chosen(limit):
+def chosen_within(limit: float, **rules):
+    """What is chosen if every call takes a second and so many are allowed, with the board and the time it took."""
     now = [0.0]
 
     class Slow(Table):
@@ -193,12 +193,29 @@ def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_ch
 
     board = board_of(Slow(ZEROS_AND_ONES), Budget(max_seconds=limit, clock=lambda: now[0]))
     start, *others = [board.add({"text": arm}) for arm in ZEROS_AND_ONES]
-    chosen, ended_by = select(board, start, others, order=range(20), rules=Rules(minibatch=4, significance=0.2))
+    found = select(board, start, others, order=range(20), rules=Rules(minibatch=4, significance=0.2, **rules))
     assert now[0] <= limit
+    return found, board, start
+
+
+@pytest.mark.parametrize("limit", range(1, 15))
+def test_when_the_time_is_up_nothing_new_begins_and_what_is_unfinished_is_not_chosen(limit):
+    (chosen, ended_by, _), board, start = chosen_within(limit)
     assert ended_by == ("max_seconds" if limit < 13 else None)
     assert chosen == start or board.has(chosen, range(20))
     # The incumbent, five arms on a batch, three on the next, then twice the finalists one after the other.
     assert board.texts(chosen)["text"] == ("0" if limit < 12 else "1")
+
+
+@pytest.mark.parametrize("limit", range(1, 15))
+def test_when_the_time_is_up_the_last_whole_batch_may_decide(limit):
+    (chosen, ended_by, examples), board, _ = chosen_within(limit, may_end_early=True)
+    assert ended_by == ("max_seconds" if limit < 13 else None)
+    # All five challengers are measured on the first batch after six calls, three of them on the next one after nine.
+    is_decided = limit >= 6
+    assert board.texts(chosen)["text"] == ("1" if is_decided else "0")
+    assert len(examples) == (20 if limit < 6 or limit > 12 else 4 if limit < 9 else 8 if limit < 11 else 16)
+    assert board.has(chosen, examples)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +227,7 @@ def test_as_many_arms_are_asked_for_together_as_may_run_at_once(runs_at_once, gr
     board = board_of(asked, runs_at_once=runs_at_once)
     start, *others = [board.add({"text": arm}) for arm in ZEROS_AND_ONES]
     chosen = select(board, start, others, order=range(20), rules=Rules(minibatch=4, significance=0.2))
-    assert chosen == (others[0], None)
+    assert chosen == (others[0], None, range(20))
     assert asked.groups == groups
     assert len(asked.pairs) == len(set(asked.pairs)) == board.budget.calls == 20 + 5 * 4 + 3 * 4 + 2 * 12
 

@@ -55,10 +55,11 @@ def _rungs(arms: int, finalists: int, examples: int, minibatch: int) -> tuple[Ru
 
 
 class Choice(NamedTuple):
-    """The arm to use, and what ended the comparison before all challengers were in it, if anything did."""
+    """The arm to use, what ended the comparison before all challengers were in it, and the examples that decided."""
 
     arm: str
     limit: Limit | None
+    examples: Sequence[int]
 
 
 def select(
@@ -74,24 +75,27 @@ def select(
 
     Batches are the beginnings of `order`. At most `calls` scores are requested, not counting the incumbent's. A
     challenger goes no further if it is behind after the first batch, does not lead after a later one, or could not win
-    even with the best scores on the rest.
+    even with the best scores on the rest. If a limit ends this, and the rules allow it, the last whole batch decides.
     """
     if limit := board.measure([incumbent], order):
-        return Choice(incumbent, limit)
+        return Choice(incumbent, limit, order)
     allowed = min(calls, board.budget.calls_left)
     rungs = schedule(len(challengers), examples=len(order), minibatch=rules.minibatch, calls=allowed)
     if sum(rung.arms for rung in rungs[:1]) < len(challengers):
         limit = board.budget.scarce
     alive = [arm for arm in challengers if _can_win(board, arm, incumbent, order, rules.significance)]
+    decided_on = order
     for number, rung in enumerate(rungs):
         batch, alive = order[: rung.examples], alive[: rung.arms]
         if reached := board.measure(alive, batch):
             limit = reached
+            if number and rules.may_end_early:
+                decided_on = order[: rungs[number - 1].examples]
             break
         pairs = {arm: board.pairs(arm, incumbent, batch) for arm in alive}
         ranked = _ranked(alive, pairs, may_tie=number == 0)
         alive = [arm for arm in ranked if _can_win(board, arm, incumbent, order, rules.significance)]
-    return Choice(best_of(board, incumbent, challengers, order=order, rules=rules), limit)
+    return Choice(best_of(board, incumbent, challengers, order=decided_on, rules=rules), limit, decided_on)
 
 
 def best_of(
@@ -105,10 +109,14 @@ def best_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How arms are compared: the size of the first batch, and how improbable by chance a lead must be."""
+    """How arms are compared."""
 
     minibatch: int
+    """The size of the first batch."""
     significance: float
+    """How improbable by chance a lead must be."""
+    may_end_early: bool = False
+    """Whether fewer examples may decide if a limit is reached before all could."""
 
 
 def _can_win(board: Scoreboard, arm: str, incumbent: str, order: Sequence[int], significance: float) -> bool:

@@ -48,6 +48,8 @@ class Search:
     prefers_rules: bool = False
     """Whether a text that a rule made is used in the place of one of the rewriter's whose lead over it could be luck,
     and not only of an equal one: for scores that do not tell whether a text means what was meant."""
+    may_end_early: bool = False
+    """Whether a rewrite may be used that leads on a part of the examples when a limit is reached."""
     log: logging.Logger = logger
     """Who tells of trials and choices."""
     proposals: dict[str, list[Proposed]] = field(default_factory=dict, init=False)
@@ -158,15 +160,16 @@ class Search:
         # A fair share of what is left, but enough to compare one candidate.
         calls = self.budget.calls_left
         share = calls if calls == math.inf else max(calls // left, count)
-        chosen, limit = select(self.board, best, arms, order=order, rules=rules, calls=share)
+        chosen, limit, decided_on = select(self.board, best, arms, order=order, rules=rules, calls=share)
         if limit:
             self.limits[name] = limit
         while chosen != best and (said := one_answer(self.board, chosen, self.rights)) is not None:
             self.reasons[name] = said
             arms.remove(chosen)
-            chosen = best_of(self.board, best, arms, order=order, rules=rules)
+            chosen = best_of(self.board, best, arms, order=decided_on, rules=rules)
         if chosen != best:
-            chosen = self._safest(chosen, best, arms=self._made_by_rule(name, arms), order=order, rules=rules)
+            chosen = self._safest(chosen, best, arms=self._made_by_rule(name, arms), order=decided_on, rules=rules)
+            self.examples = sorted(decided_on)
         # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
         if chosen != best and lead(self.board.pairs(chosen, self.start, self.examples)) <= 0:
             chosen = best
@@ -210,7 +213,7 @@ class Search:
 
     def rules_for(self, name: str) -> Rules:
         """How candidates for a text are compared."""
-        return self.settings.rules
+        return replace(self.settings.rules, may_end_early=self.may_end_early)
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it."""
@@ -238,13 +241,17 @@ class Search:
         if text != self.naive[name]:
             return "optimized", ""
         if name in self.limits:
-            return "out_of_budget", f"{self.limits[name]} ended the search before all its rewrites were compared"
+            what = "all its rewrites were compared" if self._was_tried(name) else "any of its rewrites was measured"
+            return "out_of_budget", f"{self.limits[name]} ended the search before {what}"
         if any(one.is_usable for one in rows):
             no_lead = "no rewrite got a higher score without more failures"
             return "not_preferred", self.reasons.get(name, no_lead)
         if rows:
             return rows[0].outcome, count_refusals(rows)
         return "unchanged", self.reasons.get(name, "nothing was proposed")
+
+    def _was_tried(self, name: str) -> bool:
+        return any(self.board.texts(trial.arm)[name] != self.naive[name] for trial in self.board.trials)
 
     def compared(self, best: str) -> Compared:
         """The original and the winner, on the examples that decided; no gain where no other text was measured."""

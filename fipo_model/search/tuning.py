@@ -182,6 +182,7 @@ class _Plain:
             runs_at_once=_RUNS_AT_ONCE,
             rights=rights_of(deciding),
             prefers_rules=self.yardstick.metric is None,
+            may_end_early=True,
         )
         best = search.run()
         held_out = self.yardstick.of(prompt, aside)

@@ -61,16 +61,22 @@ def test_a_byte_order_mark_is_not_part_of_a_text(server: list[str], tmp_path: Pa
     assert (request["instruction"], request["context"]) == ("Köln?", "A sunny day.")
 
 
-def test_the_first_four_examples_of_a_file_are_shown(server: list[str], tmp_path: Path) -> None:
+def test_the_examples_of_a_file_are_shown(server: list[str], tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(f'{{"input": "bill {number}", "output": "{number} euros"}}\n' for number in range(1, 7)))
     request = json.loads(fipo("optimize", "amount", "--examples", str(rows), "--json", *server).stdout)["request"]
-    assert [one["output"] for one in request["examples"]] == ["1 euros", "2 euros", "3 euros", "4 euros"]
+    assert [one["output"] for one in request["examples"]] == [f"{number} euros" for number in range(1, 7)]
     refused = fipo("optimize", "--input", str(rows), "--output", "-", "--examples", str(rows), *server)
     assert (refused.returncode, b"fields of the rows" in b" ".join(refused.stderr.split())) == (2, True)
     rows.write_text('{"question": "bill 1"}\n')
     refused = fipo("optimize", "amount", "--examples", str(rows), *server)
     assert (refused.returncode, b"there is no `input`" in refused.stderr) == (1, True)
+    rows.write_text('{"input": "bill 1", "outpt": "1 euro"}\n')
+    told = fipo("optimize", "amount", "--examples", str(rows), *server)
+    assert b"has a right output, which is called `output`" in told.stderr
+    rows.write_text("\n")
+    refused = fipo("optimize", "amount", "--examples", str(rows), *server)
+    assert (refused.returncode, b"has no rows" in refused.stderr) == (1, True)
 
 
 def test_a_judge_that_cannot_decide_keeps_the_prompt_and_says_so(server: list[str]) -> None:

@@ -127,6 +127,24 @@ def test_proposing_leaves_time_for_measuring():
         assert own.generator.batch_sizes == batches
 
 
+def test_samples_that_would_come_too_late_are_not_requested(monkeypatch):
+    """With `max_seconds=150`, a user's search once proposed for 120 s, and measured nothing."""
+    now = [0.0]
+    monkeypatch.setattr("fipo_model.search.asking.time.monotonic", lambda: now[0])
+    shown = {number: ShownExample(given, right) for number, (given, right) in enumerate(ROWS)}
+    for seconds, batches in ((200, [1, 1, 1, 1]), (60, [1, 1]), (20, [1])):
+
+        def slowly(naive):
+            now[0] += 5
+            return f"{naive} {GUIDANCE}"
+
+        own = rewriting(slowly).rewriter
+        parts = [Part(name="prompt", request=OptimizationRequest("trade"))]
+        proposer = RewriterProposer(rewriter=own, parts=parts, candidates=7, seed=0, shown=shown)
+        proposer.propose(Seen(texts={"prompt": "trade"}, measurements={}, seconds_left=seconds), room=0)
+        assert own.generator.batch_sizes == batches
+
+
 def test_settings_of_another_form_are_said_to_be():
     with pytest.raises(InputError, match=r"SearchSettings\(max_seconds=60\), say, not a dict"):
         rewriting().search("trade", ROWS, metric="exact", models=[model()], settings={"max_seconds": 60})

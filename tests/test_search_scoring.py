@@ -37,12 +37,13 @@ def test_each_prompt_has_its_level_and_its_paired_gain_over_the_first():
 
 
 def test_they_print_as_lines_that_say_what_the_scores_are():
-    first, second, what, brackets = str(scores(PROMPT, CAREFUL)).splitlines()
+    first, second, what, brackets, constant = str(scores(PROMPT, CAREFUL)).splitlines()
     assert first == f"0.25: {PROMPT}"
     assert second.startswith("1, +0.750 (+0.")
     assert second.endswith(f" over the first: {CAREFUL}")
     assert what == "Measured on 24 rows. Scores are what the metric exact gives the answers of scripted."
     assert brackets.startswith("In brackets are 95 % intervals.")
+    assert constant == "For comparison: 'no' as the answer to everything would score 0.5."
     assert str(scores(PROMPT, rows=ROWS[:1])).splitlines()[1].startswith("Measured on 1 row.")
 
 
@@ -79,13 +80,18 @@ def test_a_model_that_is_down_is_told(monkeypatch: pytest.MonkeyPatch):
 
 def test_one_answer_to_everything_is_told():
     found = scores(PROMPT, CAREFUL, models=[model(lambda asked: "yes" if GUIDANCE in str(asked) else answering(asked))])
-    assert found.notes == ["with prompt 2, the model answers 'yes' to 24 of 24 rows"]
+    assert found.notes[0] == "with prompt 2, the model answers 'yes' to 24 of 24 rows"
     assert scores(PROMPT, rows=ROWS[1::2], models=[model(lambda _: "yes")]).notes == []  # all are "yes"
+
+
+def test_where_no_prompt_gets_any_row_right_an_answer_is_shown():
+    found = scores(PROMPT, CAREFUL, models=[model(lambda _: "no idea")])
+    assert "To the input 'film 0' the model answered 'no idea'; the right output is 'no'" in found.notes[-1]
 
 
 def test_rows_that_are_repeated_count_once():
     found = scores(PROMPT, rows=[*ROWS, *ROWS])
-    assert (found.rows, found.notes) == (24, ["24 of the examples are repeated and count once"])
+    assert (found.rows, found.notes[0]) == (24, "24 of the examples are repeated and count once")
 
 
 @pytest.mark.parametrize(

@@ -107,5 +107,6 @@ def _refused(change: PromptChange) -> list[str]:
     """What would have been added to a text that stays, or stood in its place."""
     if change.outcome in ("optimized", "unchanged"):
         return []
-    texts = [one.text.removeprefix(change.naive).strip() for one in change.candidates if one.outcome == change.outcome]
+    others = [one for one in change.candidates if one.text != change.naive]
+    texts = [one.text.removeprefix(change.naive).strip() for one in others if one.outcome == change.outcome]
     return [" ".join(text.split()) for text in texts[:1] if text]

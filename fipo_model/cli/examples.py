@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fipo_model import jsonl
+from fipo_model.cli.notes import note
 from fipo_model.errors import InputError
 from fipo_model.search.examples import Example, read_example
 
@@ -28,4 +29,8 @@ def read_rows(path: Path) -> list[Example]:
         more = f"; and {len(bad) - _MOST_BAD_ROWS} more" if len(bad) > _MOST_BAD_ROWS else ""
         hint = "" if found else '. Each line must be an object such as {"input": "a fine film", "output": "positive"}'
         raise InputError(f"{path} has rows that cannot be used: {'; '.join(bad[:_MOST_BAD_ROWS])}{more}{hint}")
+    if not found:
+        raise InputError(f"{path} has no rows")
+    if not any(example.outputs for example in found):
+        note(f"no row of {path} has a right output, which is called `output`, `outputs` or `reference`")
     return found

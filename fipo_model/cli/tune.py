@@ -89,7 +89,14 @@ def tune(  # noqa: PLR0913 - one parameter for each option
         seed=seed,
         log_dir=out,
     )
-    result = _search(request, rows, aside, settings, metric=named_metric(metric), models=models, own=optimizer_model)
+    try:
+        result = _search(
+            request, rows, aside, settings, metric=named_metric(metric), models=models, own=optimizer_model
+        )
+    except KeyboardInterrupt as error:
+        kept = "run the same command again to resume" if out else "nothing was kept: with --out it could be resumed"
+        note(f"stopped; {kept}")
+        raise typer.Exit(130) from error
     _show(result, out, as_json=as_json)
     if store is not None:
         _keep(request, result, RewriteStore(store))

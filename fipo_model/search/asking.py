@@ -68,12 +68,14 @@ def ask(
 
     What the rewriter is unsure of is among them, because something else decides. The rewrite of the text alone comes
     first, then the text with its labels or the form of its outputs. The others are sampled, and those that the rewriter
-    is surest of come first. Where time is limited, samples are requested a few at a time, and no more of them after
-    half of the `seconds`.
+    is surest of come first. Where time is limited, samples are requested a few at a time, and no more of them if they
+    would be there only after half of the `seconds`.
     """
-    enough = time.monotonic() + seconds / 2  # what is proposed has to be measured, too
+    began = time.monotonic()
+    enough = began + seconds / 2  # what is proposed has to be measured, too
     bold = replace(rewriter.bold, seed=seed)
     greedy = replace(bold, samples=1).propose([one.alone for one in questions])
+    each = (time.monotonic() - began) / max(1, len(questions))
     found = {}
     usable = []
     for question, proposal in zip(questions, greedy, strict=True):
@@ -81,7 +83,7 @@ def ask(
         found[question.part.name] = [*_rows(question.part, proposal), *ruled]
         if not isinstance(proposal, InputError):
             usable.append(question)
-    sampled = _sampled(bold, usable, requests_needed(candidates), until=enough)
+    sampled = _sampled(bold, usable, requests_needed(candidates), until=enough, each=each)
     return {
         one.part.name: distinct(
             [*found[one.part.name], *sampled.get(one.part.name, ())], usable=candidates, known=one.tried
@@ -91,9 +93,12 @@ def ask(
 
 
 def _sampled(
-    rewriter: Rewriter, questions: Sequence[Question], needed: int, *, until: float
+    rewriter: Rewriter, questions: Sequence[Question], needed: int, *, until: float, each: float
 ) -> dict[str, list[Proposed]]:
-    """Samples for each part, by its name; a part with less to show gets more from each of its requests."""
+    """Samples for each part, by its name; a part with less to show gets more from each of its requests.
+
+    `each` is the time that a reply takes alone, in seconds; those of a batch take about half of it.
+    """
     by_samples: defaultdict[int, list[tuple[Part, OptimizationRequest]]] = defaultdict(list)
     for question in questions:
         if varied := question.varied[:needed]:
@@ -103,7 +108,7 @@ def _sampled(
     for samples, asked in by_samples.items():
         at_once = len(asked) if until == math.inf else 1
         for start in range(0, len(asked), at_once):
-            if time.monotonic() > until:
+            if time.monotonic() + each * samples / 2 > until:
                 break
             group = asked[start : start + at_once]
             proposals = replace(rewriter, samples=samples).propose([request for _, request in group])

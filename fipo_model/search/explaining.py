@@ -77,18 +77,17 @@ def notes_on_answers(board: Scoreboard, arm: str, examples: Sequence[Example], m
     said = never_right(board, arm, examples, metric) or _always_the_same(board, arm, rights)
     if said is not None:
         return [said]
-    same = _best_single_answer(rights) if metric.is_exact else None
-    return [] if same is None else [same]
+    same = best_single_answer(rights) if metric.is_exact else None
+    return [] if same is None else [f"{same} on the examples that decided"]
 
 
-def _best_single_answer(rights: Sequence[str | None]) -> str | None:
+def best_single_answer(rights: Sequence[str | None]) -> str | None:
     """What one answer for everything would score by `exact`, where right outputs are labels."""
     known = [right for right in rights if right is not None]
     if len(known) < len(rights) or not are_labels(known):
         return None
     ((answer, count),) = Counter(known).most_common(1)
-    said = f"for comparison: {answer!r} as the answer to everything would score {count / len(known):.3g}"
-    return f"{said} on the examples that decided"
+    return f"for comparison: {answer!r} as the answer to everything would score {count / len(known):.3g}"
 
 
 def rights_of(examples: Sequence[Example]) -> list[str | None]:

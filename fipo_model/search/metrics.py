@@ -87,7 +87,7 @@ class Metric:
         if not self.needs_reference:
             return ""
         if reference is None:
-            return f"there is no right output, which the metric {self.name} needs"
+            return f"there is no right output (`output`, `outputs` or `reference`), which the metric {self.name} needs"
         if self.name == "json_fields" and not (isinstance(reference, Mapping) and reference):
             return "the right output must be an object with fields, which the metric json_fields compares"
         return ""

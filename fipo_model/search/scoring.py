@@ -10,8 +10,9 @@ from fipo_model.search.budget import Budget
 from fipo_model.search.comparing import level
 from fipo_model.search.evidence import Interval, least_interval
 from fipo_model.search.examples import Example, Row, read_examples
-from fipo_model.search.explaining import rights_of, same_answer
+from fipo_model.search.explaining import best_single_answer, never_right, rights_of, same_answer
 from fipo_model.search.measuring import Measuring
+from fipo_model.search.metrics import Metric
 from fipo_model.search.prompts import PROMPT
 from fipo_model.search.results import Level
 from fipo_model.search.scoreboard import Scoreboard, Trial
@@ -94,6 +95,8 @@ def score_prompts(prompts: Sequence[str], rows: Iterable[Row], *, yardstick: Yar
         for number, arm in enumerate(arms)
     ]
     said = [*notes, *subject.notes, *_always_the_same(found, examples)]
+    if yardstick.metric is not None:
+        said += _about_answers(board, arms, examples, yardstick.metric)
     return PromptScores(measured_by=str(yardstick), rows=len(examples), prompts=found, first_failure=first, notes=said)
 
 
@@ -139,6 +142,15 @@ def _always_the_same(found: Sequence[PromptScore], examples: Sequence[Example]) 
         known = [(said, right) for said, right in zip(one.answers, rights, strict=True) if said is not None]
         if same := same_answer([said for said, _ in known], [right for _, right in known]):
             yield f"with prompt {number}, the model answers {same[0]!r:.80} to {same[1]} of {len(known)} rows"
+
+
+def _about_answers(board: Scoreboard, arms: Sequence[str], examples: Sequence[Example], metric: Metric) -> list[str]:
+    """An answer beside the right one if no prompt got any right, else what one answer to everything would score."""
+    wrong = [never_right(board, arm, examples, metric) for arm in arms]
+    if None not in wrong:
+        return [said for said in wrong[-1:] if said is not None]
+    same = best_single_answer(rights_of(examples)) if metric.is_exact else None
+    return [] if same is None else [same]
 
 
 def _say(trial: Trial) -> None:

@@ -36,13 +36,13 @@ def compare(command: str, absent: str, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("command", "absent"),
-    [("chain", "scipy"), ("chain", "langchain_core"), ("optimizers", "numpy"), ("optimizers", "dspy")],
+    ("command", "absent", "extra"),
+    [("chain", "scipy", "compare"), ("chain", "langchain_core", "compare"), ("optimizers", "dspy", "optimizers")],
 )
-def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, command: str, absent: str) -> None:
+def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, command: str, absent: str, extra: str) -> None:
     done = compare(command, absent, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    advice = f"this needs the package '{absent}', which is not installed: pip install '.[compare]', in a clone of FIPO"
+    advice = f"this needs the package '{absent}', which is not installed: pip install '.[{extra}]', in a clone of FIPO"
     assert done.stderr == f"fipo: error: {advice}\n"
 
 

@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fipo_model.addresses import hide_passwords
-from fipo_model.errors import explain_missing
 from fipo_model.evaluation.results import Hardware, Made
-
-with explain_missing("eval", "torch"):
-    import torch
 
 _PACKAGES = ("fipo", "torch", "transformers", "peft", "lm-eval", "scipy")
 
@@ -44,11 +41,16 @@ def describe_run(
 
 
 def _find_hardware() -> Hardware:
-    return Hardware(
-        cpu=_name_cpu(),
-        cores=os.cpu_count(),
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    )
+    return Hardware(cpu=_name_cpu(), cores=os.cpu_count(), gpu=_name_gpu())
+
+
+def _name_gpu() -> str | None:
+    """The GPU that torch sees; None without torch, whose models then run on the CPU."""
+    if find_spec("torch") is None:
+        return None
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def _find_versions(packages: Sequence[str]) -> dict[str, str]:

@@ -2,5 +2,5 @@
 
 from fipo_model.errors import explain_missing
 
-with explain_missing("compare", "dspy", "dspy.lm15"):
+with explain_missing("optimizers", "dspy", "dspy.lm15"):
     import dspy.lm15  # noqa: F401 - asked for first, so that its absence, and that of DSPy 3.4, is explained

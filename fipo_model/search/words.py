@@ -99,9 +99,9 @@ _KINDS: Mapping[Kind, str] = {
     "rewrite": "a rewrite",
 }
 _ADVICE: Mapping[Verdict, str] = {
-    "worth it": "Better words can gain a lot here: a search is worth the time.",
-    "unclear": "These examples cannot tell how much better words would gain. Try more examples.",
-    "not worth it": "Better words would gain little here: a search would most likely keep your prompt.",
+    "worth it": "A better wording can gain a lot here: a search is worth the time.",
+    "unclear": "These examples cannot tell how much a better wording would gain. Try more examples.",
+    "not worth it": "A better wording would gain little here: a search would most likely keep your prompt.",
 }
 
 
@@ -123,7 +123,7 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
     if found.stopped_by is not None:
         yield f"{found.stopped_by} ended this before every wording was measured."
     if found.verdict == "unclear" and found.stopped_by is not None:
-        yield f"So little was measured that it is unclear how much better words would gain. Raise {found.stopped_by}."
+        yield f"Too little was measured to tell how much a better wording would gain. Raise {found.stopped_by}."
     else:
         yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
 

@@ -99,8 +99,8 @@ class PreferenceSettings(SFTSettings):
     beta: float = 0.01
     """Weight of the reference model. IPO asks for a margin of 1 / (2 beta) between the log-ratios, see `log_ratios`."""
     log_ratios: Literal["sum", "mean"] = "sum"
-    """What IPO compares. `sum`, as in the paper and the original project: log-ratios of whole replies; beta 0.01 asks
-    for a margin of 50 nats over a reply. `mean`, TRL's convention: log-ratios per token; beta 0.01 would ask for 50
+    """What IPO compares. `sum`, as in the paper and its own code: log-ratios of whole replies; beta 0.01 asks for
+    a margin of 50 nats over a reply. `mean`, TRL's convention: log-ratios per token; beta 0.01 would ask for 50
     nats per token, and 0.5 to 1 is about what 0.01 is for `sum`."""
 
     def __post_init__(self) -> None:

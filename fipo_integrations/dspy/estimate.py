@@ -55,8 +55,8 @@ class Estimate:
         if self.seconds is None:
             return said
         return (
-            f"{said} The runs take {self.seconds:,.0f} s at most, {self.runs_at_once} at a time; the rewriter's time is "
-            "not included."
+            f"{said} The runs take {self.seconds:,.0f} s at most, {self.runs_at_once} at a time; the rewriter's time "
+            "is not included."
         )
 
 

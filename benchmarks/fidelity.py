@@ -220,17 +220,17 @@ def language_rates(path: Path) -> list[Rate]:
 
 
 def task_rates(data: Path, seed: int = 5) -> list[Rate]:
-    """What somebody typed in a hurry, followed by a proper wording of the same task, or of another task."""
+    """What somebody typed in a hurry, followed by a good wording of the same task, or of another task."""
     tasks = [row["wordings"] for name in ("tasks", "more_tasks") for row in rows(data / f"{name}.jsonl")]
     rng = random.Random(seed)
     own, others = [], []
     for wordings in tasks:
-        hasty, *proper = wordings[:1] + wordings[2:]
-        own += [Case(hasty, f"{hasty}\n\n{wording}") for wording in proper]
+        hasty, *good = wordings[:1] + wordings[2:]
+        own += [Case(hasty, f"{hasty}\n\n{wording}") for wording in good]
         for other in rng.sample([each for each in tasks if each is not wordings], _OTHER_TASKS):
             others.append(Case(hasty, f"{hasty}\n\n{rng.choice(other[2:])}"))
     return [
-        refused("proper wordings of a task refused as additions", own),
+        refused("good wordings of a task refused as additions", own),
         passing("another task's wordings passing as additions", others),
     ]
 

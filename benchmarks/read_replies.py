@@ -1,4 +1,4 @@
-"""What untrained models make of real prompts, for people to read and judge: the section "Reading" of docs/fidelity.md.
+"""What untrained models make of real prompts, for people to read and judge: docs/fidelity.md, "Untrained models".
 
 `python benchmarks/read_replies.py ask ../shared qwen2.5-coder-0.5b reporting` takes the prompts of one part, and
 appends a model's replies to benchmarks/reading/replies.jsonl. A reader adds the judgement there: good, equal or bad,

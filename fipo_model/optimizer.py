@@ -1,4 +1,4 @@
-"""The product: naive prompts in, prompts to use out. Never worse without saying so."""
+"""The main entry point: takes the prompts you have and returns the prompts to use."""
 
 import threading
 from collections import OrderedDict
@@ -30,12 +30,12 @@ _memo_lock = PerProcess(threading.Lock)  # of all optimizers: it is held for mic
 
 
 class PromptOptimizer:
-    """Rewrites naive prompts with a language model, checks every rewrite, and falls back to the naive prompt.
+    """Rewrites prompts with a language model, checks every rewrite, and falls back to the original prompt.
 
     One request costs one greedy completion. With more than one of `candidates`, that many are sampled instead, and a
-    judge chooses among them and the naive prompt. With a judge and one candidate, the judge accepts or refuses it. The
-    last few thousand results of greedy calls are remembered, so a repeated prompt costs nothing. Safe to share between
-    threads. Copies and pickles share or reload the model; they do not duplicate it.
+    judge chooses among them and the original prompt. With a judge and one candidate, the judge accepts or refuses it.
+    The last few thousand results of greedy calls are remembered, so a repeated prompt costs nothing. Safe to share
+    between threads. Copies and pickles share or reload the model; they do not duplicate it.
     """
 
     def __init__(
@@ -200,13 +200,15 @@ class PromptOptimizer:
         settings: SearchSettings | None = None,
         held_out: Iterable[Row] | None = None,
     ) -> SearchResult:
-        """Choose the prompt to use (`.text`) on examples: a rewrite only if it leads by more than luck.
+        """Choose the prompt to use (`.text`) by measuring on examples.
+
+        It is a rewrite only if the rewrite's lead is too large to be luck.
 
         `examples` are pairs of an input and its right output, or rows with `input` and `output`. A `metric` (`exact`,
         `contains`, `f1`, `json_fields`, or a function of reference, output and input) scores the answers of `models`.
         Without one, the right outputs must become likelier under all `models`. The default model is the default base
-        without FIPO's adapter. `held_out` examples only measure the gain; by default, a third of twelve or more is set
-        aside. See docs/search.md.
+        without FIPO's adapter. `held_out` examples only measure the gain; by default, a third
+        of them are set aside if you give twelve or more. See docs/search.md.
 
         Raises `InputError` for examples that cannot decide and a budget too small to compare anything.
         """
@@ -243,10 +245,10 @@ class PromptOptimizer:
         models: Sequence[Model] = (),
         seed: int = 0,
     ) -> PromptScores:
-        """What each of some prompts gets on the same rows, and its gain over the first one with a 95 % interval.
+        """Score several prompts on the same rows: the mean of each, and its gain over the first with a 95 % interval.
 
         Rows, metric and models are those of `search`, but nothing is proposed or chosen, so no rewriter is loaded: call
-        it on the class if you have no optimizer. The gains are honest on rows that no search has seen. Raises
+        it on the class if you have no optimizer. The gains are unbiased on rows that no search has seen. Raises
         `InputError` for prompts and rows that cannot be measured.
         """
         return score_prompts(prompts, rows, yardstick=Yardstick.opened(metric, models), seed=seed)

@@ -54,7 +54,7 @@ class Rewriter:
     keep: tuple[str, ...] = ()
     """Texts that a rewrite must have where the prompt has them, besides those that a request names."""
     max_words: int | None = None
-    """Most words of a rewrite whose request does not say how many; by default twice the prompt's, at least 60."""
+    """The most words a rewrite may have if its request does not say; by default twice the prompt's, at least 60."""
     least_likelihood: float | None = None
     """A reply that the model itself finds less likely than this is "uncertain": it guesses. In nats per token."""
     second: Second | None = None

@@ -212,9 +212,9 @@ def find_template(name_or_file: str | Path) -> Template:
 
 
 def load_template(path: str | Path) -> Template:
-    """A template from a file in the layout of the original project's `prompts.json`.
+    """A template from a file in the layout of the `prompts.json` of the paper's own code.
 
-    With it, models trained by the original project are asked exactly what they were trained on. That layout has no
+    With it, models trained with that code are asked exactly what they were trained on. That layout has no
     place for a context; one that is given is added where the optional responses go.
     """
     path = Path(path)

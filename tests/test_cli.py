@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import fipo_model
 from fipo_model import PromptOptimizer, cli
@@ -45,6 +46,13 @@ def test_stdout_holds_the_prompt_to_use_and_nothing_else(server: list[str]) -> N
     done = fipo("optimize", "Explain rain to a child.", *server)
     assert (done.returncode, done.stdout) == (0, b"Explain rain to a child. Give one example.\n")
     assert b"outcome: optimized" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["tune", "serve", "worth-it"])
+def test_the_help_of_a_command_keeps_no_line_breaks_of_the_source(name: str) -> None:
+    paragraphs = get_command(cli.app).commands[name].help.split("\n\n")
+    assert len(paragraphs) == 2
+    assert [one for one in paragraphs if "\n" in one] == []
 
 
 def test_a_dash_reads_stdin(server: list[str]) -> None:

@@ -245,7 +245,7 @@ class TestTheWholeCommand:
         done = compare("--examples", "examples.jsonl")
         assert summary_of(done)["difference"]["value"] == 6 / 8
         # The search says what it saw of its own examples, and nothing about the rows.
-        assert "On the examples that decided (8) from 0 to 1" in " ".join(done.stderr.split())
+        assert "On the 8 examples that decided: from 0 to 1" in " ".join(done.stderr.split())
         before = asked(project)
         assert {line.split()[1] for line in before} == CAPITALS.keys() | {f"Land-{number}" for number in range(12)}
         assert summary_of(compare("--examples", "examples.jsonl"))["difference"]["value"] == 6 / 8

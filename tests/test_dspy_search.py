@@ -559,7 +559,7 @@ def test_an_estimate_is_printed_as_sentences():
     for number in (found.program_runs, found.task_model_calls, found.task_model_tokens, found.rewriter_calls):
         assert f" {number:,} " in printed
     assert printed.startswith("At most 1,440 runs of the program with 2,880 calls")
-    assert printed.endswith("The runs take 2,880 s at most, 1 at a time; the rewriter's time comes on top.")
+    assert printed.endswith("The runs take 2,880 s at most, 1 at a time; the rewriter's time is not included.")
     assert "take" not in str(using.estimate(Zoo(), valset=examples()))
     assert str(fipo().estimate(Zoo())).startswith("No runs of the program, and at most 2 calls of the rewriter")
 

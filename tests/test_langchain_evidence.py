@@ -71,10 +71,10 @@ class TestAMetric:
         assert [change.outcome for change in report.changes] == ["optimized"]
         assert report.chosen_on is not None
         assert (report.chosen_on.before.score, report.chosen_on.after.score) == (0, 1)
-        assert "On the examples that decided (8) from 0 to 1: +1" in str(report)
+        assert "On the 8 examples that decided: from 0 to 1, a gain of +1" in str(report)
         assert report.held_out is not None
         assert (report.held_out.after.examples, report.held_out.after.score) == (4, 1)
-        assert "On held-out examples (4) from 0 to 1" in str(report)
+        assert "On the 4 held-out examples: from 0 to 1" in str(report)
         assert report.measured_by == "what the metric exact gives to the chain's outputs"
         assert report.as_dict()["searched"]["chosen_on"]["after"]["score"] == 1
         assert model.calls >= 24

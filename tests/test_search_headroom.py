@@ -175,6 +175,6 @@ def invoke(monkeypatch, tmp_path, *options):
 def test_the_command_prints_the_verdict_and_tells_the_figures(monkeypatch, tmp_path):
     done = invoke(monkeypatch, tmp_path)
     assert (done.exit_code, done.stdout) == (0, "worth it\n")
-    assert "fipo: your prompt: 0: Say whether" in done.stderr
+    assert "fipo: your prompt: score 0: Say whether" in done.stderr
     assert "What the best rewrite gains: +1.000" in done.stderr
     assert json.loads(invoke(monkeypatch, tmp_path, "--json").stdout)["verdict"] == "worth it"

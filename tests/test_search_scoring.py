@@ -37,12 +37,12 @@ def test_each_prompt_has_its_level_and_its_paired_gain_over_the_first():
 
 
 def test_they_print_as_lines_that_say_what_the_scores_are():
-    first, second, what, brackets, constant = str(scores(PROMPT, CAREFUL)).splitlines()
-    assert first == f"0.25: {PROMPT}"
-    assert second.startswith("1, +0.750 (+0.")
+    first, second, what, ranges, constant = str(scores(PROMPT, CAREFUL)).splitlines()
+    assert first == f"score 0.25: {PROMPT}"
+    assert second.startswith("score 1, gain +0.750 (+0.")
     assert second.endswith(f" over the first: {CAREFUL}")
     assert what == "Measured on 24 rows. Scores are what the metric exact gives the answers of scripted."
-    assert brackets.startswith("In brackets are 95 % intervals.")
+    assert ranges.startswith("The ranges in parentheses are 95 % intervals.")
     assert constant == "For comparison: 'no' as the answer to everything would score 0.5."
     assert str(scores(PROMPT, rows=ROWS[:1])).splitlines()[1].startswith("Measured on 1 row.")
 
@@ -124,7 +124,7 @@ def test_the_command_prints_a_line_for_each_prompt(monkeypatch: pytest.MonkeyPat
     command = ["score", "-", CAREFUL, "--examples", str(file), "--metric", "exact", "--model", "any"]
     done = CliRunner().invoke(app, command, input=PROMPT)
     assert done.exit_code == 0
-    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [f"0.25: {PROMPT}", "1"]
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [f"score 0.25: {PROMPT}", "score 1"]
     assert "fipo: Measured on 24 rows." in done.stderr
     fields = json.loads(CliRunner().invoke(app, [*command, "--json"], input=PROMPT).stdout)
     assert fields["prompts"][1]["gain"]["value"] == 0.75

@@ -182,7 +182,7 @@ class TestTune:
         assert fipo(*command).stdout == "Say it. Begin with total.\n"
         entry = only(file)
         assert (entry.state, entry.outcome, entry.model) == ("pending", "optimized", "own")
-        assert "On held-out examples (10) from 0 to 1" in entry.evidence
+        assert "On the 10 held-out examples: from 0 to 1" in entry.evidence
         RewriteStore(file).decide([entry.key], "approved", by="Ann")
         examples.unlink()  # nothing is searched any more
         again = fipo(*command)

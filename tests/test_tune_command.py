@@ -42,7 +42,7 @@ def test_the_command_prints_the_prompt_to_use_and_tells_the_rest_on_stderr(tmp_p
     assert caplog.messages[0].startswith(began)
     assert "trial 1: 0.312 on 16 examples: the texts as they are" in caplog.text
     assert f"trial 2: 1 on 4 examples: {PROMPT} {GUIDANCE}" in caplog.text
-    assert "On held-out examples (8) from 0.125 to 1: +0.875" in done.stderr
+    assert "On the 8 held-out examples: from 0.125 to 1, a gain of +0.875" in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
 
 

@@ -56,7 +56,7 @@ class Estimate:
             return said
         return (
             f"{said} The runs take {self.seconds:,.0f} s at most, {self.runs_at_once} at a time; the rewriter's time "
-            "comes on top."
+            "is not included."
         )
 
 

@@ -85,8 +85,8 @@ class FIPO(Teleprompter):
         display_progress: bool = False,
         **others: Unpack[DSPyNames],
     ) -> None:
-        """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights: the default ones, or with a
-        metric those that propose several rewrites (`fipo_model/adapters`).
+        """Without `optimizer`, the first `compile` that needs one loads FIPO's own weights. Without a metric they make
+        one greedy addition; with a metric they make several samples.
 
         `metric(example, prediction)` returns a number, higher is better. `predictors` names the predictors to rewrite
         as `program.named_predictors()` does; by default all of them. `prompt_model` is a DSPy language model that

@@ -47,7 +47,7 @@ class Measured:
     tried_again: int = 0
     """How many runs were made again because they had failed."""
     first_failure: str | None = None
-    """Why the first of the runs failed that did."""
+    """The cause of the first failed run."""
     demos: int = 0
     """How many demonstrations were added to the predictor that got the most."""
     demonstrations: str = ""

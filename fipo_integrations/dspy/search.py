@@ -25,7 +25,7 @@ from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableEr
 logger = logging.getLogger("fipo.dspy")
 
 _ENOUGH_TO_DECIDE = 24
-"""With as many examples, of which a third is held out, a clear lead can still be told from luck."""
+"""With as many examples, of which a third are held out, a clear lead can still be told from luck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

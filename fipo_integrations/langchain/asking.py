@@ -1,4 +1,4 @@
-"""What every door asks with: who rewrites, the wishes for a rewrite, and where rewrites are kept."""
+"""The options that all entry points share: who rewrites, what a rewrite must satisfy, and where rewrites are stored."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from fipo_model.errors import InputError
 from fipo_model.store import RewriteStore
 
 Optimizer = PromptOptimizer | BaseChatModel
-"""Who rewrites; of a chat model, `optimizer_from` makes an optimizer."""
+"""Who rewrites; `optimizer_from` makes an optimizer from a chat model."""
 Results = list[OptimizedPrompt | InputError]
 
 _MOST_OPTIMIZERS = 64
@@ -26,18 +26,18 @@ _optimizers: dict[int, PromptOptimizer] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """Who is asked for rewrites, and with which wishes."""
+    """Who rewrites, and what a rewrite must satisfy."""
 
     optimizer: Optimizer | None = None
     """None: FIPO's default weights, loaded once in a process when first needed."""
     keep: tuple[str, ...] = ()
-    """Texts that every rewrite must have whose prompt has them."""
+    """Texts that a rewrite must keep if its prompt contains them."""
     max_words: int | None = None
-    """Most words of a rewrite."""
+    """The most words a rewrite may have."""
     feedback: str | None = None
-    """What a reader or a metric said about what the prompts got."""
+    """What a reader or a metric said about the responses to the prompts."""
     store: RewriteStore | None = None
-    """Where rewrites are looked up first, and kept."""
+    """Where rewrites are looked up first, and stored."""
     force: bool = False
     """Whether texts that FIPO wrote, and prompts that the store has, are rewritten again."""
 

@@ -1,4 +1,4 @@
-"""Doors for asyncio: the same call, off the event loop."""
+"""Entry points for asyncio: the same call, off the event loop."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps

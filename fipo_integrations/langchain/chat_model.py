@@ -29,13 +29,13 @@ class GeneratorChatModel(BaseChatModel):
 
     generator: SkipValidation[Generator] = Field(exclude=True)
     max_tokens: int = 256
-    """Most tokens of a reply; `response_metadata["finish_reason"]` is "length" where they did not suffice."""
+    """The most tokens a reply may have; `response_metadata["finish_reason"]` is "length" if the reply was cut off."""
     temperature: float = 0.0
     """0: always the likeliest token."""
     top_p: float = 1.0
     seed: int = 0
     stop: list[str] | None = None
-    """Words before which a reply ends, unless a call brings its own."""
+    """Texts before which a reply ends, unless a call passes its own."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
 

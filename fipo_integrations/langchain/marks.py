@@ -15,7 +15,7 @@ OUTCOMES = "fipo_outcomes"
 TEXTS = "fipo_texts"
 """The key in a template's metadata, and in a static message's, under which the digests of FIPO's texts are listed."""
 SOURCE = "fipo_source"
-"""The key under which the metadata went that name the version a template was before: hub commits, Langfuse prompts."""
+"""The key that now holds the metadata of the template's old version, such as its hub commit or Langfuse prompt."""
 
 _MOST_WRITTEN = 1000
 _SHORTEST_PART = 30  # in characters; anything shorter may be in another text by chance

@@ -54,8 +54,8 @@ class FIPOMiddleware(AgentMiddleware):
         """Without `optimizer`, the first step of an agent loads FIPO's default weights.
 
         If the rewriter cannot be used (its server is down, its weights cannot be fetched), the agent keeps its own
-        prompt and the log warns; the next run tries again. With `fail_open=False` the agent stops. `keep`, `max_words`,
-        `feedback`, `protect` and `store` are those of `FIPORunnable`.
+        prompt and a warning is logged; the next run tries again. With `fail_open=False` the agent stops. `keep`,
+        `max_words`, `feedback`, `protect` and `store` are those of `FIPORunnable`.
         """
         super().__init__()
         self._runnable = FIPORunnable(

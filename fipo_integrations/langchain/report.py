@@ -60,7 +60,7 @@ class Report:
 
     @property
     def chosen_on(self) -> Compared | None:
-        """Scores on the examples that decided, before and after: the gain is that of a winner, so expect less."""
+        """Scores before and after on the examples that decided: this gain is the winner's, so expect less on others."""
         return None if self.searched is None else self.searched.chosen_on
 
     @property
@@ -70,7 +70,7 @@ class Report:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else there is to know, such as a chain that gives every input the same answer."""
+        """Remarks, for example that the chain gives every input the same answer."""
         return () if self.searched is None else tuple(self.searched.notes)
 
     @property

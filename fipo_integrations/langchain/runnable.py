@@ -58,17 +58,23 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     roles: tuple[Role, ...] | None = None
     """Whose messages in a chat are rewritten, all of them; by default one message, see above."""
     template: SkipValidation[BasePromptTemplate | None] = Field(default=None, exclude=True)
-    """The template whose values come in, where that cannot be seen: steps of a `RunnableParallel`, own functions."""
+    """The template whose filled-in text comes in, for places where FIPO cannot find it.
+
+    Such places are the steps of a `RunnableParallel` and your own functions.
+    """
     protect: tuple[str, ...] = ()
-    """Patterns of what is data where only text is known, such as `<context>(.*?)</context>`; of a group, its match."""
+    """Patterns that mark data, for prompts whose template is not known, such as `<context>(.*?)</context>`.
+
+    If a pattern has a group, only the group's match is data.
+    """
     keep: tuple[str, ...] = ()
-    """Texts that every rewrite must have whose prompt has them."""
+    """Texts that a rewrite must keep if its prompt contains them."""
     max_words: int | None = None
-    """Most words of a rewrite."""
+    """The most words a rewrite may have."""
     feedback: str | None = None
-    """What is to get better, in words."""
+    """What should get better, in words."""
     store: SkipValidation[RewriteStore | None] = Field(default=None, exclude=True)
-    """Where rewrites are looked up first, and kept. Never serialized."""
+    """Where rewrites are looked up first, and stored. Never serialized."""
 
     _sources: dict[int, tuple[BasePromptTemplate, tuple[Source, ...] | None]] = PrivateAttr(default_factory=dict)
 

@@ -49,8 +49,8 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     `examples` are pairs of the template's input and the golden response, rows with `input` and `output`, or LangSmith
     examples. `downstream` is the rest of the chain after the template. With it, the examples run once for the silver
     responses, and the rewriter sees both. With a `metric` as well, the chain's outputs decide which of several rewrites
-    is used, if any leads by more than luck. `search` has the budget and the directory to resume from. If `downstream`
-    is a `Scorer`, the likelihood of the golden responses decides.
+    is used, if its lead is too large to be luck. `search` has the budget and the directory to resume from. If
+    `downstream` is a `Scorer`, the likelihood of the golden responses decides.
 
     `keep` names texts that a rewrite must have, `max_words` is the most words it may have, and `feedback` says what
     should improve. A `store` is looked up before the optimizer is asked, and keeps its results. `force` rewrites texts

@@ -11,6 +11,7 @@ import fipo_model
 from fipo_model.cli import compare, data, store, train, weights
 from fipo_model.cli.evaluate import evaluate
 from fipo_model.cli.export import export
+from fipo_model.cli.helping import with_joined_lines
 from fipo_model.cli.notes import finish_notes, note, say, show_log
 from fipo_model.cli.optimize import optimize
 from fipo_model.cli.score import score
@@ -38,7 +39,7 @@ def options(
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Rewrite naive prompts into better ones with a local model. Prompts are sent to a server only if you name one."""
+    """Rewrite hasty prompts into better ones with a local model. Prompts are sent to a server only if you name one."""
 
 
 app.command()(optimize)
@@ -53,6 +54,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
 app.add_typer(train.app, name="train")
 app.add_typer(weights.app, name="weights")
+with_joined_lines(app)
 
 
 def main() -> None:

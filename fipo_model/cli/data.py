@@ -75,7 +75,7 @@ def diversify(
         bool, typer.Option("--iterative", help="Add the answering and discrimination rows of iterative training.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed for what is drawn at random for each record.")] = 0,
-    template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
+    template: Annotated[Path | None, typer.Option(help="Template file in the layout of the paper's own code.")] = None,
 ) -> None:
     """Make training rows from records. If some lines cannot be used, writes the rest and exits with 1."""
     settings = Diversification(parts=parts, iterative=iterative, seed=seed)

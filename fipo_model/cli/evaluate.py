@@ -17,7 +17,7 @@ def evaluate(
         typer.Option("--set", help="Change a setting: key=value, such as seed=1 or data.bpo.limit=20."),
     ] = None,
 ) -> None:
-    """Compare naive prompts with optimized ones, as a TOML recipe says. Run the same command again to resume."""
+    """Compare prompts with their rewrites, as a TOML recipe says. Run the same command again to resume."""
     from fipo_model import recipes
     from fipo_model.evaluation.run import ADDITIONS, PAGE, RESULTS
     from fipo_model.evaluation.run import evaluate as run

@@ -79,7 +79,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         typer.Option(help="Address of an OpenAI-compatible server, ending in /v1. Default: OPENAI_BASE_URL."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model on that server.")] = None,
-    template: Annotated[Path | None, typer.Option(help="Template file in the original project's layout.")] = None,
+    template: Annotated[Path | None, typer.Option(help="Template file in the layout of the paper's own code.")] = None,
     store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show on stderr what changed, word by word.")] = False,

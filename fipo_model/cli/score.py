@@ -32,9 +32,9 @@ def score(  # noqa: PLR0913 - one parameter for each option
     seed: Annotated[int, typer.Option(help="Seed for the intervals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, with each answer.")] = False,
 ) -> None:
-    """Score prompts on the same rows: the level of each, and its gain over the first.
+    """Score prompts on the same rows: the mean score of each, and its gain over the first.
 
-    Use rows that chose none of the prompts, such as new ones after `fipo tune`. Nothing is rewritten.
+    Use rows on which none of the prompts was chosen, such as new ones after `fipo tune`. Nothing is rewritten.
     """
     from fipo_model.search.scoring import score_prompts
     from fipo_model.search.tuning import Yardstick

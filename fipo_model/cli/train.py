@@ -8,7 +8,7 @@ import typer
 from fipo_model.cli.notes import note
 
 app = typer.Typer(
-    help="Train an optimizer on preference data or tasks, from a TOML recipe. Examples are in examples/recipes.",
+    help="Train a rewriter on preference data or tasks, from a TOML recipe. Examples are in examples/recipes.",
     no_args_is_help=True,
 )
 

@@ -1,4 +1,4 @@
-"""`fipo tune`: the words for a prompt that examples speak for."""
+"""`fipo tune`: the wording of a prompt that does best on examples."""
 
 import json
 from collections.abc import Callable
@@ -69,10 +69,10 @@ def tune(  # noqa: PLR0913 - one parameter for each option
     store: Annotated[Path | None, typer.Option(help=STORE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
 ) -> None:
-    """Find better words for a prompt by means of examples. Prints the prompt to use: a rewrite, or yours unchanged.
+    """Use examples to find a better wording for a prompt. Prints the prompt to use: a rewrite, or yours unchanged.
 
-    A rewrite is used only if its lead on the examples is more than luck. Stderr shows the models, what was
-    tried, and the gain on held-out examples. Run the same command with the same --out to resume.
+    A rewrite is used only if its lead on the examples is too large to be luck. Stderr shows the models, what was tried,
+    and the gain on held-out examples. Run the same command with the same --out to resume.
     """
     models = named_models(model, server, name)
     request = OptimizationRequest(read_prompt(prompt), keep=tuple(keep or ()), max_words=max_words)

@@ -1,4 +1,4 @@
-"""`fipo worth-it`: whether a search for better words is worth its time, estimated beforehand."""
+"""`fipo worth-it`: whether a search for a better wording is worth its time, estimated beforehand."""
 
 import json
 from typing import Annotated
@@ -36,8 +36,8 @@ def worth_it(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Estimate how much `fipo tune` could gain before you run it. Usually takes under a minute.
 
-    Measures your prompt, an empty one, other forms of the same words, a few rewrites, and your prompt with
-    solved examples. Prints "worth it", "not worth it" or "unclear"; the figures go to stderr.
+    Measures your prompt, the input alone, other forms of the same words, a few rewrites, and your prompt with solved
+    examples. Prints "worth it", "not worth it" or "unclear"; the figures go to stderr.
     """
     from fipo_model.rewriter import Rewriter
     from fipo_model.search.tuning import Yardstick

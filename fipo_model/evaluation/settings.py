@@ -114,7 +114,7 @@ class TaskSettings:
     answering: list[str] = field(default_factory=list)
     """Models that answer greedily, for the accuracy on tasks whose outputs can be checked."""
     max_new_tokens: int = 64
-    """Most tokens of an answer."""
+    """The most tokens an answer may have."""
     limit: int | None = None
     """Use only so many tasks, the first ones."""
 

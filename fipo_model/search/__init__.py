@@ -1,4 +1,4 @@
-"""Better words on evidence: try other texts in a program, and keep one only if it leads by more than luck.
+"""A better wording on evidence: try other texts in a program, and keep one only if its lead is too large to be luck.
 
 The program is a `Subject`: a prompt with a model (`PromptOptimizer.search`), a chain, a DSPy program. A `Search`
 measures it as it is and has a `Proposer` write other texts. It halves these on paired examples within a budget, and

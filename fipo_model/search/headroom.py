@@ -69,7 +69,7 @@ class Headroom:
     left: Interval | None
     """The lead of the prompt with solved examples over the prompt."""
     left_over_done: Interval | None
-    """`left` minus `done`: above 0, less than half of the way from nothing to solved examples is behind the prompt."""
+    """`left` minus `done`: above 0, the prompt is less than half of the way from the input alone to solved examples."""
     gain: Interval | None
     """The best rewrite's lead over the prompt. What is best is chosen on other examples than it is measured on."""
     spread: Interval | None
@@ -85,7 +85,7 @@ class Headroom:
         """Whether a search is worth its time.
 
         It is if a rewrite already leads, or more is left to gain than the prompt has gained. It is not if less is left,
-        or nothing. Eight tasks are too few to say how often this is right (benchmarks/README.md).
+        or nothing. On 19 tasks it was too cautious: see docs/worth-it.md.
         """
         if self.is_perfect:
             return "not worth it"

@@ -20,7 +20,7 @@ def render_page(result: SearchResult) -> str:
         sections.append(Section("trials", "What was tried"))
     return document(
         f"{__package__}/page.html.j2",
-        title="FIPO searched for better words",
+        title="FIPO searched for a better wording",
         sentences=sentences(result),
         sections=sections,
         content={

@@ -169,7 +169,7 @@ class LikelyPrompt:
 def longest_answer(metric: Metric, examples: Sequence[Example]) -> int:
     """Tokens after which no answer can be right: by `exact`, that is once it is longer than every right output.
 
-    A token is at least a byte, and `exact` does not mind some marks around a text.
+    A token is at least a byte, and `exact` ignores some marks around a text.
     """
     if not metric.is_exact:
         return _LONGEST_ANSWER

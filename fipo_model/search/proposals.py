@@ -54,9 +54,9 @@ class Seen:
     tried: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By the names of the texts, what was proposed before."""
     turn: int = 0
-    """How often was asked before."""
+    """How many rounds of requests there were before this one."""
     seconds_left: float = math.inf
-    """After so many, the search is over."""
+    """Seconds until the search must end."""
 
 
 class Proposer(Protocol):

@@ -67,21 +67,21 @@ class SearchResult:
     """What the scores are."""
     texts: Sequence[Changed]
     chosen_on: Compared
-    """Scores on the examples that decided: the gain there is that of a winner, so expect less."""
+    """Scores on the examples that decided: this gain is that of the winner, so expect less on new data."""
     held_out: Compared | None
     """Scores on examples that decided nothing; None where there were too few to set some aside."""
     trials: Sequence[Attempt]
     metric_calls: int
     metric_calls_resumed: int
-    """How many of them were made in an earlier start."""
+    """How many of them were made before the search was resumed."""
     tried_again: int
     """How many runs were made again because they had failed."""
     cost: float
     stopped_by: str | None
     first_failure: str | None
-    """Why the first of the runs failed that did."""
+    """The cause of the first failed run."""
     notes: Sequence[str]
-    """What else there is to know, such as a metric that does not agree with itself."""
+    """Remarks, for example that the metric scores the same output differently."""
     seed: int
 
     @property

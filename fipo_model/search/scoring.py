@@ -29,7 +29,7 @@ _RUNS_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptScore:
-    """What a prompt got."""
+    """How a prompt scored."""
 
     text: str
     level: Level
@@ -37,23 +37,23 @@ class PromptScore:
     gain: Interval | None
     """Its lead over the first prompt on these rows; None for the first itself, and for fewer than two rows."""
     scores: Sequence[float | None]
-    """Row by row, by the model that gives it least; None where it failed."""
+    """Row by row, by the model under which the prompt scores least; None where the run failed."""
     answers: Sequence[str | None]
     """Row by row, what the (last) model answered; None where it failed, and where no model was asked to answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptScores:
-    """What prompts got on the same rows, in their order."""
+    """How prompts scored on the same rows, in the order given."""
 
     measured_by: str
     """What the scores are."""
     rows: int
     prompts: Sequence[PromptScore]
     first_failure: str | None
-    """Why the first of the runs failed that did."""
+    """The cause of the first failed run."""
     notes: Sequence[str]
-    """What else there is to know, such as rows that are repeated."""
+    """Remarks, for example that rows are repeated."""
 
     def __str__(self) -> str:
         """A line for each prompt, and what the scores are."""

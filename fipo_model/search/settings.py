@@ -1,4 +1,4 @@
-"""How a search is made, and what it may spend."""
+"""How to search, and how much it may cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,37 +31,37 @@ _CANDIDATES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """How examples and a metric are used.
+    """How to search, and how much it may cost.
 
     Without any bound a search ends once its candidates' schedule is done. Raises `InputError` for numbers that make no
     sense.
     """
 
     auto: Effort | None = None
-    """How much effort to spend: it says `candidates`, `turns` and `max_examples` where these are not given."""
+    """A preset for `candidates`, `turns` and `max_examples` where you do not set them."""
     candidates: int | None = None
-    """Rewrites proposed for each text, by default 6 or what `auto` says; the text as it is is always one more."""
+    """Rewrites proposed for each text, by default 6 or what `auto` says, plus the current text, always a candidate."""
     turns: int | None = None
-    """How often rewrites are proposed, by default once: from the second time on with what lost so far."""
+    """How often rewrites are proposed, by default once; from the second round on, the rewriter also sees the losers."""
     max_examples: int | None = None
-    """Most examples that decide, drawn with the seed; by default all, or what `auto` says."""
+    """The maximum number of examples that decide, drawn with the seed; by default all, or what `auto` says."""
     minibatch_size: int = 4
     """Examples in the first batch of the halving."""
     significance: float = 0.2
-    """A rewrite is used if words that change nothing get a lead like its in at most this share of comparisons, by luck.
+    """A rewrite is used if a wording that makes no difference would lead by as much in at most this share of cases.
 
-    With 1 any lead will do. The best of several was chosen by the same scores, which this does not know of.
+    1 accepts any lead. (Not corrected for choosing the best of several on the same scores.)
     """
     max_metric_calls: int | None = None
-    """Bound on the calls of the metric, each of which is a run. At least twice the examples."""
+    """The most calls of the metric, each of which is a run. At least twice the examples."""
     max_seconds: float | None = None
     """After this many seconds no new evaluation begins; an unfinished choice is dropped."""
     max_cost: float | None = None
-    """Bound on the money, in the currency of `price`."""
+    """The most money to spend, in the currency of `price`."""
     price: Price = 0.0
-    """What a run costs, or a function without arguments that says what was spent in all so far."""
+    """What a run costs, or a function without arguments that returns the total spent so far."""
     patience: float = 90.0
-    """Seconds for which a model may be out of reach (rate limits, time-outs); its runs are tried again until then."""
+    """Seconds for which a model may be out of reach (rate limits, time-outs); its runs are retried until then."""
     seed: int = 0
     """Decides which examples are shown, the rewriter's samples, and the order of the batches."""
     log_dir: str | Path | None = None

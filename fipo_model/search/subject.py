@@ -58,7 +58,10 @@ class Failed:
 
 Measurement = Measured | Failed
 Note = Callable[[Run, Measured], None]
-"""Told of a measurement as soon as there is one, so that it outlives a kill. Threads may call it at once."""
+"""Called with each measurement as soon as it exists, so that it is saved even if the process is killed.
+
+May be called from several threads at once.
+"""
 
 
 class Subject(Protocol):

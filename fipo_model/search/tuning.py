@@ -113,7 +113,7 @@ def search_prompt(
     settings: SearchSettings,
     held_out: Iterable[Row] | None = None,
 ) -> SearchResult:
-    """The prompt, or the rewrite of it that does better on the examples by more than luck.
+    """The prompt, or the rewrite of it that leads on the examples by too much to be luck.
 
     `held_out` are examples that decide nothing and measure the gain; by default a third of twelve or more.
     """

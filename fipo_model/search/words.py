@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from fipo_model.pages.changes import outcome_in_words
-from fipo_model.pages.numbers import counted, level, say_interval, signed
+from fipo_model.pages.numbers import NOT_MEASURED, Interval, counted, is_measured, level, say_interval, signed
 from fipo_model.search.headroom import Headroom, Verdict
 from fipo_model.search.proposals import Origin
 from fipo_model.search.results import Compared, Level, SearchResult
@@ -31,7 +31,7 @@ def sentences(result: SearchResult) -> Iterator[str]:
     were = "text was" if len(result.texts) == 1 else "texts were"
     yield f"{rewritten} of {len(result.texts)} {were} rewritten. Scores are {result.measured_by}."
     if result.is_rewritten:
-        yield say_compared("the examples that decided", result.chosen_on)
+        yield say_compared("examples that decided", result.chosen_on)
         if result.held_out is None:
             yield "No examples were held out (twelve are needed), so expect a smaller gain on new ones."
         else:
@@ -68,9 +68,17 @@ def _say_authors(result: SearchResult) -> Iterator[str]:
 
 
 def say_compared(where: str, found: Compared) -> str:
-    """Scores before and after on some examples, with the gain."""
-    gain = "" if found.gain is None else f": {say_interval(found.gain, signed)}, a {level(found.gain)} interval"
-    return f"On {where} ({found.after.examples}) from {found.before.score:.3g} to {found.after.score:.3g}{gain}."
+    """Scores before and after on some examples (`where` in the plural), with the gain."""
+    gain = "" if found.gain is None else f", {_say_gain(found.gain)}"
+    scores = f"from {found.before.score:.3g} to {found.after.score:.3g}"
+    return f"On the {counted(found.after.examples, where.replace('examples', 'example'), where)}: {scores}{gain}."
+
+
+def _say_gain(gain: Interval) -> str:
+    if not is_measured(gain):
+        return f"a gain that was {NOT_MEASURED}"
+    bounds = f"{level(gain)} interval {signed(gain.low)} to {signed(gain.high)}"
+    return f"a gain of {signed(gain.value)} ({bounds})"
 
 
 def say_origin(origin: Origin) -> str:
@@ -91,9 +99,9 @@ _KINDS: Mapping[Kind, str] = {
     "rewrite": "a rewrite",
 }
 _ADVICE: Mapping[Verdict, str] = {
-    "worth it": "Better words can gain a lot here: a search is worth the time.",
-    "unclear": "These examples cannot tell how much better words would gain. Try more examples.",
-    "not worth it": "Better words would gain little here: a search would most likely keep your prompt.",
+    "worth it": "A better wording can gain a lot here: a search is worth the time.",
+    "unclear": "These examples cannot tell how much a better wording would gain. Try more examples.",
+    "not worth it": "A better wording would gain little here: a search would most likely keep your prompt.",
 }
 
 
@@ -101,8 +109,8 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
     """In words, how far apart wordings are."""
     yield f"Measured on {found.examples} examples in {found.seconds:.0f} s. Scores are {found.measured_by}."
     for one in found.wordings:
-        gain = "" if one.gain is None or one.kind == "yours" else f", {say_interval(one.gain, signed)} over yours"
-        yield f"{_KINDS[one.kind]}: {one.score:.3g}{gain}: {_shortened(one.text)}"
+        gain = "" if one.gain is None or one.kind == "yours" else f", gain {say_interval(one.gain, signed)} over yours"
+        yield f"{_KINDS[one.kind]}: score {one.score:.3g}{gain}: {_shortened(one.text)}"
     figures = {
         "What your prompt has gained over the input alone": found.done,
         "What solved examples would still gain": found.left,
@@ -115,7 +123,7 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
     if found.stopped_by is not None:
         yield f"{found.stopped_by} ended this before every wording was measured."
     if found.verdict == "unclear" and found.stopped_by is not None:
-        yield f"So little was measured that it is unclear how much better words would gain. Raise {found.stopped_by}."
+        yield f"Too little was measured to tell how much a better wording would gain. Raise {found.stopped_by}."
     else:
         yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
 
@@ -123,8 +131,8 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
 def score_lines(found: PromptScores) -> Iterator[str]:
     """What prompts got on the same rows: a line for each."""
     for number, one in enumerate(found.prompts):
-        gain = "" if number == 0 else f", {say_interval(one.gain, signed)} over the first"
-        yield f"{one.level.score:.3g}{gain}{_say_lost(one.level)}: {_shortened(one.text)}"
+        gain = "" if number == 0 else f", gain {say_interval(one.gain, signed)} over the first"
+        yield f"score {one.level.score:.3g}{gain}{_say_lost(one.level)}: {_shortened(one.text)}"
 
 
 def score_remarks(found: PromptScores) -> Iterator[str]:
@@ -132,7 +140,8 @@ def score_remarks(found: PromptScores) -> Iterator[str]:
     yield f"Measured on {counted(found.rows, 'row')}. Scores are {found.measured_by}."
     gains = [one.gain for one in found.prompts if one.gain is not None]
     if gains:
-        yield f"In brackets are {level(gains[0])} intervals. A gain whose interval includes 0 could be luck."
+        ranges = f"The ranges in parentheses are {level(gains[0])} intervals."
+        yield f"{ranges} A gain whose interval includes 0 could be luck."
     if found.first_failure is not None:
         yield f"The first failure: {found.first_failure}"
     yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)

@@ -32,7 +32,7 @@ class DataSettings:
     held_out: float = 0.05
     """Share of the records kept for evaluation, chosen by their ids."""
     max_length: int = 2048
-    """Most tokens of a row, prompt and reply together. Longer rows are counted and left out, never cut."""
+    """The most tokens a row may have, prompt and reply together. Longer rows are counted and left out, never cut."""
     limit: int | None = None
     """Use only so many records, the first ones."""
 
@@ -51,7 +51,7 @@ class LoraSettings:
     alpha: int = 32
     dropout: float = 0.0
     target_modules: str | list[str] = "all-linear"
-    """The original project's choice is ["q_proj", "v_proj"]."""
+    """The choice of the paper's own code is ["q_proj", "v_proj"]."""
 
     def __post_init__(self) -> None:
         if self.r < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
@@ -71,7 +71,7 @@ class RunSettings:
     method: Literal["lora", "full", "qlora"] = "lora"
     lora: LoraSettings = field(default_factory=LoraSettings)
     template: str | None = None
-    """One of FIPO's templates by its name, or a file in the original project's layout; by default the model's own."""
+    """One of FIPO's templates by its name, or a file in the layout of the paper's code; by default the model's own."""
     seed: int = 0
     gradient_checkpointing: bool = False
     """Less memory for activations, which are computed twice."""
@@ -99,8 +99,8 @@ class PreferenceSettings(SFTSettings):
     beta: float = 0.01
     """Weight of the reference model. IPO asks for a margin of 1 / (2 beta) between the log-ratios, see `log_ratios`."""
     log_ratios: Literal["sum", "mean"] = "sum"
-    """What IPO compares. `sum`, as in the paper and the original project: log-ratios of whole replies; beta 0.01 asks
-    for a margin of 50 nats over a reply. `mean`, TRL's convention: log-ratios per token; beta 0.01 would ask for 50
+    """What IPO compares. `sum`, as in the paper and its own code: log-ratios of whole replies; beta 0.01 asks for
+    a margin of 50 nats over a reply. `mean`, TRL's convention: log-ratios per token; beta 0.01 would ask for 50
     nats per token, and 0.5 to 1 is about what 0.01 is for `sum`."""
 
     def __post_init__(self) -> None:
@@ -131,7 +131,7 @@ class IterativeSettings(PreferenceSettings):
     margin: float = 0.0
     """For the likelihood judge: how much likelier, in nats per token."""
     max_new_tokens: int = 256
-    """Most tokens of an answer to a rewritten prompt."""
+    """The most tokens an answer to a rewritten prompt may have."""
 
     def __post_init__(self) -> None:
         PreferenceSettings.__post_init__(self)
@@ -160,7 +160,7 @@ class TaskDataSettings:
     inputs: int = 8
     """The reward of a wording is measured on so many other examples of its task."""
     max_length: int = 1024
-    """Most tokens of a conversation that asks for a rewrite. Longer ones are counted and left out, never cut."""
+    """The most tokens a request for a rewrite may have. Longer ones are counted and left out, never cut."""
     limit: int | None = None
     """Use only so many tasks, the first ones."""
 
@@ -189,7 +189,7 @@ class RewardWeights:
     contract: float = 1.0
     """Of what a reply loses that fails a check. It has the least of every other part, too, and is measured nowhere."""
     max_new_tokens: int = 32
-    """Most tokens of an answer."""
+    """The most tokens an answer may have."""
 
     def __post_init__(self) -> None:
         weights = (self.gain, self.accuracy, self.leak, self.contract)

@@ -121,7 +121,7 @@ class PreferenceTrainer(_OnRows, DPOTrainer):
     """Preference losses as in TRL, with each prompt computed once, and IPO also on summed log-ratios."""
 
     sums_log_ratios = False
-    """IPO as in the paper and the original project: the log-ratio of a whole reply. TRL takes the mean per token."""
+    """IPO as in the paper and its own code: the log-ratio of a whole reply. TRL takes the mean per token."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -26,9 +26,9 @@ class BuildSettings:
     template: Template = COLLECTION_1
     fidelity: FidelitySettings = field(default_factory=FidelitySettings)
     max_words: int | None = None
-    """Most words of a rewrite; by default each instruction's own limit, see `OptimizationRequest.word_limit`."""
+    """The most words a rewrite may have; by default `OptimizationRequest.word_limit`, for each instruction."""
     response_tokens: int = 512
-    """Most tokens of a silver or golden response."""
+    """The most tokens a silver or golden response may have."""
     temperature: float = 0.0
     seed: int = 0
     similarity: float | None = 0.8

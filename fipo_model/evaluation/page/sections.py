@@ -222,7 +222,7 @@ def _name_task(row: BenchmarkAccuracy) -> str:
 
 
 def _reading(intervals: Iterable[Interval]) -> str:
-    return f"with {_say_levels(intervals)} (in brackets: rows)"
+    return f"with {_say_levels(intervals)} (in parentheses: rows)"
 
 
 def _dots(line: str) -> str:

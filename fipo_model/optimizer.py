@@ -136,8 +136,8 @@ class PromptOptimizer:
     def optimize(self, prompt: str | OptimizationRequest, *, examples: Iterable[Row] = ()) -> OptimizedPrompt:
         """Rewrite one prompt; a plain string is an instruction without context or responses.
 
-        `examples` are those of `search`: pairs of an input and its right output, or rows. The first four are shown to
-        the rewriter.
+        `examples` are those of `search`: pairs of an input and its right output, or rows. The model is shown four of
+        them; the checks, and the rules for forms and labels, use all.
         """
         return self.optimize_batch([_showing(prompt, examples)])[0]
 

@@ -47,7 +47,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         Path | None,
         typer.Option(
             help="JSONL file of rows with `input` and, if known, the right `output`, for a prompt that runs on many "
-            "inputs. The first four are shown to the rewriter."
+            "inputs. The model is shown four; the checks and the rules for forms and labels use all."
         ),
     ] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="The most words the rewrite may have.")] = None,

@@ -103,6 +103,7 @@ from support.telling import Telling
         # codes
         (["C-07", "E-14"], 'one capital letter, "-" and two digits,'),
         (["2h05m", "11h40m", "0h30m"], 'a number, "h", two digits and "m",'),
+        (["1h30m", "2h05m"], 'a number, "h", two digits and "m",'),
         (["BY-83771", "AY-79458"], 'two capital letters, "-" and a number,'),
         (
             ["(436) 357-3271", "(644) 960-4471", "(206) 555-1234", "(310) 777-9090"],
@@ -121,6 +122,7 @@ from support.telling import Telling
         (["card_arrival", "lost_card", "cancel"], "one word in snake_case"),
         (["silentLuckyCeiling", "eagerLadder", "warmOffice"], "one word in camelCase"),
         (["CARD_ARRIVAL", "LOST_CARD", "CANCEL"], "one word in capital letters with underscores"),
+        (["SHI-RED-M", "PAN-BLU-L", "CAP-S"], "one word in capital letters with hyphens"),
         (["LXI", "XLVII", "XCI"], "one word in capital letters"),
         (["Monday", "Friday", "Tuesday"], "one word"),
         (["The cat sat.", "A dog ran off!", "It rained."], "one sentence"),
@@ -186,6 +188,7 @@ def test_what_outputs_have_in_common_is_said(outputs, form):
         ["report.pdf", "image.png", "notes.txt"],
         ["SELECT name FROM users", "SELECT id FROM orders", "SELECT age FROM people"],
         ["A+", "B-", "C"],
+        ["Lopez, M.", "Braun, K.", "Ito, S."],
         ["The answer is 5.", "The answer is 12.", "The answer is 7."],
         ["我认为这部电影非常好看，推荐大家去看", "他昨天去了北京的一家医院", "这个产品质量很差"],
         ["no", "no"],

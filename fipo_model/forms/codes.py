@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from fipo_model.forms.numbers import spelled
 
@@ -33,8 +34,12 @@ def read_code(outputs: Sequence[str]) -> str | None:
     by_output = [_RUN.findall(output) for output in outputs]
     if len(outputs) < 2 or len({len(runs) for runs in by_output}) > 1 or len(by_output[0]) > _MOST_RUNS:
         return None
+    by_place = list(zip(*by_output, strict=True))
+    alike = sum(len(set(runs)) == 1 and runs[0].isalpha() for runs in by_place)
+    # Two letters, as in 1h30m, are not alike by chance.
+    is_fixed_from = partial(_is_fixed, fewest=2 if alike > 1 else _FEW)
     parts: list[str] = []
-    for is_fixed, places in itertools.groupby(zip(*by_output, strict=True), key=_is_fixed):
+    for is_fixed, places in itertools.groupby(by_place, key=is_fixed_from):
         runs = list(places)
         if is_fixed:
             parts.append(_quoted("".join(own[0] for own in runs)))
@@ -54,13 +59,13 @@ def _is_number(parts: Sequence[str]) -> bool:
     return has_sign or (len(parts) == 3 and signs in (["."], [","]))
 
 
-def _is_fixed(runs: Sequence[str]) -> bool:
+def _is_fixed(runs: Sequence[str], *, fewest: int) -> bool:
     """Whether all outputs have the same signs or letters in this place, and hardly by chance."""
     if len(set(runs)) > 1 or runs[0].isdecimal():
         return False
     if not any(map(str.isalpha, runs[0])):
         return _SIGNS.fullmatch(runs[0]) is not None
-    return len(runs) >= _FEW and not _MAY_BE_CHANCE.fullmatch(runs[0])
+    return len(runs) >= fewest and not _MAY_BE_CHANCE.fullmatch(runs[0])
 
 
 def _counted(runs: Sequence[str]) -> str | None:

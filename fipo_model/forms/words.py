@@ -1,8 +1,7 @@
 """Words: one of two, how many, in which case, or a sentence. Pure."""
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 _FEWEST = 3  # outputs; of two, letter case and number of words may be alike by chance
 _MANY = 4  # times the same output
@@ -24,7 +23,8 @@ _PAIRS = (
     ("sim", "não"),
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’_-][^\W\d_]+)*")
-_SENTENCE = re.compile(r"[^\W_a-z][^\n.!?]*(?:[.,]\d[^\n.!?]*)* [^\n.!?]*(?:[.,]\d[^\n.!?]*)*[.!?]")
+# Words with a capital letter at the beginning and a mark at the end that is not that of an initial ("Lopez, M.").
+_SENTENCE = re.compile(r"(?!.*\b[A-Z]\.$)[^\W_a-z][^\n.!?]*(?:[.,]\d[^\n.!?]*)* [^\n.!?]*(?:[.,]\d[^\n.!?]*)*[.!?]")
 _ARTICLE = re.compile(r"(?i)the|an?")
 # Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -51,8 +51,8 @@ def read_words(outputs: Sequence[str], *, count: int) -> str | None:
     if not all(_WORD.fullmatch(word) for own in by_output for word in own) or has_frame(by_output):
         return None
     if all(len(output) == 1 for output in outputs):
-        return f"one {_case(outputs, _OF_LETTERS)}letter"
-    case, counts = _case(outputs, _OF_WORDS), {len(own) for own in by_output}
+        return _letter(outputs)
+    case, counts = _case(outputs), {len(own) for own in by_output}
     if counts == {1}:
         return f"one word{case}"
     if max(counts) > _FEW_WORDS:
@@ -81,31 +81,33 @@ def has_frame(by_output: Sequence[Sequence[str]], *, words: int = 1) -> bool:
     return len(ended) == 1 or (len(begun) == 1 and not by_chance)
 
 
-_Names = Sequence[tuple[str, Callable[[str], Any]]]
-_OF_LETTERS: _Names = (("lower-case ", str.islower), ("capital ", str.isupper))
-_OF_WORDS: _Names = (
-    (" in lower case", lambda text: text.islower() and not re.search("[_-]", text)),
-    (" in capital letters", lambda text: text.isupper() and "_" not in text),
-)
-# A word of one part fits as well.
-_JOINED = (
-    (" in snake_case", re.compile(r"[a-z]+(?:_[a-z]+)*"), "_"),
-    (" in lower case with hyphens", re.compile(r"[a-z]+(?:-[a-z]+)*"), "-"),
-    (" in capital letters with underscores", re.compile(r"[A-Z]+(?:_[A-Z]+)*"), "_"),
-)
-_HUMPS = (
-    (" in camelCase", re.compile(r"[a-z]+(?:[A-Z][a-z]*)+")),
-    (" in PascalCase", re.compile(r"(?:[A-Z][a-z]+){2,}")),
+# What it looks like, and the sign that at least half of the words have: one of a single part fits as well.
+_JOINED = tuple(
+    (name, re.compile(pattern), sign)
+    for name, pattern, sign in (
+        (" in snake_case", r"[a-z]+(?:_[a-z]+)*", "_"),
+        (" in lower case with hyphens", r"[a-z]+(?:-[a-z]+)*", "-"),
+        (" in capital letters with underscores", r"[A-Z]+(?:_[A-Z]+)*", "_"),
+        (" in capital letters with hyphens", r"[A-Z]+(?:-[A-Z]+)*", "-"),
+        (" in camelCase", r"[a-z]+(?:[A-Z][a-z]*)+", ""),
+        (" in PascalCase", r"(?:[A-Z][a-z]+){2,}", ""),
+    )
 )
 
 
-def _case(outputs: Sequence[str], names: _Names) -> str:
-    if names is _OF_WORDS:
-        for name, pattern, sign in _JOINED:
-            joined = sum(sign in output for output in outputs)
-            if 2 * joined >= len(outputs) and all(map(pattern.fullmatch, outputs)):
-                return name
-        for name, pattern in _HUMPS:
-            if all(map(pattern.fullmatch, outputs)):
-                return name
-    return next((name for name, has_it in names if all(map(has_it, outputs))), "")
+def _case(outputs: Sequence[str]) -> str:
+    for name, pattern, sign in _JOINED:
+        joined = sum(sign in output for output in outputs)
+        if 2 * joined >= len(outputs) and all(map(pattern.fullmatch, outputs)):
+            return name
+    if any("_" in output for output in outputs):
+        return ""
+    if all(map(str.islower, outputs)):
+        return " in lower case"
+    return " in capital letters" if all(map(str.isupper, outputs)) else ""
+
+
+def _letter(outputs: Sequence[str]) -> str:
+    if all(map(str.islower, outputs)):
+        return "one lower-case letter"
+    return "one capital letter" if all(map(str.isupper, outputs)) else "one letter"

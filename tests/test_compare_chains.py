@@ -251,6 +251,14 @@ class TestTheWholeCommand:
         assert summary_of(compare("--examples", "examples.jsonl"))["difference"]["value"] == 6 / 8
         assert asked(project) == before
 
+    def test_choosing_the_prompts_of_the_twin_may_have_a_time_limit(self, project: Path) -> None:
+        add_examples(project)
+        done = compare("--examples", "examples.jsonl", "--max-seconds", "0.001")
+        assert "max_seconds" in " ".join(done.stderr.split())
+        assert summary_of(done)["prompts"]["rewritten"] == 0
+        # A budget may change when a comparison goes on.
+        assert "another --output" in " ".join(compare("--examples", "examples.jsonl").stderr.split())
+
     def test_a_twin_that_examples_do_not_prove_better_is_the_chain_itself(self, project: Path) -> None:
         add_examples(project, are_known=False)
         done = compare("--examples", "examples.jsonl")

@@ -70,6 +70,9 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
     batch_size: Annotated[int, typer.Option(min=1, help="Run this many rows at a time; the chains take turns.")] = 8,
     repeat: Annotated[int, typer.Option(min=1, help="Run each row this many times, for models that sample.")] = 1,
     timed: Annotated[int, typer.Option(min=0, help="Run this many rows again, one by one, to measure latency.")] = 10,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="With --examples: try nothing new after this many seconds.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed for the intervals and for sampled answers.")] = 0,
 ) -> None:
     """Compare a LangChain chain with its optimized twin: paired scores with intervals, time, tokens, and a page.
@@ -98,6 +101,7 @@ def compare_chain(  # noqa: PLR0913 - one parameter for each option
             output=str(output),
             metric=metric,
             examples=None if examples is None else str(examples),
+            max_seconds=max_seconds,
             answerer=answerer,
             optimizer_model=optimizer_model,
             roles=_parse_roles(roles),

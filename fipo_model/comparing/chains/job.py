@@ -33,7 +33,7 @@ from fipo_model.search.metrics import Function
 
 RESULTS, PAGE = "results.json", "report.html"
 _PROMPTS, _MEASURED, _SEARCH = "prompts.json", "measured", "search"
-_FREE = ("output", "metric", "seed", "timed")
+_FREE = ("output", "metric", "seed", "timed", "max_seconds")
 """Settings that change no answer of a chain: an output made with different values of these can be resumed."""
 
 Begin = Callable[[str, int], Progress]
@@ -50,6 +50,8 @@ class Settings:
     metric: str
     examples: str | None = None
     """The file of those on which the twin's prompts are chosen; without one, the rewriter decides."""
+    max_seconds: float | None = None
+    """Nothing new is tried on them after so long."""
     answerer: Mapping[str, str] | None
     """Who answers a chain that is only a prompt: the options that name it."""
     optimizer_model: str | None
@@ -110,7 +112,7 @@ class Comparison:
             roles=self.settings.roles,  # type: ignore[arg-type]
             examples=[(row.input, row.reference) for row in self.examples],
             metric=self._judging if self.examples else None,
-            search=SearchSettings(seed=self.settings.seed, log_dir=self.folder / _SEARCH) if self.examples else None,
+            search=self._search() if self.examples else None,
         )
         found = {change.where: {"original": change.naive, "optimized": change.text} for change in report.changes}
         noted = self.folder / _PROMPTS
@@ -121,6 +123,11 @@ class Comparison:
                 f"{self.folder} holds a comparison with other prompts: {changed}. Choose another --output."
             )
         return dict(zip(SIDES, (chain, made), strict=True)), report
+
+    def _search(self) -> SearchSettings:
+        return SearchSettings(
+            seed=self.settings.seed, max_seconds=self.settings.max_seconds, log_dir=self.folder / _SEARCH
+        )
 
     def measure(self, chains: Chains, begin: Begin) -> list[dict[str, Any]]:
         """Every row with what both chains made of it, how it scores, and how long the first rows took alone."""

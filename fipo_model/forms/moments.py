@@ -6,26 +6,22 @@ from datetime import datetime
 
 _MONTHS = ("January February March April May June July August September October November December").split()
 _FULL, _SHORT = "|".join(_MONTHS), "|".join(dict.fromkeys(name[:3] for name in _MONTHS))
+_DATE, _BOTH = "a date in the form", "a date and time in the form"
 # What it looks like, how `strptime` reads it, and its name. Years are of this age, or eight digits could be anything.
-_DATES = tuple(
+_WRITTEN = tuple(
     (re.compile(pattern), read, said)
     for pattern, read, said in (
-        (r"\d{4}-\d\d-\d\d", "%Y-%m-%d", "YYYY-MM-DD"),
-        (r"\d{4}/\d\d/\d\d", "%Y/%m/%d", "YYYY/MM/DD"),
-        (r"(?:19|20)\d{6}", "%Y%m%d", "YYYYMMDD"),
-        (rf"\d{{1,2}} (?:{_FULL}) \d{{4}}", "%d %B %Y", '"D Month YYYY"'),
-        (rf"(?:{_FULL}) \d{{1,2}}, \d{{4}}", "%B %d, %Y", '"Month D, YYYY"'),
-        (rf"\d{{1,2}} (?:{_SHORT}) \d{{4}}", "%d %b %Y", '"D Mon YYYY"'),
-        (rf"(?:{_SHORT}) \d{{1,2}}, \d{{4}}", "%b %d, %Y", '"Mon D, YYYY"'),
-    )
-)
-_BOTH = tuple(
-    (re.compile(pattern), read, said)
-    for pattern, read, said in (
-        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "%Y-%m-%dT%H:%M:%SZ", "YYYY-MM-DDTHH:MM:SSZ"),
-        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "%Y-%m-%dT%H:%M:%S", "YYYY-MM-DDTHH:MM:SS"),
-        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "%Y-%m-%d %H:%M:%S", "YYYY-MM-DD HH:MM:SS"),
-        (r"\d{4}-\d\d-\d\d \d\d:\d\d", "%Y-%m-%d %H:%M", "YYYY-MM-DD HH:MM"),
+        (r"\d{4}-\d\d-\d\d", "%Y-%m-%d", f"{_DATE} YYYY-MM-DD"),
+        (r"\d{4}/\d\d/\d\d", "%Y/%m/%d", f"{_DATE} YYYY/MM/DD"),
+        (r"(?:19|20)\d{6}", "%Y%m%d", f"{_DATE} YYYYMMDD"),
+        (rf"\d{{1,2}} (?:{_FULL}) \d{{4}}", "%d %B %Y", f'{_DATE} "D Month YYYY"'),
+        (rf"(?:{_FULL}) \d{{1,2}}, \d{{4}}", "%B %d, %Y", f'{_DATE} "Month D, YYYY"'),
+        (rf"\d{{1,2}} (?:{_SHORT}) \d{{4}}", "%d %b %Y", f'{_DATE} "D Mon YYYY"'),
+        (rf"(?:{_SHORT}) \d{{1,2}}, \d{{4}}", "%b %d, %Y", f'{_DATE} "Mon D, YYYY"'),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "%Y-%m-%dT%H:%M:%SZ", f"{_BOTH} YYYY-MM-DDTHH:MM:SSZ"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "%Y-%m-%dT%H:%M:%S", f"{_BOTH} YYYY-MM-DDTHH:MM:SS"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "%Y-%m-%d %H:%M:%S", f"{_BOTH} YYYY-MM-DD HH:MM:SS"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d", "%Y-%m-%d %H:%M", f"{_BOTH} YYYY-MM-DD HH:MM"),
     )
 )
 _NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})")
@@ -35,10 +31,9 @@ _HALF_DAY = re.compile(r"(?:0?[1-9]|1[0-2])(:[0-5]\d)?( ?)([ap]\.?m\.?|[AP]\.?M\
 
 def read_moment(outputs: Sequence[str]) -> str | None:
     """A date, a time, or both."""
-    for kind, table in (("a date", _DATES), ("a date and time", _BOTH)):
-        for pattern, read, said in table:
-            if all(pattern.fullmatch(output) and _is_valid(output, read) for output in outputs):
-                return f"{kind} in the form {said}"
+    for pattern, read, said in _WRITTEN:
+        if all(pattern.fullmatch(output) and _is_valid(output, read) for output in outputs):
+            return said
     return _numeric(outputs) or _time(outputs) or _half_day(outputs)
 
 

@@ -187,12 +187,11 @@ class Search:
         for arm in arms:
             if self.prefers_rules:
                 self.board.measure([arm], order)
-            if not self.board.has(arm, order):
+            if not self.board.has(arm, order) or one_answer(self.board, arm, self.rights) is not None:
                 continue
-            over_best, under_chosen = self.board.pairs(arm, best, order), self.board.pairs(chosen, arm, order)
-            surpassed = beats(under_chosen, significance=rules.significance)
-            is_worse = surpassed if self.prefers_rules else lead(under_chosen) > 0
-            if not is_worse and beats(over_best, significance=rules.significance):
+            ahead = self.board.pairs(chosen, arm, order)
+            is_surpassed = beats(ahead, significance=rules.significance) if self.prefers_rules else lead(ahead) > 0
+            if not is_surpassed and beats(self.board.pairs(arm, best, order), significance=rules.significance):
                 return arm
         return chosen
 

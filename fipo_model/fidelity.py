@@ -196,7 +196,7 @@ RULES: dict[Outcome, Rule] = {
         Rule("context_copied", "repeats the context, which follows it anyway", _context_copied),
         Rule(
             "answered",
-            'replies to the prompt or states things instead of asking better, even after "bear in mind that"',
+            'answers the prompt, or states facts where it should ask for something, even after "bear in mind that"',
             _answered,
         ),
         Rule("placeholder_lost", "lacks a variable or a slot to fill", keeping.variables_lost),

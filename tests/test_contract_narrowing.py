@@ -97,6 +97,16 @@ def test_it_may_say_all_of_it_none_of_it_or_more_about_some(addition):
         ("mood: pos/neg/mixed", "Say whether the mood is positive or negative.", "label_lost"),
         ("mood: pos/neg/mixed", "Say whether the mood is positive, negative or mixed.", "optimized"),
         ("toxic? yes, no or unsure", "Answer yes or no.", "label_lost"),
+        (
+            "plumbing, electrical, noise, parking or rent?",
+            "Assign the text to the categories of plumbing, electrical, noise and parking.",
+            "label_lost",
+        ),
+        (
+            "plumbing, electrical, noise, parking or rent?",
+            "Assign the text to the categories of plumbing, electrical, noise, parking and rent.",
+            "optimized",
+        ),
         ("toxic? yes, no or unsure", "Answer yes, no or unsure.", "optimized"),
         ("Python, JavaScript, SQL or Java?", "Name the language: Python, JavaScript, SQL or Java.", "optimized"),
         ("svelte, vue or react?", "Compare Svelte, Vue and React. Say when Svelte or Vue is better.", "optimized"),

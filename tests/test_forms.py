@@ -98,7 +98,7 @@ from support.telling import Telling
         (["Final answer: yes", "Final answer: no"], '"yes" or "no" preceded by "Final answer: "'),
         (["class=spam", "class=ham", "class=spam"], 'one word in lower case preceded by "class="'),
         (["Option A", "Option B", "Option C"], 'one capital letter preceded by "Option "'),
-        (["# The Bottle", "# A Tunnel", "# My Boat"], 'a short phrase preceded by "# "'),
+        (["# The Bottle", "# A Tunnel", "# My Boat"], 'a few words preceded by "# "'),
         (["@ann", "@bo", "@cy_lee"], 'one word preceded by "@"'),
         # codes
         (["C-07", "E-14"], 'one capital letter, "-" and two digits,'),
@@ -128,9 +128,9 @@ from support.telling import Telling
         (["The cat sat.", "A dog ran off!", "It rained."], "one sentence"),
         (["Yes, it is.", "No, it isn't.", "Yes, they are."], "one sentence"),
         (["Where is it?", "Who are you?", "What is that?"], "one question"),
-        (["involve courts.", "types of house.", "have segments."], "a short phrase in lower case with a full stop"),
-        (["lost card", "exchange rate", "wrong amount"], "a short phrase in lower case"),
-        (["lost card", "exchange rate", "cash"], "a word or a short phrase in lower case"),
+        (["involve courts.", "types of house.", "have segments."], "a few words in lower case with a full stop"),
+        (["lost card", "exchange rate", "wrong amount"], "a few words in lower case"),
+        (["lost card", "exchange rate", "cash"], "a word or a few in lower case"),
     ],
 )
 def test_what_outputs_have_in_common_is_said(outputs, form):

@@ -7,15 +7,14 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import (
-    PromptTemplate,
-)
+from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.runnables import RunnableLambda
 
 from fipo_integrations.langchain import optimize_chain, optimize_prompt
 from fipo_integrations.langchain.examples import text_of
-from fipo_model import Comparison, Message, PromptOptimizer, Verdict
+from fipo_model import FIPO_2, Comparison, Message, PromptOptimizer, Verdict
 from fipo_model.errors import InputError, ModelError
+from fipo_model.rewriter import Rewriter
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.langchain_prompts import better, outcomes, replying, rewrite
@@ -196,3 +195,21 @@ class TestExamples:
         assert text_of("plain") == "plain"
         assert text_of({"mood": "süß", "n": [1]}) == '{"mood": "süß", "n": [1]}'
         assert json.loads(text_of(PromptTemplate.from_template("{a}")) or "")["template"] == "{a}"
+
+
+def test_a_rewriter_that_adds_is_shown_several_examples_in_one_request_and_the_rules_know_all():
+    asked: list[str] = []
+
+    def unsure(conversation: list[Message]) -> str:
+        asked.append(conversation[-1]["content"])
+        return "Write the sum."
+
+    teams = ("billing", "workshop", "delivery")
+    rows = [({"mail": f"message {number}"}, teams[number % 3]) for number in range(9)]
+    own = PromptOptimizer.from_rewriter(Rewriter(ScriptedGenerator(unsure), template=FIPO_2))
+    template = ChatPromptTemplate.from_messages([("system", "which team"), ("human", "{mail}")])
+    new, _ = optimize_prompt(template, optimizer=own, examples=rows, downstream=RunnableLambda(lambda _: "no idea"))
+    (request,) = asked
+    assert request.count("Right output:") == 4
+    assert request.count("Wrong output: no idea") == 4
+    assert "Answer with one of: billing, delivery, workshop" in new.messages[0].prompt.template

@@ -11,8 +11,9 @@ from fipo_integrations.langchain.examples import Shown
 from fipo_integrations.langchain.report import PromptChange, Report, Unreached
 from fipo_integrations.langchain.variables import TemplateText, VariablesChangedError, take_apart
 from fipo_integrations.langchain.walking import Slot
-from fipo_model import Candidate, Comparison, Judge, OptimizationRequest, OptimizedPrompt, PromptOptimizer
+from fipo_model import Candidate, Comparison, Judge, OptimizationRequest, OptimizedPrompt, PromptOptimizer, ShownExample
 from fipo_model.errors import InputError
+from fipo_model.search import to_show
 
 ALREADY = "FIPO has rewritten it already"
 
@@ -98,13 +99,35 @@ def _optimized(requests: Sequence[OptimizationRequest], asking: Asking, examples
     optimizer = asking.opened
     if not examples:
         return optimizer.optimize_each(requests)
+    if optimizer.rewriter.template.is_addition:  # it has a place for several examples
+        results = optimizer.optimize_each([_with_all(request, examples) for request in requests])
+        return _of(results, requests)
     groups = [[_with_example(request, example) for example in examples] for request in requests]
     proposals = iter(optimizer.rewriter.propose([each for group in groups for each in group]))
     found = [_best_for_all(group, [next(proposals) for _ in group], optimizer) for group in groups]
+    return _of(found, requests)
+
+
+def _of(results: Results, requests: Sequence[OptimizationRequest]) -> Results:
+    """The results as those of the requests without examples, by which a store finds them."""
     return [
         replace(result, request=request) if isinstance(result, OptimizedPrompt) else result
-        for result, request in zip(found, requests, strict=True)
+        for result, request in zip(results, requests, strict=True)
     ]
+
+
+def _with_all(plain: OptimizationRequest, examples: Sequence[Shown]) -> OptimizationRequest:
+    shown = [
+        ShownExample(
+            one.inputs,
+            output=one.golden_response,
+            # What a prompt got is shown as wrong, so only where it is known to be.
+            response=None if one.golden_response in (None, one.silver_response) else one.silver_response,
+        )
+        for one in examples
+        if one.inputs
+    ]
+    return replace(plain, examples=to_show(shown))
 
 
 def _with_example(plain: OptimizationRequest, example: Shown) -> OptimizationRequest:

@@ -28,7 +28,11 @@ _CHOOSES = lazy(
     r"|rispond\w*|scriv\w*|scegli\w*|antwoord\w*|schrijf|kies|ответ\w*|выбер\w*)\b"
 )
 _BARE = lazy(r"(?:^|[:([])[\s\"'\u201c\u2018`*]*(?:an? |the )?$")
-_OPENED = lazy(r"(?:\b(?:one of|between|among)(?: the \w+)?\b[^.]{0,20}|[:(]\s*[\"'\u201c\u2018`*]*)$")
+_OPENED = lazy(
+    r"(?:\b(?:one of|between|among)(?: the \w+)?\b[^.]{0,20}"
+    r"|\b(?:categories|classes|groups|kinds|labels|options|choices|alternatives|tags|teams|topics|types)\b[^.]{0,12}"
+    r"|[:(]\s*[\"'\u201c\u2018`*]*)$"
+)
 # "Decide if it is a bug" is no condition.
 _IF_IS_WHETHER = lazy(
     r"\b(?:decid\w+|judg\w+|determin\w+|check\w*|tell|say|see|state|find out|identify|assess|answer|indicate|ask)"

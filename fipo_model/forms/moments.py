@@ -7,17 +7,19 @@ from datetime import datetime
 _MONTHS = ("January February March April May June July August September October November December").split()
 _FULL, _SHORT = "|".join(_MONTHS), "|".join(dict.fromkeys(name[:3] for name in _MONTHS))
 _DATE, _BOTH = "a date in the form", "a date and time in the form"
-# What it looks like, how `strptime` reads it, and its name. Years are of this age, or eight digits could be anything.
+_MONTH = re.compile(rf"{_FULL}|{_SHORT}")
+# What it looks like, how `strptime` reads it (with months as numbers, because their names depend on the locale), and
+# what it is called. Years are of this age, or eight digits could be anything.
 _WRITTEN = tuple(
     (re.compile(pattern), read, said)
     for pattern, read, said in (
         (r"\d{4}-\d\d-\d\d", "%Y-%m-%d", f"{_DATE} YYYY-MM-DD"),
         (r"\d{4}/\d\d/\d\d", "%Y/%m/%d", f"{_DATE} YYYY/MM/DD"),
         (r"(?:19|20)\d{6}", "%Y%m%d", f"{_DATE} YYYYMMDD"),
-        (rf"\d{{1,2}} (?:{_FULL}) \d{{4}}", "%d %B %Y", f'{_DATE} "D Month YYYY"'),
-        (rf"(?:{_FULL}) \d{{1,2}}, \d{{4}}", "%B %d, %Y", f'{_DATE} "Month D, YYYY"'),
-        (rf"\d{{1,2}} (?:{_SHORT}) \d{{4}}", "%d %b %Y", f'{_DATE} "D Mon YYYY"'),
-        (rf"(?:{_SHORT}) \d{{1,2}}, \d{{4}}", "%b %d, %Y", f'{_DATE} "Mon D, YYYY"'),
+        (rf"\d{{1,2}} (?:{_FULL}) \d{{4}}", "%d %m %Y", f'{_DATE} "D Month YYYY"'),
+        (rf"(?:{_FULL}) \d{{1,2}}, \d{{4}}", "%m %d, %Y", f'{_DATE} "Month D, YYYY"'),
+        (rf"\d{{1,2}} (?:{_SHORT}) \d{{4}}", "%d %m %Y", f'{_DATE} "D Mon YYYY"'),
+        (rf"(?:{_SHORT}) \d{{1,2}}, \d{{4}}", "%m %d, %Y", f'{_DATE} "Mon D, YYYY"'),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "%Y-%m-%dT%H:%M:%SZ", f"{_BOTH} YYYY-MM-DDTHH:MM:SSZ"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "%Y-%m-%dT%H:%M:%S", f"{_BOTH} YYYY-MM-DDTHH:MM:SS"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "%Y-%m-%d %H:%M:%S", f"{_BOTH} YYYY-MM-DD HH:MM:SS"),
@@ -38,8 +40,9 @@ def read_moment(outputs: Sequence[str]) -> str | None:
 
 
 def _is_valid(text: str, read: str) -> bool:
+    numbered = _MONTH.sub(lambda name: str(_SHORT.split("|").index(name[0][:3]) + 1), text)
     try:
-        datetime.strptime(text, read)
+        datetime.strptime(numbered, read)
     except ValueError:
         return False
     return True

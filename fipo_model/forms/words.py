@@ -57,7 +57,7 @@ def read_words(outputs: Sequence[str], *, count: int) -> str | None:
         return f"one word{case}"
     if max(counts) > _FEW_WORDS:
         return None
-    return f"a short phrase{case}" if min(counts) > 1 else f"a word or a short phrase{case}"
+    return f"a few words{case}" if min(counts) > 1 else f"a word or a few{case}"
 
 
 def _sentence(outputs: Sequence[str]) -> str | None:

@@ -9,7 +9,7 @@ from fipo_model.search.asking import Part, Question, ask, replies_needed, reques
 from fipo_model.search.budget import Budget, Limit, Price
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, paired_interval
-from fipo_model.search.examples import Example, read_examples
+from fipo_model.search.examples import Example, read_examples, to_show
 from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import Rules, cost, schedule
@@ -90,5 +90,6 @@ __all__ = [
     "schedule",
     "sentences",
     "split",
+    "to_show",
     "write_report",
 ]

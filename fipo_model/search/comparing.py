@@ -17,6 +17,8 @@ class HeldOut:
     compared: Compared | None = None
     limit: Limit | None = None
     """What ended it before all was measured."""
+    is_missing: bool = False
+    """Whether there were too few examples to hold some out."""
     budget: Budget = field(default_factory=Budget)
     measuring: Measuring | None = None
     resumed: int = 0
@@ -24,9 +26,11 @@ class HeldOut:
     @property
     def notes(self) -> list[str]:
         """Notes for where nothing could be compared."""
-        return (
-            [f"{self.limit} ended the search before the gain on held-out examples was measured"] if self.limit else []
-        )
+        if self.is_missing:
+            return ["no examples were held out (twelve are needed), so expect a smaller gain on new ones"]
+        if self.limit is None:
+            return []
+        return [f"{self.limit} ended the search before the gain on held-out examples was measured"]
 
 
 def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:

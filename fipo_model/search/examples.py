@@ -58,7 +58,9 @@ def read_examples(rows: Iterable[Row]) -> list[Example]:
 
 def to_show(rows: Iterable[Row]) -> tuple[ShownExample, ...]:
     """What a request has of rows: at most two hundred, those with different outputs first, since a model sees few."""
-    shown = [example.shown for example in read_examples(rows)][:_MOST_SHOWN]
+    given = list(rows) if not isinstance(rows, str | bytes | Mapping) else rows
+    pairs = zip(given, read_examples(given), strict=True)
+    shown = [row if isinstance(row, ShownExample) else example.shown for row, example in pairs][:_MOST_SHOWN]
     first = {one.output: number for number, one in reversed(list(enumerate(shown)))}
     return tuple(sorted(shown, key=lambda one: one is not shown[first[one.output]]))
 

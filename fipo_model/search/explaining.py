@@ -124,6 +124,10 @@ def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric
             said += f"; the right output is {_shortened(text_of(example.outputs[0]))!r}"
     if within:
         return f"{said}, which the answer contains. The metric contains would count it"
+    if (highest := max(trial.mean for trial in board.trials)) > 0:
+        return (
+            f"{said}. Rewrites scored up to {highest:.3g} on some of the examples; more time or more examples may tell"
+        )
     return f"{said}. Try another metric or another model, or check the examples"
 
 

@@ -286,8 +286,12 @@ class Search:
 
         It has its own budget of calls, and the time and money that are left.
         """
-        if not len(subject) or best == self.start or self.budget.is_out_of_time:
+        if best == self.start:
             return HeldOut()
+        if not len(subject):
+            return HeldOut(is_missing=True)
+        if self.budget.is_out_of_time:
+            return HeldOut(limit="max_seconds")
         budget = self.budget.for_held_out(2 * len(subject))
         measuring = Measuring(subject, budget, patience=self.settings.patience)
         board = Scoreboard(measuring, budget, journal=self.journal, runs_at_once=runs_at_once, kind="held-out score")

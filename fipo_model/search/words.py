@@ -32,9 +32,7 @@ def sentences(result: SearchResult) -> Iterator[str]:
     yield f"{rewritten} of {len(result.texts)} {were} rewritten. Scores are {result.measured_by}."
     if result.is_rewritten:
         yield say_compared("examples that decided", result.chosen_on)
-        if result.held_out is None:
-            yield "No examples were held out (twelve are needed), so expect a smaller gain on new ones."
-        else:
+        if result.held_out is not None:
             yield say_compared("held-out examples", result.held_out)
     again = f", and {counted(result.tried_again, 'retry', 'retries')} of failed runs" if result.tried_again else ""
     resumed = f", {result.metric_calls_resumed} of them in an earlier run" if result.metric_calls_resumed else ""

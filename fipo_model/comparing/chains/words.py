@@ -131,7 +131,7 @@ def _say_few(outcomes: Mapping[str, int]) -> str:
         return " Every row scored the same."
     if differing < FEWEST_DIFFERING:
         agreeing = f"and fewer than {FEWEST_DIFFERING} prove nothing even if they agree"
-        return f" Only {counted(differing, 'row')} scored differently, {agreeing}."
+        return f" Only {counted(differing, 'row')} scored differently, {agreeing}: compare on more rows."
     return ""
 
 

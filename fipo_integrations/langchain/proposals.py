@@ -99,7 +99,8 @@ def _optimized(requests: Sequence[OptimizationRequest], asking: Asking, examples
     optimizer = asking.opened
     if not examples:
         return optimizer.optimize_each(requests)
-    if optimizer.rewriter.template.is_addition:  # it has a place for several examples
+    # A template for additions has a place for several examples; a judge compares on one at a time.
+    if optimizer.rewriter.template.is_addition and optimizer.judge is None:
         results = optimizer.optimize_each([_with_all(request, examples) for request in requests])
         return _of(results, requests)
     groups = [[_with_example(request, example) for example in examples] for request in requests]

@@ -234,7 +234,7 @@ class Rewriter:
 
 def _says(text: str, form: str) -> bool:
     """Whether a text has the words of a form, and what it quotes."""
-    words, quoted = topic(form) - topic("Reply with nothing else."), re.findall(r"\"([^\"]+)\"", form)
+    words, quoted = topic(form) - topic("Reply or answer with one of nothing else."), re.findall(r"\"([^\"]+)\"", form)
     return words <= topic(text) and all(re.search(rf"(?i)(?<!\w){re.escape(one)}(?!\w)", text) for one in quoted)
 
 

@@ -317,6 +317,9 @@ def test_labels_are_named_once_there_are_enough_right_outputs_to_know_them_all()
     assert of_all.text == "which team\n\nAnswer with one of: billing, delivery, workshop"
     few = PromptOptimizer.from_rewriter(rewriter("Copy the message.", -0.9)).optimize("which team", examples=rows[:6])
     assert few.text == "which team\n\nReply with one word in lower case and nothing else."
+    named = rewriter("Name the team that the message is for: billing, workshop or delivery.")
+    said = PromptOptimizer.from_rewriter(named).optimize("which team", examples=rows)
+    assert said.text.endswith("workshop or delivery.")
     asked = "billing, workshop or delivery?"
     named = PromptOptimizer.from_rewriter(rewriter("Copy the message.", -0.9)).optimize(asked, examples=rows)
     assert named.text == f"{asked}\n\nAnswer with one of: billing, delivery, workshop"

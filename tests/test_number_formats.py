@@ -101,7 +101,8 @@ def test_the_default_optimizer_works_in_what_a_user_of_this_machine_has(default_
 @pytest.mark.real
 def test_company_changes_likelihoods_and_replies_of_real_weights_by_rounding_only(small_weights, number_format):
     generator = load(small_weights)
-    rounding = {"float32": 1e-3, "bfloat16": 0.1}[number_format]
+    # bf16 keeps 8 bits, so a logit of 40 is rounded by up to 0.16; how rows of a batch are, depends on the processor.
+    rounding = {"float32": 1e-3, "bfloat16": 0.2}[number_format]
     together = measure(generator, PAIRS)
     assert [measure(generator, [pair])[0] for pair in PAIRS[:4]] == pytest.approx(together[:4], abs=rounding)
     assert max(together) - min(together) > 1

@@ -35,7 +35,7 @@ LONGEST_ANSWER = 16  # tokens: right answers here have ten at most
 
 # Tasks of fipo_model/data/tasks/making, from the parts that the default weights have not learned from.
 GAINED, GAINED_PROMPT = "extract_quotation", "words in quotation marks"
-CHOSEN, CHOSEN_PROMPT = "extract_mention", "mention"
+CHOSEN, CHOSEN_PROMPT = "snake_case", "snake case"
 
 STRICT_PROMPT = "Summarize the customer's complaint for the shop's owner in at most 50 words. Never mention prices."
 # What another model might write instead.

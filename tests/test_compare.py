@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from fipo_model.cli import app
 from fipo_model.comparing.failures import describe_failure
 from fipo_model.comparing.intervals import mean_interval
+from fipo_model.evaluation import made
 
 # What Python says of a package that is not installed, whatever is.
 WITHOUT = """
@@ -73,3 +75,10 @@ def test_of_one_value_there_is_no_interval() -> None:
     found = mean_interval([0.0, 1.0, 1.0, 0.0], seed=0)
     assert found is not None
     assert found["low"] < found["value"] == 0.5 < found["high"]
+
+
+def test_a_run_is_described_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it fails
+    run = made.describe_run({}, seed=0, started=datetime.now(UTC), seconds=1.0)
+    assert run.hardware.gpu is None

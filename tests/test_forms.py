@@ -21,6 +21,7 @@ from support.telling import Telling
         (["7", "12", "-3"], "a number in digits"),
         (["2,513,620", "73,636"], "a number in digits with commas between the thousands"),
         (["1,234.50", "2,345.60"], "a number in digits with commas between the thousands and two decimal places"),
+        (["1.234.567", "2.000.000"], "a number in digits with dots between the thousands and nothing"),
         (["1.234,50", "12,00"], "a number in digits with dots between the thousands and a decimal comma"),
         (["5,00 €", "12,50 €"], 'a number in digits with a decimal comma followed by " €"'),
         (["90.32", "45.15", "3.04"], "a number with two decimal places"),
@@ -125,6 +126,7 @@ from support.telling import Telling
         (["SHI-RED-M", "PAN-BLU-L", "CAP-S"], "one word in capital letters with hyphens"),
         (["LXI", "XLVII", "XCI"], "one word in capital letters"),
         (["Monday", "Friday", "Tuesday"], "one word"),
+        (["It weighs 3.5 kg.", "A dog ran off!", "It rained."], "one sentence"),
         (["The cat sat.", "A dog ran off!", "It rained."], "one sentence"),
         (["Yes, it is.", "No, it isn't.", "Yes, they are."], "one sentence"),
         (["Where is it?", "Who are you?", "What is that?"], "one question"),
@@ -240,10 +242,24 @@ def test_any_outputs_are_read(outputs):
     assert said is None or re.fullmatch(r"Reply with .+ and nothing else\.", said, re.DOTALL)
 
 
-@pytest.mark.parametrize("text", ["a b " * 50_000, "<" * 200_000, "1," * 100_000, "(x) " * 50_000, "A-" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["a b " * 50_000, "<" * 200_000, "1," * 100_000, "(x) " * 50_000, "A-" * 100_000, "A x" + ",1" * 140 + "?!"]
+)
 def test_long_outputs_are_read_in_no_time(text):
     started = time.process_time()
     form_sentence([f"{text}a", f"{text}b", f"{text}c"])
+    form_sentence([text, f"{text}!", f"A {text}"])
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("signs", ["aA1 .,", "a,1 !", "A-_ 1", "a' <>/", "1.,/: ", '[]()"*` a'])
+def test_no_mixture_of_signs_takes_long(signs):
+    """Patterns whose parts overlap take exponential time on some texts that do not match."""
+    source, started = random.Random(signs), time.process_time()
+    for _ in range(30):
+        unit = "".join(source.choices(signs, k=source.randint(1, 4)))
+        text = (unit * 300)[: source.randint(20, 299)]
+        form_sentence([f"{text}{source.choice('.!?a1')}" for _ in range(3)] + [f"B {text}?!"])
     assert time.process_time() - started < 1
 
 

@@ -186,3 +186,14 @@ def test_a_compile_does_not_choose_one_answer_for_everything_either(said, text):
         compiled = using.compile(program, trainset=rows)
     assert compiled.signature.instructions.startswith(text)
     assert ("tells them apart" in compiled.fipo_report["predictors"][0]["detail"]) == (said is not None)
+
+
+def test_an_answer_that_echoes_all_labels_is_no_reason_for_another_metric():
+    teams = ("billing", "workshop", "delivery")
+    rows = [(f"mail {number}", teams[number % 3]) for number in range(9)]
+    echo = model(lambda _: "It is billing, workshop or delivery.")
+    assert "The metric contains would count it" not in str(
+        rewriting().search("team", rows, metric="exact", models=[echo])
+    )
+    right = model(lambda asked: f"It is {teams[int(asked[-1]['content'].split()[-1]) % 3]}.")
+    assert "The metric contains would count it" in str(rewriting().search("team", rows, metric="exact", models=[right]))

@@ -173,3 +173,19 @@ def test_of_equals_the_rule_is_used():
     found = naming_the_date().search("due date", DATES, metric="exact", models=[model(follows)])
     assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "form"]
     assert "YYYY-MM-DD" in found.text
+
+
+def test_a_rule_that_brings_about_one_answer_for_everything_is_not_used_though_it_scores_as_much():
+    rows = [(f"mail {number}", "yes" if number % 2 else "no") for number in range(8)]
+
+    def follows(asked) -> str:
+        text, number = asked[-1]["content"], int(asked[-1]["content"].split()[-1])
+        if "Answer with one of" in text:
+            return "yes"
+        varied = ("yes" if number % 2 else "no") if number < 4 else ("no" if number % 2 else "maybe")
+        return varied if "Say whether it is spam." in text else "hm"
+
+    using = rewriting(lambda naive: f"{naive}\n\nSay whether it is spam.")
+    found = using.search("spam?", rows, metric="exact", models=[model(follows)])
+    assert {trial.score for trial in found.trials if trial.examples == 8} == {0.0, 0.5}
+    assert found.text == "spam?\n\nSay whether it is spam."

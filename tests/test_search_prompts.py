@@ -722,6 +722,9 @@ def test_a_search_whose_time_is_up_uses_what_leads_on_the_examples_so_far(monkey
         assert GUIDANCE in found.text
         assert (found.chosen_on.after.examples, found.outcome) == (count, "optimized")
         assert found.stopped_by == (None if seconds == 1000 else "max_seconds")
+        assert (found.held_out is None) == (seconds == 60)
+        assert "No examples were held out" not in str(found)
+    assert "max_seconds ended the search before the gain on held-out examples was measured" in found.notes
     now[0] = 0.0
     kept = rewriting().search(PROMPT, ROWS, models=[ScriptedScorer(slowly)], settings=settings(max_seconds=16))
     assert kept.detail == "max_seconds ended the search before any of its rewrites was measured"

@@ -21,7 +21,6 @@ __all__ = ["are_labels", "form_sentence", "label_sentence"]
 
 _LONGEST_ANSWER = 300  # characters; longer outputs are documents, whose form has no brief name
 _MISSING = re.compile(r"(?i)n/?a|none|null|unknown|not (?:given|stated|specified|available|known|found)|[-–—]")
-_BRACES = re.compile(r"[{}]")
 
 
 def form_sentence(outputs: Sequence[str]) -> str | None:
@@ -35,14 +34,9 @@ def form_sentence(outputs: Sequence[str]) -> str | None:
         return None
     different = list(dict.fromkeys(right))
     form = read_json(different) or read_choice(different, count=len(right)) or _read(different, count=len(right))
-    if form is None or _is_variable(form):
+    if form is None or "{" in form or "}" in form:  # which would be a variable of the prompt
         return None
     return f"Reply with {form}{',' * (',' in form or form.count(' and ') > 0)} and nothing else."
-
-
-def _is_variable(form: str) -> bool:
-    """Whether braces in a form would be taken for a variable of the prompt."""
-    return _BRACES.search(form) is not None
 
 
 def _read(different: Sequence[str], *, count: int) -> str | None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MOST_PLACES = 4
 _FEW = 3
 """So many different numbers show what may be chance: a unit, or the number of decimal places."""
@@ -71,7 +71,9 @@ def _number(numbers: Sequence[str], *, is_money: bool, is_marked: bool) -> str |
         places = _places([_GROUPED.fullmatch(number) for number in numbers], numbers, is_money=is_money)
         return None if places is None else f"a number in digits with commas between the thousands{places}"
     if _all(_EUROPEAN, numbers) and any(re.search(r"\..*[.,]", number) for number in numbers):
-        return "a number in digits with dots between the thousands and a decimal comma"
+        with_comma = {"," in number for number in numbers}
+        behind = " and a decimal comma" if True in with_comma else ""
+        return None if len(with_comma) > 1 else f"a number in digits with dots between the thousands{behind}"
     decimals = [_DECIMAL.fullmatch(number) for number in numbers]
     if all(found or _INTEGER.fullmatch(number) for found, number in zip(decimals, numbers, strict=True)):
         return _decimal(decimals, numbers, is_money=is_money)
@@ -126,7 +128,7 @@ def _say_places(count: int) -> str:
 
 def spelled(count: int) -> str:
     """A number in words, up to ten."""
-    return COUNTS[count] if count < len(COUNTS) else str(count)
+    return _COUNTS[count] if count < len(_COUNTS) else str(count)
 
 
 def _all(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:

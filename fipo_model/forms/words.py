@@ -24,7 +24,7 @@ _PAIRS = (
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’_-][^\W\d_]+)*")
 # Words with a capital letter at the beginning and a mark at the end that is not that of an initial ("Lopez, M.").
-_SENTENCE = re.compile(r"(?!.*\b[A-Z]\.$)[^\W_a-z][^\n.!?]*(?:[.,]\d[^\n.!?]*)* [^\n.!?]*(?:[.,]\d[^\n.!?]*)*[.!?]")
+_SENTENCE = re.compile(r"(?!.*\b[A-Z]\.$)[^\W_a-z](?:[^\n.!?]|\.(?=\d))+[.!?]")
 _ARTICLE = re.compile(r"(?i)the|an?")
 # Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -48,7 +48,7 @@ def read_words(outputs: Sequence[str], *, count: int) -> str | None:
     if all(output.endswith((".", "!", "?")) for output in outputs):
         return _sentence(outputs) or _with_full_stop(outputs, count)
     by_output = [output.split() for output in outputs]
-    if not all(_WORD.fullmatch(word) for own in by_output for word in own) or has_frame(by_output):
+    if not all(_WORD.fullmatch(word) for own in by_output for word in own) or _has_frame(by_output):
         return None
     if all(len(output) == 1 for output in outputs):
         return _letter(outputs)
@@ -61,7 +61,8 @@ def read_words(outputs: Sequence[str], *, count: int) -> str | None:
 
 
 def _sentence(outputs: Sequence[str]) -> str | None:
-    if not all(map(_SENTENCE.fullmatch, outputs)) or has_frame([output.split() for output in outputs], words=2):
+    by_output = [output.split() for output in outputs]
+    if not all(map(_SENTENCE.fullmatch, outputs)) or min(map(len, by_output)) < 2 or _has_frame(by_output, words=2):
         return None
     return "one question" if all(output.endswith("?") for output in outputs) else "one sentence"
 
@@ -72,7 +73,7 @@ def _with_full_stop(outputs: Sequence[str], count: int) -> str | None:
     return f"{form} with a full stop at the end" if is_phrase else None
 
 
-def has_frame(by_output: Sequence[Sequence[str]], *, words: int = 1) -> bool:
+def _has_frame(by_output: Sequence[Sequence[str]], *, words: int = 1) -> bool:
     """Whether all of several outputs begin or end with the same words, which "nothing else" would forbid."""
     if len(by_output) < _FEWEST:
         return False

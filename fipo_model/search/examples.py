@@ -61,8 +61,10 @@ def to_show(rows: Iterable[Row]) -> tuple[ShownExample, ...]:
     given = list(rows) if not isinstance(rows, str | bytes | Mapping) else rows
     pairs = zip(given, read_examples(given), strict=True)
     shown = [row if isinstance(row, ShownExample) else example.shown for row, example in pairs][:_MOST_SHOWN]
-    first = {one.output: number for number, one in reversed(list(enumerate(shown)))}
-    return tuple(sorted(shown, key=lambda one: one is not shown[first[one.output]]))
+    first: dict[str | None, ShownExample] = {}
+    for one in shown:
+        first.setdefault(one.output, one)
+    return (*first.values(), *(one for one in shown if one is not first[one.output]))
 
 
 def read_example(row: Row) -> Example:

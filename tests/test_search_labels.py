@@ -183,7 +183,7 @@ def test_a_rule_that_brings_about_one_answer_for_everything_is_not_used_though_i
         if "Answer with one of" in text:
             return "yes"
         varied = ("yes" if number % 2 else "no") if number < 4 else ("no" if number % 2 else "maybe")
-        return varied if "Say whether it is spam." in text else "hm"
+        return varied if "Say whether it is spam.\n\n" in text else "hm"  # samples end otherwise
 
     using = rewriting(lambda naive: f"{naive}\n\nSay whether it is spam.")
     found = using.search("spam?", rows, metric="exact", models=[model(follows)])

@@ -51,13 +51,14 @@ FLOORS = (
     ("fipo_model.models", "fipo_model.fidelity", "fipo_model.recipes", "fipo_model.jobs"),
     (
         "fipo_model.templates",
+        "fipo_model.forms",
         "fipo_model.jsonl",
         "fipo_model.testing",
         "fipo_model.objects",
     ),
     ("fipo_model.contract",),
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),
-    ("fipo_model.errors", "fipo_model.forking", "fipo_model.forms", "fipo_model.replies"),
+    ("fipo_model.errors", "fipo_model.forking", "fipo_model.replies"),
 )
 # What runs a model on prompts. The command line, iterative training, which rewrites between its rounds, and rewards,
 # which other models measure, use both sides; each hands the other nothing but a checkpoint directory.

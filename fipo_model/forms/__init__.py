@@ -5,9 +5,9 @@ it has a plain English name and explains every output given. Equal outputs are o
 coincidence (a letter, a length, the number of words) takes several different ones.
 """
 
-import re
 from collections.abc import Sequence
 
+from fipo_model.contract.patterns import lazy
 from fipo_model.forms.codes import read_code, read_named
 from fipo_model.forms.labels import are_labels, label_sentence
 from fipo_model.forms.lists import read_items, read_lines
@@ -20,7 +20,7 @@ from fipo_model.forms.words import read_choice, read_words
 __all__ = ["are_labels", "form_sentence", "label_sentence"]
 
 _LONGEST_ANSWER = 300  # characters; longer outputs are documents, whose form has no brief name
-_MISSING = re.compile(r"(?i)n/?a|none|null|unknown|not (?:given|stated|specified|available|known|found)|[-–—]")
+_MISSING = lazy(r"(?i)n/?a|none|null|unknown|not (?:given|stated|specified|available|known|found)|[-–—]")
 
 
 def form_sentence(outputs: Sequence[str]) -> str | None:

@@ -1,21 +1,21 @@
 """Codes of letters and digits (C-07), and texts with a name of their own, such as links. Pure."""
 
 import itertools
-import re
 from collections.abc import Sequence
 from functools import partial
 
+from fipo_model.contract.patterns import lazy
 from fipo_model.forms.numbers import spelled
 
 _MOST_RUNS = 8
 _FEW, _SEVERAL = 3, 4
 """So many different codes show that a letter, and that a number of digits is always the same."""
-_RUN = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
-_SIGNS = re.compile(r"[!-/:-@\[-`|~ –—·×→€£]+")  # printed ones, without braces
-_MAY_BE_CHANCE = re.compile(r"(?i:[ap]m|bc|ad|st|nd|rd|th)|[A-Z][a-z]+")
+_RUN = lazy(r"\d+|[^\W\d_]+|[\W_]+")
+_SIGNS = lazy(r"[!-/:-@\[-`|~ –—·×→€£]+")  # printed ones, without braces
+_MAY_BE_CHANCE = lazy(r"(?i:[ap]m|bc|ad|st|nd|rd|th)|[A-Z][a-z]+")
 """The halves of days and of history, ordinals, and names such as June."""
 _NAMED = tuple(
-    (name, re.compile(pattern))
+    (name, lazy(pattern))
     for name, pattern in (
         ("an e-mail address", r"[^\s@:<>]+@[^\s@<>]+\.\w+"),
         ("a link", r"https?://\S+"),

@@ -4,9 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from fipo_model.contract.patterns import lazy
+
 # More labels than these make a list that small models do not follow; longer ones are no labels.
 _FEWEST, _MOST, _MOST_WORDS = 2, 6, 5
-_ASKS = re.compile(r"(?i)\b(?:answer|reply|respond|return|write|output|give|say|label|classify|one of|only|just)\b")
+_ASKS = lazy(r"(?i)\b(?:answer|reply|respond|return|write|output|give|say|label|classify|one of|only|just)\b")
 
 
 def label_sentence(prompt: str, outputs: Sequence[str | None]) -> str | None:

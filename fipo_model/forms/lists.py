@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from fipo_model.contract.patterns import lazy
+
 _FEW = 3
 """So many different outputs, or items in each, are no chance."""
 _MOST_FIELDS = 6
@@ -16,11 +18,11 @@ _SEPARATORS = {
     ",": "a comma",
 }
 _QUOTES = {'"': "double quotes", "'": "single quotes"}
-_ITEM = re.compile(r"[^\s<>{}]+(?: [^\s<>{}]+){0,2}")
-_CLAUSE = re.compile(r"(?i)(?:and|or|but|so|because|then|it|its|he|she|we|you|they|i|this|that|which|who|thanks?)\b")
-_NUMBERED, _MARKER = re.compile(r"\d+([.)]) \S"), re.compile(r"(?:[-*•#>+]+|\[ \]) (?!\[[ xX]?\])")
-_FIELD = re.compile(r"([^\W\d][\w ]{0,30}: )\S")
-_CODE = re.compile(r"[,;|{}=()<>`]|[.?!:]$")
+_ITEM = lazy(r"[^\s<>{}]+(?: [^\s<>{}]+){0,2}")
+_CLAUSE = lazy(r"(?i)(?:and|or|but|so|because|then|it|its|he|she|we|you|they|i|this|that|which|who|thanks?)\b")
+_NUMBERED, _MARKER = lazy(r"\d+([.)]) \S"), lazy(r"(?:[-*•#>+]+|\[ \]) (?!\[[ xX]?\])")
+_FIELD = lazy(r"([^\W\d][\w ]{0,30}: )\S")
+_CODE = lazy(r"[,;|{}=()<>`]|[.?!:]$")
 
 
 def read_lines(outputs: Sequence[str]) -> str | None:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fipo_model.contract.patterns import lazy
+
 _FEW = 3
 """So many different outputs with the same first words are no chance."""
 _PAIRS = {
@@ -17,10 +19,10 @@ _PAIRS = {
     ("**", "**"): '{} between "**" and "**"',
     ("*", "*"): '{} between "*" and "*"',
 }
-_TAGGED = re.compile(r"<(\w+)>.+</\1>")
-_LABEL = re.compile(r"(?:[^\W\d][\w ]{0,30} ?[:：=] ?|(?:[-*•]|#{1,6}) )(?=\S)")
-_SIGN = re.compile(r"[@#]")
-_FIRST_WORDS = re.compile(r"(?!(?i:the|an?) |[A-Z]{3})[^\W\d_][\w ]*[ -]+")
+_TAGGED = lazy(r"<(\w+)>.+</\1>")
+_LABEL = lazy(r"(?:[^\W\d][\w ]{0,30} ?[:：=] ?|(?:[-*•]|#{1,6}) )(?=\S)")
+_SIGN = lazy(r"[@#]")
+_FIRST_WORDS = lazy(r"(?!(?i:the|an?) |[A-Z]{3})[^\W\d_][\w ]*[ -]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,16 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from fipo_model.contract.patterns import lazy
+
 _MONTHS = ("January February March April May June July August September October November December").split()
 _FULL, _SHORT = "|".join(_MONTHS), "|".join(dict.fromkeys(name[:3] for name in _MONTHS))
 _DATE, _BOTH = "a date in the form", "a date and time in the form"
-_MONTH = re.compile(rf"{_FULL}|{_SHORT}")
+_MONTH = lazy(rf"{_FULL}|{_SHORT}")
 # What it looks like, how `strptime` reads it (with months as numbers, because their names depend on the locale), and
 # what it is called. Years are of this age, or eight digits could be anything.
 _WRITTEN = tuple(
-    (re.compile(pattern), read, said)
+    (lazy(pattern), read, said)
     for pattern, read, said in (
         (r"\d{4}-\d\d-\d\d", "%Y-%m-%d", f"{_DATE} YYYY-MM-DD"),
         (r"\d{4}/\d\d/\d\d", "%Y/%m/%d", f"{_DATE} YYYY/MM/DD"),
@@ -26,9 +28,9 @@ _WRITTEN = tuple(
         (r"\d{4}-\d\d-\d\d \d\d:\d\d", "%Y-%m-%d %H:%M", f"{_BOTH} YYYY-MM-DD HH:MM"),
     )
 )
-_NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})")
-_TIME = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
-_HALF_DAY = re.compile(r"(?:0?[1-9]|1[0-2])(:[0-5]\d)?( ?)([ap]\.?m\.?|[AP]\.?M\.?)")
+_NUMERIC = lazy(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})")
+_TIME = lazy(r"(?:[01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+_HALF_DAY = lazy(r"(?:0?[1-9]|1[0-2])(:[0-5]\d)?( ?)([ap]\.?m\.?|[AP]\.?M\.?)")
 
 
 def read_moment(outputs: Sequence[str]) -> str | None:

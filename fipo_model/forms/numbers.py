@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from fipo_model.contract.patterns import lazy
+
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MOST_PLACES = 4
 _FEW = 3
@@ -10,24 +12,24 @@ _FEW = 3
 _LONG = 8
 """Numbers of so many digits, all as long as each other, are no amounts."""
 
-_INTEGER = re.compile(r"-?\d+")
-_DECIMAL = re.compile(r"-?(\d+)\.(\d+)")
-_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})*(?:\.(\d+))?")
-_EUROPEAN = re.compile(r"-?\d{1,3}(?:\.\d{3})*(?:,(\d+))?")
-_COMMA = re.compile(r"-?\d+,(\d+)")
-_QUANTITY = re.compile(r"(\D*?)(-?\d(?:[\d.,]*\d)?)(\D.*)?")
+_INTEGER = lazy(r"-?\d+")
+_DECIMAL = lazy(r"-?(\d+)\.(\d+)")
+_GROUPED = lazy(r"-?\d{1,3}(?:,\d{3})*(?:\.(\d+))?")
+_EUROPEAN = lazy(r"-?\d{1,3}(?:\.\d{3})*(?:,(\d+))?")
+_COMMA = lazy(r"-?\d+,(\d+)")
+_QUANTITY = lazy(r"(\D*?)(-?\d(?:[\d.,]*\d)?)(\D.*)?")
 
 _CURRENCY = r"(?:[A-Z]{1,3})?[$€£¥₹₽₩]|Rs\.?|[A-Z]{3}(?<!BCE)"
-_BEFORE = re.compile(rf"(?:{_CURRENCY}) ?")
-_MONEY = re.compile(rf" ?(?:{_CURRENCY}|euros?|dollars?|pounds?|cents?)")
-_SCALE = re.compile(r" ?(?:%|‰|°[CFK]|°|percent)")
+_BEFORE = lazy(rf"(?:{_CURRENCY}) ?")
+_MONEY = lazy(rf" ?(?:{_CURRENCY}|euros?|dollars?|pounds?|cents?)")
+_SCALE = lazy(r" ?(?:%|‰|°[CFK]|°|percent)")
 # Other units depend on the size of the number: 12 km, but 300 m.
-_MEASURE = re.compile(
+_MEASURE = lazy(
     r" ?(?:[mcdk]?m[²³23]?|in|ft|yd|mi|ha|[mk]?g|t|lbs?|oz|[mcd]?[lL]|ms|s|sec|min|h|hrs?|[kM]?W|k?Wh|m?V|m?Ah?"
     r"|[kMG]?Hz|k?J|k?cal|[kh]?Pa|bar|psi|dB|px|pt|r?em|[kKMGT]?B|K|N|Nm|ppm|rpm|fps|mph|kph|km/h|m/s|mmHg|bpm"
     r"|thousand|million|billion|bn|k|/[a-z]+|/\d+(?: [a-z]+)?)"
 )
-_NOUN = re.compile(r" [a-z]{3,12}")
+_NOUN = lazy(r" [a-z]{3,12}")
 
 
 def read_quantity(outputs: Sequence[str]) -> str | None:

@@ -1,7 +1,8 @@
 """Words: one of two, how many, in which case, or a sentence. Pure."""
 
-import re
 from collections.abc import Sequence
+
+from fipo_model.contract.patterns import lazy
 
 _FEWEST = 3  # outputs; of two, letter case and number of words may be alike by chance
 _MANY = 4  # times the same output
@@ -22,12 +23,12 @@ _PAIRS = (
     ("sì", "no"),
     ("sim", "não"),
 )
-_WORD = re.compile(r"[^\W\d_]+(?:['’_-][^\W\d_]+)*")
+_WORD = lazy(r"[^\W\d_]+(?:['’_-][^\W\d_]+)*")
 # Words with a capital letter at the beginning and a mark at the end that is not that of an initial ("Lopez, M.").
-_SENTENCE = re.compile(r"(?!.*\b[A-Z]\.$)[^\W_a-z](?:[^\n.!?]|\.(?=\d))+[.!?]")
-_ARTICLE = re.compile(r"(?i)the|an?")
+_SENTENCE = lazy(r"(?!.*\b[A-Z]\.$)[^\W_a-z](?:[^\n.!?]|\.(?=\d))+[.!?]")
+_ARTICLE = lazy(r"(?i)the|an?")
 # Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_UNSPACED = lazy(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 def read_choice(outputs: Sequence[str], *, count: int) -> str | None:
@@ -84,7 +85,7 @@ def _has_frame(by_output: Sequence[Sequence[str]], *, words: int = 1) -> bool:
 
 # What it looks like, and the sign that at least half of the words have: one of a single part fits as well.
 _JOINED = tuple(
-    (name, re.compile(pattern), sign)
+    (name, lazy(pattern), sign)
     for name, pattern, sign in (
         (" in snake_case", r"[a-z]+(?:_[a-z]+)*", "_"),
         (" in lower case with hyphens", r"[a-z]+(?:-[a-z]+)*", "-"),

@@ -71,7 +71,7 @@ def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()
     """The rows, each text once, with at most the given number of usable ones, which differ in what they ask.
 
     From two rewrites with the same words of meaning a search would learn the same thing twice. So the later one is
-    "repeated", as is one that asks what a `known` text asks.
+    "repeated", as is one that asks what a `known` text asks. What a rule made differs in the form that it asks for.
     """
     topics = {_asked_words(text) for text in known}
     kept: dict[str, Proposed] = {}
@@ -79,7 +79,8 @@ def distinct(rows: Sequence[Proposed], *, usable: int, known: Sequence[str] = ()
     for row in rows:
         if row.text in kept or (row.is_usable and count == usable):
             continue
-        words = _asked_words(row.text) if row.is_usable else frozenset()
+        is_told_apart = row.is_usable and row.origin == "rewriter"
+        words = _asked_words(row.text) if is_told_apart else frozenset()
         if words in topics:
             kept[row.text] = replace(row, outcome="repeated", detail="asks for the same as another one")
             continue

@@ -137,7 +137,7 @@ class PromptOptimizer:
         """Rewrite one prompt; a plain string is an instruction without context or responses.
 
         `examples` are those of `search`: pairs of an input and its right output, or rows. The model is shown four of
-        them; the checks, and the rules for forms and labels, use all.
+        them; the checks, and the rules for forms and labels, use the first 200.
         """
         return self.optimize_batch([_showing(prompt, examples)])[0]
 
@@ -207,8 +207,9 @@ class PromptOptimizer:
         `examples` are pairs of an input and its right output, or rows with `input` and `output`. A `metric` (`exact`,
         `contains`, `f1`, `json_fields`, or a function of reference, output and input) scores the answers of `models`.
         Without one, the right outputs must become likelier under all `models`. The default model is the default base
-        without FIPO's adapter. `held_out` examples only measure the gain; by default, a third
-        of them are set aside if you give twelve or more. See docs/search.md.
+        without FIPO's adapter and, without a metric, also the smallest other base on this machine. `held_out` examples
+        only measure the gain; by default, a third of the examples (at most 50) are set aside if there are twelve or
+        more. See docs/search.md.
 
         Raises `InputError` for examples that cannot decide and a budget too small to compare anything.
         """

@@ -54,7 +54,7 @@ class Rewriter:
     keep: tuple[str, ...] = ()
     """Texts that a rewrite must have where the prompt has them, besides those that a request names."""
     max_words: int | None = None
-    """The most words a rewrite may have if its request does not say; by default twice the prompt's, at least 60."""
+    """The most words a rewrite may have if its request does not say; docs/limits.md says what the default is."""
     least_likelihood: float | None = None
     """A reply that the model itself finds less likely than this is "uncertain": it guesses. In nats per token."""
     second: Second | None = None
@@ -89,7 +89,7 @@ class Rewriter:
         `Rewriter(TransformersGenerator.from_pretrained(...))`.
 
         Raises `ModelError` if the model cannot be loaded, `WeightsError` if the default weights cannot be fetched, and
-        `MissingExtraError` without the extra `local`.
+        `MissingExtraError` without the extra that the model needs.
         """
         from fipo_model.backends.opening import manner_of, open_generator, open_second
 

@@ -208,7 +208,7 @@ class OptimizedPrompt:
 
     @property
     def detail(self) -> str:
-        """Why the naive instruction was kept, in words, or that a rule wrote the rewrite; else empty."""
+        """Why the naive instruction was kept, or what else than the rewriter made the rewrite; else empty."""
         return next((c.detail for c in self.candidates if c.outcome == self.outcome), "")
 
     @property

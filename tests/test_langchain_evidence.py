@@ -139,7 +139,7 @@ class TestAMetric:
         assert [change.outcome for change in report.changes] == ["unchanged"]
         assert "are right already, so there is nothing to gain" in report.changes[0].detail
 
-    @pytest.mark.parametrize("shape", ["pairs", "rows", "langsmith"])
+    @pytest.mark.parametrize("shape", ["pairs", "rows", "rows with what a model said", "langsmith"])
     def test_examples_come_in_every_shape(self, optimizer: PromptOptimizer, shape: str):
         class LangSmithExample:
             """What LangSmith's client gives, by its attributes."""
@@ -150,6 +150,9 @@ class TestAMetric:
         made = {
             "pairs": ROWS,
             "rows": [{"input": given, "output": right} for given, right in ROWS],
+            "rows with what a model said": [
+                {"input": given, "output": "wrong", "reference": right} for given, right in ROWS
+            ],
             "langsmith": [LangSmithExample(*row) for row in ROWS],
         }[shape]
         better, _ = optimize_chain(

@@ -20,7 +20,7 @@ from fipo_model.errors import InputError, ModelError, TrainingError
 from fipo_model.jobs import claimed_directory
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import FIPO_1, FIPO_2
-from fipo_model.training import rows
+from fipo_model.training import iterative, rows
 from fipo_model.training.iterative import train_iterative
 from fipo_model.training.preference import train_preference
 from fipo_model.training.settings import DataSettings, IterativeSettings, LoraSettings, PreferenceSettings, SFTSettings
@@ -227,6 +227,25 @@ class TestIterative:
         second = json.loads((output / "round-2" / "checkpoint" / "settings.json").read_text())
         assert (second["model"], second["adapter"]) == (str(output / "round-1" / "checkpoint"), None)
         assert PromptOptimizer.from_pretrained(output).optimize("Name a colour.").text
+
+    def test_likelihoods_are_measured_with_the_base_by_default(
+        self, settings: Callable[..., Any], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        adapter = tmp_path / "adapter"
+        adapter.mkdir()
+        (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_model)}))
+        (adapter / "adapter_model.safetensors").touch()
+        judging: list[list[str]] = []
+
+        def note(chosen: IterativeSettings) -> None:
+            judging.append(chosen.test_models)
+            raise InputError("that is enough")
+
+        monkeypatch.setattr(iterative, "_load_judging_models", note)
+        for start in ({"model": str(tiny_model)}, {"model": None, "adapter": str(adapter)}):
+            with pytest.raises(InputError, match="that is enough"):
+                train_iterative(settings(IterativeSettings, rounds=2, judge="likelihood", **start))
+        assert judging == [[str(tiny_model)]] * 2
 
     def test_a_judge_that_cannot_be_loaded_is_told_before_anything_is_trained(
         self, settings: Callable[..., Any], tiny_model: Path

@@ -60,6 +60,21 @@ def test_the_command_takes_several_models_and_a_server(tmp_path, scripted):
     assert run(tmp_path, "--server", "http://localhost:1/v1").exit_code == 2
 
 
+def test_a_name_alone_takes_the_address_from_the_environment(tmp_path, scripted, monkeypatch):
+    """In every command that takes --server and --name; that of `fipo optimize` has a test of its own."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert "OPENAI_BASE_URL" in (refused := run(tmp_path, "--name", "two")).stderr
+    assert refused.exit_code == 2
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    assert run(tmp_path, "--name", "two", "--metric", "exact").exit_code == 0
+    assert scripted == ["http://localhost:1/v1#two"]
+    both = "each say which model answers; give only one"
+    for what in (("chain", "chains.py:chain", "--data", "rows.jsonl"), ("optimizers", "--data", "sets")):
+        asked = ["compare", *what, "--name", "two", "--model", "one", "--output", str(tmp_path / "out")]
+        done = CliRunner().invoke(app, asked, env={"COLUMNS": "300"})
+        assert (done.exit_code, both in done.stderr) == (2, True), done.stderr
+
+
 def test_the_command_takes_a_metric_of_ones_own(tmp_path, scripted, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_metric_of_mine.py").write_text(

@@ -23,7 +23,7 @@ _FILTERED = frozenset("content_filter refusal safety recitation blocklist prohib
 class GeneratorChatModel(BaseChatModel):
     """Any FIPO `Generator` as a chat model, so that a whole chain runs on one machine.
 
-    LangChain calls a chat model once for each input, from threads. A generator on transformers joins such calls into
+    LangChain calls a chat model once for each input, from threads. A model in this process joins such calls into
     batches; `BatchingGenerator` does so for others. Text only: no tools, no images, and replies in one piece.
     """
 

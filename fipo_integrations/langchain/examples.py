@@ -16,7 +16,9 @@ Example = tuple[Any, Any] | Mapping[str, Any] | Any
 """A prompt's input and its golden response (None where only the input is known): a pair, a row with `input` and
 `output`, or a LangSmith example."""
 
-_INPUTS, _OUTPUTS = ("input", "inputs"), ("output", "outputs", "reference", "answer")
+_INPUTS = ("input", "inputs")
+# Where a row has several, `reference` is the right one: `output` may be what some model said.
+_OUTPUTS = ("reference", "output", "outputs", "answer")
 
 
 @dataclass(frozen=True, slots=True)

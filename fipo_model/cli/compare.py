@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from fipo_model.cli.notes import note
+from fipo_model.cli.server import address_of
 from fipo_model.errors import FipoError, InputError
 from fipo_model.generation import Generator
 
@@ -22,7 +23,10 @@ _MAX_TOKENS = 128
 _COLUMNS_OF_A_FILE = 160
 
 Server = Annotated[
-    str | None, typer.Option(help="Address of an OpenAI-compatible server to answer with, instead of a local model.")
+    str | None,
+    typer.Option(
+        help="Address of an OpenAI-compatible server that answers, instead of a local model. Default: OPENAI_BASE_URL."
+    ),
 ]
 ServerModel = Annotated[str | None, typer.Option(help="Name of the model on that server.")]
 OptimizerModel = Annotated[
@@ -157,8 +161,9 @@ def compare_optimizers(  # noqa: PLR0913 - one parameter for each option
     Run the same command again to resume. The last line of stdout is the summary as JSON; the exit code is 1 for a run
     that could not finish and 2 for options and files that cannot be used.
     """
-    if (server is None) != (name is None) or (server is not None and model is not None):
-        raise typer.BadParameter("give --server ADDRESS and --name MODEL together, and without --model")
+    server = address_of(server, name)
+    if server is not None and model is not None:
+        raise typer.BadParameter("--model and --server each say which model answers; give only one")
     # GEPA always shows its bars; tqdm reads this once, when it is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
     with _exiting():
@@ -212,8 +217,7 @@ def _name_answerer(
     *, model: str | None, server: str | None, name: str | None, chat_model: str | None
 ) -> dict[str, str] | None:
     """Name the options that say who answers a chain that is only a prompt; None if none was given."""
-    if (server is None) != (name is None):
-        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+    server = address_of(server, name)
     if sum(option is not None for option in (model, server, chat_model)) > 1:
         raise typer.BadParameter("--model, --server and --chat-model each say which model answers; give only one")
     options = {"model": model, "server": server, "name": name, "chat_model": chat_model}

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from fipo_model.backends.engines import Load
 from fipo_model.cli.examples import read_rows
 from fipo_model.cli.notes import note, say, say_bytes, still_trying
 from fipo_model.cli.outcomes import tell_outcome
+from fipo_model.cli.server import address_of
 from fipo_model.errors import InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.pages.numbers import counted
@@ -47,7 +47,7 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
         Path | None,
         typer.Option(
             help="JSONL file of rows with `input` and, if known, the right `output`, for a prompt that runs on many "
-            "inputs. The model is shown four; the checks and the rules for forms and labels use all."
+            "inputs. The model is shown four; the checks and the rules for forms and labels use the first 200."
         ),
     ] = None,
     max_words: Annotated[int | None, typer.Option(min=1, help="The most words the rewrite may have.")] = None,
@@ -106,9 +106,8 @@ def optimize(  # noqa: PLR0913 - one parameter for each option
     ] = None,
 ) -> None:
     """Rewrite one prompt, or every prompt in a file. Prints the prompt to use: the rewrite, or yours unchanged."""
-    if server is None and name is not None and model is None:
-        server = os.environ.get("OPENAI_BASE_URL") or None
-    _check_model(server, name, model, adapter)
+    server = address_of(server, name)
+    _check_model(server, model, adapter)
     if (input_ is None) != (output is None):
         raise typer.BadParameter("--input FILE and --output FILE go together")
     if (prompt is None) == (input_ is None):
@@ -201,9 +200,7 @@ def tell_state(store: RewriteStore, request: OptimizationRequest) -> None:
     note(f"{entry.state} in {store.path}{review}")
 
 
-def _check_model(server: str | None, name: str | None, model: str | None, adapter: Path | None) -> None:
-    if (server is None) != (name is None):
-        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
+def _check_model(server: str | None, model: str | None, adapter: Path | None) -> None:
     if server is not None and (model is not None or adapter is not None):
         raise typer.BadParameter("--server brings its own model; leave out --model and --adapter")
 

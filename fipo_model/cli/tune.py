@@ -10,6 +10,7 @@ import typer
 from fipo_model.cli.examples import read_rows
 from fipo_model.cli.notes import note, say
 from fipo_model.cli.optimize import SPEC_HELP, STORE_HELP, read_prompt, show_result, tell_state
+from fipo_model.cli.server import address_of
 from fipo_model.errors import InputError
 from fipo_model.models.registry import DEFAULT
 from fipo_model.search import Effort, Example, SearchResult, SearchSettings
@@ -36,7 +37,10 @@ ModelsOption = Annotated[
         f"FIPO's adapter and, without a metric, also the smallest other model on this machine. {SPEC_HELP}"
     ),
 ]
-ServerOption = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server with that model.")]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(help="Address of an OpenAI-compatible server with the model --name. Default: OPENAI_BASE_URL."),
+]
 NameOption = Annotated[str | None, typer.Option(help="Name of the model on that server.")]
 RewriterOption = Annotated[
     str | None,
@@ -138,9 +142,8 @@ def _search(
 
 def named_models(model: list[str] | None, server: str | None, name: str | None) -> list[str]:
     """What --model, --server and --name stand for."""
-    if (server is None) != (name is None):
-        raise typer.BadParameter("--server ADDRESS and --name MODEL go together: a server may serve several models")
-    return [*(model or ()), *([] if server is None else [f"{server}#{name}"])]
+    address = address_of(server, name)
+    return [*(model or ()), *([] if address is None else [f"{address}#{name}"])]
 
 
 def named_metric(metric: str | None) -> str | Callable[..., Any] | None:

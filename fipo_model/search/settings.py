@@ -55,7 +55,8 @@ class SearchSettings:
     max_metric_calls: int | None = None
     """The most calls of the metric, each of which is a run. At least twice the examples."""
     max_seconds: float | None = None
-    """After this many seconds no new evaluation begins; an unfinished choice is dropped."""
+    """After this many seconds no new evaluation begins. For a bare prompt, a clear lead on the last whole batch then
+    counts; an unfinished choice of another subject is dropped."""
     max_cost: float | None = None
     """The most money to spend, in the currency of `price`."""
     price: Price = 0.0

@@ -57,6 +57,7 @@ class Failed:
 
 
 Measurement = Measured | Failed
+"""What a run came to."""
 Note = Callable[[Run, Measured], None]
 """Called with each measurement as soon as it exists, so that it is saved even if the process is killed.
 

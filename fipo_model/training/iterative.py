@@ -32,7 +32,7 @@ from fipo_model.training.finishing import hand_over, is_finished
 from fipo_model.training.preference import train_preference
 from fipo_model.training.processes import is_first_process, say
 from fipo_model.training.rows import in_words
-from fipo_model.training.run import claimed
+from fipo_model.training.run import claimed, starting_point
 from fipo_model.training.settings import IterativeSettings, PreferenceSettings
 from fipo_model.types import OptimizationRequest
 
@@ -59,7 +59,7 @@ def _train_rounds(settings: IterativeSettings, output: Path) -> Path:
     rounds: list[dict[str, Any]] = []
     current = settings
     if settings.judge == "likelihood" and not settings.test_models:
-        current = replace(settings, test_models=["default" if settings.model is None else settings.model])
+        current = replace(settings, test_models=[str(starting_point(settings).base)])
     _load_judging_models(current)
     trained = output
     for number in range(1, settings.rounds + 1):

@@ -65,7 +65,7 @@ class RunSettings:
     output: str
     """Directory of the run; what `PromptOptimizer.from_pretrained` loads when it is done."""
     model: str | None = None
-    """Base model: a registered name, a directory or a hub id; by default the default weights."""
+    """Base model: a registered name, a directory or a hub id; by default `smollm2-135m`."""
     adapter: str | None = None
     """Adapter to continue training, such as the output of an earlier run."""
     method: Literal["lora", "full", "qlora"] = "lora"

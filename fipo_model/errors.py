@@ -71,6 +71,17 @@ class MissingExtraError(FipoError, ImportError):
     """An optional dependency is not installed."""
 
 
+def first_line(error: BaseException) -> str:
+    """What other people's code says went wrong, on one line: its first, or the kind of error where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def kind_and_line(error: BaseException) -> str:
+    """`first_line` after the kind of error, where the one is unclear without the other."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
+
+
 def installing(extra: str) -> str:
     """The command that installs an extra, as docs/install.md has it. Every message takes it from here."""
     return f"pip install '.[{extra}]', in a clone of FIPO"

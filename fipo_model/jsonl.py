@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from fipo_model import places
 from fipo_model.errors import InputError
+from fipo_model.json_values import is_json, parse_json
 
 _ARRAY = "not a JSON object but an array: write one object on each line, without brackets"
 # No room on the disk, in the quota, or in the largest file that is allowed.
@@ -62,10 +63,10 @@ def parse_objects(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any]]
 def parse_object(content: bytes) -> dict[str, Any]:
     """One line's object. Raises `InputError` that says what is wrong with it."""
     try:
-        fields = json.loads(content.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
+        fields = parse_json(content.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:  # the latter for brackets nested thousands deep
+    except ValueError as error:
         if content.lstrip().startswith(b"["):
             raise InputError(_ARRAY) from error
         raise InputError(f"not JSON: {error}") from error
@@ -88,7 +89,7 @@ def is_part(last: bytes, begin: bytes) -> bool:
         text = codecs.getincrementaldecoder("utf-8")().decode(last)  # half a character at the end is left out
     except UnicodeDecodeError:
         return False
-    return not _is_json(text) and any(_is_json(text + rest) for rest in _rests(text))
+    return not is_json(text) and any(is_json(text + rest) for rest in _rests(text))
 
 
 def _rests(text: str) -> Iterator[str]:
@@ -102,14 +103,6 @@ def _rests(text: str) -> Iterator[str]:
             closing.pop()
     for rest in _IN_A_TEXT if bare.endswith('"') else _ELSEWHERE:
         yield rest + "".join(reversed(closing))
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def encode_object(fields: Mapping[str, Any]) -> bytes:

@@ -6,8 +6,9 @@ the end. Both are careful: anything that the prompt itself has (`known`) does no
 resembles one stays, for the checks to refuse.
 """
 
-import json
 import re
+
+from fipo_model.json_values import parse_json
 
 # Escape sequences of terminals as a whole, then what is left of controls. Line ends and tabs stay; so do the marks and
 # joiners that Arabic, Hebrew and Indian scripts are written with, but not characters that reverse the order of a line.
@@ -284,7 +285,7 @@ def _held_in_json(text: str, known: str) -> str | None:
     if text[:1] not in ("{", "[") or text[:1] in known:
         return None
     try:
-        found = json.loads(text, strict=False)
+        found = parse_json(text, strict=False)
     except ValueError:
         return None
     named = dict(enumerate(found)) if isinstance(found, list) else found

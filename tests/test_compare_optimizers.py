@@ -419,6 +419,17 @@ def test_the_survey_says_what_may_be_used(data: Path, scripted: ScriptedGenerato
     assert json.loads(result.stdout.splitlines()[-1])[0]["usable"]
 
 
+def test_a_survey_of_a_data_set_without_rows_to_train_on_names_it(
+    data: Path, scripted: ScriptedGenerator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(survey, "CANDIDATES", {"sst2": ("Label the sentiment.",)})
+    file = data / "sst2.jsonl"
+    file.write_text(file.read_text().replace('"train"', '"test"'))
+    result = CliRunner().invoke(app, ["compare", "optimizers", "--data", str(data), "--survey"])
+    assert result.exit_code == 2, result.exception
+    assert "sst2 has no rows to train on" in result.stderr
+
+
 def test_without_names_the_tasks_are_those_whose_data_are_there(
     data: Path, tmp_path: Path, scripted: ScriptedGenerator
 ):

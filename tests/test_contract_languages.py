@@ -334,3 +334,14 @@ def test_one_word_of_another_language_does_not_make_a_brief_prompt_foreign(naive
         check(text, OptimizationRequest(naive), FidelitySettings(), FIPO_1).outcome for text in (english, german)
     ]
     assert outcomes == ["optimized", "language_changed"]
+
+
+CODE_BLOCK = "```\nfor (int i = 0; i < n; i++) { total += rows[i].count * rows[i].price; } return total / n;\n```"
+
+
+@pytest.mark.parametrize("before", [CODE_BLOCK, "\n".join([CODE_BLOCK] * 12), "{contract} {appendix} {questions} " * 3])
+def test_a_prompt_is_in_the_language_of_its_prose_however_much_else_comes_first(before: str) -> None:
+    naive = f"{before}\nFasse das bitte zusammen und nenne die wichtigsten Punkte, die ein neuer Kollege kennen sollte."
+    english = f"{naive}\n\nWrite in a clear and friendly tone, and keep to what the text says."
+    german = f"{naive}\n\nSchreibe klar und freundlich, und halte dich an den Text."
+    assert [outcome_of(naive, rewrite) for rewrite in (english, german)] == ["language_changed", "optimized"]

@@ -49,6 +49,10 @@ def test_the_form_of_all_outputs_is_shown(outputs, form):
     assert form in formats_shown(request("x", outputs[0]))
 
 
+def test_outputs_of_brackets_alone_show_no_form():
+    assert "json" not in formats_shown(request("x", "[" * 1000 + "]" * 1000, "[1]"))
+
+
 def test_a_table_of_the_inputs_may_be_called_one():
     csv = (ShownExample("a,b\n1,2", "2"), ShownExample("a,b\n3,4", "4"))
     assert "csv" in forms_of_inputs(OptimizationRequest("b?", examples=csv))

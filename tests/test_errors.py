@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from fipo_model import errors
-from fipo_model.errors import FipoError, InputError, MissingExtraError, PromptTooLongError, explain_missing, installing
+from fipo_model.errors import (
+    FipoError,
+    InputError,
+    MissingExtraError,
+    PromptTooLongError,
+    explain_missing,
+    first_line,
+    installing,
+    kind_and_line,
+)
 
 ROOT = Path(__file__).parents[1]
 ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, Exception)]
@@ -51,6 +60,18 @@ def test_a_too_long_error_can_be_moved_to_another_place_without_forgetting_its_o
     moved = error.at(5)
     assert (moved.index, moved.tokens, moved.limit, moved.__cause__) == (5, 9, 8, cause)
     assert error.index == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "with_kind"),
+    [
+        (OSError("\n no such file\nmore"), "no such file", "OSError: no such file"),
+        (TimeoutError(), "TimeoutError", "TimeoutError"),
+        (KeyError("name"), "'name'", "KeyError: 'name'"),
+    ],
+)
+def test_what_other_code_says_is_told_on_one_line(error: Exception, line: str, with_kind: str) -> None:
+    assert (first_line(error), kind_and_line(error)) == (line, with_kind)
 
 
 def test_an_absent_module_becomes_the_name_of_its_extra() -> None:

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ HOSTS = {
     **dict.fromkeys(("starlette", "uvicorn", "h11", "httpcore", "prometheus"), ("fipo_model.serve",)),
 }
 PAGES = {f"fipo_model.pages.{part}" for part in ("changes", "document", "figures", "numbers")}
-PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".jobs", ".search", ".store", ".testing")} | PAGES
+PUBLIC = {f"fipo_model{part}" for part in ("", ".errors", ".forking", ".jobs", ".search", ".store", ".testing")} | PAGES
 PUBLIC |= {"fipo_model.backends.opening"}
 # From the roof to the cellar. A room uses what is on the floors below it, at any time; the package itself, whose names
 # are those of several rooms, is a door and no room.
@@ -59,6 +60,7 @@ FLOORS = (
     ("fipo_model.contract",),
     ("fipo_model.generation", "fipo_model.types", "fipo_model.callers", "fipo_model.addresses", "fipo_model.places"),
     ("fipo_model.errors", "fipo_model.forking", "fipo_model.replies"),
+    ("fipo_model.json_values",),
 )
 # What runs a model on prompts. The command line, iterative training, which rewrites between its rounds, and rewards,
 # which other models measure, use both sides; each hands the other nothing but a checkpoint directory.
@@ -423,3 +425,23 @@ def test_no_comprehension_assigns_a_name(tmp_path: Path) -> None:
     assert len(modules) > 100
     found = {path.relative_to(ROOT): assignments_in_comprehensions(path) for path in modules}
     assert {str(path): lines for path, lines in found.items() if lines} == {}
+
+
+def names_given_twice(path: Path) -> list[str]:
+    """The constants that a module assigns more than once: the last one counts everywhere, also above it."""
+    targets: list[ast.expr] = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets += node.targets if isinstance(node, ast.Assign) else [node.target]
+    parts = [part for target in targets for part in ast.walk(target)]
+    counts = Counter(part.id for part in parts if isinstance(part, ast.Name))
+    return [name for name, count in counts.items() if count > 1]
+
+
+def test_no_module_gives_one_name_to_two_constants(tmp_path: Path) -> None:
+    double = tmp_path / "double.py"
+    double.write_text("ONE = 1\nTWO: int = 2\nTHREE = FOUR = 3\nONE = 4\nTWO = 2\n")
+    assert names_given_twice(double) == ["ONE", "TWO"]
+    modules = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    found = {path.relative_to(ROOT): names_given_twice(path) for path in modules}
+    assert {str(path): names for path, names in found.items() if names} == {}

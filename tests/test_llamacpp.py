@@ -232,12 +232,40 @@ def test_an_adapter_of_another_form_says_which_engine_has_it(qwen, tmp_path, opt
 
 
 @pytest.mark.tiny
-@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
-def test_a_damaged_adapter_is_told_so(qwen, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("adapter_model.safetensors", b"[1]"),
+        ("adapter_config.json", b"[1]"),
+        ("adapter_config.json", b"[" * 2000),
+        ("adapter_config.json", b"\xff"),
+    ],
+)
+def test_a_damaged_adapter_is_told_so(qwen, tmp_path, name, content):
     adapter = make_adapter(qwen, tmp_path / "run")
-    (adapter / name).write_bytes(b"[1]")
+    (adapter / name).write_bytes(content)
     with pytest.raises(ModelError, match=r"is damaged.*Copy the checkpoint again"):
         load(qwen, adapter)
+
+
+@pytest.mark.tiny
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs limits on the size of a file")
+def test_a_full_disk_leaves_nothing_of_an_adapter_behind(qwen, tmp_path):
+    adapter = make_adapter(qwen, tmp_path / "run")
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from fipo_model.backends.llamacpp.adapters import converted\n"
+        "from fipo_model.errors import ModelError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        "    converted(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "except ModelError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(adapter), str(qwen)], capture_output=True, text=True)
+    assert "cannot write the adapter" in done.stdout, done.stderr
+    assert list((tmp_path / "cache" / "adapters").iterdir()) == []
 
 
 def test_a_prompt_that_is_too_long_says_by_how_much(qwen):

@@ -181,10 +181,21 @@ def test_what_only_begins_like_an_announcement_stays(text):
         ("{name}, name three rivers.", ""),
         ('{"prompt": "Name three', ""),
         ("[1, 2]", ""),
+        ("[" * 1000, ""),
+        ('{"prompt":' * 1000, ""),
+        ("[" * 300 + "]" * 300, ""),
     ],
 )
 def test_an_object_that_holds_no_rewrite_stays(text, known):
     assert read(text, known) == text
+
+
+@pytest.mark.parametrize("reply", ["[" * 1000, "[" * 300 + "]" * 300, "[" * 2000 + "]" * 2000, '{"rivers": ' * 100_000])
+def test_a_reply_of_brackets_alone_is_checked_like_any_other(reply):
+    assert check(reply, OptimizationRequest("Name three rivers of Asia."), FidelitySettings(), FIPO_1).outcome in (
+        "answered",
+        "drifted",
+    )
 
 
 def test_a_file_of_values_is_no_rewrite():

@@ -42,7 +42,7 @@ def fail(message: str, status: int = 400, **fields: Any) -> tuple[dict[str, Any]
     return {"error": {"message": message, **fields}}, status
 
 
-def events(*parts: dict[str, Any], done: bool = True) -> bytes:
+def events(*parts: Any, done: bool = True) -> bytes:
     lines = [f"data: {json.dumps({'choices': [part]})}\n\n" for part in parts]
     return "".join([": hello\n\n", *lines, *(["data: [DONE]\n\n"] if done else [])]).encode()
 
@@ -113,6 +113,17 @@ ALWAYS = {
     "an error in an answer": ({"error": {"message": "out of order", "code": 503}}, "answered 503: out of order"),
     "a page": ("<html><h1>Welcome</h1></html>", "not JSON: Welcome.*/v1"),
     "half of JSON": (b'{"choices', "that is not JSON"),
+    "brackets": (b"[" * 2000, "that is not JSON"),
+    "brackets that end": (b"[" * 300 + b"]" * 300, "that is not JSON"),
+    "an error of brackets": ((b"[" * 2000 + b"]" * 2000, 500), "answered 500: "),
+    "events of brackets": (b"data: " + b"[" * 2000 + b"\n\n", "without a completion"),
+    "events that are not JSON": (b"data: hello\n\n", "without a completion"),
+    "events without a choice": (events(None), "without a completion"),
+    "events with a delta that is none": (events({"delta": 5}), "without a completion"),
+    "events with a delta of words": (events({"delta": ["Please"]}), "without a completion"),
+    "events with a number of choices": (b'data: {"choices": 5}\n\n', "without a completion"),
+    "events with named choices": (b'data: {"choices": {"a": {}}}\n\n', "without a completion"),
+    "events with an empty delta": (events(*WORDS, {"delta": None, "finish_reason": "stop"}), FINE),
     "a list": ([1, 2], "without a completion"),
     "a text": (b'"hello"', "without a completion"),
     "null": (b"null", "without a completion"),

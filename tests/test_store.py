@@ -141,6 +141,21 @@ def test_a_pending_rewrite_is_not_lost_to_an_attempt_that_finds_nothing(path: Pa
     assert later.text == "Name a colour. Be clear."
 
 
+def test_of_several_results_for_a_prompt_the_last_one_that_is_a_rewrite_is_kept(path: Path):
+    replies = ["Name a colour. Be kind.", "Name a colour. Be clear.", "Name a colour."]
+    found = [PromptOptimizer(ScriptedGenerator(lambda _, reply=reply: reply)).optimize(reply[:14]) for reply in replies]
+    assert [result.outcome for result in found] == ["optimized", "optimized", "unchanged"]
+    store = RewriteStore(path)
+    store.keep(found)
+    assert [entry.text for entry in store.entries()] == ["Name a colour. Be clear."]
+    assert [row["text"] for row in rows(path)] == ["Name a colour. Be clear."]
+    store.decide([key_of(found[0].request)], "rejected", by="Ann")
+    store.keep([found[0], found[1], found[2]])  # what was rejected is not proposed again by being said last
+    assert [(entry.text, entry.state) for entry in store.entries()] == [("Name a colour. Be kind.", "pending")]
+    store.keep([found[1], found[0]])
+    assert [entry.text for entry in store.entries()] == ["Name a colour. Be kind."]
+
+
 def test_the_last_row_of_a_prompt_counts(path: Path, optimizer: PromptOptimizer):
     store = RewriteStore(path)
     store.optimized([ASKED], optimizer.optimize_each)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -111,6 +112,7 @@ def test_what_is_written_is_read_again(tmp_path):
         ({"check": "choice"}, "the input 'cat' has no choices"),
         ({"check": "number"}, "a right output of 'cat' is not one"),
         ({"check": "json"}, "a right output of 'cat' is not one"),
+        ({"check": "json", "examples": [{"input": "cat", "outputs": ["[" * 1000 + "]" * 1000]}]}, "'cat' is not one"),
         ({"examples": None}, "the field examples is missing"),
         ({"examples": {}}, "examples must be a list"),
         ({"examples": []}, "there is no example"),
@@ -162,6 +164,13 @@ def test_labelled_texts_become_one_task_without_the_test_split(tmp_path):
     [
         ({"split": None}, "the field split is missing"),
         ({"task": "mine"}, "there are no wordings for the set 'mine', only for agnews, sst2, subj, trec, sst-5"),
+        ({"task": ["subj"]}, "task must be text, not list"),
+        ({"text": 5}, "text must be text, not int"),
+        ({"label": {}}, "label must be text, not dict"),
+        ({"labels": 5}, "labels must be a list of texts"),
+        ({"labels": "subjective"}, "labels must be a list of texts"),
+        ({"labels": [["subjective"], "objective"]}, "labels must be a list of texts"),
+        ({"split": ["train"]}, "split must be text, not list"),
         ({"label": "good"}, "the right output 'good' is not among the choices"),
     ],
 )
@@ -169,6 +178,17 @@ def test_faults_of_labelled_texts_are_named(tmp_path, fields, fault):
     bad, good = read_tasks(write(tmp_path / "subj.jsonl", LABELLED[0], LABELLED[1] | fields))
     assert (bad.line, bad.reason) == (2, fault)
     assert isinstance(good, Task)
+
+
+def test_of_labelled_texts_that_repeat_the_first_counts_however_many_there_are(tmp_path):
+    many = [LABELLED[number % 3] | {"text": f"it is {number} ."} for number in range(20_000)]
+    repeated = [row | {"label": "objective"} for row in many]
+    file = write(tmp_path / "subj.jsonl", *many, *repeated)
+    begin = time.process_time()
+    (found,) = read_tasks(file)
+    assert time.process_time() - begin < 8  # comparing each with all others takes 20 s
+    assert len(found.examples) == len(many)
+    assert found.examples[0].outputs == ("subjective",)
 
 
 def test_a_set_without_a_training_split_has_no_task(tmp_path):
@@ -221,8 +241,9 @@ def test_the_input_follows_an_empty_line_or_fills_the_only_variable(wording, sen
             "json",
             '{"a": [1, true]}',
             ['{ "a":[1,true] }', '```json\n{"a": [1, true]}\n```'],
-            ['{"a": [1, 1]}', "a", ""],
+            ['{"a": [1, 1]}', "a", "", "[" * 1000 + "]" * 1000, "[" * 300 + "]" * 300],
         ),
+        ("json", '{"a": [12]}', ['{"a": [12.0]}', '{"a": [1.2e1]}'], ['{"a": ["12"]}', '{"a": 12}']),
         ("json", '{"a": 1, "b": "2"}', ['{"b": "2", "a": 1}'], ['{"a": 1, "b": 2}', '{"a": 1}']),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -131,3 +132,46 @@ def test_without_vllm_the_extra_is_named_and_nothing_is_reported_to_its_makers(t
         monkeypatch.setitem(sys.modules, name, None) if name == "vllm" else monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingExtraError, match=r"'vllm', which is not installed: pip install '\.\[vllm\]'"):
         open_generator(f"vllm:{tiny_model}")
+
+
+IN_A_CHILD = """
+import os, signal, sys, threading, time, warnings
+
+import pytest
+
+from support import vllm_double
+
+signal.alarm(180)  # whatever hangs ends here
+warnings.filterwarnings("ignore", category=DeprecationWarning)  # later Pythons warn of threads at a fork
+parent, opening = os.getpid(), threading.Event()
+
+
+class Slow(vllm_double.LLM):
+    def __post_init__(self):
+        if os.getpid() == parent:
+            opening.set()
+            time.sleep(180)
+        super().__post_init__()
+
+
+vllm_double.LLM = Slow
+vllm_double.install(pytest.MonkeyPatch())
+from fipo_model.backends.opening import open_generator
+
+threading.Thread(target=open_generator, args=(f"vllm:{sys.argv[1]}",), daemon=True).start()
+assert opening.wait(30)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    open_generator(f"vllm:{sys.argv[1]}")
+    os._exit(0)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_opens_a_base_though_the_parent_was_opening_one(tiny_model) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", IN_A_CHILD, str(tiny_model)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr

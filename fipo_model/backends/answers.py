@@ -1,10 +1,10 @@
 """What a server's answer to a chat says, in any of the shapes in which servers send it. Pure."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from fipo_model.generation import Completion
+from fipo_model.json_values import parse_json
 from fipo_model.replies import has_thoughts, spoken
 
 # Why a reply ended, as OpenAI, TGI, Anthropic, Gemini, Mistral, Cohere, Ollama and gateways to them call it. A reason
@@ -125,7 +125,7 @@ def _counts(usage: Any) -> tuple[int, int, int]:
 
 
 def _assembled(events: str) -> dict[str, Any]:
-    """The answer that was sent in parts, as server-sent events."""
+    """The answer that was sent in parts, as server-sent events; empty where one of them is no part of an answer."""
     message: dict[str, Any] = {"content": ""}
     choice: dict[str, Any] = {"message": message, "finish_reason": None}
     whole: dict[str, Any] = {"choices": [choice]}
@@ -133,8 +133,8 @@ def _assembled(events: str) -> dict[str, Any]:
         data = line.removeprefix("data:").strip()
         if not line.startswith("data:") or data == "[DONE]":
             continue
-        part = json.loads(data)
-        if not isinstance(part, dict):
+        part = _event(data)
+        if part is None:
             return {}
         whole |= {"usage": part["usage"]} if part.get("usage") else {}
         for new in (part.get("choices") or [])[:1]:
@@ -143,3 +143,17 @@ def _assembled(events: str) -> dict[str, Any]:
                 if isinstance(value, str):
                     message[key] = message.get(key, "") + value if key != "role" else value
     return whole
+
+
+def _event(data: str) -> dict[str, Any] | None:
+    """A part of an answer, whose choices and their words are of the usual kinds; None for anything else."""
+    try:
+        part = parse_json(data)
+    except ValueError:
+        return None
+    if not isinstance(part, dict) or not isinstance(choices := part.get("choices") or [], list):
+        return None
+    are_usual = all(
+        isinstance(one, dict) and isinstance(one.get("delta") or one.get("message") or {}, dict) for one in choices
+    )
+    return part if are_usual else None

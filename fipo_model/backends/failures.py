@@ -1,10 +1,10 @@
 """What a server says when it does not answer: its words, and what they mean. Pure."""
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fipo_model.json_values import parse_json
 from fipo_model.replies import without_controls
 
 Meaning = Literal["too long", "filtered", "busy", "request", "other"]
@@ -96,7 +96,7 @@ class Failure(Exception):
 def read_failure(status: int, body: str, retry_after: float | None = None) -> Failure:
     """The failure in the body of an answer."""
     try:
-        content = json.loads(body)
+        content = parse_json(body)
     except ValueError:
         content = re.sub(r"<[^>]*>", " ", body)
     named = frozenset(_named(content))

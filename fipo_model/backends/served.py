@@ -1,7 +1,6 @@
 """A model behind an OpenAI-compatible server: the connection, and what a server's errors mean."""
 
 import email.utils
-import json
 import logging
 import os
 import ssl
@@ -17,6 +16,7 @@ from fipo_model.backends.crew import Work, do_all
 from fipo_model.backends.failures import Failure, read_failure, tidy
 from fipo_model.errors import FipoError, InputError, PromptTooLongError, ServerError, explain_missing
 from fipo_model.forking import PerProcess
+from fipo_model.json_values import parse_json
 
 with explain_missing("server", "openai"):
     import httpx
@@ -133,7 +133,7 @@ class ServedModel:
         if text.lstrip().startswith(("data:", "event:", ":")):
             return {"events": text}
         try:
-            answer = json.loads(text)
+            answer = parse_json(text)
         except ValueError as error:
             words = self._public(read_failure(200, text).words) or "it is empty"
             raise ServerError(

@@ -19,7 +19,8 @@ from weakref import WeakValueDictionary
 from fipo_model import jsonl, places
 from fipo_model.backends.engine import Engine
 from fipo_model.backends.transformers.chat import ChatTokenizer
-from fipo_model.errors import InputError, ModelError, PromptTooLongError, explain_missing
+from fipo_model.errors import InputError, ModelError, PromptTooLongError, explain_missing, kind_and_line
+from fipo_model.forking import PerProcess
 from fipo_model.generation import Completion, Message, Sampling, check_samples
 from fipo_model.models.names import name_with
 
@@ -34,7 +35,7 @@ with explain_missing("vllm", "vllm"):
 _RANKS = (16, 32, 64, 128, 256, 320, 512)
 
 _opened: "WeakValueDictionary[tuple[str, int], _Base]" = WeakValueDictionary()
-_opening = threading.Lock()
+_opening = PerProcess(threading.Lock)
 
 
 class _Base:
@@ -59,7 +60,7 @@ class _Base:
 def _base(model: str, adapter: str | None) -> _Base:
     """The base on the GPU, opened unless it is there with room for the adapter."""
     needed = _rank(adapter)
-    with _opening:
+    with _opening.value:
         for (name, rank), found in list(_opened.items()):
             if name == model and rank >= needed:
                 return found
@@ -255,7 +256,4 @@ def _explained(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # vLLM raises whatever happens in its processes
-        first = next(iter(str(error).strip().splitlines()), "no details")
-        raise ModelError(
-            f"{doing}: {type(error).__name__}: {first}. Is there a GPU with enough free memory?"
-        ) from error
+        raise ModelError(f"{doing}: {kind_and_line(error)}. Is there a GPU with enough free memory?") from error

@@ -17,7 +17,7 @@ from fipo_model import jobs, jsonl, places
 from fipo_model.bulk.files import Done, Report, Tally, check_prompt, finished, settings_of
 from fipo_model.bulk.rows import Row, RowId, failed_id, failed_row, optimize_rows, parse_row, parse_rows
 from fipo_model.bulk.storage import Place, claimed_parts, read_items, schema_of
-from fipo_model.errors import FipoError, InputError, ModelError, ServerError, explain_missing
+from fipo_model.errors import FipoError, InputError, ModelError, ServerError, explain_missing, first_line
 from fipo_model.jsonl import BadRow
 from fipo_model.optimizer import PromptOptimizer
 
@@ -297,7 +297,7 @@ def _connected() -> Iterator[None]:
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ServerError(f"cannot reach or start a Ray cluster: {_first_line(error)}") from error
+            raise ServerError(f"cannot reach or start a Ray cluster: {first_line(error)}") from error
     try:
         yield
     finally:
@@ -317,7 +317,7 @@ def _explained() -> Iterator[None]:
         if own is not None:
             raise own from error
         raise ModelError(
-            f"Ray stopped the job: {_first_line(error)}. What was written is kept: start again to resume"
+            f"Ray stopped the job: {first_line(error)}. What was written is kept: start again to resume"
         ) from error
 
 
@@ -337,7 +337,3 @@ def _own_cause(error: BaseException | None) -> FipoError | None:
     if found is not None:
         found.args = (str(found).partition(_ON_RETRYING)[0].rstrip(), *found.args[1:])
     return found
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -18,7 +18,7 @@ from fipo_model import jobs, jsonl
 from fipo_model.addresses import show_address
 from fipo_model.bulk.files import Done
 from fipo_model.bulk.rows import RowId
-from fipo_model.errors import InputError, explain_missing
+from fipo_model.errors import InputError, explain_missing, first_line
 from fipo_model.jobs.lock import locked
 from fipo_model.jobs.settings import as_noted
 from fipo_model.jsonl import BadRow
@@ -262,5 +262,4 @@ def _explained(doing: str) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, pa.ArrowException, NotImplementedError, ValueError) as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"{doing}: {first}") from error
+        raise InputError(f"{doing}: {first_line(error)}") from error

@@ -1,6 +1,5 @@
 """Whether a rewrite answers its prompt instead of asking better. It goes by form, so it misses some answers. Pure."""
 
-import json
 import re
 
 from fipo_model.contract.asking import asks, asks_to_say, names_the_same, states
@@ -10,6 +9,7 @@ from fipo_model.contract.questions import said_of_a_name
 from fipo_model.contract.reading import read
 from fipo_model.contract.requests import answer_built_in
 from fipo_model.contract.telling import told_in_passing
+from fipo_model.json_values import parse_json
 from fipo_model.types import count_words
 
 _LONGEST_PHRASE = 7  # "In simple terms." asks for something, "Rivers begin in the hills and end in the sea." does not
@@ -86,7 +86,7 @@ def _goes_on(case: Case) -> str | None:
 
 def _is_json(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict | list)
+        return isinstance(parse_json(text), dict | list)
     except ValueError:
         return False
 

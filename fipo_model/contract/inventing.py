@@ -30,7 +30,6 @@ from fipo_model.contract.patterns import lazy
 
 _SIZES = frozenset({"sentence", "paragraph", "line", "word", "page", None})
 _FREE_SIZES = frozenset("012345")
-# Names that say nothing about the world, and headings a rewrite may have.
 _OUTPUT_SIZES = _SIZES - {None, "word"}
 _FEW = frozenset({"2", "3"})
 _OF_THE_INPUT = lazy(r"(?i)\b(?:(?<!in )the|these|those|both) (?:\w+ )?$")
@@ -45,6 +44,7 @@ _OF_WORDS = lazy(
 )
 _FROM_OR_INTO = lazy(r"\b(?:from|to|into) $")
 _OF_TIMES = lazy(r"\b(?:times?|clock|[ap]\.?m\b\.?|hours?|o'clock|\d?\d:\d\d)")
+# Names that say nothing about the world, and headings a rewrite may have.
 _FREE_NAMES = frozenset(
     "json csv xml yaml ai url html css pdf faq id api ui ux english "
     "step steps note example examples title output input format".split()

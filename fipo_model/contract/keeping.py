@@ -25,8 +25,6 @@ from fipo_model.contract.commitments import Commitment, listed, missing
 from fipo_model.contract.commitments import lost as lost_in_words
 from fipo_model.contract.reading import Reading, read
 
-_NEGATIVE_PREFIXES = ("dis", "un", "in", "im", "non", "ir", "il")
-
 
 def variables_lost(case: Case) -> str | None:
     """A template variable or a slot is missing."""
@@ -266,7 +264,7 @@ def positive_instead(naive: Reading, rewrite: Reading) -> str | None:
     said = {token.text for token in naive.tokens}
     new = {token.text for token in rewrite.tokens} - said
     for word in sorted(said - {token.text for token in rewrite.tokens}):
-        for prefix in _NEGATIVE_PREFIXES:
+        for prefix in markers.NEGATIVE_PREFIXES:
             bare = word.removeprefix(prefix)
             if bare != word and len(bare) > 3 and any(_are_alike(bare, other) for other in new):
                 return f"says {bare!r} instead of {word!r}"

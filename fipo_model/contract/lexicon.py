@@ -16,13 +16,13 @@ _FOLDER = Path(__file__).parent / "lexicons"
 _EDGE = rf"\w{MARKS}"
 _WITH_MARKS = frozenset({"ar", "hi"})
 _PAIRED = frozenset({"zh", "ja", "ko"})
-# Where a request begins: at the beginning of a sentence or a clause, after list and emphasis marks. Not any number of
-# these, since most of them begin a clause themselves: a line of dashes would be read once for each dash.
 # Before a number: "max 25 words", "<= 25 words". In "5 min 30 s" they are minutes.
 _SHORT_BOUNDS = {
     "least": [r"(?<!\d)(?<!\d )min\.?(?= ?\d)", r"(?:>=|≥)(?= ?\d)"],
     "most": [r"max\.?(?= ?\d)", r"(?:<=|≤)(?= ?\d)"],
 }
+# Where a request begins: at the beginning of a sentence or a clause, after list and emphasis marks. Not any number of
+# these, since most of them begin a clause themselves: a line of dashes would be read once for each dash.
 _CLAUSE = (
     r"(?:^|[.!:;,\n>)\]\u2022*#\u3002\uff0c\uff1a\uff01\u060c\u2013\u2014-]|\d[.)])[\s*_\"'`#>\u201c\u00ab(-]{0,99}+"
 )

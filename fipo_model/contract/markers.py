@@ -15,7 +15,7 @@ from fipo_model.contract.commitments import Commitment
 from fipo_model.contract.numbers import numbers
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.places import before as preceding
-from fipo_model.contract.places import behind
+from fipo_model.contract.places import behind, sentence_at
 from fipo_model.contract.reading import Reading, Token
 
 _SCOPE = 3  # how many words of meaning a marker is taken to concern
@@ -39,7 +39,7 @@ _LEFT_OUT = lazy(
 _WHETHER_OR = lazy(r"\b(?:whether|if)\b.* or $")
 _ENDS = lazy(r"\s*(?:[.,;:?!)]|$)")
 _NO_MATTER = lazy(r"\S+ (?:\w+ ){0,4}(?:concerns?|issue|problem|object|priority|matter|important)\b")
-_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
+NEGATIVE_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _is_prefixed(marker: Marker, rewrite: Reading) -> bool:
         token.text.startswith(prefix) and token.text[len(prefix) :].startswith(stem[:5])
         for stem in marker.scope[:_NEAREST]
         for token in rewrite.tokens
-        for prefix in _PREFIXES
+        for prefix in NEGATIVE_PREFIXES
     )
 
 
@@ -204,7 +204,7 @@ def contradicted(naive: Reading, added: Reading) -> list[Marker]:
 
 def _is_about_the_speaker(marker: Marker, reading: Reading) -> bool:
     """ "I haven't written one yet" forbids nothing."""
-    before = [token for token in _sentence_at(reading, marker.span[0]) if token.start < marker.span[0]]
+    before = [token for token in sentence_at(reading, marker.span[0]) if token.start < marker.span[0]]
     return any(token.text in ("i", "we", "my") for token in before[-4:])
 
 
@@ -264,7 +264,7 @@ def _equivalents(reading: Reading) -> tuple[Marker, ...]:
 def _marker(kind: str, match: re.Match[str], reading: Reading) -> Marker:
     """The marker with the stems of meaning and the numbers near it in its sentence."""
     values = _values(reading)
-    tokens = _sentence_at(reading, match.start())
+    tokens = sentence_at(reading, match.start())
     after = tokens[bisect_left(tokens, match.end(), key=lambda token: token.start) :][:_REACH]
     before = tokens[: bisect_right(tokens, match.start(), key=lambda token: token.end)][: -_REACH - 1 : -1]
     is_about_what_precedes = reading.lexicon.scope_before or (after and after[0].text in reading.lexicon.predicates)
@@ -287,9 +287,3 @@ def _has_meaning(token: Token, reading: Reading) -> bool:
     return token.is_content or (
         token.text not in reading.lexicon.function and reading.lexicon.code not in ("zh", "ja", "ko")
     )
-
-
-def _sentence_at(reading: Reading, position: int) -> Sequence[Token]:
-    sentences = reading.sentences
-    found = bisect_right(sentences, position, key=lambda sentence: sentence.start)
-    return sentences[found - 1].tokens if found else ()

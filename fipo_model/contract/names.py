@@ -17,18 +17,13 @@ from fipo_model.contract.stemming import stems_of
 
 _OPENING = lazy(r"[:|\n\"'\u201c\u2018\u00ab(\[*_>#\u2022-]\s*$|^\s*$")  # after which a capital says nothing
 _ROMAN = {"i": "1", "v": "5", "ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
-# Languages that capitalize every noun, so that a capital does not show a name.
 _LONG_ABBREVIATION = 4
 _NO_LATIN = lazy(r"\bpig[ -]$")
 _LATIN_SCRIPT = lazy(r" (?:alphabet|letters?|characters?|script|names?)\b")
+# Languages that capitalize every noun, so that a capital does not show a name.
 _CAPITAL_NOUNS = frozenset({"de", "lb", "als", "bar"})
-# Languages that people name in prompts; CLDR has their names in every language with a lexicon.
 # Names of languages by the language that they are in, from CLDR (https://cldr.unicode.org, Unicode License v3).
 _FILE = Path(__file__).parent / "language_names.json"
-_NAMED = (
-    "en de fr es pt it nl ru ar hi zh ja ko sv da no fi is pl cs sk hu ro bg el tr he fa ur bn ta te mr gu pa th vi id "
-    "ms tl uk hr sr sl et lv lt ga cy eu ca gl la sw af hy ka az kk uz mn ne si km lo my am zu"
-).split()
 
 
 @lru_cache(maxsize=128)

@@ -11,13 +11,12 @@ from functools import cache, lru_cache
 from fipo_model.contract.alternatives import CONJUNCTIONS, END, FEWEST, alternatives, is_joined_by, separator
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
-from fipo_model.contract.labels import is_of_a_choice
+from fipo_model.contract.labels import SHORTEST_ABBREVIATION, is_of_a_choice
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, Token
 from fipo_model.contract.shown import choices_shown
 from fipo_model.contract.stemming import stems_of
 
-_SHORTEST_ABBREVIATION = 3  # letters
 # What makes an enumeration in a request one to choose from.
 _CHOOSES = lazy(
     r"\b(?:whether|either|choos\w+|pick\w*|select\w*|answer\w*|respond\w*|repl(?:y|ies)|return\w*|give|output\w*"
@@ -115,7 +114,7 @@ def _is_form(token: Token, word: str, reading: Reading) -> bool:
         return False
     short, long = sorted((word, token.text), key=len)
     is_form = token.stem == _stem(word, reading.language.likely)
-    return is_form or (len(short) >= _SHORTEST_ABBREVIATION and long.startswith(short))
+    return is_form or (len(short) >= SHORTEST_ABBREVIATION and long.startswith(short))
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from itertools import islice
 
 from fipo_model.contract.case import Case
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.places import has_meaning
+from fipo_model.contract.places import has_meaning, sentence_at
 from fipo_model.contract.reading import Reading, Sentence, Token
 from fipo_model.contract.wording import synonyms
 
@@ -75,7 +75,7 @@ def _explains(case: Case) -> str | None:
 def _widens(case: Case) -> str | None:
     """Does to the whole what the prompt wants done to a part: "only the headings", "the whole document"."""
     for only in islice(_ONLY.finditer(case.naive.lowered), _MOST_ONLY):
-        sentence = _sentence_at(case.naive, only.start())
+        sentence = sentence_at(case.naive, only.start())
         verbs = {token.stem for token in sentence if token.end <= only.start() and has_meaning(token, case.naive)}
         part = {token.stem for token in sentence if token.start >= only.end() and token.is_content}
         for added in case.added.sentences if verbs and part else ():
@@ -113,7 +113,7 @@ def _forbidden(naive: Reading) -> Iterator[tuple[str, str, list[str]]]:
     text = naive.lowered
     for found in _FORBIDS.finditer(text):
         end = _CLAUSE_END.search(text, found.end())
-        tokens = _sentence_at(naive, found.end())
+        tokens = sentence_at(naive, found.end())
         if end is None or not tokens or _CONDITION.match(text, end.start()) or _QUESTION.match(text, tokens[0].start):
             continue
         within = [token for token in tokens if found.end() <= token.start < end.start()]
@@ -140,12 +140,3 @@ def _gives(sentence: Sentence, stems: list[str]) -> bool:
         if token.text in _GIVES and all(any(_stands_for(other, stem) for other in near) for stem in stems):
             return True
     return False
-
-
-def _sentence_at(reading: Reading, position: int) -> tuple[Token, ...]:
-    tokens: tuple[Token, ...] = ()
-    for sentence in reading.sentences:
-        if sentence.start > position:
-            break
-        tokens = sentence.tokens
-    return tokens

@@ -110,6 +110,12 @@ def behind(reading: Reading, place: int, most: int) -> Sequence[Token]:
     return reading.tokens[start : start + most]
 
 
+def sentence_at(reading: Reading, place: int) -> tuple[Token, ...]:
+    """The words of the last sentence that begins at a place or before it."""
+    found = bisect_right(reading.sentences, place, key=lambda sentence: sentence.start)
+    return reading.sentences[found - 1].tokens if found else ()
+
+
 def has_meaning(token: Token, reading: Reading) -> bool:
     """Whether a token is more than a function word, though perhaps common.
 

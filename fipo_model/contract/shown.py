@@ -1,7 +1,6 @@
 """What the examples of a request say without words: the form of their outputs, and what these are chosen from. Pure."""
 
 import difflib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from collections.abc import Callable, Sequence
 from fipo_model.contract import words
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
+from fipo_model.json_values import is_json
 from fipo_model.types import OptimizationRequest, ShownExample
 
 _ANSWERS = frozenset(
@@ -160,13 +160,7 @@ def _undressed(text: str) -> str:
 
 def _is_json(text: str) -> bool:
     start, end = re.search(r"[{\[]", text), max(text.rfind("}"), text.rfind("]"))
-    if start is None or end < start.start():
-        return False
-    try:
-        json.loads(text[start.start() : end + 1])
-    except ValueError:
-        return False
-    return True
+    return start is not None and end > start.start() and is_json(text[start.start() : end + 1])
 
 
 def _looks_like_json(text: str) -> bool:

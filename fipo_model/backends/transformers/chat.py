@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from fipo_model import places
 from fipo_model.backends.markup import encode_conversation
-from fipo_model.errors import ModelError, explain_missing
+from fipo_model.errors import ModelError, explain_missing, kind_and_line
 from fipo_model.generation import Message
 from fipo_model.models.hub import check_reachable
 
@@ -37,10 +37,9 @@ class ChatTokenizer:
             # Said outright, because transformers would ask on the terminal whether to run a repository's code.
             tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
         except Exception as error:  # anybody's files, so the loaders may raise anything
-            first_line = next(iter(str(error).strip().splitlines()), "no details")
             raise ModelError(
                 f"cannot load the tokenizer {str(source)!r}: it must be a model's directory, or a hub id that can be "
-                f"reached or is in the hub's cache. ({type(error).__name__}: {first_line})"
+                f"reached or is in the hub's cache. ({kind_and_line(error)})"
             ) from error
         return cls(tokenizer, name=str(source))
 

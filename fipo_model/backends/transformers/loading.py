@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from fipo_model import places
 from fipo_model.backends.transformers.cpu import mirror_linear_layers
-from fipo_model.errors import InputError, ModelError, explain_missing
+from fipo_model.errors import InputError, ModelError, explain_missing, kind_and_line
 from fipo_model.forking import PerProcess
 from fipo_model.models.hub import check_reachable
 from fipo_model.models.names import GGUF_PREFIX, check_directory, gguf_file, name_with
@@ -73,7 +73,7 @@ def load_base(
                 output_loading_info=True,
             )
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
-        raise ModelError(f"cannot load the model {model!r}: {_requirement(model)}. ({_first_line(error)})") from error
+        raise ModelError(f"cannot load the model {model!r}: {_requirement(model)}. ({kind_and_line(error)})") from error
     if report["missing_keys"]:  # transformers fills them with random numbers
         raise ModelError(
             f"the model {model!r} is incomplete: its files lack {len(report['missing_keys'])} tensors, such as "
@@ -142,7 +142,7 @@ def with_adapter(
             adapted = PeftModel.from_pretrained(base, str(adapter), is_trainable=is_trainable)
         stored = set(load_peft_weights(str(adapter), device="cpu"))
     except Exception as error:  # a stranger's files: the loaders raise whatever they stumble over
-        raise ModelError(f"{wrong}. ({_first_line(error)})") from error
+        raise ModelError(f"{wrong}. ({kind_and_line(error)})") from error
     # peft ignores tensors the base has no place for, so a smaller base would pass unnoticed. Embeddings, which an
     # adapter may bring along, do have their place. To guess whether an adapter needs them, peft would ask the hub about
     # the base.
@@ -198,7 +198,3 @@ def _four_bit() -> Any:
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
     )
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no details')}"

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from fipo_model import places
 from fipo_model.backends.transformers.loading import load_base, with_adapter
-from fipo_model.errors import InputError, ModelError, explain_missing
+from fipo_model.errors import InputError, ModelError, explain_missing, first_line
 from fipo_model.models.names import GGUF_PREFIX, Checkpoint, resolve_local
 from fipo_model.models.weights import located
 
@@ -72,7 +72,7 @@ def _merged(base: PreTrainedModel, adapter: Path, base_name: str) -> PreTrainedM
     try:
         return cast(PreTrainedModel, adapted.merge_and_unload(safe_merge=True))
     except Exception as error:  # peft has many kinds of adapter, and as many ways to say that it cannot merge one
-        raise ModelError(f"{refused}. ({_first_line(error)})") from error
+        raise ModelError(f"{refused}. ({first_line(error)})") from error
 
 
 def _write_notes(directory: Path, checkpoint: Path, found: Checkpoint) -> None:
@@ -107,7 +107,3 @@ def _in_place_of(target: Path) -> Iterator[Path]:
             made.rename(target)
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot write the merged model to {target}: {error}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

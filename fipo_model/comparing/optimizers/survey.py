@@ -7,6 +7,7 @@ from typing import Any
 
 from fipo_model import Generator, Sampling, places
 from fipo_model.comparing.optimizers.tasks import first_named, read_set
+from fipo_model.errors import InputError
 from fipo_model.generation import Message, complete
 
 CHANCE_OR_PERFECT = (0.15, 0.85)
@@ -52,12 +53,17 @@ _ROWS = 60
 def survey(folder: Path, generator: Generator, *, max_tokens: int) -> list[dict[str, Any]]:
     """Measure each candidate naive instruction on rows of the train split, and say which may be used.
 
-    Data sets that are not in the folder are left out, unless all are missing.
+    Data sets that are not in the folder are left out, unless all are missing. Raises `InputError` for one without rows
+    of the train split.
     """
     found = []
     there = {name: own for name, own in CANDIDATES.items() if places.is_file(folder / f"{name}.jsonl")}
     for dataset, instructions in (there or CANDIDATES).items():
         train = [row for row in read_set(folder, dataset) if row["split"] == "train"]
+        if not train:
+            raise InputError(
+                f'{dataset} has no rows to train on (whose "split" is "train"), which the survey asks about'
+            )
         sample = random.Random("survey").sample(train, min(_ROWS, len(train)))
         for instruction in instructions:
             measured = _measure(instruction, sample, generator, Sampling(max_new_tokens=max_tokens))

@@ -6,7 +6,6 @@ input. A job that fails before the first reply leaves none of these files. If it
 counts.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from fipo_model import jobs, jsonl
 from fipo_model.data.collection.cases import STAGES, Reply, Stage
 from fipo_model.errors import InputError
 from fipo_model.judge import Verdict
+from fipo_model.models import files
 
 ACCOUNTS = "calls.jsonl"
 
@@ -83,12 +83,9 @@ class Workplace:
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of a file's content."""
-    digest = hashlib.sha256()
-    with jsonl.opened(path) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    """The hash of a file's content. Raises `InputError` where it cannot be read."""
+    jsonl.opened(path).close()
+    return files.sha256_of(path)
 
 
 def _replay(path: Path, first: str, take: Callable[..., None]) -> None:

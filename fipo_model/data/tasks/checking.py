@@ -1,13 +1,12 @@
 """Whether a model's reply is right. Pure."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
 
 from fipo_model.data.tasks.task import Check, Example, Task
 from fipo_model.errors import InputError
+from fipo_model.json_values import are_same, parse_json
 
 _NUMBER = re.compile(r"-?\d+(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?")
 _FENCE = re.compile(r"\s*```\w*\n(.*?)\n?```\s*", re.DOTALL)
@@ -57,10 +56,10 @@ def _is_contained(reply: str, example: Example) -> bool:
 def _is_json(reply: str, example: Example) -> bool:
     fenced = _FENCE.fullmatch(reply)
     try:
-        value = json.loads(fenced[1] if fenced else reply)
-    except (ValueError, RecursionError):
+        value = parse_json(fenced[1] if fenced else reply)
+    except ValueError:
         return False
-    return any(_same(value, json.loads(output)) for output in example.outputs)
+    return any(are_same(value, parse_json(output)) for output in example.outputs)
 
 
 _COMPARISONS: Mapping[Check, Callable[[str, Example], bool]] = {
@@ -81,8 +80,3 @@ def _bare(text: str) -> str:
 
 def _whole(text: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same; in Python true equals 1."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

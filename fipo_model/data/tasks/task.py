@@ -1,6 +1,5 @@
 """A task: what somebody wants done to many inputs, as it is worded in a hurry and with care. Pure."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
 from fipo_model.errors import InputError
+from fipo_model.json_values import is_json
 from fipo_model.search.examples import misfit
 
 Check = Literal["exact", "text", "choice", "number", "contains", "json"]
@@ -88,7 +88,7 @@ class Task:
                 raise InputError(f"the check is by choice, but the input {example.input!r} has no choices")
             if self.check == "number" and not all(is_number(output) for output in example.outputs):
                 raise InputError(f"the check is by number, but a right output of {example.input!r} is not one")
-            if self.check == "json" and not all(_is_json(output) for output in example.outputs):
+            if self.check == "json" and not all(is_json(output) for output in example.outputs):
                 raise InputError(f"the check is by JSON, but a right output of {example.input!r} is not one")
 
     @property
@@ -148,14 +148,6 @@ def check_text(name: str, value: object) -> None:
         raise InputError(f"{name} must be text, not {type(value).__name__}")
     if not value.strip():
         raise InputError(f"{name} is empty")
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _twice(texts: Iterable[str]) -> str | None:

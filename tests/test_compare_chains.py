@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
@@ -79,6 +80,9 @@ def half(reference, output, input):
 
 def odd(reference, output, input):
     return None if input["country"] == "Spain" else 1
+
+def short(reference, output):
+    return {"score": reference == output, "comment": "the name alone"}
 
 def negative(reference, output, input):
     return -len(output)
@@ -214,6 +218,15 @@ class TestTheWholeCommand:
         assert (halves["scale"], halves["score"]["optimized"]["value"]) == ("unit", 7 / 16)
         assert asked(project) == before
 
+    def test_a_metric_is_what_it_is_for_a_search(self, project: Path) -> None:
+        """Of two arguments, and with a result that has a score: it once had to take three, and give a bare number."""
+        add_examples(project)
+        exact = summary_of(compare())
+        for options in ((), ("--examples", "examples.jsonl", "--output", "on-examples")):
+            short = summary_of(compare("--metric", "capital_chains.py:short", *options))
+            assert (short["metric"], short["scale"]) == ("capital_chains.py:short", "binary")
+            assert (short["verdict"], short["score"]) == ("better", exact["score"])
+
     def test_an_output_with_other_settings_or_prompts_is_refused_with_the_difference(self, project: Path) -> None:
         summary_of(compare("--limit", 3))
         refused = compare("--limit", 3, "--batch-size", 4)
@@ -305,14 +318,15 @@ class TestTheWholeCommand:
         done = compare()
         assert summary_of(done)["rows"] == 8
         assert "line 9: not JSON" in done.stderr
-        assert "line 10: there is no `output` (or `reference`)" in done.stderr
+        assert "line 10: there is no right output (`output`, `outputs` or `reference`)" in done.stderr
         assert "line 11: there is no `input`; the fields are 'reference'" in done.stderr
-        assert "line 10: there is no `output`" in (project / "out" / "report.html").read_text()
+        assert "line 10: there is no right output" in (project / "out" / "report.html").read_text()
 
     def test_a_metric_that_gives_no_number_names_the_row_and_can_be_mended(self, project: Path) -> None:
         done = compare("--metric", "capital_chains.py:odd", "--batch-size", 4)
         assert done.exit_code == 1
-        assert "row 'line 3' (line 3) gave None, which is not a number" in done.stderr
+        said = "row 'line 3' (line 3): the metric capital_chains.py:odd must return a number (is a return missing?)"
+        assert said in " ".join(done.stderr.split())
         assert len(asked(project)) == 8  # told after the first batch of four rows, not after everything
         assert summary_of(compare("--batch-size", 4))["rows"] == 8
         assert len(asked(project)) == 16 + 4  # and the two rows that are timed
@@ -342,7 +356,7 @@ class TestTheWholeCommand:
             (("--model", "a", "--chat-model", "b:c"), "give only one"),
             (("--roles", "ai"), "--roles takes system, human or system,human, not 'ai'"),
             (("--metric", "bleu"), "choose from exact, contains, f1, json_fields"),
-            (("--metric", "capital_chains.py:make_of"), "must take three arguments"),
+            (("--metric", "capital_chains.py:make_of"), "must take (reference, output, input) or (reference, output)"),
             (("--metric", "capital_chains.py:number"), "is not a function"),
             (("--data", "nothing.jsonl"), "cannot read nothing.jsonl"),
         ],
@@ -446,9 +460,14 @@ class TestRows:
             self.read(tmp_path / "rows", line, "3")
 
     def test_a_metric_of_ones_own_needs_no_reference(self, tmp_path: Path) -> None:
-        own = metrics.Metric(name="m:f", function=lambda *_: 1, is_built_in=False)
+        own = own_metric(lambda *_: 1)
         (tmp_path / "rows").write_text('{"input": "a"}\n{"input": "b"}')
         assert len(read_rows(tmp_path / "rows", own.unfit, None)[0]) == 2
+
+
+def own_metric(function: Any) -> metrics.Metric:
+    """A user's function, as `module:function` would name it."""
+    return metrics.Metric.of("m:f", function)
 
 
 class TestMetrics:
@@ -488,10 +507,16 @@ class TestMetrics:
 
     @pytest.mark.parametrize(
         ("given", "said"),
-        [(None, "gave None"), ("1", "gave '1'"), (float("nan"), "cannot be averaged"), (float("inf"), "averaged")],
+        [
+            (None, "a number (is a return missing?)"),
+            ("1", "not str"),
+            ({"score": "1"}, "not dict"),
+            (float("nan"), "not nan"),
+            (float("inf"), "not inf"),
+        ],
     )
     def test_what_is_no_score_names_the_row(self, given: Any, said: str) -> None:
-        metric = metrics.Metric(name="m:f", function=lambda *_: given, is_built_in=False)
+        metric = own_metric(lambda *_: given)
         with pytest.raises(metrics.MetricError, match=r"row 'seven' \(line 3\)") as caught:
             metric.score(Row(id="seven", line=3, input=""), "x")
         assert said in str(caught.value)
@@ -503,8 +528,14 @@ class TestMetrics:
 
         row = Row(id="a", line=1, input={"q": "x"})
         with pytest.raises(metrics.MetricError, match="raised LookupError: nothing"):
-            metrics.Metric(name="m:f", function=spoil, is_built_in=False).score(row, "x")
+            own_metric(spoil).score(row, "x")
         assert row.input == {"q": "x"}
+
+    @pytest.mark.parametrize(
+        ("given", "score"), [(True, 1), (0.25, 0.25), (np.bool_(True), 1), (np.float32(0.5), 0.5), ({"score": 2}, 2)]
+    )
+    def test_scores_are_read_as_a_search_reads_them(self, given: Any, score: float) -> None:
+        assert own_metric(lambda reference, output: given).score(Row(id="a", line=1, input=""), "x") == score
 
 
 class Answer(BaseModel):
@@ -551,8 +582,9 @@ class TestRunning:
             return given.upper()
 
         rows = [Row(id=given, line=1, input=given) for given in ("a", "bad", "c")]
-        for kind in (RunnableLambda, Fragile):
-            found = running._ask(kind(picky), rows)
+        # A sequence returns what its step raises, as if it were the own error of each row.
+        for chain in (RunnableLambda(picky), Fragile(picky), RunnableLambda(str) | Fragile(picky)):
+            found = running._ask(chain, rows)
             assert [one["output"] for one in found] == ["A", None, "C"]
             assert [one["error"] for one in found] == [None, "ValueError: not bad", None]
 

@@ -3,6 +3,8 @@
 import itertools
 import json
 import random
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -24,6 +26,7 @@ from fipo_model.search.measuring import Measuring
 from support.subjects import Flaky, Offered, Table
 
 RATE_LIMIT = Failed(cause="RateLimitError: 429", is_passing=True)
+BROKEN = Failed(cause="KeyError: 'x'", is_passing=False)
 
 
 def noisy(levels: dict[str, float], *, examples: int = 24, seed: int = 0) -> dict[str, list[float]]:
@@ -87,7 +90,8 @@ def test_random_failures_of_one_run_in_five_change_no_choice(kind):
         table = noisy({"naive": 0.45, "much better": 0.9, "same": 0.45, "worse": 0.2}, seed=seed)
         error = ServerError("429") if kind == "429" else RuntimeError("crashed")
         flaky = Flaky(Table(table), share=0.2, seed=seed, failed=lambda error=error: failure(error))
-        sound, shaken = (search(subject, *list(table)[1:], seed=seed) for subject in (Table(table), flaky))
+        options = {"seed": seed, "patience": 0.001}
+        sound, shaken = (search(subject, *list(table)[1:], **options) for subject in (Table(table), flaky))
         same += chosen(sound) == chosen(shaken)
         assert flaky.failures > 5
     assert same >= 19
@@ -141,8 +145,40 @@ def test_a_model_that_stays_down_ends_the_search_with_the_best_so_far():
     one = search(Down({"naive": [0.0] * 8, "better": [1.0] * 8}), "better")
     assert chosen(one) == "naive"
     assert one.stopped_by == "unreachable"
+    (changed,) = one.changes(one.start)
+    assert changed.detail == (
+        "a model that could not be reached ended the search before all its rewrites were compared"
+    )
+    told = one.result(one.start, measured_by="a table")
+    assert (
+        "A model that could not be reached ended the search before everything was compared." in str(told).splitlines()
+    )
     with pytest.raises(UnmeasurableError, match=r"could not be reached for 0 seconds; RateLimitError: 429"):
         search(Flaky(Table({"naive": [0.0]}), share=1, seed=0, failed=lambda: RATE_LIMIT)).run()
+
+
+def test_a_model_that_is_gone_is_not_asked_again_whatever_ended_a_text_before():
+    """The calls allowed ended the first text, the model was gone at the second, and was asked for the third again."""
+    asked = []
+
+    class Going:
+        texts = dict.fromkeys("abc", "old")
+
+        def __len__(self):
+            return 8
+
+        def measure(self, runs, note):
+            new = [name for name, text in runs[0].texts.items() if text != "old"]
+            asked.extend(new)
+            return [RATE_LIMIT if "b" in asked else Measured(scores=(0.0,)) for _ in runs]
+
+    offered = Offered({name: [f"new {number}" for number in range(6)] for name in "abc"})
+    options = SearchSettings(patience=0, turns=2, max_metric_calls=72)
+    one = Search(subject=Going(), proposer=offered, settings=options)
+    assert one.run() == one.start
+    assert one.limits == {"a": "max_metric_calls", "b": "unreachable", "c": "unreachable"}
+    assert "c" not in asked
+    assert len(offered.seen) == 1  # nor is there a second turn
 
 
 def test_waiting_ends_with_the_time_there_is():
@@ -200,6 +236,40 @@ def test_two_steps_that_ran_on_different_examples_do_not_lead_below_the_beginnin
     assert (found.before.missing, found.after.missing) == (0, 7)
 
 
+def test_a_choice_that_does_not_stand_leaves_the_examples_that_decide_as_they_were():
+    """A second step led on the first batch alone, and was dropped; the first one was then told of that batch."""
+    order = random.Random("0 text").sample(range(16), 16)
+    first = order[:8]
+    lost = {*first[:5], *order[8:10]}  # where "b" is not measured, the original is right and "c" is not
+    table = {
+        "n": [float(number in lost) for number in range(16)],
+        "b": [0.5] * 16,
+        "c": [float(number not in lost) for number in range(16)],
+    }
+
+    class Partly(Table):
+        def measure(self, runs, note):
+            found = super().measure(runs, note)
+            gone = [
+                (run.texts["text"] == "b" and run.example in lost)
+                or (run.texts["text"] == "c" and run.example not in first)
+                for run in runs
+            ]
+            return [RATE_LIMIT if one else other for one, other in zip(gone, found, strict=True)]
+
+    class InTurns(Offered):
+        def propose(self, seen, *, room):
+            self.by_text = {"text": ["c" if seen.turn else "b"]}
+            return super().propose(seen, room=room)
+
+    options = SearchSettings(turns=2, patience=0, minibatch_size=8, significance=1.0)
+    one = Search(subject=Partly(table), proposer=InTurns({}), settings=options, may_end_early=True)
+    best = one.run()
+    assert one.board.texts(best) == {"text": "b"}
+    assert one.stopped_by == "unreachable"
+    assert (len(one.examples), one.compared(best).after.examples) == (16, 16)
+
+
 def test_what_always_fails_is_said_with_its_first_cause():
     broken = Flaky(Table({"n": [0.0] * 4}), share=1, seed=0, failed=lambda: failure(KeyError("no field")))
     with pytest.raises(UnmeasurableError, match=r"all 4 examples failed; KeyError: 'no field'"):
@@ -235,6 +305,43 @@ def test_what_passes_is_told_from_what_does_not(error, is_passing):
     wrapped = RuntimeError("the call failed")
     wrapped.__cause__ = error
     assert failure(wrapped).is_passing is is_passing
+
+
+@pytest.mark.parametrize(
+    ("failures", "said"),
+    [
+        ({0: BROKEN, 5: BROKEN}, "2 of 8 runs failed and count as 0; KeyError: 'x'"),
+        ({0: RATE_LIMIT, 5: RATE_LIMIT}, "2 of 8 runs failed and were not measured; RateLimitError: 429"),
+        (
+            {0: BROKEN, 4: RATE_LIMIT, 5: RATE_LIMIT},
+            "3 of 8 runs failed: 2 of them were not measured, and the other counts as 0; KeyError: 'x'",
+        ),
+        (
+            {0: RATE_LIMIT, 4: BROKEN, 5: BROKEN},
+            "3 of 8 runs failed: 1 of them was not measured, and the others count as 0; RateLimitError: 429",
+        ),
+    ],
+)
+def test_it_is_said_which_failures_count_as_nothing_and_which_were_not_measured(failures, said, caplog):
+    """Where the model was out of reach it once said "48 of them were not measured, and the others count as 0"."""
+
+    class Failing(Table):
+        def measure(self, runs, note):
+            found = super().measure(runs, note)
+            return [failures.get(run.example, one) for run, one in zip(runs, found, strict=True)]
+
+    search(Failing({"naive": [0.0] * 8})).run()
+    assert caplog.messages[0] == said
+
+
+@pytest.mark.parametrize(("patience", "asked"), [(0.0, 1), (0.1, 7)])
+def test_without_patience_a_model_out_of_reach_is_not_asked_again(patience, asked):
+    down = Flaky(Table({"naive": [0.0] * 4}), share=1, seed=0, failed=lambda: RATE_LIMIT)
+    one = search(down, patience=patience)
+    one.measuring._sleep = lambda _: None
+    with pytest.raises(UnmeasurableError, match=f"could not be reached for {patience:g} seconds"):
+        one.run()
+    assert len(down.subject.groups) == asked
 
 
 # Budgets
@@ -415,6 +522,66 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
         opened_journal(tmp_path, {"metric": digest_of(second)}),
     ):
         pass
+
+
+CLASS = """
+import dataclasses, functools
+{decorator}
+class Close:
+    most: int = 1
+    hidden: int = dataclasses.field(default=1, repr=False)
+
+    def __call__(self, reference, output):
+        return self.is_close(reference, output)
+
+    def is_close(self, reference, output):
+        return abs(reference - output) <= self.most + self.hidden
+
+@functools.lru_cache
+def cached(reference, output):
+    return reference <= output
+
+class Judge:
+    def __init__(self, most):
+        self.most = most
+
+    def grade(self, reference, output):
+        return self.is_close(reference, output)
+
+    def is_close(self, reference, output):
+        return output < self.most
+"""
+
+
+@pytest.mark.parametrize("decorator", ["@dataclasses.dataclass", "@dataclasses.dataclass(frozen=True, slots=True)"])
+@pytest.mark.parametrize(
+    ("metric", "old", "new"),
+    [
+        ("Close()", "return self.is_close(reference, output)", "return self.is_close(output, reference)"),
+        ("Close()", "<= self.most + self.hidden", "> self.most + self.hidden"),
+        ("Close()", "Close()", "Close(2)"),
+        ("Close()", "Close()", "Close(hidden=2)"),
+        ("cached", "<= output", "> output"),
+        ("Judge(1).grade", "Judge(1)", "Judge(2)"),
+        ("Judge(1).grade", "output < self.most", "output > self.most"),
+    ],
+)
+def test_an_object_is_told_from_another_by_its_code_and_its_values_however_it_prints(decorator, metric, old, new):
+    """A dataclass prints its values alone: with another comparison in its code it had the same digest."""
+
+    def read(code: str) -> list[str]:
+        module = sys.modules["of_mine"] = ModuleType("of_mine")  # dataclasses look there
+        exec(code, module.__dict__)
+        return [digest_of(module.found), as_metric(module.found).identity]
+
+    code = CLASS.format(decorator=decorator) + f"\nfound = {metric}\n"
+    try:
+        first, same, other = read(code), read(code), read(code.replace(old, new, 1))
+    finally:
+        del sys.modules["of_mine"]
+    assert first == same
+    assert first[0] != other[0]
+    assert first[1] != other[1]
 
 
 USES = """

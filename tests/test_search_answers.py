@@ -12,6 +12,7 @@ from fipo_integrations.dspy import FIPO
 from fipo_model import OptimizationRequest, ShownExample
 from fipo_model.errors import InputError
 from fipo_model.search import (
+    Failed,
     Measured,
     Part,
     Proposals,
@@ -197,3 +198,80 @@ def test_an_answer_that_echoes_all_labels_is_no_reason_for_another_metric():
     )
     right = model(lambda asked: f"It is {teams[int(asked[-1]['content'].split()[-1]) % 3]}.")
     assert "The metric contains would count it" in str(rewriting().search("team", rows, metric="exact", models=[right]))
+
+
+# Several models
+
+
+def right_where(is_right, name):
+    """A model that is right about the trades of some messages, and says of the others that it depends."""
+
+    def answers(asked) -> str:
+        content = asked[-1]["content"]
+        number = int(re.findall(r"message (\d+)", content)[-1])
+        return trade_of(content) if is_right(number) else f"It depends on {number}."
+
+    return model(answers, name=name)
+
+
+def test_a_model_that_is_never_right_is_not_told_with_the_answers_of_another():
+    """Scores of 0 and 1 once came with "the model answered 'plumber'; the right output is 'plumber'"."""
+    wrong, other = right_where(lambda _: False, "wrong"), right_where(lambda number: number % 2, "other")
+    for models in ([wrong, other], [other, wrong]):
+        (said,) = rewriting().search("trade", ROWS, metric="exact", models=models).notes
+        assert said.startswith(
+            "with the text to use, one of the 2 models never gave a right answer: every one scored 0"
+        )
+        assert "answered" not in said
+    (own,) = rewriting().search("trade", ROWS, metric=lambda one, said: one == said, models=[other, wrong]).notes
+    assert own.startswith("with the text to use, every answer of one of the 2 models scored 0 by the metric <lambda>")
+
+
+def test_models_that_are_right_about_different_examples_are_not_said_to_be_never_right():
+    models = [right_where(lambda number: number % 2, "odd"), right_where(lambda number: not number % 2, "even")]
+    (said,) = rewriting().search("trade", ROWS, metric="exact", models=models).notes
+    assert said.startswith("for comparison: ")
+
+
+def test_where_no_model_is_ever_right_an_answer_of_one_is_shown():
+    models = [right_where(lambda _: False, name) for name in ("one", "two")]
+    (said,) = rewriting().search("trade", ROWS, metric="exact", models=models).notes
+    assert said.startswith("none of the 2 models ever gave a right answer: every one scored 0 by the metric exact. To")
+    assert "one of them answered 'It depends on " in said
+
+
+def test_one_answer_for_everything_is_that_of_one_model():
+    models = [right_where(lambda number: number % 2, "other"), model(lambda _: "plumber", name="constant")]
+    found = rewriting().search("trade", ROWS, metric="exact", models=models)
+    assert found.notes[0].startswith("with the text to use, one of the 2 models answers 'plumber' to 12 of 12 inputs")
+    assert found.notes[0].endswith("its score is about what one answer for everything gets")
+
+
+def test_one_model_that_is_right_about_everything_leaves_nothing_to_gain_and_is_told_as_one():
+    """No lead under every model is possible then; it was once said that all examples were right."""
+    perfect, poor = right_where(lambda _: True, "perfect"), right_where(lambda number: number % 2, "poor")
+    for models in ([perfect, poor], [poor, perfect]):
+        using = rewriting()
+        found = using.search("trade", ROWS, metric="exact", models=models)
+        assert found.detail == (
+            "one of the 2 models is already right about all 12 examples, so no rewrite could lead under every model"
+        )
+        assert using.rewriter.generator.calls == []
+    both = rewriting().search("trade", ROWS, metric="exact", models=[perfect, perfect])
+    assert both.detail == "all 12 examples are right already, so there is nothing to gain"
+
+
+def test_examples_that_could_not_be_measured_are_not_said_to_be_right():
+    class PartlyDown:
+        texts: ClassVar = {"text": "trade"}
+
+        def __len__(self) -> int:
+            return 8
+
+        def measure(self, runs, note):
+            down = Failed(cause="ServerError: down", is_passing=True)
+            return [down if run.example < 3 else Measured(scores=(1.0,), best=1.0) for run in runs]
+
+    made = Search(subject=PartlyDown(), proposer=ByTurn(), settings=settings())
+    assert made.run() == made.start
+    assert made.reasons["text"] == "all 5 examples that were measured are right already, so there is nothing to gain"

@@ -4,6 +4,7 @@ import json
 import re
 import time
 import zlib
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,10 +14,11 @@ from fipo_model.backends import opening
 from fipo_model.cli import app
 from fipo_model.errors import InputError, ServerError
 from fipo_model.rewriter import Rewriter
-from fipo_model.search import Example, UnmeasurableError
+from fipo_model.search import Example, UnmeasurableError, headroom
 from fipo_model.search.examples import filled
 from fipo_model.search.headroom import chosen_elsewhere
 from fipo_model.search.wordings import wordings
+from fipo_model.search.words import headroom_sentences
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
 PROMPT = "Say whether the film is liked."
@@ -116,11 +118,31 @@ def test_when_the_time_is_up_what_was_measured_is_told():
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [(ROWS[:1], "at least 2 examples"), ([{"input": "film"}] * 4, "has no right output")]
+    ("rows", "said"),
+    [
+        (ROWS[:1], "at least 2 examples that are not repeated, and there is 1"),
+        (ROWS[:1] * 2, "at least 2 examples that are not repeated, and there is 1"),
+        ([], "at least 2 examples that are not repeated, and there are 0"),
+        ([{"input": "film"}] * 4, "has no right output"),
+    ],
 )
 def test_examples_that_cannot_decide_are_said_to_be(rows, said):
     with pytest.raises(InputError, match=said):
         optimizer().headroom(PROMPT, rows, models=[scorer("x")])
+
+
+def test_one_example_that_every_wording_was_measured_on_gives_no_verdict(monkeypatch):
+    """Of two equal examples one was left, and because the prompt was right about it a search was not worth it."""
+    monkeypatch.setattr(headroom, "_PATIENCE", 0.0)
+
+    def down_for_one(asked):
+        if _last_number(asked) % 3 and GUIDANCE in asked[-1]["content"]:
+            raise ServerError("down")
+        return "yes" if _last_number(asked) % 2 else "no"
+
+    using = optimizer()
+    with pytest.raises(UnmeasurableError, match=r"only 1 of 2 examples was measured with every wording"):
+        using.headroom(PROMPT, ROWS[:2], metric="exact", models=[ScriptedGenerator(down_for_one)])
 
 
 def test_a_model_that_is_down_is_told():
@@ -129,6 +151,31 @@ def test_a_model_that_is_down_is_told():
 
     with pytest.raises(UnmeasurableError, match="could not be measured: ServerError: down"):
         optimizer().headroom(PROMPT, ROWS, metric="exact", models=[ScriptedGenerator(down)], max_seconds=0.1)
+
+
+def test_a_model_that_goes_away_is_told_and_not_to_be_raised(monkeypatch):
+    """It once said "Raise unreachable."."""
+    monkeypatch.setattr(headroom, "_PATIENCE", 0.0)
+
+    def going(asked):
+        if PROMPT not in asked[-1]["content"]:
+            raise ServerError("down")
+        return "no idea"
+
+    found = optimizer().headroom(PROMPT, ROWS, metric="exact", models=[ScriptedGenerator(going)])
+    assert (found.verdict, found.stopped_by) == ("unclear", "unreachable")
+    said = list(headroom_sentences(found))
+    assert "A model that could not be reached ended this before every wording was measured." in said
+    assert said[-1].endswith("how much a better wording would gain. Try again when the model can be reached.")
+    for limit in ("max_seconds", "max_cost"):
+        (*_, ended, advice) = headroom_sentences(replace(found, stopped_by=limit))
+        assert (ended.split()[0], advice.split(". ")[1]) == (limit, f"Raise {limit}.")
+
+
+def test_a_prompt_that_takes_too_long_to_measure_is_told_with_what_to_raise(monkeypatch):
+    monkeypatch.setattr(headroom, "_RUNS_AT_ONCE", 1)
+    with pytest.raises(UnmeasurableError, match=r"could not be measured: max_seconds was reached\. Raise it\."):
+        optimizer().headroom(PROMPT, ROWS, models=[scorer("x")], max_seconds=0)
 
 
 # Wordings

@@ -84,6 +84,11 @@ def test_one_answer_to_everything_is_told():
     assert scores(PROMPT, rows=ROWS[1::2], models=[model(lambda _: "yes")]).notes == []  # all are "yes"
 
 
+def test_one_answer_to_everything_is_told_of_one_of_several_models():
+    found = scores(PROMPT, models=[model(), model(lambda _: "yes", name="constant")])
+    assert found.notes[0] == "with prompt 1, one of the 2 models answers 'yes' to 24 of 24 rows"
+
+
 def test_where_no_prompt_gets_any_row_right_an_answer_is_shown():
     found = scores(PROMPT, CAREFUL, models=[model(lambda _: "no idea")])
     assert "To the input 'film 0' the model answered 'no idea'; the right output is 'no'" in found.notes[-1]

@@ -6,7 +6,7 @@ records every measurement in a journal.
 """
 
 from fipo_model.search.asking import Part, Question, ask, replies_needed, requests_needed
-from fipo_model.search.budget import Budget, Limit, Price
+from fipo_model.search.budget import Budget, Limit, Price, say_limit
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, paired_interval
 from fipo_model.search.examples import Example, read_examples, to_show
@@ -87,6 +87,7 @@ __all__ = [
     "rights_of",
     "said_of",
     "say_compared",
+    "say_limit",
     "schedule",
     "sentences",
     "split",

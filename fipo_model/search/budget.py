@@ -2,14 +2,27 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
 Limit = Literal["max_metric_calls", "max_seconds", "max_cost", "unreachable"]
 """What ended a search before everything was compared; "unreachable" is a model that did not answer for too long."""
+_NO_SETTING: Mapping[str, tuple[str, str]] = {
+    "unreachable": ("a model that could not be reached", "Try again when the model can be reached.")
+}
 Price = float | Callable[[], float]
 """What a run costs, or a function that says what has been spent in all so far; in any currency."""
+
+
+def say_limit(limit: str) -> str:
+    """A limit at the beginning of a sentence about what it ended: the name of the setting, where it is one."""
+    return _NO_SETTING[limit][0] if limit in _NO_SETTING else limit
+
+
+def say_remedy(limit: str) -> str:
+    """What to do so that a limit ends no more."""
+    return _NO_SETTING[limit][1] if limit in _NO_SETTING else f"Raise {limit}."
 
 
 class Budget:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fipo_model.search.budget import Budget, Limit
+from fipo_model.search.budget import Budget, Limit, say_limit
 from fipo_model.search.evidence import least_interval
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.results import Compared, Level
@@ -30,7 +30,7 @@ class HeldOut:
             return ["no examples were held out (twelve are needed), so expect a smaller gain on new ones"]
         if self.limit is None:
             return []
-        return [f"{self.limit} ended the search before the gain on held-out examples was measured"]
+        return [f"{say_limit(self.limit)} ended the search before the gain on held-out examples was measured"]
 
 
 def compared(board: Scoreboard, start: str, best: str, examples: Sequence[int], *, seed: int) -> Compared:

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from fipo_model.forms import are_labels
-from fipo_model.search.evidence import beats, lead, worst_chance
+from fipo_model.search.evidence import beats, mean, worst_chance
 from fipo_model.search.examples import Example
 from fipo_model.search.metrics import Metric, contains, plain, text_of
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
+from fipo_model.search.shortening import shortened
 from fipo_model.search.subject import Measured
 
 _LONGEST_SHOWN = 120
@@ -38,11 +39,20 @@ def explained(
 
 
 def all_right(board: Scoreboard, arm: str, examples: Sequence[int]) -> str | None:
-    """Why nothing can lead where an arm has the highest score there is on every example; None where one can."""
-    perfect = board.best_pairs("", arm, examples)
-    if perfect is None or lead(perfect) > 0:
+    """Why nothing can lead where an arm has the highest score there is on every example; None where one can.
+
+    A lead counts only if it is one under every model, so a single model without a mistake is enough.
+    """
+    pairs = board.best_pairs("", arm, examples)
+    perfect = [pair for pair in pairs or () if pair[0] and mean(pair[0]) <= mean(pair[1])]
+    if not perfect:
         return None
-    return f"all {len(examples)} examples are right already, so there is nothing to gain"
+    count, models = len(perfect[0][0]), board.judges
+    right = f"all {count} examples" if count == len(examples) else f"all {count} examples that were measured"
+    if len(perfect) == models:
+        return f"{right} are right already, so there is nothing to gain"
+    who = f"{_some(len(perfect), models)} {'is' if len(perfect) == 1 else 'are'}"
+    return f"{who} already right about {right}, so no rewrite could lead under every model"
 
 
 def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int]) -> str | None:
@@ -102,33 +112,56 @@ def one_answer(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str
 
 
 def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> str | None:
-    """Where an arm scored 0 throughout, one of its answers and the right one side by side; otherwise None.
+    """What to say, and what to try, where an arm got nothing but 0 from one of the models; otherwise None.
 
-    If an answer contains the right output, that one is shown: then the metric needs changing.
+    Where none of them ever got more, an answer is shown beside the right one: one that contains it, if there is any,
+    because then the metric needs changing. Where they disagree none is: it would be the last model's.
     """
-    answered = [(examples[number], said, score) for number, said, score in _answered(board, arm, len(examples))]
-    if not answered or any(score for _, _, score in answered):
+    answered = _answered(board, arm, len(examples))
+    silent = sum(not any(scores[judge] for _, _, scores in answered) for judge in range(board.judges))
+    if not answered or not silent:
         return None
-    rights = {text_of(output) for example in examples for output in example.outputs}
-    within = [(example, said) for example, said, _ in answered if _names_alone(example, said, rights)]
-    said = f"every answer scored 0 by the metric {metric.name}"
-    if metric.needs_reference:
-        said = f"the model never gave a right answer: every one scored 0 by the metric {metric.name}"
+    said = _say_zeros(silent, board.judges, metric)
     if board.only_score != 0:
         said = f"with the text to use, {said}"
     elif not metric.needs_reference:
         said += ", so no wording could lead"
-    for example, answer in (within or [(example, answer) for example, answer, _ in answered])[:1]:
-        said += f". To the input {_shortened(example.shown.input)!r} the model answered {_shortened(answer)!r}"
-        if example.outputs:
-            said += f"; the right output is {_shortened(text_of(example.outputs[0]))!r}"
-    if within:
-        return f"{said}, which the answer contains. The metric contains would count it"
+    if silent == board.judges:
+        answers = [(examples[number], answer) for number, answer, _ in answered]
+        rights = {text_of(output) for example in examples for output in example.outputs}
+        within = [(example, answer) for example, answer in answers if _names_alone(example, answer, rights)]
+        said += _say_answer(*(within or answers)[0], who="the model" if board.judges == 1 else "one of them")
+        if within:
+            return f"{said}, which the answer contains. The metric contains would count it"
     if (highest := max(trial.mean for trial in board.trials)) > 0:
         return (
             f"{said}. Rewrites scored up to {highest:.3g} on some of the examples; more time or more examples may tell"
         )
     return f"{said}. Try another metric or another model, or check the examples"
+
+
+def _say_zeros(silent: int, models: int, metric: Metric) -> str:
+    """That so many of the models got nothing but 0. Of a metric of one's own nobody knows whether that is wrong."""
+    scored = f"scored 0 by the metric {metric.name}"
+    if not metric.needs_reference:
+        return f"every answer {scored}" if silent == models else f"every answer of {_some(silent, models)} {scored}"
+    never = f"{_some(silent, models)} never" if silent < models else f"none of the {models} models ever"
+    return f"{'the model never' if models == 1 else never} gave a right answer: every one {scored}"
+
+
+def _say_answer(example: Example, answer: str, *, who: str) -> str:
+    """An answer beside the right one, if there is one."""
+    said = f". To the input {_shown(example.shown.input)!r} {who} answered {_shown(answer)!r}"
+    return f"{said}; the right output is {_shown(text_of(example.outputs[0]))!r}" if example.outputs else said
+
+
+def one_of(models: int) -> str:
+    """Whose an answer is: of several models only the last one's are known."""
+    return "the model" if models == 1 else _some(1, models)
+
+
+def _some(count: int, models: int) -> str:
+    return f"{'one' if count == 1 else count} of the {models} models"
 
 
 def _always_the_same(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | None:
@@ -142,8 +175,9 @@ def _alike(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | N
     same = same_answer([said for _, said, _ in answered], [rights[number] for number, _, _ in answered])
     if same is None:
         return None
-    said = f"the model answers {_shortened(same[0])!r} to {same[1]} of {len(answered)} inputs"
-    return f"{said}, so it hardly tells them apart: the score is about what one answer for everything gets"
+    said = f"{one_of(board.judges)} answers {_shown(same[0])!r} to {same[1]} of {len(answered)} inputs"
+    score = "the score" if board.judges == 1 else "its score"
+    return f"{said}, so it hardly tells them apart: {score} is about what one answer for everything gets"
 
 
 def same_answer(answers: Sequence[str], rights: Sequence[str | None]) -> tuple[str, int] | None:
@@ -156,12 +190,12 @@ def same_answer(answers: Sequence[str], rights: Sequence[str | None]) -> tuple[s
     return next(" ".join(said.split()) for said in answers if plain(said) == same), count
 
 
-def _answered(board: Scoreboard, arm: str, count: int) -> list[tuple[int, str, float]]:
-    """By the numbers of the examples, what was answered, and its least score."""
+def _answered(board: Scoreboard, arm: str, count: int) -> list[tuple[int, str, Sequence[float]]]:
+    """By the numbers of the examples, what the (last) model answered, and the score that each of them got."""
     numbers = [number for number in range(count) if board.has(arm, [number])]
     found = zip(numbers, board.measurements(arm, numbers), strict=True)
     return [
-        (number, one.response, min(one.scores))
+        (number, one.response, one.scores)
         for number, one in found
         if isinstance(one, Measured) and one.response is not None
     ]
@@ -175,6 +209,5 @@ def _names_alone(example: Example, answer: str, rights: Collection[str]) -> bool
     return is_within and not any(contains(right, answer, example.input) for right in others)
 
 
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
+def _shown(text: str) -> str:
+    return shortened(text, most=_LONGEST_SHOWN)

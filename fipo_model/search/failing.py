@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from fipo_model.errors import ServerError
+from fipo_model.search.shortening import shortened
 from fipo_model.search.subject import Failed
 
 _STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
@@ -23,8 +24,7 @@ def failure(error: BaseException) -> Failed:
 
 def describe(error: BaseException) -> str:
     """An error's kind and message."""
-    text = " ".join(f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode().split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return shortened(f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode(), most=_LONGEST)
 
 
 def is_passing(error: BaseException) -> bool:

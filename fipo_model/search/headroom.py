@@ -20,7 +20,7 @@ from fipo_model.search.proposals import Seen
 from fipo_model.search.proposing import RewriterProposer
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.searching import UnmeasurableError
-from fipo_model.search.splitting import split
+from fipo_model.search.splitting import once
 from fipo_model.search.tuning import Prompted, Yardstick
 from fipo_model.search.wordings import KINDS, Kind, Wording, wordings
 from fipo_model.types import OptimizationRequest, as_request
@@ -119,11 +119,13 @@ def measure_headroom(
     decide anything, and `UnmeasurableError` where the prompt cannot be measured.
     """
     request = as_request(prompt)
-    rows = read_examples(examples)
+    given = read_examples(examples)
+    yardstick.check_rows(request.instruction, given, called="example")
+    rows = once(given)
     if len(rows) < _FEWEST:
-        raise InputError(f"an estimate needs at least {_FEWEST} examples, and there are {len(rows)}")
-    yardstick.check_rows(request.instruction, rows, called="example")
-    solved, measured = _parts(split(rows, [], seed=seed).deciding, seed=seed)
+        there = f"there {'is' if len(rows) == 1 else 'are'} {len(rows)}"
+        raise InputError(f"an estimate needs at least {_FEWEST} examples that are not repeated, and {there}")
+    solved, measured = _parts(rows, seed=seed)
     glance = _Glance(yardstick.of(request.instruction, measured), max_seconds)
     glance.begin(request.instruction)
     for wording in wordings(request.instruction, measured[0], solved):
@@ -192,13 +194,18 @@ class _Glance:
         """Measure the prompt on a few examples, and see how many there may be."""
         self._start = self._board.add({PROMPT: prompt})
         self._limit = self._board.measure([self._start], self._examples)
-        lost = self._board.failed(self._start, self._examples) + self._board.missing(self._start, self._examples)
-        if self._limit is not None or lost == len(self._examples):
+        if self._limit is not None or self._is_lost():
             first = self._measuring.first_failure
-            raise UnmeasurableError(f"the prompt could not be measured: {first.cause if first else self._limit}")
+            why = f"{self._limit} was reached. Raise it." if first is None else first.cause
+            raise UnmeasurableError(f"the prompt could not be measured: {why}")
         each = max(1e-6, (self._clock() - self._began) / len(self._examples))
         affordable = int(self._budget.seconds_left / (each * _WORDINGS))
         self._examples = self._all[: max(len(self._examples), affordable)]
+
+    def _is_lost(self) -> bool:
+        """Whether not one run of the prompt gave a score."""
+        failed, missing = (count(self._start, self._examples) for count in (self._board.failed, self._board.missing))
+        return failed + missing == len(self._examples)
 
     def add(self, wording: Wording) -> None:
         """Measure a wording, unless the time is up."""
@@ -213,8 +220,9 @@ class _Glance:
     def result(self, measured_by: str, *, seed: int) -> Headroom:
         """What was found."""
         examples = [one for one in self._examples if not any(self._board.missing(arm, [one]) for arm in self._found)]
-        if not examples:
-            raise UnmeasurableError("no example was measured with every wording: the model failed too often")
+        if len(examples) < _FEWEST:
+            only = f"only {len(examples)} of {len(self._examples)} examples {'was' if len(examples) == 1 else 'were'}"
+            raise UnmeasurableError(f"{only} measured with every wording: the model failed too often")
         by_kind = {kind: [arm for arm, one in self._found.items() if one.kind == kind] for kind in KINDS}
         (yours,) = self._scores([self._start], examples)
         empty, fullest = (next(iter(self._scores(by_kind[kind], examples)), None) for kind in ("empty", "fullest"))

@@ -15,8 +15,8 @@ _DEEPEST = 12
 def digest_of(function: Callable[..., Any]) -> str:
     """A digest of what a callable does, the same in every process; two different lambdas get two digests.
 
-    The functions and plain values that it uses from its own module count, too. For a callable object, its class's code
-    and its own values count.
+    The functions and plain values that it uses from its own module count, too. For a callable object, and for one whose
+    method this is, the code that its class has from its own module and the object's own values count.
     """
     parts = list(_parts(function, 0))
     return hashlib.sha256(json.dumps(parts).encode("utf-8", "replace")).hexdigest()[:12]
@@ -40,7 +40,8 @@ def _parts(value: Any, depth: int) -> Iterator[str]:
 def _members(value: Any) -> list[Any]:
     """The parts of a value, in an order that is the same in every process."""
     if isinstance(value, MethodType):
-        return [value.__func__, value.__self__]
+        owner = value.__self__
+        return [value.__func__, owner, _methods(owner), {} if inspect.isclass(owner) else _values(owner)]
     if isinstance(value, functools.partial):
         return [value.func, value.args, value.keywords]
     if isinstance(value, Mapping):
@@ -60,15 +61,25 @@ def _function(value: FunctionType, depth: int) -> Iterator[str]:
 
 
 def _object(value: Any, depth: int) -> Iterator[str]:
+    is_class = inspect.isclass(value)
     text = repr(value)
-    if " at 0x" not in text and not inspect.isclass(value):
-        yield text
-        return
-    yield type(value).__qualname__ if not inspect.isclass(value) else value.__qualname__
+    if " at 0x" in text or is_class:
+        text = value.__qualname__ if is_class else type(value).__qualname__
+    yield text
     call = getattr(type(value), "__call__", None)  # noqa: B004 - its code, not whether it has one
     if isinstance(call, FunctionType):
         yield from _function(call, depth + 1)
+        yield from _parts(_methods(value), depth + 1)
+    if callable(value) and not is_class:
         yield from _parts(_values(value), depth + 1)
+
+
+def _methods(value: Any) -> dict[str, FunctionType]:
+    """The functions that an object's class, or a class itself, has from its own module, without Python's own names."""
+    kind = value if inspect.isclass(value) else type(value)
+    own = [vars(one) for one in reversed(kind.__mro__) if one.__module__ == kind.__module__]
+    named = {name: getattr(one, "__func__", one) for members in own for name, one in members.items()}
+    return {name: one for name, one in named.items() if isinstance(one, FunctionType) and not name.startswith("__")}
 
 
 def _used(function: FunctionType) -> dict[str, Any]:

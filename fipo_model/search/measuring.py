@@ -41,7 +41,7 @@ class Measuring:
             # Where everything fails by itself, and fails again, another try will not help.
             if wait is None and tries and not any(isinstance(one, Measured) for one in found):
                 continue
-            if wait:
+            if wait is not None:
                 logger.info("%d of %d runs failed (%s); waiting %.0f s", len(again), len(runs), self._cause, wait)
                 self._sleep(wait)
             self.tried_again += len(again)
@@ -53,7 +53,8 @@ class Measuring:
     def _pauses(self) -> Iterator[float | None]:
         """Seconds to wait before each further try; None for runs that waiting does not help."""
         yield from [None] * _TRIES_AT_ONCE
-        yield from (self._patience * 2**number / (2**_WAITS - 1) for number in range(_WAITS))
+        if self._patience:
+            yield from (self._patience * 2**number / (2**_WAITS - 1) for number in range(_WAITS))
 
     @staticmethod
     def _is_worth_it(found: Measurement, wait: float | None) -> bool:

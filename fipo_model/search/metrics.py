@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fipo_model.errors import InputError
+from fipo_model.json_values import are_same, parse_json
 from fipo_model.search.identity import digest_of
 
 Function = Callable[[Any, Any, Any], Any]
@@ -188,8 +189,8 @@ def read_json(output: Any) -> Any:
         return output
     fenced = _FENCE.search(output)
     for text in (output, fenced[1] if fenced else output):
-        with suppress(ValueError, RecursionError):
-            return json.loads(text)
+        with suppress(ValueError):
+            return parse_json(text)
     return output
 
 
@@ -199,12 +200,4 @@ def _words(text: str) -> list[str]:
 
 
 def _is_same(expected: Any, found: Any) -> bool:
-    if isinstance(expected, str) and isinstance(found, str):
-        return plain(expected) == plain(found)
-    if isinstance(expected, dict) and isinstance(found, dict):
-        has_the_names = expected.keys() == found.keys()
-        return has_the_names and all(_is_same(value, found[name]) for name, value in expected.items())
-    if isinstance(expected, list) and isinstance(found, list):
-        return len(expected) == len(found) and all(map(_is_same, expected, found))
-    are_of_a_kind = isinstance(expected, bool) == isinstance(found, bool)  # True == 1 in Python
-    return are_of_a_kind and bool(expected == found)
+    return are_same(expected, found, texts=lambda one, other: plain(one) == plain(other))

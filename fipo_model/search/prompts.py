@@ -162,8 +162,8 @@ class LikelyPrompt:
         keys = [(messages[0]["content"], output) for messages, output in pairs]
         once = dict(zip(keys, pairs, strict=True))
         scored = dict(zip(once, score_each(model, list(once.values())), strict=True))
-        values = iter(keys)
-        return [_likeliest([scored[next(values)] for _ in self._examples[number].outputs]) for _, number in wanted]
+        asked = iter(keys)
+        return [_likeliest([scored[next(asked)] for _ in self._examples[number].outputs]) for _, number in wanted]
 
 
 def longest_answer(metric: Metric, examples: Sequence[Example]) -> int:

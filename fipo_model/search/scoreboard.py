@@ -175,10 +175,18 @@ class Scoreboard:
     @staticmethod
     def _say_failures(found: Sequence[Measurement]) -> None:
         failures = [one for one in found if isinstance(one, Failed)]
-        if failures:
-            passing = sum(map(_is_missing, failures))
-            said = f"; {passing} of them were not measured, and the others" if passing else " and"
-            logger.warning("%d of %d runs failed%s count as 0; %s", len(failures), len(found), said, failures[0].cause)
+        if not failures:
+            return
+        passing = sum(map(_is_missing, failures))
+        if passing == 0:
+            said = " and count as 0"
+        elif passing == len(failures):
+            said = " and were not measured"
+        else:
+            were = "was" if passing == 1 else "were"
+            others = "the other counts" if len(failures) - passing == 1 else "the others count"
+            said = f": {passing} of them {were} not measured, and {others} as 0"
+        logger.warning("%d of %d runs failed%s; %s", len(failures), len(found), said, failures[0].cause)
 
     def _note(self, run: Run, measured: Measured) -> None:
         self._journal.put(self._key(run), measured.to_fields())

@@ -10,14 +10,14 @@ from fipo_model.search.budget import Budget
 from fipo_model.search.comparing import level
 from fipo_model.search.evidence import Interval, least_interval
 from fipo_model.search.examples import Example, Row, read_examples
-from fipo_model.search.explaining import best_single_answer, never_right, rights_of, same_answer
+from fipo_model.search.explaining import best_single_answer, never_right, one_of, rights_of, same_answer
 from fipo_model.search.measuring import Measuring
 from fipo_model.search.metrics import Metric
 from fipo_model.search.prompts import PROMPT
 from fipo_model.search.results import Level
 from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.searching import UnmeasurableError
-from fipo_model.search.splitting import split
+from fipo_model.search.splitting import once, repeated
 from fipo_model.search.subject import Measured
 from fipo_model.search.tuning import Yardstick
 
@@ -94,7 +94,7 @@ def score_prompts(prompts: Sequence[str], rows: Iterable[Row], *, yardstick: Yar
         )
         for number, arm in enumerate(arms)
     ]
-    said = [*notes, *subject.notes, *_always_the_same(found, examples)]
+    said = [*notes, *subject.notes, *_always_the_same(found, examples, who=one_of(board.judges))]
     if yardstick.metric is not None:
         said += _about_answers(board, arms, examples, yardstick.metric)
     return PromptScores(measured_by=str(yardstick), rows=len(examples), prompts=found, first_failure=first, notes=said)
@@ -107,8 +107,7 @@ def _read(rows: Iterable[Row], texts: Sequence[str], yardstick: Yardstick) -> tu
         raise InputError("there is no row to score the prompts on")
     for number, text in enumerate(texts, start=1):
         yardstick.check_rows(text, given, called=f"prompt {number}, row")
-    parts = split(given, [], seed=0)
-    return parts.deciding, parts.notes
+    return once(given), repeated(given)
 
 
 def _alone(board: Scoreboard, arm: str, both: Sequence[int], *, rows: int) -> PromptScore:
@@ -135,13 +134,13 @@ def _checked(prompts: Sequence[str]) -> list[str]:
     return texts
 
 
-def _always_the_same(found: Sequence[PromptScore], examples: Sequence[Example]) -> Iterator[str]:
+def _always_the_same(found: Sequence[PromptScore], examples: Sequence[Example], *, who: str) -> Iterator[str]:
     """What to say of prompts that get (almost) one answer to every row, although different ones are right."""
     rights = rights_of(examples)
     for number, one in enumerate(found, start=1):
         known = [(said, right) for said, right in zip(one.answers, rights, strict=True) if said is not None]
         if same := same_answer([said for said, _ in known], [right for _, right in known]):
-            yield f"with prompt {number}, the model answers {same[0]!r:.80} to {same[1]} of {len(known)} rows"
+            yield f"with prompt {number}, {who} answers {same[0]!r:.80} to {same[1]} of {len(known)} rows"
 
 
 def _about_answers(board: Scoreboard, arms: Sequence[str], examples: Sequence[Example], metric: Metric) -> list[str]:

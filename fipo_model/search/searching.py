@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from fipo_model.errors import InputError
 from fipo_model.search import proposals
-from fipo_model.search.budget import Budget, Limit
+from fipo_model.search.budget import Budget, Limit, say_limit
 from fipo_model.search.comparing import HeldOut, compared
 from fipo_model.search.evidence import beats, lead
 from fipo_model.search.explaining import all_right, count_refusals, explained, one_answer
@@ -85,12 +85,12 @@ class Search:
         for number in range(self.rounds):
             usable = self._propose(number, best)
             for place, (name, texts) in enumerate(usable.items()):
-                if self.stopped_by == "unreachable":
+                if self._was_ended_by("unreachable"):
                     self.limits[name] = "unreachable"
                     continue
                 later = self.rounds - number - 1
                 best = self._improve(best, name, texts, left=len(usable) - place + later)
-            if self.stopped_by in ("max_seconds", "unreachable"):
+            if self._was_ended_by("max_seconds", "unreachable"):
                 break
         return best
 
@@ -149,34 +149,41 @@ class Search:
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
         """The arm with the best of a text's candidates, and everything else as in the best arm so far."""
         self.reasons.pop(name, None)  # of an earlier turn
-        rules = self.rules_for(name)
         before = self.board.texts(best)
         arms = [self.board.add({**before, name: text}) for text in texts]
-        count = len(self.examples)
-        if limit := self.budget.objection(count):
+        if limit := self.budget.objection(len(self.examples)):
             self.limits[name] = limit
             return best
+        chosen, decided_on = self._preferred(best, name, arms, left=left)
+        # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
+        if chosen != best and lead(self.board.pairs(chosen, self.start, decided_on)) > 0:
+            self.examples = sorted(decided_on)
+            self.log.info("%s: something better was found", name)
+            return chosen
+        if name not in self.reasons:
+            self._explain(name, best, arms)
+        self.log.info("%s: nothing better was found", name)
+        return best
+
+    def _preferred(self, best: str, name: str, arms: Sequence[str], *, left: int) -> tuple[str, Sequence[int]]:
+        """The arm that is preferred to the best so far, or that one, and the examples that decided."""
+        rules, count = self.rules_for(name), len(self.examples)
         order = random.Random(f"{self.settings.seed} {name}").sample(self.examples, count)
         # A fair share of what is left, but enough to compare one candidate.
         calls = self.budget.calls_left
         share = calls if calls == math.inf else max(calls // left, count)
-        chosen, limit, decided_on = select(self.board, best, arms, order=order, rules=rules, calls=share)
+        leader, limit, decided_on = select(self.board, best, arms, order=order, rules=rules, calls=share)
         if limit:
             self.limits[name] = limit
-        while chosen != best and (said := one_answer(self.board, chosen, self.rights)) is not None:
+        others = list(arms)
+        while leader != best and (said := one_answer(self.board, leader, self.rights)) is not None:
             self.reasons[name] = said
-            arms.remove(chosen)
-            chosen = best_of(self.board, best, arms, order=decided_on, rules=rules)
-        if chosen != best:
-            chosen = self._safest(chosen, best, arms=self._made_by_rule(name, arms), order=decided_on, rules=rules)
-            self.examples = sorted(decided_on)
-        # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
-        if chosen != best and lead(self.board.pairs(chosen, self.start, self.examples)) <= 0:
-            chosen = best
-        if chosen == best and name not in self.reasons:
-            self._explain(name, best, arms)
-        self.log.info("%s: %s better was found", name, "nothing" if chosen == best else "something")
-        return chosen
+            others.remove(leader)
+            leader = best_of(self.board, best, others, order=decided_on, rules=rules)
+        if leader == best:
+            return best, decided_on
+        ruled = self._made_by_rule(name, others)
+        return self._safest(leader, best, arms=ruled, order=decided_on, rules=rules), decided_on
 
     def _made_by_rule(self, name: str, arms: Sequence[str]) -> list[str]:
         ruled = {one.text for one in self.proposals[name] if one.origin != "rewriter"}
@@ -241,7 +248,7 @@ class Search:
             return "optimized", ""
         if name in self.limits:
             what = "all its rewrites were compared" if self._was_tried(name) else "any of its rewrites was measured"
-            return "out_of_budget", f"{self.limits[name]} ended the search before {what}"
+            return "out_of_budget", f"{say_limit(self.limits[name])} ended the search before {what}"
         if any(one.is_usable for one in rows):
             no_lead = "no rewrite got a higher score without more failures"
             return "not_preferred", self.reasons.get(name, no_lead)
@@ -280,6 +287,10 @@ class Search:
     def stopped_by(self) -> Limit | None:
         """What ended the search before everything was compared, if anything did."""
         return next(iter(self.limits.values()), None)
+
+    def _was_ended_by(self, *limits: Limit) -> bool:
+        """Whether one of these ended any of it, be it that another one ended something before."""
+        return any(limit in limits for limit in self.limits.values())
 
     def held_out(self, subject: Subject, best: str, *, runs_at_once: int = 1) -> HeldOut:
         """The original and the winner, on examples that decided nothing; not measured where the original stays.

@@ -62,7 +62,8 @@ class SearchSettings:
     price: Price = 0.0
     """What a run costs, or a function without arguments that returns the total spent so far."""
     patience: float = 90.0
-    """Seconds for which a model may be out of reach (rate limits, time-outs); its runs are retried until then."""
+    """Seconds for which a model may be out of reach (rate limits, time-outs); its runs are retried until then, with 0
+    not at all."""
     seed: int = 0
     """Decides which examples are shown, the rewriter's samples, and the order of the batches."""
     log_dir: str | Path | None = None

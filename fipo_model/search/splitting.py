@@ -29,22 +29,31 @@ def split(examples: Sequence[Example], held_out: Sequence[Example] | None, *, se
     A repeated example is no further evidence: a model that answers greedily gives it the same score. Raises
     `InputError` where all of `held_out` decide.
     """
-    once = _once(examples)
-    notes = _said(len(examples) - len(once), "of the examples are repeated and count once")
+    own, notes = once(examples), repeated(examples)
     if held_out is not None:
-        inputs = {_key(one.input) for one in once}
-        others = [one for one in _once(held_out) if _key(one.input) not in inputs]
+        inputs = {_key(one.input) for one in own}
+        others = [one for one in once(held_out) if _key(one.input) not in inputs]
         if held_out and not others:
             raise InputError("every held-out example also decides: hold out different ones")
         left_out = _said(len(held_out) - len(others), "held-out examples are left out, because they also decide")
-        return Split(once, others, [*notes, *left_out])
-    outputs = {_key(one.input): _key(one.outputs) for one in once}
+        return Split(own, others, [*notes, *left_out])
+    outputs = {_key(one.input): _key(one.outputs) for one in own}
     if len(outputs) < _FEWEST_TO_SET_ASIDE:
-        return Split(once, [], notes)
+        return Split(own, [], notes)
     aside = _drawn(outputs, min(len(outputs) // _SET_ASIDE, _MOST_SET_ASIDE), seed=seed)
     return Split(
-        [one for one in once if _key(one.input) not in aside], [one for one in once if _key(one.input) in aside], notes
+        [one for one in own if _key(one.input) not in aside], [one for one in own if _key(one.input) in aside], notes
     )
+
+
+def once(examples: Sequence[Example]) -> list[Example]:
+    """The examples without repetitions, in their order."""
+    return list({(_key(one.input), _key(one.outputs)): one for one in reversed(examples)}.values())[::-1]
+
+
+def repeated(examples: Sequence[Example]) -> list[str]:
+    """What to say of examples that occur more than once."""
+    return _said(len(examples) - len(once(examples)), "of the examples are repeated and count once")
 
 
 def _drawn(outputs: Mapping[Hashable, Hashable], count: int, *, seed: int) -> set[Hashable]:
@@ -53,10 +62,6 @@ def _drawn(outputs: Mapping[Hashable, Hashable], count: int, *, seed: int) -> se
     shuffled = random.Random(f"{seed} held out").sample(list(outputs), len(outputs))
     shuffled.sort(key=lambda one: str(outputs[one]) if uses[outputs[one]] > 1 else "")
     return {shuffled[(2 * number + 1) * len(shuffled) // (2 * count)] for number in range(count)}
-
-
-def _once(examples: Sequence[Example]) -> list[Example]:
-    return list({(_key(one.input), _key(one.outputs)): one for one in reversed(examples)}.values())[::-1]
 
 
 def _key(value: object) -> Hashable:

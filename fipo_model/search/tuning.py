@@ -126,7 +126,7 @@ def search_prompt(
     deciding, aside = parts.deciding, parts.aside
     settings.check_count(len(deciding), counted=" that are not repeated")
     settings.check_budget(min(len(deciding), settings.most_examples or len(deciding)), held_out=len(aside))
-    note = _settings(rewriter, request, yardstick, settings, (deciding, aside))
+    note = _note(rewriter, request, yardstick, settings, (deciding, aside))
     logger.info(
         "rewrites are proposed by %s; scores are %s; %d examples decide, %d are held out",
         rewriter.name,
@@ -205,7 +205,7 @@ class _Plain:
         return Part(name=PROMPT, request=self.request, meaning=meaning.check)
 
 
-def _settings(
+def _note(
     rewriter: Rewriter,
     request: OptimizationRequest,
     yardstick: Yardstick,

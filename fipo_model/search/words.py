@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.numbers import NOT_MEASURED, Interval, counted, is_measured, level, say_interval, signed
+from fipo_model.search.budget import say_limit, say_remedy
 from fipo_model.search.headroom import Headroom, Verdict
 from fipo_model.search.proposals import Origin
 from fipo_model.search.results import Compared, Level, SearchResult
 from fipo_model.search.scoring import PromptScores
+from fipo_model.search.shortening import shortened
 from fipo_model.search.wordings import Kind
 
 _LONGEST_SHOWN = 80
@@ -17,7 +19,6 @@ _OUTCOMES = {
     "repeated": "not tried: it asks for the same as another",
     "unusable": "left alone: it could not be rewritten",
 }
-_FOLLOWED_BY: Mapping[Origin, str] = {"labels": "labels", "form": "form"}
 _ORIGINS: Mapping[Origin, str] = {
     "rewriter": "the rewriter",
     "labels": "a rule that adds the labels",
@@ -40,8 +41,8 @@ def sentences(result: SearchResult) -> Iterator[str]:
     if result.first_failure is not None:
         yield f"The first failure: {result.first_failure}"
     if result.stopped_by is not None:
-        yield f"{result.stopped_by} ended the search before everything was compared."
-    yield from (f"{note[:1].upper()}{note[1:]}." for note in result.notes)
+        yield _sentence(f"{say_limit(result.stopped_by)} ended the search before everything was compared")
+    yield from map(_sentence, result.notes)
     yield from _say_authors(result)
 
 
@@ -60,9 +61,9 @@ def _say_authors(result: SearchResult) -> Iterator[str]:
         refused = sum(one.origin == "rewriter" and one.outcome not in ("unchanged", "repeated") for one in rows)
         why = f"none of its proposals passed the checks ({refused})" if refused else "it had nothing to add"
         yield f"The rewriter is {result.model}; {why}."
-    by_rule = {one.text: one.origin for one in rows if one.origin in _FOLLOWED_BY}
+    by_rule = {one.text: one.origin for one in rows if one.origin != "rewriter"}
     for origin in dict.fromkeys(by_rule[text.text] for text in result.texts if text.text in by_rule):
-        yield f"The text to use was made by rule: yours, followed by the {_FOLLOWED_BY[origin]} of the right outputs."
+        yield f"The text to use was made by rule: yours, followed by the {origin} of the right outputs."
 
 
 def say_compared(where: str, found: Compared) -> str:
@@ -108,7 +109,7 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
     yield f"Measured on {found.examples} examples in {found.seconds:.0f} s. Scores are {found.measured_by}."
     for one in found.wordings:
         gain = "" if one.gain is None or one.kind == "yours" else f", gain {say_interval(one.gain, signed)} over yours"
-        yield f"{_KINDS[one.kind]}: score {one.score:.3g}{gain}: {_shortened(one.text)}"
+        yield f"{_KINDS[one.kind]}: score {one.score:.3g}{gain}: {shortened(one.text, most=_LONGEST_SHOWN)}"
     figures = {
         "What your prompt has gained over the input alone": found.done,
         "What solved examples would still gain": found.left,
@@ -119,9 +120,10 @@ def headroom_sentences(found: Headroom) -> Iterator[str]:
         if figure is not None:
             yield f"{what}: {say_interval(figure, signed)}."
     if found.stopped_by is not None:
-        yield f"{found.stopped_by} ended this before every wording was measured."
+        yield _sentence(f"{say_limit(found.stopped_by)} ended this before every wording was measured")
     if found.verdict == "unclear" and found.stopped_by is not None:
-        yield f"Too little was measured to tell how much a better wording would gain. Raise {found.stopped_by}."
+        too_little = "Too little was measured to tell how much a better wording would gain."
+        yield f"{too_little} {say_remedy(found.stopped_by)}"
     else:
         yield "Your prompt gets every example right." if found.is_perfect else _ADVICE[found.verdict]
 
@@ -130,7 +132,7 @@ def score_lines(found: PromptScores) -> Iterator[str]:
     """What prompts got on the same rows: a line for each."""
     for number, one in enumerate(found.prompts):
         gain = "" if number == 0 else f", gain {say_interval(one.gain, signed)} over the first"
-        yield f"score {one.level.score:.3g}{gain}{_say_lost(one.level)}: {_shortened(one.text)}"
+        yield f"score {one.level.score:.3g}{gain}{_say_lost(one.level)}: {shortened(one.text, most=_LONGEST_SHOWN)}"
 
 
 def score_remarks(found: PromptScores) -> Iterator[str]:
@@ -142,7 +144,7 @@ def score_remarks(found: PromptScores) -> Iterator[str]:
         yield f"{ranges} A gain whose interval includes 0 could be luck."
     if found.first_failure is not None:
         yield f"The first failure: {found.first_failure}"
-    yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)
+    yield from map(_sentence, found.notes)
 
 
 def _say_lost(found: Level) -> str:
@@ -150,6 +152,6 @@ def _say_lost(found: Level) -> str:
     return "".join(f" ({counted(count, 'row')} {what})" for what, count in lost.items() if count)
 
 
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
+def _sentence(said: str) -> str:
+    """A remark with a capital and a full stop; a setting's name stays as one writes it."""
+    return f"{said}." if "_" in said.partition(" ")[0] else f"{said[:1].upper()}{said[1:]}."

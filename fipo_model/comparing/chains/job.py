@@ -29,7 +29,6 @@ from fipo_model.errors import InputError
 from fipo_model.jobs import completed
 from fipo_model.objects import fingerprint
 from fipo_model.search import SearchSettings
-from fipo_model.search.metrics import Function
 
 RESULTS, PAGE = "results.json", "report.html"
 _PROMPTS, _MEASURED, _SEARCH = "prompts.json", "measured", "search"
@@ -111,7 +110,7 @@ class Comparison:
             optimizer=optimizer,
             roles=self.settings.roles,  # type: ignore[arg-type]
             examples=[(row.input, row.reference) for row in self.examples],
-            metric=self._judging if self.examples else None,
+            metric=self.metric.given if self.examples else None,
             search=self._search() if self.examples else None,
         )
         found = {change.where: {"original": change.naive, "optimized": change.text} for change in report.changes}
@@ -150,11 +149,6 @@ class Comparison:
             own = [_merged(answers[key], scores[key]) for key in _keys(row, repeat)]
             measured.append({**asdict(row), "runs": own, "seconds_alone": alone.get(row.id)})
         return measured
-
-    @property
-    def _judging(self) -> str | Function:
-        """The metric as a search takes it."""
-        return self.metric.name if self.metric.is_built_in else self.metric.function
 
     def write(self, results: Mapping[str, Any]) -> None:
         """The results, and the page made of them."""

@@ -115,10 +115,13 @@ def _collect_outputs(chain: Runnable[Any, Any], rows: Sequence[Row]) -> tuple[li
     # A chain may change its input, and the other one must not see that.
     inputs = [deepcopy(row.input) for row in rows]
     try:
-        return chain.batch(inputs, configs, return_exceptions=True), usages
+        outputs: list[Any] = chain.batch(inputs, configs, return_exceptions=True)
     except Exception as error:  # noqa: BLE001 - a step that lets one row's error fail the whole batch
-        if len(rows) == 1:
-            return [error], usages
+        outputs = [error] * len(rows)
+    # LangChain's sequences return what such a step raises as if it were every row's own error.
+    is_of_all = isinstance(outputs[0], Exception) and all(output is outputs[0] for output in outputs)
+    if not is_of_all or len(rows) == 1:
+        return outputs, usages
     alone = [_collect_outputs(chain, [row]) for row in rows]
     return [outputs[0] for outputs, _ in alone], [usages[0] for _, usages in alone]
 

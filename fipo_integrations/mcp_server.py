@@ -14,12 +14,15 @@ import typer
 import fipo_model
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import FipoError, InputError, explain_missing
+from fipo_model.forking import PerProcess
 from fipo_model.store import RewriteStore
 
 with explain_missing("mcp", "mcp", "pydantic"):
     from mcp.server import MCPServer
     from mcp.server.mcpserver.exceptions import ToolError
     from pydantic import BaseModel, Field
+
+_loading = PerProcess(threading.Lock)
 
 
 class Answer(BaseModel):
@@ -35,14 +38,12 @@ def make_server(model: str | None = None, store: Path | None = None) -> MCPServe
     server = MCPServer("fipo", version=fipo_model.__version__, log_level="WARNING")
     kept = None if store is None else RewriteStore(store)
 
-    loading = threading.Lock()
-
     @cache
     def loaded() -> PromptOptimizer:
         return PromptOptimizer.from_pretrained(model)
 
     def optimizer() -> PromptOptimizer:
-        with loading:  # two first prompts at once load one model
+        with _loading.value:  # two first prompts at once load one model
             return loaded()
 
     def rewrite(requests: list[OptimizationRequest]) -> list[OptimizedPrompt | InputError]:

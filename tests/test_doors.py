@@ -13,6 +13,7 @@ import pytest
 
 from fipo_model import OptimizationRequest
 from fipo_model.store import RewriteStore, key_of
+from support.forks import fork_while_locked
 from support.servers import completion, serving
 
 ROOT = Path(__file__).parents[1]
@@ -133,3 +134,18 @@ class TestMcp:
             **{"text": "Explain rain.", "outcome": "not_preferred"},
             "detail": "rejected by Ann",
         }
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_a_process_forked_while_the_model_was_loaded_loads_its_own(self):
+        setup = """
+        import asyncio
+        from fipo_integrations import mcp_server
+
+        def rewrite():
+            server = mcp_server.make_server("/no/such/model")
+            try:
+                asyncio.run(server.call_tool("optimize_prompt", {"prompt": "Say hello."}))
+            except mcp_server.ToolError as error:
+                assert "/no/such/model" in str(error)
+        """
+        assert fork_while_locked(setup, lock="mcp_server._loading", work="rewrite()") == 0

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import os
 import random
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from support.dspy_programs import (
     search_options,
     task_lm,
 )
+from support.forks import fork_while_locked
 
 pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
@@ -144,6 +146,8 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
     resumable(task, tmp_path)
     with pytest.raises(InputError, match=r"other settings: seed was 0 and is now 1\."):
         resumable(task, tmp_path, seed=1)
+    with pytest.raises(InputError, match=r"other settings: demos was \"auto\" and is now 4\."):  # of 16, and of 4
+        resumable(task, tmp_path, demos=4)
     with dspy.context(lm=task.lm), pytest.raises(InputError, match=r"student was .*valset was "):
         fipo(**search_options(log_dir=tmp_path)).compile(dspy.Predict(Answer), valset=examples())
 
@@ -408,7 +412,7 @@ def test_a_few_examples_that_fail_for_a_while_or_each_in_its_own_way_end_nothing
             raise RuntimeError(error.format(number=len(judged)))
         return exact(example, prediction)
 
-    search = any_lead(candidates=1, patience=0.0)
+    search = any_lead(candidates=1, patience=0.01)
     with dspy.context(lm=task_lm(better_with_guidance)):
         using = fipo(metric=fails_first, num_threads=1, search=search)
         report = using.compile(dspy.Predict(Answer), valset=examples(ANIMALS)).fipo_report
@@ -607,7 +611,7 @@ def test_refused_calls_decide_nothing():
             raise RuntimeError("429")
         return answering("right")
 
-    search = any_lead(patience=0.0)
+    search = any_lead(patience=0.01)
     with dspy.context(lm=task_lm(refusing)):
         compiled = fipo(metric=exact, num_threads=1, search=search).compile(
             dspy.Predict(Answer), valset=examples(ANIMALS)
@@ -630,7 +634,7 @@ def test_random_failures_of_the_model_change_no_choice(seed):
                 raise RuntimeError("Rate limit reached")
             return better_with_guidance(instruction, question)
 
-        search = SearchSettings(seed=seed, patience=0.0)
+        search = SearchSettings(seed=seed, patience=0.01)
         with dspy.context(lm=task_lm(flaky)):
             return fipo(metric=exact, num_threads=1, search=search).compile(
                 dspy.Predict(Answer), valset=examples(ANIMALS)
@@ -689,3 +693,21 @@ def test_a_program_that_only_asyncio_can_run_is_told_how_to_be_run():
         with pytest.raises(InputError, match=r"no forward.*dspy\.syncify\(program\)"):
             fipo(metric=exact).compile(Async(), valset=examples())
         assert fipo(metric=exact).compile(dspy.syncify(Async()), valset=examples()).score == 100.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(
+    ("lock", "work"),
+    [("rewriting._LOADING", "optimizer.ready()"), ("proposer._COUNTING", "own({}, {}, [])")],
+)
+def test_a_process_forked_while_a_lock_was_held_goes_on(lock, work):
+    setup = """
+    from fipo_integrations.dspy import FIPOProposer, proposer, rewriting
+    from fipo_model import PromptOptimizer
+    from fipo_model.testing import ScriptedGenerator
+
+    given = PromptOptimizer(ScriptedGenerator(lambda asked: "Hi."))
+    optimizer = rewriting.LazyOptimizer(given, is_proposing=False)
+    own = FIPOProposer(optimizer=given)
+    """
+    assert fork_while_locked(setup, lock=lock, work=work) == 0

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import dspy
@@ -13,7 +14,7 @@ from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
 from fipo_integrations.dspy.language_model import LanguageModelGenerator
 from fipo_integrations.dspy.page import render_page
 from fipo_integrations.dspy.programs import left_alone
-from fipo_model import Message, PromptOptimizer, Sampling
+from fipo_model import Completion, Message, PromptOptimizer, Sampling
 from fipo_model.errors import FipoError, InputError
 from fipo_model.search import SearchSettings as PlainSearchSettings
 from fipo_model.testing import ScriptedGenerator
@@ -189,6 +190,8 @@ def test_samples_of_a_language_model_are_asked_for_one_by_one_past_its_cache():
     assert generator.generate([], Sampling()) == []
     with pytest.raises(InputError, match="greedy decoding has one completion"):
         generator.generate([turns], Sampling(), samples=2)
+    with pytest.raises(InputError, match="samples must be at least 1"):
+        generator.generate([turns], Sampling(), samples=0)
 
 
 def test_a_reply_that_a_language_model_cut_off_is_truncated_and_a_failure_names_it():
@@ -202,6 +205,64 @@ def test_a_reply_that_a_language_model_cut_off_is_truncated_and_a_failure_names_
 
     with pytest.raises(FipoError, match=r"prompt_model local/scripted failed: .*no key"):
         LanguageModelGenerator(task_lm(fails)).generate([[{"role": "user", "content": "Go."}]], Sampling())
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_truncated", "is_refused"),
+    [
+        ("stop", False, False),
+        ("STOP", False, False),
+        ("end_turn", False, False),
+        (None, False, False),
+        ("length", True, False),
+        ("max_tokens", True, False),
+        ("content_filter", False, True),
+        ("refusal", False, True),
+        ("error", True, False),
+        ("tool_calls", True, False),
+        ("some_new_reason", True, False),
+    ],
+)
+def test_a_reply_counts_as_finished_only_if_it_ended_in_a_known_way(reason, is_truncated, is_refused):
+    found = ended({"choices": [SimpleNamespace(finish_reason=reason)]})
+    assert (found.is_truncated, found.is_refused) == (is_truncated, is_refused)
+    assert bool(found.note) == (is_truncated or is_refused)
+    alone = ended({"finish_reason": reason})
+    assert (alone.is_truncated, alone.is_refused) == (is_truncated, is_refused)
+
+
+@pytest.mark.parametrize(("status", "is_truncated"), [("completed", False), ("incomplete", True)])
+def test_a_reply_of_the_responses_api_says_by_its_status_whether_it_is_finished(status, is_truncated):
+    assert ended({"status": status}).is_truncated == is_truncated
+
+
+def test_half_a_reply_that_a_filter_ended_is_no_rewrite():
+    class Filtered(Ending):
+        def __call__(self, prompt: str, **options: Any) -> list[str]:
+            super().__call__(prompt, **options)
+            return ["Answer the question. Consider every part"]
+
+    found = PromptOptimizer(LanguageModelGenerator(Filtered({"finish_reason": "content_filter"}))).optimize(
+        "Answer the question."
+    )
+    assert not found.is_rewritten
+
+
+class Ending(dspy.BaseLM):
+    """A language model whose replies end as its history says."""
+
+    def __init__(self, response: dict[str, Any]) -> None:
+        super().__init__("ending")
+        self.response = SimpleNamespace(**response)
+
+    def __call__(self, prompt: str, **options: Any) -> list[str]:
+        self.history.append({"response": self.response, "usage": {}})
+        return ["Half a"]
+
+
+def ended(response: dict[str, Any]) -> Completion:
+    ((found,),) = LanguageModelGenerator(Ending(response)).generate([[{"role": "user", "content": "Go."}]], Sampling())
+    return found
 
 
 # Messages

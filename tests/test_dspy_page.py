@@ -9,6 +9,7 @@ import pytest
 
 from fipo_integrations.dspy import render_page
 from fipo_integrations.dspy.results import Report
+from fipo_model.errors import InputError
 from support.dspy_programs import GUIDANCE, Zoo, any_lead, better_with_guidance, careful, exact, examples, fipo, task_lm
 
 pytestmark = pytest.mark.usefixtures("no_dspy_cache")
@@ -88,3 +89,10 @@ def test_it_lies_beside_the_report_and_a_new_one_takes_its_place(tmp_path: Path)
         compiled = fipo(script, search=any_lead(log_dir=tmp_path)).compile(Zoo())
         assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_page(compiled.fipo_report)
     assert "And briefly." in render_page(compiled.fipo_report)
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path):
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(InputError, match="cannot write to the log_dir"):
+        fipo(search=any_lead(log_dir=tmp_path)).compile(Zoo())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]

@@ -383,6 +383,19 @@ class TestAsARewriter:
         ((completion,),) = generator.generate([[{"role": "user", "content": "Hi."}]], Sampling())
         assert (completion.is_truncated, completion.is_refused) == (is_truncated, is_refused)
 
+    @pytest.mark.parametrize(("status", "is_truncated"), [("completed", False), ("incomplete", True)])
+    def test_a_reply_of_the_responses_api_says_by_its_status_that_it_was_cut_off(self, status: str, is_truncated: bool):
+        class Responding(FakeListChatModel):
+            """Ends its replies as ChatOpenAI does with `use_responses_api=True`."""
+
+            def _generate(self, *args: Any, **kwargs: Any) -> Any:
+                reply = AIMessage("Half a", response_metadata={"status": status})
+                return ChatResult(generations=[ChatGeneration(message=reply)])
+
+        generator = ChatModelGenerator(Responding(responses=["Half a"]))
+        ((found,),) = generator.generate([[{"role": "user", "content": "Go."}]], Sampling())
+        assert found.is_truncated == is_truncated
+
     def test_a_model_that_fails_is_fipos_error_with_its_cause(self):
         class Failing(Rewriting):
             def _generate(self, *args: Any, **kwargs: Any) -> Any:

@@ -2,6 +2,10 @@
 
 import asyncio
 import itertools
+import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +13,17 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnableSequence
 
-from fipo_integrations.langchain import aoptimize_chain, aoptimize_prompt, optimize_chain, optimize_prompt
+from fipo_integrations.langchain import (
+    GeneratorChatModel,
+    aoptimize_chain,
+    aoptimize_prompt,
+    optimize_chain,
+    optimize_prompt,
+)
 from fipo_model import FIPO_2, Message, PromptOptimizer
-from fipo_model.errors import InputError
+from fipo_model.errors import InputError, ServerError
 from fipo_model.search import SearchSettings
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
@@ -22,6 +32,7 @@ MOOD = ChatPromptTemplate.from_messages([("system", "Say the mood of the text.")
 ROWS = [({"text": f"text {number}"}, "sad" if number % 2 else "glad") for number in range(12)]
 ADDED = ("Avoid explanations.", "Be friendly.", "Be careful.")
 SMALL = SearchSettings(candidates=3)
+SMALL_AND_PATIENT = SearchSettings(candidates=3, patience=0.1)
 
 
 def proposing(conversation: list[Message]) -> str:
@@ -139,7 +150,9 @@ class TestAMetric:
         assert [change.outcome for change in report.changes] == ["unchanged"]
         assert "are right already, so there is nothing to gain" in report.changes[0].detail
 
-    @pytest.mark.parametrize("shape", ["pairs", "rows", "rows with what a model said", "langsmith"])
+    @pytest.mark.parametrize(
+        "shape", ["pairs", "rows", "rows with what a model said", "rows with several right outputs", "langsmith"]
+    )
     def test_examples_come_in_every_shape(self, optimizer: PromptOptimizer, shape: str):
         class LangSmithExample:
             """What LangSmith's client gives, by its attributes."""
@@ -153,12 +166,66 @@ class TestAMetric:
             "rows with what a model said": [
                 {"input": given, "output": "wrong", "reference": right} for given, right in ROWS
             ],
+            "rows with several right outputs": [
+                {"input": given, "outputs": [f"{right} or so", right]} for given, right in ROWS
+            ],
             "langsmith": [LangSmithExample(*row) for row in ROWS],
         }[shape]
         better, _ = optimize_chain(
             MOOD | RunnableLambda(Model()), optimizer=optimizer, examples=made, metric="exact", search=SMALL
         )
         assert system_of(better.first).endswith("Avoid explanations.")
+
+    def test_of_several_right_outputs_the_one_that_fits_best_counts(self, optimizer: PromptOptimizer):
+        rows = [{"input": given, "outputs": ["", "a pity", right]} for given, right in ROWS]
+        with pytest.raises(InputError, match="example 0: a right output is empty"):
+            optimize_chain(MOOD | RunnableLambda(Model()), optimizer=optimizer, examples=rows, metric="f1")
+        rows = [{"input": given, "outputs": ["a pity", right]} for given, right in ROWS]
+        _, report = optimize_chain(MOOD | RunnableLambda(Model()), optimizer=optimizer, examples=rows, metric="f1")
+        assert report.chosen_on is not None
+        assert report.chosen_on.after.score == 1
+
+    @pytest.mark.parametrize("right", [["not JSON", {"mood": "sad"}], [{"mood": "sad"}, "not JSON"]])
+    def test_every_right_output_must_fit_the_metric(self, optimizer: PromptOptimizer, right: Any):
+        rows = [{"input": given, "outputs": right} for given, _ in ROWS]
+        with pytest.raises(InputError, match="example 0: "):
+            optimize_chain(MOOD | RunnableLambda(Model()), optimizer=optimizer, examples=rows, metric="json_fields")
+
+    @pytest.mark.parametrize("of", ["step", "chain"])
+    def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(self, optimizer: PromptOptimizer, of: str):
+        class Step(RunnableLambda):
+            """A step of the user's own that knows nothing of `return_exceptions`."""
+
+            def batch(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+                return [self.invoke(value) for value in inputs]
+
+        class Chain(RunnableSequence):
+            """A chain of the user's own that does not, either."""
+
+            def batch(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+                return [self.invoke(value) for value in inputs]
+
+        model = Model()
+
+        def failing(value: Any) -> AIMessage:
+            if "text 3" in value.to_string():
+                raise ValueError("3 is unheard of")
+            return model(value)
+
+        chain = MOOD | Step(failing) if of == "step" else Chain(MOOD, RunnableLambda(failing))
+        better, report = optimize_chain(chain, optimizer=optimizer, examples=ROWS, metric="exact", search=SMALL)
+        assert system_of(better.first).endswith("Avoid explanations.")
+        assert report.searched is not None
+        assert report.searched.first_failure == "ValueError: 3 is unheard of"
+        assert report.chosen_on is not None
+        assert report.held_out is not None
+        assert report.chosen_on.after.failed + report.held_out.after.failed == 1
+
+    def test_a_chain_that_changes_its_input_gets_the_same_one_again(self, optimizer: PromptOptimizer):
+        chain = RunnableLambda(lambda given: {"text": given.pop("text")}) | MOOD | RunnableLambda(Model())
+        rows = [(dict(given), right) for given, right in ROWS]
+        better, _ = optimize_chain(chain, optimizer=optimizer, examples=rows, metric="exact", search=SMALL)
+        assert system_of(better.middle[0]).endswith("Avoid explanations.")
 
     def test_ones_own_metric_sees_reference_output_and_input(self, optimizer: PromptOptimizer):
         seen: list[Any] = []
@@ -230,11 +297,125 @@ class TestAMetric:
         assert system_of(better.first).endswith("Avoid explanations.")
 
 
+def answering(conversation: list[Message]) -> str:
+    """A model that says the right word alone only where it is told to avoid explanations."""
+    system, human = (turn["content"] for turn in conversation)
+    mood = "sad" if int(human.split()[-1]) % 2 else "glad"
+    return mood if "explanations" in system else f"The mood seems to be {mood}, I think."
+
+
+def naming(name: str = "good", **options: Any) -> GeneratorChatModel:
+    return GeneratorChatModel(generator=ScriptedGenerator(answering, name=name), **options)
+
+
+class Asking:
+    """A step of the user's own that holds a model."""
+
+    def __init__(self, model: GeneratorChatModel) -> None:
+        self.model = model
+
+    def __call__(self, value: Any) -> Any:
+        return self.model.invoke(value)
+
+
+def asking(model: GeneratorChatModel) -> RunnableLambda:
+    return RunnableLambda(lambda value: model.invoke(value))
+
+
+OTHER = ChatPromptTemplate.from_messages([("system", "Say the mood of the text."), ("human", "It is: {text}")])
+CHAINS = {
+    "another model": (MOOD | naming(), MOOD | naming("bad")),
+    "another model in a function": (MOOD | asking(naming()), MOOD | asking(naming("bad"))),
+    "another model in an object": (MOOD | RunnableLambda(Asking(naming())), MOOD | RunnableLambda(Asking(naming("b")))),
+    "another setting of the model": (MOOD | naming(), MOOD | naming(max_tokens=4)),
+    "another option in a call": (MOOD | naming().bind(stop=["I"]), MOOD | naming().bind(stop=["seems"])),
+    "another function": (MOOD | naming() | (lambda said: said.text), MOOD | naming() | (lambda said: said.text[:1])),
+    "another message": (MOOD | naming(), OTHER | naming()),
+}
+WISHES: dict[str, Any] = {
+    "keep": ("mood",),
+    "max_words": 20,
+    "feedback": "Too long.",
+    "turns": 2,
+    "max_examples": 4,
+    "minibatch_size": 2,
+}
+
+
+class TestResuming:
+    def run(self, chain: Any, folder: Path, optimizer: PromptOptimizer, **wishes: Any) -> Any:
+        asked = {name: wishes.pop(name) for name in ("keep", "max_words", "feedback") if name in wishes}
+        search = SearchSettings(candidates=3, log_dir=folder, **wishes)
+        return optimize_chain(chain, optimizer=optimizer, examples=ROWS, metric="exact", search=search, **asked)
+
+    @pytest.mark.parametrize("what", CHAINS)
+    def test_another_chain_does_not_get_the_scores_of_the_first(
+        self, optimizer: PromptOptimizer, tmp_path: Path, what: str
+    ):
+        first, second = CHAINS[what]
+        self.run(first, tmp_path, optimizer)
+        with pytest.raises(InputError, match="models was" if "another model" in what else "chain was"):
+            self.run(second, tmp_path, optimizer)
+
+    @pytest.mark.parametrize("wish", WISHES)
+    def test_another_wish_does_not_get_the_scores_of_the_first(
+        self, optimizer: PromptOptimizer, tmp_path: Path, wish: str
+    ):
+        self.run(MOOD | naming(), tmp_path, optimizer)
+        with pytest.raises(InputError, match=f"{wish} was"):
+            self.run(MOOD | naming(), tmp_path, optimizer, **{wish: WISHES[wish]})
+
+    def test_a_chain_that_remembers_its_runs_resumes(self, optimizer: PromptOptimizer, tmp_path: Path):
+        said: list[Any] = []
+
+        def remember(value: Any) -> Any:
+            said.append(value)
+            return value
+
+        chain = MOOD | asking(naming()) | remember
+        self.run(chain, tmp_path, optimizer)
+        runs = len(said)
+        assert runs > 0
+        self.run(chain, tmp_path, optimizer)
+        assert len(said) == runs
+
+    def test_a_chain_is_the_same_in_every_process(self):
+        code = """
+            from langchain_core.prompts import ChatPromptTemplate
+            from fipo_integrations.langchain import GeneratorChatModel
+            from fipo_integrations.langchain.identity import identity
+            from fipo_model.testing import ScriptedGenerator
+
+            def brief(said):
+                return said.text if said.text in {"sad", "glad", "calm", "angry"} else ""
+
+            prompt = ChatPromptTemplate.from_messages([("system", "Say the mood."), ("human", "{text}")])
+            prompt = prompt.partial(day=lambda: "Monday")
+            model = GeneratorChatModel(generator=ScriptedGenerator(brief))
+            print(identity(prompt | model.bind(tools=[brief]) | brief))
+        """
+        said = {
+            subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(code)],
+                env={**os.environ, "PYTHONHASHSEED": str(seed)},
+                cwd=Path(__file__).parents[1],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            for seed in (1, 2)
+        }
+        assert len(said) == 1
+        assert "'models': ['GeneratorChatModel scripted']" in said.pop()
+
+
+def likely(conversation: list[Message]) -> float:
+    return -1.0 if "explanations" in conversation[0]["content"] else -2.0
+
+
 class TestLikelihood:
     def test_without_a_metric_right_outputs_decide(self, optimizer: PromptOptimizer):
-        scorer = ScriptedScorer(
-            lambda conversation, response: -1.0 if "explanations" in conversation[0]["content"] else -2.0
-        )
+        scorer = ScriptedScorer(lambda conversation, response: likely(conversation))
         better, report = optimize_prompt(MOOD, optimizer=optimizer, examples=ROWS, downstream=scorer, search=SMALL)
         assert system_of(better).endswith("Avoid explanations.")
         assert report.chosen_on is not None
@@ -243,6 +424,59 @@ class TestLikelihood:
             {"role": "system", "content": "Say the mood of the text."},
             {"role": "user", "content": "text 0"},
         ]
+
+    def test_of_several_right_outputs_the_likeliest_counts(self, optimizer: PromptOptimizer):
+        scorer = ScriptedScorer(lambda conversation, said: likely(conversation) if said in ("sad", "glad") else -9.0)
+        rows = [{"input": given, "outputs": ["unheard", right]} for given, right in ROWS]
+        _, report = optimize_prompt(MOOD, optimizer=optimizer, examples=rows, downstream=scorer, search=SMALL)
+        assert report.chosen_on is not None
+        assert (report.chosen_on.before.score, report.chosen_on.after.score) == (-2, -1)
+
+    def test_an_example_too_long_for_the_scorer_does_not_end_the_search(self, optimizer: PromptOptimizer):
+        scorer = ScriptedScorer(lambda conversation, response: likely(conversation), context_tokens=40)
+        long = [({"text": "word " * 50 + str(number)}, "sad") for number in range(2)]
+        better, report = optimize_prompt(
+            MOOD, optimizer=optimizer, examples=[*long, *ROWS], downstream=scorer, search=SMALL
+        )
+        assert system_of(better).endswith("Avoid explanations.")
+        assert report.searched is not None
+        assert "the model's context holds 40" in str(report.searched.first_failure)
+
+    def test_a_scorer_that_is_away_for_a_moment_does_not_end_the_search(self, optimizer: PromptOptimizer):
+        calls = itertools.count()
+
+        def away(conversation: list[Message], response: str) -> float:
+            if next(calls) == 0:
+                raise ServerError("the server is away")
+            return likely(conversation)
+
+        better, report = optimize_prompt(
+            MOOD, optimizer=optimizer, examples=ROWS, downstream=ScriptedScorer(away), search=SMALL_AND_PATIENT
+        )
+        assert system_of(better).endswith("Avoid explanations.")
+        assert report.searched is not None
+        assert report.searched.tried_again > 0
+
+    def test_a_template_that_fails_for_one_example_does_not_end_the_search(self, optimizer: PromptOptimizer):
+        class Length(dict):
+            """A value that cannot be written out."""
+
+            def __format__(self, spec: str) -> str:
+                raise ValueError("nobody knows")
+
+        scorer = ScriptedScorer(lambda conversation, response: likely(conversation))
+        rows: list[Any] = [*ROWS, ({"text": Length()}, "sad")]
+        better, report = optimize_prompt(MOOD, optimizer=optimizer, examples=rows, downstream=scorer, search=SMALL)
+        assert system_of(better).endswith("Avoid explanations.")
+        assert report.searched is not None
+        assert report.searched.first_failure == "ValueError: nobody knows"
+
+    def test_what_no_scorer_can_read_is_an_error(self, optimizer: PromptOptimizer):
+        seeing = ChatPromptTemplate.from_messages(
+            [("system", "Say the mood."), ("human", [{"type": "image_url", "image_url": {"url": "{text}"}}])]
+        )
+        with pytest.raises(InputError, match="this model reads only text"):
+            optimize_prompt(seeing, optimizer=optimizer, examples=ROWS, downstream=ScriptedScorer(lambda *_: -1.0))
 
 
 class TestWhatIsRefused:
@@ -254,5 +488,5 @@ class TestWhatIsRefused:
             optimize_chain(chain, optimizer=optimizer, examples=[({"text": "text 1"}, None)] * 4, metric="exact")
         with pytest.raises(InputError, match="pass what follows the template as downstream"):
             optimize_prompt(MOOD, optimizer=optimizer, examples=ROWS, metric="exact")
-        with pytest.raises(InputError, match="example 1 must be a pair"):
+        with pytest.raises(InputError, match="example 1: there is no `input`; its fields are 'text'"):
             optimize_chain(chain, optimizer=optimizer, examples=[ROWS[0], {"text": "x"}], metric="exact")

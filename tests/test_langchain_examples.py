@@ -145,12 +145,40 @@ class TestExamples:
         assert [len(call) for call in judge.calls] == [6]  # two rewrites on three examples, at once
 
     @pytest.mark.parametrize(
-        "example", [{"text": "rain"}, ({"text": "rain"},), ("rain", "sad"), [{"text": "rain"}, "sad"], "ab", None]
+        ("example", "said"),
+        [
+            (({"text": "rain"},), " must be a pair"),
+            (("rain", "sad"), " must be a pair"),
+            ([{"text": "rain"}, "sad"], " must be a pair"),
+            ("ab", " must be a pair"),
+            (None, " must be a pair"),
+            ({"text": "rain"}, ": there is no `input`; its fields are 'text'"),
+            ({"input": {"text": "rain"}, "outputs": ["sad", " "]}, ": a right output is empty"),
+            (({"text": "rain"}, ""), ": a right output is empty"),
+        ],
     )
-    def test_wrong_examples_are_named(self, example: Any):
+    def test_wrong_examples_are_named(self, example: Any, said: str):
         asking = replying(lambda _: pytest.fail("a model was asked"))
-        with pytest.raises(InputError, match="example 1 must be a pair"):
+        with pytest.raises(InputError, match=f"example 1{said}"):
             optimize_prompt(MOOD, optimizer=asking, examples=[({"text": "sun"}, "glad"), example])
+
+    def test_of_several_right_outputs_the_first_is_shown_but_one_that_the_prompt_got_is_never_wrong(self):
+        asked: list[str] = []
+
+        def unsure(conversation: list[Message]) -> str:
+            asked.append(conversation[-1]["content"])
+            return "Answer briefly."
+
+        own = PromptOptimizer.from_rewriter(Rewriter(ScriptedGenerator(unsure), template=FIPO_2))
+        rows = [
+            {"input": {"text": "rain"}, "outputs": ["sad", "gloomy"]},
+            {"input": {"text": "hail"}, "outputs": ["angry", "fierce"]},
+        ]
+        optimize_prompt(MOOD, optimizer=own, examples=rows, downstream=RunnableLambda(lambda _: "gloomy"))
+        (request,) = asked
+        assert request.count("Right output: gloomy") == 1
+        assert request.count("Right output: angry") == 1
+        assert request.count("Wrong output: gloomy") == 1
 
     def test_errors_of_the_model_downstream_are_raised(self, optimizer: PromptOptimizer, generator: ScriptedGenerator):
         def fail(value: Any) -> Any:

@@ -1,7 +1,10 @@
 """FIPORunnable behind a template: that is rewritten, once, and what fills it never passes through a rewriter."""
 
+import gc
+import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from fipo_model import FIPO_2, PromptOptimizer
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
+from support.forks import fork_while_locked
 from support.langchain_prompts import asked, better, rewrite
 
 CONTEXT = "Use the context to answer the question and stay short."
@@ -229,3 +233,46 @@ def test_a_text_is_filled_anew(old: str, new: str, filled: str, expected: str | 
     assert before is not None
     assert after is not None
     assert refilled(filled, before, after) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(
+    ("setup", "lock", "work"),
+    [
+        (
+            "from fipo_integrations.langchain import default\ndefault._load = lambda: None",
+            "default._lock",
+            "default.default_optimizer()",
+        ),
+        (
+            """
+            from langchain_core.language_models import FakeListChatModel
+            from fipo_integrations.langchain import asking
+            """,
+            "asking._lock",
+            "asking.Asking(optimizer=FakeListChatModel(responses=['Hi.'])).opened",
+        ),
+    ],
+    ids=["default", "asking"],
+)
+def test_a_process_forked_while_an_optimizer_was_made_makes_its_own(setup: str, lock: str, work: str):
+    assert fork_while_locked(setup, lock=lock, work=work) == 0
+
+
+class TestTheMemoOfTemplates:
+    def test_templates_made_for_one_request_are_not_kept(self, fipo: FIPORunnable):
+        kept = [weakref.ref(template) for template in self.run(fipo, 200)]
+        gc.collect()
+        assert sum(template() is not None for template in kept) <= 64
+
+    def test_the_last_templates_are_taken_apart_once(self, fipo: FIPORunnable):
+        templates = list(self.run(fipo, 2))
+        known = [fipo._sources_of(template) for template in templates]
+        assert all(fipo._sources_of(one) is own for one, own in zip(templates, known, strict=True))
+
+    @staticmethod
+    def run(fipo: FIPORunnable, count: int) -> Iterator[PromptTemplate]:
+        for number in range(count):
+            template = PromptTemplate.from_template(f"Say in {number} words: {{text}}")
+            (template | fipo).invoke({"text": "Hello."})
+            yield template

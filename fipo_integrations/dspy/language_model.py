@@ -12,7 +12,14 @@ from fipo_model.errors import FipoError, InputError
 
 _AT_ONCE = 8  # what dspy.settings.num_threads is unless somebody sets it
 _SEEDS_APART = 1000  # more than anybody's samples
-_CUT_OFF = frozenset({"length", "max_tokens"})
+# Why a reply ended, as DSPy and the servers behind it name it. A reason in neither set does not count as finished.
+_FINISHED = frozenset(
+    "stop eos eos_token end_turn end_of_turn stop_sequence stop_token complete completed finished".split()
+)
+_FILTERED = frozenset(
+    "content_filter content_filtered filtered safety recitation blocklist prohibited_content spii refusal".split()
+)
+_INCOMPLETE = "incomplete"  # the status of a response of OpenAI's Responses API, which gives no reason
 
 
 class LanguageModelGenerator:
@@ -20,7 +27,8 @@ class LanguageModelGenerator:
 
     It is called as configured, except for the temperature of samples, and with one message, which every such model
     accepts. Its cache and its retries are its own. Samples are requested one by one, each with its own `rollout_id`, so
-    that DSPy's cache does not return the first for all of them.
+    that DSPy's cache does not return the first for all of them. A reply counts as unfinished if it says that it was cut
+    off, or ended for an unknown reason. One that gives no reason counts as finished.
     """
 
     def __init__(self, lm: dspy.BaseLM) -> None:
@@ -40,6 +48,8 @@ class LanguageModelGenerator:
         self, conversations: Sequence[list[Message]], sampling: Sampling, *, samples: int = 1
     ) -> list[list[Completion]]:
         """Continue each conversation, `samples` times. Raises `FipoError` where the model fails."""
+        if samples < 1:
+            raise InputError(f"samples must be at least 1, not {samples}")
         if samples > 1 and sampling.is_greedy:
             raise InputError(f"greedy decoding has one completion, not {samples}: set a sampling temperature above 0")
         asked = [(turns, number) for turns in conversations for number in range(samples)]
@@ -64,16 +74,21 @@ class LanguageModelGenerator:
         usage, reason = _ending(own)
         return Completion(
             text=text,
-            is_truncated=reason in _CUT_OFF,
+            is_truncated=reason is not None and reason not in _FINISHED | _FILTERED,
             prompt_tokens=usage.get("prompt_tokens") or 0,
             completion_tokens=usage.get("completion_tokens") or 0,
+            is_refused=reason in _FILTERED,
+            note=f"the reply ended with {reason!r}" if reason and reason not in _FINISHED else "",
         )
 
 
 def _ending(lm: dspy.BaseLM) -> tuple[dict[str, int], str | None]:
-    """The tokens that a model's only call used, and why it ended; nothing where DSPy keeps no history."""
+    """The tokens that a model's only call used, and why it ended, if that is known; DSPy may keep no history."""
     if not lm.history:
         return {}, None
     response = lm.history[-1]["response"]
     choices = getattr(response, "choices", None)  # as before DSPy 3.4, and for models that do without its engines
-    return lm.history[-1]["usage"], getattr(choices[0] if choices else response, "finish_reason", None)
+    reason = getattr(choices[0] if choices else response, "finish_reason", None)
+    if reason is None and getattr(response, "status", None) == _INCOMPLETE:
+        reason = _INCOMPLETE
+    return lm.history[-1]["usage"], str(reason).lower() if reason else None

@@ -314,7 +314,7 @@ class FIPO(Teleprompter):
             "minibatch_size": search.minibatch_size,
             "metric_threshold": search.metric_threshold,
             "student_responses": search.student_responses,
-            "demos": search.demonstrations,
+            "demos": search.demos,
             "seed": search.seed,
         }
 

@@ -8,7 +8,7 @@ from fipo_model.errors import explain_missing
 from fipo_model.pages.changes import outcome_in_words
 from fipo_model.pages.figures import IntervalChart, Table, span_of
 from fipo_model.pages.numbers import level, points, say_interval
-from fipo_model.search import Changed, Interval, Level
+from fipo_model.search import Changed, Interval, Level, say_limit
 
 with explain_missing("dspy", "jinja2"):
     from fipo_model.pages.document import Section, document
@@ -68,7 +68,7 @@ def _summarize(report: Report) -> Iterator[str]:
         before = f", {resumed} of them in an earlier run" if resumed else ""
         yield f"It took {measured.metric_calls} runs of the program{before}."
         if measured.stopped_by is not None:
-            yield f"{measured.stopped_by} ended the search before everything was compared."
+            yield f"The search was ended by {say_limit(measured.stopped_by)} before everything was compared."
     if report.model is not None:
         yield f"The rewrites are by {report.model}."
 

@@ -15,9 +15,10 @@ from fipo_integrations.dspy.responses import Responses, as_text
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_model import PromptOptimizer, ShownExample
 from fipo_model.errors import InputError
+from fipo_model.forking import PerProcess
 from fipo_model.search import Proposed
 
-_COUNTING = threading.Lock()  # one for all, because what holds a lock could not be copied
+_COUNTING = PerProcess(threading.Lock)  # one for all, because what holds a lock could not be copied
 _CANDIDATES = 3  # one rewrite of the text alone, and two samples
 # "The correct answer is 'Paris'.", as GEPA's own evaluator puts it; without the quotation marks there is no telling
 # where the answer ends and the next sentence begins.
@@ -82,7 +83,7 @@ class FIPOProposer:
         components_to_update: Sequence[str],
     ) -> dict[str, str]:
         """A text for each component to update."""
-        with _COUNTING:
+        with _COUNTING.value:
             number, self._calls = self._calls, self._calls + 1
         texts = {name: candidate[name] for name in components_to_update}
         opened = {name: _opened(text) for name, text in texts.items()}

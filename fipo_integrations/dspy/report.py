@@ -28,8 +28,11 @@ def write_report(directory: str | Path | None, report: Report) -> None:
         texts = {_REPORT: json.dumps(report.to_fields(), indent=2) + "\n", _PAGE: render_report(report)}
         for name, text in texts.items():
             part = folder / f".{name}.{threading.get_native_id()}.part"
-            part.write_text(text, encoding="utf-8")
-            part.replace(folder / name)
+            try:
+                part.write_text(text, encoding="utf-8")
+                part.replace(folder / name)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to the log_dir {directory}: {error.strerror}") from error
 

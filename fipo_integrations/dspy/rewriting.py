@@ -9,9 +9,10 @@ from fipo_integrations.dspy.instructions import Target
 from fipo_integrations.dspy.responses import Responses
 from fipo_model import OptimizationRequest, PromptOptimizer, Rewriter, ShownExample
 from fipo_model.errors import InputError
+from fipo_model.forking import PerProcess
 from fipo_model.search import Part, Proposed, Question, Seen, ask
 
-_LOADING = threading.Lock()  # one for all, because what holds a lock could not be copied
+_LOADING = PerProcess(threading.Lock)  # one for all, because what holds a lock could not be copied
 
 _NOTHING = Seen(texts={}, measurements={})
 
@@ -39,7 +40,7 @@ class LazyOptimizer:
 
     def ready(self) -> PromptOptimizer:
         """The optimizer, loaded now if it was not before."""
-        with _LOADING:
+        with _LOADING.value:
             if self._optimizer is None:
                 own = Rewriter.from_pretrained(role="proposing" if self._is_proposing else "rewriting")
                 self._optimizer = PromptOptimizer.from_rewriter(own)

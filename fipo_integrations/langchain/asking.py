@@ -11,6 +11,7 @@ from langchain_core.runnables import run_in_executor
 from fipo_integrations.langchain.default import default_optimizer
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import InputError
+from fipo_model.forking import PerProcess
 from fipo_model.store import RewriteStore
 
 Optimizer = PromptOptimizer | BaseChatModel
@@ -19,7 +20,7 @@ Results = list[OptimizedPrompt | InputError]
 
 _MOST_OPTIMIZERS = 64
 
-_lock = threading.Lock()
+_lock = PerProcess(threading.Lock)
 # By the identity of a chat model. Its optimizer holds the model, so the identity is not reused.
 _optimizers: dict[int, PromptOptimizer] = {}
 
@@ -54,7 +55,7 @@ class Asking:
         """The optimizer; the first to ask for it loads the weights."""
         if not isinstance(self.optimizer, BaseChatModel):
             return self.optimizer or default_optimizer()
-        with _lock:  # one for each model, so that it remembers prompts
+        with _lock.value:  # one for each model, so that it remembers prompts
             known = _optimizers.get(id(self.optimizer))
             if known is None:
                 from fipo_integrations.langchain.chat_model import optimizer_from

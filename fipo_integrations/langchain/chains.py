@@ -7,13 +7,14 @@ from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import BaseModel
 
-from fipo_integrations.langchain import evidence, proposals
+from fipo_integrations.langchain import proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric
 from fipo_integrations.langchain.examples import Example, check_inputs
 from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.report import Report, Unreached
+from fipo_integrations.langchain.search import choose_on_evidence
 from fipo_integrations.langchain.templates import Found, find, with_changes
 from fipo_integrations.langchain.tree import SWITCH, rebuilt, why_left_out
 from fipo_model.errors import InputError
@@ -67,7 +68,7 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
         report = proposals.rewrite(found.slots, asking)
     else:
         seen = Evidence(examples=examples, metric=metric, settings=SearchSettings.of(search))
-        report = evidence.search(found.slots, asking, seen, lambda report: _with_changes(chain, roles, report))
+        report = choose_on_evidence(found.slots, asking, seen, lambda report: _with_changes(chain, roles, report))
     report = found.completed(report)
     made = _with_changes(chain, roles, report)
     if alternatives and made is not chain:

@@ -16,6 +16,7 @@ from fipo_model.errors import FipoError, InputError, ModelError
 _ROLES = ("system", "user", "assistant")
 # Why a reply ended, as LangChain's chat models name it in a message's metadata.
 _REASONS = ("finish_reason", "stop_reason", "done_reason", "finishReason")
+_INCOMPLETE = "incomplete"  # the status of a reply of OpenAI's Responses API, which gives no reason
 _FINISHED = frozenset("stop end_turn stop_sequence eos eos_token complete completed load".split())
 _FILTERED = frozenset("content_filter refusal safety recitation blocklist prohibited_content spii".split())
 
@@ -136,7 +137,7 @@ class ChatModelGenerator:
         Raises `ModelError` with the model's own error as the cause.
         """
         if samples < 1 or (samples > 1 and sampling.is_greedy):
-            raise InputError(f"{samples} samples are not possible with greedy decoding")
+            raise InputError(f"{samples} samples are not possible{' with greedy decoding' if samples > 1 else ''}")
         asked: list[Any] = [conversation for conversation in conversations for _ in range(samples)]
         if not asked:
             return []
@@ -173,6 +174,8 @@ def _configured(model: BaseChatModel, sampling: Sampling) -> BaseChatModel:
 def _completion(reply: BaseMessage) -> Completion:
     metadata = reply.response_metadata
     reason = next((str(metadata[name]).lower() for name in _REASONS if metadata.get(name)), None)
+    if reason is None and metadata.get("status") == _INCOMPLETE:
+        reason = _INCOMPLETE
     usage = getattr(reply, "usage_metadata", None) or {}
     is_refused = reason in _FILTERED
     return Completion(

@@ -4,8 +4,9 @@ import threading
 from functools import cache
 
 from fipo_model import PromptOptimizer
+from fipo_model.forking import PerProcess
 
-_lock = threading.Lock()
+_lock = PerProcess(threading.Lock)
 
 
 @cache
@@ -16,5 +17,5 @@ def _load() -> PromptOptimizer:
 def default_optimizer() -> PromptOptimizer:
     """FIPO's default weights, loaded once in a process when first needed."""
     # `cache` alone would let two threads load the weights at once.
-    with _lock:
+    with _lock.value:
         return _load()

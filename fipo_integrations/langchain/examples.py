@@ -10,15 +10,12 @@ from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableSequence
 from pydantic import BaseModel
 
+from fipo_model import search as searching
 from fipo_model.errors import InputError
 
 Example = tuple[Any, Any] | Mapping[str, Any] | Any
 """A prompt's input and its golden response (None where only the input is known): a pair, a row with `input` and
-`output`, or a LangSmith example."""
-
-_INPUTS = ("input", "inputs")
-# Where a row has several, `reference` is the right one: `output` may be what some model said.
-_OUTPUTS = ("reference", "output", "outputs", "answer")
+`output` (or `outputs`, each of which is right), or a LangSmith example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +31,56 @@ def prepare(
     examples: Sequence[Example], template: BasePromptTemplate, downstream: Runnable[Any, Any] | None
 ) -> list[Shown]:
     """The examples with silver responses, from one run of the naive prompt on each, in one batch."""
-    pairs = [as_pair(place, example) for place, example in enumerate(examples)]
-    for place, (given, _) in enumerate(pairs):
-        if not isinstance(given, Mapping):
+    read = [as_example(place, example) for place, example in enumerate(examples)]
+    inputs = [one.input for one in read if isinstance(one.input, Mapping)]
+    for place, one in enumerate(read):
+        if not isinstance(one.input, Mapping):
             raise InputError(f"example {place} must be a pair of a prompt's input, by its variables, and its response")
-    silver: Sequence[Any] = [None] * len(pairs)
+    silver: Sequence[Any] = [None] * len(read)
     if downstream is not None:
-        silver = (template | downstream).batch([dict(inputs) for inputs, _ in pairs])
+        silver = (template | downstream).batch([dict(given) for given in inputs])
     return [
-        Shown("\n".join(f"{name}: {text_of(value)}" for name, value in inputs.items()), text_of(reply), text_of(golden))
-        for (inputs, golden), reply in zip(pairs, silver, strict=True)
+        Shown("\n".join(f"{name}: {text_of(value)}" for name, value in given.items()), said, _golden(one, said))
+        for one, given, said in zip(read, inputs, map(text_of, silver), strict=True)
     ]
 
 
-def as_pair(place: int, example: Example) -> tuple[Any, Any]:
-    """An example, in any of the usual shapes, as an input and its golden response.
+def _golden(example: searching.Example, said: str | None) -> str | None:
+    """The right output to show: what was said, if that is one of them, so that it is not shown as wrong."""
+    rights = [text_of(output) for output in example.outputs]
+    return said if said in rights else next(iter(rights), None)
+
+
+def as_example(place: int, example: Example) -> searching.Example:
+    """An example, in any of the usual shapes, as the search has them.
 
     Raises `InputError` that names the example by its place.
     """
+    try:
+        if isinstance(example, Mapping):
+            return searching.read_examples([example])[0]
+        given, right = _parts(example)
+        return searching.Example(input=given, outputs=() if right is None else (right,))
+    except _NoExampleError as error:
+        raise InputError(f"example {place} {error}") from error
+    except InputError as error:  # the search knows it as the first of its rows
+        raise InputError(f"example {place}: {error.__cause__ or error}") from error
+
+
+class _NoExampleError(InputError):
+    """Something else in the place of an example."""
+
+
+def _parts(example: Example) -> tuple[Any, Any]:
+    """The input and the golden response of a pair or a LangSmith example."""
     if isinstance(example, tuple) and len(example) == len(("input", "response")):
         given, right = example
-    elif isinstance(example, Mapping):
-        given = next((example[name] for name in _INPUTS if name in example), None)
-        right = next((example[name] for name in _OUTPUTS if example.get(name) is not None), None)
     else:
         given, right = getattr(example, "inputs", None), _only(getattr(example, "outputs", None))
     if not isinstance(given, str | Mapping) or not given:
-        raise InputError(
-            f"example {place} must be a pair of a prompt's input and its golden response (or None), a row with `input` "
-            "and `output`, or a LangSmith example"
+        raise _NoExampleError(
+            "must be a pair of a prompt's input and its golden response (or None), a row with `input` and `output`, or "
+            "a LangSmith example"
         )
     return given, right
 
@@ -77,7 +95,7 @@ def check_inputs(chain: Any, examples: Sequence[Example]) -> None:
         return
     names = template.input_variables
     for place, example in enumerate(examples):
-        given, _ = as_pair(place, example)
+        given = as_example(place, example).input
         variables = " and ".join(f"{{{name}}}" for name in names if isinstance(given, str) or name not in given)
         if isinstance(given, str) and len(names) > 1:
             raise InputError(f"example {place}: the template has {variables}, but the input is a single text")

@@ -87,10 +87,21 @@ def change_of(taken: Taken, result: OptimizedPrompt) -> PromptChange:
         detail=result.detail,
         candidates=result.candidates,
     )
-    if not result.is_rewritten:
+    return _changed(kept, taken, result.text) if result.is_rewritten else kept
+
+
+def tried(taken: Taken, instruction: str) -> PromptChange:
+    """What another instruction makes of a template's text while it is tried."""
+    slot = taken.slot
+    kept = PromptChange(where=slot.where, naive=slot.text, text=slot.text, outcome="unchanged")
+    if instruction == taken.request.instruction:
         return kept
+    return _changed(replace(kept, outcome="optimized"), taken, instruction)
+
+
+def _changed(kept: PromptChange, taken: Taken, instruction: str) -> PromptChange:
     try:
-        return replace(kept, text=_rewritten(taken.text, result.text))
+        return replace(kept, text=_rewritten(taken.text, instruction))
     except VariablesChangedError as error:
         return replace(kept, outcome="variables_changed", detail=str(error))
 

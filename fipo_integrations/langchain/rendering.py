@@ -15,7 +15,7 @@ from fipo_integrations.langchain.filling import Form, fill, form_of, matches, re
 from fipo_integrations.langchain.prompts import Located, Reading, Role, role_of
 from fipo_integrations.langchain.report import PromptChange
 from fipo_integrations.langchain.templates import find
-from fipo_integrations.langchain.variables import VariablesChangedError, take_apart
+from fipo_integrations.langchain.variables import VariablesChangedError, doubled, take_apart
 from fipo_integrations.langchain.walking import Slot, leaves
 from fipo_model.errors import InputError
 
@@ -98,16 +98,12 @@ def _piece(text: str, patterns: Sequence[re.Pattern[str]]) -> Piece:
             continue
         name = f"{{data_{len(values) + 1}}}"
         values[name] = text[start:end]
-        template += _doubled(text[place:start]) + name
+        template += doubled(text[place:start]) + name
         place = end
     if not values:
         return Piece(Slot("", text, None))
-    slot = Slot("", template + _doubled(text[place:]), "f-string")
+    slot = Slot("", template + doubled(text[place:]), "f-string")
     return Piece(slot, form_of(slot.text, slot.format), values)
-
-
-def _doubled(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _opened(form: Form) -> Form:

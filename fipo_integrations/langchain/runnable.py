@@ -5,6 +5,7 @@ it is rewritten where that is safe, and untouched where it is not.
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ from fipo_model.store import RewriteStore
 EVENT = "fipo_optimized"
 """The custom event that tells what happened to a text: its data are `outcome`, `naive` and `text`."""
 
+_MEMO_SIZE = 64  # a runnable is behind one template or a few, unless a template is made for each request
 _Configs = RunnableConfig | Sequence[RunnableConfig] | None
 _Sources = tuple[Source, ...] | None
 
@@ -76,7 +78,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     store: SkipValidation[RewriteStore | None] = Field(default=None, exclude=True)
     """Where rewrites are looked up first, and stored. Never serialized."""
 
-    _sources: dict[int, tuple[BasePromptTemplate, tuple[Source, ...] | None]] = PrivateAttr(default_factory=dict)
+    _sources: OrderedDict[int, tuple[BasePromptTemplate, _Sources]] = PrivateAttr(default_factory=OrderedDict)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
 
@@ -183,6 +185,8 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         known = self._sources.get(id(template))
         if known is None or known[0] is not template:
             known = self._sources[id(template)] = (template, sources_of(template, self.roles))
+            while len(self._sources) > _MEMO_SIZE:
+                self._sources.popitem(last=False)
         return known[1]
 
     @property

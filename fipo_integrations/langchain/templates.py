@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
 from langchain_core.runnables import Runnable
 
-from fipo_integrations.langchain import choosing, evidence, proposals
+from fipo_integrations.langchain import choosing, proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric, as_chain
@@ -15,6 +15,7 @@ from fipo_integrations.langchain.examples import Example, check_inputs, prepare
 from fipo_integrations.langchain.marks import is_made, with_provenance
 from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.report import Report, Unreached
+from fipo_integrations.langchain.search import choose_on_evidence
 from fipo_integrations.langchain.variables import take_apart
 from fipo_integrations.langchain.walking import NotRebuiltError, Slot, Template, mapped, seen, with_fields
 from fipo_model import Scorer
@@ -78,7 +79,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
             made = with_changes(template, roles, report)
             return made if metric is None else as_chain(made, downstream)
 
-        report = evidence.search(found.slots, asking, seen, build)
+        report = choose_on_evidence(found.slots, asking, seen, build)
     else:
         shown = prepare(examples, template, downstream if proposals.take(found.slots, asking)[0] else None)
         report = proposals.rewrite(found.slots, asking, shown)

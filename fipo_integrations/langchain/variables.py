@@ -205,12 +205,13 @@ def _escaped(text: str, fields: tuple[str, ...]) -> str:
     """Braces doubled wherever they do not mark a variable."""
     pattern, end, made = _any_of(fields), 0, []
     for match in pattern.finditer(text):
-        made += [_doubled(text[end : match.start()]), match[0]]
+        made += [doubled(text[end : match.start()]), match[0]]
         end = match.end()
-    return "".join([*made, _doubled(text[end:])])
+    return "".join([*made, doubled(text[end:])])
 
 
-def _doubled(text: str) -> str:
+def doubled(text: str) -> str:
+    """The text as a template has it: its braces mark no variables."""
     return text.replace("{", "{{").replace("}", "}}")
 
 

@@ -1,0 +1,107 @@
+"""What distinguishes chains when a search is resumed: their models, prompts and code, the same in every process."""
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import BaseMessage
+from langchain_core.prompts import BasePromptTemplate
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableLambda
+from pydantic import BaseModel
+
+from fipo_model import search as searching
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_NAMES = ("model_name", "model", "model_id")
+_PLAIN = (str, bytes, int, float, type, type(None), ModuleType, BaseMessage)
+_WHOLE = (BaseLanguageModel, BasePromptTemplate)
+"""What holds no other part of a chain."""
+_CONTAINERS = (Runnable, BaseModel, FunctionType, MethodType, functools.partial, list, tuple, Mapping)
+_DEEPEST = 2  # how deep a foreign object is searched
+
+
+def identity(chain: Any) -> dict[str, Any]:
+    """The names of a chain's models, and a digest of all that decides what it says.
+
+    What functions and objects remember does not count, because it changes while a chain runs.
+    """
+    parts = list(_parts(chain, {}, 0))
+    models = {_named(part) for part in parts if isinstance(part, BaseLanguageModel)}
+    said = {str(place): _say(part) for place, part in enumerate(parts)}
+    return {"models": sorted(models), "chain": searching.digest(said)}
+
+
+def without_addresses(value: object) -> str:
+    """A value as Python shows it, except for places in memory, which differ from process to process."""
+    return _ADDRESS.sub("", repr(value))
+
+
+def _parts(value: Any, known: dict[int, Any], depth: int) -> Iterator[Any]:
+    """The runnables of a chain, those that its functions use, and the functions themselves."""
+    if id(value) in known or isinstance(value, _PLAIN):
+        return
+    known[id(value)] = value  # kept, so that nothing else gets its id
+    if isinstance(value, Runnable) or (callable(value) and not depth):
+        yield value
+    if not isinstance(value, _WHOLE):
+        is_foreign = not isinstance(value, _CONTAINERS)
+        for inner in _within(value, may_look=depth < _DEEPEST):
+            yield from _parts(inner, known, depth + is_foreign)
+
+
+def _within(value: Any, *, may_look: bool) -> Iterable[Any]:
+    """What a part of a chain consists of, in an order that is the same in every process."""
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, RunnableLambda):
+        return [*value.deps, getattr(value, "func", None), getattr(value, "afunc", None)]
+    if isinstance(value, FunctionType):
+        return [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
+    if isinstance(value, MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, BaseModel):
+        return [own for name, own in vars(value).items() if name in type(value).model_fields]
+    return list(getattr(value, "__dict__", {}).values()) if may_look or isinstance(value, Runnable) else ()
+
+
+def _is_empty(cell: CellType) -> bool:
+    """Whether it belongs to a function whose definition is not complete yet."""
+    try:
+        return cell.cell_contents is cell
+    except ValueError:
+        return True
+
+
+def _say(part: Any) -> str:
+    """What a part is, without what it consists of."""
+    if isinstance(part, BaseLanguageModel):
+        # What LangChain itself tells models apart by, in its cache and in traces.
+        return f"{_named(part)} {without_addresses(dict(part._identifying_params))}"
+    if isinstance(part, BasePromptTemplate):
+        return without_addresses(part)
+    if isinstance(part, RunnableBinding):
+        return f"{_named(part)} {without_addresses(part.kwargs)}"
+    code = part if isinstance(part, FunctionType) else getattr(type(part), "__call__", None)  # noqa: B004 - its code
+    if isinstance(part, Runnable) or not isinstance(code, FunctionType):
+        return _named(part)
+    return f"{_named(part)} {_digest_code(code)}"
+
+
+def _named(part: Any) -> str:
+    """A part's class, and the name that it has for its model."""
+    params = part._identifying_params if isinstance(part, BaseLanguageModel) else {}
+    names = (params.get(name) or getattr(part, name, None) for name in _NAMES)
+    return " ".join([type(part).__qualname__, *[name for name in names if isinstance(name, str)][:1]])
+
+
+def _digest_code(function: FunctionType) -> str:
+    """A digest of a function's code alone."""
+    code = function.__code__
+    return searching.digest_of(FunctionType(code, {}, closure=tuple(CellType() for _ in code.co_freevars) or None))

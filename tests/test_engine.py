@@ -31,7 +31,7 @@ from support.conversations import ask, echo
 
 GREEDY = Sampling(max_new_tokens=9)
 Asked: TypeAlias = "Future[list[list[Completion]]]"
-PATIENCE = 10  # seconds after which a caller counts as left waiting for ever
+PATIENCE = 60  # seconds after which a caller counts as left waiting for ever
 
 
 class Gate(ScriptedGenerator):

@@ -195,7 +195,10 @@ class Rewriter:
         if not self.template.is_addition or self.samples > 1:
             return None
         outputs = outputs_shown(request)
-        labels = label_sentence(request.instruction, outputs) if len(outputs) >= _FEWEST_LABELLED else None
+        if len(outputs) >= _FEWEST_LABELLED:
+            labels = label_sentence(request.instruction, outputs, is_tried=False)
+        else:
+            labels = None
         return labels or form_sentence(outputs)
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:

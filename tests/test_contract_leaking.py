@@ -11,6 +11,12 @@ REVIEWS = (
     ShownExample("Never again.", "negative"),
     ShownExample("A fine evening by the sea with friends.", "positive"),
 )
+AGES = (
+    ShownExample("Ann is 31.", "31"),
+    ShownExample("At 7, Bo swims.", "7"),
+    ShownExample("Cy came.", "N/A"),
+    ShownExample("Di turns 12.", "12"),
+)
 NOUNS = (ShownExample("house", "houses"), ShownExample("mouse", "mice"))
 
 
@@ -38,6 +44,8 @@ def test_details_of_one_example_are_refused(addition, naive, examples):
     ("addition", "naive", "examples"),
     [
         ("Write the plural of the given noun.", "plural?", NOUNS),
+        ('Reply with a number in digits or "N/A" and nothing else.', "age", AGES),
+        ('If it is not stated, write "unknown".', "age", (*AGES[:2], ShownExample("Bo came.", "unknown"))),
         ("Say whether the review is positive or negative.", "sentiment", REVIEWS),
         ("Write the plural of the word house.", "plural of house", NOUNS),
     ],

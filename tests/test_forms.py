@@ -24,6 +24,14 @@ from support.telling import Telling
         (["1.234.567", "2.000.000"], "a number in digits with dots between the thousands and nothing"),
         (["1.234,50", "12,00"], "a number in digits with dots between the thousands and a decimal comma"),
         (["5,00 €", "12,50 €"], 'a number in digits with a decimal comma followed by " €"'),
+        (
+            ["0,567 kg", "1,234 kg", "2,750 kg"],
+            "a number in digits with a decimal comma and three decimal places followed",
+        ),
+        (["-0,567", "1,234", "2,751", "9,001"], "a number in digits with a decimal comma and three decimal places"),
+        (["0,567 €", "1,234 €"], 'a number in digits with a decimal comma followed by " €"'),
+        (["0", "1,234"], "a number in digits with commas between the thousands"),
+        (["0.50", "1,234.50"], "a number in digits with commas between the thousands and two decimal places"),
         (["90.32", "45.15", "3.04"], "a number with two decimal places"),
         (["90.32", "45.15"], "a number in digits"),
         (["90.30", "45.15"], "a number with two decimal places"),
@@ -53,11 +61,19 @@ from support.telling import Telling
         (["07/08/1972", "04/03/1985"], 'a date of two, two and four digits with "/" between them,'),
         (["January 5, 2024", "December 31, 2023"], 'a date in the form "Month D, YYYY"'),
         (["5 January 2024", "31 May 2023"], 'a date in the form "D Month YYYY"'),
+        (["05 March 2024", "12 May 2023"], 'a date in the form "DD Month YYYY"'),
+        (["March 05, 2024", "May 12, 2023"], 'a date in the form "Month DD, YYYY"'),
+        (["05 Mar 2024", "12 Apr 2023"], 'a date in the form "DD Mon YYYY"'),
+        (["Mar 05, 2024", "N/A", "Apr 12, 2023"], 'a date in the form "Mon DD, YYYY" or "N/A"'),
+        (["15 March 2024", "12 May 2023"], 'a date in the form "D Month YYYY"'),  # they do not tell
         (["06:13", "22:39"], "a time in the form HH:MM"),
         (["10:05", "14:30"], 'a time in hours and minutes with ":" between them'),
         (["9:05", "12:00"], "a time in the form H:MM"),
         (["3:10 am", "9:20 pm"], 'a time in the form H:MM followed by " am" or " pm"'),
         (["3pm", "9pm", "11pm"], 'the hour followed by "am" or "pm"'),
+        (["09:05 AM", "12:10 PM"], 'a time in the form HH:MM followed by " AM" or " PM"'),
+        (["10:05 AM", "12:10 PM"], 'a time in the form H:MM followed by " AM" or " PM"'),
+        (["09 AM", "11 PM"], 'the hour in two digits followed by " AM" or " PM"'),
         # one of two
         (["yes", "no"], '"yes" or "no"'),
         (["Yes"] * 4, '"Yes" or "No"'),
@@ -159,6 +175,8 @@ def test_what_outputs_have_in_common_is_said(outputs, form):
         ["44 BC", "480 BC", "12 BC"],
         ["5 km", "12 km"],  # the next may be in metres
         ["1.234", "5.678"],  # thousands or thousandths
+        ["0,567 kg", "1,234,567 kg", "2,750 kg"],  # neither
+        ["0,567", "1,234", "2,751"],  # perhaps lists
         ["10,20", "30,40", "5,6"],
         ["[The Sea](https://a.example)", "[The Sky](https://b.example)"],
         ["The sea is wide. It is blue.", "The sky."],
@@ -203,6 +221,35 @@ def test_what_outputs_have_in_common_is_said(outputs, form):
 )
 def test_nothing_is_said_of_what_has_no_plain_name_or_may_be_chance(outputs):
     assert form_sentence(outputs) is None
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ["00,123 kg", "01,234 kg", "12,345 kg"],
+        ["012,345", "123,456", "234,567"],
+        ["0.123,45 kg", "1.234,56 kg", "2.345,67 kg"],
+    ],
+)
+def test_thousands_never_begin_with_a_zero(outputs):
+    assert "thousands" not in (form_sentence(outputs) or "")
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ["05 March 2024", "5 May 2023"],
+        ["March 05, 2024", "May 5, 2023", "June 12, 2022"],
+        ["09:05 AM", "9:10 PM"],
+        ["09 AM", "9 PM"],
+        ["05.1.2024", "31.12.2023"],
+        ["1/05/2024", "12/31/2023"],
+    ],
+)
+def test_nothing_is_said_of_zeros_before_days_and_hours_that_come_and_go(outputs):
+    said = form_sentence(outputs) or ""
+    assert "form" not in said
+    assert "hour" not in said
 
 
 def a_time(source):
@@ -339,3 +386,41 @@ def test_labels_are_named_once_there_are_enough_right_outputs_to_know_them_all()
     asked = "billing, workshop or delivery?"
     named = PromptOptimizer.from_rewriter(rewriter("Copy the message.", -0.9)).optimize(asked, examples=rows)
     assert named.text == f"{asked}\n\nAnswer with one of: billing, delivery, workshop"
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (("1", "2", "3"), "Reply with a number in digits and nothing else."),
+        (("2.5", "3.0", "3.5"), "Reply with a number with one decimal place and nothing else."),
+        (("$5", "$10"), 'Reply with a number in digits preceded by "$" and nothing else.'),
+        (("2026-01-01", "2026-02-02"), "Reply with a date in the form YYYY-MM-DD and nothing else."),
+        (("5 January 2024", "31 May 2023"), 'Reply with a date in the form "D Month YYYY" and nothing else.'),
+        (("9:05", "12:00"), "Reply with a time in the form H:MM and nothing else."),
+        (("Monday", "Friday", "Tuesday"), "Reply with one word and nothing else."),
+        (("one", "two", "three"), "Reply with one word in lower case and nothing else."),
+        (("0", "1"), "Answer with one of: 0, 1"),
+        (("Q1", "Q2"), "Answer with one of: Q1, Q2"),
+        (("1", "2", "more than 2"), "Answer with one of: 1, 2, more than 2"),
+        (("none", "some"), "Answer with one of: none, some"),
+    ],
+)
+def test_no_number_or_day_is_forbidden_because_the_outputs_shown_lack_it(right, said):
+    """Without evidence: a search may try such labels, and its examples decide."""
+    rows = [(f"message {number}", right[number % len(right)]) for number in range(9)]
+    found = PromptOptimizer.from_rewriter(rewriter("Copy the message.", -0.9)).optimize("what is it", examples=rows)
+    assert found.text == f"what is it\n\n{said}"
+
+
+@pytest.mark.parametrize("right", [("1", "2", "N/A"), ("1.234", "5.678"), ("5 km", "12 km"), ("9:05", "09:10")])
+def test_no_amount_or_time_is_forbidden_though_its_form_cannot_be_said(right):
+    rows = [(f"message {number}", right[number % len(right)]) for number in range(9)]
+    found = PromptOptimizer.from_rewriter(rewriter("Copy the message.", -0.9)).optimize("what is it", examples=rows)
+    assert "one of" not in found.text
+
+
+def test_numbers_that_the_prompt_itself_names_are_labels():
+    rows = [(f"message {number}", str(number % 3 + 1)) for number in range(9)]
+    asked = "urgency: 1, 2 or 3?"
+    found = PromptOptimizer.from_rewriter(rewriter("Copy the message.", -0.9)).optimize(asked, examples=rows)
+    assert found.text == f"{asked}\n\nAnswer with one of: 1, 2, 3"

@@ -6,10 +6,12 @@ import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fipo_model.data.tasks import PARTS, Example, Task, check_disjoint, is_right, parse_task, part_of, read_tasks
 from fipo_model.data.tasks.reading import write_tasks
-from fipo_model.data.tasks.task import CHECKS
+from fipo_model.data.tasks.task import CHECKS, is_number
 from fipo_model.errors import InputError
 from fipo_model.jsonl import BadRow
 from fipo_model.search.examples import filled
@@ -74,6 +76,7 @@ def test_how_outputs_are_checked_follows_from_them_where_nobody_says_so():
     assert task(examples=[one | {"choices": ["12", "x"]}]).check == "choice"
     assert task(examples=[one, {"input": "b", "outputs": ["x"]}]).check is None
     assert task(examples=[one], check="exact").check == "exact"
+    assert task(examples=[one, {"input": "b", "outputs": ["1_000"]}]).check is None
 
 
 def test_an_input_that_comes_twice_has_the_right_outputs_of_both(tmp_path):
@@ -235,7 +238,10 @@ def test_the_input_follows_an_empty_line_or_fills_the_only_variable(wording, sen
         ("exact", "<", ["<", "`<`"], [">", "1 < 2"]),
         ("text", "hat", ["Hat", "hat.", "'HAT'"], ["a hat", "bat"]),
         ("number", "1200", ["1,200", "It is 1200.0.", "3 times 400 is 1200"], ["120", "1200 and 3", "none", ""]),
-        ("number", "-5", ["-5", "x = -5"], ["5"]),
+        ("number", "-5", ["-5", "x = -5", "(-5)", "**-5**"], ["5", "10-5"]),
+        ("number", "15", ["pages 10-15", "15.", "+15", "1.5e1", "10 - 15"], ["-15", "15e1"]),
+        ("number", ".5", [".5", "0.5", "It is .50.", "5e-1"], ["5", "-.5", "1.5"]),
+        ("number", "1e-3", ["1e-3", "0.001", "1E-3."], ["3", "-3", "1e3", "1e99999999999999999999"]),
         ("contains", "10 June", ["On 10 June at 5", "10 june"], ["110 June", "10 Junes"]),
         (
             "json",
@@ -251,6 +257,18 @@ def test_replies_are_checked_as_the_task_says(check, right, good, bad):
     one = of(("x", right), check=check)
     assert [reply for reply in good if not is_right(one, one.examples[0], reply)] == []
     assert [reply for reply in bad if is_right(one, one.examples[0], reply)] == []
+
+
+@given(st.text(st.sampled_from("0123456789.,eE+-_ ٣"), min_size=1, max_size=8).filter(is_number))
+@example(".5")
+@example("1e-3")
+@example("5.e3")
+@example("-.5E+1")
+@example(" +7. ")
+def test_what_counts_as_a_number_is_right_as_its_own_reply(output):
+    one = of(("x", output), check="number")
+    assert is_right(one, one.examples[0], output)
+    assert is_right(one, one.examples[0], f"Of 3-4 it is {output}.")
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,28 @@ import email.utils
 import io
 import json
 import re
+import tomllib
 from collections import Counter
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from fipo_model.data.tasks import Task, check_disjoint, is_right, leak, part_of
+from fipo_model.data.tasks import Task, check_disjoint, is_right, leak, making, part_of
 from fipo_model.data.tasks.making import make_tasks
 from fipo_model.data.tasks.making.collecting import ROOMS, wordings
+from fipo_model.data.tasks.making.drawing import words
 from fipo_model.data.tasks.task import normalized
 from fipo_model.errors import InputError
 
+COLLECTED = tomllib.loads(Path(making.__file__).with_name("collected.toml").read_text(encoding="utf-8"))
+CAPITALS, AGENTS = (
+    {line.split(" = ")[1] for line in COLLECTED[name]["pairs"].strip().splitlines()}
+    for name in ("capital_of_country", "agent_of_verb")
+)
 MAKERS = {name: make for room in ROOMS for name, make in room.MAKERS.items()}
 TASKS = {task.name: task for task in make_tasks(examples=40, seed=3)}
 # Words that are labels of some task and said by the wordings of others with another meaning, or of their subject.
@@ -368,6 +376,31 @@ def test_members_of_two_kinds_are_told_apart_by_nobody():
     for task in kinds:
         for example in task.examples:
             assert known.setdefault((task.name, example.input), example.outputs) == example.outputs
+
+
+def test_no_word_is_of_two_kinds_that_some_task_tells_apart():
+    persons = {*words("jobs"), *words("first_names"), *words("surnames"), *AGENTS}
+    assert {word for word in words("nouns") if word in persons or word.capitalize() in persons} == set()
+    assert set(words("first_names")) & ({*words("cities"), *CAPITALS, *words("countries")}) == set()
+    # A wording says "in the singular".
+    assert [word for word in words("products") if word.endswith("s")] == ["mattress"]
+    for first, second in combinations(("fruits", "birds", "instruments", "jobs", "cities", "insects"), 2):
+        assert set(words(first)) & set(words(second)) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "also"),
+    [
+        ("nouns", "singer wizard nurse witch guard model"),  # persons
+        ("fruits", "kiwi"),  # a bird
+        ("birds", "kiwi crane"),  # a fruit, a machine
+        ("first_names", "Sofia Petra Florence Paris Sydney Milan Santiago Chelsea Austin"),  # cities
+        ("cities", "Florence Sydney Milan Santiago Charlotte Austin Victoria Alexandria"),  # first names
+        ("products", "earphones headphones scissors glasses"),  # of more than one
+    ],
+)
+def test_words_that_readers_take_for_two_kinds_are_not_drawn(kind, also):
+    assert set(words(kind)) & set(also.split()) == set()
 
 
 def test_a_seed_gives_the_same_examples_and_another_one_others():

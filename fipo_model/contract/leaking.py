@@ -17,6 +17,7 @@ _ORDINARY = frozenset(
     " other s that the there they this to true false was what when which who will with yes you"
     " write say give find name answer output reply read copy word number text".split()
 )
+_MISSING = re.compile(r"(?i)n/?a|none|null|unknown|not (?:given|stated|specified|available|known|found)|[-–—]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ def given_away(wording: str, before: str, shown: Sequence[Use], labels: frozense
     named = labels if all(_occurs(label, wording) for label in labels) else frozenset()
     for use in shown:
         for output in use.outputs:
-            if output not in named and _says(wording, output) and not _says(before, output):
+            is_secret = output not in named and not is_missing(output)
+            if is_secret and _says(wording, output) and not _says(before, output):
                 return f"gives away a right output, {output!r}"
         for detail in (*_named_details(use.input, wording), *_runs(use.input, known)):
             if (
@@ -49,6 +51,11 @@ def given_away(wording: str, before: str, shown: Sequence[Use], labels: frozense
             ):
                 return f"names a detail of an input, {detail!r}"
     return None
+
+
+def is_missing(output: str) -> bool:
+    """Whether it says that something is not known, such as "N/A", which is part of the form and no input's own."""
+    return _MISSING.fullmatch(output) is not None
 
 
 def _is_in_all(detail: str, shown: Sequence[Use]) -> bool:

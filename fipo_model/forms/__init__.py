@@ -7,7 +7,7 @@ coincidence (a letter, a length, the number of words) takes several different on
 
 from collections.abc import Sequence
 
-from fipo_model.contract.patterns import lazy
+from fipo_model.contract.leaking import is_missing
 from fipo_model.forms.codes import read_code, read_named
 from fipo_model.forms.labels import are_labels, label_sentence
 from fipo_model.forms.lists import read_items, read_lines
@@ -20,7 +20,6 @@ from fipo_model.forms.words import read_choice, read_words
 __all__ = ["are_labels", "form_sentence", "label_sentence"]
 
 _LONGEST_ANSWER = 300  # characters; longer outputs are documents, whose form has no brief name
-_MISSING = lazy(r"(?i)n/?a|none|null|unknown|not (?:given|stated|specified|available|known|found)|[-–—]")
 
 
 def form_sentence(outputs: Sequence[str]) -> str | None:
@@ -54,7 +53,7 @@ def _plain(different: Sequence[str]) -> str | None:
 
 def _with_missing(different: Sequence[str]) -> str | None:
     """A form with one text for what is not known, such as "N/A"."""
-    missing = [output for output in different if _MISSING.fullmatch(output)]
+    missing = [output for output in different if is_missing(output)]
     others = [output for output in different if output not in missing]
     form = _plain(others) if len(missing) == 1 and len(others) > 1 else None
     return None if form is None else f'{form} or "{missing[0]}"'

@@ -14,9 +14,10 @@ _LONG = 8
 
 _INTEGER = lazy(r"-?\d+")
 _DECIMAL = lazy(r"-?(\d+)\.(\d+)")
-_GROUPED = lazy(r"-?\d{1,3}(?:,\d{3})*(?:\.(\d+))?")
-_EUROPEAN = lazy(r"-?\d{1,3}(?:\.\d{3})*(?:,(\d+))?")
-_COMMA = lazy(r"-?\d+,(\d+)")
+# Groups never begin with a zero: the comma of "0,567" is a decimal comma.
+_GROUPED = lazy(r"-?(?:0|[1-9]\d{0,2}(?:,\d{3})*)(?:\.(\d+))?")
+_EUROPEAN = lazy(r"-?(?:0|[1-9]\d{0,2}(?:\.\d{3})*)(?:,(\d+))?")
+_COMMA = lazy(r"-?(?:0|[1-9]\d*),\d+")
 _QUANTITY = lazy(r"(\D*?)(-?\d(?:[\d.,]*\d)?)(\D.*)?")
 
 _CURRENCY = r"(?:[A-Z]{1,3})?[$€£¥₹₽₩]|Rs\.?|[A-Z]{3}(?<!BCE)"
@@ -79,11 +80,7 @@ def _number(numbers: Sequence[str], *, is_money: bool, is_marked: bool) -> str |
     decimals = [_DECIMAL.fullmatch(number) for number in numbers]
     if all(found or _INTEGER.fullmatch(number) for found, number in zip(decimals, numbers, strict=True)):
         return _decimal(decimals, numbers, is_money=is_money)
-    commas = [_COMMA.fullmatch(number) for number in numbers]
-    counts = {len(found[1]) for found in commas if found is not None}
-    if None in commas or counts == {3} or (not is_marked and len(numbers) <= _FEW):
-        return None  # of thousands, or a list
-    return "a number in digits with a decimal comma"
+    return _decimal_comma(numbers, is_marked=is_marked)
 
 
 def _integer(numbers: Sequence[str]) -> str | None:
@@ -107,6 +104,17 @@ def _decimal(found: Sequence[re.Match[str] | None], numbers: Sequence[str], *, i
     if not _is_fixed(count, numbers, is_money=is_money):
         return "a number in digits"
     return f"a number with {_say_places(count)}"
+
+
+def _decimal_comma(numbers: Sequence[str], *, is_marked: bool) -> str | None:
+    if not _all(_COMMA, numbers) or (not is_marked and len(numbers) <= _FEW):
+        return None  # perhaps lists
+    if {len(number.partition(",")[2]) for number in numbers} != {3}:
+        return "a number in digits with a decimal comma"
+    if not any(number.lstrip("-").startswith("0,") for number in numbers):
+        return None  # perhaps thousands
+    places = f" and {_say_places(3)}" if _is_fixed(3, numbers, is_money=False) else ""
+    return f"a number in digits with a decimal comma{places}"
 
 
 def _places(found: Sequence[re.Match[str] | None], numbers: Sequence[str], *, is_money: bool) -> str | None:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from fipo_model.data.tasks.task import Check, Example, Task
 from fipo_model.errors import InputError
 from fipo_model.json_values import are_same, parse_json
 
-_NUMBER = re.compile(r"-?\d+(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?")
+# The hyphen of "10-15" is no sign; "5.e3" is a number, because `Decimal` takes it for one in a right output.
+_NUMBER = re.compile(r"(?:(?<!\w)-)?(?:\d+(?:,\d{3})+(?:\.\d+)?|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)")
 _FENCE = re.compile(r"\s*```\w*\n(.*?)\n?```\s*", re.DOTALL)
 _QUOTES = "\"'`“”‘’"
 
@@ -46,7 +47,13 @@ def _is_choice(reply: str, example: Example) -> bool:
 
 def _is_number(reply: str, example: Example) -> bool:
     numbers = _NUMBER.findall(reply)
-    return bool(numbers) and Decimal(numbers[-1].replace(",", "")) in {Decimal(output) for output in example.outputs}
+    if not numbers:
+        return False
+    try:
+        last = Decimal(numbers[-1].replace(",", ""))
+    except InvalidOperation:  # an exponent of twenty digits
+        return False
+    return last in {Decimal(output) for output in example.outputs}
 
 
 def _is_contained(reply: str, example: Example) -> bool:

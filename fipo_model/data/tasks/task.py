@@ -132,7 +132,8 @@ def usual_check(examples: Sequence[Example]) -> Check | None:
 def is_number(text: str) -> bool:
     """Whether a text is a plain number, such as "-3.5"."""
     try:
-        return Decimal(text.strip()).is_finite()
+        # `Decimal` would take underscores, which nobody writes in a reply.
+        return "_" not in text and Decimal(text.strip()).is_finite()
     except InvalidOperation:
         return False
 

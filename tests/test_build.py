@@ -18,7 +18,7 @@ from fipo_model.errors import InputError, ServerError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Message
 from fipo_model.judge import Comparison, Verdict
-from support.building import Dying, Models, instructions, is_about_better, naive_of, rough_models, write
+from support.building import TOPICS, Dying, Models, instructions, is_about_better, naive_of, rough_models, write
 from support.files import read
 from support.pages import Page
 
@@ -217,8 +217,24 @@ def test_prompts_that_do_not_fit_a_model_are_counted_and_the_rest_goes_on(tmp_pa
     report = run(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", Models(context_tokens=700))
     assert nonzero(report) == {"silver_prompt_too_long": 1}
     assert report["records"]["accepted"] == 2
-    # The long one's batch was sent again without it.
-    assert report["calls"]["by_stage"]["silver"]["calls"] == 5
+    # The long one's batch was asked again without it, which counts once.
+    assert report["calls"]["by_stage"]["silver"]["calls"] == 3
+
+
+def test_each_prompt_counts_once_however_many_beside_it_are_too_long(tmp_path: Path) -> None:
+    # The whole batch was once counted again for each of them, so that the bound was used up before any reply.
+    long = [{"id": f"long{i}", "instruction": f"Explain {'very ' * 300}old rain to child {i}."} for i in range(8)]
+    short = [{"id": f"r{i}", "instruction": f"Explain {topic} to a child."} for i, topic in enumerate(TOPICS[:8])]
+    rows = [row for both in zip(long, short, strict=True) for row in both]
+    source = write(tmp_path / "in.jsonl", rows)
+    report = run(source, tmp_path / "out.jsonl", Models(context_tokens=700))
+    assert report["calls"]["by_stage"]["silver"]["calls"] == 16
+    assert report["records"] == {"read": 16, "accepted": 8, "failed": 8, "waiting": 0}
+    bounded = run(source, tmp_path / "bounded.jsonl", Models(context_tokens=700), max_calls=80)
+    assert bounded["records"] == report["records"]
+    assert bounded["calls"]["sent"] == report["calls"]["sent"] == 8 + 8 * 6
+    # What was given back is so for the next run, too.
+    assert run(source, tmp_path / "bounded.jsonl", Models(), max_calls=80)["calls"] == bounded["calls"]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 
 from fipo_model import OptimizationRequest, PromptOptimizer, ShownExample
 from fipo_model.bulk import Halves, Row, Tally, optimize_file, optimize_stream, read_rows
-from fipo_model.bulk.rows import parse_row
+from fipo_model.bulk.rows import failed_id, parse_row, parse_rows
 from fipo_model.errors import InputError, ServerError
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import Message
-from fipo_model.jsonl import BadRow, check_writable, count_lines
+from fipo_model.jsonl import BadRow, check_writable, count_lines, parse_objects
 from fipo_model.judge import LLMJudge
 from fipo_model.testing import ScriptedGenerator
 from support.files import read
@@ -351,6 +351,38 @@ def test_what_is_no_id_and_what_is_no_text_is_told_from_what_is_not_there(tmp_pa
         "line 5: example 1: there is no `input`; its fields are 'output'",
     ]
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [1]
+
+
+def ids_written(*lines: str) -> list[int | str]:
+    """The ids under which rows are written where those that cannot be used are written, too."""
+    rows = parse_rows(parse_objects(line.encode() for line in lines))
+    return [row.id if isinstance(row, Row) else failed_id(row) for row in rows]
+
+
+def test_no_two_rows_have_one_id_whether_they_can_be_used_or_not(tmp_path: Path) -> None:
+    # With Ray, one id was written twice, and a job killed in between refused to go on.
+    lines = [
+        '{"id": "x", "instruction": ""}',
+        '{"id": "x", "instruction": "Summarize the text."}',
+        '{"id": "y", "instruction": "Explain rain."}',
+        '{"id": "y", "instruction": ""}',
+        '{"id": "z", "instruction": ""}',
+        '{"id": "z", "instruction": ""}',
+    ]
+    assert ids_written(*lines) == ["x", "line 2", "y", "line 4", "z", "line 6"]
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(lines))
+    bad = run(source, tmp_path / "out.jsonl")
+    assert str(bad[1]) == "line 2: the id 'x' was already used on line 1"
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["y"]
+
+
+def test_a_row_that_calls_itself_a_line_is_not_taken_for_a_row_that_cannot_be_used() -> None:
+    before = ids_written('{"id": "line 2", "instruction": "Explain rain."}', "not JSON", '{"id": "y"}')
+    after = ids_written("not JSON", '{"id": "line 1", "instruction": "Explain rain."}', '{"instruction": ""}')
+    for ids in (before, after):
+        assert len(set(ids)) == 3
+    assert (before[0], after[0]) == ("line 2", "line 1")
 
 
 def test_a_row_may_have_examples() -> None:

@@ -76,6 +76,27 @@ def test_ids_keep_their_type_when_a_table_is_resumed(tmp_path: Path, storage) ->
     assert sorted(fields["id"] for _, fields in read(storage, numbers)) == [1, 2]
 
 
+def test_ids_that_are_too_large_for_a_column_of_numbers_are_texts(tmp_path: Path, storage) -> None:
+    # Such as unsigned hashes of 64 bits. They once failed when the first part was written, after the model's work.
+    large, numbers = str(tmp_path / "large.parquet"), str(tmp_path / "numbers.parquet")
+    save(storage, large, [row(1), row(2**63), row(-(2**63) - 1)])
+    assert save(storage, large, [row(2)]).keys() == {"1", str(2**63), str(-(2**63) - 1)}
+    assert sorted(fields["id"] for _, fields in read(storage, large)) == sorted(map(str, (1, 2, 2**63, -(2**63) - 1)))
+    edges = [2**63 - 1, -(2**63)]
+    save(storage, numbers, [row(edge) for edge in edges])
+    assert [fields["id"] for _, fields in read(storage, numbers)] == edges
+    with pytest.raises(
+        InputError,
+        match=rf"ids in .*numbers\.parquet are signed numbers of 64 bits, but {2**63} does not fit\..*\.jsonl",
+    ):
+        save(storage, numbers, [row(2**63)])
+    assert len(read(storage, numbers)) == 2
+    lines = str(tmp_path / "lines.jsonl")
+    save(storage, lines, [row(1)])
+    save(storage, lines, [row(2**63)])
+    assert sorted(fields["id"] for _, fields in read(storage, lines)) == [1, 2**63]
+
+
 def test_what_was_finished_is_written_whatever_ends_the_run(tmp_path: Path, storage) -> None:
     target = str(tmp_path / "out.jsonl")
 

@@ -180,6 +180,49 @@ def test_rank_refuses_other_settings_and_a_second_process(tmp_path: Path, capsys
     assert told in capsys.readouterr().err
 
 
+def ranked(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """What `rank --reference` writes for a row."""
+    text = f"{row['instruction']}\n\n{row['chosen']}"
+    return {**row, "chosen": text, "ranked": [{"text": text, "gain": 0.5}], "failed": [], **changes}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"instruction": "Tell me about snow."},
+        {"context": "For a child."},
+        {"golden_response": "Drops."},
+        {"silver_response": "Rain."},
+        {"chosen": "Explain rain."},
+    ],
+)
+def test_rank_refuses_an_output_that_was_made_from_other_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, str]
+) -> None:
+    # An edited record was once taken for done, and its old pair left to stand for it.
+    row, new = {**ROW, "id": "1"}, {**ROW, "id": "2", "golden_response": "New."}
+    source, target = tmp_path / "in", write(tmp_path / "out", ranked(row))
+    before = target.read_bytes()
+    write(source, new, {**row, **changes})
+    assert in_process("rank", source, target, "--candidates", "0", "--reference") == 1
+    assert "was made from another input: its row with the id '1' is of another record" in capsys.readouterr().err
+    assert target.read_bytes() == before
+
+
+def test_rank_goes_by_the_records_of_each_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {**ROW, "id": "1"}
+    again = {**row, "instruction": "Tell me about snow."}
+    # Without --reference the record's own rewrites change nothing, nor does a row's order.
+    source = write(tmp_path / "in", {**row, "chosen": "Explain."}, again)
+    target = write(tmp_path / "out", ranked(row), ranked(again))  # as they were written before
+    before = target.read_bytes()
+    assert in_process("rank", source, target, "--candidates", "0", "--repeat") == 1
+    told = capsys.readouterr().err
+    assert "fipo: 1: an earlier record has this id, too" in told
+    assert "0 records ranked, 1 was there before, 1 could not be used" in told
+    assert target.read_bytes() == before
+
+
 def test_rank_does_not_write_to_its_input_or_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in"
     source.write_bytes(before := encode_object(ROW) + encode_object(ROW)[:-1])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fipo_model.errors import InputError, ModelError
+from fipo_model.errors import InputError, ModelError, TemplateError
 from fipo_model.jobs import claimed_directory
 
 pytestmark = pytest.mark.tiny
@@ -158,6 +158,60 @@ def test_figures_under_a_test_model_whose_adapter_was_trained_again_are_not_mixe
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="has no weights"):
         run(wanted)
+
+
+@pytest.fixture
+def controls(make, tmp_path, tiny_model):
+    """Settings of a quick evaluation that reads every kind of file."""
+    from fipo_model.evaluation.settings import BenchmarkSettings, SystemSettings
+
+    rows = [{"id": f"p{n}", "question": f"Name {n}?", "choices": ["Blue.", "A town."], "answer": 0} for n in range(9)]
+    (tmp_path / "piqa.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    layout = {"optimizer": "S_P O_C G_N", "s_r": "S_R", "g_r": "G_R", "discriminator": "R_P P_A P_B G_R"}
+    (tmp_path / "template.json").write_text(json.dumps(layout))
+    systems = {
+        "optimizer": SystemSettings(model=str(tiny_model), template=str(tmp_path / "template.json")),
+        "repeat": SystemSettings(kind="repeat"),
+    }
+    benchmarks = BenchmarkSettings(path=str(tmp_path), names=["piqa"], systems=["repeat"], limit=1)
+    return make(systems=systems, benchmarks=benchmarks, timed_prompts=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "what"),
+    [
+        ("data.jsonl", "Name a colour.", "Name a town.", "data.own"),
+        ("piqa.jsonl", "Name 0?", "Invent 0?", "benchmarks.piqa"),
+        ("template.json", "S_P O_C", "S_P, O_C", "systems.optimizer.template"),
+    ],
+)
+def test_figures_of_a_file_that_was_edited_are_not_mixed_with_those_from_before(
+    controls, tmp_path, name, old, new, what
+):
+    # The old rewrites and likelihoods once stood beside the new prompts, because the ids were the same.
+    file = tmp_path / name
+    before, results = file.read_text(), run(controls)
+    assert run(controls).golden_gain == results.golden_gain
+    file.write_text(before.replace(old, new, 1))
+    told = rf'with other settings: content\.{what} was "[0-9a-f]{{64}}" and is now "[0-9a-f]{{64}}"\. Resume'
+    with pytest.raises(InputError, match=told):
+        run(controls)
+    file.write_text(before)
+    assert run(controls).golden_gain == results.golden_gain
+    file.unlink()
+    with pytest.raises((InputError, TemplateError), match=rf"(no|cannot read.*) file .*{name}|cannot read .*{name}"):
+        run(controls)
+
+
+def test_a_directory_from_before_contents_were_noted_goes_on_and_notes_them(make, tmp_path):
+    run(make(timed_prompts=0))
+    noted = tmp_path / "out" / "settings.json"
+    fields = json.loads(noted.read_text())
+    content = fields.pop("content")
+    assert list(content) == ["data.own"]
+    noted.write_text(json.dumps(fields))
+    run(make(timed_prompts=0))
+    assert json.loads(noted.read_text())["content"] == content
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # by peft

@@ -18,6 +18,7 @@ from fipo_model.data.diversify import diversify
 from fipo_model.data.records import Record
 from fipo_model.errors import InputError, ModelError, TrainingError
 from fipo_model.jobs import claimed_directory
+from fipo_model.models.files import sha256_of
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.templates import FIPO_1, FIPO_2
 from fipo_model.training import iterative, rows
@@ -342,6 +343,47 @@ class TestRefused:
             train_sft(settings())
         with pytest.raises(InputError, match=r"seed was 0 and is now 1\. .* choose another output"):
             train_sft(settings(seed=1), resume=True)
+
+    @pytest.mark.parametrize("what", ["data.train", "template"])
+    def test_a_run_whose_files_were_edited(
+        self, settings: Callable[..., Any], data: str, tmp_path: Path, what: str
+    ) -> None:
+        # It once went on with other rows, or another template, than it had begun with.
+        template = tmp_path / "prompts.json"
+        layout = {"optimizer": "S_P O_C G_N", "s_r": "S_R", "g_r": "G_R", "discriminator": "R_P P_A P_B G_R"}
+        template.write_text(json.dumps(layout))
+        wanted = settings(template=str(template), trainer=TRAINER | {"max_steps": 1})
+        output = train_sft(wanted)
+        file = Path(data) if what == "data.train" else template
+        before = file.read_bytes()
+        file.write_bytes(before + b"\n")
+        told = rf'content\.{what} was "[0-9a-f]{{64}}" and is now "[0-9a-f]{{64}}"\. Resume it'
+        with pytest.raises(InputError, match=told):
+            train_sft(wanted, resume=True)
+        file.write_bytes(before)
+        assert train_sft(wanted, resume=True) == output
+        file.unlink()  # what is finished needs it no more
+        assert train_sft(wanted, resume=True) == output
+
+    def test_a_run_whose_adapter_was_trained_again(self, settings: Callable[..., Any]) -> None:
+        # Preferences are learnt against the adapter as it was when the run began.
+        once = TRAINER | {"max_steps": 1}
+        adapter = train_sft(settings(name="first", trainer=once))
+        wanted = settings(PreferenceSettings, "second", adapter=str(adapter), trainer=once)
+        train_preference(wanted)
+        other = train_sft(settings(name="other", seed=1, trainer=once))
+        (other / "adapter_model.safetensors").replace(adapter / "adapter_model.safetensors")
+        with pytest.raises(InputError, match=r'content\.adapter was "[0-9a-f]{64}" and is now "'):
+            train_preference(wanted, resume=True)
+
+    def test_nothing_of_a_run_from_before_contents_were_noted(self, settings: Callable[..., Any], data: str) -> None:
+        wanted = settings(trainer=TRAINER | {"max_steps": 1})
+        noted = train_sft(wanted) / "settings.json"
+        fields = json.loads(noted.read_text())
+        content = fields.pop("content")
+        noted.write_text(json.dumps(fields))
+        train_sft(wanted, resume=True)
+        assert json.loads(noted.read_text())["content"] == content == {"data.train": sha256_of(Path(data))}
 
     @pytest.mark.parametrize("kind", [SFTSettings, PreferenceSettings, IterativeSettings])
     def test_a_place_where_another_process_is_at_work(self, settings: Callable[..., Any], kind: Any) -> None:

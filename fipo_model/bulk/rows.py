@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,14 @@ def read_rows(path: Path) -> Iterator[Row | BadRow]:
 
 
 def parse_rows(items: Iterable[tuple[int, dict[str, Any]] | BadRow]) -> Iterator[Row | BadRow]:
-    """The rows of objects with their line numbers. Ids that differ only in type (text or number) are the same."""
+    """The rows of objects with their line numbers. Ids that differ only in type (text or number) are the same.
+
+    No two rows have one id, those that cannot be used among them (`failed_id`): they may be written, too.
+    """
     used: dict[str, int] = {}
     for item in items:
         if isinstance(item, BadRow):
-            yield item
+            yield _claim(item, used)
             continue
         line, fields = item
         try:
@@ -44,7 +47,7 @@ def parse_rows(items: Iterable[tuple[int, dict[str, Any]] | BadRow]) -> Iterator
             if str(row.id) in used:
                 raise InputError(f"the id {row.id!r} was already used on line {used[str(row.id)]}")
         except InputError as error:
-            yield BadRow(line=line, reason=str(error), id=_free_id(fields, used))
+            yield _claim(BadRow(line=line, reason=str(error), id=_free_id(fields, used)), used)
             continue
         used[str(row.id)] = line
         yield row
@@ -55,6 +58,15 @@ def _free_id(fields: Mapping[str, Any], used: dict[str, int]) -> RowId | None:
     own = fields.get("id")
     is_id = isinstance(own, str | int) and not isinstance(own, bool) and str(own).isprintable()
     return own if is_id and str(own) not in used else None
+
+
+def _claim(bad: BadRow, used: dict[str, int]) -> BadRow:
+    """An unusable row whose id is now in use; where a row with an id of its own is called like its line, it yields."""
+    id = failed_id(bad)
+    while str(id) in used:
+        id = f"{id}, unusable"
+    used[str(id)] = bad.line
+    return bad if id == failed_id(bad) else replace(bad, id=id)
 
 
 def parse_row(line: int, fields: Mapping[str, Any]) -> Row:

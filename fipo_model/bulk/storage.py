@@ -165,15 +165,19 @@ class Parts:
         return done
 
     def expect_ids(self, ids: Iterable[RowId]) -> None:
-        """Told of all ids that are to come, before the first row: numbers stay numbers where all of them are.
+        """Told of all ids that are to come, before the first row: numbers stay numbers where all fit into 64 bits.
 
         All parts of a table must have one type: texts stay texts, and texts added to numbers raise `InputError`.
         """
-        text = next((one for one in ids if isinstance(one, str)), None)
+        text = next((one for one in ids if isinstance(one, str) or not -(2**63) <= one < 2**63), None)
         if self.is_parquet and text is not None and int in self._written_ids:
+            is_large = isinstance(text, int)
+            what = (
+                f"signed numbers of 64 bits, but {text} does not fit" if is_large else f"numbers, but {text!r} is not"
+            )
             raise InputError(
-                f"the ids in {self.place.shown} are numbers, but {text!r} is not. All ids in a Parquet table have one "
-                "type: choose another output, or one that ends with .jsonl."
+                f"the ids in {self.place.shown} are {what}. All ids in a Parquet table have one type: choose another "
+                "output, or one that ends with .jsonl."
             )
         self._id_type = pa.string() if text is not None or str in self._written_ids else pa.int64()
 

@@ -2,10 +2,10 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,10 +66,10 @@ def rank(  # noqa: PLR0913 - one parameter for each option
     tally: Counter[str] = Counter()
     with jobs.claimed_file(target, kind="a ranking", needs_note=False) as job:  # version 0.1 noted no settings
         job.check(told)
-        done = {row["id"] for row in jobs.finished_rows(target, "id", "ranked")}
+        done = _done(target)
         job.begin(told)
         jsonl.check_writable(target)
-        records = list(_to_do(open_records(source), done, tally))
+        records = list(_to_do(open_records(source), done, tally, is_same=partial(_is_same, reference=reference)))
         proposing: list[Propose] = [*([repeated] if repeat else []), *([added_reference] if reference else [])]
         if candidates:
             proposing.append(_sampling(model, candidates, seed))
@@ -106,10 +106,49 @@ def _measures(test_models: list[str], max_response_tokens: int) -> "list[Measure
     ]
 
 
-def _to_do(parsed: Iterable[Record | jsonl.BadRow], done: set[str], tally: Counter[str]) -> Iterator[Record]:
+def _done(target: Path) -> dict[str, dict[str, Any]]:
+    """The rows that are there, by their ids; of one id, earlier versions may have written several."""
+    done: dict[str, dict[str, Any]] = {}
+    for row in jobs.finished_rows(target, "id", "ranked"):
+        done.setdefault(row["id"], row)
+    return done
+
+
+def _to_do(
+    parsed: Iterable[Record | jsonl.BadRow],
+    done: Mapping[str, Mapping[str, Any]],
+    tally: Counter[str],
+    *,
+    is_same: Callable[[Record, Mapping[str, Any]], bool],
+) -> Iterator[Record]:
+    """The records that are not done yet. Raises `InputError` where an earlier run had another one under an id."""
+    seen: set[str] = set()
     for record in parsed:
         if isinstance(record, jsonl.BadRow):
             tally["unusable"] += 1
             note(str(record))
+        elif record.id in seen:
+            tally["unusable"] += 1
+            note(f"{record.id}: an earlier record has this id, too")
         elif record.id not in done:
+            seen.add(record.id)
             yield record
+        elif is_same(record, done[record.id]):
+            seen.add(record.id)
+        else:
+            raise InputError(
+                f"the output was made from another input: its row with the id {record.id!r} is of another record. "
+                "Choose another output, or give the records ids of their own."
+            )
+
+
+def _is_same(record: Record, row: Mapping[str, Any], *, reference: bool) -> bool:
+    """Whether a row is of this record: of its own rewrites, a row has only the one that was ranked as a reference."""
+    from fipo_model.data.ranking import added_reference
+
+    parts = ("instruction", "context", "silver_response", "golden_response")
+    if any(row.get(part) != getattr(record, part) for part in parts):
+        return False
+    texts = {text["text"].strip() for text in (*row["ranked"], *row.get("failed", ()))}
+    (proposed,) = added_reference([record])
+    return not reference or isinstance(proposed, InputError) or all(one.text.strip() in texts for one in proposed)

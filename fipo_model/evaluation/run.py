@@ -39,6 +39,7 @@ from fipo_model.evaluation.settings import DataSettings, EvaluationSettings
 from fipo_model.evaluation.systems import System, judged_request_of
 from fipo_model.jobs import claimed_directory, completed
 from fipo_model.likelihood import golden_log_likelihoods
+from fipo_model.models.files import CONTENT, compared_hashes, hashes_of
 from fipo_model.types import OptimizationRequest
 
 if TYPE_CHECKING:
@@ -57,9 +58,11 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> R
     directory belongs to other settings or other adapters.
     """
     held_out = None if settings.tasks is None else read_held_out(settings.tasks, seed=settings.seed)
-    told = _told(settings, held_out)
+    told, content = _told(settings, held_out), hashes_of(_files(settings))
     with claimed_directory(Path(settings.output), kind="an evaluation") as claimed:
-        claimed.begin(told)
+        compared = compared_hashes(content, claimed.settings)
+        claimed.begin(told | {CONTENT: compared})
+        claimed.note(told | {CONTENT: compared | content})
         return _evaluate(settings, held_out, claimed.output, say=say)
 
 
@@ -87,7 +90,7 @@ def _evaluate(settings: EvaluationSettings, held_out: HeldOut | None, output: Pa
 
 
 def _told(settings: EvaluationSettings, held_out: HeldOut | None) -> dict[str, Any]:
-    """What the figures depend on: the settings, the adapters behind the names in them, and the tasks drawn."""
+    """What the figures depend on besides files: the settings, the adapters behind their names, the tasks drawn."""
     specs = [*settings.test_models, *(settings.tasks.answering if settings.tasks is not None else [])]
     answering = {spec: hash_adapter(spec) for spec in specs}
     return {
@@ -96,6 +99,15 @@ def _told(settings: EvaluationSettings, held_out: HeldOut | None) -> dict[str, A
         "adapters": {name: fingerprint_system(system) for name, system in settings.systems.items()},
         "test_model_adapters": {name: adapter for name, adapter in answering.items() if adapter is not None},
     }
+
+
+def _files(settings: EvaluationSettings) -> dict[str, str | Path | None]:
+    """The files that figures depend on, because what was measured is kept by the ids in them. Tasks have a digest."""
+    files: dict[str, str | Path | None] = {f"data.{name}": data.path for name, data in settings.data.items()}
+    if settings.benchmarks is not None and settings.benchmarks.path is not None:
+        folder = Path(settings.benchmarks.path)
+        files |= {f"benchmarks.{name}": folder / f"{name}.jsonl" for name in settings.benchmarks.names}
+    return files | {f"systems.{name}.template": system.template for name, system in settings.systems.items()}
 
 
 class _Job:

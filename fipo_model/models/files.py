@@ -2,13 +2,40 @@
 
 import hashlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from fipo_model import jsonl, places
+
+CONTENT = "content"
+"""What a job's note calls the hashes of the files that it reads."""
 
 
 def sha256_of(file: Path) -> str:
     """The hash of a file's bytes."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def hashes_of(files: Mapping[str, str | Path | None]) -> dict[str, str]:
+    """The hashes of these files by their names. What is no file here (a data set on the hub, a pipe) has none.
+
+    Raises `InputError` for a file that cannot be read.
+    """
+    found = {name: Path(file) for name, file in files.items() if file is not None and places.is_file(file)}
+    for file in found.values():
+        jsonl.opened(file).close()
+    return {name: sha256_of(file) for name, file in found.items()}
+
+
+def compared_hashes(now: Mapping[str, str], note: Mapping[str, Any] | None) -> dict[str, str]:
+    """The hashes to check against a job's note, so that it is not resumed with other files.
+
+    A note from before there were hashes has nothing to compare. A file that is gone is told by whoever reads it.
+    """
+    noted = None if note is None else note.get(CONTENT)
+    return {} if noted is None else {**noted, **now}
 
 
 def gigabytes(size: int) -> str:

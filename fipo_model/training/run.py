@@ -19,6 +19,7 @@ from fipo_model import places
 from fipo_model.backends.transformers.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.jobs import claimed_directory
+from fipo_model.models.files import CONTENT, compared_hashes, hashes_of
 from fipo_model.models.names import Checkpoint, resolve_local, template_file
 from fipo_model.models.registry import SMALLEST
 from fipo_model.templates import Template, find_template
@@ -26,7 +27,7 @@ from fipo_model.training import rows
 from fipo_model.training.finishing import finish
 from fipo_model.training.processes import is_first_process
 from fipo_model.training.report import LogToFile
-from fipo_model.training.settings import LoraSettings, RunSettings, SFTSettings, trainer_problems
+from fipo_model.training.settings import LoraSettings, RewardSettings, RunSettings, SFTSettings, trainer_problems
 from fipo_model.training.trainers import last_checkpoint
 
 with explain_missing("train", "torch", "transformers", "peft", "trl", "datasets", "safetensors"):
@@ -66,11 +67,24 @@ def claimed(settings: RunSettings, *, resume: bool) -> Iterator[Path]:
     if not is_first_process():
         yield output
         return
+    told, content = asdict(settings), hashes_of(_files(settings))
     with claimed_directory(output, kind="a training run") as job:
         if job.settings is not None and not resume:
             raise InputError(f"{output} already holds a run. Resume it (--resume), or choose another output.")
-        job.begin(asdict(settings))
+        compared = compared_hashes(content, job.settings)
+        job.begin(told | {CONTENT: compared})
+        job.note(told | {CONTENT: compared | content})
         yield output
+
+
+def _files(settings: RunSettings) -> dict[str, str | Path | None]:
+    """The files that a run learns from: a checkpoint goes on in the middle of them."""
+    files: dict[str, str | Path | None] = {"template": settings.template}
+    if isinstance(settings, SFTSettings | RewardSettings):
+        files["data.train"] = settings.data.train
+    if settings.adapter is not None:  # what it was when the run began is the reference of preference training
+        files["adapter"] = Path(settings.adapter) / "adapter_model.safetensors"
+    return files
 
 
 def arguments(settings: SFTSettings, output: Path, defaults: dict[str, Any]) -> dict[str, Any]:

@@ -101,6 +101,10 @@ class Meter:
             raise BoundReached
         self._workplace.spend(self.stage, calls=calls)
 
+    def give_back(self, calls: int) -> None:
+        """Take that many off again, because they got no reply and are sent anew."""
+        self._workplace.spend(self.stage, calls=-calls)
+
     def receive(self, completions: Sequence[Completion]) -> None:
         """Note what the replies took."""
         prompts = sum(completion.prompt_tokens for completion in completions)
@@ -109,7 +113,10 @@ class Meter:
 
 
 class Metered:
-    """A Generator whose conversations are counted. One that was too long counts as well: a server may charge for it."""
+    """A Generator whose conversations are counted. One that was too long counts as well: a server may charge for it.
+
+    Those that were sent beside it, and are sent again without it, count once.
+    """
 
     def __init__(self, generator: Generator, meter: Meter) -> None:
         self.name = generator.name
@@ -123,6 +130,10 @@ class Metered:
         if not conversations:
             return []
         self._meter.send(len(conversations) * samples)
-        completions = self._generator.generate(conversations, sampling, samples=samples)
+        try:
+            completions = self._generator.generate(conversations, sampling, samples=samples)
+        except PromptTooLongError:
+            self._meter.give_back((len(conversations) - 1) * samples)
+            raise
         self._meter.receive([sample for own in completions for sample in own])
         return completions

@@ -32,7 +32,8 @@ def register_commands(cli: click.Group) -> None:
 @click.option("--store", type=click.Path(path_type=Path), help="Store of rewrites to look in first, and to add to.")
 def _fipo(prompt: str, model: str | None, keep: tuple[str, ...], max_words: int | None, store: Path | None) -> None:
     """Rewrite a prompt (or stdin) into a better one with a local model. Prints the rewrite, or yours unchanged."""
-    text = sys.stdin.read() if prompt == _DASH else prompt
+    # Some editors begin a file with a byte order mark.
+    text = sys.stdin.read().removeprefix("\ufeff") if prompt == _DASH else prompt
     try:
         result = _optimized(OptimizationRequest(text, keep=keep, max_words=max_words), model, store)
     except FipoError as error:

@@ -57,6 +57,10 @@ class TestLlm:
         assert "fipo: optimized" in done.stderr
         assert llm("fipo", "-m", model, stdin="Explain rain.").stdout == "Explain rain. Give one example.\n"
 
+    def test_a_byte_order_mark_on_stdin_is_no_part_of_the_prompt(self, llm, model: str):
+        done = llm("fipo", "-m", model, stdin="\ufeffExplain rain.", PYTHONUTF8="1")
+        assert done.stdout == "Explain rain. Give one example.\n"
+
     def test_its_options_reach_the_request(self, llm, model: str):
         done = llm("fipo", "Explain rain to a child.", "-m", model, "--max-words", "6")
         assert done.stdout == "Explain rain to a child.\n"

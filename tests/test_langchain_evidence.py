@@ -277,6 +277,7 @@ class TestAMetric:
             )
             assert system_of(better).endswith("Avoid explanations.")
             assert (model.calls > 0) == expected
+        assert "held-out examples" in store.entries()[0].evidence
 
     def test_two_prompts_of_a_chain_are_chosen_together(self, optimizer: PromptOptimizer):
         model = Model()

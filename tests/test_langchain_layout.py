@@ -8,6 +8,7 @@ from langchain_core.prompts import (
 )
 
 from fipo_integrations.langchain import optimize_prompt
+from fipo_integrations.langchain.variables import take_apart
 from fipo_model import FIPO_2, PromptOptimizer
 from fipo_model.testing import ScriptedGenerator
 from support.langchain_prompts import asked, better, left_out, outcomes, rewrite
@@ -159,11 +160,20 @@ class TestWhereAnInstructionEnds:
 
     def test_long_lines_take_no_time(self, optimizer: PromptOptimizer):
         # A pattern for what is to be filled in once tried every way to cut a word in six.
-        for line in ("a" * 3000, "example of " * 3000, "example " * 3000):
+        for line in ("a" * 3000, "example of " * 3000, "example " * 3000, f"a{':' * 15_000}b"):
             text = f"Say the mood.\n\nQ: one\nQ: two\n\n{line}"
             start = time.process_time()
             optimize_prompt(PromptTemplate.from_template(text), optimizer=optimizer)
             assert time.process_time() - start < 2
+
+    @pytest.mark.parametrize("count", [20, 40, 80])
+    def test_a_line_of_many_labelled_variables_takes_no_time(self, count: int):
+        # With 8 of them in a line that goes on, a process once hung.
+        fields = " ".join(f"Field: {{value{number}}}" for number in range(count))
+        for text in (f"Answer the question. {fields} Write one sentence", "ab:  {x}  , " * count * 4 + "zz zz zz"):
+            start = time.process_time()
+            assert take_apart(text, "f-string").instruction == text
+            assert time.process_time() - start < 1
 
     def test_what_for_example_leads_to_stays_with_its_sentence(self):
         text = "Give the date.\n\nFor example:\n2 May\n\nNever give the year of it, and no weekday.\n\nText: {text}"

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
@@ -27,7 +27,12 @@ from support.conversations import naive_in
 from support.langchain_prompts import TOO_LONG, asked, better, rewrite
 
 agents = pytest.importorskip("langchain.agents")
-from langchain.agents.middleware import ModelRequest, TodoListMiddleware, dynamic_prompt  # noqa: E402 - where it is installed
+from langchain.agents.middleware import (  # noqa: E402 - where it is installed
+    ModelRequest,
+    TodoListMiddleware,
+    dynamic_prompt,
+    wrap_model_call,
+)
 from langgraph.graph import START, StateGraph  # noqa: E402
 from langgraph.types import Send  # noqa: E402
 
@@ -259,6 +264,35 @@ class TestItsPlaceInTheList:
         assert "put FIPOMiddleware after the one that makes the prompt" in warnings[0]
         (told,) = fipo.fipo_report.unreached
         assert told.reason in warnings[0]
+
+    @pytest.mark.parametrize("mode", ["sync", "async"])
+    async def test_another_model_that_helps_a_later_middleware_is_not_mistaken_for_the_agents(
+        self, model: Caller, fipo: FIPOMiddleware, caplog: pytest.LogCaptureFixture, mode: str
+    ):
+        # As a selector of tools has; FIPO once warned that it does nothing here, though the rewrite was used.
+        helper = FakeListChatModel(responses=["depth"])
+
+        @wrap_model_call
+        def choosing(request: ModelRequest, handler: Any) -> Any:
+            helper.invoke([("system", "Choose the tools."), ("human", "How deep is it?")])
+            return handler(request)
+
+        @wrap_model_call
+        async def achoosing(request: ModelRequest, handler: Any) -> Any:
+            await helper.ainvoke([("system", "Choose the tools."), ("human", "How deep is it?")])
+            return await handler(request)
+
+        late: list[Any] = [choosing if mode == "sync" else achoosing]
+        agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[fipo, *late])
+        _ = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+        assert model.systems == [[better(PROMPT)]] * 3
+        assert fipo.fipo_report.unreached == ()
+        assert "does nothing here" not in caplog.text
+        other = FIPOMiddleware(optimizer=fipo._runnable.optimizer)
+        agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[other, at_length, *late])
+        _ = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+        assert model.systems[-1] == ["Answer at length."]
+        assert caplog.text.count("does nothing here") == 1
 
     def test_behind_it_all_is_well(self, model: Caller, fipo: FIPOMiddleware, caplog: pytest.LogCaptureFixture):
         agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[at_length, fipo])

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import (
     ChatPromptTemplate,
     FewShotPromptTemplate,
@@ -54,6 +56,18 @@ def texts(value: Any) -> list[Any]:
     return [message.content for message in value.to_messages()]
 
 
+async def run(chain: Runnable, given: dict[str, str], mode: str) -> None:
+    """Run a chain in one of the ways that LangChain has."""
+    if mode in ("invoke", "batch"):
+        getattr(chain, mode)([given] if mode == "batch" else given)
+    elif mode in ("ainvoke", "abatch"):
+        await getattr(chain, mode)([given] if mode == "abatch" else given)
+    elif mode == "stream":
+        list(chain.stream(given))
+    else:
+        _ = [value async for value in chain.astream(given)]
+
+
 class TestBehindATemplate:
     async def test_documents_never_pass_through_and_many_cost_one_rewrite(self):
         generator = ScriptedGenerator(spoil)
@@ -89,6 +103,49 @@ class TestBehindATemplate:
         for context in ("We open at seven.", "We close at nine."):
             assert texts(chain.invoke({**GIVEN, "context": context}))[0] == f"{better(CONTEXT)}\n\n{context}"
         assert texts(chain.batch([GIVEN])[0])[0] == f"{better(CONTEXT)}\n\nWe open at seven."
+        assert asked(generator) == [CONTEXT]
+
+    @pytest.mark.parametrize("mode", ["invoke", "ainvoke", "batch", "abatch", "stream", "astream"])
+    @pytest.mark.parametrize(
+        "wrap", [lambda fipo: fipo, lambda fipo: fipo.with_config(tags=["t"]), lambda fipo: fipo.with_retry()]
+    )
+    async def test_one_that_stands_twice_in_a_chain_finds_both_templates(
+        self, fipo: FIPORunnable, generator: ScriptedGenerator, wrap: Callable[..., Runnable], mode: str
+    ):
+        # The second prompt was once compared with the first template, and left alone.
+        if mode in ("ainvoke", "abatch") and wrap(fipo) is not fipo:
+            pytest.skip("under asyncio, what wraps a step runs in a task of its own")
+        one = PromptTemplate.from_template("Summarize the note: {note}")
+        two = PromptTemplate.from_template("Explain it to a child: {text}")
+        told: list[str] = []
+
+        def answer(value: Any) -> dict[str, str]:
+            told.append(value.text)
+            return {"text": "gold"}
+
+        step = wrap(fipo)
+        await run(one | step | RunnableLambda(answer) | two | step | RunnableLambda(answer), {"note": "tin"}, mode)
+        expected = [f"{better('Summarize the note:')}\n\ntin", f"{better('Explain it to a child:')}\n\ngold"]
+        assert told == expected
+        assert not any(word in str(generator.calls) for word in ("gold", "tin"))
+
+    @pytest.mark.parametrize("mode", ["stream", "astream"])
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            FakeListChatModel(responses=["Yes."]),
+            FakeListChatModel(responses=["Yes."]) | StrOutputParser(),
+            RunnablePassthrough(),
+            RunnableLambda(str),
+        ],
+    )
+    async def test_it_is_seen_in_a_stream_that_goes_on(
+        self, fipo: FIPORunnable, generator: ScriptedGenerator, rest: Runnable, mode: str
+    ):
+        # In a stream a step is called by the step behind it; so the data once reached the rewriter.
+        for step in (fipo, fipo.with_config(tags=["t"])):
+            await run(CHAT | step | rest, GIVEN, mode)
+            await run(RunnablePassthrough() | CHAT.with_config(tags=["t"]) | (step | rest), GIVEN, mode)
         assert asked(generator) == [CONTEXT]
 
     def test_where_it_cannot_be_seen_it_can_be_named(self, generator: ScriptedGenerator):
@@ -175,6 +232,36 @@ class TestWhereOnlyTextIsKnown:
             assert fipo.invoke(given) == f"Answer from the notes at seven. Be exact.\n\n<notes>{notes}</notes>"
         assert len(asked(generator)) == 1
         assert "opens" not in str(generator.calls)
+
+    @pytest.mark.parametrize(
+        ("protect", "data"),
+        [
+            (("<doc>.*?</doc>",), "<doc>gold</doc><doc>tin</doc>"),
+            (("- .*?\n",), "- gold\n- tin\n"),
+            (("Data:", "Data: .*? END"), "Data: gold tin END"),
+            (("Data: .*? END", "Data: .*? END of it"), "Data: gold tin END of it"),
+            ((r"note \w+ \w+", r"\w+ tail \w+"), "note on gold tail tin"),
+            (("<a>.*</a>", "gold", "(?=tin)"), "<a>gold tin</a>"),
+            (("gold", "tin", "(?=tin)"), "goldtin"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "frame", ["Summarize it for Ann.\n{}", "Summarize {} for Ann.", "{} is to be summarized for Ann."]
+    )
+    def test_data_that_touch_or_overlap_pass_by_as_one(self, protect: tuple[str, ...], data: str, frame: str):
+        # Where two patterns began together, or overlapped, a part of the data once reached the rewriter.
+        generator = ScriptedGenerator(rewrite)
+        fipo = FIPORunnable(optimizer=PromptOptimizer(generator), protect=protect)
+        made = fipo.invoke(frame.format(data))
+        assert made != frame.format(data)
+        assert data.strip() in made
+        assert len(asked(generator)) == 1
+        assert not any(word in str(generator.calls) for word in ("gold", "tin"))
+
+    def test_data_that_a_rewrite_brings_together_are_filled_in(self):
+        joined = ScriptedGenerator(lambda conversation: naive_in(conversation).replace("} {data", "}{data"))
+        fipo = FIPORunnable(optimizer=PromptOptimizer(joined), protect=("gold", "tin"))
+        assert fipo.invoke("Explain gold tin {to} Ann.") == "Explain goldtin {to} Ann."
 
     def test_white_space_at_the_borders_of_blocks_stays(self, fipo: FIPORunnable):
         blocks = [{"type": "text", "text": "You help."}, {"type": "text", "text": "\n\n## Tools\nUse the list.\n"}]
@@ -269,6 +356,21 @@ class TestTheMemoOfTemplates:
         templates = list(self.run(fipo, 2))
         known = [fipo._sources_of(template) for template in templates]
         assert all(fipo._sources_of(one) is own for one, own in zip(templates, known, strict=True))
+
+    def test_a_template_that_was_changed_is_taken_apart_anew(self, fipo: FIPORunnable, generator: ScriptedGenerator):
+        # LangChain's templates can be changed in place; the memo once knew them by their identity alone.
+        prompt = PromptTemplate.from_template("Explain {topic}.")
+        chat = ChatPromptTemplate.from_messages([("system", "Explain tides."), ("human", "{topic}")])
+        for chain in (prompt | fipo, chat | fipo):
+            chain.invoke({"topic": "gold"})
+        prompt.template = "Describe {topic}."
+        assert (prompt | fipo).invoke({"topic": "gold"}).text == better("Describe gold.")
+        chat.messages[0] = SystemMessage("Describe tides.")
+        assert texts((chat | fipo).invoke({"topic": "gold"})) == [better("Describe tides."), "gold"]
+        chat.messages[0] = HumanMessage("Describe tides.")
+        chat.append(("human", "Name {topic}."))
+        assert texts((chat | fipo).invoke({"topic": "gold"})) == ["Describe tides.", "gold", better("Name gold.")]
+        assert "gold" not in str(generator.calls)
 
     @staticmethod
     def run(fipo: FIPORunnable, count: int) -> Iterator[PromptTemplate]:

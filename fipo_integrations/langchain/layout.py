@@ -36,11 +36,11 @@ _EXAMPLES = re.compile(
     rf"(?:\A|\n[^\S\n]*\n)(?P<line>[^\w\n]*(?:{_EXAMPLE}|{_ANNOUNCING})[^\w\n]*)(?=\n)", re.IGNORECASE
 )
 # The end of a text of examples is to be filled in: "Are more questions needed:{answer}".
-_TO_FILL_IN = re.compile(r"[^\w\n]*\w+(?:[^\w\n]+\w+){0,5}[^\w\n.!?\x00]*:[^\w\n]*")
+_TO_FILL_IN = re.compile(r"[^\w\n]*\w+(?:[^\w\n]+\w+){0,5}[^\w\n.!?\x00:]*:[^\w\n]*")
 
 # At a line's end: labels with their variables after a sentence; variables alone after a colon.
 _LABELLED_REST = re.compile(
-    rf"(?:(?<=[.!?])\s+|(?<=[\u3002\uff1f\uff01])\s*)((?:({_NAME}):[^\w\n]*\x00[^\w\n]*)+(?:{_NAME}:\s*)?)$"
+    rf"(?:(?<=[.!?])\s+|(?<=[\u3002\uff1f\uff01])\s*)((?:{_NAME}:(?=[^\w\n\x00]*\x00)[^\w\n]*+)+(?:{_NAME}:\s*)?)$"
 )
 _AFTER_COLON = re.compile(r"[:\uff1a]([^\w\n\x00]*\x00[^\w\n]*)$")
 _LONGEST_LINE = 4000

@@ -181,13 +181,19 @@ class _Watcher(BaseCallbackHandler):
     run_inline = True
 
     def __init__(self, prompt: SystemMessage) -> None:
-        self.was_replaced = False
-        self._text = str(prompt.text)
+        self._text = str(prompt.text).strip()
+        self._was_asked = self._has_reached = False
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether no model was told the prompt: other middleware may ask models of their own, with other prompts."""
+        return self._was_asked and not self._has_reached
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[BaseMessage]], **kwargs: Any) -> None:
         """Called with the messages to the model."""
         told = "".join(str(message.text) for message in messages[0] if isinstance(message, SystemMessage))
-        self.was_replaced |= self._text.strip() not in told
+        self._was_asked = True
+        self._has_reached |= self._text in told
 
 
 def _with(handler: BaseCallbackHandler) -> Any:

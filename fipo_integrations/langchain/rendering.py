@@ -11,12 +11,12 @@ from typing import Any
 
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, FewShotPromptTemplate
 
-from fipo_integrations.langchain.filling import Form, fill, form_of, matches, refilled
+from fipo_integrations.langchain.filling import Form, form_of, matches, refilled
 from fipo_integrations.langchain.prompts import Located, Reading, Role, role_of
 from fipo_integrations.langchain.report import PromptChange
 from fipo_integrations.langchain.templates import find
 from fipo_integrations.langchain.variables import VariablesChangedError, doubled, take_apart
-from fipo_integrations.langchain.walking import Slot, leaves
+from fipo_integrations.langchain.walking import Slot, leaves, mapped, seen, texts_in
 from fipo_model.errors import InputError
 
 _REST = "{the rest}"
@@ -42,19 +42,19 @@ class Piece:
 
     slot: Slot
     form: Form | None = None
-    """None: the text itself is rewritten."""
+    """How the text was filled from a template; None where the text itself is rewritten."""
     values: Mapping[str, str] | None = None
-    """What fills the form, where that is known."""
+    """The data that were taken out of the text, by the names of the variables in their places."""
 
     def changed(self, text: str, change: PromptChange) -> str | None:
         """The text after a change; None where it is not certain what fills the form."""
+        if self.values is not None:
+            return change.text.format(**self.values)
         if self.form is None:
             return change.text
         new = form_of(change.text, self.slot.format)
         if new is None:
             return None
-        if self.values is not None:
-            return fill(new, self.values)
         is_open = self.form.gaps[-1:] == (_REST,)
         return refilled(text, self.form, _opened(new) if is_open else new)
 
@@ -79,6 +79,13 @@ def sources_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None) -> 
     return tuple(made)
 
 
+def says(template: BasePromptTemplate) -> tuple[object, ...]:
+    """All that the sources depend on, to be compared: LangChain's templates can be changed in place."""
+    if not isinstance(template, ChatPromptTemplate):
+        return tuple(seen(lambda look: mapped(template, lambda path: True, look)))
+    return tuple((role_of(message), *texts_in(message, path)) for path, message in leaves(template))
+
+
 def pieces_of(
     reading: Reading, sources: tuple[Source, ...] | None, patterns: Sequence[re.Pattern[str]]
 ) -> dict[Located, Piece]:
@@ -90,20 +97,28 @@ def pieces_of(
 
 
 def _piece(text: str, patterns: Sequence[re.Pattern[str]]) -> Piece:
-    spans = sorted(match.span(match.lastindex or 0) for pattern in patterns for match in pattern.finditer(text))
     values: dict[str, str] = {}
     template, place = "", 0
-    for start, end in spans:
-        if start < place or start == end:  # within another
-            continue
-        name = f"{{data_{len(values) + 1}}}"
+    for start, end in _data_in(text, patterns):
+        name = f"data_{len(values) + 1}"
         values[name] = text[start:end]
-        template += doubled(text[place:start]) + name
+        template += f"{doubled(text[place:start])}{{{name}}}"
         place = end
     if not values:
         return Piece(Slot("", text, None))
-    slot = Slot("", template + doubled(text[place:]), "f-string")
-    return Piece(slot, form_of(slot.text, slot.format), values)
+    return Piece(Slot("", template + doubled(text[place:]), "f-string"), values=values)
+
+
+def _data_in(text: str, patterns: Sequence[re.Pattern[str]]) -> list[tuple[int, int]]:
+    """Where the data stand that patterns mark, in order; those that overlap or touch are one."""
+    found = [match.span(match.lastindex or 0) for pattern in patterns for match in pattern.finditer(text)]
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        elif start < end:
+            joined.append((start, end))
+    return joined
 
 
 def _opened(form: Form) -> Form:

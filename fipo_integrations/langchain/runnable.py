@@ -24,10 +24,10 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from fipo_integrations.langchain.asking import Asking
-from fipo_integrations.langchain.followed import template_before
+from fipo_integrations.langchain.followed import template_before, template_streaming
 from fipo_integrations.langchain.marks import OUTCOMES
 from fipo_integrations.langchain.prompts import PromptInput, PromptOutput, Role, read
-from fipo_integrations.langchain.rendering import Source, sources_of
+from fipo_integrations.langchain.rendering import Source, says, sources_of
 from fipo_integrations.langchain.rewriting import Rewriting, Settled
 from fipo_model import PromptOptimizer
 from fipo_model.store import RewriteStore
@@ -78,7 +78,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     store: SkipValidation[RewriteStore | None] = Field(default=None, exclude=True)
     """Where rewrites are looked up first, and stored. Never serialized."""
 
-    _sources: OrderedDict[int, tuple[BasePromptTemplate, _Sources]] = PrivateAttr(default_factory=OrderedDict)
+    _sources: OrderedDict[int, tuple[BasePromptTemplate, object, _Sources]] = PrivateAttr(default_factory=OrderedDict)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
 
@@ -145,6 +145,24 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
             for place, output in enumerate(await rewriting, start):
                 yield place, output
 
+    def transform(
+        self, input: Iterator[PromptInput], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[PromptOutput]:
+        """`stream`, inside a stream."""
+        yield from super(FIPORunnable, self._behind(input)).transform(input, config)
+
+    async def atransform(
+        self, input: AsyncIterator[PromptInput], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[PromptOutput]:
+        """`transform` for asyncio."""
+        async for output in super(FIPORunnable, self._behind(input)).atransform(input, config):
+            yield output
+
+    def _behind(self, values: object) -> "FIPORunnable":
+        """This, with the template that an iterator of prompts comes from."""
+        found = template_streaming(values) if self.template is None else None
+        return self if found is None else self.model_copy(update={"template": found})
+
     def _rewrite(
         self, prompt: PromptInput, run_manager: CallbackManagerForChainRun, sources: _Sources = None
     ) -> PromptOutput:
@@ -182,12 +200,12 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     def _sources_of(self, template: BasePromptTemplate | None) -> _Sources:
         if template is None:
             return None
-        known = self._sources.get(id(template))
-        if known is None or known[0] is not template:
-            known = self._sources[id(template)] = (template, sources_of(template, self.roles))
+        text, known = says(template), self._sources.get(id(template))
+        if known is None or known[0] is not template or known[1] != text:
+            known = self._sources[id(template)] = (template, text, sources_of(template, self.roles))
             while len(self._sources) > _MEMO_SIZE:
                 self._sources.popitem(last=False)
-        return known[1]
+        return known[2]
 
     @property
     def _asking(self) -> Asking:

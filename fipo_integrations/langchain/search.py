@@ -42,7 +42,7 @@ def choose_on_evidence(slots: Sequence[Slot], asking: Asking, evidence: Evidence
     model = searched.model or asking.opened.rewriter.name
     results = {one.name: _result(named[one.name], one, model) for one in searched.texts}
     if asking.store is not None:
-        asking.store.keep(list(results.values()))
+        asking.store.keep(list(results.values()), evidence=" ".join(searching.sentences(searched)))
     changes = tuple(change_of(one, results[name]) for name, one in named.items())
     return Report(changes=changes, unreached=tuple(unreached), searched=searched)
 

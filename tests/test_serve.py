@@ -19,6 +19,8 @@ from fipo_model.backends.engine import Engine
 from fipo_model.errors import ServerError
 from fipo_model.generation import Completion
 from fipo_model.optimizer import PromptOptimizer
+from fipo_model.serve.connecting import Stream
+from fipo_model.serve.forwarding import while_there
 from fipo_model.serve.rewriting import Rewriting
 from fipo_model.serve.running import make_server
 from fipo_model.serve.settings import Limits, ServeSettings
@@ -490,6 +492,52 @@ async def test_what_is_written_in_one_turn_is_sent_together():
     await asyncio.sleep(0)
     assert wire.told == [b"headbody", b"more", b"close"]
     protocol.connection_lost(None)
+
+
+class Held(Wire):
+    """One that remembers whether the other side is made to wait."""
+
+    is_held = False
+
+    def pause_reading(self) -> None:
+        self.is_held = True
+
+    def resume_reading(self) -> None:
+        self.is_held = False
+
+
+async def test_a_server_that_sends_faster_than_the_client_reads_waits_until_most_of_it_is_read():
+    stream, wire = Stream(), Held()
+    stream.connection_made(wire)
+    piece = 64 * 2**10
+    stream.data_received(b"x" * 8 * piece)
+    held = []
+    for _ in range(8):
+        held.append(wire.is_held)
+        assert len(await stream.read(piece)) == piece
+    assert held == [True, True, True, True, False, False, False, False]  # up to 256 KiB may wait to be read
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_client_that_leaves_as_its_reply_ends_is_no_fault(is_late: bool):
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    both = asyncio.Event()
+
+    async def receive() -> dict[str, str]:
+        await both.wait()
+        return {"type": "http.disconnect"}
+
+    async def work() -> str:
+        if is_late:
+            await asyncio.sleep(0)
+        await both.wait()
+        return "done"
+
+    asyncio.get_running_loop().call_later(0.02, both.set)
+    assert await while_there(work(), receive) == "done"
+    await asyncio.sleep(0.02)
+    assert faults == []
 
 
 def test_an_upstreams_error_is_the_clients_to_read(door: Running):

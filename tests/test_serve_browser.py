@@ -193,7 +193,20 @@ def test_a_gateway_with_a_token_asks_for_it(browser: Any) -> None:
         wait(browser, lambda: "scripted" in find(browser, "#about").text)
 
 
-@pytest.mark.parametrize("before", ["", "a wrong token of some length"])
+@pytest.mark.parametrize("odd", ["a token with spaces", "a–token–with–dashes", "a-token-of-some-length\u200b"])
+def test_a_token_that_no_header_can_hold_is_told_and_asked_for_again(browser: Any, odd: str) -> None:
+    with gateway(ServeSettings(log="nothing", token=TOKEN)) as running:
+        browser.get(f"{running.address}/")
+        wait(browser, lambda: find(browser, "#asking-token").is_displayed())
+        find(browser, "#token").send_keys(odd)
+        keys(browser, "ENTER")
+        wait(browser, lambda: find(browser, "#token-said").text.startswith("This token has a space in it, or"))
+        find(browser, "#token").send_keys(TOKEN)
+        keys(browser, "ENTER")
+        wait(browser, lambda: "scripted" in find(browser, "#about").text)
+
+
+@pytest.mark.parametrize("before", ["", "a-wrong-token-of-some-length", "a wrong token of some length"])
 def test_whoever_has_no_token_can_close_the_dialog(browser: Any, before: str) -> None:
     with gateway(ServeSettings(log="nothing", token=TOKEN)) as running:
         browser.get(f"{running.address}/")

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fipo_model.errors import ServerError
 from fipo_model.generation import Message
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.rewriter import Rewriter
@@ -175,6 +176,14 @@ def test_case_counts_where_right_answers_are_capitals_on_purpose(page: Any, righ
         ("input,output\na,b\nc,d", [["a", "b"], ["c", "d"]]),
         ('"one, two",b\nc,d', [["one, two", "b"], ["c", "d"]]),
         ('{"input": "a", "output": "b"}', [["a", "b"]]),
+        ('{ "input": "a", "output": "b" }\n\n{ "input": "c" }\n', [["a", "b"], ["c", ""]]),
+        ('{"input": "a", "output": "b", "reference": "c"}', [["a", "c"]]),
+        ('{"input": "a", "outputs": ["b", "c"]}\n{"inputs": "d", "answer": 4}', [["a", "b"], ["d", "4"]]),
+        ('{"input": "a", "output": {"b": [1, {}], "c": "d"}}', [["a", '{"b": [1, {}], "c": "d"}']]),
+        ('{"input": {"text": "a"}, "output": "b"}', [["a", "b"]]),
+        ('{"input": {"text": "a", "n": 2}, "output": "b"}', [["text: a\nn: 2", "b"]]),
+        ('{"question": "a", "answer": "b"}', []),
+        ('{"input": "a", "output": "b"}\n{"input": " ", "output": "b"}', []),
         ("Hello, world", []),
         ("A list, of things\nand more, but, not a table", []),
     ],
@@ -364,6 +373,46 @@ def test_a_run_can_be_stopped_and_counts_what_is_complete(browser: Any) -> None:
         find(page, "#stop-run").click()
         wait(page, lambda: find(page, "#ran").text.startswith("Stopped after"))
         assert not find(page, "#stop-run").is_displayed()
+
+
+def test_a_rewrite_that_is_edited_during_a_run_is_no_part_of_it(browser: Any) -> None:
+    model = ScriptedGenerator(lambda conversation: time.sleep(0.2) or "x")
+    with gateway(upstream=LocalUpstream(model)) as running:
+        page = opened(browser, running)
+        give_examples(page, ROWS)
+        propose(page)
+        find(page, "#proposals button").click()
+        find(page, "#run").click()
+        wait(page, lambda: " of 10 " in find(page, "#ran").text)
+        find(page, "#rewrite").send_keys(" Of another mind.")
+        wait(page, lambda: find(page, "#ran").text == "Done.")
+        assert find(page, "#stale-results").is_displayed()
+        assert of_module(page, "evidence", "m.countedNow()") is None
+    assert not any("Of another mind." in str(call) for call in model.calls)
+
+
+def test_a_key_that_no_header_can_hold_is_told(browser: Any) -> None:
+    with gateway() as running:
+        page = opened(browser, running)
+        propose(page)
+        find(page, "#proposals button").click()
+        find(page, "#key").send_keys("sk–with–dashes")
+        find(page, "#ask").click()
+        wait(page, lambda: find(page, "#tried").text.startswith("The key has a space in it, or a character"))
+        assert not [each for each in running.upstream.requests if each["body"]]
+
+
+def test_a_search_that_failed_is_not_taken_for_one_that_found_nothing(page: Any, door: Running) -> None:
+    def fail(_: Any) -> str:
+        raise ServerError("the model is down")
+
+    door.rewriting.optimizer = PromptOptimizer(ScriptedGenerator(fail))
+    find(page, "#prompt").send_keys(PROMPT)
+    find(page, "#propose").click()
+    wait(page, lambda: find(page, "#progress").text.endswith("down") and not find(page, "#stop").is_displayed())
+    for _ in range(2):
+        page.refresh()
+        wait(page, lambda: find(page, "#progress").text == "0 to choose from. The search was cut short.")
 
 
 def test_a_model_that_answers_nothing_is_told_once_and_not_counted(browser: Any) -> None:

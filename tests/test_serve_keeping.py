@@ -15,8 +15,11 @@ from fipo_model.generation import Completion
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.settings import ServeSettings
 from fipo_model.store import RewriteStore
-from support.gateways import Running, gateway
+from fipo_model.testing import ScriptedGenerator
+from support.gateways import Running, gateway, helpful
 
+JSON = {"content-type": "application/json"}
+MEASURED = "On 30 examples a gain of +0.4."
 LABELLED = [{"input": f"Ticket {number}.", "output": "billing" if number % 2 else "delivery"} for number in range(10)]
 
 
@@ -134,6 +137,55 @@ def test_what_the_examples_said_is_kept_as_evidence(door: Running, store: Rewrit
     assert entry.evidence == "chosen on the page; passed FIPO's checks; right on 7 of 10 examples, the prompt on 4"
     for wrong in ({"before": 4}, {**counted, "after": 11}, {**counted, "of": True}, 7):
         assert post(door, "save", prompt="a b", text="a b c", counted=wrong).status_code == 422
+
+
+def kept(store: RewriteStore, evidence: str) -> str:
+    """A rewrite that others put into the store: its key."""
+    store.keep([PromptOptimizer(ScriptedGenerator(helpful)).optimize("Explain tides.")], evidence=evidence)
+    return store.entries()[0].key
+
+
+@pytest.mark.parametrize("state", ["approved", "rejected", "pending"])
+def test_a_decision_on_the_page_keeps_the_evidence_of_the_text(door: Running, store: RewriteStore, state: str):
+    key = kept(store, MEASURED)
+    text = store.entries()[0].text
+    for fields in ({}, {"text": text}):
+        assert post(door, "decide", key=key, state=state, **fields).status_code == 200
+        assert [(entry.state, entry.evidence) for entry in store.entries()] == [(state, MEASURED)]
+    post(door, "decide", key=key, state=state, text=f"{text} Be kind.")
+    assert [entry.evidence for entry in store.entries()] == ["chosen on the page"]
+
+
+def test_saving_a_text_that_a_search_found_adds_to_its_evidence(door: Running, store: RewriteStore):
+    kept(store, MEASURED)
+    text = store.entries()[0].text
+    for after in (7, 8):  # again, with other examples
+        counted = {"before": 4, "after": after, "of": 10}
+        post(door, "save", prompt="Explain tides.", text=text, counted=counted)
+        (entry,) = store.entries("approved")
+        said = f"chosen on the page; passed FIPO's checks; right on {after} of 10 examples, the prompt on 4"
+        assert entry.evidence == f"{MEASURED}; {said}"
+    post(door, "save", prompt="Explain tides.", text=f"{text} Be kind.")
+    assert MEASURED not in store.entries()[0].evidence
+
+
+def test_what_the_checks_object_to_is_said_once(door: Running, store: RewriteStore):
+    for _ in range(2):
+        post(door, "save", prompt="Explain tides.", text="Explain {tides}.")
+        (entry,) = store.entries("approved")
+        assert entry.evidence.startswith("chosen on the page; FIPO's checks object: it")
+        assert entry.evidence.count("object") == 1
+
+
+def test_whoever_goes_back_to_the_earlier_rewrite_gets_its_evidence_back(door: Running, store: RewriteStore):
+    key = kept(store, MEASURED)
+    before = post(door, "save", prompt="Explain tides.", text="Explain tides kindly.").json()["before"]
+    undo = {name: before[name] for name in ("key", "state", "text", "evidence")}
+    assert post(door, "decide", **undo).status_code == 200
+    assert [(entry.state, entry.evidence) for entry in store.entries()] == [("pending", MEASURED)]
+    assert post(door, "decide", key=key, state="approved", text="x", evidence=3).status_code == 422
+    half = json.dumps({"key": key, "state": "approved", "text": "x", "evidence": "\ud83d"})
+    assert httpx.post(f"{door.address}/api/decide", content=half, headers=JSON).status_code == 422
 
 
 class Waiting:

@@ -16,13 +16,14 @@ import pytest
 
 from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.store import RewriteStore, key_of
+from fipo_model.store import RewriteStore, State, key_of
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.permissions import needs_capabilities, without_roots_powers
 
 ASKED = OptimizationRequest("Explain tides.", context="To a child.")
 OTHER = OptimizationRequest("Explain rain.")
+COLOUR = OptimizationRequest("Name a colour.")
 
 
 @pytest.fixture
@@ -37,6 +38,11 @@ def path(tmp_path: Path) -> Path:
 
 def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def proposal(text: str) -> OptimizedPrompt:
+    """What a model finds that answers a request for a colour with this text."""
+    return PromptOptimizer(ScriptedGenerator(lambda _: text)).optimize(COLOUR)
 
 
 def test_what_one_process_found_the_next_one_has_without_a_model(path: Path, optimizer: PromptOptimizer):
@@ -244,6 +250,68 @@ class TestReview:
             *("pending",),
             "Explain tides. Be kind.",
         )
+
+    def test_a_rejected_text_does_not_come_back_by_a_detour(self, path: Path):
+        def attempt(text: str, *, evidence: str = "") -> tuple[str, str]:
+            RewriteStore(path).keep([proposal(text)], evidence=evidence)
+            store.keep([proposal(text)], evidence=evidence)  # one that read the file piece by piece
+            (entry,) = store.entries()
+            assert RewriteStore(path).entries() == [entry]
+            return entry.state, entry.text
+
+        store = RewriteStore(path)
+        store.keep([proposal("Name a colour. Be kind.")])
+        store.decide([key_of(COLOUR)], "rejected", by="Ann")
+        assert attempt("Name a colour.") == ("rejected", "Name a colour. Be kind.")  # nothing was found
+        assert attempt("Name a colour. Be clear.") == ("pending", "Name a colour. Be clear.")
+        for evidence in ("", "On 30 examples a gain of +0.4."):
+            assert attempt("Name a colour. Be kind.", evidence=evidence) == ("pending", "Name a colour. Be clear.")
+        store.decide([store.entries()[0].key], "rejected", by="Ann")
+        assert attempt("Name a colour. Be kind.") == ("rejected", "Name a colour. Be clear.")
+
+    @pytest.mark.parametrize("state", ["approved", "pending"])
+    def test_whoever_takes_a_rejection_back_may_be_proposed_the_text_again(self, path: Path, state: State):
+        store = RewriteStore(path)
+        kind, clear = proposal("Name a colour. Be kind."), proposal("Name a colour. Be clear.")
+        store.keep([kind])
+        for decided in ("rejected", state, "pending"):
+            store.decide([key_of(kind.request)], decided, by="Ann")
+        for result in (clear, kind):
+            store.keep([result])
+            assert [entry.text for entry in store.entries()] == [result.text]
+
+    def test_a_rejection_that_an_editor_left_without_its_line_end_holds(self, path: Path):
+        store = RewriteStore(path)
+        kind, clear = proposal("Name a colour. Be kind."), proposal("Name a colour. Be clear.")
+        store.keep([kind])
+        store.decide([key_of(kind.request)], "rejected", by="Ann")
+        path.write_bytes(path.read_bytes().rstrip(b"\n"))
+        for result in (kind, clear, kind):
+            store.keep([result])
+        assert [(entry.state, entry.text) for entry in store.entries()] == [("pending", clear.text)]
+
+    def test_what_examples_spoke_for_is_not_replaced_by_what_only_passed_the_checks(self, path: Path):
+        store = RewriteStore(path)
+        measured = "On 30 examples a gain of +0.4."
+        store.keep([proposal("Name a colour. Be kind.")])
+        store.keep([proposal("Name a colour. Be clear.")], evidence=measured)
+        for text in ("Name a colour. Be kind.", "Name a colour. Be clear.", "Name a colour."):
+            RewriteStore(path, only_approved=True).optimized([COLOUR], lambda _, text=text: [proposal(text)])
+            assert [(one.text, one.evidence) for one in store.entries()] == [("Name a colour. Be clear.", measured)]
+        store.keep([proposal("Name a colour. Be brief.")], evidence="On 60 examples a gain of +0.5.")
+        assert [entry.text for entry in store.entries()] == ["Name a colour. Be brief."]
+
+    @pytest.mark.parametrize("name", ["by", "why", "text", "evidence"])
+    def test_words_that_cannot_be_written_are_told_and_nothing_is_decided(self, path: Path, name: str):
+        store = RewriteStore(path)
+        store.keep([proposal("Name a colour. Be kind.")])
+        before = path.read_bytes()
+        words = {"by": "Ann", name: "caf\udce9"}
+        with pytest.raises(InputError, match=rf"^{name} is not valid UTF-8 text"):
+            store.decide([store.entries()[0].key], "approved", **words)
+        with pytest.raises(InputError, match=r"^evidence is not valid UTF-8 text"):
+            store.keep([proposal("Name a colour. Be clear.")], evidence="caf\udce9")
+        assert path.read_bytes() == before
 
     def test_a_new_proposal_does_not_take_an_approved_ones_place(self, path: Path, optimizer: PromptOptimizer):
         store = RewriteStore(path)

@@ -86,6 +86,17 @@ def test_a_text_of_ones_own_can_be_approved(server: tuple[list[str], list[dict[s
     assert (nothing.exit_code, "nothing is pending" in nothing.stderr) == (0, True)
 
 
+@pytest.mark.parametrize("option", ["--by", "--because", "--text"])
+def test_words_in_another_encoding_end_in_one_line(
+    server: tuple[list[str], list[dict[str, Any]]], file: Path, option: str
+):
+    fipo("optimize", PROMPT, "--store", file, *server[0])
+    command = [sys.executable, "-m", "fipo_model.cli", "store", "approve", file, "--all", "--by", "Ann"]
+    done = subprocess.run([*command, option, b"caf\xe9"], capture_output=True, env={**os.environ, "PYTHONUTF8": "1"})
+    assert (done.returncode, done.stderr.count(b"\n"), b"is not valid UTF-8" in done.stderr) == (1, 1, True)
+    assert only(file).state == "pending"
+
+
 def test_rows_of_a_file_are_not_for_a_store(file: Path):
     done = fipo("optimize", "--input", file, "--output", "-", "--store", file)
     assert done.exit_code == 2

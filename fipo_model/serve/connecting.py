@@ -72,7 +72,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self.has_read = True
         received = bytes(self._unread[:max_bytes])
         del self._unread[:max_bytes]
-        if not self._has_ended:
+        if not self._has_ended and len(self._unread) <= _MOST_UNREAD:
             self._transport.resume_reading()
         return received
 

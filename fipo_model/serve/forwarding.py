@@ -75,7 +75,7 @@ class Gateway:
                 if self._mark in b",".join(values_of(scope["headers"], _VIA)):
                     raise Refusal(508, "this gateway is its own upstream: start it with another --upstream")
                 body = await read_body(scope, receive, limit=self._limits.body, seconds=self._limits.body_time)
-                summary = await _while_there(self._answer(scope, path, body, said), receive)
+                summary = await while_there(self._answer(scope, path, body, said), receive)
             except Refusal as refusal:
                 summary = str(refusal)
                 await send_error(said, refusal.status, summary)
@@ -206,18 +206,27 @@ def _as_header(text: str) -> bytes:
     return quote(text[:_MOST_DETAIL], safe=_SAFE, errors="replace").encode("ascii")
 
 
-async def _while_there(work: Coroutine[Any, Any, str], receive: Receive) -> str:
+async def while_there(work: Coroutine[Any, Any, str], receive: Receive) -> str:
     """The result of the work, which is cancelled when the client goes away; then this raises `ClientGoneError`."""
     leaving = asyncio.ensure_future(_gone(receive))
+    is_over = False
+
+    def leave(gone: asyncio.Future[None]) -> None:
+        # A client may leave as its reply ends; then this is already scheduled, and the limit has been left.
+        if not is_over and not gone.cancelled():
+            limit.reschedule(0)
+
     try:
         async with asyncio.timeout(None) as limit:  # a task of its own for the work would take longer than the work
-            leaving.add_done_callback(lambda gone: None if gone.cancelled() else limit.reschedule(0))
+            leaving.add_done_callback(leave)
             return await work
     except TimeoutError:
         if limit.expired():
             raise ClientGoneError from None
         raise
     finally:
+        is_over = True
+        leaving.remove_done_callback(leave)
         leaving.cancel()
 
 

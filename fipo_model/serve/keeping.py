@@ -8,9 +8,11 @@ from fipo_model.errors import InputError
 from fipo_model.pages.changes import differences, fault_in_words
 from fipo_model.serve.rewriting import Rewriting
 from fipo_model.store import STATES, Entry, RewriteStore, key_of
-from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome
+from fipo_model.store.entries import only_checks, passed
+from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome, check_text
 
 _BY = "somebody on the gateway's page"
+_CHOSEN = "chosen on the page"
 # A page with more would be slow, and nobody reads it to the end.
 _MOST_LISTED = 200
 _MOST_COUNTED = 1000
@@ -42,22 +44,31 @@ def listed(store: RewriteStore | None) -> dict[str, Any]:
 def save(store: RewriteStore, request: OptimizationRequest, text: str, *, verdict: Candidate, counted: str) -> None:
     """Keep the user's choice as approved, with what the checks and the examples say about it."""
     key = key_of(request)
-    if request not in store:
+    earlier = ""
+    if request in store:
+        earlier = _found_before(store.find(key), text)
+    else:
         store.keep([_chosen(request, text, verdict)], evidence=_said(verdict))
-    evidence = "; ".join(part for part in ("chosen on the page", _said(verdict), counted) if part)
-    store.decide([key], "approved", by=_BY, text=text, evidence=evidence)
+    said = (earlier, _CHOSEN, _said(verdict), counted)
+    store.decide([key], "approved", by=_BY, text=text, evidence="; ".join(part for part in said if part))
 
 
 def deciding(store: RewriteStore, fields: Mapping[str, Any]) -> partial[list[Entry]]:
-    """What changes an entry's state, and perhaps its text back to an earlier one. Raises `InputError`."""
-    key, text = fields.get("key"), fields.get("text")
+    """What changes an entry's state, and perhaps its text back to an earlier one, with the evidence of that.
+
+    Raises `InputError`.
+    """
+    key, text, evidence = fields.get("key"), fields.get("text"), fields.get("evidence") or _CHOSEN
     state = next((each for each in STATES if each == fields.get("state")), None)
     if state is None or not isinstance(key, str) or not isinstance(text, str | None):
         raise InputError(f"this needs a key, perhaps a text, and a state: one of {', '.join(STATES)}")
+    check_text("evidence", evidence)
     found = store.find(key)
     if text is not None:
         OptimizationRequest(text)
-    return partial(store.decide, [found.key], state, by=_BY, text=text, evidence="chosen on the page")
+    # What a search measured still holds for the text that it found, whoever decides on it.
+    said = "" if text in (None, found.text) else evidence
+    return partial(store.decide, [found.key], state, by=_BY, text=text, evidence=said)
 
 
 def counted(fields: Mapping[str, Any]) -> str:
@@ -85,9 +96,15 @@ def _chosen(request: OptimizationRequest, text: str, verdict: Candidate) -> Opti
     return OptimizedPrompt(text=text, request=request, outcome=outcome, candidates=(chosen,), model="", template="")
 
 
+def _found_before(entry: Entry, text: str) -> str:
+    """What a search or a person, and not this page, found out about the same text."""
+    if entry.text != text or only_checks(entry.evidence):
+        return ""
+    return entry.evidence.partition(_CHOSEN)[0].removesuffix("; ")
+
+
 def _said(verdict: Candidate) -> str:
     """What the checks say about a text, as evidence."""
     if verdict.outcome not in ("optimized", "unchanged"):
         return f"FIPO's checks object: it {fault_in_words(verdict.outcome, verdict.detail)}"
-    left_out = f"; not checked: {', '.join(verdict.unchecked)}" if verdict.unchecked else ""
-    return f"passed FIPO's checks{left_out}"
+    return passed(verdict.unchecked)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,7 @@ STATES: tuple[State, ...] = get_args(State)
 VERSION = 1
 """Of the rows that this version of FIPO writes; those without one are of the first."""
 _NEEDED = ("key", "naive", "text")
+_PASSED = "passed FIPO's checks"
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -79,10 +80,53 @@ def row_of(result: OptimizedPrompt, evidence: str) -> dict[str, Any]:
 
 def _checks(result: OptimizedPrompt) -> str:
     """What FIPO's own checks say for a rewrite."""
-    if not result.is_rewritten:
-        return ""
-    left_out = f"; not checked: {', '.join(result.unchecked)}" if result.unchecked else ""
-    return f"passed FIPO's checks{left_out}"
+    return passed(result.unchecked) if result.is_rewritten else ""
+
+
+def passed(unchecked: Sequence[str]) -> str:
+    """What speaks for a text that passed FIPO's checks, apart from those that could not be made."""
+    left_out = f"; not checked: {', '.join(unchecked)}" if unchecked else ""
+    return f"{_PASSED}{left_out}"
+
+
+def only_checks(evidence: str) -> bool:
+    """Whether nothing more than FIPO's own checks speaks for a text."""
+    return not evidence or evidence.startswith(_PASSED)
+
+
+def is_news(row: Mapping[str, Any], before: Mapping[str, Any] | None, rejected: Collection[str]) -> bool:
+    """Whether a new result takes the place of its prompt's row, or of a newer one that is to be added, if there is one.
+
+    `rejected` are the texts that were ruled out for this prompt.
+    """
+    if row["text"] in rejected:
+        return False
+    if before is None:
+        return True
+    state = before.get("state", "pending")
+    if state == "approved" or before == row:
+        return False
+    # What was found with examples or on another day, and a rejection, are not lost to an attempt that finds nothing.
+    if row["text"] == row["naive"]:
+        return bool(state != "rejected" and before["text"] == before["naive"])
+    # Whoever approves a rewrite for what a search measured must not get another text that nobody measured.
+    is_measured = before["text"] != before["naive"] and not only_checks(before.get("evidence", ""))
+    return state == "rejected" or not is_measured or not only_checks(row.get("evidence", ""))
+
+
+def with_rejections(
+    known: Mapping[str, frozenset[str]], rows: Sequence[Mapping[str, Any]]
+) -> Mapping[str, frozenset[str]]:
+    """The texts that were ruled out for each key, after more rows. Only a person takes that back."""
+    found: dict[str, frozenset[str]] = {}
+    for row in rows:
+        key, state = row["key"], row.get("state", "pending")
+        before = found.get(key, known.get(key, frozenset()))
+        if state == "rejected":
+            found[key] = before | {row["text"]}
+        elif row["text"] in before and (state == "approved" or row.get("by")):
+            found[key] = before - {row["text"]}
+    return {**known, **found} if found else known  # a new one: others may be reading
 
 
 def edited(row: Mapping[str, Any], text: str | None, evidence: str) -> dict[str, Any]:

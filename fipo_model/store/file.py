@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from fipo_model import jsonl, places
 from fipo_model.errors import InputError
-from fipo_model.store.entries import parse_row
+from fipo_model.store.entries import parse_row, with_rejections
 
 logger = logging.getLogger("fipo_model.store")
 
@@ -30,6 +30,8 @@ class Known:
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The last row of each key."""
+    rejected: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The texts that were rejected for a key, whatever came after them."""
     signature: Signature | None = None
     """Of the file when it was read."""
     is_sure: bool = True
@@ -39,6 +41,7 @@ class Known:
     """Where the last whole line ends. What comes after it is read again, because it may change."""
     whole: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The rows up to there."""
+    rejected_whole: Mapping[str, frozenset[str]] = field(default_factory=dict)
     lines: int = 0
     tail: bytes = b""
     """The end of these lines."""
@@ -98,15 +101,19 @@ def _with_more(path: Path, known: Known, content: bytes, signature: Signature) -
     """What is known of a file with the content after its last whole line."""
     *lines, last = content.split(b"\n")
     new = content[: len(content) - len(last)]
-    whole = known.whole | _parsed(path, lines, known.lines)  # a new one: others may be reading
-    rest = {} if _is_fragment(last) else _parsed(path, [last], known.lines + len(lines))
+    more = _parsed(path, lines, known.lines)
+    rest = [] if _is_fragment(last) else _parsed(path, [last], known.lines + len(lines))
+    whole = known.whole | _by_key(more)  # a new one: others may be reading
+    rejected = with_rejections(known.rejected_whole, more)
     return Known(
-        rows=whole | rest if rest else whole,
+        rows=whole | _by_key(rest) if rest else whole,
+        rejected=with_rejections(rejected, rest),
         signature=signature,
         is_sure=not known.end,
         size=known.end + len(content),
         end=known.end + len(new),
         whole=whole,
+        rejected_whole=rejected,
         lines=known.lines + len(lines),
         tail=_tail(known.tail + new),
         checksum=zlib.crc32(new, known.checksum),
@@ -119,17 +126,21 @@ def _tail(lines: bytes) -> bytes:
     return lines[min(start, max(0, len(lines) - _TAIL)) :]
 
 
-def _parsed(path: Path, lines: Sequence[bytes], before: int) -> dict[str, dict[str, Any]]:
+def _by_key(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The last row of each key."""
+    return {row["key"]: row for row in rows}
+
+
+def _parsed(path: Path, lines: Sequence[bytes], before: int) -> list[dict[str, Any]]:
     """The rows in lines, of which the file has some `before`."""
-    rows = {}
+    rows = []
     for number, line in enumerate(lines, start=before + 1):
         if not line.strip():
             continue
         try:
-            row = parse_row(line)
+            rows.append(parse_row(line))
         except InputError as error:
             raise InputError(f"{path}, line {number}: {error}") from error
-        rows[row["key"]] = row
     return rows
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,8 +13,19 @@ from typing import Any
 from fipo_model import places
 from fipo_model.errors import InputError
 from fipo_model.store import file
-from fipo_model.store.entries import Entry, State, edited, entry_of, kept, key_of, result_of, row_of, without_empty
-from fipo_model.types import OptimizationRequest, OptimizedPrompt
+from fipo_model.store.entries import (
+    Entry,
+    State,
+    edited,
+    entry_of,
+    is_news,
+    kept,
+    key_of,
+    result_of,
+    row_of,
+    without_empty,
+)
+from fipo_model.types import OptimizationRequest, OptimizedPrompt, check_text
 
 logger = logging.getLogger("fipo_model.store")
 
@@ -81,17 +92,19 @@ class RewriteStore:
     def keep(self, results: Sequence[OptimizedPrompt], *, evidence: str = "") -> None:
         """Add results to the file as pending; if a prompt has several, the last one that is a rewrite counts.
 
-        Approved texts stay, and so does the rejection of the same text. Raises `InputError` if the file cannot be
-        written; then nothing was added.
+        Approved texts stay, a text that was rejected does not come back, and one that has `evidence` gives way only to
+        one that has some, too. Raises `InputError` if the file cannot be written; then nothing was added.
         """
+        check_text("evidence", evidence)
         if self.is_frozen or not results:
             return
         rows = [row_of(result, evidence) for result in results]
         with self._writing():
-            news: dict[str, dict[str, Any]] = {}
+            known, news = self._known, dict[str, dict[str, Any]]()
             for row in rows:
-                if self._is_news(row, news.get(row["key"])):
-                    news[row["key"]] = row
+                key = row["key"]
+                if is_news(row, news.get(key, known.rows.get(key)), known.rejected.get(key, ())):
+                    news[key] = row
             self._add(list(news.values()))
 
     def decide(
@@ -108,10 +121,13 @@ class RewriteStore:
 
         `evidence` takes the place of what the rows have. If the text is new, they lose theirs, and its proposer.
 
-        Raises `InputError` for a frozen store and for a key that is not there, and like `keep`.
+        Raises `InputError` for a frozen store, for a key that is not there and for words that cannot be written, and
+        like `keep`.
         """
         if self.is_frozen:
             raise InputError(f"{self.path} is frozen, so nothing in it can be approved or rejected")
+        for name, words in (("by", by), ("why", why), ("evidence", evidence), ("text", text or "")):
+            check_text(name, words)
         told = {"state": state, "by": by, "why": why, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
             rows = [self._row(key) for key in keys]
@@ -186,19 +202,6 @@ class RewriteStore:
 
     def _tell(self, error: InputError) -> None:
         logger.warning("%s The rewrites stay as they were read before.", error)
-
-    def _is_news(self, row: Mapping[str, Any], newer: Mapping[str, Any] | None) -> bool:
-        """Whether a result takes the place of its prompt's in the file, or of a `newer` one that is to be added."""
-        known = self._known.rows.get(row["key"])
-        state = None if known is None else known.get("state")
-        if known is not None and (state == "approved" or (state == "rejected" and known["text"] == row["text"])):
-            return False
-        before = newer if newer is not None or state == "rejected" else known
-        if before is None:
-            return True
-        # What was found with examples, or on another day, is not lost to an attempt that finds nothing.
-        is_loss = before["text"] != before["naive"] and row["text"] == row["naive"]
-        return before != row and not is_loss
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

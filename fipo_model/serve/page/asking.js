@@ -11,14 +11,22 @@ function headersOf(more) {
   return { "content-type": "application/json", ...(token ? { "x-fipo-token": token } : {}), ...more };
 }
 
-function askForToken() {
+// A header takes some other characters, too, but no token or key has them. With most, the browser does not even ask.
+const isPlain = (secret) => /^[\x21-\x7e]+$/.test(secret);
+const NOT_PLAIN = "has a space in it, or a character that is not a plain letter, digit or sign. Copy it again.";
+
+async function askForToken() {
   const dialog = document.getElementById("asking-token");
   const field = document.getElementById("token");
-  field.value = ""; // or closing the dialog would send what was wrong before
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(field.value), { once: true });
-    dialog.showModal();
-  });
+  for (let words = ""; ; words = `This token ${NOT_PLAIN}`) {
+    document.getElementById("token-said").textContent = words;
+    field.value = ""; // or closing the dialog would send what was wrong before
+    const given = await new Promise((resolve) => {
+      dialog.addEventListener("close", () => resolve(field.value.trim()), { once: true });
+      dialog.showModal();
+    });
+    if (!given || isPlain(given)) return given;
+  }
 }
 
 let asking = null;
@@ -123,7 +131,9 @@ async function completion(asked, options) {
 
 // Asks the upstream; `take` gets each piece of the reply. Returns what there is to say about its end.
 export async function chat({ model, key, messages, signal }, take) {
-  const headers = { "x-fipo": "off", ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  const own = key.trim();
+  if (own && !isPlain(own)) throw new Error(`The key ${NOT_PLAIN}`);
+  const headers = { "x-fipo": "off", ...(own ? { authorization: `Bearer ${own}` } : {}) };
   const found = pieces(await completion({ model, messages, stream: true }, { signal, headers }));
   for (;;) {
     const { value, done } = await found.next();

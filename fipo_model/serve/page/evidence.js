@@ -3,7 +3,7 @@
 import { isStop } from "/asking.js";
 import { counted, get, make, say, spoken } from "/drawing.js";
 import { setExamples, solved, typed } from "/examples.js";
-import { answerTo, messagesFor, setup } from "/trying.js";
+import { answerTo, messagesFor, setup, setupNow } from "/trying.js";
 import { changed, gateway, onChange } from "/state.js";
 
 const AT_ONCE = 4;
@@ -104,12 +104,13 @@ async function run() {
   pairs = examples.map(({ input, output }) => ({ input, right: output, before: {}, after: {} }));
   byCase = caseMatters(examples.map(({ output }) => output));
   shownFor = current();
+  const given = setupNow();
   get("results").hidden = false;
   get("stop-run").hidden = false;
   draw();
   remember();
   changed();
-  const failure = await askAll(own);
+  const failure = await askAll(given, own);
   if (own !== running) return;
   const { of } = totals();
   get("stop-run").hidden = true;
@@ -120,14 +121,14 @@ async function run() {
 }
 
 // Returns why it gave up, or nothing.
-async function askAll(own) {
+async function askAll(given, own) {
   const waiting = pairs.flatMap((pair) => ["before", "after"].map((side) => [pair, side]));
   let failures = 0, reason = "";
   async function work() {
     while (waiting.length && !own.signal.aborted && !reason) {
       const [pair, side] = waiting.shift();
       try {
-        await askOne(pair, side, own.signal);
+        await askOne(given, pair, side, own.signal);
         failures = 0;
       } catch (error) {
         if (isStop(error) || own !== running) return;
@@ -140,7 +141,7 @@ async function askAll(own) {
     }
   }
   try {
-    await messagesFor(pairs[0].input); // a variable without a value is told once
+    await messagesFor(given, pairs[0].input); // a variable without a value is told once
   } catch (error) {
     return error.message;
   }
@@ -149,10 +150,10 @@ async function askAll(own) {
   return reason;
 }
 
-async function askOne(pair, side, signal) {
-  pair.sent ??= messagesFor(pair.input);
+async function askOne(given, pair, side, signal) {
+  pair.sent ??= messagesFor(given, pair.input);
   let text = "";
-  const end = await answerTo((await pair.sent)[side], signal, (piece) => (text += piece));
+  const end = await answerTo(given, (await pair.sent)[side], signal, (piece) => (text += piece));
   pair[side] = { text, end };
 }
 

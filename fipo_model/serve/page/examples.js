@@ -87,10 +87,33 @@ function cells(text, separator) {
 const HEADS = ["input", "inputs", "text", "question", "output", "answer", "right answer", "label", "expected", "reference"];
 const isHead = (row) => row.every((cell) => HEADS.includes(cell.trim().toLowerCase()));
 
+// Where a row has several, in the order of the command line.
+const INPUTS = ["input", "inputs"];
+const OUTPUTS = ["reference", "output", "outputs", "answer"];
+const firstOf = (row, names) => names.find((name) => (row[name] ?? null) !== null);
+
+// A value as the command line shows it to a model: JSON on one line, with a space after each comma and colon.
+const asText = (value) => (typeof value === "string" ? value :
+  JSON.stringify(value, null, 1).replace(/([[{])\n\s*/g, "$1").replace(/\n\s*([\]}])/g, "$1").replace(/\n\s*/g, " "));
+
+function inputIn(row) {
+  const given = row[firstOf(row, INPUTS)] ?? "";
+  if (typeof given !== "object" || Array.isArray(given)) return asText(given);
+  const values = Object.entries(given);
+  return values.length === 1 ? asText(values[0][1]) : values.map(([name, value]) => `${name}: ${asText(value)}`).join("\n");
+}
+
+function outputIn(row) {
+  const name = firstOf(row, OUTPUTS);
+  const right = name === "outputs" && Array.isArray(row.outputs) ? row.outputs[0] : row[name];
+  return asText(right ?? "");
+}
+
 function ofLines(text) {
   try {
-    const found = text.trim().split(/\r?\n/).map((line) => JSON.parse(line));
-    return found.map(({ input, output }) => [String(input), String(output ?? "")]);
+    const found = text.split(/\r?\n/).filter((line) => line.trim()).map((line) => JSON.parse(line));
+    const read = found.map((row) => [inputIn(row), outputIn(row)]);
+    return read.every(([input]) => input.trim()) ? read : [];
   } catch {
     return [];
   }
@@ -98,7 +121,7 @@ function ofLines(text) {
 
 // Pairs, where a text is a table, and not a text that happens to have commas.
 export function pairsIn(text) {
-  if (text.trim().startsWith('{"')) return ofLines(text);
+  if (/^\s*\{\s*"/.test(text)) return ofLines(text);
   const tabbed = text.includes("\t") ? cells(text, "\t") : [];
   if (tabbed.length && tabbed.every((row) => row.length > 1)) return pairs(tabbed);
   for (const separator of [",", ";"]) {

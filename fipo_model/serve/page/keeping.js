@@ -37,7 +37,7 @@ async function save() {
 }
 
 function offerUndo(key, before) {
-  const undo = before ? { key, state: before.state, text: before.text } : { key, state: "rejected" };
+  const undo = before ? { key, state: before.state, text: before.text, evidence: before.evidence } : { key, state: "rejected" };
   get("undo").textContent = before ? "Go back to the earlier one" : "Stop using it";
   get("undo").hidden = false;
   get("undo").onclick = attempt(async () => {

@@ -9,6 +9,7 @@ import { changed, onChange, prompt, replacePrompt } from "/state.js";
 let proposing = null;
 let askedFor = null; // the prompt that the proposals are for
 let found = [];
+let isWhole = false; // whether the search came to its end
 
 export async function propose() {
   if (get("propose").disabled) return;
@@ -25,7 +26,6 @@ export async function propose() {
   bringIntoView(get("proposing"));
   try {
     const response = await post("/api/propose", { prompt: askedFor, examples: examples() }, { signal: own.signal });
-    let isWhole = false;
     for await (const one of objects(response)) {
       if (one.error) throw new Error(one.error);
       if (one.waiting) say("progress", "The model is still at other work, so this takes longer …", "busy");
@@ -46,6 +46,7 @@ export async function propose() {
 function clear(text) {
   askedFor = text;
   found = [];
+  isWhole = false;
   get("steps").hidden = true;
   get("refused-box").open = false;
   for (const card of get("proposing").querySelectorAll(".proposal:not(.mine)")) card.remove();
@@ -129,7 +130,7 @@ export function addOwn(text) {
 }
 
 export const proposalsNow = () => ({
-  askedFor, found, isSearching: proposing !== null,
+  askedFor, found, isWhole,
   mine: [...get("proposals").querySelectorAll(".mine")].map((card) => card.dataset.text),
 });
 
@@ -138,8 +139,9 @@ export function restoreProposals(kept) {
   clear(kept.askedFor);
   kept.found.forEach(add);
   kept.mine.forEach(addOwn);
-  if (kept.isSearching) say("progress", `${counts()}. The search was cut short when the page was left.`);
-  else tellEnd();
+  isWhole = kept.isWhole;
+  if (isWhole) tellEnd();
+  else say("progress", `${counts()}. The search was cut short.`);
   greyOut();
 }
 

@@ -19,10 +19,15 @@ export const setValues = (given) => Object.assign(kept, given);
 // Everything that an answer depends on, besides the input.
 export const setup = () => JSON.stringify([prompt(), rewrite(), values(), get("model").value]);
 
-export const messagesFor = (input) => ask("/api/messages", { before: prompt(), after: rewrite(), input, values: values() });
+// The same, for work that takes a while: the texts may be edited before it ends, or another rewrite chosen.
+export const setupNow = () => ({
+  before: prompt(), after: rewrite(), values: values(), model: get("model").value || "default", key: get("key").value,
+});
 
-export async function answerTo(messages, signal, take) {
-  return chat({ model: get("model").value || "default", key: get("key").value, messages, signal }, take);
+export const messagesFor = ({ before, after, values }, input) => ask("/api/messages", { before, after, input, values });
+
+export async function answerTo({ model, key }, messages, signal, take) {
+  return chat({ model, key, messages, signal }, take);
 }
 
 const shownNames = () => [...new Set([...names, ...(verdict()?.variables ?? [])])];
@@ -71,7 +76,7 @@ function drawPicks() {
 export async function tryBoth() {
   trying?.abort();
   const own = (trying = new AbortController());
-  const input = get("input").value;
+  const [given, input] = [setupNow(), get("input").value];
   get("replies").hidden = false;
   for (const place of ["before", "after", "before-end", "after-end"]) get(place).textContent = "";
   shownFor = JSON.stringify([setup(), input]);
@@ -79,8 +84,8 @@ export async function tryBoth() {
   get("stop-try").hidden = false;
   say("tried", `${gateway.upstream} is answering …`, "busy");
   try {
-    const sent = await messagesFor(input);
-    const ends = await Promise.allSettled(["before", "after"].map((place) => answer(place, sent[place], own.signal)));
+    const sent = await messagesFor(given, input);
+    const ends = await Promise.allSettled(["before", "after"].map((place) => answer(place, given, sent[place], own.signal)));
     if (own !== trying) return;
     const failed = ends.filter((end) => end.status === "rejected").map((end) => end.reason);
     const reasons = [...new Set(failed.map((error) => (isStop(error) ? "Stopped." : error.message)))];
@@ -91,10 +96,10 @@ export async function tryBoth() {
   if (own === trying) get("stop-try").hidden = true;
 }
 
-async function answer(place, messages, signal) {
+async function answer(place, given, messages, signal) {
   const box = get(place);
   try {
-    const end = await answerTo(messages, signal, (piece) => box.append(piece));
+    const end = await answerTo(given, messages, signal, (piece) => box.append(piece));
     get(`${place}-end`).textContent = end || (box.textContent ? "" : "The reply is empty.");
   } catch (error) {
     get(`${place}-end`).textContent = isStop(error) ? "Stopped before its end." : "Not complete.";

@@ -15,6 +15,7 @@ _CARDS = {
     "fipo_model/adapters/smollm2-135m/rewriting/README.md": "smollm2-135m.md",
     "fipo_model/adapters/smollm2-135m/proposing/README.md": "smollm2-135m-proposing.md",
     "fipo_model/adapters/qwen2.5-coder-0.5b/README.md": "qwen2.5-coder-0.5b.md",
+    "fipo_model/adapters/qwen2.5-coder-1.5b/README.md": "qwen2.5-coder-1.5b.md",
 }
 """The model cards, and the pages that show them."""
 

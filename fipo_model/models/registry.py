@@ -186,6 +186,10 @@ QWEN_CODER_15B = ModelCard(
             ("6190a4ffcb96fec023c8086464e7c9d0ec9c7061efc39fec19142bdef186768a", 15_992_981),
         ),
     ),
+    adapters={
+        "rewriting": _ADAPTERS / "qwen2.5-coder-1.5b",
+        "proposing": _ADAPTERS / "qwen2.5-coder-1.5b",
+    },
 )
 
 

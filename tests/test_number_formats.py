@@ -110,9 +110,10 @@ def test_company_changes_likelihoods_and_replies_of_real_weights_by_rounding_onl
     brief = [OptimizationRequest(prompt, max_words=20) for prompt in PROMPTS]
     in_company = PromptOptimizer(generator).optimize_batch(brief)
     alone = [PromptOptimizer(generator).optimize(request) for request in brief[:3]]
-    equal = [one.candidates[0].text == other.candidates[0].text for one, other in zip(alone, in_company, strict=False)]
+    pairs = [(one.candidates[0].text, other.candidates[0].text) for one, other in zip(alone, in_company, strict=False)]
     # In bf16 two tokens are often as likely as each other, and from there on the texts differ.
-    assert sum(equal) >= (1 if number_format == "bfloat16" else 3)
+    words = 1 if number_format == "bfloat16" else None
+    assert [one.split()[:words] for one, _ in pairs] == [other.split()[:words] for _, other in pairs]
 
 
 @pytest.mark.real

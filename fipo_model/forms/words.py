@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from fipo_model.contract.patterns import lazy
+from fipo_model.forms.numbers import spelled
 
 _FEWEST = 3  # outputs; of two, letter case and number of words may be alike by chance
-_MANY = 4  # times the same output
+_MANY = 4  # times the same output, or different ones of the same length
 _COMMONEST = 2  # pairs
 _FEW_WORDS = 4
 _PAIRS = (
@@ -26,6 +27,7 @@ _PAIRS = (
 _WORD = lazy(r"[^\W\d_]+(?:['’_-][^\W\d_]+)*")
 # Words with a capital letter at the beginning and a mark at the end that is not that of an initial ("Lopez, M.").
 _SENTENCE = lazy(r"(?!.*\b[A-Z]\.$)[^\W_a-z](?:[^\n.!?]|\.(?=\d))+[.!?]")
+_CAPITALS = lazy(r"[A-Z]+")
 _ARTICLE = lazy(r"(?i)the|an?")
 # Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words.
 _UNSPACED = lazy(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -55,7 +57,7 @@ def read_words(outputs: Sequence[str], *, count: int) -> str | None:
         return _letter(outputs)
     case, counts = _case(outputs), {len(own) for own in by_output}
     if counts == {1}:
-        return f"one word{case}"
+        return _short_code(outputs) or f"one word{case}"
     if max(counts) > _FEW_WORDS:
         return None
     return f"a few words{case}" if min(counts) > 1 else f"a word or a few{case}"
@@ -107,6 +109,14 @@ def _case(outputs: Sequence[str]) -> str:
     if all(map(str.islower, outputs)):
         return " in lower case"
     return " in capital letters" if all(map(str.isupper, outputs)) else ""
+
+
+def _short_code(outputs: Sequence[str]) -> str | None:
+    """Two or three capital letters, such as EUR or DE. Fewer different ones may be words that are as long by chance."""
+    lengths = set(map(len, outputs))
+    if len(outputs) < _MANY or lengths not in ({2}, {3}) or not all(map(_CAPITALS.fullmatch, outputs)):
+        return None
+    return f"{spelled(lengths.pop())} capital letters"
 
 
 def _letter(outputs: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """Right outputs that are labels: a rule names them all, and the contract and the evidence decide."""
 
+from dataclasses import replace
+
 import pytest
 
 from fipo_model import OptimizationRequest, ShownExample
@@ -28,6 +30,11 @@ def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
     assert found.text == "topic\n\nAnswer with one of: Sci/Tech, Sports, World"
     assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
     assert "made by rule: yours, followed by the labels of the right outputs" in " ".join(sentences(found))
+    assert "could be luck" not in " ".join(sentences(found))
+    unsure = replace(found.held_out, gain=replace(found.held_out.gain, low=0.0))
+    assert "includes 0, so on new examples the gain could be luck" in " ".join(
+        sentences(replace(found, held_out=unsure))
+    )
     assert "a rule that adds the labels" in render_page(found)
     by_likelihood = ScriptedScorer(lambda asked, right: -1.0 if "Sci/Tech, Sports" in asked[0]["content"] else -2.0)
     assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text

@@ -53,7 +53,6 @@ train-demo: .venv/installed
 weights: fetch
 	$(BIN)/python examples/small_weights.py ../shared/data runs/small
 	$(BIN)/python examples/rewriter_weights.py ../shared/data runs/rewriter
-	$(BIN)/fipo weights pull qwen2.5-coder-1.5b
 	$(BIN)/python examples/larger_rewriter_weights.py ../shared/data runs/larger-rewriter
 
 # Each set is laid over the installed environment. No dependencies are installed but those named: those of the newest

@@ -1,7 +1,6 @@
 """Train the 1.5B rewriter that comes with FIPO: about an hour on one core, and 15 GB of memory.
 
     pip install '.[train]'
-    fipo weights pull qwen2.5-coder-1.5b
     python examples/larger_rewriter_weights.py ../shared/data runs/larger-rewriter
 
 One stage teaches the base what the 0.5B learned in five: to say a hasty prompt in full, and no more than the prompt and
@@ -9,7 +8,6 @@ the examples show. The rows are the briefest of those that were written for it, 
 Nothing used for measuring is trained on. Interrupted runs resume. docs/training-log.md has the reasons and the figures.
 """
 
-import json
 import random
 import sys
 from collections import defaultdict
@@ -21,7 +19,7 @@ from small_weights import export
 from transformers import AutoTokenizer
 
 from fipo_model.models.registry import QWEN_CODER_15B as BASE
-from fipo_model.models.weights import directory
+from fipo_model.models.weights import fetch
 
 LONGEST = 170  # tokens
 # How many rows of each kind.
@@ -35,7 +33,7 @@ Row = dict[str, Any]
 def rows_of(data: Path) -> list[Row]:
     """Hasty wordings of tasks, most of them shown alone, and prompts to which there is nothing to add."""
     source = random.Random(20)
-    tokenizer = AutoTokenizer.from_pretrained(directory(BASE))
+    tokenizer = AutoTokenizer.from_pretrained(fetch(BASE))
 
     def brief(rows: list[Row], count: int) -> list[Row]:
         short = [row for row in rows if length(row, tokenizer) <= LONGEST]
@@ -93,7 +91,6 @@ def main() -> None:
     train(output / "trained", rows, f"model={BASE.name}", *brief)
     export(output / "trained", output / "adapter", BASE.name)
     note(output / "adapter" / "fipo.json", least_likelihood=LEAST_LIKELIHOOD)
-    print(json.dumps({"adapter": str(output / "adapter")}))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
     assert [row.origin for row in found.texts[0].candidates][:2] == ["rewriter", "labels"]
     assert "made by rule: yours, followed by the labels of the right outputs" in " ".join(sentences(found))
     assert "could be luck" not in " ".join(sentences(found))
+    lost = replace(found.held_out, gain=replace(found.held_out.gain, low=-0.4, high=-0.1))
+    assert "could be luck" not in " ".join(sentences(replace(found, held_out=lost)))
     unsure = replace(found.held_out, gain=replace(found.held_out.gain, low=0.0))
     assert "includes 0, so on new examples the gain could be luck" in " ".join(
         sentences(replace(found, held_out=unsure))

@@ -256,6 +256,9 @@ class TestCommands:
         assert self.run("rank-tasks", tasks, tmp_path / "ranked.jsonl") == 0
         assert self.run("rank-tasks", tasks, tmp_path / "ranked.jsonl", "--margin", 0.5) == 1
         assert "margin" in capsys.readouterr().err.splitlines()[-1]
+        tasks.write_text(tasks.read_text() + "\n")
+        assert self.run("rank-tasks", tasks, tmp_path / "ranked.jsonl") == 1
+        assert "content.tasks" in capsys.readouterr().err.splitlines()[-1]
 
     def test_a_task_with_too_few_examples_is_named_and_the_rest_goes_on(self, tmp_path, models, capsys):
         file = tmp_path / "tasks.jsonl"

@@ -145,9 +145,15 @@ def _run(chain: Any, inputs: Sequence[Any]) -> list[Any]:
     except Exception as error:  # noqa: BLE001 - a stranger's chain; its cause is kept
         outputs = [error] * len(inputs)
     stop_on_interrupt(outputs)
-    # LangChain's sequences return what such a step raises as if it were every input's own error.
-    is_of_all = isinstance(outputs[0], Exception) and all(output is outputs[0] for output in outputs)
-    return [_run(chain, [one])[0] for one in inputs] if is_of_all and len(inputs) > 1 else outputs
+    return [_run(chain, [one])[0] for one in inputs] if have_failed_together(outputs) else outputs
+
+
+def have_failed_together(outputs: Sequence[Any]) -> bool:
+    """Whether one error stands for several outputs.
+
+    LangChain's sequences return what a step raises for a whole batch as if it were every input's own error.
+    """
+    return len(outputs) > 1 and isinstance(outputs[0], Exception) and all(output is outputs[0] for output in outputs)
 
 
 def stop_on_interrupt(outputs: Sequence[Any]) -> None:

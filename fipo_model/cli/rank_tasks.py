@@ -12,6 +12,7 @@ from fipo_model import jobs, jsonl
 from fipo_model.addresses import show_address
 from fipo_model.cli.notes import note
 from fipo_model.errors import InputError
+from fipo_model.models.files import hashes_of
 from fipo_model.pages.numbers import counted
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ def rank_tasks(  # noqa: PLR0913 - one parameter for each option
     }
     tally: Counter[str] = Counter()
     with jobs.claimed_file(target, kind="a ranking of tasks") as job:
+        content = hashes_of({"tasks": source})
         job.check(told)
         done = {row["id"] for row in jobs.finished_rows(target, "id", "ranked")}
         asked = [each for each in _questions(source, (inputs, wordings, seed), tally) if each.id not in done]
-        job.begin(told)
+        job.begin(told, content=content)
         jsonl.check_writable(target)
         rewriter = _rewriter(model, adapter, samples, seed)
         for found in rank(asked, rewriter, _scorers(test_model or ["smollm2-135m"], rewriter)):

@@ -39,7 +39,7 @@ from fipo_model.evaluation.settings import DataSettings, EvaluationSettings
 from fipo_model.evaluation.systems import System, judged_request_of
 from fipo_model.jobs import claimed_directory, completed
 from fipo_model.likelihood import golden_log_likelihoods
-from fipo_model.models.files import CONTENT, compared_hashes, hashes_of
+from fipo_model.models.files import hashes_of
 from fipo_model.types import OptimizationRequest
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def evaluate(settings: EvaluationSettings, *, say: Say = lambda text: None) -> R
     held_out = None if settings.tasks is None else read_held_out(settings.tasks, seed=settings.seed)
     told, content = _told(settings, held_out), hashes_of(_files(settings))
     with claimed_directory(Path(settings.output), kind="an evaluation") as claimed:
-        compared = compared_hashes(content, claimed.settings)
-        claimed.begin(told | {CONTENT: compared})
-        claimed.note(told | {CONTENT: compared | content})
+        claimed.begin(told, content=content)
         return _evaluate(settings, held_out, claimed.output, say=say)
 
 

@@ -13,6 +13,7 @@ from fipo_model.jobs.lock import LOCK, locked
 from fipo_model.jobs.settings import as_noted, differences, read_note
 
 SETTINGS = "settings.json"
+_CONTENT = "content"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,13 +39,21 @@ class Job:
         if self.settings is not None:
             self._refuse({key: self.settings.get(key) for key in settings}, settings)
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
-        """Note the job's settings; if it was started before, check that they are the same."""
+    def begin(self, settings: Mapping[str, Any], *, content: Mapping[str, str] | None = None) -> None:
+        """Note the job's settings; if it was started before, check that they are the same.
+
+        `content` are the hashes of the files that it reads, by their names. A job that was noted without hashes has
+        nothing to compare, and gets them. A file that is gone is told by whoever reads it.
+        """
+        hashes = {} if content is None else {_CONTENT: dict(content)}
         if self.settings is None:
-            self.note(settings)
-        else:
-            self._refuse(self.settings, settings)
-            self.is_begun = True
+            self.note({**settings, **hashes})
+            return
+        noted = self.settings.get(_CONTENT)
+        self._refuse(self.settings, settings if noted is None else {**settings, _CONTENT: {**noted, **(content or {})}})
+        if noted is None and hashes:
+            self.note({**self.settings, **hashes})
+        self.is_begun = True
 
     def note(self, settings: Mapping[str, Any]) -> None:
         """Note the job's settings in place of earlier ones."""

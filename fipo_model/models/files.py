@@ -4,12 +4,8 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fipo_model import jsonl, places
-
-CONTENT = "content"
-"""What a job's note calls the hashes of the files that it reads."""
 
 
 def sha256_of(file: Path) -> str:
@@ -27,15 +23,6 @@ def hashes_of(files: Mapping[str, str | Path | None]) -> dict[str, str]:
     for file in found.values():
         jsonl.opened(file).close()
     return {name: sha256_of(file) for name, file in found.items()}
-
-
-def compared_hashes(now: Mapping[str, str], note: Mapping[str, Any] | None) -> dict[str, str]:
-    """The hashes to check against a job's note, so that it is not resumed with other files.
-
-    A note from before there were hashes has nothing to compare. A file that is gone is told by whoever reads it.
-    """
-    noted = None if note is None else note.get(CONTENT)
-    return {} if noted is None else {**noted, **now}
 
 
 def gigabytes(size: int) -> str:

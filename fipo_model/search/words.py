@@ -35,7 +35,7 @@ def sentences(result: SearchResult) -> Iterator[str]:
         yield say_compared("examples that decided", result.chosen_on)
         if result.held_out is not None:
             yield say_compared("held-out examples", result.held_out)
-            if (gain := result.held_out.gain) is not None and is_measured(gain) and gain.low <= 0:
+            if (gain := result.held_out.gain) is not None and is_measured(gain) and gain.low <= 0 <= gain.high:
                 yield "That interval includes 0, so on new examples the gain could be luck."
     again = f", and {counted(result.tried_again, 'retry', 'retries')} of failed runs" if result.tried_again else ""
     resumed = f", {result.metric_calls_resumed} of them in an earlier run" if result.metric_calls_resumed else ""

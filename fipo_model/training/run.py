@@ -19,7 +19,7 @@ from fipo_model import places
 from fipo_model.backends.transformers.loading import best_device, best_dtype, load_base, with_adapter
 from fipo_model.errors import InputError, TrainingError, explain_missing
 from fipo_model.jobs import claimed_directory
-from fipo_model.models.files import CONTENT, compared_hashes, hashes_of
+from fipo_model.models.files import hashes_of
 from fipo_model.models.names import Checkpoint, resolve_local, template_file
 from fipo_model.models.registry import SMALLEST
 from fipo_model.templates import Template, find_template
@@ -67,13 +67,11 @@ def claimed(settings: RunSettings, *, resume: bool) -> Iterator[Path]:
     if not is_first_process():
         yield output
         return
-    told, content = asdict(settings), hashes_of(_files(settings))
+    content = hashes_of(_files(settings))
     with claimed_directory(output, kind="a training run") as job:
         if job.settings is not None and not resume:
             raise InputError(f"{output} already holds a run. Resume it (--resume), or choose another output.")
-        compared = compared_hashes(content, job.settings)
-        job.begin(told | {CONTENT: compared})
-        job.note(told | {CONTENT: compared | content})
+        job.begin(asdict(settings), content=content)
         yield output
 
 

@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel
 
-from fipo_integrations.langchain.evidence import stop_on_interrupt
+from fipo_integrations.langchain.evidence import have_failed_together, stop_on_interrupt
 from fipo_model.comparing.chains.rows import Row
 from fipo_model.comparing.failures import OutageError, describe_failure
 
@@ -118,9 +118,7 @@ def _collect_outputs(chain: Runnable[Any, Any], rows: Sequence[Row]) -> tuple[li
         outputs: list[Any] = chain.batch(inputs, configs, return_exceptions=True)
     except Exception as error:  # noqa: BLE001 - a step that lets one row's error fail the whole batch
         outputs = [error] * len(rows)
-    # LangChain's sequences return what such a step raises as if it were every row's own error.
-    is_of_all = isinstance(outputs[0], Exception) and all(output is outputs[0] for output in outputs)
-    if not is_of_all or len(rows) == 1:
+    if not have_failed_together(outputs):
         return outputs, usages
     alone = [_collect_outputs(chain, [row]) for row in rows]
     return [outputs[0] for outputs, _ in alone], [usages[0] for _, usages in alone]

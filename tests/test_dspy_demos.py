@@ -86,13 +86,16 @@ def test_inner_predictors_are_shown_what_they_said_in_runs_that_succeeded():
 
     def script(asked):
         if "Write a query." in asked[0]["content"]:
-            return "[[ ## query ## ]]\nsome query"
-        return shown_how(asked)
+            return f"[[ ## query ## ]]\n{'good' if len(asked) > 2 else 'bad'} query"
+        return answering("right") if "good query" in asked[-1]["content"] else shown_how([asked[0], asked[-1]])
 
     compiled = compiled_with(2, script, student=Pipeline())
     assert compiled.score == 100.0
-    assert [sorted(demo.keys()) for demo in compiled.search.demos] == [["query", "question"]] * 2
-    assert [demo["answer"] for demo in compiled.answer.demos] == ["right"] * 2
+    assert [sorted(demo.keys()) for demo in compiled.search.demos] == [["query", "question"]] * len(
+        compiled.search.demos
+    )
+    assert compiled.search.demos
+    assert {demo["answer"] for demo in compiled.answer.demos} == {"right"}
 
 
 @pytest.mark.parametrize("budget", [24, 40, 60, 200])
@@ -144,13 +147,13 @@ def test_sets_are_of_successful_runs_and_of_labels():
     runs = [{"score": float(n != 1), "steps": [], "calls": [("self", {"question": f"q{n}"})]} for n in range(5)]
     found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, examples(), count=2, most=8, threshold=1.0)]
     questions = [[fields["question"] for fields in one["self"]] for one in found]
-    assert questions[:2] == [["q0", "q2"], ["q0"]]
-    assert all(question.startswith("How many legs") for question in questions[2] + questions[3])
-    assert questions[4] == ["q0", "q2", *questions[3]]
-    assert [count_of(json.dumps(one)) for one in found] == [2, 1, 2, 3, 5]
+    assert questions[0] == ["q0", "q2", *questions[1]]
+    assert all(question.startswith("How many legs") for question in questions[1] + questions[3])
+    assert [questions[2], questions[4]] == [["q0", "q2"], ["q0"]]
+    assert [count_of(json.dumps(one)) for one in found] == [5, 3, 2, 2, 1]
     assert count_of("") == 0
     same = [{"score": 1.0, "steps": [], "calls": [("self", {"question": examples()[0].question, "answer": "right"})]}]
-    joined = json.loads(sets_of(dspy.Predict(Answer), same, examples(), count=1, most=4, threshold=1.0)[-1])
+    joined = json.loads(sets_of(dspy.Predict(Answer), same, examples(), count=1, most=4, threshold=1.0)[0])
     assert len(joined["self"]) == len({fields["question"] for fields in joined["self"]})  # none is shown twice
 
 

@@ -40,13 +40,14 @@ def sets_of(
 ) -> list[str]:
     """Sets of demonstrations for each predictor, as texts: from successful runs, and from labelled examples.
 
-    One set has the first successful runs, and one has half as many. Then come sets of examples with the predictor's
-    outputs, of that size and of the most allowed, because these cost no run; and one of the runs followed by examples.
+    Those that most often help come first, because after a batch a search keeps the first of equals: runs followed by as
+    many examples with the predictor's outputs as are allowed (these cost no run), such examples alone, runs alone,
+    fewer examples, fewer runs.
     """
     good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
     ran, labelled = _of_runs(good[:count]), _of_labels(program, examples, most)
-    found = [ran, _of_runs(good[: count // 2]), _of_labels(program, examples, count), labelled]
-    found.append(_joined(ran, labelled, most=most))
+    found = [_joined(ran, labelled, most=most), labelled]
+    found += [ran, _of_labels(program, examples, count), _of_runs(good[: count // 2])]
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
 
 

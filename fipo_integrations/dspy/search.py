@@ -178,9 +178,11 @@ class Search(search.Search):
         return self.settings.rounds + bool(self.proposer.to_show)
 
     def rules_for(self, name: str) -> search.Rules:
-        """Sets of demonstrations are few, and are compared on more examples at first."""
+        """Sets of demonstrations are few, are compared on more examples at first, and cost tokens in every call."""
         rules = super().rules_for(name)
-        return replace(rules, minibatch=max(rules.minibatch, BATCH)) if name == DEMOS else rules
+        if name != DEMOS:
+            return rules
+        return replace(rules, minibatch=max(rules.minibatch, BATCH), prefers_brief=True)
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it: demonstrations are only counted."""

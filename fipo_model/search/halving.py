@@ -104,7 +104,12 @@ def best_of(
     """Of the challengers that were measured on all examples the best that beats the incumbent; else the incumbent."""
     final = {arm: board.pairs(arm, incumbent, order) for arm in challengers if board.has(arm, order)}
     better = [arm for arm, pairs in final.items() if beats(pairs, significance=rules.significance)]
-    return max(better, key=lambda arm: lead(final[arm]), default=incumbent)
+
+    def rank(arm: str) -> tuple[float, int]:
+        size = sum(map(len, board.texts(arm).values())) if rules.prefers_brief else 0
+        return lead(final[arm]), -size
+
+    return max(better, key=rank, default=incumbent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,8 @@ class Rules:
     """How improbable by chance a lead must be."""
     may_end_early: bool = False
     """Whether fewer examples may decide if a limit is reached before all could."""
+    prefers_brief: bool = False
+    """Whether of equally good arms the one with the shortest texts is used, and not the first."""
 
 
 def _can_win(board: Scoreboard, arm: str, incumbent: str, order: Sequence[int], significance: float) -> bool:

@@ -39,7 +39,7 @@ def main() -> None:
             ("human", "Notes:\n{notes}\n\nQuestion: {question}"),
         ]
     )
-    model = langchain_model(base_model(), max_tokens=40)
+    model = langchain_model(base_model(), max_tokens=24)
     chain = {"notes": RunnableLambda(look_up), "question": RunnablePassthrough()} | prompt | model | StrOutputParser()
 
     optimized, report = optimize_chain(chain, optimizer=PromptOptimizer.from_pretrained())

@@ -30,7 +30,7 @@ class Service:
             [("system", "You are {style}. Tell people what they want to know in a few words."), ("human", "{question}")]
         )
         fipo = FIPORunnable(optimizer=PromptOptimizer.from_pretrained())
-        self.chain = prompt | fipo | langchain_model(base_model(), max_tokens=24) | StrOutputParser()
+        self.chain = prompt | fipo | langchain_model(base_model(), max_tokens=12) | StrOutputParser()
 
     async def answer(self, request: dict[str, str]) -> dict[str, str]:
         """Handle one request; the event loop stays free for the others."""

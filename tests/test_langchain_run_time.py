@@ -20,7 +20,7 @@ from langchain_core.prompts import (
     MessagesPlaceholder,
     PromptTemplate,
 )
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough, RunnableSequence
 
 from fipo_integrations.langchain import FIPORunnable, optimize_prompt
 from fipo_integrations.langchain.filling import form_of, refilled
@@ -137,6 +137,7 @@ class TestBehindATemplate:
             FakeListChatModel(responses=["Yes."]) | StrOutputParser(),
             RunnablePassthrough(),
             RunnableLambda(str),
+            RunnableSequence(*[RunnablePassthrough()] * 14),  # too many to look through from call to call
         ],
     )
     async def test_it_is_seen_in_a_stream_that_goes_on(

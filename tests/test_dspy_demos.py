@@ -147,10 +147,10 @@ def test_sets_are_of_successful_runs_and_of_labels():
     runs = [{"score": float(n != 1), "steps": [], "calls": [("self", {"question": f"q{n}"})]} for n in range(5)]
     found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, examples(), count=2, most=8, threshold=1.0)]
     questions = [[fields["question"] for fields in one["self"]] for one in found]
-    assert questions[0] == ["q0", "q2", *questions[1]]
-    assert all(question.startswith("How many legs") for question in questions[1] + questions[3])
-    assert [questions[2], questions[4]] == [["q0", "q2"], ["q0"]]
-    assert [count_of(json.dumps(one)) for one in found] == [5, 3, 2, 2, 1]
+    labelled = questions[3]
+    assert all(question.startswith("How many legs") for question in labelled)
+    assert questions == [["q0", "q2", *labelled], ["q0", "q2"], ["q3", "q4", *labelled[::-1]], labelled, labelled[:2]]
+    assert [count_of(json.dumps(one)) for one in found] == [5, 2, 5, 3, 2]
     assert count_of("") == 0
     same = [{"score": 1.0, "steps": [], "calls": [("self", {"question": examples()[0].question, "answer": "right"})]}]
     joined = json.loads(sets_of(dspy.Predict(Answer), same, examples(), count=1, most=4, threshold=1.0)[0])

@@ -40,14 +40,16 @@ def sets_of(
 ) -> list[str]:
     """Sets of demonstrations for each predictor, as texts: from successful runs, and from labelled examples.
 
-    Those that most often help come first, because after a batch a search keeps the first of equals: runs followed by as
-    many examples with the predictor's outputs as are allowed (these cost no run), such examples alone, runs alone,
-    fewer examples, fewer runs.
+    Runs are followed by as many examples with the predictor's outputs as are allowed, because these cost no run. Small
+    models depend on which examples they see, and in which order, so there are two such sets: one with the first runs
+    and one with the last, with the examples in reverse. The others are runs alone, examples alone and fewer examples.
+    What is likely to help comes first, and so does what is brief: after a batch, a search keeps the first of equals.
     """
     good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
     ran, labelled = _of_runs(good[:count]), _of_labels(program, examples, most)
-    found = [_joined(ran, labelled, most=most), labelled]
-    found += [ran, _of_labels(program, examples, count), _of_runs(good[: count // 2])]
+    others, reverse = _of_runs(good[-count:]), _of_labels(program, examples[::-1], most)
+    found = [_joined(ran, labelled, most=most), ran, _joined(others, reverse, most=most)]
+    found += [labelled, _of_labels(program, examples, count)]
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
 
 

@@ -14,8 +14,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from rewriter_weights import by_hand, careful, complete, is_hasty, note, train, training_row, write_rows, written
-from small_weights import export
+from rewriter_weights import by_hand, careful, complete, is_hasty, train, training_row, write_rows, written
+from small_weights import export, note
 from transformers import AutoTokenizer
 
 from fipo_model.models.registry import QWEN_CODER_15B as BASE

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from small_weights import export, fipo, first_sentences, is_development, is_usable, rows
+from small_weights import export, fipo, first_sentences, is_development, is_usable, note, rows
 
 from fipo_model import FIPO_2, OptimizationRequest, ShownExample, fidelity
 from fipo_model.data.split import draw
@@ -202,12 +202,6 @@ def train(output: Path, data: Path, *settings: str) -> None:
     changes = [f"output={output}", f"data.train={data}", *settings]
     recipe = Path(__file__).parent / "recipes" / "tasks.toml"
     fipo("train", "sft", str(recipe), "--resume", *(part for change in changes for part in ("--set", change)))
-
-
-def note(file: Path, **entries: float | str) -> None:
-    """Add to what a checkpoint says about itself."""
-    noted = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(noted | entries, indent=2) + "\n", encoding="utf-8")
 
 
 def brief_rows(rate: str) -> tuple[str, str]:

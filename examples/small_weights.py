@@ -157,6 +157,12 @@ def export(checkpoint: Path, target: Path, base: str = SMOLLM2_135M.name) -> Non
     shutil.copyfile(checkpoint / "fipo.json", target / "fipo.json")
 
 
+def note(file: Path, **entries: float | str) -> None:
+    """Add to what a checkpoint says about itself."""
+    noted = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(noted | entries, indent=2) + "\n", encoding="utf-8")
+
+
 def fipo(*arguments: str) -> None:
     """A command as a user would type it."""
     subprocess.run([sys.executable, "-m", "fipo_model.cli", *arguments], check=True)
@@ -175,6 +181,8 @@ def main() -> None:
     train(output / "decision", write(output / "decisions.jsonl", decisions(ranked)), *again)
     export(output / "form", output / "proposer")
     export(output / "decision", output / "adapter")
+    for name in ("proposer", "adapter"):  # what they learned to say is often the prompt
+        note(output / name / "fipo.json", may_repeat=True)
 
 
 if __name__ == "__main__":

@@ -273,7 +273,7 @@ RULES: dict[Outcome, Rule] = {
 
 OTHER_OUTCOMES: dict[Outcome, str] = {
     "optimized": "passed every check, and the judge, if there is one",
-    "unchanged": "is your prompt",
+    "unchanged": "is your prompt, or adds no word to it",
     "truncated": "was cut off, or may be unfinished",
     "refused": "does not exist, because the model, its server or a filter refused; the detail quotes the refusal",
     "template_echoed": "repeats FIPO's own template or talks about prompts",
@@ -294,6 +294,11 @@ class FidelitySettings:
     """Whether a full rewrite must have every English word of meaning, or a synonym, and hardly a new one.
 
     For models that nobody trained to rewrite. What is refused for it alone becomes an addition, if it may be one.
+    """
+    may_repeat: bool = False
+    """Whether an addition may consist of the prompt's own words.
+
+    Otherwise such a prompt is unchanged: said twice, it helps hardly any model but the one whose rewards taught that.
     """
 
     def __post_init__(self) -> None:
@@ -329,7 +334,15 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
             return Candidate(text=rewrite, outcome=outcome, detail=detail)
     if settings.strict_wording and not case.is_addition and (reworded := wording.reworded(case.naive, case.rewrite)):
         return _added_instead(rewrite, request, settings, template, reworded)
+    if not settings.may_repeat and case.is_addition and _only_repeats(case):
+        return Candidate(text=rewrite, outcome="unchanged", detail="the rewriter only said your prompt again")
     return Candidate(text=rewrite, outcome="optimized", unchecked=unchecked(request.instruction))
+
+
+def _only_repeats(case: Case) -> bool:
+    """Whether an addition has words, and each of them is in the prompt."""
+    said, added = (set(re.findall(r"\w+", reading.text.casefold())) for reading in (case.naive, case.added))
+    return bool(added) and added <= said
 
 
 def _added_instead(

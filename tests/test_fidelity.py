@@ -217,14 +217,17 @@ def test_rewrites_people_and_strong_models_wrote_mostly_pass() -> None:
     assert passed > 0.8 * len(rows)
 
 
-def test_what_is_added_after_the_prompt_may_say_it_again_but_not_go_round_in_circles_or_answer():
+def test_what_is_added_after_the_prompt_may_not_go_round_in_circles_or_answer_and_saying_it_again_adds_nothing():
     naive = "Describe in one paragraph how the water of a river finds its way from a spring in the hills to the sea."
     request = OptimizationRequest(naive)
 
-    def outcome(addition):
-        return check(f"{naive}\n\n{addition}", request, FidelitySettings(), FIPO_2).outcome
+    def outcome(addition, **options):
+        return check(f"{naive}\n\n{addition}", request, FidelitySettings(**options), FIPO_2).outcome
 
-    assert outcome(naive) == "optimized"
+    for again in (naive, naive.upper(), "Describe, in one paragraph, how the water finds its way to the sea!"):
+        assert outcome(again) == "unchanged"
+        assert outcome(again, may_repeat=True) == "optimized"
+    assert outcome("Describe it in one short paragraph.") == "optimized"
     assert outcome("Name a river. " * 12) == "repetitive"
     assert outcome("Sure! Rivers begin in the mountains.") == "answered"
     assert outcome("Rivers begin in the mountains and end in the sea.") == "answered"

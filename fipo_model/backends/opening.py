@@ -120,7 +120,7 @@ def manner_of(
     found = resolve(spec, adapter, role) if isinstance(spec, Spec) else None
     if not isinstance(found, Checkpoint):
         return Manner()
-    settings = FidelitySettings(strict_wording=not found.is_trained)
+    settings = FidelitySettings(strict_wording=not found.is_trained, may_repeat=found.may_repeat)
     return Manner(template=found.template, settings=settings, least_likelihood=found.least_likelihood)
 
 

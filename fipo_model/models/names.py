@@ -6,7 +6,7 @@ here; whoever loads a base asks `weights.located`.
 
 A directory written by FIPO's training carries `fipo.json`, {"template": ..., "base_model": ...}; it is the only link
 between inference and training. The template is one of FIPO's own by its name, or a file beside `fipo.json`.
-"least_likelihood" may be added once it is known.
+"least_likelihood" may be added once it is known, and "may_repeat" where additions may be the prompt said again.
 """
 
 import json
@@ -44,6 +44,8 @@ class Checkpoint:
     """What computes it, where the spec says so."""
     least_likelihood: float | None = None
     """Less likely replies are guesses, as its training found out. In nats per token; None where nobody measured it."""
+    may_repeat: bool = False
+    """Whether it was trained to say a prompt again, word for word."""
     is_trained: bool = False
     """Whether it was trained to rewrite: it is an adapter, or a directory with `fipo.json`."""
     second: "Checkpoint | None" = None
@@ -183,6 +185,7 @@ def _adapted(base: str | None, adapter: Path) -> Checkpoint:
         adapter=str(adapter),
         template=_template_of(adapter),
         least_likelihood=_least_likelihood(adapter / "fipo.json"),
+        may_repeat=_note(adapter / "fipo.json").get("may_repeat") is True,
         is_trained=True,
         second=None if second is None else _second(base, adapter, second),
     )

@@ -178,7 +178,7 @@ class Rewriter:
         """Each with a sentence on the form of the outputs shown; or, if none passed, that sentence alone after them."""
         if any(each.outcome == "optimized" for each in candidates):
             return tuple(self._followed_by(form, each, request) for each in candidates)
-        if not all(each.outcome in RULES or each.outcome == "uncertain" for each in candidates):
+        if any(_is_left_alone(each, request) for each in candidates):
             return candidates
         alone = self.check(f"{request.instruction}\n\n{form}", request)
         return (*candidates, replace(alone, detail=_BY_RULE)) if alone.outcome == "optimized" else candidates
@@ -233,6 +233,12 @@ class Rewriter:
         guess = "the rewriter finds its own words too unlikely, so they may be a guess"
         detail = f"{guess} (confidence {likelihood:.2f}, limit {least:.2f})"
         return replace(candidate, outcome="uncertain", detail=detail)
+
+
+def _is_left_alone(candidate: Candidate, request: OptimizationRequest) -> bool:
+    """Whether the model had nothing to add, or did not answer; what it said and a check turned down is neither."""
+    is_repeated = candidate.outcome == "unchanged" and candidate.text != request.instruction
+    return not (candidate.outcome in RULES or candidate.outcome == "uncertain" or is_repeated)
 
 
 def _says(text: str, form: str) -> bool:

@@ -339,7 +339,11 @@ def optimized(reply: str, likelihood: float = -0.3, *, prompt: str = "due date",
 
 
 def test_the_form_takes_the_place_of_an_addition_that_is_refused_or_unsure():
-    for reply, likelihood in (("Write the month in capital letters.", -0.3), ("Copy the date.", -0.9)):
+    for reply, likelihood in (
+        ("Write the month in capital letters.", -0.3),
+        ("Copy the date.", -0.9),
+        ("Due date.", -0.3),  # which only says the prompt again
+    ):
         found = optimized(reply, likelihood)
         assert (found.text, found.outcome) == (f"due date\n\n{FORM}", "optimized")
         assert found.detail == "no model wrote this: it states the form of the right outputs shown"

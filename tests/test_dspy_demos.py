@@ -1,6 +1,7 @@
 """Demonstrations: searched after the instructions, on the same budget and the same evidence."""
 
 import json
+import random
 import re
 
 import dspy
@@ -50,6 +51,25 @@ def test_demonstrations_are_added_where_they_help(demos, count):
         assert {tuple(demo) for demo in compiled.demos} == {("question", "answer")}
         assert f"Demonstrations: {count} for self." in render_page(compiled.fipo_report)
         assert "What was gained" in render_page(compiled.fipo_report)
+
+
+def test_a_first_batch_of_what_the_program_solves_does_not_end_the_comparison():
+    """All sets were once dropped after a batch that had whatever the program is right about, though they led on all."""
+    deciding = [f"How many legs has animal number {number}?" for number in range(100, 116)]
+    first = random.Random("0 (demonstrations)").sample(range(16), 16)[:8]
+    solved = {100 + number for number in first}
+    missed = 100 + first[0]
+
+    def script(asked):
+        number = int(asked[-1]["content"].split("animal number ")[1].split("?")[0])
+        is_right = number != missed if len(asked) > 2 else number in solved or number < 100
+        return answering("right" if is_right else "wrong")
+
+    using = fipo(naive_in, metric=exact, num_threads=1, search=SearchSettings(demos="auto"))
+    with dspy.context(lm=local_lm(ScriptedGenerator(script), max_tokens=1000)):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(deciding))
+    assert compiled.demos
+    assert compiled.score == pytest.approx(100 * 15 / 16)
 
 
 def test_demonstrations_that_do_not_help_are_left_out():

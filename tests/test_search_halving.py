@@ -12,7 +12,7 @@ from scipy.stats import binomtest, permutation_test
 
 from fipo_model.search import Budget, Failed
 from fipo_model.search.evidence import Score, beats, chance, lead, mean, paired_interval
-from fipo_model.search.halving import Rules, Rung, cost, schedule, select
+from fipo_model.search.halving import Rules, Rung, cost, evenly, schedule, select
 from support.subjects import Table, board_of
 
 # Bootstraps take a while on a busy machine.
@@ -347,3 +347,21 @@ def test_the_interval_covers_the_true_difference_about_as_often_as_it_says():
         found = paired_interval(ours, theirs)
         covered += found.low <= 0.2 <= found.high
     assert 0.87 <= covered / 100 <= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 12, 16, 33])
+@pytest.mark.parametrize("seed", range(5))
+def test_every_beginning_of_an_even_order_has_its_share(count, seed):
+    source = random.Random(seed)
+    order = source.sample(range(count), count)
+    solved = {one: source.random() < 0.4 for one in order}
+    found = evenly(order, lambda one: solved[one])
+    assert sorted(found) == sorted(order)
+    share = sum(solved.values()) / count
+    for length in (2**power for power in range(count.bit_length())):
+        assert abs(sum(solved[one] for one in found[:length]) - share * length) < 2
+
+
+def test_among_equals_an_even_order_goes_by_the_order_given():
+    assert evenly([3, 1, 2, 0], lambda _: 0) == [3, 2, 1, 0]
+    assert evenly([0, 1, 2, 3], lambda _: 0) == [0, 2, 1, 3]

@@ -184,6 +184,14 @@ class Search(search.Search):
             return rules
         return replace(rules, minibatch=max(rules.minibatch, BATCH), prefers_brief=True)
 
+    def order_for(self, name: str, best: str) -> list[int]:
+        """For sets of demonstrations, each batch has its share of the examples that the program fails on.
+
+        They are few and go through few batches, and once all were dropped after one that had whatever it solves.
+        """
+        order = super().order_for(name, best)
+        return search.evenly(order, lambda one: self.board.level(best, [one])) if name == DEMOS else order
+
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it: demonstrations are only counted."""
         if name != DEMOS:

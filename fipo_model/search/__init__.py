@@ -12,7 +12,7 @@ from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, pai
 from fipo_model.search.examples import Example, read_examples, to_show
 from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.failing import failure
-from fipo_model.search.halving import Rules, cost, schedule
+from fipo_model.search.halving import Rules, cost, evenly, schedule
 from fipo_model.search.headroom import Headroom, measure_headroom
 from fipo_model.search.identity import digest_of
 from fipo_model.search.journal import Journal, opened_journal
@@ -73,6 +73,7 @@ __all__ = [
     "cost",
     "digest",
     "digest_of",
+    "evenly",
     "failure",
     "fewest_pairs",
     "judgement",

@@ -7,7 +7,7 @@ was scored on all of them too, and whose lead is too large to be luck, replaces 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -96,6 +96,21 @@ def select(
         ranked = _ranked(alive, pairs, may_tie=number == 0)
         alive = [arm for arm in ranked if _can_win(board, arm, incumbent, order, rules.significance)]
     return Choice(best_of(board, incumbent, challengers, order=decided_on, rules=rules), limit, decided_on)
+
+
+def evenly(order: Sequence[int], key: Callable[[int], float]) -> list[int]:
+    """An order in which every beginning has its share of high and low keys; among equals, `order` decides.
+
+    The places are those of van der Corput's sequence (1935), whose beginnings are spread over the whole.
+    """
+    ranked = sorted(order, key=key)
+    turns = sorted(range(len(ranked)), key=_van_der_corput)
+    return [example for _, example in sorted(zip(turns, ranked, strict=True))]
+
+
+def _van_der_corput(number: int) -> float:
+    """The number's binary digits mirrored at the point: 0, 1/2, 1/4, 3/4, 1/8, …"""
+    return sum(2.0 ** -(place + 1) for place in range(number.bit_length()) if number >> place & 1)
 
 
 def best_of(

@@ -168,7 +168,7 @@ class Search:
     def _preferred(self, best: str, name: str, arms: Sequence[str], *, left: int) -> tuple[str, Sequence[int]]:
         """The arm that is preferred to the best so far, or that one, and the examples that decided."""
         rules, count = self.rules_for(name), len(self.examples)
-        order = random.Random(f"{self.settings.seed} {name}").sample(self.examples, count)
+        order = self.order_for(name, best)
         # A fair share of what is left, but enough to compare one candidate.
         calls = self.budget.calls_left
         share = calls if calls == math.inf else max(calls // left, count)
@@ -220,6 +220,10 @@ class Search:
     def rules_for(self, name: str) -> Rules:
         """How candidates for a text are compared."""
         return replace(self.settings.rules, may_end_early=self.may_end_early)
+
+    def order_for(self, name: str, best: str) -> list[int]:
+        """The order in which examples decide about candidates for a text, of which batches are the beginnings."""
+        return random.Random(f"{self.settings.seed} {name}").sample(self.examples, len(self.examples))
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it."""

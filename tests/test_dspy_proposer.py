@@ -305,7 +305,7 @@ def test_the_tools_and_the_protocol_of_an_agent_stay_byte_for_byte(times):
     using, compiled = fipo(), agent()
     for _ in range(times):
         compiled = using.compile(compiled)
-    task = "Answer the question." + f" {GUIDANCE}" * times
+    task = f"Answer the question. {GUIDANCE}"  # the second time, the same addition adds no word
     assert compiled.react.signature.instructions == task + PROTOCOL
     assert not any("You are an Agent" in text for text in told(using.optimizer))
     assert "question: {question}" in told(using.optimizer)[0]

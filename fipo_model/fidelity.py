@@ -310,7 +310,11 @@ class FidelitySettings:
         """What a job records of these settings if they are not the defaults."""
         most = self.most_added_words
         off = sorted(set(RULES) - self.enforced)
-        return {"rules_off": off or None, "most_added_words": None if most == _MOST_ADDED_WORDS else most}
+        return {
+            "rules_off": off or None,
+            "most_added_words": None if most == _MOST_ADDED_WORDS else most,
+            "may_repeat": self.may_repeat or None,
+        }
 
     def without(self, *outcomes: Outcome) -> "FidelitySettings":
         """These settings with some rules turned off, by name."""

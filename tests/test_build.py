@@ -495,6 +495,7 @@ def test_progress_is_told_after_every_batch(tmp_path: Path) -> None:
         ("fidelity", {"fidelity": FidelitySettings().without("too_long")}),
         ("most_added_words", {"fidelity": FidelitySettings(most_added_words=20)}),
         ("strict_wording", {"fidelity": FidelitySettings(strict_wording=True)}),
+        ("may_repeat", {"fidelity": FidelitySettings(may_repeat=True)}),
         ("format", {"format": "own"}),
     ],
 )

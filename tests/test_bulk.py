@@ -222,6 +222,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
         ({"judge": LLMJudge(generator), "candidates": 2, "seed": 3}, "candidates was 1 and is now 2; seed was not set"),
         ({"settings": FidelitySettings().without("too_long")}, r"fidelity was \["),
         ({"settings": FidelitySettings(strict_wording=True)}, "strict_wording was not set and is now true"),
+        ({"settings": FidelitySettings(may_repeat=True)}, "may_repeat was not set and is now true"),
     ):
         with pytest.raises(InputError, match=rf"out\.jsonl holds .* with other settings: .*{told}"):
             run(source, target, optimizer=PromptOptimizer(generator, **changed))

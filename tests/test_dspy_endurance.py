@@ -157,6 +157,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
     [
         (FidelitySettings().without("answered"), r'rules_off was not set and is now \["answered"\]'),
         (FidelitySettings(most_added_words=30), "most_added_words was not set and is now 30"),
+        (FidelitySettings(may_repeat=True), "may_repeat was not set and is now true"),
     ],
 )
 def test_rules_that_were_turned_off_meanwhile_are_other_settings(tmp_path, settings, said):

@@ -146,6 +146,11 @@ def test_it_is_an_ordinary_directory_that_everyone_may_read(tiny_model, checkpoi
     assert [entry.name for entry in (tmp_path / "some" / "where").iterdir()] == ["merged"]
     notes = json.loads(files["fipo.json"].read_text())
     assert notes == {"template": "fipo-1", "base_model": str(tiny_model)}
+    told = {"least_likelihood": -0.75, "may_repeat": True}  # how its replies are read stays the same
+    other = shutil.copytree(checkpoint, tmp_path / "other")
+    (other / "fipo.json").write_text(json.dumps(notes | told))
+    merge(other, tmp_path / "told")
+    assert json.loads((tmp_path / "told" / "fipo.json").read_text()) == notes | told
     del files["fipo.json"], files["model.safetensors"]
     assert not [name for name, file in files.items() if str(tiny_model.parent) in file.read_text()]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from fipo_model.backends.opening import manner_of
 from fipo_model.errors import InputError, ModelError, TemplateError
 from fipo_model.models import names
 from fipo_model.models.names import Checkpoint, Server, resolve, resolve_local
@@ -123,6 +124,13 @@ def test_an_adapter_may_say_below_what_it_guesses(write):
     assert resolve(write("run", fipo=noted, adapter_config={})).least_likelihood == -1.0
 
 
+@pytest.mark.parametrize("files", [{"adapter_config": {}}, {"config": {}}])
+def test_how_replies_are_read_is_noted_beside_an_adapter_and_beside_a_whole_model(write, files):
+    found = resolve(write("run", fipo={"base_model": "a/base", "least_likelihood": -1, "may_repeat": True}, **files))
+    assert (found.least_likelihood, found.may_repeat) == (-1.0, True)
+    assert manner_of(found.adapter or found.base).settings.may_repeat
+
+
 def test_an_adapter_that_names_no_base_is_for_the_first_there_was(write):
     assert resolve_local(write("run", adapter_config={})).base == SMALLEST.name
 
@@ -141,7 +149,9 @@ def test_damaged_notes_are_not_taken_for_none(write, content):
         resolve(write("run", fipo=content, config={}))
 
 
-@pytest.mark.parametrize("entry", [{"template": ["fipo-1"]}, {"base_model": 7}, {"least_likelihood": "-1"}])
+@pytest.mark.parametrize(
+    "entry", [{"template": ["fipo-1"]}, {"base_model": 7}, {"least_likelihood": "-1"}, {"may_repeat": "yes"}]
+)
 def test_notes_of_the_wrong_kind_are_refused(write, entry):
     with pytest.raises(ModelError, match=r"fipo\.json is damaged.*again"):
         resolve(write("run", fipo=entry, adapter_config={}))

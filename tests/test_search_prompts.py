@@ -413,6 +413,7 @@ def test_a_search_of_another_request_does_not_resume(tmp_path, changed):
     [
         (FidelitySettings().without("answered"), r'rules_off was not set and is now \["answered"\]'),
         (FidelitySettings(most_added_words=30), "most_added_words was not set and is now 30"),
+        (FidelitySettings(may_repeat=True), "may_repeat was not set and is now true"),
     ],
 )
 def test_a_search_with_other_rules_does_not_resume(tmp_path, fidelity, said):

@@ -140,6 +140,7 @@ def settings_of(optimizer: PromptOptimizer) -> dict[str, Any]:
         "fidelity": sorted(rewriter.settings.enforced),
         "most_added_words": rewriter.settings.most_added_words,
         "strict_wording": rewriter.settings.strict_wording or None,
+        "may_repeat": rewriter.settings.may_repeat or None,
         "least_likelihood": rewriter.least_likelihood,
         "second": _second_of(rewriter),
         "judge": f"{judge_name} on {judge.generator.name}" if isinstance(judge, LLMJudge) else judge_name,

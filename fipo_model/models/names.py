@@ -170,7 +170,7 @@ def _on_vllm(spec: str, adapter: str | None, role: Role | None) -> Checkpoint:
 def _bare(base: str) -> Checkpoint:
     place = Path(base)
     is_trained = places.is_file(place / "fipo.json")
-    return Checkpoint(base=base, adapter=None, template=_template_of(place), is_trained=is_trained)
+    return Checkpoint(base=base, adapter=None, is_trained=is_trained, **_manner_of(place))
 
 
 def _adapted(base: str | None, adapter: Path) -> Checkpoint:
@@ -183,11 +183,9 @@ def _adapted(base: str | None, adapter: Path) -> Checkpoint:
     return Checkpoint(
         base=base,
         adapter=str(adapter),
-        template=_template_of(adapter),
-        least_likelihood=_least_likelihood(adapter / "fipo.json"),
-        may_repeat=_note(adapter / "fipo.json").get("may_repeat") is True,
         is_trained=True,
         second=None if second is None else _second(base, adapter, second),
+        **_manner_of(adapter),
     )
 
 
@@ -244,11 +242,19 @@ def _noted(path: Path, key: str) -> str | None:
     return value
 
 
-def _least_likelihood(path: Path) -> float | None:
-    value = _note(path).get("least_likelihood")
-    if not isinstance(value, float | int | None):
-        raise _damaged(path, "the number 'least_likelihood'")
-    return None if value is None else float(value)
+def _manner_of(source: Path) -> dict[str, Any]:
+    """How the model in a directory is asked, and its replies read."""
+    note = _note(source / "fipo.json")
+    least, may_repeat = note.get("least_likelihood"), note.get("may_repeat", False)
+    if not isinstance(least, float | int | None):
+        raise _damaged(source / "fipo.json", "the number 'least_likelihood'")
+    if not isinstance(may_repeat, bool):
+        raise _damaged(source / "fipo.json", "true or false as 'may_repeat'")
+    return {
+        "template": _template_of(source),
+        "least_likelihood": None if least is None else float(least),
+        "may_repeat": may_repeat,
+    }
 
 
 def _note(path: Path) -> dict[str, Any]:

@@ -81,7 +81,11 @@ def _write_notes(directory: Path, checkpoint: Path, found: Checkpoint) -> None:
     name = (json.loads(noted.read_text(encoding="utf-8")) if places.is_file(noted) else {}).get("template")
     if name is not None and places.is_file(checkpoint / name):
         shutil.copyfile(checkpoint / name, directory / name)
-    notes = {"template": name or found.template.name, "base_model": found.base}
+    notes: dict[str, object] = {"template": name or found.template.name, "base_model": found.base}
+    if found.least_likelihood is not None:
+        notes["least_likelihood"] = found.least_likelihood
+    if found.may_repeat:
+        notes["may_repeat"] = True
     (directory / "fipo.json").write_text(json.dumps(notes, indent=2, ensure_ascii=False), encoding="utf-8")
 
 

@@ -70,6 +70,7 @@ class BuildSettings:
             "fidelity": sorted(self.fidelity.enforced),
             "most_added_words": self.fidelity.most_added_words,
             "strict_wording": self.fidelity.strict_wording or None,
+            "may_repeat": self.fidelity.may_repeat or None,
             "max_words": self.max_words,
             "response_tokens": self.response_tokens,
             "temperature": self.temperature,

@@ -164,17 +164,19 @@ def test_a_search_for_demonstrations_resumes_after_a_kill(tmp_path):
 
 
 def test_sets_are_of_successful_runs_and_of_labels():
-    runs = [{"score": float(n != 1), "steps": [], "calls": [("self", {"question": f"q{n}"})]} for n in range(5)]
-    found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, examples(), count=2, most=8, threshold=1.0)]
-    questions = [[fields["question"] for fields in one["self"]] for one in found]
-    labelled = questions[3]
-    assert all(question.startswith("How many legs") for question in labelled)
-    assert questions == [["q0", "q2", *labelled], ["q0", "q2"], ["q3", "q4", *labelled[::-1]], labelled, labelled[:2]]
-    assert [count_of(json.dumps(one)) for one in found] == [5, 2, 5, 3, 2]
+    given = examples(f"q{number}" for number in range(7))
+    calls = [[("self", {"question": one.question, "answer": "said"})] for one in given]
+    runs = [{"score": float(n != 1), "steps": [], "calls": calls[n]} for n in range(5)]
+    runs[2] = None  # it failed
+    found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, given, count=2, most=6, threshold=1.0)]
+    rows = [[demo["row"] for demo in one["self"]] for one in found]
+    labels = [0, 1, 2, 3, 4, 5]
+    assert rows == [[0, 3, 1, 2, 4, 5], [0, 3], [3, 4, 6, 5, 2, 1], labels, labels[:2]]  # none is shown twice
+    demos = [demo for one in found for demo in one["self"]]
+    assert all(demo["fields"]["question"] == f"q{demo['row']}" for demo in demos)
+    assert [demo["fields"]["answer"] for demo in found[0]["self"]] == ["said"] * 2 + ["right"] * 4
+    assert [count_of(json.dumps(one)) for one in found] == [6, 2, 6, 6, 2]
     assert count_of("") == 0
-    same = [{"score": 1.0, "steps": [], "calls": [("self", {"question": examples()[0].question, "answer": "right"})]}]
-    joined = json.loads(sets_of(dspy.Predict(Answer), same, examples(), count=1, most=4, threshold=1.0)[0])
-    assert len(joined["self"]) == len({fields["question"] for fields in joined["self"]})  # none is shown twice
 
 
 def test_what_is_not_plain_is_no_demonstration():

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypedDict
 
 import dspy
 from dspy.adapters.types import Audio, History, Image
+from dspy.dsp.utils.settings import settings
 from pydantic import BaseModel
 
 from fipo_integrations.dspy.programs import named_predictors
@@ -24,14 +26,30 @@ SETS = 5
 BATCH = 8
 """On as many examples first: a set that is right on half of them may well be right on none of four."""
 
+ENOUGH = 32
+"""Where fewer examples decide, sets are compared on training examples, too, until there are as many."""
+
+_HIDDEN = "fipo_hidden_row"
+
 Fields = dict[str, Any]
-DemoSet = dict[str, list[Fields]]
-"""By predictor, the inputs and outputs that it is shown."""
+
+
+class Demo(TypedDict):
+    """What a predictor is shown of one call."""
+
+    row: int
+    """The number of the example it comes from."""
+    fields: Fields
+    """The inputs and outputs."""
+
+
+DemoSet = dict[str, list[Demo]]
+"""The demonstrations by predictor."""
 
 
 def sets_of(
     program: dspy.Module,
-    runs: Sequence[Run],
+    runs: Sequence[Run | None],
     examples: Sequence[dspy.Example],
     *,
     count: int,
@@ -40,16 +58,21 @@ def sets_of(
 ) -> list[str]:
     """Sets of demonstrations for each predictor, as texts: from successful runs, and from labelled examples.
 
+    The runs are those of the first examples; None is one that failed.
+
     Runs are followed by as many examples with the predictor's outputs as are allowed, because these cost no run. Small
     models depend on which examples they see, and in which order, so there are two such sets: one with the first runs
     and one with the last, with the examples in reverse. The others are runs alone, examples alone and fewer examples.
     What is likely to help comes first, and so does what is brief: after a batch, a search keeps the first of equals.
     """
-    good = [run for run in runs if run["score"] is not None and run["score"] >= threshold]
-    ran, labelled = _of_runs(good[:count]), _of_labels(program, examples, most)
-    others, reverse = _of_runs(good[-count:]), _of_labels(program, examples[::-1], most)
+    rows = list(enumerate(examples))
+    good = [
+        (row, run) for row, run in enumerate(runs) if run and run["score"] is not None and run["score"] >= threshold
+    ]
+    ran, labelled = _of_runs(good[:count]), _of_labels(program, rows, most)
+    others, reverse = _of_runs(good[-count:]), _of_labels(program, rows[::-1], most)
     found = [_joined(ran, labelled, most=most), ran, _joined(others, reverse, most=most)]
-    found += [labelled, _of_labels(program, examples, count)]
+    found += [labelled, _of_labels(program, rows, count)]
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
 
 
@@ -68,7 +91,48 @@ def give(program: dspy.Module, text: str) -> None:
     """Add a set's demonstrations to those that the program's predictors have."""
     found: DemoSet = json.loads(text) if text else {}
     for name, predictor in named_predictors(program).items():
-        predictor.demos = [*predictor.demos, *(dspy.Example(**fields) for fields in found.get(name, ()))]
+        predictor.demos = [*predictor.demos, *(dspy.Example(**demo["fields"]) for demo in found.get(name, ()))]
+
+
+def give_hideable(program: dspy.Module, text: str) -> None:
+    """The same for a program that is only measured: `without` hides the demonstrations of an example.
+
+    So a set is measured on the very examples that it comes from, with a single copy of the program.
+    """
+    found: DemoSet = json.loads(text) if text else {}
+    for name, predictor in named_predictors(program).items():
+        if own := [_Hideable(demo["fields"], row=demo["row"]) for demo in found.get(name, ())]:
+            predictor.demos = _Shown([*predictor.demos, *own])
+
+
+def settle(program: dspy.Module) -> None:
+    """Make demonstrations that may be hidden usual ones."""
+    for predictor in named_predictors(program).values():
+        if isinstance(predictor.demos, _Shown):
+            predictor.demos = [dspy.Example(**one) if isinstance(one, _Hideable) else one for one in predictor.demos]
+
+
+def without(row: int | None) -> AbstractContextManager[None]:
+    """Hide the demonstrations of an example from programs that run within this; None hides none.
+
+    It is a setting of DSPy's, because these reach the threads that a program starts.
+    """
+    return nullcontext() if row is None else dspy.context(**{_HIDDEN: row})
+
+
+class _Hideable(dspy.Example):
+    def __init__(self, fields: Fields, *, row: int) -> None:
+        super().__init__(**fields)
+        self._row = row
+
+
+class _Shown(list[dspy.Example]):
+    """Demonstrations, less those of the example that is hidden at the moment."""
+
+    def __iter__(self) -> Iterator[dspy.Example]:
+        hidden = settings.get(_HIDDEN)
+        every = super().__iter__()
+        return every if hidden is None else (one for one in every if getattr(one, "_row", None) != hidden)
 
 
 def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields | None:
@@ -89,11 +153,11 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _of_runs(runs: Sequence[Run]) -> DemoSet:
+def _of_runs(runs: Sequence[tuple[int, Run]]) -> DemoSet:
     found: DemoSet = {}
-    for run in runs:
+    for row, run in runs:
         for name, fields in dict(run.get("calls", ())).items():  # of several calls the last one
-            found.setdefault(name, []).append(fields)
+            found.setdefault(name, []).append(Demo(row=row, fields=fields))
     return found
 
 
@@ -102,31 +166,31 @@ def _joined(ran: DemoSet, labelled: DemoSet, *, most: int) -> DemoSet:
     found = {}
     for name in dict.fromkeys((*ran, *labelled)):
         own = ran.get(name, [])
-        others = [one for one in labelled.get(name, ()) if not any(one.items() <= other.items() for other in own)]
-        found[name] = [*own, *others][:most]
+        known = {one["row"] for one in own}
+        found[name] = [*own, *(one for one in labelled.get(name, ()) if one["row"] not in known)][:most]
     return found if ran and labelled else {}
 
 
 def set_of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> str:
     """A set of so many labelled examples for each predictor that has some, as a text."""
-    return json.dumps(_of_labels(program, examples, count), ensure_ascii=False)
+    return json.dumps(_of_labels(program, list(enumerate(examples)), count), ensure_ascii=False)
 
 
-def _of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> DemoSet:
+def _of_labels(program: dspy.Module, rows: Sequence[tuple[int, dspy.Example]], count: int) -> DemoSet:
     found: DemoSet = {}
     for name, predictor in named_predictors(program).items():
-        own = list(_labelled(predictor.signature, examples))[:count]
+        own = list(_labelled(predictor.signature, rows))[:count]
         if own:
             found[name] = own
     return found
 
 
-def _labelled(signature: type[dspy.Signature], examples: Sequence[dspy.Example]) -> Iterator[Fields]:
+def _labelled(signature: type[dspy.Signature], rows: Sequence[tuple[int, dspy.Example]]) -> Iterator[Demo]:
     """Examples with all outputs (except reasoning, which nobody writes down) and the inputs that they have."""
     outputs = [name for name in signature.output_fields if name != "reasoning"]
-    for example in examples:
+    for row, example in rows:
         inputs = [name for name in signature.input_fields if example.get(name) is not None]
         if inputs and outputs and all(example.get(name) is not None for name in outputs):
             fields = as_fields({name: example[name] for name in inputs}, {name: example[name] for name in outputs})
             if fields is not None:
-                yield fields
+                yield Demo(row=row, fields=fields)

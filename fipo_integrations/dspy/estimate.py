@@ -7,7 +7,7 @@ import dspy
 from dspy.adapters import ChatAdapter
 from dspy.dsp.utils.settings import settings as dspy_settings
 
-from fipo_integrations.dspy.demos import BATCH, SETS, TRIES, give, set_of_labels
+from fipo_integrations.dspy.demos import BATCH, ENOUGH, SETS, TRIES, give, set_of_labels
 from fipo_integrations.dspy.evaluation import runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.local import is_local
@@ -113,9 +113,10 @@ def _metric_calls(
     each = cost(schedule(settings.rewrites, examples=deciding, minibatch=settings.minibatch_size))
     plain, showing = deciding + traced + settings.rounds * predictors * each, 0
     if shown := to_show(trainset, devset, settings):
-        plain += min(TRIES * settings.demonstrations, len(shown))
+        further = min(len(shown), max(0, ENOUGH - deciding))
+        plain += max(further, min(TRIES * settings.demonstrations, len(shown)))
         first = max(BATCH, settings.minibatch_size)
-        showing = cost(schedule(SETS, examples=deciding, minibatch=first))
+        showing = cost(schedule(SETS, examples=deciding + further, minibatch=first))
     if settings.max_metric_calls is None:
         return plain, showing
     plain = min(plain, settings.max_metric_calls)

@@ -71,6 +71,12 @@ class Metric:
             self.misuse = error
             raise
 
+    def measured(self, example: dspy.Example, prediction: Any) -> Measured:
+        """The same as a measurement; raises whatever the metric raises."""
+        judged = self.judge(example, prediction)
+        response = answer_of(example, prediction) or None
+        return Measured(scores=(judged.score,), best=judged.best, feedback=judged.feedback, response=response)
+
 
 def _check_callable(metric: object) -> None:
     if isinstance(metric, type):
@@ -127,6 +133,8 @@ class _SideBySide(dspy.Module):
         self.programs = dict(programs)
         self._runs = runs
         self._errors: dict[int, Exception] = {}
+        self.hidden: dict[int, int] = {}
+        """By turns, the rows whose demonstrations the program does without."""
         self.known: dict[int, Any] = {}
         """By their turns, the predictions of runs that are not made again."""
 
@@ -142,7 +150,8 @@ class _SideBySide(dspy.Module):
         if turn in self.known:
             return self.known[turn]
         try:
-            return self.programs[self._runs[turn].arm](**inputs)
+            with demos.without(self.hidden.get(turn)):
+                return self.programs[self._runs[turn].arm](**inputs)
         except Exception as error:
             self._errors[turn] = error
             raise
@@ -161,7 +170,8 @@ class _SideBySide(dspy.Module):
 class Variants:
     """A program with other instructions, on examples: a `Subject`. Each variant is copied only once.
 
-    Copies are kept, as the candidates of a compiled program.
+    After the examples that decide come those that demonstrations are taken from. On these, a variant is run without
+    what it shows of the same example.
     """
 
     def __init__(
@@ -171,6 +181,7 @@ class Variants:
         examples: Sequence[dspy.Example],
         metric: Metric,
         *,
+        to_show: Sequence[dspy.Example] = (),
         num_threads: int | None,
         display_progress: bool,
     ) -> None:
@@ -178,7 +189,10 @@ class Variants:
         """The student's instructions, by predictor."""
         self._student = student
         # Copies, so that two occurrences of one example can be told apart. `copy` forgets the inputs before DSPy 3.4.
-        self.examples: Sequence[dspy.Example] = [example.with_inputs(*example.inputs().keys()) for example in examples]
+        self.examples: Sequence[dspy.Example] = [
+            example.with_inputs(*example.inputs().keys()) for example in (*examples, *to_show)
+        ]
+        self._deciding = len(examples)
         self._metric = metric
         self._num_threads = num_threads
         self._display_progress = display_progress
@@ -187,13 +201,19 @@ class Variants:
         """Whether the next runs are the first ones: then a few of them go ahead."""
 
     def __len__(self) -> int:
-        """How many examples there are."""
-        return len(self.examples)
+        """How many examples decide."""
+        return self._deciding
+
+    @property
+    def shown(self) -> range:
+        """The numbers of the examples that demonstrations are taken from."""
+        return range(self._deciding, len(self.examples))
 
     def program(self, arm: str, texts: Mapping[str, str]) -> dspy.Module:
-        """The student with the instructions of an arm; the same one whenever it is asked for."""
+        """The student with the texts of an arm, to be measured; the same one whenever it is asked for."""
         if arm not in self._programs:
-            self._programs[arm] = self.fresh(texts)
+            self._programs[arm] = with_texts(self._student, texts)
+            demos.give_hideable(self._programs[arm], texts.get(demos.DEMOS, ""))
         return self._programs[arm]
 
     def fresh(self, texts: Mapping[str, str]) -> dspy.Module:
@@ -209,6 +229,7 @@ class Variants:
         would all others, as they do without a language model.
         """
         together = _SideBySide({run.arm: self.program(run.arm, run.texts) for run in runs}, runs)
+        together.hidden = {turn: run.example - len(self) for turn, run in enumerate(runs) if run.example in self.shown}
         found: dict[int, Measurement] = {}
         evaluate = functools.partial(self._evaluate, together, runs, found, note)
         if self.is_untried and len(runs) > _FEW:
@@ -232,7 +253,7 @@ class Variants:
         # Bound to these runs, because DSPy may leave a slow example running until the next evaluation.
         by_example = {id(one): turn for turn, one in zip(turns, devset, strict=True)}
         metric = functools.partial(self._scored, runs, by_example, found, note)
-        is_full = len(together.programs) == 1 and len(turns) == len(self.examples)
+        is_full = len(together.programs) == 1 and len(turns) == len(self)
         evaluate = Evaluate(
             devset=devset,
             metric=metric,
@@ -261,17 +282,13 @@ class Variants:
         if (known := found.get(turn)) is not None:
             return known.scores[0] if isinstance(known, Measured) else 0.0
         try:
-            judged = self._metric.judge(self.examples[runs[turn].example], prediction)
+            measured = self._metric.measured(self.examples[runs[turn].example], prediction)
         except Exception as error:
             found[turn] = _raised("metric", error)
             raise
-        response = answer_of(self.examples[runs[turn].example], prediction)
-        measured = Measured(
-            scores=(judged.score,), best=judged.best, feedback=judged.feedback, response=response or None
-        )
         found[turn] = measured
         note(runs[turn], measured)
-        return judged.score
+        return measured.scores[0]
 
 
 def answer_of(example: dspy.Example, outputs: Any) -> str:

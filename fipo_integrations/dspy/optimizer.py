@@ -267,6 +267,7 @@ class FIPO(Teleprompter):
             texts | ({DEMOS: ""} if shown else {}),
             devset,
             metric,
+            to_show=shown,
             num_threads=self.num_threads,
             display_progress=self.display_progress,
         )

@@ -11,7 +11,18 @@ from typing import Any, Literal
 import dspy
 from dspy.dsp.utils.settings import settings
 
-from fipo_integrations.dspy.demos import AUTO, BATCH, DEMOS, MOST_LABELLED, TRIES, as_fields, count_of, sets_of
+from fipo_integrations.dspy.demos import (
+    AUTO,
+    BATCH,
+    DEMOS,
+    ENOUGH,
+    MOST_LABELLED,
+    TRIES,
+    as_fields,
+    count_of,
+    sets_of,
+    settle,
+)
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.programs import copied
@@ -20,7 +31,7 @@ from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_integrations.dspy.showing import said_by_the_metric, solved_by_one, used_together
 from fipo_model import search
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, Proposals, Proposed, Seen, UnmeasurableError, requests_needed
+from fipo_model.search import Journal, Measured, Proposals, Proposed, Seen, UnmeasurableError, requests_needed
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -112,20 +123,28 @@ class ProgramProposer:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
         count = self.settings.demonstrations
         tried = self.to_show[: math.floor(min(room, TRIES * count))]
+        numbers = {id(example): number for example, number in zip(tried, self.variants.shown, strict=False)}
+        measured: dict[int, Measured] = {}
+
+        def score(example: dspy.Example, prediction: Any) -> float:
+            found = self.metric.measured(example, prediction)
+            measured[numbers[id(example)]] = found
+            return found.scores[0]
+
         program = self.variants.fresh(seen.texts)
-        runs = traced_runs(program, tried, self.metric, num_threads=self.num_threads, note=as_fields) if tried else []
+        runs = traced_runs(program, tried, score, num_threads=self.num_threads, note=as_fields) if tried else []
         if self.metric.misuse is not None:
             raise self.metric.misuse
         found = sets_of(
             self.student,
-            [run for run in runs if run is not None],
+            runs,
             self.to_show,
             count=count,
             most=self.settings.most_demonstrations,
             threshold=self.settings.metric_threshold,
         )
         rows = [Proposed(text=text, outcome="optimized") for text in found]
-        return Proposals(model=self.optimizer.name, by_text={DEMOS: rows}, runs=len(tried))
+        return Proposals(model=self.optimizer.name, by_text={DEMOS: rows}, runs=len(tried), measured=measured)
 
     def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:
         """What the student said on a few training examples (where it may be run), and their labels."""
@@ -182,15 +201,21 @@ class Search(search.Search):
         rules = super().rules_for(name)
         if name != DEMOS:
             return rules
-        return replace(rules, minibatch=max(rules.minibatch, BATCH), prefers_brief=True)
+        deciding = len(self.examples)
+        return replace(rules, minibatch=max(rules.minibatch, BATCH), must_lead_on=deciding, prefers_brief=True)
 
     def order_for(self, name: str, best: str) -> list[int]:
         """For sets of demonstrations, each batch has its share of the examples that the program fails on.
 
-        They are few and go through few batches, and once all were dropped after one that had whatever it solves.
+        They are few and go through few batches, and once all were dropped after one that had whatever it solves. Where
+        few examples decide, the training examples come after them, as far as the budget allows.
         """
         order = super().order_for(name, best)
-        return search.evenly(order, lambda one: self.board.level(best, [one])) if name == DEMOS else order
+        if name != DEMOS:
+            return order
+        further = min(ENOUGH, self.budget.calls_left / 2) - len(order)
+        shown = self.subject.shown[: max(0, int(further))]
+        return [*search.evenly(order, lambda one: self.board.level(best, [one])), *shown]
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it: demonstrations are only counted."""
@@ -221,8 +246,9 @@ class Search(search.Search):
             )
 
     def variant(self, arm: str) -> dspy.Module:
-        """The program of an arm, without a memory of what it was run on."""
+        """The program of an arm, as it would be used, without a memory of what it was run on."""
         program = self.subject.program(arm, self.board.texts(arm))
+        settle(program)
         modules: Any = program.named_sub_modules(type_=dspy.Module)
         for _, module in modules:
             module.history = []
@@ -237,7 +263,8 @@ def to_show(
         return []
     deciding = set(map(_fields_of, devset))
     order = _in_order_for_demonstrations(trainset, settings)
-    return [example for example in order if _fields_of(example) not in deciding]
+    own = {_fields_of(example): example for example in order}  # of a repeated one, one would show the other's answer
+    return [example for fields, example in own.items() if fields not in deciding]
 
 
 def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from fipo_model.forms import are_labels
-from fipo_model.search.evidence import beats, mean, worst_chance
+from fipo_model.search.evidence import beats, lead, mean, worst_chance
 from fipo_model.search.examples import Example
+from fipo_model.search.halving import Rules
 from fipo_model.search.metrics import Metric, contains, plain, text_of
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
@@ -18,16 +19,22 @@ _ALIKE, _FEWEST_ALIKE = 0.9, 6
 
 
 def explained(
-    board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int], *, significance: float
+    board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int], *, rules: Rules
 ) -> str | None:
     """Why none of some arms replaced the best so far; None where they were simply no better."""
-    complete = [board.pairs(arm, best, examples) for arm in arms if board.has(arm, examples)]
     if (said := all_right(board, best, examples)) is not None:
         return said
-    ahead = [pairs for pairs in complete if beats(pairs, significance=1)]
-    if ahead:
-        luck = _luck(min(map(worst_chance, ahead)), significance)
+    significance = rules.significance
+    complete = {arm: board.pairs(arm, best, examples) for arm in arms if board.has(arm, examples)}
+    ahead = [arm for arm, pairs in complete.items() if beats(pairs, significance=1)]
+    first = examples[: rules.must_lead_on]
+    if convincing := [complete[arm] for arm in ahead if lead(board.pairs(arm, best, first)) > 0]:
+        luck = _luck(min(map(worst_chance, convincing)), significance)
         return f"a rewrite leads on the {len(examples)} examples, but the lead could be luck: {luck}"
+    if ahead:
+        return (
+            f"a rewrite leads on {len(examples)} examples, but not on the first {len(first)}, where it must lead, too"
+        )
     perfect = board.best_pairs("", best, examples)
     if perfect is not None and not beats(perfect, significance=significance):
         luck = _luck(worst_chance(perfect), significance)

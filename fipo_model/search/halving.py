@@ -118,7 +118,8 @@ def best_of(
 ) -> str:
     """Of the challengers that were measured on all examples the best that beats the incumbent; else the incumbent."""
     final = {arm: board.pairs(arm, incumbent, order) for arm in challengers if board.has(arm, order)}
-    better = [arm for arm, pairs in final.items() if beats(pairs, significance=rules.significance)]
+    leads = [arm for arm in final if lead(board.pairs(arm, incumbent, order[: rules.must_lead_on])) > 0]
+    better = [arm for arm in leads if beats(final[arm], significance=rules.significance)]
 
     def rank(arm: str) -> tuple[float, int]:
         size = sum(map(len, board.texts(arm).values())) if rules.prefers_brief else 0
@@ -137,6 +138,8 @@ class Rules:
     """How improbable by chance a lead must be."""
     may_end_early: bool = False
     """Whether fewer examples may decide if a limit is reached before all could."""
+    must_lead_on: int | None = None
+    """On so many examples at the beginning of the order alone an arm must lead, too."""
     prefers_brief: bool = False
     """Whether of equally good arms the one with the shortest texts is used, and not the first."""
 

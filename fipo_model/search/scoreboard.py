@@ -72,6 +72,11 @@ class Scoreboard:
         """The texts of an arm, by their names."""
         return self._texts[arm]
 
+    def know(self, arm: str, measured: Mapping[int, Measured]) -> None:
+        """Take over what an arm got on examples in runs that were paid for already."""
+        for example, one in measured.items():
+            self._found.setdefault((arm, example), one)
+
     def measure(self, arms: Sequence[str], examples: Sequence[int]) -> Limit | None:
         """Measure the arms on the examples that are still missing; returns why, if that is not possible."""
         missing = {arm: [one for one in examples if (arm, one) not in self._found] for arm in arms}

@@ -127,6 +127,7 @@ class Search:
             found = self._ask_proposer(number, best)
             self.journal.put(key, proposals.to_fields(found))
         self.budget.charge(found.runs)
+        self.board.know(best, found.measured)
         self.model = found.model
         for name, rows in found.by_text.items():
             self.proposals[name] = [*self.proposals.get(name, ()), *rows]
@@ -155,13 +156,14 @@ class Search:
             self.limits[name] = limit
             return best
         chosen, decided_on = self._preferred(best, name, arms, left=left)
+        examples = sorted(set(self.examples) & set(decided_on))
         # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
-        if chosen != best and lead(self.board.pairs(chosen, self.start, decided_on)) > 0:
-            self.examples = sorted(decided_on)
+        if chosen != best and lead(self.board.pairs(chosen, self.start, examples)) > 0:
+            self.examples = examples
             self.log.info("%s: something better was found", name)
             return chosen
         if name not in self.reasons:
-            self._explain(name, best, arms)
+            self._explain(name, best, arms, decided_on)
         self.log.info("%s: nothing better was found", name)
         return best
 
@@ -202,9 +204,10 @@ class Search:
                 return arm
         return chosen
 
-    def _explain(self, name: str, best: str, arms: Sequence[str]) -> None:
+    def _explain(self, name: str, best: str, arms: Sequence[str], decided_on: Sequence[int]) -> None:
         """Note why no rewrite was used, where there is more to say than that none was better."""
-        said = explained(self.board, best, arms, self.examples, significance=self.settings.significance)
+        examples = [one for one in decided_on if self.board.has(best, [one])]
+        said = explained(self.board, best, arms, examples, rules=self.rules_for(name))
         if said is not None:
             self.reasons[name] = said
 

@@ -1,0 +1,175 @@
+"""The examples that demonstrations come from decide, too, and none of them is run with a demonstration of itself."""
+
+import re
+import threading
+
+import dspy
+import pytest
+
+from fipo_integrations.dspy import SearchSettings, local_lm
+from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+from support.dspy_programs import ANIMALS, Answer, answering, exact, examples, fipo
+
+pytestmark = pytest.mark.usefixtures("no_dspy_cache")
+
+TRAINED, DECIDING = 12, 8
+"""The numbers of animals: those below 12 may be shown, the next eight decide."""
+
+
+class Pair(dspy.Module):
+    """Two predictors, each of which sees the question."""
+
+    def __init__(self):
+        super().__init__()
+        self.think = dspy.Predict(dspy.Signature("question -> idea", "Have an idea."))
+        self.answer = dspy.Predict(dspy.Signature("question, idea -> answer", "Answer."))
+
+    def forward(self, question):
+        return self.answer(question=question, idea=self.think(question=question).idea)
+
+
+class InThreads(dspy.Module):
+    """Calls its predictor in threads of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.answer = dspy.Predict(Answer)
+
+    def forward(self, question):
+        one = dspy.Example(question=question).with_inputs("question")
+        return dspy.Parallel(num_threads=2, disable_progress_bar=True)([(self.answer, one), (self.answer, one)])[0]
+
+
+class Copies(dspy.Module):
+    """Calls copies of its predictor."""
+
+    def __init__(self):
+        super().__init__()
+        self.answer = dspy.Predict(Answer)
+
+    def forward(self, question):
+        best = dspy.BestOfN(self.answer, N=2, reward_fn=lambda inputs, prediction: 0.0, threshold=1.0)
+        return best(question=question)
+
+
+class Asked(ScriptedGenerator):
+    """A model that remembers what it was asked, by the number of the animal and how many demonstrations there were."""
+
+    def __init__(self, is_right=lambda number, is_shown: True):
+        self.seen: list[tuple[int, list[int]]] = []
+        self._lock = threading.Lock()
+        self._is_right = is_right
+        super().__init__(self._answer)
+
+    def _answer(self, asked):
+        *shown, own = [number_in(turn["content"]) for turn in asked if turn["role"] == "user"]
+        with self._lock:
+            self.seen.append((own, shown))
+        if "Have an idea." in asked[0]["content"]:
+            return "[[ ## idea ## ]]\nnone"
+        return answering("right" if self._is_right(own, bool(shown)) else "wrong")
+
+
+def number_in(text: str) -> int:
+    return int(re.findall(r"animal number (\d+)", text)[-1])
+
+
+def compiled_with(model, *, student=None, threads=1, trainset=ANIMALS[:TRAINED], **options):
+    settings = SearchSettings(**{"demos": "auto", "student_responses": False, **options})
+    using = fipo(naive_in, metric=exact, num_threads=threads, search=settings)
+    deciding = examples(ANIMALS[TRAINED : TRAINED + DECIDING])
+    with dspy.context(lm=local_lm(model, max_tokens=1000)):
+        return using.compile(student or dspy.Predict(Answer), trainset=examples(trainset), valset=deciding)
+
+
+def only_shown(number, is_shown):
+    return is_shown
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("program", [lambda: dspy.Predict(Answer), Pair, InThreads, Copies])
+def test_no_example_is_run_with_a_demonstration_of_itself(program, threads):
+    model = Asked(only_shown)
+    compiled = compiled_with(model, student=program(), threads=threads)
+    assert all(own not in shown for own, shown in model.seen)
+    trained = [(own, len(shown)) for own, shown in model.seen if own < TRAINED and shown]
+    assert {own for own, _ in trained} == set(range(TRAINED))  # they were measured with demonstrations
+    assert max(count for _, count in trained) == TRAINED - 1
+    assert compiled.score == 100.0
+
+
+def test_an_example_that_is_there_twice_does_not_see_its_own_answer_either():
+    model = Asked(only_shown)
+    compiled_with(model, trainset=[*ANIMALS[:TRAINED], *ANIMALS[:TRAINED]])
+    assert all(own not in shown for own, shown in model.seen)
+
+
+def leading_by_two(number, is_shown):
+    """With demonstrations it is right about two more of those that decide, which could well be luck."""
+    return number > 0 and (is_shown or number < TRAINED or number >= TRAINED + 2)
+
+
+def really_leading(number, is_shown):
+    return is_shown or (number < TRAINED and number % 2) or number >= TRAINED + 2
+
+
+def lucky(number, is_shown):
+    return leading_by_two(number, is_shown) if number >= TRAINED else not is_shown
+
+
+@pytest.mark.parametrize(
+    ("is_right", "count", "why"),
+    [
+        (really_leading, 4, None),
+        (leading_by_two, 0, "on the 20 examples, but the lead could be luck: a rewrite that changes nothing .* 25%"),
+        (lucky, 0, None),
+    ],
+)
+def test_a_lead_that_could_be_luck_is_decided_by_the_training_examples(is_right, count, why):
+    compiled = compiled_with(Asked(is_right))
+    assert len(compiled.demos) == count
+    assert compiled.fipo_report["scores"]["student"]["examples"] == DECIDING
+    if why:
+        assert re.search(why, compiled.fipo_report["demonstrations"])
+
+
+def test_what_leads_on_the_training_examples_alone_is_not_used():
+    compiled = compiled_with(Asked(lambda number, is_shown: is_shown or (number >= TRAINED and number % 2)), demos=1)
+    assert compiled.demos  # it leads on both
+    compiled = compiled_with(Asked(lambda number, is_shown: number % 2 if number >= TRAINED else is_shown))
+    assert compiled.demos == []
+    said = "a rewrite leads on 20 examples, but not on the first 8, where it must lead, too"
+    assert said in compiled.fipo_report["demonstrations"]
+
+
+def test_runs_that_demonstrations_are_taken_from_are_not_paid_for_twice():
+    model = Asked(really_leading)
+    compiled = compiled_with(model)
+    assert len(model.seen) == compiled.total_calls
+    assert len([own for own, shown in model.seen if own < TRAINED and not shown]) == TRAINED
+
+
+def test_where_the_budget_is_small_only_the_deciding_examples_are_used():
+    model = Asked(only_shown)
+    compiled = compiled_with(model, max_metric_calls=DECIDING + TRAINED + DECIDING)
+    assert compiled.demos
+    assert not any(shown for own, shown in model.seen if own < TRAINED)
+
+
+def test_many_deciding_examples_are_enough():
+    many = [f"How many legs has animal number {number}?" for number in range(100, 140)]
+    model = Asked(only_shown)
+    using = fipo(naive_in, metric=exact, num_threads=1, search=SearchSettings(student_responses=False))
+    with dspy.context(lm=local_lm(model, max_tokens=1000)):
+        compiled = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:4]), valset=examples(many))
+    assert compiled.demos
+    assert not any(shown for own, shown in model.seen if own < 100)
+
+
+def test_the_programs_that_were_compared_show_everything():
+    compiled = compiled_with(Asked(only_shown))
+    for one in compiled.candidate_programs:
+        demos = one["program"].demos
+        assert type(demos) is list
+        assert {type(demo) for demo in demos} <= {dspy.Example}

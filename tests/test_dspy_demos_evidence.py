@@ -7,6 +7,7 @@ import dspy
 import pytest
 
 from fipo_integrations.dspy import SearchSettings, local_lm
+from fipo_integrations.dspy.demos import SETS
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import ANIMALS, Answer, answering, exact, examples, fipo
@@ -150,11 +151,22 @@ def test_runs_that_demonstrations_are_taken_from_are_not_paid_for_twice():
     assert len([own for own, shown in model.seen if own < TRAINED and not shown]) == TRAINED
 
 
-def test_where_the_budget_is_small_only_the_deciding_examples_are_used():
-    model = Asked(only_shown)
-    compiled = compiled_with(model, max_metric_calls=DECIDING + TRAINED + DECIDING)
+@pytest.mark.parametrize(
+    ("sets", "further"),
+    [
+        (DECIDING, 0),
+        (SETS * DECIDING, 0),
+        (SETS * DECIDING + 4 * 2, 2),  # after the first batch there are three sets, and the program as it is
+        (SETS * DECIDING + 4 * 8 + 3 * 4, TRAINED),  # and after the second one two
+    ],
+)
+def test_they_get_what_the_budget_leaves_once_all_sets_are_compared(sets, further):
+    instructions = compiled_with(Asked(only_shown), demos=0).total_calls
+    model, budget = Asked(only_shown), instructions + TRAINED + sets
+    compiled = compiled_with(model, max_metric_calls=budget)
     assert compiled.demos
-    assert not any(shown for own, shown in model.seen if own < TRAINED)
+    assert len({own for own, shown in model.seen if own < TRAINED and shown}) == further
+    assert len(model.seen) == compiled.total_calls <= budget
 
 
 def test_many_deciding_examples_are_enough():

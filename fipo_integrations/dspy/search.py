@@ -17,6 +17,7 @@ from fipo_integrations.dspy.demos import (
     DEMOS,
     ENOUGH,
     MOST_LABELLED,
+    SETS,
     TRIES,
     as_fields,
     count_of,
@@ -213,9 +214,15 @@ class Search(search.Search):
         order = super().order_for(name, best)
         if name != DEMOS:
             return order
-        further = min(ENOUGH, self.budget.calls_left / 2) - len(order)
-        shown = self.subject.shown[: max(0, int(further))]
-        return [*search.evenly(order, lambda one: self.board.level(best, [one])), *shown]
+        further = self.subject.shown[: max(0, ENOUGH - len(order))]
+        while further and self._cost_of_sets(len(order), len(further)) > self.budget.calls_left:
+            further = further[:-1]
+        return [*search.evenly(order, lambda one: self.board.level(best, [one])), *further]
+
+    def _cost_of_sets(self, deciding: int, further: int) -> int:
+        """The most runs that comparing all sets takes; the best program so far has its runs on those that decide."""
+        minibatch = self.rules_for(DEMOS).minibatch
+        return further + search.cost(search.schedule(SETS, examples=deciding + further, minibatch=minibatch))
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it: demonstrations are only counted."""

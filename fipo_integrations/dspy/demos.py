@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypedDict
 
 import dspy
 from dspy.adapters.types import Audio, History, Image
-from dspy.dsp.utils.settings import settings
 from pydantic import BaseModel
 
 from fipo_integrations.dspy.programs import named_predictors
@@ -28,8 +26,8 @@ BATCH = 8
 
 ENOUGH = 32
 """Where fewer examples decide, sets are compared on training examples, too, until there are as many."""
-
-_HIDDEN = "fipo_hidden_row"
+FOLDS = 4
+"""On training examples, a set is measured in so many parts, each time without what it has of that part."""
 
 Fields = dict[str, Any]
 
@@ -91,48 +89,22 @@ def give(program: dspy.Module, text: str) -> None:
     """Add a set's demonstrations to those that the program's predictors have."""
     found: DemoSet = json.loads(text) if text else {}
     for name, predictor in named_predictors(program).items():
-        predictor.demos = [*predictor.demos, *(dspy.Example(**demo["fields"]) for demo in found.get(name, ()))]
+        predictor.demos = [*predictor.demos, *(dspy.Example(demo["fields"]) for demo in found.get(name, ()))]
 
 
-def give_hideable(program: dspy.Module, text: str) -> None:
-    """The same for a program that is only measured: `without` hides the demonstrations of an example.
+def apart_from(text: str, row: int) -> str:
+    """A set without the demonstrations of an example, and of every fourth other one that it has.
 
-    So a set is measured on the very examples that it comes from, with a single copy of the program.
+    So a set is measured on the very examples that it comes from, as in cross-validation with four folds, and the
+    program is copied only four more times.
     """
     found: DemoSet = json.loads(text) if text else {}
-    for name, predictor in named_predictors(program).items():
-        if own := [_Hideable(demo["fields"], row=demo["row"]) for demo in found.get(name, ())]:
-            predictor.demos = _Shown([*predictor.demos, *own])
-
-
-def settle(program: dspy.Module) -> None:
-    """Make demonstrations that may be hidden usual ones."""
-    for predictor in named_predictors(program).values():
-        if isinstance(predictor.demos, _Shown):
-            predictor.demos = [dspy.Example(**one) if isinstance(one, _Hideable) else one for one in predictor.demos]
-
-
-def without(row: int | None) -> AbstractContextManager[None]:
-    """Hide the demonstrations of an example from programs that run within this; None hides none.
-
-    It is a setting of DSPy's, because these reach the threads that a program starts.
-    """
-    return nullcontext() if row is None else dspy.context(**{_HIDDEN: row})
-
-
-class _Hideable(dspy.Example):
-    def __init__(self, fields: Fields, *, row: int) -> None:
-        super().__init__(**fields)
-        self._row = row
-
-
-class _Shown(list[dspy.Example]):
-    """Demonstrations, less those of the example that is hidden at the moment."""
-
-    def __iter__(self) -> Iterator[dspy.Example]:
-        hidden = settings.get(_HIDDEN)
-        every = super().__iter__()
-        return every if hidden is None else (one for one in every if getattr(one, "_row", None) != hidden)
+    rows = list(dict.fromkeys(demo["row"] for own in found.values() for demo in own))
+    if row not in rows:
+        return text
+    fold = rows[rows.index(row) % FOLDS :: FOLDS]
+    kept = {name: [demo for demo in own if demo["row"] not in fold] for name, own in found.items()}
+    return json.dumps(kept, ensure_ascii=False)
 
 
 def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields | None:

@@ -23,6 +23,7 @@ from fipo_model.search import (
     Note,
     Run,
     UnmeasurableError,
+    digest,
     digest_of,
     failure,
     judgement,
@@ -128,13 +129,11 @@ class _SideBySide(dspy.Module):
 
     _TURN = "fipo_run"
 
-    def __init__(self, programs: Mapping[str, dspy.Module], runs: Sequence[Run]) -> None:
+    def __init__(self, programs: Sequence[dspy.Module]) -> None:
         super().__init__()
-        self.programs = dict(programs)
-        self._runs = runs
+        self.programs = list({id(one): one for one in programs}.values())
+        self._turns = programs
         self._errors: dict[int, Exception] = {}
-        self.hidden: dict[int, int] = {}
-        """By turns, the rows whose demonstrations the program does without."""
         self.known: dict[int, Any] = {}
         """By their turns, the predictions of runs that are not made again."""
 
@@ -150,8 +149,7 @@ class _SideBySide(dspy.Module):
         if turn in self.known:
             return self.known[turn]
         try:
-            with demos.without(self.hidden.get(turn)):
-                return self.programs[self._runs[turn].arm](**inputs)
+            return self._turns[turn](**inputs)
         except Exception as error:
             self._errors[turn] = error
             raise
@@ -163,15 +161,15 @@ class _SideBySide(dspy.Module):
 
     def named_parameters(self) -> Any:
         if len(self.programs) == 1:
-            return next(iter(self.programs.values())).named_parameters()
+            return self.programs[0].named_parameters()
         return super().named_parameters()
 
 
 class Variants:
     """A program with other instructions, on examples: a `Subject`. Each variant is copied only once.
 
-    After the examples that decide come those that demonstrations are taken from. On these, a variant is run without
-    what it shows of the same example.
+    Copies are kept, as the candidates of a compiled program. After the examples that decide come those that
+    demonstrations are taken from. On these, a variant is run without what it shows of the same example.
     """
 
     def __init__(
@@ -210,11 +208,18 @@ class Variants:
         return range(self._deciding, len(self.examples))
 
     def program(self, arm: str, texts: Mapping[str, str]) -> dspy.Module:
-        """The student with the texts of an arm, to be measured; the same one whenever it is asked for."""
+        """The student with the texts of an arm; the same one whenever it is asked for."""
         if arm not in self._programs:
-            self._programs[arm] = with_texts(self._student, texts)
-            demos.give_hideable(self._programs[arm], texts.get(demos.DEMOS, ""))
+            self._programs[arm] = self.fresh(texts)
         return self._programs[arm]
+
+    def _program_for(self, run: Run) -> dspy.Module:
+        """The program of an arm, for a shown example without what it shows of it."""
+        shown = run.texts.get(demos.DEMOS, "")
+        if run.example not in self.shown or not shown:
+            return self.program(run.arm, run.texts)
+        texts = {**run.texts, demos.DEMOS: demos.apart_from(shown, run.example - len(self))}
+        return self.program(digest(texts), texts)
 
     def fresh(self, texts: Mapping[str, str]) -> dspy.Module:
         """A new copy of the student with these instructions, and the demonstrations that go with them."""
@@ -228,8 +233,7 @@ class Variants:
         Raises `InputError` where the metric returns no number, and `UnmeasurableError` where those few fail alike: so
         would all others, as they do without a language model.
         """
-        together = _SideBySide({run.arm: self.program(run.arm, run.texts) for run in runs}, runs)
-        together.hidden = {turn: run.example - len(self) for turn, run in enumerate(runs) if run.example in self.shown}
+        together = _SideBySide([self._program_for(run) for run in runs])
         found: dict[int, Measurement] = {}
         evaluate = functools.partial(self._evaluate, together, runs, found, note)
         if self.is_untried and len(runs) > _FEW:

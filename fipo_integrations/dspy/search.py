@@ -22,22 +22,32 @@ from fipo_integrations.dspy.demos import (
     as_fields,
     count_of,
     sets_of,
-    settle,
 )
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
-from fipo_integrations.dspy.programs import copied
+from fipo_integrations.dspy.programs import copied, digest
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_integrations.dspy.showing import said_by_the_metric, solved_by_one, used_together
 from fipo_model import search
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, Measured, Proposals, Proposed, Seen, UnmeasurableError, requests_needed
+from fipo_model.search import (
+    Failed,
+    Journal,
+    Measurement,
+    Proposals,
+    Proposed,
+    Seen,
+    UnmeasurableError,
+    requests_needed,
+)
 
 logger = logging.getLogger("fipo.dspy")
 
 _ENOUGH_TO_DECIDE = 24
 """With as many examples, of which a third are held out, a clear lead can still be told from luck."""
+_NOT_RUN = Failed(cause="a run to take demonstrations from failed", is_passing=True)
+"""What the program got on an example where that happened: nothing to compare with, and not worth another run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +135,7 @@ class ProgramProposer:
         count = self.settings.demonstrations
         tried = self.to_show[: math.floor(min(room, TRIES * count))]
         numbers = {id(example): number for example, number in zip(tried, self.variants.shown, strict=False)}
-        measured: dict[int, Measured] = {}
+        measured: dict[int, Measurement] = {number: _NOT_RUN for number in numbers.values()}
 
         def score(example: dspy.Example, prediction: Any) -> float:
             found = self.metric.measured(example, prediction)
@@ -214,7 +224,8 @@ class Search(search.Search):
         order = super().order_for(name, best)
         if name != DEMOS:
             return order
-        further = self.subject.shown[: max(0, ENOUGH - len(order))]
+        most = min(ENOUGH, self.settings.most_examples or ENOUGH)
+        further = self.subject.shown[: max(0, most - len(order))]
         while further and self._cost_of_sets(len(order), len(further)) > self.budget.calls_left:
             further = further[:-1]
         return [*search.evenly(order, lambda one: self.board.level(best, [one])), *further]
@@ -253,9 +264,8 @@ class Search(search.Search):
             )
 
     def variant(self, arm: str) -> dspy.Module:
-        """The program of an arm, as it would be used, without a memory of what it was run on."""
+        """The program of an arm, without a memory of what it was run on."""
         program = self.subject.program(arm, self.board.texts(arm))
-        settle(program)
         modules: Any = program.named_sub_modules(type_=dspy.Module)
         for _, module in modules:
             module.history = []
@@ -268,10 +278,10 @@ def to_show(
     """Examples for demonstrations, in the order of the seed. One that decides is none: it would see its own answer."""
     if not settings.demonstrations:
         return []
-    deciding = set(map(_fields_of, devset))
+    deciding = {digest(example.inputs()) for example in devset}
     order = _in_order_for_demonstrations(trainset, settings)
-    own = {_fields_of(example): example for example in order}  # of a repeated one, one would show the other's answer
-    return [example for fields, example in own.items() if fields not in deciding]
+    own = {digest(example.inputs()): example for example in order}  # of two alike, one would show the other's answer
+    return [example for inputs, example in own.items() if inputs not in deciding]
 
 
 def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:
@@ -282,11 +292,6 @@ def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSet
         aside = 0
     chosen = _in_order_for_demonstrations(trainset, settings)[:aside]
     return [example for example in trainset if all(example is not other for other in chosen)]
-
-
-def _fields_of(example: dspy.Example) -> str:
-    """What tells examples apart; values need not be hashable, so it is text."""
-    return repr(sorted(example.toDict().items()))
 
 
 def _in_order_for_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:

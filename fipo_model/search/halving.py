@@ -83,7 +83,7 @@ def select(
     rungs = schedule(len(challengers), examples=len(order), minibatch=rules.minibatch, calls=allowed)
     if sum(rung.arms for rung in rungs[:1]) < len(challengers):
         limit = board.budget.scarce
-    alive = [arm for arm in challengers if _can_win(board, arm, incumbent, order, rules.significance)]
+    alive = [arm for arm in challengers if _can_win(board, arm, incumbent, order, rules)]
     decided_on = order
     for number, rung in enumerate(rungs):
         batch, alive = order[: rung.examples], alive[: rung.arms]
@@ -94,7 +94,7 @@ def select(
             break
         pairs = {arm: board.pairs(arm, incumbent, batch) for arm in alive}
         ranked = _ranked(alive, pairs, may_tie=number == 0)
-        alive = [arm for arm in ranked if _can_win(board, arm, incumbent, order, rules.significance)]
+        alive = [arm for arm in ranked if _can_win(board, arm, incumbent, order, rules)]
     return Choice(best_of(board, incumbent, challengers, order=decided_on, rules=rules), limit, decided_on)
 
 
@@ -118,7 +118,7 @@ def best_of(
 ) -> str:
     """Of the challengers that were measured on all examples the best that beats the incumbent; else the incumbent."""
     final = {arm: board.pairs(arm, incumbent, order) for arm in challengers if board.has(arm, order)}
-    leads = [arm for arm in final if lead(board.pairs(arm, incumbent, order[: rules.must_lead_on])) > 0]
+    leads = [arm for arm in final if beats(board.pairs(arm, incumbent, order[: rules.must_lead_on]), significance=1)]
     better = [arm for arm in leads if beats(final[arm], significance=rules.significance)]
 
     def rank(arm: str) -> tuple[float, int]:
@@ -139,15 +139,17 @@ class Rules:
     may_end_early: bool = False
     """Whether fewer examples may decide if a limit is reached before all could."""
     must_lead_on: int | None = None
-    """On so many examples at the beginning of the order alone an arm must lead, too."""
+    """On so many examples at the beginning of the order an arm must also lead, and not fail more often."""
     prefers_brief: bool = False
     """Whether of equally good arms the one with the shortest texts is used, and not the first."""
 
 
-def _can_win(board: Scoreboard, arm: str, incumbent: str, order: Sequence[int], significance: float) -> bool:
+def _can_win(board: Scoreboard, arm: str, incumbent: str, order: Sequence[int], rules: Rules) -> bool:
     """Whether an arm could beat the incumbent with the best scores on whatever it has not been measured on yet."""
-    pairs = board.best_pairs(arm, incumbent, order)
-    return pairs is None or beats(pairs, significance=significance)
+    pairs, first = (board.best_pairs(arm, incumbent, part) for part in (order, order[: rules.must_lead_on]))
+    if pairs is None or first is None:
+        return True
+    return beats(pairs, significance=rules.significance) and beats(first, significance=1)
 
 
 def _ranked(arms: Sequence[str], pairs: dict[str, list[Pair]], *, may_tie: bool) -> list[str]:

@@ -72,7 +72,7 @@ class Scoreboard:
         """The texts of an arm, by their names."""
         return self._texts[arm]
 
-    def know(self, arm: str, measured: Mapping[int, Measured]) -> None:
+    def know(self, arm: str, measured: Mapping[int, Measurement]) -> None:
         """Take over what an arm got on examples in runs that were paid for already."""
         for example, one in measured.items():
             self._found.setdefault((arm, example), one)

@@ -79,10 +79,10 @@ class Search:
         self.settings.check_budget(len(self.examples))
         self._measure_start()
         best = self.start
-        if (said := all_right(self.board, best, self.examples)) is not None:
-            self.reasons = dict.fromkeys(self.naive, said)
-            return best
         for number in range(self.rounds):
+            if (said := all_right(self.board, best, self.examples)) is not None:
+                self.reasons |= {name: said for name in self.naive if name not in self.proposals}
+                break
             usable = self._propose(number, best)
             for place, (name, texts) in enumerate(usable.items()):
                 if self._was_ended_by("unreachable"):

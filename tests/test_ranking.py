@@ -11,6 +11,7 @@ from fipo_model.errors import InputError, PromptTooLongError
 from fipo_model.rewriter import Rewriter
 from fipo_model.templates import FIPO_2
 from fipo_model.testing import ScriptedGenerator
+from support.telling import Telling
 
 
 def rewriter(replies, candidates=3):
@@ -27,6 +28,14 @@ RECORDS = [
     Record(id="a", instruction="Explain rain.", golden_response="Water falls."),
     Record(id="b", instruction="Explain snow.", context="In winter.", golden_response="Ice falls."),
 ]
+
+
+def test_what_the_rewriter_is_unsure_of_is_measured_too():
+    unsure = Rewriter(
+        Telling("Explain it with examples.", likelihood=-3.0), template=FIPO_2, samples=3, least_likelihood=-0.75
+    )
+    first, _ = rank(RECORDS, [sampled(unsure)], [measure])
+    assert len(first.gains) == 3
 
 
 def test_rewrites_come_from_the_best_to_the_worst_with_what_they_gain():

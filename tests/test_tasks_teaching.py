@@ -18,6 +18,7 @@ from fipo_model.errors import InputError
 from fipo_model.jsonl import read_objects
 from fipo_model.templates import NOTHING
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
+from support.telling import Telling
 
 NOUNS = ("house", "tree", "mouse", "dog", "cat", "pen", "book", "lamp", "road", "sea", "star", "wall", "door", "cup")
 PLURAL = Task(
@@ -194,6 +195,14 @@ class TestRanking:
         assert fields["ranked"] == [{"text": f"plural?\n\n{GOOD}", "gain": {"one": 0.5}}]
         assert [each["text"] for each in fields["failed"]] == [f"plural?\n\n{OTHER}"]
         assert parse_training_row(fields) == found.row(FIPO_2, 0.02)
+
+    def test_what_the_rewriter_is_unsure_of_is_measured_too(self):
+        unsure = Rewriter(Telling(GOOD, likelihood=-3.0), template=FIPO_2, samples=2, least_likelihood=-0.75)
+        assert {one.outcome for one in unsure.propose([self.question().request])[0]} == {"uncertain"}
+        (found,) = rank([self.question()], unsure, [scorer("one", Write=0.5)])
+        assert isinstance(found, Ranked)
+        assert len(found.gains) == 2
+        assert found.failed == ()
 
     def test_wordings_come_in_their_order_and_one_that_is_too_long_with_its_error(self):
         usual = self.question()

@@ -57,8 +57,9 @@ class Ranked:
 
 
 def sampled(rewriter: Rewriter) -> Propose:
-    """Proposes what a rewriter samples for each prompt, shown alone as at inference."""
-    return lambda records: rewriter.propose(
+    """Proposes what a rewriter samples for each prompt, shown alone as at inference, be it ever so unsure."""
+    bold = rewriter.bold
+    return lambda records: bold.propose(
         [OptimizationRequest(record.instruction, context=record.context) for record in records]
     )
 

@@ -107,10 +107,13 @@ def questions(tasks: Iterable[Task], *, inputs: int, wordings: int = 2, seed: in
 def rank(
     asked: Iterable[Question], rewriter: Rewriter, scorers: Sequence[Scorer]
 ) -> Iterator[Ranked | tuple[Question, InputError]]:
-    """Rank what a rewriter proposes for each wording; one that cannot be used (too long) comes with its error."""
-    rest = iter(asked)
+    """Rank what a rewriter proposes for each wording; one that cannot be used (too long) comes with its error.
+
+    What it is unsure of is measured as well: most samples are unlikely, and the gain tells which of them are good.
+    """
+    rest, bold = iter(asked), rewriter.bold
     while batch := list(islice(rest, _AT_ONCE)):
-        yield from _rank_batch(batch, rewriter, scorers)
+        yield from _rank_batch(batch, bold, scorers)
 
 
 def objection(addition: str, question: Question) -> str | None:

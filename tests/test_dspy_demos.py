@@ -174,9 +174,33 @@ def test_sets_are_of_successful_runs_and_of_labels():
     assert rows == [[0, 3, 1, 2, 4, 5], [0, 3], [3, 4, 6, 5, 2, 1], labels, labels[:2]]  # none is shown twice
     demos = [demo for one in found for demo in one["self"]]
     assert all(demo["fields"]["question"] == f"q{demo['row']}" for demo in demos)
-    assert [demo["fields"]["answer"] for demo in found[0]["self"]] == ["said"] * 2 + ["right"] * 4
+    assert {demo["fields"]["answer"] for demo in demos} == {"right"}  # whatever was said
     assert [count_of(json.dumps(one)) for one in found] == [6, 2, 6, 6, 2]
     assert count_of("") == 0
+
+
+def test_a_right_output_takes_the_place_of_what_the_last_predictor_said():
+    class Drafting(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            self.draft = dspy.Predict("question -> answer")
+            self.verify = dspy.Predict("question, answer -> verdict: str, note: list[str]")
+            self.final = dspy.ChainOfThought("question, verdict -> answer")
+
+    said = {"question": "q", "answer": "a draft"}
+    calls = [
+        ("draft", {**said, "answer": "an earlier one"}),
+        ("draft", said),
+        ("verify", {**said, "verdict": "no", "note": ["n"]}),
+        ("final.predict", {"question": "q", "verdict": "no", "reasoning": "why", "answer": "right, I think"}),
+    ]
+    run = {"score": 1.0, "steps": [], "calls": calls}
+    example = dspy.Example(question="q", answer="right", verdict=None, note=object()).with_inputs("question")
+    text = sets_of(Drafting(), [run], [example], count=1, most=1, threshold=1.0)[0]
+    shown = {name: own[0]["fields"] for name, own in json.loads(text).items()}
+    assert shown["draft"] == said
+    assert shown["verify"] == calls[2][1]
+    assert shown["final.predict"] == {"question": "q", "verdict": "no", "reasoning": "why", "answer": "right"}
 
 
 def test_what_is_not_plain_is_no_demonstration():

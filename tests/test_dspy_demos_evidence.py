@@ -106,6 +106,11 @@ def only_shown(number, is_shown):
     return is_shown
 
 
+def at_home(number, is_shown):
+    """Right about training examples, and about the others only with demonstrations."""
+    return is_shown or number < TRAINED
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("program", [lambda: dspy.Predict(Answer), Pair, InThreads, InAPool, Copies])
 def test_no_example_is_run_with_a_demonstration_of_itself(program, threads):
@@ -167,7 +172,7 @@ def test_what_leads_on_the_training_examples_alone_is_not_used():
 
 
 def test_no_run_is_spent_on_a_set_that_can_no_longer_lead_where_it_must():
-    model = Asked(only_on_training_examples)
+    model = Asked(lambda number, is_shown: number % 2 or number < TRAINED)
     assert compiled_with(model).demos == []
     assert not any(shown for own, shown in model.seen if own < TRAINED)
 
@@ -267,8 +272,8 @@ def test_runs_that_demonstrations_are_taken_from_are_not_paid_for_twice():
     ],
 )
 def test_they_get_what_the_budget_leaves_once_all_sets_are_compared(sets, further):
-    instructions = compiled_with(Asked(only_shown), demos=0).total_calls
-    model, budget = Asked(only_shown), instructions + TRAINED + sets
+    instructions = compiled_with(Asked(at_home), demos=0).total_calls
+    model, budget = Asked(at_home), instructions + TRAINED + sets
     compiled = compiled_with(model, max_metric_calls=budget)
     assert compiled.demos
     assert len({own for own, shown in model.seen if own < TRAINED and shown}) == further
@@ -277,12 +282,37 @@ def test_they_get_what_the_budget_leaves_once_all_sets_are_compared(sets, furthe
 
 def test_many_deciding_examples_are_enough():
     many = [f"How many legs has animal number {number}?" for number in range(100, 140)]
-    model = Asked(only_shown)
+    model = Asked(lambda number, is_shown: is_shown or number < 100)
     using = fipo(naive_in, metric=exact, num_threads=1, search=SearchSettings(student_responses=False))
     with dspy.context(lm=local_lm(model, max_tokens=1000)):
         compiled = using.compile(dspy.Predict(Answer), trainset=examples(ANIMALS[:4]), valset=examples(many))
     assert compiled.demos
     assert not any(shown for own, shown in model.seen if own < 100)
+
+
+def test_a_program_that_seldom_succeeds_is_tried_again_with_labelled_examples():
+    model = Asked(lambda number, is_shown: is_shown or number == 3)
+    settings = {"demos": 4, "student_responses": False}
+    compiled = compiled_with(model, student=Pair(), **settings)
+    thoughts = [demo for demo in compiled.think.demos if "idea" in demo]
+    assert len(thoughts) == 4  # no label says what an idea is
+    assert all(own not in shown for own, shown in model.seen)
+    assert len(model.seen) == 2 * compiled.total_calls
+    using = fipo(naive_in, metric=exact, search=SearchSettings(**settings))
+    with dspy.context(lm=local_lm(model)):
+        told = using.estimate(Pair(), examples(ANIMALS[:TRAINED]), examples(ANIMALS[TRAINED : TRAINED + DECIDING]))
+    assert compiled.total_calls <= told.metric_calls
+
+
+def test_without_labels_it_is_not_tried_again():
+    model = Asked(lambda number, is_shown: False)
+    using = fipo(naive_in, metric=lambda example, prediction: False, num_threads=1, search=SearchSettings(demos=4))
+    unlabelled = [dspy.Example(question=question).with_inputs("question") for question in ANIMALS]
+    with dspy.context(lm=local_lm(model, max_tokens=1000)):
+        using.compile(dspy.Predict(Answer), trainset=unlabelled[:TRAINED], valset=unlabelled[TRAINED:])
+    asked = [own for own, _ in model.seen if own < TRAINED]
+    assert not any(shown for _, shown in model.seen)
+    assert max(map(asked.count, asked)) <= 2  # for responses, and to take demonstrations from
 
 
 def test_the_programs_that_were_compared_show_everything():

@@ -65,13 +65,20 @@ def sets_of(
     """
     rows = list(enumerate(examples))
     good = [
-        (row, run) for row, run in enumerate(runs) if run and run["score"] is not None and run["score"] >= threshold
+        (row, _corrected(program, run, examples[row]))
+        for row, run in enumerate(runs)
+        if run is not None and is_good(run, threshold)
     ]
-    ran, labelled = _of_runs(good[:count]), _of_labels(program, rows, most)
-    others, reverse = _of_runs(good[-count:]), _of_labels(program, rows[::-1], most)
+    ran, labelled = _of_calls(good[:count]), _of_labels(program, rows, most)
+    others, reverse = _of_calls(good[-count:]), _of_labels(program, rows[::-1], most)
     found = [_joined(ran, labelled, most=most), ran, _joined(others, reverse, most=most)]
     found += [labelled, _of_labels(program, rows, count)]
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
+
+
+def is_good(run: Run | None, threshold: float) -> bool:
+    """Whether a run may be shown."""
+    return run is not None and run["score"] is not None and run["score"] >= threshold
 
 
 def count_of(text: str) -> int:
@@ -107,6 +114,14 @@ def apart_from(text: str, row: int) -> str:
     return json.dumps(kept, ensure_ascii=False)
 
 
+def by_rest(text: str, rows: Sequence[int]) -> dict[str, list[int]]:
+    """The examples by what is left of a set apart from them."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        found.setdefault(apart_from(text, row), []).append(row)
+    return found
+
+
 def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields | None:
     """A call of a predictor as plain data; None where that is impossible, as for an image, a tool or a conversation."""
     fields = {name: _plain(value) for name, value in {**inputs, **dict(outputs)}.items()}
@@ -125,10 +140,25 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _of_runs(runs: Sequence[tuple[int, Run]]) -> DemoSet:
+def _corrected(program: dspy.Module, run: Run, example: dspy.Example) -> dict[str, Fields]:
+    """By predictor, its last call; where the example has the right output, this takes the place of what was said.
+
+    A metric may accept more than that ("The review is positive, and"), but nobody wants to see it again.
+    """
+    found = dict(run.get("calls", ()))
+    outputs = {name: predictor.signature.output_fields for name, predictor in named_predictors(program).items()}
+    for field, right in example.labels().items():
+        said_by = [name for name, _ in run.get("calls", ()) if field in outputs[name]]
+        plain = None if right is None else as_fields({}, {field: right})
+        if said_by and plain is not None:
+            found[said_by[-1]] = {**found[said_by[-1]], **plain}
+    return found
+
+
+def _of_calls(calls: Sequence[tuple[int, Mapping[str, Fields]]]) -> DemoSet:
     found: DemoSet = {}
-    for row, run in runs:
-        for name, fields in dict(run.get("calls", ())).items():  # of several calls the last one
+    for row, own in calls:
+        for name, fields in own.items():
             found.setdefault(name, []).append(Demo(row=row, fields=fields))
     return found
 
@@ -144,8 +174,9 @@ def _joined(ran: DemoSet, labelled: DemoSet, *, most: int) -> DemoSet:
 
 
 def set_of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> str:
-    """A set of so many labelled examples for each predictor that has some, as a text."""
-    return json.dumps(_of_labels(program, list(enumerate(examples)), count), ensure_ascii=False)
+    """A set of so many labelled examples for each predictor that has some, as a text; empty where none has any."""
+    found = _of_labels(program, list(enumerate(examples)), count)
+    return json.dumps(found, ensure_ascii=False) if found else ""
 
 
 def _of_labels(program: dspy.Module, rows: Sequence[tuple[int, dspy.Example]], count: int) -> DemoSet:

@@ -114,9 +114,10 @@ def _metric_calls(
     plain, showing = deciding + traced + settings.rounds * predictors * each, 0
     if shown := to_show(trainset, devset, settings):
         further = min(len(shown), max(0, ENOUGH - deciding))
-        plain += max(further, min(TRIES * settings.demonstrations, len(shown)))
+        tried = min(TRIES * settings.demonstrations, len(shown))
+        plain += max(further, tried)
         first = max(BATCH, settings.minibatch_size)
-        showing = cost(schedule(SETS, examples=deciding + further, minibatch=first))
+        showing = tried + cost(schedule(SETS, examples=deciding + further, minibatch=first))
     if settings.max_metric_calls is None:
         return plain, showing
     plain = min(plain, settings.max_metric_calls)

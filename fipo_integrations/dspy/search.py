@@ -4,7 +4,7 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,7 +20,10 @@ from fipo_integrations.dspy.demos import (
     SETS,
     TRIES,
     as_fields,
+    by_rest,
     count_of,
+    is_good,
+    set_of_labels,
     sets_of,
 )
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
@@ -34,6 +37,7 @@ from fipo_model.errors import InputError
 from fipo_model.search import (
     Failed,
     Journal,
+    Measured,
     Measurement,
     Proposals,
     Proposed,
@@ -132,30 +136,40 @@ class ProgramProposer:
 
     def _demonstrations(self, seen: Seen, room: float) -> Proposals:
         """Sets of demonstrations from runs of the best program so far, and from labels."""
-        count = self.settings.demonstrations
-        tried = self.to_show[: math.floor(min(room, TRIES * count))]
-        numbers = {id(example): number for example, number in zip(tried, self.variants.shown, strict=False)}
-        measured: dict[int, Measurement] = {number: _NOT_RUN for number in numbers.values()}
+        settings, shown = self.settings, self.to_show
+        count, most, threshold = settings.demonstrations, settings.most_demonstrations, settings.metric_threshold
+        tried = range(math.floor(min(room, TRIES * count, len(shown))))
+        runs, found = self._runs_to_show(tried, seen.texts)
+        measured: dict[int, Measurement] = {self.variants.shown[row]: found.get(row, _NOT_RUN) for row in tried}
+        failed = [row for row in tried if not is_good(runs[row], threshold)]
+        labels, again = set_of_labels(self.student, shown, most), list[int]()
+        if labels and len(tried) - len(failed) < count:
+            # With labelled examples it may succeed more often, and answer as they do; BootstrapFewShot's teacher does.
+            again = failed[: math.floor(min(room - len(tried), len(failed)))]
+        for text, rows in by_rest(labels, again).items():
+            runs |= self._runs_to_show(rows, {**seen.texts, DEMOS: text})[0]
+        texts = sets_of(self.student, [runs[row] for row in tried], shown, count=count, most=most, threshold=threshold)
+        proposed = {DEMOS: [Proposed(text=text, outcome="optimized") for text in texts]}
+        paid = len(tried) + len(again)
+        return Proposals(model=self.optimizer.name, by_text=proposed, runs=paid, measured=measured)
+
+    def _runs_to_show(
+        self, rows: Sequence[int], texts: Mapping[str, str]
+    ) -> tuple[dict[int, Run | None], dict[int, Measured]]:
+        """Runs on some of the examples that may be shown, and what they came to, where they did not fail."""
+        examples = [self.to_show[row] for row in rows]
+        row_of = {id(example): row for example, row in zip(examples, rows, strict=True)}
+        measured: dict[int, Measured] = {}
 
         def score(example: dspy.Example, prediction: Any) -> float:
-            found = self.metric.measured(example, prediction)
-            measured[numbers[id(example)]] = found
+            measured[row_of[id(example)]] = found = self.metric.measured(example, prediction)
             return found.scores[0]
 
-        program = self.variants.fresh(seen.texts)
-        runs = traced_runs(program, tried, score, num_threads=self.num_threads, note=as_fields) if tried else []
+        program = self.variants.fresh(texts)
+        runs = traced_runs(program, examples, score, num_threads=self.num_threads, note=as_fields) if rows else []
         if self.metric.misuse is not None:
             raise self.metric.misuse
-        found = sets_of(
-            self.student,
-            runs,
-            self.to_show,
-            count=count,
-            most=self.settings.most_demonstrations,
-            threshold=self.settings.metric_threshold,
-        )
-        rows = [Proposed(text=text, outcome="optimized") for text in found]
-        return Proposals(model=self.optimizer.name, by_text={DEMOS: rows}, runs=len(tried), measured=measured)
+        return dict(zip(rows, runs, strict=True)), measured
 
     def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:
         """What the student said on a few training examples (where it may be run), and their labels."""

@@ -315,6 +315,12 @@ def test_without_labels_it_is_not_tried_again():
     assert max(map(asked.count, asked)) <= 2  # for responses, and to take demonstrations from
 
 
+def test_no_more_decide_than_the_settings_allow():
+    model = Asked(at_home)
+    assert compiled_with(model, max_examples=DECIDING).demos
+    assert not any(shown for own, shown in model.seen if own < TRAINED)
+
+
 def test_the_programs_that_were_compared_show_everything():
     compiled = compiled_with(Asked(only_shown))
     for one in compiled.candidate_programs:

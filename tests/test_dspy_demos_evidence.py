@@ -223,8 +223,7 @@ def test_an_example_that_always_fails_costs_only_itself(error):
                 raise error
             return super()._answer(asked)
 
-    using = SearchSettings(student_responses=False, patience=0.0)
-    compiled = compiled_with(Fails(only_shown), patience=using.patience)
+    compiled = compiled_with(Fails(only_shown), patience=0.0)
     assert compiled.demos
     assert compiled.fipo_report["stopped_by"] is None
 

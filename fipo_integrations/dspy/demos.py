@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeGuard
 
 import dspy
 from dspy.adapters.types import Audio, History, Image
@@ -64,11 +64,7 @@ def sets_of(
     What is likely to help comes first, and so does what is brief: after a batch, a search keeps the first of equals.
     """
     rows = list(enumerate(examples))
-    good = [
-        (row, _corrected(program, run, examples[row]))
-        for row, run in enumerate(runs)
-        if run is not None and is_good(run, threshold)
-    ]
+    good = [(row, _corrected(program, run, examples[row])) for row, run in enumerate(runs) if is_good(run, threshold)]
     ran, labelled = _of_calls(good[:count]), _of_labels(program, rows, most)
     others, reverse = _of_calls(good[-count:]), _of_labels(program, rows[::-1], most)
     found = [_joined(ran, labelled, most=most), ran, _joined(others, reverse, most=most)]
@@ -76,7 +72,7 @@ def sets_of(
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
 
 
-def is_good(run: Run | None, threshold: float) -> bool:
+def is_good(run: Run | None, threshold: float) -> TypeGuard[Run]:
     """Whether a run may be shown."""
     return run is not None and run["score"] is not None and run["score"] >= threshold
 

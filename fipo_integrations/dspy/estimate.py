@@ -7,12 +7,12 @@ import dspy
 from dspy.adapters import ChatAdapter
 from dspy.dsp.utils.settings import settings as dspy_settings
 
-from fipo_integrations.dspy.demos import BATCH, ENOUGH, SETS, TRIES, give, set_of_labels
+from fipo_integrations.dspy.demos import BATCH, SETS, TRIES, give, set_of_labels
 from fipo_integrations.dspy.evaluation import runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.local import is_local
 from fipo_integrations.dspy.programs import all_predictors, copied
-from fipo_integrations.dspy.search import SearchSettings, to_show
+from fipo_integrations.dspy.search import SearchSettings, most_further, to_show
 from fipo_model import FIPO_1, PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.search import cost, replies_needed, requests_needed, schedule
@@ -113,7 +113,7 @@ def _metric_calls(
     each = cost(schedule(settings.rewrites, examples=deciding, minibatch=settings.minibatch_size))
     plain, showing = deciding + traced + settings.rounds * predictors * each, 0
     if shown := to_show(trainset, devset, settings):
-        further = min(len(shown), max(0, ENOUGH - deciding))
+        further = min(len(shown), most_further(deciding, settings))
         tried = min(TRIES * settings.demonstrations, len(shown))
         plain += max(further, tried)
         first = max(BATCH, settings.minibatch_size)

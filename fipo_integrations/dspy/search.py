@@ -142,7 +142,8 @@ class ProgramProposer:
         runs, found = self._runs_to_show(tried, seen.texts)
         measured: dict[int, Measurement] = {self.variants.shown[row]: found.get(row, _NOT_RUN) for row in tried}
         failed = [row for row in tried if not is_good(runs[row], threshold)]
-        labels, again = set_of_labels(self.student, shown, most), list[int]()
+        labels = set_of_labels(self.student, shown, most)
+        again: list[int] = []
         if labels and len(tried) - len(failed) < count:
             # With labelled examples it may succeed more often, and answer as they do; BootstrapFewShot's teacher does.
             again = failed[: math.floor(min(room - len(tried), len(failed)))]
@@ -238,8 +239,7 @@ class Search(search.Search):
         order = super().order_for(name, best)
         if name != DEMOS:
             return order
-        most = min(ENOUGH, self.settings.most_examples or ENOUGH)
-        further = self.subject.shown[: max(0, most - len(order))]
+        further = self.subject.shown[: most_further(len(order), self.settings)]
         while further and self._cost_of_sets(len(order), len(further)) > self.budget.calls_left:
             further = further[:-1]
         return [*search.evenly(order, lambda one: self.board.level(best, [one])), *further]
@@ -296,6 +296,11 @@ def to_show(
     order = _in_order_for_demonstrations(trainset, settings)
     own = {digest(example.inputs()): example for example in order}  # of two alike, one would show the other's answer
     return [example for inputs, example in own.items() if inputs not in deciding]
+
+
+def most_further(deciding: int, settings: search.SearchSettings) -> int:
+    """How many training examples may decide about demonstrations beside those that decide about everything."""
+    return max(0, min(ENOUGH, settings.most_examples or ENOUGH) - deciding)
 
 
 def without_demonstrations(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[dspy.Example]:

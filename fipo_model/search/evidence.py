@@ -22,11 +22,16 @@ _SIGNS = 2**11
 
 
 def beats(pairs: Sequence[Pair], *, significance: float) -> bool:
-    """Whether a challenger may take the incumbent's place before every judge: ahead, not by chance alone, and sound.
+    """Whether a challenger may take the incumbent's place before every judge: ahead, not by chance alone, and sound."""
+    return leads(pairs) and worst_chance(pairs) <= significance
+
+
+def leads(pairs: Sequence[Pair]) -> bool:
+    """Whether a challenger is ahead before every judge without failing more, be it by chance.
 
     A failure counts as 0, which is the best score for a metric of penalties; so failing more is never a win.
     """
-    return lead(pairs) > 0 and not any(fails_more(*pair) for pair in pairs) and worst_chance(pairs) <= significance
+    return lead(pairs) > 0 and not any(fails_more(*pair) for pair in pairs)
 
 
 def lead(pairs: Sequence[Pair]) -> float:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from fipo_model.forms import are_labels
-from fipo_model.search.evidence import beats, mean, worst_chance
+from fipo_model.search.evidence import beats, leads, mean, worst_chance
 from fipo_model.search.examples import Example
 from fipo_model.search.halving import Rules
 from fipo_model.search.metrics import Metric, contains, plain, text_of
@@ -26,9 +26,9 @@ def explained(
         return said
     significance = rules.significance
     complete = {arm: board.pairs(arm, best, examples) for arm in arms if board.has(arm, examples)}
-    ahead = [arm for arm, pairs in complete.items() if beats(pairs, significance=1)]
+    ahead = [arm for arm, pairs in complete.items() if leads(pairs)]
     first = examples[: rules.must_lead_on]
-    if convincing := [complete[arm] for arm in ahead if beats(board.pairs(arm, best, first), significance=1)]:
+    if convincing := [complete[arm] for arm in ahead if leads(board.pairs(arm, best, first))]:
         luck = _luck(min(map(worst_chance, convincing)), significance)
         return f"a rewrite leads on the {len(examples)} examples, but the lead could be luck: {luck}"
     if ahead:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fipo_model.search.budget import Limit
-from fipo_model.search.evidence import Pair, beats, fails_more, lead
+from fipo_model.search.evidence import Pair, beats, fails_more, lead, leads
 from fipo_model.search.scoreboard import Scoreboard
 
 _FINALISTS = 2
@@ -118,8 +118,8 @@ def best_of(
 ) -> str:
     """Of the challengers that were measured on all examples the best that beats the incumbent; else the incumbent."""
     final = {arm: board.pairs(arm, incumbent, order) for arm in challengers if board.has(arm, order)}
-    leads = [arm for arm in final if beats(board.pairs(arm, incumbent, order[: rules.must_lead_on]), significance=1)]
-    better = [arm for arm in leads if beats(final[arm], significance=rules.significance)]
+    ahead = [arm for arm in final if leads(board.pairs(arm, incumbent, order[: rules.must_lead_on]))]
+    better = [arm for arm in ahead if beats(final[arm], significance=rules.significance)]
 
     def rank(arm: str) -> tuple[float, int]:
         size = sum(map(len, board.texts(arm).values())) if rules.prefers_brief else 0
@@ -149,7 +149,7 @@ def _can_win(board: Scoreboard, arm: str, incumbent: str, order: Sequence[int], 
     pairs, first = (board.best_pairs(arm, incumbent, part) for part in (order, order[: rules.must_lead_on]))
     if pairs is None or first is None:
         return True
-    return beats(pairs, significance=rules.significance) and beats(first, significance=1)
+    return leads(first) and beats(pairs, significance=rules.significance)
 
 
 def _ranked(arms: Sequence[str], pairs: dict[str, list[Pair]], *, may_tie: bool) -> list[str]:

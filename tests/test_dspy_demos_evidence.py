@@ -148,7 +148,7 @@ def lucky(number, is_shown):
     ("is_right", "count", "why"),
     [
         (really_leading, 4, None),
-        (leading_by_two, 0, "on the 20 examples, but the lead could be luck: a rewrite that changes nothing .* 25%"),
+        (leading_by_two, 0, "on the 20 examples, but the lead could be luck: a set of .* 25%"),
         (lucky, 0, None),
     ],
 )
@@ -169,7 +169,7 @@ def test_what_leads_on_the_training_examples_alone_is_not_used():
     assert compiled.demos  # it leads on both
     compiled = compiled_with(Asked(only_on_training_examples), deciding=10, trainset=ANIMALS[:6])
     assert compiled.demos == []
-    said = "a rewrite leads on 16 examples, but not on the first 10, where it must lead, too"
+    said = "a set of demonstrations leads on 16 examples, but not on the first 10, where it must lead, too"
     assert said in compiled.fipo_report["demonstrations"]
 
 

@@ -585,7 +585,7 @@ def test_predictors_share_what_is_left_of_the_budget():
         compiled = fipo(**search).compile(Zoo(), trainset=examples(), valset=examples(ANIMALS))
     assert outcomes(compiled) == {"answer": "optimized", "sort.predict": "out_of_budget"}
     detail = compiled.fipo_report["predictors"][1]["detail"]
-    assert detail == "max_metric_calls ended the search before any of its rewrites was measured"
+    assert detail == "max_metric_calls ended the search before any rewrite was measured"
     assert compiled.fipo_report["stopped_by"] == "max_metric_calls"
 
 

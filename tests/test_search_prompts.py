@@ -729,4 +729,4 @@ def test_a_search_whose_time_is_up_uses_what_leads_on_the_examples_so_far(monkey
     assert "max_seconds ended the search before the gain on held-out examples was measured" in found.notes
     now[0] = 0.0
     kept = rewriting().search(PROMPT, ROWS, models=[ScriptedScorer(slowly)], settings=settings(max_seconds=16))
-    assert kept.detail == "max_seconds ended the search before any of its rewrites was measured"
+    assert kept.detail == "max_seconds ended the search before any rewrite was measured"

@@ -228,7 +228,10 @@ class Search(search.Search):
         if name != DEMOS:
             return rules
         deciding = len(self.examples)
-        return replace(rules, minibatch=max(rules.minibatch, BATCH), must_lead_on=deciding, prefers_brief=True)
+        first = max(rules.minibatch, BATCH)
+        return replace(
+            rules, minibatch=first, must_lead_on=deciding, prefers_brief=True, candidate="set of demonstrations"
+        )
 
     def order_for(self, name: str, best: str) -> list[int]:
         """For sets of demonstrations, each batch has its share of the examples that the program fails on.

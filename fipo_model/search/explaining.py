@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from fipo_model.forms import are_labels
 from fipo_model.search.evidence import beats, leads, mean, worst_chance
 from fipo_model.search.examples import Example
-from fipo_model.search.halving import Rules
+from fipo_model.search.halving import REWRITE, Rules
 from fipo_model.search.metrics import Metric, contains, plain, text_of
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
@@ -24,25 +24,23 @@ def explained(
     """Why none of some arms replaced the best so far; None where they were simply no better."""
     if (said := all_right(board, best, examples)) is not None:
         return said
-    significance = rules.significance
+    what, significance = rules.candidate, rules.significance
     complete = {arm: board.pairs(arm, best, examples) for arm in arms if board.has(arm, examples)}
     ahead = [arm for arm, pairs in complete.items() if leads(pairs)]
     first = examples[: rules.must_lead_on]
     if convincing := [complete[arm] for arm in ahead if leads(board.pairs(arm, best, first))]:
-        luck = _luck(min(map(worst_chance, convincing)), significance)
-        return f"a rewrite leads on the {len(examples)} examples, but the lead could be luck: {luck}"
+        luck = _luck(min(map(worst_chance, convincing)), rules)
+        return f"a {what} leads on the {len(examples)} examples, but the lead could be luck: {luck}"
     if ahead:
-        return (
-            f"a rewrite leads on {len(examples)} examples, but not on the first {len(first)}, where it must lead, too"
-        )
+        return f"a {what} leads on {len(examples)} examples, but not on the first {len(first)}, where it must lead, too"
     perfect = board.best_pairs("", best, examples)
     if perfect is not None and not beats(perfect, significance=significance):
-        luck = _luck(worst_chance(perfect), significance)
+        luck = _luck(worst_chance(perfect), rules)
         return f"on {len(examples)} examples, even getting everything right could be luck: {luck}"
     if (score := board.only_score) is not None:
-        said = f"every run scored {score:g}, with the present text and with every rewrite, so none could lead"
+        said = f"every run scored {score:g}, with the present text and with every {what}, so none could lead"
         return f"{said}; try a metric that distinguishes more answers, another model, or other examples"
-    return _unmoved(board, best, arms, examples)
+    return _unmoved(board, best, arms, examples, what)
 
 
 def all_right(board: Scoreboard, arm: str, examples: Sequence[int]) -> str | None:
@@ -62,14 +60,14 @@ def all_right(board: Scoreboard, arm: str, examples: Sequence[int]) -> str | Non
     return f"{who} already right about {right}, so no rewrite could lead under every model"
 
 
-def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int]) -> str | None:
+def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int], what: str) -> str | None:
     """What to say where arms were measured, and no example's score differs from that of the best so far."""
     tried = {arm: [one for one in examples if board.has(arm, [one])] for arm in arms}
     pairs = [pair for arm, own in tried.items() if own for pair in board.pairs(arm, best, own)]
     if not pairs or any(list(ours) != list(theirs) for ours, theirs in pairs):
         return None
-    said = "no rewrite changed the score of any example it was tried on"
-    return f"{said}; try more rewrites (candidates), another model to rewrite, or harder examples"
+    more = "more rewrites (candidates), another model to rewrite, or " if what == REWRITE else ""
+    return f"no {what} changed the score of any example it was tried on; try {more}harder examples"
 
 
 def count_refusals(rows: Sequence[Proposed]) -> str:
@@ -80,11 +78,11 @@ def count_refusals(rows: Sequence[Proposed]) -> str:
     return f"none of {len(rows)} rewrites passed the checks, so none was compared: {counted}"
 
 
-def _luck(probability: float, significance: float) -> str:
+def _luck(probability: float, rules: Rules) -> str:
     """How easily a lead comes about by chance."""
     return (
-        f"a rewrite that changes nothing would take such a lead in {probability:.0%} of comparisons, and at most "
-        f"{significance:.0%} is accepted (significance={significance:g}). More examples would tell."
+        f"a {rules.candidate} that changes nothing would take such a lead in {probability:.0%} of comparisons, and at "
+        f"most {rules.significance:.0%} is accepted (significance={rules.significance:g}). More examples would tell."
     )
 
 
@@ -112,10 +110,10 @@ def rights_of(examples: Sequence[Example]) -> list[str | None]:
     return [text_of(one.outputs[0]) if one.outputs else None for one in examples]
 
 
-def one_answer(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | None:
+def one_answer(board: Scoreboard, arm: str, rights: Sequence[str | None], *, rules: Rules) -> str | None:
     """Why a lead of an arm says nothing: it gives (almost) all inputs one answer, although different ones are right."""
     said = _alike(board, arm, rights)
-    return None if said is None else f"a rewrite leads, but with it {said}"
+    return None if said is None else f"a {rules.candidate} leads, but with it {said}"
 
 
 def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric: Metric) -> str | None:

@@ -15,6 +15,7 @@ from fipo_model.search.budget import Limit
 from fipo_model.search.evidence import Pair, beats, fails_more, lead, leads
 from fipo_model.search.scoreboard import Scoreboard
 
+REWRITE = "rewrite"
 _FINALISTS = 2
 
 
@@ -142,6 +143,8 @@ class Rules:
     """On so many examples at the beginning of the order an arm must also lead, and not fail more often."""
     prefers_brief: bool = False
     """Whether of equally good arms the one with the shortest texts is used, and not the first."""
+    candidate: str = REWRITE
+    """What the arms differ in, in words."""
 
 
 def _can_win(board: Scoreboard, arm: str, incumbent: str, order: Sequence[int], rules: Rules) -> bool:

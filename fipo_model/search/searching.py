@@ -178,7 +178,7 @@ class Search:
         if limit:
             self.limits[name] = limit
         others = list(arms)
-        while leader != best and (said := one_answer(self.board, leader, self.rights)) is not None:
+        while leader != best and (said := one_answer(self.board, leader, self.rights, rules=rules)) is not None:
             self.reasons[name] = said
             others.remove(leader)
             leader = best_of(self.board, best, others, order=decided_on, rules=rules)
@@ -196,7 +196,7 @@ class Search:
         for arm in arms:
             if self.prefers_rules:
                 self.board.measure([arm], order)
-            if not self.board.has(arm, order) or one_answer(self.board, arm, self.rights) is not None:
+            if not self.board.has(arm, order) or one_answer(self.board, arm, self.rights, rules=rules) is not None:
                 continue
             ahead = self.board.pairs(chosen, arm, order)
             is_surpassed = beats(ahead, significance=rules.significance) if self.prefers_rules else lead(ahead) > 0
@@ -253,11 +253,12 @@ class Search:
     def _outcome(self, name: str, text: str, rows: Sequence[Proposed]) -> tuple[str, str]:
         if text != self.naive[name]:
             return "optimized", ""
+        candidate = self.rules_for(name).candidate
         if name in self.limits:
-            what = "all its rewrites were compared" if self._was_tried(name) else "any of its rewrites was measured"
+            what = f"every {candidate} was compared" if self._was_tried(name) else f"any {candidate} was measured"
             return "out_of_budget", f"{say_limit(self.limits[name])} ended the search before {what}"
         if any(one.is_usable for one in rows):
-            no_lead = "no rewrite got a higher score without more failures"
+            no_lead = f"no {candidate} got a higher score without more failures"
             return "not_preferred", self.reasons.get(name, no_lead)
         if rows:
             return rows[0].outcome, count_refusals(rows)

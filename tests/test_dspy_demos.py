@@ -244,6 +244,14 @@ def test_no_example_that_decides_is_a_demonstration(caplog):
     assert "every example of the trainset decides" in caplog.text
 
 
+def test_an_example_that_the_program_shows_already_is_not_shown_again():
+    """Nor is it measured on: it would see its own answer."""
+    student = Zoo()
+    given = [dspy.Example(question=question, answer="right", id=0).with_inputs("question") for question in ANIMALS[:6]]
+    student.predictors()[-1].demos = [given[0], given[1].toDict() | {"note": "said before"}]
+    assert {one.question for one in to_show(student, given, [], SearchSettings())} == {*ANIMALS[2:6]}
+
+
 @pytest.mark.parametrize("demos", [1, 2, 3])
 def test_a_number_of_demonstrations_is_the_most_there_are(demos):
     def needs_many(asked) -> str:
@@ -276,7 +284,7 @@ def test_the_report_and_the_log_say_what_became_of_them(demos, trainset, said, c
 def test_by_default_examples_are_set_aside_for_them_only_if_there_are_enough(trainset, deciding):
     numbered = examples(f"animal number {number}?" for number in range(trainset))
     assert len(without_demonstrations(numbered, SearchSettings())) == deciding
-    assert len(to_show(numbered, numbered[:deciding], SearchSettings())) == trainset - deciding
+    assert len(to_show(dspy.Predict(Answer), numbered, numbered[:deciding], SearchSettings())) == trainset - deciding
     assert len(without_demonstrations(numbered, SearchSettings(demos=0))) == trainset
 
 

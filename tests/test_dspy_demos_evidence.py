@@ -242,7 +242,7 @@ def test_an_example_is_known_by_its_inputs(same):
             yield dspy.Example(**ordered).with_inputs("question")
 
     trainset = [*given(ANIMALS[:TRAINED], 0), *given(ANIMALS[:TRAINED], 1), *given(ANIMALS[TRAINED:], 1)]
-    shown = to_show(trainset, [*given(ANIMALS[TRAINED:], 0)], SearchSettings())
+    shown = to_show(dspy.Predict(Answer), trainset, [*given(ANIMALS[TRAINED:], 0)], SearchSettings())
     assert sorted(number_in(one.question) for one in shown) == list(range(TRAINED))
 
 

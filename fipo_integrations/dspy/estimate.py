@@ -82,10 +82,10 @@ def estimate(
         runs = min(1, len(trainset)) if settings.student_responses and usable else 0
         tokens = runs * _tokens_per_run(program, trainset)
     else:
-        plain, showing = _metric_calls(settings, len(usable), trainset, devset)
+        shown = to_show(student, trainset, devset, settings)
+        plain, showing = _metric_calls(settings, len(usable), trainset, devset, shown)
         runs = plain + showing
         tokens = plain * _tokens_per_run(program, devset)
-        shown = to_show(trainset, devset, settings)
         give(program, set_of_labels(program, shown, settings.most_demonstrations))
         tokens += showing * _tokens_per_run(program, devset)
     replies = 1 if optimizer is None else optimizer.rewriter.samples
@@ -104,7 +104,11 @@ def estimate(
 
 
 def _metric_calls(
-    settings: SearchSettings, predictors: int, trainset: Sequence[dspy.Example], devset: Sequence[dspy.Example]
+    settings: SearchSettings,
+    predictors: int,
+    trainset: Sequence[dspy.Example],
+    devset: Sequence[dspy.Example],
+    shown: Sequence[dspy.Example],
 ) -> tuple[int, int]:
     """At most so many calls for instructions and for runs to take demonstrations from, and so many for those."""
     asked = min(requests_needed(settings.rewrites), len(trainset)) if predictors else 0
@@ -112,7 +116,7 @@ def _metric_calls(
     deciding = min(len(devset), settings.most_examples or len(devset))
     each = cost(schedule(settings.rewrites, examples=deciding, minibatch=settings.minibatch_size))
     plain, showing = deciding + traced + settings.rounds * predictors * each, 0
-    if shown := to_show(trainset, devset, settings):
+    if shown:
         further = min(len(shown), most_further(deciding, settings))
         tried = min(TRIES * settings.demonstrations, len(shown))
         plain += max(further, tried)

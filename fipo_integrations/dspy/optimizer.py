@@ -259,9 +259,11 @@ class FIPO(Teleprompter):
         usable = [target for target in chosen if isinstance(target, Target)]
         self._say_what_is_rewritten(usable, examples=len(devset))
         texts = {target.name: target.naive for target in chosen}
-        shown = to_show(trainset, devset, self.search)
+        shown = to_show(program, trainset, devset, self.search)
         if not shown and self.search.demos not in ("auto", 0):
-            logger.warning("every example of the trainset decides, too, so there are no demonstrations")
+            logger.warning(
+                "no demonstrations: every example of the trainset decides, too, or the program shows it already"
+            )
         variants = Variants(
             program,
             texts | ({DEMOS: ""} if shown else {}),

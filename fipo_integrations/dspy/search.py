@@ -28,7 +28,7 @@ from fipo_integrations.dspy.demos import (
 )
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
-from fipo_integrations.dspy.programs import copied, digest
+from fipo_integrations.dspy.programs import all_predictors, copied, digest
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_integrations.dspy.showing import said_by_the_metric, solved_by_one, used_together
@@ -290,15 +290,33 @@ class Search(search.Search):
 
 
 def to_show(
-    trainset: Sequence[dspy.Example], devset: Sequence[dspy.Example], settings: SearchSettings
+    student: dspy.Module,
+    trainset: Sequence[dspy.Example],
+    devset: Sequence[dspy.Example],
+    settings: SearchSettings,
 ) -> list[dspy.Example]:
-    """Examples for demonstrations, in the order of the seed. One that decides is none: it would see its own answer."""
+    """Examples for demonstrations, in the order of the seed.
+
+    One that decides is none, nor is one that the student shows already: it would see its own answer.
+    """
     if not settings.demonstrations:
         return []
-    deciding = {digest(example.inputs()) for example in devset}
+    taken = {digest(example.inputs()) for example in devset} | _shown_by(student, trainset)
     order = _in_order_for_demonstrations(trainset, settings)
     own = {digest(example.inputs()): example for example in order}  # of two alike, one would show the other's answer
-    return [example for inputs, example in own.items() if inputs not in deciding]
+    return [example for inputs, example in own.items() if inputs not in taken]
+
+
+def _shown_by(student: dspy.Module, examples: Sequence[dspy.Example]) -> set[str]:
+    """What a program's demonstrations have of the inputs that examples have."""
+    inputs = {tuple(example.inputs().keys()) for example in examples}
+    return {
+        digest({name: demo.get(name) for name in names})
+        for predictor in all_predictors(student)
+        for demo in predictor.demos
+        for names in inputs
+        if {*names} <= {*demo}
+    }
 
 
 def most_further(deciding: int, settings: search.SearchSettings) -> int:

@@ -3,12 +3,14 @@
 import json
 import random
 import re
+from enum import Enum
+from typing import Literal
 
 import dspy
 import pytest
 
 from fipo_integrations.dspy import PlainAdapter, SearchSettings, local_lm, render_page
-from fipo_integrations.dspy.demos import as_fields, count_of, give, sets_of
+from fipo_integrations.dspy.demos import as_fields, calls_to_show, count_of, give, set_of_labels, sets_of
 from fipo_integrations.dspy.search import to_show, without_demonstrations
 from fipo_model.errors import InputError
 from fipo_model.testing import ScriptedGenerator
@@ -165,42 +167,103 @@ def test_a_search_for_demonstrations_resumes_after_a_kill(tmp_path):
 
 def test_sets_are_of_successful_runs_and_of_labels():
     given = examples(f"q{number}" for number in range(7))
-    calls = [[("self", {"question": one.question, "answer": "said"})] for one in given]
-    runs = [{"score": float(n != 1), "steps": [], "calls": calls[n]} for n in range(5)]
-    runs[2] = None  # it failed
-    found = [json.loads(one) for one in sets_of(dspy.Predict(Answer), runs, given, count=2, most=6, threshold=1.0)]
+    good = [(row, {"self": {"question": f"q{row}", "answer": "right"}, "other": {}}) for row in (0, 3, 4)]
+    sets = sets_of(dspy.Predict(Answer), good, given, names={"self"}, count=2, most=6)
+    found = [json.loads(one) for one in sets]
     rows = [[demo["row"] for demo in one["self"]] for one in found]
     labels = [0, 1, 2, 3, 4, 5]
     assert rows == [[0, 3, 1, 2, 4, 5], [0, 3], [3, 4, 6, 5, 2, 1], labels, labels[:2]]  # none is shown twice
     demos = [demo for one in found for demo in one["self"]]
     assert all(demo["fields"]["question"] == f"q{demo['row']}" for demo in demos)
-    assert {demo["fields"]["answer"] for demo in demos} == {"right"}  # whatever was said
+    assert {demo["fields"]["answer"] for demo in demos} == {"right"}
+    assert {name for one in found for name in one} == {"self"}
+    assert sets_of(dspy.Predict(Answer), good, given, names=(), count=2, most=6) == []
     assert [count_of(json.dumps(one)) for one in found] == [6, 2, 6, 6, 2]
     assert count_of("") == 0
 
 
-def test_a_right_output_takes_the_place_of_what_the_last_predictor_said():
-    class Drafting(dspy.Module):
-        def __init__(self):
-            super().__init__()
-            self.draft = dspy.Predict("question -> answer")
-            self.verify = dspy.Predict("question, answer -> verdict: str, note: list[str]")
-            self.final = dspy.ChainOfThought("question, verdict -> answer")
+class Drafting(dspy.Module):
+    """The draft, what checks it, and the answer, which has the same name as the draft."""
 
-    said = {"question": "q", "answer": "a draft"}
-    calls = [
-        ("draft", {**said, "answer": "an earlier one"}),
-        ("draft", said),
-        ("verify", {**said, "verdict": "no", "note": ["n"]}),
-        ("final.predict", {"question": "q", "verdict": "no", "reasoning": "why", "answer": "right, I think"}),
+    def __init__(self):
+        super().__init__()
+        self.draft = dspy.Predict("question -> answer")
+        self.verify = dspy.Predict("question, answer -> verdict: str, note: list[str]")
+        self.final = dspy.ChainOfThought("question, verdict -> answer")
+
+
+def test_a_right_output_takes_the_place_of_what_the_program_returned():
+    program = Drafting()
+    trace = [
+        (program.draft, {"question": "q"}, dspy.Prediction(answer="an earlier one")),
+        (program.draft, {"question": "q"}, dspy.Prediction(answer="a draft")),
+        (program.verify, {"question": "q", "answer": "a draft"}, dspy.Prediction(verdict="no", note=["n"])),
+        (
+            program.final.predict,
+            {"question": "q", "verdict": "no"},
+            dspy.Prediction(reasoning="why", answer="right, I think"),
+        ),
+        (dspy.Predict("a -> b"), {"a": "x"}, dspy.Prediction(b="y")),  # it has no name in the program
     ]
-    run = {"score": 1.0, "steps": [], "calls": calls}
     example = dspy.Example(question="q", answer="right", verdict=None, note=object()).with_inputs("question")
-    text = sets_of(Drafting(), [run], [example], count=1, most=1, threshold=1.0)[0]
-    shown = {name: own[0]["fields"] for name, own in json.loads(text).items()}
-    assert shown["draft"] == said
-    assert shown["verify"] == calls[2][1]
-    assert shown["final.predict"] == {"question": "q", "verdict": "no", "reasoning": "why", "answer": "right"}
+    returned = dspy.Prediction(answer="right, I think", verdict="no")
+    shown = calls_to_show(program, trace, returned, example)
+    assert shown == {
+        "draft": {"question": "q", "answer": "a draft"},
+        "verify": {"question": "q", "answer": "a draft", "verdict": "no", "note": ["n"]},
+        "final.predict": {"question": "q", "verdict": "no", "reasoning": "why", "answer": "right"},
+    }
+    assert trace[3][2].answer == "right, I think"  # it is the program's own
+    kept = calls_to_show(program, trace, "right, I think", example)  # nobody knows whose answer that is
+    assert kept["final.predict"]["answer"] == "right, I think"
+
+
+class Mood(Enum):
+    """How somebody feels."""
+
+    GOOD = "good"
+    BAD = "bad"
+
+
+@pytest.mark.parametrize(
+    ("signature", "said", "right", "shown"),
+    [
+        ("text -> answer", "four", ["4", "four"], "four"),  # the metric takes any of several
+        ("text -> answer", "four", 4, 4),
+        ("text -> answer", "4 legs", "4", "4"),
+        ("text -> answer", "four", None, "four"),
+        ("text -> answer: int", 5, "five", 5),
+        ("text -> answer: int", 5, "4", "4"),
+        ("text -> answer: Literal['good', 'bad']", "good", 1, "good"),
+        ("text -> answer: Literal['good', 'bad']", "good", "bad", "bad"),
+        ("text -> answer: Literal['1', '2']", "2", 1, 1),
+        ("text -> answer: list[str]", ["a"], ["a", "b"], ["a", "b"]),
+        ("text -> answer: Mood", Mood.GOOD, "bad", "bad"),
+        ("text -> answer: Mood", Mood.GOOD, Mood.BAD, "bad"),
+        ("text -> answer: Mood", Mood.GOOD, True, "good"),
+        ("text -> reasoning, answer", "41", "42", "41"),  # the reasoning led to 41
+        ("text -> reasoning, answer", "It is 42.", 42, 42),
+    ],
+)
+def test_only_a_value_of_the_field_takes_the_place_of_what_was_said(signature, said, right, shown):
+    program = dspy.Predict(dspy.Signature(signature, custom_types={"Mood": Mood, "Literal": Literal}))
+    reasons = {"reasoning": "because"} if "reasoning" in signature else {}
+    returned = dspy.Prediction(**reasons, answer=said)
+    example = dspy.Example(text="t", answer=right).with_inputs("text")
+    found = calls_to_show(program, [(program, {"text": "t"}, returned)], returned, example)
+    assert found == {"self": {"text": "t", **reasons, "answer": shown}}
+    labelled = set_of_labels(program, [example], 1, names={"self"})
+    if not reasons:  # which no example has
+        assert bool(labelled) == (shown == getattr(right, "value", right))
+
+
+def test_a_part_does_not_get_the_answer_for_the_whole():
+    """A program may ask for each sentence, and return something else for the text."""
+    program = dspy.Predict("sentence -> tone")
+    trace = [(program, {"sentence": one}, dspy.Prediction(tone=one)) for one in ("bad", "good")]
+    example = dspy.Example(text="bad, good", tone="bad").with_inputs("text")
+    found = calls_to_show(program, trace, dspy.Prediction(tone="bad"), example)
+    assert found == {"self": {"sentence": "good", "tone": "good"}}
 
 
 def test_what_is_not_plain_is_no_demonstration():

@@ -308,7 +308,6 @@ def test_labels_are_named_where_a_predictor_puts_out_nothing_else_and_no_other_o
         optimizer=LazyOptimizer(optimizer(), is_proposing=True),
         settings=any_lead(candidates=3, student_responses=False),
         num_threads=1,
-        variants=None,
     )
     found = proposer.propose(Seen(texts=instructions(program), measurements={}), room=0)
     proposed = [row for own in found.by_text.values() for row in own]

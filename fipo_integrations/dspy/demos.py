@@ -1,15 +1,17 @@
 """Demonstrations as one more text that is searched: sets of them, bootstrapped from successful runs or from labels."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict, TypeGuard
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import islice
+from typing import Any, TypedDict
 
 import dspy
 from dspy.adapters.types import Audio, History, Image
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
-from fipo_integrations.dspy.programs import named_predictors
-from fipo_integrations.dspy.responses import Run
+from fipo_integrations.dspy.programs import named_predictors, names_in_traces
 
 DEMOS = "(demonstrations)"
 """What a search calls them; no predictor can be called so."""
@@ -47,34 +49,29 @@ DemoSet = dict[str, list[Demo]]
 
 def sets_of(
     program: dspy.Module,
-    runs: Sequence[Run | None],
+    good: Sequence[tuple[int, Mapping[str, Fields]]],
     examples: Sequence[dspy.Example],
     *,
+    names: Collection[str],
     count: int,
     most: int,
-    threshold: float,
 ) -> list[str]:
-    """Sets of demonstrations for each predictor, as texts: from successful runs, and from labelled examples.
+    """Sets of demonstrations for the named predictors, as texts: from successful runs, and from labelled examples.
 
-    The runs are those of the first examples; None is one that failed.
+    Of each run there are the number of its example, and what `calls_to_show` made of it.
 
     Runs are followed by as many examples with the predictor's outputs as are allowed, because these cost no run. Small
     models depend on which examples they see, and in which order, so there are two such sets: one with the first runs
     and one with the last, with the examples in reverse. The others are runs alone, examples alone and fewer examples.
     What is likely to help comes first, and so does what is brief: after a batch, a search keeps the first of equals.
     """
+    predictors = {name: one for name, one in named_predictors(program).items() if name in names}
     rows = list(enumerate(examples))
-    good = [(row, _corrected(program, run, examples[row])) for row, run in enumerate(runs) if is_good(run, threshold)]
-    ran, labelled = _of_calls(good[:count]), _of_labels(program, rows, most)
-    others, reverse = _of_calls(good[-count:]), _of_labels(program, rows[::-1], most)
+    ran, labelled = _of_calls(good[:count], predictors), _of_labels(predictors, rows, most)
+    others, reverse = _of_calls(good[-count:], predictors), _of_labels(predictors, rows[::-1], most)
     found = [_joined(ran, labelled, most=most), ran, _joined(others, reverse, most=most)]
-    found += [labelled, _of_labels(program, rows, count)]
+    found += [labelled, _of_labels(predictors, rows, count)]
     return list(dict.fromkeys(json.dumps(one, ensure_ascii=False) for one in found if one))[:SETS]
-
-
-def is_good(run: Run | None, threshold: float) -> TypeGuard[Run]:
-    """Whether a run may be shown."""
-    return run is not None and run["score"] is not None and run["score"] >= threshold
 
 
 def count_of(text: str) -> int:
@@ -110,14 +107,6 @@ def apart_from(text: str, row: int) -> str:
     return json.dumps(kept, ensure_ascii=False)
 
 
-def by_rest(text: str, rows: Sequence[int]) -> dict[str, list[int]]:
-    """The examples by what is left of a set apart from them."""
-    found: dict[str, list[int]] = {}
-    for row in rows:
-        found.setdefault(apart_from(text, row), []).append(row)
-    return found
-
-
 def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields | None:
     """A call of a predictor as plain data; None where that is impossible, as for an image, a tool or a conversation."""
     fields = {name: _plain(value) for name, value in {**inputs, **dict(outputs)}.items()}
@@ -133,29 +122,77 @@ def _plain(value: Any) -> Any:
         return value  # which is not plain
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if isinstance(value, Enum):
+        return value.value  # as DSPy writes it
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _corrected(program: dspy.Module, run: Run, example: dspy.Example) -> dict[str, Fields]:
-    """By predictor, its last call; where the example has the right output, this takes the place of what was said.
+def calls_to_show(
+    program: dspy.Module, trace: Sequence[tuple[Any, Any, Any]], prediction: Any, example: dspy.Example
+) -> dict[str, Fields]:
+    """What may be shown of a run: by predictor, its last call, where it is plain data.
 
-    A metric may accept more than that ("The review is positive, and"), but nobody wants to see it again.
+    If the program returned what a predictor said, and the example has the right output, this takes its place. A metric
+    may accept more than that ("The review is positive, and"), but nobody wants to see it again.
     """
-    found = dict(run.get("calls", ()))
-    outputs = {name: predictor.signature.output_fields for name, predictor in named_predictors(program).items()}
+    name_of = names_in_traces(program)
+    last: dict[str, tuple[Any, Any]] = {}
+    signatures = {}
+    for predictor, inputs, outputs in trace:
+        if (name := name_of(predictor)) is not None:
+            last.pop(name, None)  # so that the latest comes last
+            last[name], signatures[name] = (inputs, dict(outputs)), predictor.signature
     for field, right in example.labels().items():
-        said_by = [name for name, _ in run.get("calls", ()) if field in outputs[name]]
-        plain = None if right is None else as_fields({}, {field: right})
-        if said_by and plain is not None:
-            found[said_by[-1]] = {**found[said_by[-1]], **plain}
-    return found
+        said_by = [name for name, (_, outputs) in last.items() if _is_returned(field, outputs, prediction)]
+        if said_by and _may_replace(right, field, last[said_by[-1]][1], signatures[said_by[-1]], example):
+            last[said_by[-1]][1][field] = right
+    found = {name: as_fields(inputs, outputs) for name, (inputs, outputs) in last.items()}
+    return {name: fields for name, fields in found.items() if fields is not None}
 
 
-def _of_calls(calls: Sequence[tuple[int, Mapping[str, Fields]]]) -> DemoSet:
+def _is_returned(field: str, outputs: Fields, prediction: Any) -> bool:
+    """Whether the program returned this output: one that calls a predictor for each part may return another."""
+    return field in outputs and isinstance(prediction, dspy.Example) and outputs[field] == prediction.get(field)
+
+
+def _may_replace(
+    right: Any, field: str, outputs: Fields, signature: type[dspy.Signature], example: dspy.Example
+) -> bool:
+    """Whether a right output can stand where something else was said; reasoning must lead to it just as well."""
+    if right is None or not _is_value(right, _adapter(signature, field)):
+        return False
+    is_given = all(example.get(other) is not None for other in outputs)
+    return is_given or str(right).casefold() in str(outputs[field]).casefold()
+
+
+def _adapter(signature: type[dspy.Signature], field: str) -> TypeAdapter[Any] | None:
+    """What knows the values of a field; None where pydantic knows nothing of its type."""
+    annotation: Any = signature.output_fields[field].annotation
+    try:
+        return TypeAdapter(annotation)
+    except PydanticUserError:
+        return None
+
+
+def _is_value(value: Any, adapter: TypeAdapter[Any] | None) -> bool:
+    """Whether a field can have a value, be it as text: only a metric knows what to do with a list of right answers."""
+    if adapter is None:
+        return True
+    for one in (value, str(value)) if isinstance(value, int | float) else (value,):
+        try:
+            adapter.validate_python(one)
+        except ValidationError:
+            continue
+        return True
+    return False
+
+
+def _of_calls(calls: Sequence[tuple[int, Mapping[str, Fields]]], names: Collection[str]) -> DemoSet:
     found: DemoSet = {}
     for row, own in calls:
         for name, fields in own.items():
-            found.setdefault(name, []).append(Demo(row=row, fields=fields))
+            if name in names:
+                found.setdefault(name, []).append(Demo(row=row, fields=fields))
     return found
 
 
@@ -169,27 +206,26 @@ def _joined(ran: DemoSet, labelled: DemoSet, *, most: int) -> DemoSet:
     return found if ran and labelled else {}
 
 
-def set_of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int) -> str:
-    """A set of so many labelled examples for each predictor that has some, as a text; empty where none has any."""
-    found = _of_labels(program, list(enumerate(examples)), count)
+def set_of_labels(program: dspy.Module, examples: Sequence[dspy.Example], count: int, *, names: Collection[str]) -> str:
+    """A set of so many labelled examples for each named predictor, as a text; empty where none has any."""
+    predictors = {name: one for name, one in named_predictors(program).items() if name in names}
+    found = _of_labels(predictors, list(enumerate(examples)), count)
     return json.dumps(found, ensure_ascii=False) if found else ""
 
 
-def _of_labels(program: dspy.Module, rows: Sequence[tuple[int, dspy.Example]], count: int) -> DemoSet:
-    found: DemoSet = {}
-    for name, predictor in named_predictors(program).items():
-        own = list(_labelled(predictor.signature, rows))[:count]
-        if own:
-            found[name] = own
-    return found
+def _of_labels(predictors: Mapping[str, Any], rows: Sequence[tuple[int, dspy.Example]], count: int) -> DemoSet:
+    found = {name: list(islice(_labelled(one.signature, rows), count)) for name, one in predictors.items()}
+    return {name: own for name, own in found.items() if own}
 
 
 def _labelled(signature: type[dspy.Signature], rows: Sequence[tuple[int, dspy.Example]]) -> Iterator[Demo]:
     """Examples with all outputs (except reasoning, which nobody writes down) and the inputs that they have."""
-    outputs = [name for name in signature.output_fields if name != "reasoning"]
+    outputs = {name: _adapter(signature, name) for name in signature.output_fields if name != "reasoning"}
     for row, example in rows:
         inputs = [name for name in signature.input_fields if example.get(name) is not None]
-        if inputs and outputs and all(example.get(name) is not None for name in outputs):
-            fields = as_fields({name: example[name] for name in inputs}, {name: example[name] for name in outputs})
+        right = {name: example.get(name) for name in outputs}
+        is_whole = all(one is not None and _is_value(one, outputs[name]) for name, one in right.items())
+        if inputs and outputs and is_whole:
+            fields = as_fields({name: example[name] for name in inputs}, right)
             if fields is not None:
                 yield Demo(row=row, fields=fields)

@@ -86,7 +86,7 @@ def estimate(
         plain, showing = _metric_calls(settings, len(usable), trainset, devset, shown)
         runs = plain + showing
         tokens = plain * _tokens_per_run(program, devset)
-        give(program, set_of_labels(program, shown, settings.most_demonstrations))
+        give(program, set_of_labels(program, shown, settings.most_demonstrations, names={one.name for one in targets}))
         tokens += showing * _tokens_per_run(program, devset)
     replies = 1 if optimizer is None else optimizer.rewriter.samples
     if devset is not None:

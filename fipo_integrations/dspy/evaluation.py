@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from fipo_integrations.dspy.responses import as_text
 from fipo_model.errors import InputError
 from fipo_model.search import (
     Failed,
+    Journal,
     Judgement,
     Measured,
     Measurement,
@@ -129,10 +130,13 @@ class _SideBySide(dspy.Module):
 
     _TURN = "fipo_run"
 
-    def __init__(self, programs: Sequence[dspy.Module]) -> None:
+    def __init__(self, programs: Sequence[dspy.Module], *, traced: Collection[int] = ()) -> None:
         super().__init__()
         self.programs = list({id(one): one for one in programs}.values())
         self._turns = programs
+        self._traced = traced
+        self.traces: dict[int, list[tuple[Any, Any, Any]]] = {}
+        """By their turns, the calls of the predictors in runs that were to be traced."""
         self._errors: dict[int, Exception] = {}
         self.known: dict[int, Any] = {}
         """By their turns, the predictions of runs that are not made again."""
@@ -149,7 +153,12 @@ class _SideBySide(dspy.Module):
         if turn in self.known:
             return self.known[turn]
         try:
-            return self._turns[turn](**inputs)
+            if turn not in self._traced:
+                return self._turns[turn](**inputs)
+            with dspy.context(trace=[]):
+                prediction = self._turns[turn](**inputs)
+                self.traces[turn] = list(settings.trace)
+                return prediction
         except Exception as error:
             self._errors[turn] = error
             raise
@@ -158,6 +167,10 @@ class _SideBySide(dspy.Module):
         """Why a run gave nothing."""
         error = self._errors.get(turn)
         return Failed(cause="DSPy ended it", is_passing=False) if error is None else _raised("program", error)
+
+    def to_show(self, turn: int, prediction: Any, example: dspy.Example) -> dict[str, demos.Fields]:
+        """What may be shown of a traced run."""
+        return demos.calls_to_show(self._turns[turn], self.traces[turn], prediction, example)
 
     def named_parameters(self) -> Any:
         if len(self.programs) == 1:
@@ -169,7 +182,8 @@ class Variants:
     """A program with other instructions, on examples: a `Subject`. Each variant is copied only once.
 
     Copies are kept, as the candidates of a compiled program. After the examples that decide come those that
-    demonstrations are taken from. On these, a variant is run without what it shows of the same example.
+    demonstrations are taken from. On these, a variant is run without what it shows of the same example, and what was
+    said in the run goes into the journal.
     """
 
     def __init__(
@@ -185,13 +199,15 @@ class Variants:
     ) -> None:
         self.texts = dict(texts)
         """The student's instructions, by predictor."""
-        self._student = student
+        self.student = student
         # Copies, so that two occurrences of one example can be told apart. `copy` forgets the inputs before DSPy 3.4.
         self.examples: Sequence[dspy.Example] = [
             example.with_inputs(*example.inputs().keys()) for example in (*examples, *to_show)
         ]
         self._deciding = len(examples)
         self._metric = metric
+        self.journal = Journal()
+        """Keeps what was said in runs on the examples that demonstrations are taken from."""
         self._num_threads = num_threads
         self._display_progress = display_progress
         self._programs: dict[str, dspy.Module] = {}
@@ -206,6 +222,10 @@ class Variants:
     def shown(self) -> range:
         """The numbers of the examples that demonstrations are taken from."""
         return range(self._deciding, len(self.examples))
+
+    def calls_to_show(self, arm: str, example: int) -> dict[str, demos.Fields]:
+        """What may be shown of an arm's run on one of these examples."""
+        return self.journal.get(_shown_key(arm, example)) or {}
 
     def program(self, arm: str, texts: Mapping[str, str]) -> dspy.Module:
         """The student with the texts of an arm; the same one whenever it is asked for."""
@@ -223,7 +243,7 @@ class Variants:
 
     def fresh(self, texts: Mapping[str, str]) -> dspy.Module:
         """A new copy of the student with these instructions, and the demonstrations that go with them."""
-        made = with_texts(self._student, texts)
+        made = with_texts(self.student, texts)
         demos.give(made, texts.get(demos.DEMOS, ""))
         return made
 
@@ -233,7 +253,8 @@ class Variants:
         Raises `InputError` where the metric returns no number, and `UnmeasurableError` where those few fail alike: so
         would all others, as they do without a language model.
         """
-        together = _SideBySide([self._program_for(run) for run in runs])
+        traced = {turn for turn, run in enumerate(runs) if run.example in self.shown}
+        together = _SideBySide([self._program_for(run) for run in runs], traced=traced)
         found: dict[int, Measurement] = {}
         evaluate = functools.partial(self._evaluate, together, runs, found, note)
         if self.is_untried and len(runs) > _FEW:
@@ -256,8 +277,8 @@ class Variants:
         devset = [_SideBySide.example(self.examples[runs[turn].example], turn) for turn in turns]
         # Bound to these runs, because DSPy may leave a slow example running until the next evaluation.
         by_example = {id(one): turn for turn, one in zip(turns, devset, strict=True)}
-        metric = functools.partial(self._scored, runs, by_example, found, note)
-        is_full = len(together.programs) == 1 and len(turns) == len(self)
+        metric = functools.partial(self._scored, together, runs, by_example, found, note)
+        is_full = len(together.programs) == 1 and {runs[turn].example for turn in turns} == {*range(len(self))}
         evaluate = Evaluate(
             devset=devset,
             metric=metric,
@@ -275,6 +296,7 @@ class Variants:
 
     def _scored(
         self,
+        together: _SideBySide,
         runs: Sequence[Run],
         turns: Mapping[int, int],
         found: dict[int, Measurement],
@@ -285,14 +307,21 @@ class Variants:
         turn = turns[id(example)]
         if (known := found.get(turn)) is not None:
             return known.scores[0] if isinstance(known, Measured) else 0.0
+        run, own = runs[turn], self.examples[runs[turn].example]
         try:
-            measured = self._metric.measured(self.examples[runs[turn].example], prediction)
+            measured = self._metric.measured(own, prediction)
         except Exception as error:
-            found[turn] = _raised("metric", error)
+            found[turn] = replace(_raised("metric", error), is_unscored=True)
             raise
         found[turn] = measured
-        note(runs[turn], measured)
+        if turn in together.traces:
+            self.journal.put(_shown_key(run.arm, run.example), together.to_show(turn, prediction, own))
+        note(run, measured)
         return measured.scores[0]
+
+
+def _shown_key(arm: str, example: int) -> str:
+    return f"shown {arm} {example}"
 
 
 def answer_of(example: dspy.Example, outputs: Any) -> str:

@@ -282,10 +282,8 @@ class FIPO(Teleprompter):
             optimizer=self._optimizer,
             settings=self.search,
             num_threads=self.num_threads,
-            variants=variants,
-            to_show=shown,
         )
-        search = Search.of(variants, proposer, chosen)
+        search = Search.of(variants, proposer, chosen, shown)
         best = search.run()
         measured, compiled = report.measure(search, best), variants.fresh(search.board.texts(best))
         attached = attach(compiled, **report.statistics(search, measured)) if self.track_stats else []

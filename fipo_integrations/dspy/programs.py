@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -51,6 +52,16 @@ def named_predictors(program: dspy.Module) -> dict[str, Any]:
 def all_predictors(program: dspy.Module) -> list[Any]:
     """The predictors of the program and of its sub-modules, compiled or not."""
     return [predictor for _, predictor in _parts(program, dspy.Predict)]
+
+
+def names_in_traces(program: dspy.Module) -> Callable[[Any], str | None]:
+    """A function from a predictor in a trace of the program to its name; None for one that has none."""
+    named = named_predictors(program)
+    names = {id(predictor): name for name, predictor in named.items()}
+    # BestOfN and Refine run copies of a module, whose predictors have the same signatures.
+    signatures = Counter(id(predictor.signature) for predictor in named.values())
+    by_signature = {id(one.signature): name for name, one in named.items() if signatures[id(one.signature)] == 1}
+    return lambda predictor: names.get(id(predictor)) or by_signature.get(id(predictor.signature))
 
 
 def left_alone(program: dspy.Module) -> dict[str, str]:
@@ -179,23 +190,31 @@ def digest(value: object) -> str:
 
     An object whose only text is its address in memory counts by its type alone.
     """
-    return hashlib.sha256(json.dumps(_plain(value)).encode("utf-8")).hexdigest()[:16]
+    return _digest(value, lambda one, text: type(one).__qualname__ if " at 0x" in text else text)
 
 
-def _plain(value: Any) -> object:
-    """The value in the types that JSON has, whatever its keys are."""
+def digest_here(value: object) -> str:
+    """A short name for data in this process: an object whose text does not show all of it counts as itself alone."""
+    return _digest(value, lambda one, text: str(id(one)) if " at 0x" in text or "..." in text else text)
+
+
+def _digest(value: object, name: Callable[[object, str], str]) -> str:
+    return hashlib.sha256(json.dumps(_plain(value, name)).encode("utf-8")).hexdigest()[:16]
+
+
+def _plain(value: Any, name: Callable[[object, str], str]) -> object:
+    """The value in the types that JSON has, whatever its keys are; `name` makes a text of other objects and theirs."""
     if isinstance(value, dspy.Example):
-        return _plain(value.toDict())
+        return _plain(value.toDict(), name)
     if isinstance(value, BaseModel):
-        return _plain(value.model_dump())
+        return _plain(value.model_dump(), name)
     if isinstance(value, Mapping):
-        return sorted([repr(key), _plain(own)] for key, own in value.items())
+        return sorted([repr(key), _plain(own, name)] for key, own in value.items())
     if isinstance(value, set | frozenset):
-        return sorted(json.dumps(_plain(own)) for own in value)
+        return sorted(json.dumps(_plain(own, name)) for own in value)
     if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
-    text = repr(value)
-    return type(value).__qualname__ if " at 0x" in text else text
+        return [_plain(own, name) for own in value]
+    return repr(value) if isinstance(value, str) else name(value, repr(value))
 
 
 def identity(program: dspy.Module) -> dict[str, str]:

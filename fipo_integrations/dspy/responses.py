@@ -1,16 +1,15 @@
 """What predictors said on training examples, and what they should have said: silver and golden responses."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import dspy
 from dspy.dsp.utils.settings import settings
 from dspy.utils.parallelizer import ParallelExecutor
 
-from fipo_integrations.dspy.programs import executed, named_predictors
+from fipo_integrations.dspy.programs import executed, named_predictors, names_in_traces
 from fipo_model import ShownExample
 
 logger = logging.getLogger("fipo.dspy")
@@ -21,8 +20,6 @@ class Run(TypedDict):
 
     score: float | None
     steps: list[tuple[str, dict[str, str]]]
-    calls: NotRequired[list[tuple[str, dict[str, Any]]]]
-    """What each predictor took and put out, where it was asked for and is plain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,33 +38,16 @@ def traced_runs(
     score: Callable[[dspy.Example, Any], float] | None,
     *,
     num_threads: int | None,
-    note: Callable[[Any, Any], dict[str, Any] | None] | None = None,
 ) -> list[Run | None]:
-    """Run the program on each example under its own language model; None where it, or the metric, failed.
-
-    `note` turns a predictor's inputs and outputs into data for the `calls` of the runs.
-    """
-    named = named_predictors(program)
-    names = {id(predictor): name for name, predictor in named.items()}
-    # BestOfN and Refine run copies of a module, whose predictors have the same signatures.
-    signatures = Counter(id(predictor.signature) for predictor in named.values())
-    by_signature = {id(one.signature): name for name, one in named.items() if signatures[id(one.signature)] == 1}
-
-    def name_of(predictor: Any) -> str | None:
-        return names.get(id(predictor)) or by_signature.get(id(predictor.signature))
+    """Run the program on each example under its own language model; None where it, or the metric, failed."""
+    name_of = names_in_traces(program)
 
     def run(example: dspy.Example) -> Run:
         with dspy.context(trace=[]):
             prediction = program(**example.inputs())
-            steps, calls = [], []
-            for predictor, inputs, outputs in settings.trace:
-                name = name_of(predictor)
-                if name is not None:
-                    steps.append((name, {field: str(value) for field, value in outputs.items()}))
-                    noted = None if note is None else note(inputs, outputs)
-                    calls += [] if noted is None else [(name, noted)]
-        found = Run(score=None if score is None else score(example, prediction), steps=steps)
-        return found if note is None else Run(**found, calls=calls)
+            said = [(name_of(predictor), outputs) for predictor, _, outputs in settings.trace]
+        steps = [(name, {field: str(one) for field, one in outputs.items()}) for name, outputs in said if name]
+        return Run(score=None if score is None else score(example, prediction), steps=steps)
 
     # A time limit would run the slow ones twice.
     executor = ParallelExecutor(

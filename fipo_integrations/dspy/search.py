@@ -4,7 +4,7 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,30 +19,28 @@ from fipo_integrations.dspy.demos import (
     MOST_LABELLED,
     SETS,
     TRIES,
-    as_fields,
-    by_rest,
+    apart_from,
     count_of,
-    is_good,
     set_of_labels,
     sets_of,
 )
 from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
-from fipo_integrations.dspy.programs import all_predictors, copied, digest
+from fipo_integrations.dspy.programs import all_predictors, copied, digest_here
 from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_integrations.dspy.showing import said_by_the_metric, solved_by_one, used_together
 from fipo_model import search
 from fipo_model.errors import InputError
 from fipo_model.search import (
-    Failed,
     Journal,
+    Limit,
     Measured,
-    Measurement,
     Proposals,
     Proposed,
     Seen,
     UnmeasurableError,
+    fewest_pairs,
     requests_needed,
 )
 
@@ -50,8 +48,6 @@ logger = logging.getLogger("fipo.dspy")
 
 _ENOUGH_TO_DECIDE = 24
 """With as many examples, of which a third are held out, a clear lead can still be told from luck."""
-_NOT_RUN = Failed(cause="a run to take demonstrations from failed", is_passing=True)
-"""What the program got on an example where that happened: nothing to compare with, and not worth another run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +97,11 @@ class ProgramProposer:
     optimizer: LazyOptimizer
     settings: SearchSettings
     num_threads: int | None
-    variants: Variants
-    to_show: Sequence[dspy.Example] = ()
-    """The examples that demonstrations may come from."""
     resumed: int = 0
     """How many runs for responses were made in an earlier start."""
 
     def propose(self, seen: Seen, *, room: float) -> Proposals:
-        """Candidates for each target; once all turns for these are over, sets of demonstrations."""
-        if seen.turn >= self.settings.rounds:
-            return self._demonstrations(seen, room)
+        """Candidates for each target."""
         if not self.targets:
             return Proposals(model=None, by_text={})
         candidates = self.settings.rewrites
@@ -133,44 +124,6 @@ class ProgramProposer:
             state=seen,
         )
         return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
-
-    def _demonstrations(self, seen: Seen, room: float) -> Proposals:
-        """Sets of demonstrations from runs of the best program so far, and from labels."""
-        settings, shown = self.settings, self.to_show
-        count, most, threshold = settings.demonstrations, settings.most_demonstrations, settings.metric_threshold
-        tried = range(math.floor(min(room, TRIES * count, len(shown))))
-        runs, found = self._runs_to_show(tried, seen.texts)
-        measured: dict[int, Measurement] = {self.variants.shown[row]: found.get(row, _NOT_RUN) for row in tried}
-        failed = [row for row in tried if not is_good(runs[row], threshold)]
-        labels = set_of_labels(self.student, shown, most)
-        again: list[int] = []
-        if labels and len(tried) - len(failed) < count:
-            # With labelled examples it may succeed more often, and answer as they do; BootstrapFewShot's teacher does.
-            again = failed[: math.floor(min(room - len(tried), len(failed)))]
-        for text, rows in by_rest(labels, again).items():
-            runs |= self._runs_to_show(rows, {**seen.texts, DEMOS: text})[0]
-        texts = sets_of(self.student, [runs[row] for row in tried], shown, count=count, most=most, threshold=threshold)
-        proposed = {DEMOS: [Proposed(text=text, outcome="optimized") for text in texts]}
-        paid = len(tried) + len(again)
-        return Proposals(model=self.optimizer.name, by_text=proposed, runs=paid, measured=measured)
-
-    def _runs_to_show(
-        self, rows: Sequence[int], texts: Mapping[str, str]
-    ) -> tuple[dict[int, Run | None], dict[int, Measured]]:
-        """Runs on some of the examples that may be shown, and what they came to, where they did not fail."""
-        examples = [self.to_show[row] for row in rows]
-        row_of = {id(example): row for example, row in zip(examples, rows, strict=True)}
-        measured: dict[int, Measured] = {}
-
-        def score(example: dspy.Example, prediction: Any) -> float:
-            measured[row_of[id(example)]] = found = self.metric.measured(example, prediction)
-            return found.scores[0]
-
-        program = self.variants.fresh(texts)
-        runs = traced_runs(program, examples, score, num_threads=self.num_threads, note=as_fields) if rows else []
-        if self.metric.misuse is not None:
-            raise self.metric.misuse
-        return dict(zip(rows, runs, strict=True)), measured
 
     def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:
         """What the student said on a few training examples (where it may be run), and their labels."""
@@ -201,10 +154,20 @@ class Search(search.Search):
     subject: Variants
     proposer: ProgramProposer
     targets: Sequence[Target | Protected]
+    to_show: Sequence[dspy.Example] = ()
+    """The examples that demonstrations may come from; the subject's numbers for them come after those that decide."""
+    further: Sequence[int] = ()
+    """The numbers of those that decide about demonstrations, too."""
 
     @classmethod
-    def of(cls, variants: Variants, proposer: ProgramProposer, targets: Sequence[Target | Protected]) -> "Search":
-        """The search among the proposals for a program."""
+    def of(
+        cls,
+        variants: Variants,
+        proposer: ProgramProposer,
+        targets: Sequence[Target | Protected],
+        to_show: Sequence[dspy.Example] = (),
+    ) -> "Search":
+        """The search among the proposals for a program, and for demonstrations among those that may be shown."""
         made = cls(
             subject=variants,
             proposer=proposer,
@@ -214,13 +177,99 @@ class Search(search.Search):
             rights=[answer_of(one, one) or None for one in variants.examples],
             log=logger,
         )
-        made.targets = targets
+        made.targets, made.to_show = targets, to_show
+        variants.journal = proposer.journal
         return made
 
     @property
     def rounds(self) -> int:
         """How many rounds of proposals there are: demonstrations come last, for the chosen instructions."""
-        return self.settings.rounds + bool(self.proposer.to_show)
+        return self.settings.rounds + bool(self.to_show)
+
+    def propose(self, number: int, best: str) -> dict[str, list[str]]:
+        """The candidates of a round: for the instructions, and once all rounds for these are over, demonstrations."""
+        if number < self.settings.rounds:
+            return super().propose(number, best)
+        if limit := self._propose_sets(best):
+            self.limits[DEMOS] = limit
+        texts = [one.text for one in self.proposals.get(DEMOS, ())]
+        return {DEMOS: texts} if texts else {}
+
+    def _propose_sets(self, best: str) -> Limit | None:
+        """Propose sets of demonstrations from runs of the best program so far, and from labels.
+
+        Returns what ended that, or kept examples from deciding, if anything did.
+        """
+        settings, shown = self.proposer.settings, self.subject.shown
+        count = settings.demonstrations
+        names = {target.name for target in self.targets}
+        tried = shown[: self._affordable(TRIES * count, len(self.examples))]
+        if limit := self.board.measure([best], tried):
+            return limit
+        good = self._succeeded(best, tried)
+        labels = set_of_labels(self.subject.student, self.to_show, settings.most_demonstrations, names=names)
+        if labels and len(good) < count:
+            # With labelled examples it may succeed more often, and answer as they do; BootstrapFewShot's teacher does.
+            helped = self.board.add({**self.board.texts(best), DEMOS: labels})
+            others = [one for one in tried if one not in good and count_of(apart_from(labels, one - shown.start))]
+            again = others[: self._affordable(len(others), self._cost_of(SETS, len(self.examples)))]
+            if limit := self.board.measure([helped], again):
+                return limit
+            good |= self._succeeded(helped, again)
+        texts = sets_of(
+            self.subject.student,
+            [(one - shown.start, self.subject.calls_to_show(good[one], one)) for one in tried if one in good],
+            self.to_show,
+            names=names,
+            count=count,
+            most=settings.most_demonstrations,
+        )
+        self.proposals[DEMOS] = [Proposed(text=text, outcome="optimized") for text in texts]
+        if not texts:
+            missing = "no training example has the inputs and outputs of a predictor"
+            self.reasons[DEMOS] = f"no run scored {settings.metric_threshold:g} or more, and {missing}"
+            return None
+        return self._let_training_examples_decide(best, sets=len(texts))
+
+    def _affordable(self, wanted: int, reserved: int) -> int:
+        return int(max(0, min(wanted, self.budget.calls_left - reserved)))
+
+    def _succeeded(self, arm: str, rows: Sequence[int]) -> dict[int, str]:
+        """The arm by the numbers of the examples on which its runs may be shown."""
+        found = zip(rows, self.board.measurements(arm, rows), strict=True)
+        threshold = self.proposer.settings.metric_threshold
+        return {row: arm for row, one in found if isinstance(one, Measured) and one.scores[0] >= threshold}
+
+    def _let_training_examples_decide(self, best: str, *, sets: int) -> Limit | None:
+        """Where few examples decide, the training examples do, too, as far as the budget allows once sets are compared.
+
+        Not those on which nothing was measured or could be scored, because nothing can be compared there.
+        """
+        deciding = len(self.examples)
+        wanted = self.subject.shown[: most_further(deciding, self.settings)]
+        rows = wanted
+        while rows and self.budget.calls_left < self._cost_of(sets, deciding + len(rows)) + self._unmeasured(
+            best, rows
+        ):
+            rows = rows[:-1]
+        if limit := self.board.measure([best], rows):
+            return limit
+        self.further = [row for row in rows if self._is_comparable(best, row)]
+        return self.budget.scarce if len(rows) < len(wanted) else None
+
+    def _cost_of(self, sets: int, examples: int) -> int:
+        """The most runs that comparing so many sets takes."""
+        minibatch = self.rules_for(DEMOS).minibatch
+        return search.cost(search.schedule(sets, examples=examples, minibatch=minibatch))
+
+    def _unmeasured(self, arm: str, rows: Sequence[int]) -> int:
+        return sum(not self.board.has(arm, [row]) for row in rows)
+
+    def _is_comparable(self, arm: str, row: int) -> bool:
+        if not self.board.has(arm, [row]):
+            return False
+        (found,) = self.board.measurements(arm, [row])
+        return isinstance(found, Measured) or not (found.is_passing or found.is_unscored)
 
     def rules_for(self, name: str) -> search.Rules:
         """Sets of demonstrations are few, are compared on more examples at first, and cost tokens in every call."""
@@ -236,21 +285,13 @@ class Search(search.Search):
     def order_for(self, name: str, best: str) -> list[int]:
         """For sets of demonstrations, each batch has its share of the examples that the program fails on.
 
-        They are few and go through few batches, and once all were dropped after one that had whatever it solves. Where
-        few examples decide, the training examples come after them, as far as the budget allows.
+        They are few and go through few batches, and once all were dropped after one that had whatever it solves. The
+        training examples that decide, too, come after the others.
         """
         order = super().order_for(name, best)
         if name != DEMOS:
             return order
-        further = self.subject.shown[: most_further(len(order), self.settings)]
-        while further and self._cost_of_sets(len(order), len(further)) > self.budget.calls_left:
-            further = further[:-1]
-        return [*search.evenly(order, lambda one: self.board.level(best, [one])), *further]
-
-    def _cost_of_sets(self, deciding: int, further: int) -> int:
-        """The most runs that comparing all sets takes; the best program so far has its runs on those that decide."""
-        minibatch = self.rules_for(DEMOS).minibatch
-        return further + search.cost(search.schedule(SETS, examples=deciding + further, minibatch=minibatch))
+        return [*search.evenly(order, lambda one: self.board.level(best, [one])), *self.further]
 
     def in_words(self, name: str, text: str) -> str:
         """A text as people are told of it: demonstrations are only counted."""
@@ -301,9 +342,10 @@ def to_show(
     """
     if not settings.demonstrations:
         return []
-    taken = {digest(example.inputs()) for example in devset} | _shown_by(student, trainset)
+    taken = {digest_here(example.inputs()) for example in devset} | _shown_by(student, trainset)
     order = _in_order_for_demonstrations(trainset, settings)
-    own = {digest(example.inputs()): example for example in order}  # of two alike, one would show the other's answer
+    # Of two alike, one would show the other's answer.
+    own = {digest_here(example.inputs()): example for example in order}
     return [example for inputs, example in own.items() if inputs not in taken]
 
 
@@ -311,7 +353,7 @@ def _shown_by(student: dspy.Module, examples: Sequence[dspy.Example]) -> set[str
     """What a program's demonstrations have of the inputs that examples have."""
     inputs = {tuple(example.inputs().keys()) for example in examples}
     return {
-        digest({name: demo.get(name) for name in names})
+        digest_here({name: demo.get(name) for name in names})
         for predictor in all_predictors(student)
         for demo in predictor.demos
         for names in inputs
@@ -320,7 +362,12 @@ def _shown_by(student: dspy.Module, examples: Sequence[dspy.Example]) -> set[str
 
 
 def most_further(deciding: int, settings: search.SearchSettings) -> int:
-    """How many training examples may decide about demonstrations beside those that decide about everything."""
+    """How many training examples may decide about demonstrations beside those that decide about everything.
+
+    None where so few decide that no choice could rest on them.
+    """
+    if deciding < fewest_pairs(settings.significance):
+        return 0
     return max(0, min(ENOUGH, settings.most_examples or ENOUGH) - deciding)
 
 

@@ -32,7 +32,9 @@ def explained(
         luck = _luck(min(map(worst_chance, convincing)), rules)
         return f"a {what} leads on the {len(examples)} examples, but the lead could be luck: {luck}"
     if ahead:
-        return f"a {what} leads on {len(examples)} examples, but not on the first {len(first)}, where it must lead, too"
+        return f"a {what} leads on {len(examples)} examples, but not on the {len(first)} that are no training examples"
+    if any(leads(board.pairs(arm, best, first)) for arm in arms if board.has(arm, first)):
+        return f"a {what} leads on {len(first)} examples, but not if training examples count, too"
     perfect = board.best_pairs("", best, examples)
     if perfect is not None and not beats(perfect, significance=significance):
         luck = _luck(worst_chance(perfect), rules)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from fipo_model.fidelity import topic
-from fipo_model.search.subject import Failed, Measured, Measurement
+from fipo_model.search.subject import Measurement
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
@@ -41,8 +41,6 @@ class Proposals:
     by_text: Mapping[str, Sequence[Proposed]]
     runs: int = 0
     """How many runs it took to see what the texts get, those that a resumed search remembers included."""
-    measured: Mapping[int, Measurement] = field(default_factory=dict)
-    """What these runs came to, by the numbers of the examples, where that may be compared with other texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,20 +98,10 @@ def _asked_words(text: str) -> frozenset[str]:
 def to_fields(proposals: Proposals) -> dict[str, Any]:
     """What a journal holds of proposals."""
     rows = {name: [asdict(one) for one in rows] for name, rows in proposals.by_text.items()}
-    measured = {str(number): _measurement_to_fields(one) for number, one in proposals.measured.items()}
-    return {"model": proposals.model, "by_text": rows, "runs": proposals.runs, "measured": measured}
+    return {"model": proposals.model, "by_text": rows, "runs": proposals.runs}
 
 
 def from_fields(fields: Mapping[str, Any]) -> Proposals:
     """The proposals from which `to_fields` made these."""
     rows = {name: [Proposed(**one) for one in rows] for name, rows in fields["by_text"].items()}
-    measured = {int(number): _measurement_from_fields(one) for number, one in fields.get("measured", {}).items()}
-    return Proposals(model=fields["model"], by_text=rows, runs=fields["runs"], measured=measured)
-
-
-def _measurement_to_fields(one: Measurement) -> dict[str, Any]:
-    return one.to_fields() if isinstance(one, Measured) else asdict(one)
-
-
-def _measurement_from_fields(fields: Mapping[str, Any]) -> Measurement:
-    return Measured.from_fields(fields) if "scores" in fields else Failed(**fields)
+    return Proposals(model=fields["model"], by_text=rows, runs=fields["runs"])

@@ -72,11 +72,6 @@ class Scoreboard:
         """The texts of an arm, by their names."""
         return self._texts[arm]
 
-    def know(self, arm: str, measured: Mapping[int, Measurement]) -> None:
-        """Take over what an arm got on examples in runs that were paid for already."""
-        for example, one in measured.items():
-            self._found.setdefault((arm, example), one)
-
     def measure(self, arms: Sequence[str], examples: Sequence[int]) -> Limit | None:
         """Measure the arms on the examples that are still missing; returns why, if that is not possible."""
         missing = {arm: [one for one in examples if (arm, one) not in self._found] for arm in arms}
@@ -94,7 +89,7 @@ class Scoreboard:
             for arm, _ in group:
                 self.trials.append(self._trial(arm, examples))
                 self._report(self.trials[-1])
-            if any(self._is_unreachable(arm, new) for arm, new in group):
+            if any(self._is_unreachable(arm, new, of=examples) for arm, new in group):
                 return "unreachable"
         return None
 
@@ -208,8 +203,9 @@ class Scoreboard:
             missing=self.missing(arm, examples),
         )
 
-    def _is_unreachable(self, arm: str, examples: Sequence[int]) -> bool:
-        return self.missing(arm, examples) == len(examples)
+    def _is_unreachable(self, arm: str, new: Sequence[int], *, of: Sequence[int]) -> bool:
+        """Whether nothing could be measured. A single example among others may time out by itself."""
+        return self.missing(arm, new) == len(new) and (len(new) > 1 or len(of) == 1)
 
 
 def score_of(measurement: Measurement, judge: int) -> Score:

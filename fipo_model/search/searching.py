@@ -83,7 +83,7 @@ class Search:
             if (said := all_right(self.board, best, self.examples)) is not None:
                 self.reasons |= {name: said for name in self.naive if name not in self.proposals}
                 break
-            usable = self._propose(number, best)
+            usable = self.propose(number, best)
             for place, (name, texts) in enumerate(usable.items()):
                 if self._was_ended_by("unreachable"):
                     self.limits[name] = "unreachable"
@@ -114,8 +114,8 @@ class Search:
         if failed + self.board.missing(self.start, self.examples) == len(self.examples):
             raise UnmeasurableError(f"all {len(self.examples)} examples failed; {cause}")
 
-    def _propose(self, number: int, best: str) -> dict[str, list[str]]:
-        """The candidates by the names of the texts, from the journal or the proposer."""
+    def propose(self, number: int, best: str) -> dict[str, list[str]]:
+        """The candidates of a round by the names of the texts, from the journal or the proposer."""
         if self.budget.is_out_of_time:
             self.limits |= dict.fromkeys(self.naive, "max_seconds")
             return {}
@@ -127,7 +127,6 @@ class Search:
             found = self._ask_proposer(number, best)
             self.journal.put(key, proposals.to_fields(found))
         self.budget.charge(found.runs)
-        self.board.know(best, found.measured)
         self.model = found.model
         for name, rows in found.by_text.items():
             self.proposals[name] = [*self.proposals.get(name, ()), *rows]

@@ -54,6 +54,8 @@ class Failed:
 
     cause: str
     is_passing: bool
+    is_unscored: bool = False
+    """Whether it ran, and only the metric failed: perhaps nothing can be scored there, for want of a right output."""
 
 
 Measurement = Measured | Failed

@@ -117,6 +117,26 @@ def test_when_the_time_is_up_what_was_measured_is_told():
     assert found.examples == 4
 
 
+def test_without_a_measured_rewrite_nobody_knows_that_it_is_not_worth_it():
+    found = optimizer().headroom(PROMPT, ROWS, models=[scorer("nothing has this")])
+    unmeasured = replace(found, gain=None, stopped_by="max_seconds")
+    assert (found.verdict, unmeasured.verdict) == ("not worth it", "unclear")
+    assert replace(unmeasured, is_perfect=True).verdict == "not worth it"
+    assert replace(unmeasured, stopped_by=None).verdict == "not worth it"  # no rewrite passed the checks
+
+
+def test_a_slow_rewriter_leaves_time_to_measure_what_a_rule_made():
+    def slow(asked):
+        time.sleep(0.3)
+        return f"{PROMPT} {GUIDANCE}"
+
+    labelled = ScriptedScorer(lambda asked, response: -2.0 + ("one of: no, yes" in asked[0]["content"]))
+    began = time.monotonic()
+    found = PromptOptimizer(ScriptedGenerator(slow)).headroom(PROMPT, ROWS, models=[labelled], max_seconds=1.0)
+    assert time.monotonic() - began < 3
+    assert (found.verdict, found.gain.value) == ("worth it", 1)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

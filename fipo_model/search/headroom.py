@@ -85,7 +85,8 @@ class Headroom:
         """Whether a search is worth its time.
 
         It is if a rewrite already leads, or more is left to gain than the prompt has gained. It is not if less is left,
-        or nothing. On 19 tasks it was too cautious: see docs/worth-it.md.
+        or nothing; but if there was no time to measure a rewrite, nobody knows. On 19 tasks it was too cautious: see
+        docs/worth-it.md.
         """
         if self.is_perfect:
             return "not worth it"
@@ -94,7 +95,7 @@ class Headroom:
         if self.left is None or self.left_over_done is None:
             return "unclear"
         if self.left.high <= 0 or self.left_over_done.high < 0:
-            return "not worth it"
+            return "unclear" if self.stopped_by is not None and self.gain is None else "not worth it"
         return "worth it" if self.left.low > 0 and self.left_over_done.low > 0 else "unclear"
 
     def to_fields(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def measure_headroom(
             glance.add(wording)
     if rewriter is not None and not glance.is_over:
         meaning = Meaning.of(rewriter, request, rows, is_answered=yardstick.metric is not None)
-        for text in _rewrites(replace(rewriter, seed=seed), request, meaning, rows, solved):
+        for text in _rewrites(replace(rewriter, seed=seed), request, meaning, rows, solved, glance.seconds_left):
             glance.add(Wording("rewrite", text))
     return glance.result(str(yardstick), seed=seed)
 
@@ -157,8 +158,9 @@ def _rewrites(
     meaning: Meaning,
     rows: Sequence[Example],
     solved: Sequence[Example],
+    seconds_left: float,
 ) -> list[str]:
-    """The first texts that a search would try, with some examples shown."""
+    """The first texts that a search would try, with some examples shown; fewer where there is little time."""
     proposer = RewriterProposer(
         rewriter=rewriter,
         parts=[Part(name=PROMPT, request=request, meaning=meaning.check)],
@@ -167,7 +169,8 @@ def _rewrites(
         shown={number: one.shown for number, one in enumerate(solved)},
         outputs=[one.shown.output for one in rows],
     )
-    found = proposer.propose(Seen(texts={PROMPT: request.instruction}, measurements={}), room=0)
+    seen = Seen(texts={PROMPT: request.instruction}, measurements={}, seconds_left=seconds_left)
+    found = proposer.propose(seen, room=0)
     return [one.text for one in found.by_text[PROMPT] if one.is_usable]
 
 
@@ -189,6 +192,10 @@ class _Glance:
     @property
     def is_over(self) -> bool:
         return self._limit is not None
+
+    @property
+    def seconds_left(self) -> float:
+        return self._budget.seconds_left
 
     def begin(self, prompt: str) -> None:
         """Measure the prompt on a few examples, and see how many there may be."""

@@ -381,11 +381,6 @@ def test_a_set_that_leads_where_it_decides_and_loses_elsewhere_is_said_to():
     assert said in compiled.fipo_report["demonstrations"]
 
 
-@pytest.mark.parametrize("deciding", [1, 2])
-def test_demonstrations_do_not_rest_on_training_examples_alone(deciding):
-    assert compiled_with(Asked(only_shown), deciding=deciding).demos == []
-
-
 def test_inputs_without_a_text_of_their_own_are_told_apart():
     class Document:
         def __init__(self, text):

@@ -49,8 +49,10 @@ pytestmark = pytest.mark.usefixtures("no_dspy_cache")
 
 
 def test_a_resumed_compile_may_ask_for_more_certainty(tmp_path):
-    task = Counting(better_with_guidance)
-    sure, unsure = (resumable(task, tmp_path, significance=significance) for significance in (1.0, 0.001))
+    task = Counting(
+        lambda instruction, question: better_with_guidance(instruction, question.replace("number 0", "cat"))
+    )
+    sure, unsure = (resumable(task, tmp_path, significance=significance) for significance in (1.0, 0.004))
     assert sure.fipo_report["predictors"][0]["outcome"] == "optimized"
     assert unsure.fipo_report["predictors"][0]["outcome"] == "not_preferred"
     assert unsure.fipo_report["metric_calls_resumed"] > 0

@@ -44,7 +44,7 @@ from fipo_integrations.dspy.search import (
 )
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, fewest_pairs, opened_journal
+from fipo_model.search import Journal, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -192,16 +192,8 @@ class FIPO(Teleprompter):
         if not valset:
             logger.info("without a valset, the %d examples of the trainset decide", len(devset))
         deciding = min(len(devset), self.search.most_examples or len(devset))
+        self.search.check_count(deciding)
         self.search.check_budget(deciding)
-        needed = fewest_pairs(self.search.significance)
-        if deciding < needed:
-            logger.warning(
-                "nothing can be chosen on %d examples: being right about all of them could still be luck "
-                "(significance=%g). It takes at least %d; give 16 or more",
-                deciding,
-                self.search.significance,
-                needed,
-            )
         return devset
 
     def _rewrite(

@@ -40,7 +40,6 @@ from fipo_model.search import (
     Proposed,
     Seen,
     UnmeasurableError,
-    fewest_pairs,
     requests_needed,
 )
 
@@ -362,12 +361,7 @@ def _shown_by(student: dspy.Module, examples: Sequence[dspy.Example]) -> set[str
 
 
 def most_further(deciding: int, settings: search.SearchSettings) -> int:
-    """How many training examples may decide about demonstrations beside those that decide about everything.
-
-    None where so few decide that no choice could rest on them.
-    """
-    if deciding < fewest_pairs(settings.significance):
-        return 0
+    """How many training examples may decide about demonstrations beside those that decide about everything."""
     return max(0, min(ENOUGH, settings.most_examples or ENOUGH) - deciding)
 
 

@@ -317,7 +317,7 @@ class TestPromptTemplate:
         assert optimize_prompt(prompt, optimizer=dropping)[0] is not prompt
         kept = FidelitySettings(frozenset({"literal_lost", "too_long"}))
         strict = replying("Explain {topic} well and in short to a child of seven.", settings=kept)
-        _, report = optimize_prompt(prompt, optimizer=strict, keep=("Acme", "absent"))
+        _, report = optimize_prompt(prompt, optimizer=strict, keep=("Acme",))
         assert outcomes(report) == [("template", "literal_lost")]
         _, report = optimize_prompt(prompt, optimizer=strict, max_words=5)
         assert outcomes(report) == [("template", "too_long")]
@@ -330,6 +330,9 @@ class TestPromptTemplate:
         assert again.template == first.template == better(prompt.template)
         with pytest.raises(InputError, match="keep must be a tuple"):
             optimize_prompt(prompt, keep="Acme")
+        for optimize in (optimize_prompt, optimize_chain):
+            with pytest.raises(InputError, match="keep names 'acme', which no text that may be rewritten contains"):
+                optimize(prompt, optimizer=strict, keep=("Acme", "acme"))
 
     def test_a_template_that_was_kept_may_be_tried_again(self, optimizer: PromptOptimizer):
         template = PromptTemplate.from_template("Explain {topic} briefly.")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -40,6 +42,18 @@ def test_right_outputs_alone_decide_by_their_likelihood_under_every_model():
     kept = rewriting().search(PROMPT, ROWS[:8], models=[agree[0], against])
     assert (kept.text, kept.outcome) == (PROMPT, "not_preferred")
     assert kept.held_out is None  # eight are too few to set some aside
+
+
+@pytest.mark.parametrize("metric", ["exact", None])
+def test_a_server_where_nothing_listens_is_told_at_once_and_not_waited_for(metric):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        spec = f"http://127.0.0.1:{probe.getsockname()[1]}/v1#m"
+    began = time.monotonic()
+    needed = "cannot be reached .* running on that port" if metric else "give a metric .* with its tokenizer"
+    with pytest.raises((ServerError, ModelError), match=needed):
+        rewriting().search(PROMPT, ROWS, metric=metric, models=[spec])
+    assert time.monotonic() - began < 10
 
 
 NONSENSE = "Write the word with a space between the letters and the digit, as it stands in the text."

@@ -1,7 +1,7 @@
 """The options that all entry points share: who rewrites, what a rewrite must satisfy, and where rewrites are stored."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,6 +49,12 @@ class Asking:
             raise InputError(
                 f"an optimizer is a PromptOptimizer or a LangChain chat model, not a {type(self.optimizer).__name__}"
             )
+
+    def check_kept(self, texts: Iterable[str]) -> None:
+        """Raise `InputError` for a text to keep that none of these has: it may be mistyped."""
+        known = list(texts)
+        if missing := [text for text in self.keep if not any(text in one for one in known)]:
+            raise InputError(f"keep names {missing[0]!r}, which no text that may be rewritten contains")
 
     @property
     def opened(self) -> PromptOptimizer:

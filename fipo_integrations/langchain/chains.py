@@ -59,6 +59,7 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     check_inputs(chain, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
     found = _found(chain, roles)
+    asking.check_kept(slot.text for slot in found.slots)
     if metric is None:
         if examples:
             raise InputError(

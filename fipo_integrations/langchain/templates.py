@@ -53,9 +53,9 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     is used, if its lead is too large to be luck. `search` has the budget and the directory to resume from. If
     `downstream` is a `Scorer`, the likelihood of the golden responses decides.
 
-    `keep` names texts that a rewrite must have, `max_words` is the most words it may have, and `feedback` says what
-    should improve. A `store` is looked up before the optimizer is asked, and keeps its results. `force` rewrites texts
-    that FIPO wrote before.
+    `keep` names texts of the template that a rewrite must have, `max_words` is the most words it may have, and
+    `feedback` says what should improve. A `store` is looked up before the optimizer is asked, and keeps its
+    results. `force` rewrites texts that FIPO wrote before.
 
     Raises `InputError` for a jinja2 template and for anything that is not a template. For a chain, use
     `optimize_chain`.
@@ -71,6 +71,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     for slot in found.slots:
         if slot.format == "jinja2":
             take_apart(slot.text, slot.format)  # raises
+    asking.check_kept(slot.text for slot in found.slots)
     if metric is not None or (downstream is not None and not isinstance(downstream, Runnable)):
         scorer = None if downstream is None or isinstance(downstream, Runnable) else downstream
         seen = Evidence(examples=examples, metric=metric, scorer=scorer, settings=SearchSettings.of(search))

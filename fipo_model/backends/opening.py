@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fipo_model.backends.engines import Load, choose_engine
-from fipo_model.errors import InputError, NoLikelihoodsError, installing
+from fipo_model.errors import InputError, ModelError, NoLikelihoodsError, installing
 from fipo_model.fidelity import FidelitySettings
 from fipo_model.generation import (
     Completion,
@@ -91,7 +91,12 @@ def open_scorer(spec: Spec | Scorer = None, *, max_response_tokens: int | None =
     if isinstance(found, Server):
         from fipo_model.backends.openai import OpenAIScorer
 
-        return OpenAIScorer(found.base_url, name=found.name, max_response_tokens=max_response_tokens)
+        try:
+            return OpenAIScorer(found.base_url, name=found.name, max_response_tokens=max_response_tokens)
+        except ModelError as error:
+            raise NoLikelihoodsError(
+                f"a server's model can be asked how likely a text is only with its tokenizer: {error}"
+            ) from error
     if found.engine == "vllm":
         from fipo_model.backends.vllm import VllmScorer
 

@@ -3,6 +3,7 @@
 import email.utils
 import logging
 import os
+import socket
 import ssl
 import threading
 import time
@@ -10,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from fipo_model.addresses import check_address, host_of, is_loopback, secrets_of, show_address
 from fipo_model.backends.crew import Work, do_all
@@ -25,6 +27,7 @@ with explain_missing("server", "openai"):
 TIMEOUT_SECONDS = 120.0
 RETRIES = 4
 CONCURRENT_REQUESTS = 32
+_LISTENING_SECONDS = 10.0
 
 # Waits double from the first to the longest. A server that asks for more than the last is left alone.
 _FIRST_WAIT, _LONGEST_WAIT, _MOST_PATIENCE = 0.5, 8.0, 120.0
@@ -77,6 +80,19 @@ class ServedModel:
     def _connection(self) -> "_Connection":
         known = _connections.value
         return known.get(self) or known.setdefault(self, _Connection(self))
+
+    def check_listening(self) -> None:
+        """Raise `ServerError` if nothing listens at the address, which may be mistyped: patience would not help there.
+
+        Nobody knows that of a server behind a proxy.
+        """
+        if _proxies() and not is_loopback(self.base_url):
+            return
+        port = urlsplit(self.base_url).port or (443 if self.base_url.startswith("https://") else 80)
+        try:
+            socket.create_connection((host_of(self.base_url), port), timeout=_LISTENING_SECONDS).close()
+        except OSError as error:
+            raise ServerError(f"{self._where} cannot be reached ({error}). Is it running on that port?") from error
 
     def _ask_all(self, requests: Sequence[tuple[int, Work[_Answer]]]) -> list[_Answer | PromptTooLongError]:
         """The answers to requests, each with the index of what it is about; raises the first one's error.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fipo_model import places
 from fipo_model.errors import InputError, NoLikelihoodsError
@@ -40,6 +40,7 @@ _NEVER_ANSWERED = (
 _FIRST_LIKELY = 8
 # Arms that together take this many runs are measured in one batch.
 _RUNS_AT_ONCE = 64
+_Opened = TypeVar("_Opened")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +56,21 @@ class Yardstick:
 
     @classmethod
     def opened(cls, metric: str | Callable[..., Any] | None, models: Sequence[Model]) -> "Yardstick":
-        """Raises `InputError` for an invalid metric or model, and `ModelError` where a model cannot be loaded."""
+        """Raises `InputError` for an invalid metric or model; `ModelError` or `ServerError` if one is not there."""
         from fipo_model.backends.opening import open_generator, open_scorer
 
         # Which interface a model has is checked where it is opened.
         specs: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
         if metric is None:
             try:
-                return cls(metric=None, models=[open_scorer(one) for one in specs or _usual_models()])
+                return cls(metric=None, models=_at_hand([open_scorer(one) for one in specs or _usual_models()]))
             except NoLikelihoodsError as error:
                 raise NoLikelihoodsError(
                     'give a metric (metric="exact", or --metric exact on the command line), which needs nothing more: '
                     f"the model then answers. Without a metric, likelihoods decide, but {error}"
                 ) from error
         known = as_metric(metric)
-        return cls(metric=known, models=[open_generator(one, role=None) for one in specs or [None]])
+        return cls(metric=known, models=_at_hand([open_generator(one, role=None) for one in specs or [None]]))
 
     def check_rows(self, prompt: str, examples: Sequence[Example], *, called: str) -> None:
         """Raise `InputError` for the first that does not fill the prompt or cannot be scored, named by its place."""
@@ -242,6 +243,15 @@ def _note(
 def _digest(value: object) -> str:
     content = json.dumps(value, sort_keys=True, default=repr).encode("utf-8", "replace")
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _at_hand(models: list[_Opened]) -> list[_Opened]:
+    """The models, none of which is at an address where nothing listens. Raises `ServerError`."""
+    for one in models:
+        check: Callable[[], None] | None = getattr(one, "check_listening", None)
+        if check is not None:
+            check()
+    return models
 
 
 def _usual_models() -> Iterator[str]:

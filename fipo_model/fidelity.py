@@ -263,7 +263,9 @@ RULES: dict[Outcome, Rule] = {
         Rule("label_invented", "has an extra label to choose from", inventing.labels_invented),
         Rule("format_invented", "asks for a form of output that your prompt does not have", forming.formats_invented),
         Rule(
-            "form_contradicted", "asks for a form that the right outputs shown do not have", claims.forms_contradicted
+            "form_contradicted",
+            "asks for a form that the right outputs shown do not have or, in DSPy, that types and fields fix otherwise",
+            claims.forms_contradicted,
         ),
         Rule("manner_contradicted", "asks for the opposite length or tone", forming.manner_contradicted),
         Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),

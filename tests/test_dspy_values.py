@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from fipo_integrations.dspy.asking import wants_inputs
+from fipo_integrations.dspy.instructions import targets
 from fipo_integrations.dspy.values import choices_of, favoured, labels_of, listed_in, named_in
+from fipo_model import Candidate
 from support.conversations import naive_in
 from support.dspy_programs import fipo, outcomes
 
@@ -197,3 +199,30 @@ def test_a_rewrite_that_asks_for_an_input_is_refused_by_the_name_of_its_field(fi
     program = dspy.Predict(dspy.Signature(f"{field} -> topic", f"Find the topic of the {noun}."))
     compiled = fipo(lambda asked: f"{naive_in(asked)} Please provide the {noun} in full.").compile(program)
     assert outcomes(compiled) == {"self": "input_requested"}
+
+
+@pytest.mark.parametrize(
+    ("signature", "naive", "said", "demand"),
+    [
+        ("comment -> toxic: bool", "toxic or not", "Reply with the verdict, a colon and a space.", "colon"),
+        ("text -> names: list[str]", "names", "List the names, separated by commas.", "commas"),
+        ("text -> names: list[str]", "names, with commas", "List the names, with commas.", None),
+        ("contract -> parties: list[str]", "parties", "List the parties, each on its own line.", "on its own line"),
+        ("text -> person, age: int", "who", "Name the person, and nothing else.", "nothing else"),
+        ("text -> person, place", "who and where", "Name the person and the place alone.", "alone"),
+        ("text -> total: float", "total", "Compute the total and give the number alone.", None),
+        ("text -> total: float", "total", "Compute the total as a float, in bold.", "bold"),
+        ("text -> sorts: list[Kind]", "which kinds", "Name the kinds in small letters.", "small letters"),
+        # These are written as the model says them.
+        ("text -> kind: Kind", "which kind", "Name the kind in small letters.", None),
+        ("text -> kind: Literal['news', 'advert']", "which kind", "Name the kind and nothing else.", None),
+        ("text -> names", "names", "List the names, a comma and a space between them.", None),
+        ("text -> reasoning, names", "names", "List the names alone, each on its own line.", None),
+    ],
+)
+def test_a_rewrite_asks_for_no_form_where_types_and_fields_give_it(signature, naive, said, demand):
+    made = dspy.Signature(signature, naive, custom_types={"Kind": Kind, "Literal": Literal})
+    (target,) = targets(dspy.Predict(made))
+    found = target.checked(Candidate(text=f"{naive}\n\n{said}", outcome="optimized", detail=""))
+    wanted = "form_contradicted" if demand else "optimized"
+    assert (found.outcome, demand is None or f"'{demand}'" in found.detail) == (wanted, True)

@@ -5,13 +5,14 @@ import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin
 
 import dspy
 from dspy.adapters.types.tool import ToolCalls
 from dspy.adapters.utils import get_annotation_name
 
-from fipo_integrations.dspy.asking import wants_inputs
+from fipo_integrations.dspy.asking import form_demanded, wants_inputs
 from fipo_integrations.dspy.programs import left_alone, named_predictors
 from fipo_integrations.dspy.values import Choice, choices_of, favoured, labels_of, named_in, written
 from fipo_model import Candidate, OptimizationRequest
@@ -53,6 +54,8 @@ class Target:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     """The names of its fields."""
+    is_formed: bool = False
+    """Whether DSPy gives the output its form: it has a type that is not plain text, or several fields."""
 
     @classmethod
     def of(cls, name: str, text: str, *, context: str | None = None, known: Collection[str] = ()) -> "Target":
@@ -85,8 +88,8 @@ class Target:
         """A rewriter's candidate, as what is proposed for the task.
 
         Its outcome is "field_invented" where it names something that is not a field, "input_requested" where it asks
-        for what the program fills in, and "golden_leaked" where it names only some of the values that an output may
-        take, which favours these.
+        for what the program fills in, "golden_leaked" where it names only some of the values that an output may take,
+        which favours these, and "form_contradicted" where it asks for a form although DSPy gives the output its own.
         """
         outcome: str = candidate.outcome
         detail = candidate.detail
@@ -97,7 +100,13 @@ class Target:
             outcome, detail = "input_requested", f"asks for what the program fills in: {wanted!r}"
         elif outcome == "optimized" and (value := self._favoured(candidate.text)) is not None:
             outcome, detail = "golden_leaked", f"names {value!r}, but not the other values"
+        elif outcome == "optimized" and self.is_formed and (said := self._form_demanded(candidate.text)) is not None:
+            outcome, detail = "form_contradicted", f"says {said!r}, but the types and fields give the output its form"
         return Proposed(text=candidate.text, outcome=outcome, detail=detail, log_likelihood=candidate.log_likelihood)
+
+    def _form_demanded(self, rewrite: str) -> str | None:
+        fields = len(set(self.outputs) - {"reasoning"})
+        return form_demanded(rewrite, known=f"{self.task}\n{self.context or ''}", fields=fields)
 
     def _favoured(self, rewrite: str) -> str | None:
         found = (favoured(rewrite, self.task, choice) for choice in self.choices)
@@ -152,7 +161,19 @@ def _described(name: str, text: str, signature: type[dspy.Signature], examples: 
         choices=tuple(itertools.chain.from_iterable(choices[field] for field in signature.output_fields)),
         inputs=tuple(signature.input_fields),
         outputs=tuple(signature.output_fields),
+        is_formed=_is_formed(signature),
     )
+
+
+def _is_formed(signature: type[dspy.Signature]) -> bool:
+    types = [field.annotation for name, field in signature.output_fields.items() if name != "reasoning"]
+    return len(types) > 1 or not all(map(_is_text, types))
+
+
+def _is_text(annotation: Any) -> bool:
+    """Whether a value is written as it is: a text, or one of several."""
+    is_enum = inspect.isclass(annotation) and issubclass(annotation, Enum)
+    return annotation is str or get_origin(annotation) is Literal or is_enum
 
 
 def _mentions(annotation: Any, wanted: type) -> bool:

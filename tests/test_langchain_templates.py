@@ -429,7 +429,7 @@ class TestTheReport:
 
     def test_where_nothing_was_found_it_says_so_of_the_whole(self, optimizer: PromptOptimizer):
         _, report = optimize_prompt(ChatPromptTemplate.from_messages([("ai", "Hello there.")]), optimizer=optimizer)
-        assert str(report) == "0 of 0 texts rewritten\n\nmessages[0]: left alone, it is an answer"
+        assert str(report) == "there is no text that may be rewritten\n\nmessages[0]: left alone, it is an answer"
         assert not report.is_rewritten
 
     def test_all_texts_are_one_model_call(self, optimizer: PromptOptimizer, generator: ScriptedGenerator):

@@ -90,7 +90,8 @@ class Report:
             yield from sentences(self.searched)
         else:
             rewritten = sum(change.outcome == "optimized" for change in self.changes)
-            yield f"{rewritten} of {counted(len(self.changes), 'text')} rewritten"
+            some = f"{rewritten} of {counted(len(self.changes), 'text')} rewritten"
+            yield some if self.changes else "there is no text that may be rewritten"
             if self.changes and not rewritten:
                 yield 'Next: pass examples=[...] and metric="exact", and FIPO tries many rewrites and measures them.'
         for change in self.changes:

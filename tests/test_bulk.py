@@ -446,3 +446,10 @@ def test_the_halves_of_a_rewrite_travel_without_the_model_and_make_the_same_rows
     assert made == [{**row, "seconds": 0.0} for row in read(target)]
     with pytest.raises(InputError, match="scripted is not here"):
         halves.rewriter.propose([OptimizationRequest("Explain rain.")])
+
+
+@pytest.mark.parametrize(("fields", "hint"), [({"input": "a", "output": "b"}, True), ({"text": "a"}, False)])
+def test_rows_that_are_the_examples_of_a_prompt_are_told_where_they_belong(fields, hint):
+    with pytest.raises(InputError, match="no field 'instruction'") as error:
+        parse_row(1, fields)
+    assert ("--examples" in str(error.value)) == hint

@@ -72,7 +72,9 @@ def _claim(bad: BadRow, used: dict[str, int]) -> BadRow:
 def parse_row(line: int, fields: Mapping[str, Any]) -> Row:
     """The row of an object's fields. Raises `InputError` that says what is wrong with them."""
     if "instruction" not in fields:
-        raise InputError(f"no field 'instruction' (it has {', '.join(map(repr, fields)) or 'none'})")
+        is_example = {"input", "output"} <= fields.keys()
+        hint = "; rows of inputs and right outputs are the examples of one prompt (--examples)" if is_example else ""
+        raise InputError(f"no field 'instruction' (it has {', '.join(map(repr, fields)) or 'none'}){hint}")
     number = line if fields.get("id") is None else fields["id"]
     if not isinstance(number, str | int) or isinstance(number, bool):
         raise InputError("the id must be text or a whole number")

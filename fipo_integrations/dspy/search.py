@@ -244,12 +244,9 @@ class Search(search.Search):
 
         Not those on which nothing was measured or could be scored, because nothing can be compared there.
         """
-        deciding = len(self.examples)
-        wanted = self.subject.shown[: most_further(deciding, self.settings)]
+        wanted = self.subject.shown[: most_further(len(self.examples), self.settings)]
         rows = wanted
-        while rows and self.budget.calls_left < self._cost_of(sets, deciding + len(rows)) + self._unmeasured(
-            best, rows
-        ):
+        while rows and self._cost_with(best, rows, sets=sets) > self.budget.calls_left:
             rows = rows[:-1]
         if limit := self.board.measure([best], rows):
             return limit
@@ -261,8 +258,10 @@ class Search(search.Search):
         minibatch = self.rules_for(DEMOS).minibatch
         return search.cost(search.schedule(sets, examples=examples, minibatch=minibatch))
 
-    def _unmeasured(self, arm: str, rows: Sequence[int]) -> int:
-        return sum(not self.board.has(arm, [row]) for row in rows)
+    def _cost_with(self, best: str, rows: Sequence[int], *, sets: int) -> int:
+        """The same if these rows decide, too, on which the best program so far has to be measured first."""
+        unmeasured = sum(not self.board.has(best, [row]) for row in rows)
+        return unmeasured + self._cost_of(sets, len(self.examples) + len(rows))
 
     def _is_comparable(self, arm: str, row: int) -> bool:
         if not self.board.has(arm, [row]):

@@ -361,6 +361,13 @@ def test_runs_with_labelled_examples_leave_what_comparing_sets_takes():
     assert [len(compiled(budget).demos) for budget in (72, 84, None)] == [4, 4, 4]
 
 
+def test_a_run_is_not_repeated_where_no_labelled_example_is_left_to_show():
+    model = Asked(only_shown)
+    assert compiled_with(model, demos=1, max_examples=DECIDING).demos
+    alone = [own for own, shown in model.seen if own < TRAINED and not shown]
+    assert sorted(alone) == sorted(set(alone))
+
+
 def test_after_max_seconds_the_program_is_not_run_again_with_labelled_examples():
     class Slow(Asked):
         def _answer(self, asked):

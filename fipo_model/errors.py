@@ -52,7 +52,7 @@ class ModelError(FipoError):
 
 
 class NoLikelihoodsError(ModelError):
-    """A model on an engine that does not report how likely a given text is."""
+    """A model that cannot be asked how likely a given text is, for its engine or for want of its tokenizer."""
 
 
 class WeightsError(FipoError):

@@ -275,7 +275,7 @@ class FIPO(Teleprompter):
             settings=self.search,
             num_threads=self.num_threads,
         )
-        search = Search.of(variants, proposer, chosen, shown)
+        search = Search.of(variants, proposer, chosen)
         best = search.run()
         measured, compiled = report.measure(search, best), variants.fresh(search.board.texts(best))
         attached = attach(compiled, **report.statistics(search, measured)) if self.track_stats else []

@@ -153,20 +153,12 @@ class Search(search.Search):
     subject: Variants
     proposer: ProgramProposer
     targets: Sequence[Target | Protected]
-    to_show: Sequence[dspy.Example] = ()
-    """The examples that demonstrations may come from; the subject's numbers for them come after those that decide."""
     further: Sequence[int] = ()
-    """The numbers of those that decide about demonstrations, too."""
+    """The numbers of the training examples that decide about demonstrations, too."""
 
     @classmethod
-    def of(
-        cls,
-        variants: Variants,
-        proposer: ProgramProposer,
-        targets: Sequence[Target | Protected],
-        to_show: Sequence[dspy.Example] = (),
-    ) -> "Search":
-        """The search among the proposals for a program, and for demonstrations among those that may be shown."""
+    def of(cls, variants: Variants, proposer: ProgramProposer, targets: Sequence[Target | Protected]) -> "Search":
+        """The search among the proposals for a program."""
         made = cls(
             subject=variants,
             proposer=proposer,
@@ -176,14 +168,14 @@ class Search(search.Search):
             rights=[answer_of(one, one) or None for one in variants.examples],
             log=logger,
         )
-        made.targets, made.to_show = targets, to_show
+        made.targets = targets
         variants.journal = proposer.journal
         return made
 
     @property
     def rounds(self) -> int:
         """How many rounds of proposals there are: demonstrations come last, for the chosen instructions."""
-        return self.settings.rounds + bool(self.to_show)
+        return self.settings.rounds + bool(self.subject.shown)
 
     def propose(self, number: int, best: str) -> dict[str, list[str]]:
         """The candidates of a round: for the instructions, and once all rounds for these are over, demonstrations."""
@@ -200,13 +192,13 @@ class Search(search.Search):
         Returns what ended that, or kept examples from deciding, if anything did.
         """
         settings, shown = self.proposer.settings, self.subject.shown
-        count = settings.demonstrations
+        count, examples = settings.demonstrations, self.subject.examples[shown.start :]
         names = {target.name for target in self.targets}
         tried = shown[: self._affordable(TRIES * count, len(self.examples))]
         if limit := self.board.measure([best], tried):
             return limit
         good = self._succeeded(best, tried)
-        labels = set_of_labels(self.subject.student, self.to_show, settings.most_demonstrations, names=names)
+        labels = set_of_labels(self.subject.student, examples, settings.most_demonstrations, names=names)
         if labels and len(good) < count:
             # With labelled examples it may succeed more often, and answer as they do; BootstrapFewShot's teacher does.
             helped = self.board.add({**self.board.texts(best), DEMOS: labels})
@@ -218,7 +210,7 @@ class Search(search.Search):
         texts = sets_of(
             self.subject.student,
             [(one - shown.start, self.subject.calls_to_show(good[one], one)) for one in tried if one in good],
-            self.to_show,
+            examples,
             names=names,
             count=count,
             most=settings.most_demonstrations,

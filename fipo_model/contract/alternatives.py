@@ -24,6 +24,7 @@ CONJUNCTIONS = {
 """The words for "or" and "and" of languages that write spaces around them, as patterns."""
 _HASTY = 12  # words of a sentence that hardly says more than its list
 _LONGEST_ITEM = 3  # words
+_NEAR = 200  # characters
 _THIRDS = frozenset("neutral mixed both none neither other unknown unsure unclear maybe".split())
 _ANSWERS = frozenset(
     "yes no true false y n right wrong good bad ja nein oui non s\u00ed si no sim n\u00e3o nee".split()
@@ -110,7 +111,7 @@ def _lists(reading: Reading) -> list[_List]:
     found = []
     for sentence, match in _series_of(reading, code):
         span = (sentence.start + match.start(), sentence.start + match.end())
-        found.append(dict.fromkeys(_items(reading, sentence, match), span))
+        found.append(dict.fromkeys(_items(reading, match), span))
     return [items for items in (*found, _lines(reading)) if len(items) >= FEWEST]
 
 
@@ -124,7 +125,7 @@ def _series_of(reading: Reading, code: str) -> Iterator[tuple[Sentence, re.Match
         for match in _series(code, either).finditer(text):
             has_or = is_joined_by(either).search(match[0]) is not None
             # "2, 4, 6, 8" is a sequence.
-            is_list = _BOUND.search(text[: match.start()]) is not None and re.search(r"[^\W\d_]", match[0]) is not None
+            is_list = _BOUND.search(_before(match)) is not None and re.search(r"[^\W\d_]", match[0]) is not None
             if (has_or and is_asked_for(text, match, is_choosing=is_choice)) or ((has_or or is_list) and is_open):
                 yield sentence, match
         for match in _series(code, both).finditer(text) if is_choice else ():
@@ -155,14 +156,18 @@ def is_joined_by(conjunction: str) -> re.Pattern[str]:
     return re.compile(rf"(?i)\b(?:{conjunction})\b|[/|]")
 
 
-def _items(reading: Reading, sentence: Sentence, match: re.Match[str]) -> tuple[str, ...]:
+def _before(match: re.Match[str]) -> str:
+    """What stands before a list, as far as it matters; all of it would make a long text's time grow as its square."""
+    return match.string[max(0, match.start() - _NEAR) : match.start()]
+
+
+def _items(reading: Reading, match: re.Match[str]) -> tuple[str, ...]:
     """The items of a list, without what stands before the first and behind the last."""
-    text, function = without_variables(sentence.text), reading.lexicon.function
-    before = text[: match.start()]
+    before, function = _before(match), reading.lexicon.function
     between = separator("|".join(CONJUNCTIONS[reading.lexicon.code or "en"]))
     first, *middle, last = re.split(between, match[0], flags=re.IGNORECASE)
     others = [_bare(item, function) for item in middle]
-    others.append(_cut(_bare(last, function), function, is_whole=END.match(text, match.end()) is not None))
+    others.append(_cut(_bare(last, function), function, is_whole=END.match(match.string, match.end()) is not None))
     # "bug report, feature request or question?"
     is_bound = _BOUND.search(before) is not None or (not before.strip() and any(" " in other for other in others))
     item = _bare(first if is_bound else first.split()[-1], function)

@@ -5,18 +5,20 @@ import enum
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import dspy
 import pytest
+from dspy.evaluate import SemanticF1
 from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch
+from pydantic import AfterValidator
 
 from fipo_integrations.dspy import FIPO, FIPOProposer
-from fipo_integrations.dspy.programs import digest
+from fipo_integrations.dspy.programs import digest, identity
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.rewriter import Rewriter
-from fipo_model.search import Budget
+from fipo_model.search import Budget, digest_of
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -191,6 +193,53 @@ def test_a_digest_tells_values_apart_whatever_their_types(one, other):
 def test_what_has_no_text_of_its_own_counts_by_its_type():
     assert digest([object()]) == digest([object()])
     assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+
+
+class Lower:
+    """A validator whose text is an address in memory."""
+
+    def __call__(self, value: str) -> str:
+        return value.lower()
+
+
+def test_a_type_whose_text_has_an_address_is_the_same_in_every_process():
+    def program() -> dspy.Module:
+        kind = Annotated[str, AfterValidator(Lower())]
+        return dspy.Predict(dspy.Signature("question -> labels").with_updated_fields("labels", type_=list[kind]))
+
+    assert identity(program()) == identity(program())
+
+
+class Judge:
+    """A metric that asks a model, through a predictor or on its own."""
+
+    def __init__(self, instructions: str, **options: object) -> None:
+        self.predict = dspy.Predict(dspy.Signature("answer -> verdict: bool", instructions), **options)
+        self.lm = dspy.LM("openai/judge", api_key="none", temperature=0.5)
+
+    def __call__(self, example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> bool:
+        return bool(self.predict(answer=prediction.answer).verdict)
+
+
+def test_a_judge_is_known_again_after_it_was_asked_and_told_from_another():
+    judge, again = Judge("Is it right?"), Judge("Is it right?")
+    judge.lm.history.append({"prompt": "Is it right?"})
+    judge.predict.history.append({"prompt": "Is it right?"})
+    assert digest_of(judge) == digest_of(again) == digest_of(judge)
+    others = [
+        Judge("Is it short?"),
+        Judge("Is it right?", temperature=1.0),
+        Judge("Is it right?"),
+        Judge("Is it right?"),
+    ]
+    others[2].lm.kwargs["temperature"] = 0.0
+    others[3].predict.demos = [dspy.Example(answer="no", verdict=False)]
+    assert len({digest_of(judge), *map(digest_of, others)}) == 5
+
+
+@pytest.mark.parametrize("make", [SemanticF1, lambda: SemanticF1(threshold=0.1).forward])
+def test_dspys_own_judge_is_known_again(make):
+    assert digest_of(make()) == digest_of(make()) != digest_of(SemanticF1(threshold=0.2))
 
 
 class Hinted(Only):

@@ -4,7 +4,8 @@ import itertools
 import json
 import random
 import sys
-from types import ModuleType
+from socket import gaierror
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -281,6 +282,13 @@ def test_a_failure_of_its_own_counts_as_nothing_and_failing_more_never_wins():
     assert chosen(search(Table(table), "sound")) == "sound"
 
 
+def answered(status: int, said: str = "no") -> Exception:
+    """An error as HTTP clients raise it, with a response."""
+    error = RuntimeError(said)
+    error.response = SimpleNamespace(status_code=status)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "is_passing"),
     [
@@ -296,6 +304,17 @@ def test_a_failure_of_its_own_counts_as_nothing_and_failing_more_never_wins():
         (ValueError("could not read '503 Main Street'"), False),
         (KeyError("timeout"), False),
         (RuntimeError("broken"), False),
+        (RuntimeError("HTTP 503 from upstream"), True),
+        (RuntimeError("Error code: 429 - slow down"), True),
+        (RuntimeError("row 429 has no label"), False),
+        (RuntimeError("there is no connection between these two"), False),
+        (gaierror(-2, "Name or service not known"), True),
+        (RuntimeError("[Errno 113] No route to host"), True),
+        (type("ReadError", (type("TransportError", (Exception,), {}),), {})("bytes are missing"), True),
+        (answered(503), True),
+        (answered(400, "(4000 tokens in the messages, 500 in the completion): error 500, timeout"), False),
+        (type("AdapterParseError", (Exception,), {})("The reply was: 'Rate limit, error 429, timeout'"), False),
+        (type("ContextWindowExceededError", (Exception,), {})("error: 504 tokens are too many"), False),
     ],
 )
 def test_what_passes_is_told_from_what_does_not(error, is_passing):
@@ -303,6 +322,15 @@ def test_what_passes_is_told_from_what_does_not(error, is_passing):
     wrapped = RuntimeError("the call failed")
     wrapped.__cause__ = error
     assert failure(wrapped).is_passing is is_passing
+
+
+def test_the_last_error_that_is_known_decides():
+    reply = type("AdapterParseError", (Exception,), {})("no JSON")
+    reply.__context__ = TimeoutError()  # a first attempt; the second was answered
+    assert not failure(reply).is_passing
+    timeout = TimeoutError()
+    timeout.__context__ = type("AdapterParseError", (Exception,), {})("no JSON")
+    assert failure(timeout).is_passing
 
 
 @pytest.mark.parametrize(
@@ -583,10 +611,23 @@ def test_an_object_is_told_from_another_by_its_code_and_its_values_however_it_pr
 
 
 USES = """
-import json
+import enum, functools, json
 LEAST = 1
-def plain(text): return plain(text[1:]) if text[:1] == " " else text.strip()
-def metric(reference, output, given): return any(plain(one) == output for one in [reference]) and LEAST
+class Level(enum.Enum):
+    RIGHT = 7
+class Text:
+    marks = ".!"
+    def __init__(self, said): self.said = said
+    @property
+    def bare(self): return self.said.rstrip(self.marks)
+    @staticmethod
+    def of(said): return Text(said.casefold())
+@functools.lru_cache
+def cached(text): return text.title()
+def plain(text): return plain(text[1:]) if text[:1] == " " else Text.of(text.strip()).bare
+cut = functools.partial(str.split, sep=",")
+def metric(reference, output, given):
+    return any(plain(one) == cut(cached(output)) for one in [reference]) and LEAST and Level.RIGHT
 def unused(): return 1
 """
 
@@ -596,6 +637,12 @@ def unused(): return 1
     [
         ("strip", "lower", False),
         ("LEAST = 1", "LEAST = 2", False),
+        ("RIGHT = 7", "RIGHT = 8", False),
+        ("rstrip", "lstrip", False),
+        (".!", "!", False),
+        ("casefold", "upper", False),
+        ("title", "lower", False),
+        ('sep=","', 'sep=";"', False),
         ("return 1", "return 2", True),
         ("json", "re", True),
     ],

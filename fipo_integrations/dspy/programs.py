@@ -15,6 +15,7 @@ from dspy.dsp.utils.settings import settings
 from pydantic import BaseModel
 
 from fipo_model.errors import InputError
+from fipo_model.search import state_of
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -26,6 +27,7 @@ _STATISTICS = frozenset({"candidate_programs", "score", "trial_logs", "total_cal
 _THEIRS = frozenset(
     "mb_candidate_programs prompt_model_total_calls results_best results_latest flag_compilation_error_occurred".split()
 )
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _CANDIDATE = re.compile(r"\.(?:mb_)?candidate_programs\[\d+\]\[program\]")
 
 
@@ -186,11 +188,8 @@ def attach(program: dspy.Module, **statistics: object) -> list[str]:
 
 
 def digest(value: object) -> str:
-    """A short name for data that is the same in every process.
-
-    An object whose only text is its address in memory counts by its type alone.
-    """
-    return _digest(value, lambda one, text: type(one).__qualname__ if " at 0x" in text else text)
+    """A short name for data that is the same in every process; addresses in memory are not."""
+    return _digest(value, lambda one, text: _ADDRESS.sub("", text))
 
 
 def digest_here(value: object) -> str:
@@ -223,19 +222,23 @@ def identity(program: dspy.Module) -> dict[str, str]:
     Only the program's predictors count, including those of compiled sub-modules; its code and other attributes do not.
     """
     predictors = all_predictors(program)
-    state = [[one.signature.dump_state(), _types(one.signature), one.demos, one.config] for one in predictors]
     lms = [one.lm or settings.lm for one in predictors]
     return {
-        "student": digest([type(program).__qualname__, sorted(named_predictors(program)), state]),
+        "student": digest([type(program).__qualname__, sorted(named_predictors(program)), *map(_state, predictors)]),
         "task_models": ", ".join(sorted({getattr(lm, "model", "none") for lm in lms})),
         "task_settings": digest([type(settings.adapter).__qualname__, *map(_generation, lms)]),
     }
 
 
-def _types(signature: type[dspy.Signature]) -> dict[str, str]:
-    return {name: repr(field.annotation) for name, field in signature.fields.items()}
+@state_of.register  # for metrics that ask a judge
+def _state(predictor: dspy.Predict) -> list[Any]:
+    """What makes a predictor what it is; others of its attributes differ in every process."""
+    signature: Any = predictor.signature
+    types = {name: _ADDRESS.sub("", repr(field.annotation)) for name, field in signature.fields.items()}
+    return [signature.dump_state(), types, predictor.demos, predictor.config]
 
 
-def _generation(lm: Any) -> dict[str, Any]:
+@state_of.register
+def _generation(lm: dspy.BaseLM) -> dict[str, Any]:
     """How a model is called, without the caller's key, which may change while a compile is stopped."""
     return {name: own for name, own in getattr(lm, "kwargs", {}).items() if name != "api_key"}

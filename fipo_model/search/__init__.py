@@ -14,7 +14,7 @@ from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import Rules, cost, evenly, schedule
 from fipo_model.search.headroom import Headroom, measure_headroom
-from fipo_model.search.identity import digest_of
+from fipo_model.search.identity import digest_of, state_of
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
 from fipo_model.search.proposals import Proposals, Proposed, Proposer, Seen
@@ -92,6 +92,7 @@ __all__ = [
     "schedule",
     "sentences",
     "split",
+    "state_of",
     "to_show",
     "write_report",
 ]

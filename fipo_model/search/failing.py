@@ -7,13 +7,27 @@ from fipo_model.errors import ServerError
 from fipo_model.search.shortening import shortened
 from fipo_model.search.subject import Failed
 
-_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
-_PASSING_NAME = re.compile(
-    r"rate.?limit|timeout|timed.?out|connection|unavailable|overloaded|throttl|too.?many.?requests|internal.?server|"
-    r"bad.?gateway|quota|resource.?exhausted|try again later|temporarily",
+_PASSING_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
+_PASSING_KIND = re.compile(
+    r"rate.?limit|timeout|timed.?out|connection|transport|unavailable|overloaded|throttl|too.?many.?requests|"
+    r"server.?error|bad.?gateway|quota|resource.?exhausted|gaierror",
     re.IGNORECASE,
 )
-_PASSING_NUMBER = re.compile(r"(?<![\w.])(?:429|500|502|503|504|529)(?!\w|[.,]\d)")
+# Errors of these kinds quote what was asked or replied, which may say anything.
+_LASTING_KIND = re.compile(
+    r"pars|validation|decod|context.?(?:window|length)|bad.?request|invalid|not.?found|unprocessable|"
+    r"content.?(?:policy|filter)",
+    re.IGNORECASE,
+)
+_PASSING_WORDS = re.compile(
+    r"rate.?limit|time-?out|timed.?out|overloaded|throttl|too.?many.?requests|internal.?server|bad.?gateway|quota|"
+    r"try again later|temporarily|(?:service|server|model|currently)(?: is)? unavailable|resource.?exhausted|"
+    r"connection.?(?:error|failed|reset|refused|aborted|closed|lost|broken)|"
+    r"(?:cannot|could not|failed to) connect\b|"
+    r"network is unreachable|no route to host|name resolution|name or service not known|"
+    r"(?:^|\bhttp\S* |\b(?:status|error|code|got|returned)\W{1,3})(?:429|500|502|503|504|529)\b(?![.,]\d)",
+    re.IGNORECASE,
+)
 _LONGEST = 500
 
 
@@ -30,9 +44,13 @@ def describe(error: BaseException) -> str:
 def is_passing(error: BaseException) -> bool:
     """Whether an error is one of transport: a rate limit, a time-out, a server that is down or has too much to do.
 
-    Decided by its type, its status, or its words: clients have no common class for it, and wrap each other's errors.
+    Clients have no common class for it, and wrap each other's errors. So the last error decides whose status or kind
+    is known, and only where none is, what they say.
     """
-    return any(map(_is_passing_itself, _causes(error)))
+    causes = list(_causes(error))
+    known = (_is_of_a_passing_kind(one) for one in causes)
+    decided = next((verdict for verdict in known if verdict is not None), None)
+    return any(map(_says_that_it_passes, causes)) if decided is None else decided
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -43,15 +61,27 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _is_passing_itself(error: BaseException) -> bool:
+def _is_of_a_passing_kind(error: BaseException) -> bool | None:
+    """What an error's status or kind says; None if they say nothing."""
     if isinstance(error, TimeoutError | ConnectionError | ServerError):
         return True
-    for name in ("status_code", "status", "http_status", "code"):
-        if getattr(error, name, None) in _STATUS:
-            return True
-    if _PASSING_NAME.search(type(error).__name__):
-        return True
-    # An error about a value quotes the value, which may say anything.
-    if isinstance(error, ValueError | TypeError | LookupError | AttributeError | AssertionError):
+    if (status := _status_of(error)) is not None:
+        return status in _PASSING_STATUS
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    if any(map(_LASTING_KIND.search, kinds)):
         return False
-    return bool(_PASSING_NAME.search(str(error)) or _PASSING_NUMBER.search(str(error)))
+    return True if any(map(_PASSING_KIND.search, kinds)) else None
+
+
+def _status_of(error: BaseException) -> int | None:
+    """The HTTP status that a client's error carries, itself or in its response."""
+    response = getattr(error, "response", None)
+    found = [getattr(error, name, None) for name in ("status_code", "status", "http_status", "code")]
+    found.append(getattr(response, "status_code", None))
+    return next((one for one in found if isinstance(one, int) and 400 <= one < 600), None)
+
+
+def _says_that_it_passes(error: BaseException) -> bool:
+    # An error about a value quotes the value.
+    is_of_a_value = isinstance(error, ValueError | TypeError | LookupError | AttributeError | AssertionError)
+    return not is_of_a_value and _PASSING_WORDS.search(str(error)) is not None

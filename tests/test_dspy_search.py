@@ -14,14 +14,13 @@ import dspy
 import pytest
 
 from fipo_integrations.dspy import FIPO, SearchSettings, render_page
-from fipo_integrations.dspy.evaluation import Metric
 from fipo_integrations.dspy.instructions import targets
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer
 from fipo_integrations.dspy.search import ProgramProposer
 from fipo_model import Message, PromptOptimizer, Sampling
 from fipo_model.errors import InputError
-from fipo_model.search import Budget, Journal, Seen, chance, fewest_pairs
+from fipo_model.search import Budget, Seen, chance, fewest_pairs
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -220,7 +219,7 @@ def test_training_examples_that_fail_are_said_and_give_labels_only(caplog):
     using = fipo(**search_options(candidates=2))
     with dspy.context(lm=task_lm(better_with_guidance)):
         using.compile(Fragile(), trainset=examples(["A train?"]), valset=examples())
-    assert "1 of 1 training examples failed and give no responses; RuntimeError: no trains here" in caplog.text
+    assert "1 of 1 runs failed and count as 0; the program raised RuntimeError: no trains here" in caplog.text
     assert "Silver" not in sent(using, "Answer the question.")[1]
     assert "Golden response (" in sent(using, "Answer the question.")[1]
 
@@ -303,13 +302,10 @@ def test_labels_are_named_where_a_predictor_puts_out_nothing_else_and_no_other_o
         student=program,
         targets=targets(program),
         trainset=rows,
-        metric=Metric(is_right_team),
-        journal=Journal(),
         optimizer=LazyOptimizer(optimizer(), is_proposing=True),
         settings=any_lead(candidates=3, student_responses=False),
-        num_threads=1,
     )
-    found = proposer.propose(Seen(texts=instructions(program), measurements={}), room=0)
+    found = proposer.propose(Seen(texts=instructions(program), measurements={}))
     proposed = [row for own in found.by_text.values() for row in own]
     assert [row.outcome for row in proposed if row.origin == "labels"] == expected
 

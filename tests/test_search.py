@@ -222,9 +222,9 @@ def test_two_steps_that_ran_on_different_examples_do_not_lead_below_the_beginnin
             return [RATE_LIMIT if one else other for one, other in zip(hidden, found, strict=True)]
 
     class InTurns(Offered):
-        def propose(self, seen, *, room):
+        def propose(self, seen):
             self.by_text = {"text": ["c" if seen.turn else "b"]}
-            return super().propose(seen, room=room)
+            return super().propose(seen)
 
     options = SearchSettings(turns=2, patience=0, minibatch_size=13)
     one = Search(subject=Partly(table), proposer=InTurns({}), settings=options)
@@ -257,9 +257,9 @@ def test_a_choice_that_does_not_stand_leaves_the_examples_that_decide_as_they_we
             return [RATE_LIMIT if one else other for one, other in zip(gone, found, strict=True)]
 
     class InTurns(Offered):
-        def propose(self, seen, *, room):
+        def propose(self, seen):
             self.by_text = {"text": ["c" if seen.turn else "b"]}
-            return super().propose(seen, room=room)
+            return super().propose(seen)
 
     options = SearchSettings(turns=2, patience=0, minibatch_size=8, significance=1.0)
     one = Search(subject=Partly(table), proposer=InTurns({}), settings=options, may_end_early=True)
@@ -676,9 +676,9 @@ def test_what_fails_everywhere_is_tried_once_more_and_what_fails_here_and_there_
 
 def test_a_second_turn_begins_with_the_best_so_far_and_knows_what_lost():
     class Growing(Offered):
-        def propose(self, seen, *, room):
+        def propose(self, seen):
             self.by_text = {"text": [f"{seen.texts['text']}+", f"{seen.texts['text']}-"]}
-            return super().propose(seen, room=room)
+            return super().propose(seen)
 
     levels = {"n": 0.1, "n+": 0.5, "n-": 0.1, "n++": 0.95, "n+-": 0.1}
     proposer = Growing({})

@@ -83,7 +83,7 @@ class Answering:
 class ByTurn:
     """Proposes one text in each turn."""
 
-    def propose(self, seen, *, room):
+    def propose(self, seen):
         text = ("constant", "useless")[seen.turn]
         return Proposals(model="scripted", by_text={"text": [Proposed(text=text, outcome="optimized")]})
 
@@ -124,7 +124,7 @@ def test_proposing_leaves_time_for_measuring():
         own = rewriting().rewriter
         proposer = RewriterProposer(rewriter=own, parts=parts, candidates=7, seed=0, shown=shown)
         seen = Seen(texts={"prompt": "trade"}, measurements={}, seconds_left=seconds)
-        assert proposer.propose(seen, room=0).by_text["prompt"]
+        assert proposer.propose(seen).by_text["prompt"]
         assert own.generator.batch_sizes == batches
 
 
@@ -142,7 +142,7 @@ def test_samples_that_would_come_too_late_are_not_requested(monkeypatch):
         own = rewriting(slowly).rewriter
         parts = [Part(name="prompt", request=OptimizationRequest("trade"))]
         proposer = RewriterProposer(rewriter=own, parts=parts, candidates=7, seed=0, shown=shown)
-        proposer.propose(Seen(texts={"prompt": "trade"}, measurements={}, seconds_left=seconds), room=0)
+        proposer.propose(Seen(texts={"prompt": "trade"}, measurements={}, seconds_left=seconds))
         assert own.generator.batch_sizes == batches
 
 

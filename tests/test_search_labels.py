@@ -102,9 +102,7 @@ def test_of_several_texts_none_gets_the_labels_of_what_comes_last():
     for some in (parts, parts[:1]):
         outputs = [output for _, output in NEWS]
         proposer = RewriterProposer(rewriter=own, parts=some, candidates=4, seed=0, shown=shown, outputs=outputs)
-        found = proposer.propose(
-            Seen(texts={one.name: one.request.instruction for one in parts}, measurements={}), room=0
-        )
+        found = proposer.propose(Seen(texts={one.name: one.request.instruction for one in parts}, measurements={}))
         origins = {row.origin for rows in found.by_text.values() for row in rows}
         assert ("labels" in origins) == (len(some) == 1)
 

@@ -45,7 +45,7 @@ def proposed(candidates: int) -> list[str]:
     own, request = rewriter(), OptimizationRequest(PROMPT)
     part = Part(name="prompt", request=request, meaning=Meaning.of(own, request, NEWS, is_answered=True).check)
     proposer = RewriterProposer(rewriter=own, parts=[part], candidates=candidates, seed=0, shown=shown)
-    rows = proposer.propose(Seen(texts={"prompt": PROMPT}, measurements={}), room=0).by_text["prompt"]
+    rows = proposer.propose(Seen(texts={"prompt": PROMPT}, measurements={})).by_text["prompt"]
     return [row.text.removeprefix(PROMPT).strip() for row in rows if row.is_usable]
 
 

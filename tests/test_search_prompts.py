@@ -685,7 +685,7 @@ def test_what_follows_a_text_in_its_place_is_never_sent_and_never_lost():
     )
     proposer = RewriterProposer(rewriter=PromptOptimizer(generator).rewriter, parts=[part], candidates=4, seed=0)
     for turn in (0, 1):
-        found = proposer.propose(Seen(texts={"one": PROMPT + tail}, measurements={}, turn=turn), room=0)
+        found = proposer.propose(Seen(texts={"one": PROMPT + tail}, measurements={}, turn=turn))
         first = next(row.text for row in found.by_text["one"] if row.is_usable)
         assert first == f"{PROMPT} {GUIDANCE}{tail}"
     assert not any("tool" in turns[-1]["content"] for call in generator.calls for turns in call)
@@ -699,7 +699,7 @@ def test_as_many_samples_are_asked_for_whatever_there_is_to_show(candidates):
         rewriter = PromptOptimizer(counted).rewriter
         part = Part(name="one", request=OptimizationRequest(PROMPT))
         proposer = RewriterProposer(rewriter=rewriter, parts=[part], candidates=candidates, seed=0, shown=shown)
-        proposer.propose(Seen(texts={"one": PROMPT}, measurements={}), room=0)
+        proposer.propose(Seen(texts={"one": PROMPT}, measurements={}))
         return len(replies)
 
     many = {number: ShownExample(given, output) for number, (given, output) in enumerate(ROWS)}
@@ -713,7 +713,7 @@ def test_rewrites_in_other_words_may_be_tried_where_examples_decide():
     assert strict.optimize(naive).text != said
     part = Part(name="one", request=OptimizationRequest(naive))
     proposer = RewriterProposer(rewriter=strict.rewriter, parts=[part], candidates=1, seed=0)
-    found = proposer.propose(Seen(texts={"one": naive}, measurements={}), room=0)
+    found = proposer.propose(Seen(texts={"one": naive}, measurements={}))
     assert [row.text for row in found.by_text["one"] if row.is_usable] == [said]
     rows = [(f"valley {number}", "steep" if number % 2 else "flat") for number in range(8)]
     for metric, models in (("exact", [model(lambda _: "flat")]), (None, [ScriptedScorer(likely)])):

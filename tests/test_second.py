@@ -99,7 +99,7 @@ def test_neither_a_search_nor_the_halves_of_a_rewrite_ask_it():
     own = rewriter(Telling("Nothing."), second)
     parts = [Part(name="prompt", request=OptimizationRequest(PROMPT))]
     proposer = RewriterProposer(rewriter=own, parts=parts, candidates=1, seed=0)
-    proposer.propose(Seen(texts={"prompt": PROMPT}, measurements={}), room=9)
+    proposer.propose(Seen(texts={"prompt": PROMPT}, measurements={}))
     assert not second.batch_sizes
     assert Halves.of(own).rewriter.second is None  # it holds no model
 

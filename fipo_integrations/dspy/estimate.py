@@ -12,10 +12,10 @@ from fipo_integrations.dspy.evaluation import runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
 from fipo_integrations.dspy.local import is_local
 from fipo_integrations.dspy.programs import all_predictors, copied
-from fipo_integrations.dspy.search import SearchSettings, most_further, to_show
+from fipo_integrations.dspy.search import SearchSettings, most_further, to_hear, to_show
 from fipo_model import FIPO_1, PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import cost, replies_needed, requests_needed, schedule
+from fipo_model.search import cost, replies_needed, schedule
 
 _CHARACTERS_PER_TOKEN = 4  # a rule of thumb for English; other scripts take more tokens
 _MEASURED = 50  # examples whose lengths are averaged
@@ -111,9 +111,10 @@ def _metric_calls(
     shown: Sequence[dspy.Example],
 ) -> tuple[int, int]:
     """At most so many calls for instructions and for runs to take demonstrations from, and so many for those."""
-    asked = min(requests_needed(settings.rewrites), len(trainset)) if predictors else 0
-    traced = 0 if settings.student_responses is False else asked
     deciding = min(len(devset), settings.most_examples or len(devset))
+    measured = {id(example) for example in devset} if deciding == len(devset) else set()
+    heard = [trainset[number] for number in to_hear(trainset, settings)] if predictors else []
+    traced = sum(id(example) not in measured for example in heard)
     each = cost(schedule(settings.rewrites, examples=deciding, minibatch=settings.minibatch_size))
     plain, showing = deciding + traced + settings.rounds * predictors * each, 0
     if shown:

@@ -5,19 +5,18 @@ import inspect
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 import dspy
 from dspy.dsp.utils.settings import settings
 from dspy.evaluate import Evaluate
 
 from fipo_integrations.dspy import demos
-from fipo_integrations.dspy.programs import executed, with_texts
-from fipo_integrations.dspy.responses import as_text
+from fipo_integrations.dspy.programs import executed, own_inputs, with_texts
+from fipo_integrations.dspy.responses import Step, as_text, steps
 from fipo_model.errors import InputError
 from fipo_model.search import (
     Failed,
-    Journal,
     Judgement,
     Measured,
     Measurement,
@@ -122,6 +121,15 @@ def metric_name(metric: Callable[..., Any]) -> str:
     return getattr(metric, "__name__", type(metric).__name__)
 
 
+class Kept(TypedDict, total=False):
+    """What a traced run leaves beside its score. Plain data."""
+
+    calls: dict[str, demos.Fields]
+    """By predictor, what may be shown of its last call."""
+    steps: list[Step]
+    """What each predictor put out, in the order they were called."""
+
+
 class _SideBySide(dspy.Module):
     """Several programs as one, so that DSPy runs all of them in one evaluation: an extra input says whose turn it is.
 
@@ -152,11 +160,12 @@ class _SideBySide(dspy.Module):
         turn = inputs.pop(self._TURN)
         if turn in self.known:
             return self.known[turn]
+        own = own_inputs(inputs)
         try:
             if turn not in self._traced:
-                return self._turns[turn](**inputs)
+                return self._turns[turn](**own)
             with dspy.context(trace=[]):
-                prediction = self._turns[turn](**inputs)
+                prediction = self._turns[turn](**own)
                 self.traces[turn] = list(settings.trace)
                 return prediction
         except Exception as error:
@@ -168,9 +177,13 @@ class _SideBySide(dspy.Module):
         error = self._errors.get(turn)
         return Failed(cause="DSPy ended it", is_passing=False) if error is None else _raised("program", error)
 
-    def to_show(self, turn: int, prediction: Any, example: dspy.Example) -> dict[str, demos.Fields]:
+    def calls_to_show(self, turn: int, prediction: Any, example: dspy.Example) -> dict[str, demos.Fields]:
         """What may be shown of a traced run."""
         return demos.calls_to_show(self._turns[turn], self.traces[turn], prediction, example)
+
+    def steps(self, turn: int) -> list[Step]:
+        """What the predictors put out in a traced run."""
+        return steps(self._turns[turn], self.traces[turn])
 
     def named_parameters(self) -> Any:
         if len(self.programs) == 1:
@@ -183,7 +196,7 @@ class Variants:
 
     Copies are kept, as the candidates of a compiled program. After the examples that decide come those that
     demonstrations are taken from. On these, a variant is run without what it shows of the same example, and what was
-    said in the run goes into the journal.
+    said in the run is kept with its score. So is what the student says on the examples that are to be heard.
     """
 
     def __init__(
@@ -193,23 +206,27 @@ class Variants:
         examples: Sequence[dspy.Example],
         metric: Metric,
         *,
-        to_show: Sequence[dspy.Example] = (),
-        num_threads: int | None,
-        display_progress: bool,
+        to_show: Sequence[dspy.Example],
+        to_hear: Mapping[int, dspy.Example],
+        evaluate: Callable[..., Evaluate],
     ) -> None:
         self.texts = dict(texts)
         """The student's instructions, by predictor."""
         self.student = student
+        places = {id(example): place for place, example in enumerate((*examples, *to_show))}
+        others = [example for example in to_hear.values() if id(example) not in places]
+        places |= {id(example): place for place, example in enumerate(others, start=len(examples) + len(to_show))}
         # Copies, so that two occurrences of one example can be told apart. `copy` forgets the inputs before DSPy 3.4.
         self.examples: Sequence[dspy.Example] = [
-            example.with_inputs(*example.inputs().keys()) for example in (*examples, *to_show)
+            example.with_inputs(*example.inputs().keys()) for example in (*examples, *to_show, *others)
         ]
         self._deciding = len(examples)
+        self.shown = range(len(examples), len(examples) + len(to_show))
+        """The numbers of the examples that demonstrations are taken from."""
+        self.heard = {number: places[id(example)] for number, example in to_hear.items()}
+        """The numbers here of the examples on which it is kept what the student's predictors say."""
         self._metric = metric
-        self.journal = Journal()
-        """Keeps what was said in runs on the examples that demonstrations are taken from."""
-        self._num_threads = num_threads
-        self._display_progress = display_progress
+        self._evaluation = evaluate
         self._programs: dict[str, dspy.Module] = {}
         self.is_untried = False
         """Whether the next runs are the first ones: then a few of them go ahead."""
@@ -217,15 +234,6 @@ class Variants:
     def __len__(self) -> int:
         """How many examples decide."""
         return self._deciding
-
-    @property
-    def shown(self) -> range:
-        """The numbers of the examples that demonstrations are taken from."""
-        return range(self._deciding, len(self.examples))
-
-    def calls_to_show(self, arm: str, example: int) -> dict[str, demos.Fields]:
-        """What may be shown of an arm's run on one of these examples."""
-        return self.journal.get(_shown_key(arm, example)) or {}
 
     def program(self, arm: str, texts: Mapping[str, str]) -> dspy.Module:
         """The student with the texts of an arm; the same one whenever it is asked for."""
@@ -241,6 +249,18 @@ class Variants:
         texts = {**run.texts, demos.DEMOS: demos.apart_from(shown, run.example - len(self))}
         return self.program(digest(texts), texts)
 
+    def _is_heard(self, run: Run) -> bool:
+        return run.example in self.heard.values() and run.texts == self.texts
+
+    def _kept(self, together: _SideBySide, turn: int, run: Run, prediction: Any) -> Kept:
+        """What is kept of a traced run, each part where it is asked for."""
+        kept = Kept()
+        if run.example in self.shown:
+            kept["calls"] = together.calls_to_show(turn, prediction, self.examples[run.example])
+        if self._is_heard(run):
+            kept["steps"] = together.steps(turn)
+        return kept
+
     def fresh(self, texts: Mapping[str, str]) -> dspy.Module:
         """A new copy of the student with these instructions, and the demonstrations that go with them."""
         made = with_texts(self.student, texts)
@@ -253,7 +273,7 @@ class Variants:
         Raises `InputError` where the metric returns no number, and `UnmeasurableError` where those few fail alike: so
         would all others, as they do without a language model.
         """
-        traced = {turn for turn, run in enumerate(runs) if run.example in self.shown}
+        traced = {turn for turn, run in enumerate(runs) if run.example in self.shown or self._is_heard(run)}
         together = _SideBySide([self._program_for(run) for run in runs], traced=traced)
         found: dict[int, Measurement] = {}
         evaluate = functools.partial(self._evaluate, together, runs, found, note)
@@ -279,13 +299,8 @@ class Variants:
         by_example = {id(one): turn for turn, one in zip(turns, devset, strict=True)}
         metric = functools.partial(self._scored, together, runs, by_example, found, note)
         is_full = len(together.programs) == 1 and {runs[turn].example for turn in turns} == {*range(len(self))}
-        evaluate = Evaluate(
-            devset=devset,
-            metric=metric,
-            num_threads=self._num_threads,
-            display_progress=self._display_progress,
-            max_errors=len(runs) + 1,  # the caller counts failures
-        )
+        # The caller counts failures.
+        evaluate = self._evaluation(devset=devset, metric=metric, max_errors=len(runs) + 1)
         kind = "eval_full" if is_full else "eval_minibatch"
         result = executed(lambda: evaluate(together, callback_metadata={"metric_key": kind}))
         if self._metric.misuse is not None:
@@ -313,15 +328,11 @@ class Variants:
         except Exception as error:
             found[turn] = replace(_raised("metric", error), is_unscored=True)
             raise
-        found[turn] = measured
         if turn in together.traces:
-            self.journal.put(_shown_key(run.arm, run.example), together.to_show(turn, prediction, own))
+            measured = replace(measured, kept=self._kept(together, turn, run, prediction))
+        found[turn] = measured
         note(run, measured)
         return measured.scores[0]
-
-
-def _shown_key(arm: str, example: int) -> str:
-    return f"shown {arm} {example}"
 
 
 def answer_of(example: dspy.Example, outputs: Any) -> str:

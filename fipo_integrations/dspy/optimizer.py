@@ -4,9 +4,11 @@ import inspect
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Unpack
 
 import dspy
+from dspy.evaluate import Evaluate
 from dspy.teleprompt.teleprompt import Teleprompter
 
 from fipo_integrations.dspy import report
@@ -31,7 +33,7 @@ from fipo_integrations.dspy.naming import (
     unused_without_metric,
 )
 from fipo_integrations.dspy.programs import COMPILED, attach, copied, digest, identity, left_alone, with_texts
-from fipo_integrations.dspy.responses import Responses, responses, traced_runs
+from fipo_integrations.dspy.responses import Responses, responses, run_once
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
 from fipo_integrations.dspy.search import (
@@ -39,6 +41,7 @@ from fipo_integrations.dspy.search import (
     Search,
     SearchSettings,
     drawn,
+    to_hear,
     to_show,
     without_demonstrations,
 )
@@ -216,7 +219,7 @@ class FIPO(Teleprompter):
         example = trainset[drawn(trainset, 1, seed=self.search.seed)[0]]
         if self.search.student_responses:
             check_model(student, example)
-            run = traced_runs(program, [example], None, num_threads=1)[0]
+            run = run_once(program, example)
         return responses(program, example, run, threshold=self.search.metric_threshold)
 
     def _search(
@@ -262,20 +265,17 @@ class FIPO(Teleprompter):
             devset,
             metric,
             to_show=shown,
-            num_threads=self.num_threads,
-            display_progress=self.display_progress,
+            to_hear={number: trainset[number] for number in to_hear(trainset, self.search)} if usable else {},
+            evaluate=partial(Evaluate, num_threads=self.num_threads, display_progress=self.display_progress),
         )
         proposer = ProgramProposer(
             student=program,
             targets=usable,
             trainset=trainset,
-            metric=metric,
-            journal=journal,
             optimizer=self._optimizer,
             settings=self.search,
-            num_threads=self.num_threads,
         )
-        search = Search.of(variants, proposer, chosen)
+        search = Search.of(variants, proposer, chosen, journal=journal, num_threads=self.num_threads)
         best = search.run()
         measured, compiled = report.measure(search, best), variants.fresh(search.board.texts(best))
         attached = attach(compiled, **report.statistics(search, measured)) if self.track_stats else []

@@ -61,7 +61,8 @@ def names_in_traces(program: dspy.Module) -> Callable[[Any], str | None]:
     named = named_predictors(program)
     names = {id(predictor): name for name, predictor in named.items()}
     # BestOfN and Refine run copies of a module, whose predictors have the same signatures.
-    signatures = Counter(id(predictor.signature) for predictor in named.values())
+    once = {id(one): one for one in (*all_predictors(program), *named.values())}.values()
+    signatures = Counter(id(predictor.signature) for predictor in once)
     by_signature = {id(one.signature): name for name, one in named.items() if signatures[id(one.signature)] == 1}
     return lambda predictor: names.get(id(predictor)) or by_signature.get(id(predictor.signature))
 
@@ -154,6 +155,18 @@ def with_texts(program: dspy.Module, texts: Mapping[str, str]) -> dspy.Module:
             # A new class: assigning to `signature.instructions` would change every program that shares it.
             predictor.signature = predictor.signature.with_instructions(texts[name])
     return twin
+
+
+def own_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs for one run alone, since a program may change them; what cannot be copied is shared."""
+    found = {}
+    for name, value in inputs.items():
+        try:
+            found[name] = copy.deepcopy(value)
+        except Exception:
+            logger.debug("the input %s cannot be copied", name, exc_info=True)
+            found[name] = value
+    return found
 
 
 def executed(run: Callable[[], _Result]) -> _Result:

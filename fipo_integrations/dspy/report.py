@@ -55,7 +55,7 @@ def measure(search: Search, best: str) -> Measured:
         gain=None if compared.gain is None else _in_points(compared.gain),
         trials=_list_trials(search),
         metric_calls=search.budget.calls,
-        metric_calls_resumed=search.resumed,
+        metric_calls_resumed=search.board.resumed,
         stopped_by=search.stopped_by,
         tried_again=search.measuring.tried_again,
         demos=count_of(search.board.texts(best).get(DEMOS, "")),

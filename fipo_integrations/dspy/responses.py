@@ -1,25 +1,28 @@
 """What predictors said on training examples, and what they should have said: silver and golden responses."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import dspy
 from dspy.dsp.utils.settings import settings
-from dspy.utils.parallelizer import ParallelExecutor
 
-from fipo_integrations.dspy.programs import executed, named_predictors, names_in_traces
+from fipo_integrations.dspy.programs import named_predictors, names_in_traces, own_inputs
 from fipo_model import ShownExample
 
 logger = logging.getLogger("fipo.dspy")
+
+
+Step = tuple[str, dict[str, str]]
+"""A predictor's name, and what it put out."""
 
 
 class Run(TypedDict):
     """One run of a program: its score, and what each predictor put out, in the order they were called. Plain data."""
 
     score: float | None
-    steps: list[tuple[str, dict[str, str]]]
+    steps: list[Step]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,32 +35,22 @@ class Responses:
     feedback: str | None = None
 
 
-def traced_runs(
-    program: dspy.Module,
-    examples: Sequence[dspy.Example],
-    score: Callable[[dspy.Example, Any], float] | None,
-    *,
-    num_threads: int | None,
-) -> list[Run | None]:
-    """Run the program on each example under its own language model; None where it, or the metric, failed."""
-    name_of = names_in_traces(program)
-
-    def run(example: dspy.Example) -> Run:
+def run_once(program: dspy.Module, example: dspy.Example) -> Run | None:
+    """Run the program on an example under its own language model; None where it failed."""
+    try:
         with dspy.context(trace=[]):
-            prediction = program(**example.inputs())
-            said = [(name_of(predictor), outputs) for predictor, _, outputs in settings.trace]
-        steps = [(name, {field: str(one) for field, one in outputs.items()}) for name, outputs in said if name]
-        return Run(score=None if score is None else score(example, prediction), steps=steps)
+            program(**own_inputs(example.inputs()))
+            return Run(score=None, steps=steps(program, settings.trace))
+    except Exception as error:  # noqa: BLE001 - whatever a program raises
+        logger.warning("a training example failed and gives no responses; %s: %s", type(error).__name__, error)
+        return None
 
-    # A time limit would run the slow ones twice.
-    executor = ParallelExecutor(
-        num_threads=num_threads, max_errors=len(examples) + 1, disable_progress_bar=True, timeout=0
-    )
-    runs: list[Run | None] = executed(lambda: executor.execute(run, list(examples))) if examples else []
-    if errors := list(executor.exceptions_map.values()):
-        first = f"{type(errors[0]).__name__}: {errors[0]}"
-        logger.warning("%d of %d training examples failed and give no responses; %s", len(errors), len(runs), first)
-    return runs
+
+def steps(program: dspy.Module, trace: Sequence[tuple[Any, Any, Any]]) -> list[Step]:
+    """What each of the program's predictors put out, by the trace of a run."""
+    name_of = names_in_traces(program)
+    said = [(name_of(predictor), outputs) for predictor, _, outputs in trace]
+    return [(name, {field: str(one) for field, one in outputs.items()}) for name, outputs in said if name]
 
 
 def responses(

@@ -1,11 +1,9 @@
 """Compiling with a metric: what the rewriter is shown of a program, and the search that chooses."""
 
-import itertools
 import logging
-import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import dspy
@@ -19,15 +17,16 @@ from fipo_integrations.dspy.demos import (
     MOST_LABELLED,
     SETS,
     TRIES,
+    Fields,
     apart_from,
     count_of,
     set_of_labels,
     sets_of,
 )
-from fipo_integrations.dspy.evaluation import Metric, Variants, answer_of, runs_at_once
+from fipo_integrations.dspy.evaluation import Variants, answer_of, runs_at_once
 from fipo_integrations.dspy.instructions import Protected, Target
-from fipo_integrations.dspy.programs import all_predictors, copied, digest_here
-from fipo_integrations.dspy.responses import Responses, Run, responses, traced_runs
+from fipo_integrations.dspy.programs import all_predictors, digest_here
+from fipo_integrations.dspy.responses import Responses, Run, responses
 from fipo_integrations.dspy.rewriting import LazyOptimizer, propose
 from fipo_integrations.dspy.showing import said_by_the_metric, solved_by_one, used_together
 from fipo_model import search
@@ -91,24 +90,16 @@ class ProgramProposer:
     student: dspy.Module
     targets: Sequence[Target]
     trainset: Sequence[dspy.Example]
-    metric: Metric
-    journal: Journal
     optimizer: LazyOptimizer
     settings: SearchSettings
-    num_threads: int | None
-    resumed: int = 0
-    """How many runs for responses were made in an earlier start."""
+    runs: Mapping[int, Run] = field(default_factory=dict)
+    """What the student said on training examples, by their numbers, where it was run."""
 
-    def propose(self, seen: Seen, *, room: float) -> Proposals:
+    def propose(self, seen: Seen) -> Proposals:
         """Candidates for each target."""
         if not self.targets:
             return Proposals(model=None, by_text={})
-        candidates = self.settings.rewrites
-        chosen = drawn(self.trainset, requests_needed(candidates), seed=self.settings.seed)
-        may_run = self.settings.student_responses is not False and not seen.tried
-        affordable = min(room, len(chosen)) if may_run else 0
-        paid = chosen[: math.floor(affordable)]
-        said = self._responses(chosen, paid)
+        said = self._responses({} if seen.tried else self.runs)
         # What is shown varies, so that rewrites do: one example's responses, several examples, what the metric said.
         more = drawn(self.trainset, len(self.trainset), seed=self.settings.seed)
         others = (used_together(self.student, self.trainset, more), said_by_the_metric(self.student, seen.measurements))
@@ -117,34 +108,20 @@ class ProgramProposer:
             self.optimizer.ready().rewriter,
             [target.with_text(seen.texts[target.name]) for target in self.targets],
             said,
-            candidates=candidates,
+            candidates=self.settings.rewrites,
             seed=self.settings.seed + 1000 * seen.turn,
             solved=solved_by_one(self.student, self.trainset),
             state=seen,
         )
-        return Proposals(model=self.optimizer.name, by_text=by_text, runs=len(paid))
+        return Proposals(model=self.optimizer.name, by_text=by_text)
 
-    def _responses(self, chosen: Sequence[int], paid: Sequence[int]) -> list[dict[str, Responses]]:
-        """What the student said on a few training examples (where it may be run), and their labels."""
-        runs = [*self._remembered_runs(paid), *itertools.repeat(None, len(chosen) - len(paid))]
+    def _responses(self, runs: Mapping[int, Run]) -> list[dict[str, Responses]]:
+        """What the student said on a few training examples (where it was run), and their labels."""
         threshold = self.settings.metric_threshold
         return [
-            responses(self.student, self.trainset[number], run, threshold=threshold)
-            for number, run in zip(chosen, runs, strict=True)
+            responses(self.student, self.trainset[number], runs.get(number), threshold=threshold)
+            for number in drawn(self.trainset, requests_needed(self.settings.rewrites), seed=self.settings.seed)
         ]
-
-    def _remembered_runs(self, chosen: Sequence[int]) -> list[Run | None]:
-        new = [number for number in chosen if f"run {number}" not in self.journal]
-        examples = [self.trainset[number] for number in new]
-        # On a copy: a program may change as it runs, and all candidates are copies of the student.
-        found = traced_runs(copied(self.student), examples, self.metric, num_threads=self.num_threads) if new else []
-        if self.metric.misuse is not None:
-            raise self.metric.misuse
-        self.resumed += len(chosen) - len(new)
-        for number, run in zip(new, found, strict=True):
-            if run is not None:  # one that failed is tried again when the compile is resumed
-                self.journal.put(f"run {number}", run)
-        return [self.journal.get(f"run {number}") for number in chosen]
 
 
 class Search(search.Search):
@@ -157,19 +134,26 @@ class Search(search.Search):
     """The numbers of the training examples that decide about demonstrations, too."""
 
     @classmethod
-    def of(cls, variants: Variants, proposer: ProgramProposer, targets: Sequence[Target | Protected]) -> "Search":
+    def of(
+        cls,
+        variants: Variants,
+        proposer: ProgramProposer,
+        targets: Sequence[Target | Protected],
+        *,
+        journal: Journal,
+        num_threads: int | None,
+    ) -> "Search":
         """The search among the proposals for a program."""
         made = cls(
             subject=variants,
             proposer=proposer,
             settings=proposer.settings,
-            journal=proposer.journal,
-            runs_at_once=runs_at_once(proposer.num_threads),
+            journal=journal,
+            runs_at_once=runs_at_once(num_threads),
             rights=[answer_of(one, one) or None for one in variants.examples],
             log=logger,
         )
         made.targets = targets
-        variants.journal = proposer.journal
         return made
 
     @property
@@ -179,12 +163,34 @@ class Search(search.Search):
 
     def propose(self, number: int, best: str) -> dict[str, list[str]]:
         """The candidates of a round: for the instructions, and once all rounds for these are over, demonstrations."""
+        if number == 0 and (limit := self._hear()):
+            self.limits |= dict.fromkeys(self.naive, limit)
+            return {}
         if number < self.settings.rounds:
             return super().propose(number, best)
         if limit := self._propose_sets(best):
             self.limits[DEMOS] = limit
         texts = [one.text for one in self.proposals.get(DEMOS, ())]
         return {DEMOS: texts} if texts else {}
+
+    def _hear(self) -> Limit | None:
+        """Run the student on a few training examples, as far as that is affordable, and keep what its predictors say.
+
+        Returns what ended the search meanwhile, if anything did.
+        """
+        rows = self.subject.heard
+        new = [row for row in rows.values() if not self.board.has(self.start, [row])]
+        if self.was_proposed(0):  # then the rewriter has seen what it has seen
+            new = [row for row in new if self.board.remembers(self.start, row)]
+        limit = self.board.measure([self.start], new[: self._affordable(len(new), len(self.examples))])
+        known = {number: row for number, row in rows.items() if self.board.has(self.start, [row])}
+        found = zip(known, self.board.measurements(self.start, known.values()), strict=True)
+        self.proposer.runs = {
+            number: Run(score=one.scores[0], steps=one.kept["steps"])
+            for number, one in found
+            if isinstance(one, Measured)
+        }
+        return limit
 
     def _propose_sets(self, best: str) -> Limit | None:
         """Propose sets of demonstrations from runs of the best program so far, and from labels.
@@ -209,7 +215,7 @@ class Search(search.Search):
             good |= self._succeeded(helped, again)
         texts = sets_of(
             self.subject.student,
-            [(one - shown.start, self.subject.calls_to_show(good[one], one)) for one in tried if one in good],
+            [(one - shown.start, self._calls_to_show(good[one], one)) for one in tried if one in good],
             examples,
             names=names,
             count=count,
@@ -230,6 +236,11 @@ class Search(search.Search):
         found = zip(rows, self.board.measurements(arm, rows), strict=True)
         threshold = self.proposer.settings.metric_threshold
         return {row: arm for row, one in found if isinstance(one, Measured) and one.scores[0] >= threshold}
+
+    def _calls_to_show(self, arm: str, row: int) -> dict[str, Fields]:
+        (found,) = self.board.measurements(arm, [row])
+        calls: dict[str, Fields] = found.kept["calls"] if isinstance(found, Measured) else {}
+        return calls
 
     def _let_training_examples_decide(self, best: str, *, sets: int) -> Limit | None:
         """Where few examples decide, the training examples do, too, as far as the budget allows once sets are compared.
@@ -290,11 +301,6 @@ class Search(search.Search):
         count = count_of(text)
         return f"{count} demonstration{'s' * (count != 1)}"
 
-    @property
-    def resumed(self) -> int:
-        """How many runs were made in an earlier start."""
-        return self.board.resumed + self.proposer.resumed
-
     def _measure_start(self) -> None:
         self.subject.is_untried = self.journal.is_empty
         try:
@@ -318,6 +324,13 @@ class Search(search.Search):
         for _, module in modules:
             module.history = []
         return program
+
+
+def to_hear(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[int]:
+    """The numbers of the examples on which the student is run for what the rewriter sees."""
+    if settings.student_responses is False:
+        return []
+    return drawn(trainset, requests_needed(settings.rewrites), seed=settings.seed)
 
 
 def to_show(

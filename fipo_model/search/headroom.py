@@ -170,7 +170,7 @@ def _rewrites(
         outputs=[one.shown.output for one in rows],
     )
     seen = Seen(texts={PROMPT: request.instruction}, measurements={}, seconds_left=seconds_left)
-    found = proposer.propose(seen, room=0)
+    found = proposer.propose(seen)
     return [one.text for one in found.by_text[PROMPT] if one.is_usable]
 
 

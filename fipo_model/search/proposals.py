@@ -39,8 +39,6 @@ class Proposals:
     model: str | None
     """The name of the model that proposed."""
     by_text: Mapping[str, Sequence[Proposed]]
-    runs: int = 0
-    """How many runs it took to see what the texts get, those that a resumed search remembers included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +60,8 @@ class Seen:
 class Proposer(Protocol):
     """Proposes other texts."""
 
-    def propose(self, seen: Seen, *, room: float) -> Proposals:
-        """Rewrites of the texts. At most `room` runs may be spent on new evidence."""
+    def propose(self, seen: Seen) -> Proposals:
+        """Rewrites of the texts."""
         ...
 
 
@@ -98,10 +96,10 @@ def _asked_words(text: str) -> frozenset[str]:
 def to_fields(proposals: Proposals) -> dict[str, Any]:
     """What a journal holds of proposals."""
     rows = {name: [asdict(one) for one in rows] for name, rows in proposals.by_text.items()}
-    return {"model": proposals.model, "by_text": rows, "runs": proposals.runs}
+    return {"model": proposals.model, "by_text": rows}
 
 
 def from_fields(fields: Mapping[str, Any]) -> Proposals:
     """The proposals from which `to_fields` made these."""
     rows = {name: [Proposed(**one) for one in rows] for name, rows in fields["by_text"].items()}
-    return Proposals(model=fields["model"], by_text=rows, runs=fields["runs"])
+    return Proposals(model=fields["model"], by_text=rows)

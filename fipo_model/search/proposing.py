@@ -31,7 +31,7 @@ class RewriterProposer:
     shown: Mapping[int, ShownExample] = field(default_factory=dict)
     outputs: Sequence[str | None] = ()
 
-    def propose(self, seen: Seen, *, room: float) -> Proposals:
+    def propose(self, seen: Seen) -> Proposals:
         """The usable rewrites for each part, up to the limit, and the refused ones, from two batches in all."""
         questions = [self._question(part, seen) for part in self.parts]
         by_text = ask(

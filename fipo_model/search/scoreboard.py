@@ -103,6 +103,10 @@ class Scoreboard:
         """Whether the arm was asked about all these examples."""
         return all((arm, example) in self._found for example in examples)
 
+    def remembers(self, arm: str, example: int) -> bool:
+        """Whether it takes no run to know what the arm gets on this example."""
+        return self._key(Run(arm, self._texts[arm], example)) in self._journal
+
     def measurements(self, arm: str, examples: Iterable[int]) -> list[Measurement]:
         """What the arm got on these examples, all of which it must have been asked about."""
         return [self._found[arm, example] for example in examples]

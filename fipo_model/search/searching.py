@@ -119,22 +119,22 @@ class Search:
         if self.budget.is_out_of_time:
             self.limits |= dict.fromkeys(self.naive, "max_seconds")
             return {}
-        key = "proposals" if number == 0 else f"proposals {number + 1}"
-        if key in self.journal:
-            found = proposals.from_fields(self.journal[key])
-            self.board.resumed += found.runs
+        if self.was_proposed(number):
+            found = proposals.from_fields(self.journal[_key(number)])
         else:
             found = self._ask_proposer(number, best)
-            self.journal.put(key, proposals.to_fields(found))
-        self.budget.charge(found.runs)
+            self.journal.put(_key(number), proposals.to_fields(found))
         self.model = found.model
         for name, rows in found.by_text.items():
             self.proposals[name] = [*self.proposals.get(name, ()), *rows]
         usable = {name: [one.text for one in found.by_text.get(name, ()) if one.is_usable] for name in self.naive}
         return {name: texts for name, texts in usable.items() if texts}
 
+    def was_proposed(self, number: int) -> bool:
+        """Whether the journal has the proposals of a round."""
+        return _key(number) in self.journal
+
     def _ask_proposer(self, number: int, best: str) -> Proposals:
-        room = self.budget.calls_left - len(self.examples)  # at least one candidate is to be measured on all of them
         measurements = dict(zip(self.examples, self.board.measurements(best, self.examples), strict=True))
         tried = {name: [one.text for one in rows if one.is_usable] for name, rows in self.proposals.items()}
         seen = Seen(
@@ -144,7 +144,7 @@ class Search:
             turn=number,
             seconds_left=self.budget.seconds_left,
         )
-        return self.proposer.propose(seen, room=max(0, room))
+        return self.proposer.propose(seen)
 
     def _improve(self, best: str, name: str, texts: Sequence[str], *, left: int) -> str:
         """The arm with the best of a text's candidates, and everything else as in the best arm so far."""
@@ -342,6 +342,10 @@ class Search:
             notes=[*notes, *other.notes],
             seed=self.settings.seed,
         )
+
+
+def _key(number: int) -> str:
+    return "proposals" if number == 0 else f"proposals {number + 1}"
 
 
 def drawn(count: int, most: int | None, *, seed: int) -> Sequence[int]:

@@ -31,10 +31,12 @@ class Measured:
     """What was said, for whoever proposes other texts."""
     feedback: str | None = None
     """What the metric said about it."""
+    kept: Any = None
+    """What else the subject keeps of the run; plain data."""
 
     def to_fields(self) -> dict[str, Any]:
         """Its form in a journal; missing parts are left out."""
-        fields = {"best": self.best, "response": self.response, "feedback": self.feedback}
+        fields = {"best": self.best, "response": self.response, "feedback": self.feedback, "kept": self.kept}
         return {"scores": list(self.scores), **{name: one for name, one in fields.items() if one is not None}}
 
     @classmethod

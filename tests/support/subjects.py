@@ -49,7 +49,7 @@ class Offered:
         self.by_text = by_text
         self.seen: list[Seen] = []
 
-    def propose(self, seen: Seen, *, room: float) -> Proposals:
+    def propose(self, seen: Seen) -> Proposals:
         self.seen.append(seen)
         rows = {name: [Proposed(text=text, outcome="optimized") for text in own] for name, own in self.by_text.items()}
         return Proposals(model="scripted", by_text=rows)

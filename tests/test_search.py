@@ -23,6 +23,7 @@ from fipo_model.search import (
     failure,
     opened_journal,
 )
+from fipo_model.search.explaining import same_answer
 from fipo_model.search.measuring import Measuring
 from support.subjects import Flaky, Offered, Table
 
@@ -247,13 +248,12 @@ def test_a_choice_that_does_not_stand_leaves_the_examples_that_decide_as_they_we
     }
 
     class Partly(Table):
+        is_down = False
+
         def measure(self, runs, note):
             found = super().measure(runs, note)
-            gone = [
-                (run.texts["text"] == "b" and run.example in lost)
-                or (run.texts["text"] == "c" and run.example not in first)
-                for run in runs
-            ]
+            self.is_down |= any(run.texts["text"] == "c" and run.example not in first for run in runs)
+            gone = [self.is_down or (run.texts["text"] == "b" and run.example in lost) for run in runs]
             return [RATE_LIMIT if one else other for one, other in zip(gone, found, strict=True)]
 
     class InTurns(Offered):
@@ -454,11 +454,64 @@ def test_what_an_earlier_start_paid_for_is_not_paid_again_from_an_account(tmp_pa
         {"patience": -1},
         {"auto": "mighty"},
         {"max_cost": 1.0},
+        {"candidates": "4"},
+        {"candidates": True},
+        {"turns": 1.5},
+        {"max_metric_calls": float("nan")},
+        {"max_seconds": "60"},
+        {"significance": None},
+        {"seed": None},
+        {"price": "cheap"},
+        {"log_dir": 5},
     ],
 )
 def test_settings_that_make_no_sense_are_errors(options):
     with pytest.raises(InputError, match=next(iter(options))):
         SearchSettings(**options)
+
+
+class Silent(Table):
+    """A model that answers no run with some texts, and from some run on nothing at all."""
+
+    def __init__(self, table, *, texts=(), ends_after=10**6):
+        super().__init__(table)
+        self.silent, self.ends_after = texts, ends_after
+
+    def measure(self, runs, note):
+        found = super().measure(runs, note)
+        is_down = len(self.pairs) > self.ends_after
+        return [
+            RATE_LIMIT if is_down or run.texts["text"] in self.silent else one
+            for run, one in zip(runs, found, strict=True)
+        ]
+
+
+def test_texts_that_always_time_out_are_no_outage():
+    table = {"naive": [0.0] * 8, "slow": [1.0] * 8, "slower": [1.0] * 8, "better": [1.0] * 8}
+    one = search(Silent(table, texts=("slow", "slower")), "slow", "slower", "better")
+    assert chosen(one) == "better"
+    assert one.stopped_by is None
+    down = search(Silent(table, ends_after=8), "slow", "slower", "better")
+    assert chosen(down) == "naive"
+    assert down.stopped_by == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ("n" * 24, ("n", 24)),
+        ("n" * 22 + "yy", None),  # and the last two are the ones that need it
+        ("yy" + "n" * 22, ("n", 22)),
+        ("n" * 23 + "y", ("n", 23)),
+        ("ny" * 12, None),
+    ],
+)
+def test_one_answer_for_almost_everything_may_be_right(answers, expected):
+    assert same_answer(answers, ["n"] * 22 + ["y"] * 2) == expected
+
+
+def test_one_answer_where_half_need_another_says_nothing():
+    assert same_answer("n" * 22 + "yy", ["n", "y"] * 12) == ("n", 22)
 
 
 def test_an_effort_says_how_many_candidates_and_examples_where_nothing_else_does():

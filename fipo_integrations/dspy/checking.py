@@ -1,6 +1,6 @@
 """What a compile is given, checked before anything runs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn, get_args
 
 import dspy
@@ -26,13 +26,20 @@ def check_names(predictors: Collection[str] | None) -> None:
     """Raise `InputError` for what are no names of predictors, each given once; None is fine."""
     if predictors is None:
         return
-    if isinstance(predictors, str):
-        raise InputError(f"predictors must be a collection of names, such as [{predictors!r}], not one text")
+    if isinstance(predictors, str) or not isinstance(predictors, Iterable):
+        example = predictors if isinstance(predictors, str) else "answer"
+        raise InputError(f"predictors must be a collection of names, such as [{example!r}], not {predictors!r:.80}")
     names = list(predictors)
     if not all(isinstance(name, str) for name in names):
         raise InputError(f"predictors must be names, as in program.named_predictors(), not {names!r:.80}")
     if len(set(names)) < len(names):
         raise InputError(f"predictors names a predictor more than once: {names}")
+
+
+def check_program(student: object) -> None:
+    """Raise `InputError` for what is no program."""
+    if not isinstance(student, dspy.Module):
+        raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r:.200}")
 
 
 def check_model(program: dspy.Module, example: dspy.Example) -> None:
@@ -94,7 +101,9 @@ def check_examples(examples: Examples, name: str) -> list[dspy.Example]:
 
     Raises `InputError` for anything that is not an example, or does not say which fields are inputs.
     """
-    found = list(examples or ())
+    if not isinstance(examples, Iterable | None):
+        raise InputError(f"the {name} must be a list of dspy.Example, not a {type(examples).__name__}")
+    found = [] if examples is None else list(examples)
     for number, example in enumerate(found):
         if not isinstance(example, dspy.Example):
             raise InputError(f"example {number} of the {name} is a {type(example).__name__}, not a dspy.Example")

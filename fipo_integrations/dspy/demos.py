@@ -10,6 +10,7 @@ import dspy
 from dspy.adapters.types import Audio, History, Image
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
+from pydantic_core import to_jsonable_python
 
 from fipo_integrations.dspy.programs import named_predictors, names_in_traces
 
@@ -109,8 +110,8 @@ def apart_from(text: str, row: int) -> str:
 
 def as_fields(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Fields | None:
     """A call of a predictor as plain data; None where that is impossible, as for an image, a tool or a conversation."""
-    fields = {name: _plain(value) for name, value in {**inputs, **dict(outputs)}.items()}
     try:
+        fields = {name: _plain(value) for name, value in {**inputs, **dict(outputs)}.items()}
         json.dumps(fields)
     except (TypeError, ValueError):
         return None
@@ -124,7 +125,11 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if isinstance(value, Enum):
         return value.value  # as DSPy writes it
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return to_jsonable_python(value)  # dates, sets and the like
 
 
 def calls_to_show(

@@ -18,6 +18,7 @@ from fipo_integrations.dspy.checking import (
     check_inputs,
     check_model,
     check_names,
+    check_program,
     check_runs,
 )
 from fipo_integrations.dspy.demos import DEMOS
@@ -47,7 +48,7 @@ from fipo_integrations.dspy.search import (
 )
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, opened_journal
+from fipo_model.search import Journal, check_number, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -147,8 +148,7 @@ class FIPO(Teleprompter):
         checked_names(others, of="compile", own=inspect.signature(FIPO).parameters)
         if teacher is not None:
             logger.info("FIPO does not use the teacher: golden responses come from labels and successful runs")
-        if not isinstance(student, dspy.Module):
-            raise InputError(f"the student must be a program, an instance of dspy.Module, not {student!r}")
+        check_program(student)
         examples = check_examples(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
         for name, why in left_alone(student).items():
@@ -178,6 +178,9 @@ class FIPO(Teleprompter):
         The runs share it among `num_threads`, unless the program runs on a `local_lm`, which answers one at a time. The
         rewriter's time is not estimated. Print the estimate to read it as sentences.
         """
+        check_program(student)
+        if seconds_per_run is not None:
+            check_number("seconds_per_run", seconds_per_run)
         examples = check_examples(trainset, "trainset")
         chosen = targets(student, self.predictors, examples)
         devset = None if self.metric is None else self._devset(examples, check_examples(valset, "valset"))

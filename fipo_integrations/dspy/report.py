@@ -81,7 +81,9 @@ def report_search(search: Search, best: str, measured: Measured) -> Report:
 
 def statistics(search: Search, measured: Measured) -> dict[str, Any]:
     """What DSPy's optimizers attach to a compiled program, under the same names: plain data, except programs."""
-    scores = {arm: asdict(_summarize(search.compared(arm).after)) for arm in search.measured()}
+    found = [(arm, asdict(_summarize(search.compared(arm).after))) for arm in search.measured()]
+    # Where runs are missing, an arm may have another rank on the examples that it shares with the student.
+    scores = dict(sorted(found, key=lambda one: -one[1]["score"]))
     return {
         "score": measured.scores.compiled.score,
         "candidate_programs": [{"program": search.variant(arm), **score} for arm, score in scores.items()],

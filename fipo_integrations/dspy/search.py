@@ -39,6 +39,7 @@ from fipo_model.search import (
     Proposed,
     Seen,
     UnmeasurableError,
+    check_number,
     requests_needed,
 )
 
@@ -68,6 +69,9 @@ class SearchSettings(search.SearchSettings):
 
     def __post_init__(self) -> None:
         search.SearchSettings.__post_init__(self)
+        check_number("metric_threshold", self.metric_threshold)
+        if self.student_responses not in (None, True, False):
+            raise InputError(f"student_responses must be True, False or None, not {self.student_responses!r:.80}")
         is_number = isinstance(self.demos, int) and not isinstance(self.demos, bool)
         if self.demos != "auto" and not (is_number and self.demos >= 0):
             raise InputError(f'demos must be a number, 0 for none, or "auto", not {self.demos!r}')
@@ -198,7 +202,7 @@ class Search(search.Search):
         Returns what ended that, or kept examples from deciding, if anything did.
         """
         settings, shown = self.proposer.settings, self.subject.shown
-        count, examples = settings.demonstrations, self.subject.examples[shown.start :]
+        count, examples = settings.demonstrations, self.subject.examples[shown.start : shown.stop]
         names = {target.name for target in self.targets}
         tried = shown[: self._affordable(TRIES * count, len(self.examples))]
         if limit := self.board.measure([best], tried):
@@ -223,8 +227,9 @@ class Search(search.Search):
         )
         self.proposals[DEMOS] = [Proposed(text=text, outcome="optimized") for text in texts]
         if not texts:
-            missing = "no training example has the inputs and outputs of a predictor"
-            self.reasons[DEMOS] = f"no run scored {settings.metric_threshold:g} or more, and {missing}"
+            unlabelled = "no training example has the inputs and outputs of a predictor"
+            unsuccessful = f"no run scored {settings.metric_threshold:g} or more, and {unlabelled}"
+            self.reasons[DEMOS] = "what its runs take and put out cannot be shown as text" if good else unsuccessful
             return None
         return self._let_training_examples_decide(best, sets=len(texts))
 

@@ -24,7 +24,7 @@ from fipo_model.search.results import Attempt, Changed, Compared, Level, SearchR
 from fipo_model.search.scoreboard import Scoreboard, Trial
 from fipo_model.search.scoring import PromptScore, PromptScores
 from fipo_model.search.searching import Search, UnmeasurableError
-from fipo_model.search.settings import Effort, SearchSettings
+from fipo_model.search.settings import Effort, SearchSettings, check_number
 from fipo_model.search.splitting import split
 from fipo_model.search.subject import Failed, Measured, Measurement, Note, Run, Subject, digest
 from fipo_model.search.words import say_compared, sentences
@@ -70,6 +70,7 @@ __all__ = [
     "as_metric",
     "ask",
     "chance",
+    "check_number",
     "cost",
     "digest",
     "digest_of",

@@ -188,11 +188,17 @@ def _alike(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | N
 
 
 def same_answer(answers: Sequence[str], rights: Sequence[str | None]) -> tuple[str, int] | None:
-    """The answer that (almost) all inputs get, and how many; None where there is none, or only one is right."""
+    """The answer that (almost) all inputs get, and how many; None where there is none, or only one is right.
+
+    Nor is there one where most inputs that need another answer get another: then that answer is right so often.
+    """
     if len(answers) < _FEWEST_ALIKE or len({*rights} - {None}) < 2:
         return None
     ((same, count),) = Counter(map(plain, answers)).most_common(1)
     if count < _ALIKE * len(answers):
+        return None
+    others = [plain(said) for said, right in zip(answers, rights, strict=True) if right and plain(right) != same]
+    if sum(said != same for said in others) > len(others) / 2:
         return None
     return next(" ".join(said.split()) for said in answers if plain(said) == same), count
 

@@ -89,7 +89,7 @@ class Scoreboard:
             for arm, _ in group:
                 self.trials.append(self._trial(arm, examples))
                 self._report(self.trials[-1])
-            if any(self._is_unreachable(arm, new, of=examples) for arm, new in group):
+            if any(self._is_silent(arm, new, of=examples) for arm, new in group) and not self._answers():
                 return "unreachable"
         return None
 
@@ -207,9 +207,19 @@ class Scoreboard:
             missing=self.missing(arm, examples),
         )
 
-    def _is_unreachable(self, arm: str, new: Sequence[int], *, of: Sequence[int]) -> bool:
+    def _is_silent(self, arm: str, new: Sequence[int], *, of: Sequence[int]) -> bool:
         """Whether nothing could be measured. A single example among others may time out by itself."""
         return self.missing(arm, new) == len(new) and (len(new) > 1 or len(of) == 1)
+
+    def _answers(self) -> bool:
+        """Whether a run can be measured that could be before: texts that always time out are no outage."""
+        known = next((key for key, found in self._found.items() if isinstance(found, Measured)), None)
+        if known is None or self.budget.tries_left < 1:
+            return False
+        arm, example = known
+        self.budget.charge_tries(1)
+        (found,) = self._measuring.measure([Run(arm, self._texts[arm], example)], lambda run, measured: None)
+        return isinstance(found, Measured)
 
 
 def score_of(measurement: Measurement, judge: int) -> Score:

@@ -85,12 +85,13 @@ class Search:
                 break
             usable = self.propose(number, best)
             for place, (name, texts) in enumerate(usable.items()):
-                if self._was_ended_by("unreachable"):
+                if self._ended_by("unreachable") is not None:
                     self.limits[name] = "unreachable"
                     continue
                 later = self.rounds - number - 1
                 best = self._improve(best, name, texts, left=len(usable) - place + later)
-            if self._was_ended_by("max_seconds", "unreachable"):
+            if (limit := self._ended_by("max_seconds", "unreachable")) is not None:
+                self.limits = {name: limit for name in self.naive if name not in self.proposals} | self.limits
                 break
         return best
 
@@ -295,9 +296,9 @@ class Search:
         """What ended the search before everything was compared, if anything did."""
         return next(iter(self.limits.values()), None)
 
-    def _was_ended_by(self, *limits: Limit) -> bool:
-        """Whether one of these ended any of it, be it that another one ended something before."""
-        return any(limit in limits for limit in self.limits.values())
+    def _ended_by(self, *limits: Limit) -> Limit | None:
+        """Which of these ended any of it, be it that another one ended something before."""
+        return next((limit for limit in self.limits.values() if limit in limits), None)
 
     def held_out(self, subject: Subject, best: str, *, runs_at_once: int = 1) -> HeldOut:
         """The original and the winner, on examples that decided nothing; not measured where the original stays.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -70,6 +71,7 @@ class SearchSettings:
     """Where the report goes, and every score as it is measured, so that interrupted searches resume."""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if self.auto is not None and self.auto not in PRESETS:
             raise InputError(f"auto must be one of {', '.join(PRESETS)}, or None, not {self.auto!r}")
         for name in ("candidates", "turns", "minibatch_size"):
@@ -84,6 +86,18 @@ class SearchSettings:
             raise InputError(f"patience must not be negative, but is {self.patience}")
         if self.max_cost is not None and self.price == 0:
             raise InputError("max_cost needs a price: what a run costs, or a function that says what was spent")
+
+    def _check_kinds(self) -> None:
+        for name in ("candidates", "turns", "max_examples", "max_metric_calls"):
+            check_number(name, getattr(self, name), is_whole=True, may_be_none=True)
+        for name in ("max_seconds", "max_cost"):
+            check_number(name, getattr(self, name), may_be_none=True)
+        for name in ("minibatch_size", "seed"):
+            check_number(name, getattr(self, name), is_whole=True)
+        for name in ("significance", "patience", *(() if callable(self.price) else ("price",))):
+            check_number(name, getattr(self, name))
+        if not isinstance(self.log_dir, str | Path | None):
+            raise InputError(f"log_dir must be the path of a directory, or None, not {self.log_dir!r:.80}")
 
     @property
     def rewrites(self) -> int:
@@ -167,3 +181,12 @@ class SearchSettings:
                 f"max_cost={self.max_cost:g} is too small to compare anything with your prompt on "
                 f"{examples + held_out} examples: at {self.price:g} a run, that takes at least {least * self.price:g}."
             )
+
+
+def check_number(name: str, value: object, *, is_whole: bool = False, may_be_none: bool = False) -> None:
+    """Raise `InputError` for a setting that is no number, where it must be one; NaN is none."""
+    if value is None and may_be_none:
+        return
+    if not isinstance(value, Integral if is_whole else Real) or isinstance(value, bool) or value != value:
+        wanted = f"a {'whole ' * is_whole}number{' or None' * may_be_none}"
+        raise InputError(f"{name} must be {wanted}, not {value!r:.80}")

@@ -14,12 +14,12 @@ BIN := .venv/bin
 
 .PHONY: demo test check fetch bench train-demo weights versions docs dist gpu clean
 
-# pip compiles bytecode on one core, which takes as long as installing. Some packages have files for other Pythons. Where
-# Python may not write bytecode (PYTHONDONTWRITEBYTECODE), it would compile FIPO's own files in every process.
+# pip would compile all bytecode on one core, which takes as long as installing. Python writes what is imported, also
+# where it is told not to: else every process would compile it anew.
+export PYTHONDONTWRITEBYTECODE :=
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib fipo_model fipo_integrations || true
 	touch $@
 
 demo: .venv/installed

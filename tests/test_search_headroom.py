@@ -173,12 +173,29 @@ def test_a_model_that_is_down_is_told():
         optimizer().headroom(PROMPT, ROWS, metric="exact", models=[ScriptedGenerator(down)], max_seconds=0.1)
 
 
+def test_a_wording_that_the_model_never_answers_is_left_out(monkeypatch):
+    monkeypatch.setattr(headroom, "_PATIENCE", 0.0)
+
+    def slow(asked):
+        if GUIDANCE in asked[-1]["content"]:
+            raise ServerError("timed out")
+        return "no idea"
+
+    found = optimizer().headroom(PROMPT, ROWS, metric="exact", models=[ScriptedGenerator(slow)])
+    assert found.stopped_by is None
+    assert found.examples == 20  # four of them are solved in the fullest wording
+    assert not any(GUIDANCE in tried.text for tried in found.wordings)
+
+
 def test_a_model_that_goes_away_is_told_and_not_to_be_raised(monkeypatch):
     """It once said "Raise unreachable."."""
     monkeypatch.setattr(headroom, "_PATIENCE", 0.0)
 
+    refused = []
+
     def going(asked):
-        if PROMPT not in asked[-1]["content"]:
+        if refused or PROMPT not in asked[-1]["content"]:
+            refused.append(asked)
             raise ServerError("down")
         return "no idea"
 

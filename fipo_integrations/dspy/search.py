@@ -192,7 +192,7 @@ class Search(search.Search):
         self.proposer.runs = {
             number: Run(score=one.scores[0], steps=one.kept["steps"])
             for number, one in found
-            if isinstance(one, Measured)
+            if isinstance(one, Measured) and one.kept
         }
         return limit
 
@@ -244,7 +244,7 @@ class Search(search.Search):
 
     def _calls_to_show(self, arm: str, row: int) -> dict[str, Fields]:
         (found,) = self.board.measurements(arm, [row])
-        calls: dict[str, Fields] = found.kept["calls"] if isinstance(found, Measured) else {}
+        calls: dict[str, Fields] = found.kept["calls"] if isinstance(found, Measured) and found.kept else {}
         return calls
 
     def _let_training_examples_decide(self, best: str, *, sets: int) -> Limit | None:

@@ -56,6 +56,7 @@ def optimize_chain(  # noqa: PLR0913 - one parameter for each wish
     if not isinstance(chain, Runnable | BaseModel):
         raise InputError(f"a chain is a runnable, such as prompt | model, not {type(chain).__name__}")
     check_roles(roles)
+    examples = list(examples)
     check_inputs(chain, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
     found = _found(chain, roles)

@@ -8,7 +8,7 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import ConfigDict, Field, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation, field_validator
 
 from fipo_model import FIPO_2, Completion, Generator, Message, PromptOptimizer, Sampling, Template
 from fipo_model.errors import FipoError, InputError, ModelError
@@ -39,6 +39,17 @@ class GeneratorChatModel(BaseChatModel):
     """Texts before which a reply ends, unless a call passes its own."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
+
+    @field_validator("generator")
+    @classmethod
+    def _check_generator(cls, generator: object) -> object:
+        if not hasattr(generator, "generate"):
+            raise InputError(f"generator must be a Generator, such as open_generator('default'), not {generator!r:.80}")
+        return generator
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Raises `NotImplementedError`: this model reads and writes text alone."""
+        raise NotImplementedError(f"{self.generator.name} reads and writes only text here, so it cannot call tools")
 
     @property
     def _llm_type(self) -> str:

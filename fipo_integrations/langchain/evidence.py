@@ -12,7 +12,7 @@ from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain.chat_model import conversation_of
-from fipo_integrations.langchain.examples import Example, as_example, text_of
+from fipo_integrations.langchain.examples import Example, as_example, plain_data, text_of
 from fipo_model import Message, Scorer
 from fipo_model import search as searching
 from fipo_model.errors import FipoError, InputError, PromptTooLongError
@@ -46,7 +46,7 @@ class Evidence:
             for right in example.outputs or (None,):
                 reason = "there is no right output to measure" if metric is None and right is None else ""
                 if metric is not None:
-                    reason = metric.unfit(right)
+                    reason = metric.unfit(plain_data(right))
                 if reason:
                     raise InputError(f"example {place}: {reason}")
         return made
@@ -123,17 +123,24 @@ class AnsweredChain(_Chain):
         """The best of the scores against each right output."""
         if isinstance(output, Exception):
             return searching.failure(output)
-        said = text_of(output) if isinstance(output, BaseMessage) else output
+        said = self._read(output)
         found = []
         for reference in example.outputs or (None,):
             try:
-                value = self.metric.function(reference, said, example.input)
+                value = self.metric.function(self._read(reference), said, example.input)
             except Exception as error:  # noqa: BLE001 - the metric is a stranger's; its cause is kept
                 return searching.failure(error)
             found.append(searching.judgement(value, metric=self.metric.name))
         read = max(found, key=lambda one: one.score)
         best = 1.0 if self.metric.needs_reference else read.best
         return searching.Measured(scores=(read.score,), best=best, response=text_of(output), feedback=read.feedback)
+
+
+    def _read(self, output: Any) -> Any:
+        """An output, or a right one, as the metric compares it: FIPO's own know no objects."""
+        if isinstance(output, BaseMessage):
+            return text_of(output)
+        return plain_data(output) if self.metric.needs_reference else output
 
 
 def _run(chain: Any, inputs: Sequence[Any]) -> list[Any]:

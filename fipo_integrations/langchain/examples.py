@@ -9,6 +9,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableSequence
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from fipo_model import search as searching
 from fipo_model.errors import InputError
@@ -57,7 +58,7 @@ def as_example(place: int, example: Example) -> searching.Example:
     Raises `InputError` that names the example by its place.
     """
     try:
-        if isinstance(example, Mapping):
+        if isinstance(example, Mapping) and not _is_of_langsmith(example):
             return searching.read_examples([example])[0]
         given, right = _parts(example)
         return searching.Example(input=given, outputs=() if right is None else (right,))
@@ -75,6 +76,8 @@ def _parts(example: Example) -> tuple[Any, Any]:
     """The input and the golden response of a pair or a LangSmith example."""
     if isinstance(example, tuple) and len(example) == len(("input", "response")):
         given, right = example
+    elif isinstance(example, Mapping):
+        given, right = example["inputs"], _only(example["outputs"])
     else:
         given, right = getattr(example, "inputs", None), _only(getattr(example, "outputs", None))
     if not isinstance(given, str | Mapping) or not given:
@@ -104,9 +107,22 @@ def check_inputs(chain: Any, examples: Sequence[Example]) -> None:
             raise InputError(f"example {place}: the template has {variables}, but the input has {fields}")
 
 
+def _is_of_langsmith(row: Mapping[str, Any]) -> bool:
+    """Whether a row has LangSmith's shape: inputs and outputs by their names."""
+    return isinstance(row.get("inputs"), Mapping) and isinstance(row.get("outputs"), Mapping)
+
+
 def _only(outputs: Any) -> Any:
     """LangSmith keeps every output under a name."""
     return next(iter(outputs.values())) if isinstance(outputs, Mapping) and len(outputs) == 1 else outputs
+
+
+def plain_data(value: Any) -> Any:
+    """A value without pydantic's objects and the like; what has no plain form stays as it is."""
+    try:
+        return to_jsonable_python(value)
+    except PydanticSerializationError:
+        return value
 
 
 def text_of(output: Any) -> str | None:

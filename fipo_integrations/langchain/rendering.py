@@ -67,7 +67,8 @@ def sources_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None) -> 
     """
     slots = find(template, roles).slots
     if not any(map(_has_words, slots)):
-        return None
+        is_after_examples = isinstance(template, FewShotPromptTemplate) and template.suffix.strip()
+        return () if is_after_examples else None
     whose: list[tuple[str, Any]] = list(leaves(template)) if isinstance(template, ChatPromptTemplate) else []
     made = []
     for slot in slots:

@@ -30,6 +30,7 @@ from fipo_integrations.langchain.prompts import PromptInput, PromptOutput, Role,
 from fipo_integrations.langchain.rendering import Source, says, sources_of
 from fipo_integrations.langchain.rewriting import Rewriting, Settled
 from fipo_model import PromptOptimizer
+from fipo_model.errors import InputError
 from fipo_model.store import RewriteStore
 
 EVENT = "fipo_optimized"
@@ -194,7 +195,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
         return [each.output for each in settled]
 
     def _rewriting(self, inputs: Sequence[PromptInput], sources: _Sources) -> Rewriting:
-        patterns = [re.compile(pattern, re.DOTALL) for pattern in self.protect]
+        patterns = list(map(_compiled, self.protect))
         return Rewriting.of([read(value, self.roles) for value in inputs], sources, patterns, self._asking)
 
     def _sources_of(self, template: BasePromptTemplate | None) -> _Sources:
@@ -216,6 +217,13 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
             feedback=self.feedback,
             store=self.store,
         )
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.DOTALL)
+    except re.error as error:
+        raise InputError(f"protect has {pattern!r}, which is no regular expression: {error}") from error
 
 
 def _noting(config: RunnableConfig | None) -> RunnableConfig:

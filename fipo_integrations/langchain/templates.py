@@ -65,6 +65,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
         what = "a bare text" if isinstance(template, str) else "the prompts of a chain"
         raise InputError(f"a prompt template is needed, not {type(template).__name__}; for {what} use {instead}")
     check_roles(roles)
+    examples = list(examples)
     check_inputs(template, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
     found = find(template, roles)

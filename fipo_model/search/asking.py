@@ -133,7 +133,9 @@ def _by_rule(rewriter: Rewriter, question: Question) -> list[Proposed]:
     if made is None:
         return []
     origin, text = made
-    checked = rewriter.check(text, replace(question.alone, examples=tuple(question.solved)))
+    # The rule writes English, whatever the prompt's language is.
+    lenient = replace(rewriter, settings=rewriter.settings.without("language_changed"))
+    checked = lenient.check(text, replace(question.alone, examples=tuple(question.solved)))
     return [_proposed(question.part, checked, origin=origin)]
 
 

@@ -11,7 +11,7 @@ from fipo_model.judge import Comparison, Judge, LLMJudge, Verdict
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.rewriter import Proposal, Rewriter
 from fipo_model.templates import FIPO_1, FIPO_2, Template, load_template
-from fipo_model.types import Candidate, OptimizationRequest, OptimizedPrompt, Outcome, ShownExample
+from fipo_model.types import Candidate, FixedForm, OptimizationRequest, OptimizedPrompt, Outcome, ShownExample
 
 __version__ = "0.2.0"
 
@@ -23,6 +23,7 @@ __all__ = [
     "Completion",
     "FidelitySettings",
     "FipoError",
+    "FixedForm",
     "Generator",
     "Judge",
     "LLMJudge",

@@ -14,6 +14,7 @@ from fipo_model.contract import (
     claims,
     commitments,
     conditions,
+    formed,
     forming,
     inventing,
     keeping,
@@ -264,8 +265,8 @@ RULES: dict[Outcome, Rule] = {
         Rule("format_invented", "asks for a form of output that your prompt does not have", forming.formats_invented),
         Rule(
             "form_contradicted",
-            "asks for a form that the right outputs shown do not have or, in DSPy, that types and fields fix otherwise",
-            claims.forms_contradicted,
+            "asks for a form that the right outputs shown do not have, or that types or a schema fix otherwise",
+            lambda case: claims.forms_contradicted(case) or formed.forms_fixed_otherwise(case),
         ),
         Rule("manner_contradicted", "asks for the opposite length or tone", forming.manner_contradicted),
         Rule("task_invented", "adds a task that has nothing to do with your prompt", relating.unrelated_task),

@@ -98,6 +98,9 @@ def as_request(prompt: "str | OptimizationRequest") -> "OptimizationRequest":
     return OptimizationRequest(prompt)
 
 
+FixedForm = Literal["value", "fields"]
+
+
 @dataclass(frozen=True, slots=True)
 class OptimizationRequest:
     """One naive prompt to rewrite, with everything known about it.
@@ -123,10 +126,18 @@ class OptimizationRequest:
     """
     feedback: str | None = None
     """What a metric or a reader said about what the prompt got."""
+    fixed_form: FixedForm | None = None
+    """What gives the outputs their form beside the prompt: a type ("value"), or a schema with several ("fields").
+
+    A text that asks for another form is refused then (`form_contradicted`), as it is where the prompt or its context
+    has a JSON schema or a parser's `{format_instructions}`.
+    """
 
     def __post_init__(self) -> None:
         for name in ("instruction", "context", "silver_response", "golden_response", "feedback"):
             check_text(name, getattr(self, name))
+        if self.fixed_form is not None and self.fixed_form not in get_args(FixedForm):
+            raise InputError(f'fixed_form must be "value", "fields" or None, not {self.fixed_form!r:.80}')
         if not isinstance(self.examples, tuple) or not all(isinstance(each, ShownExample) for each in self.examples):
             raise InputError(
                 "examples must be a tuple of ShownExample (optimizer.optimize(prompt, examples=rows) takes pairs of an "

@@ -232,8 +232,9 @@ def test_only_the_named_predictors_are_rewritten(predictors):
 def test_a_name_the_program_does_not_have_is_an_error_that_lists_the_names():
     with pytest.raises(InputError, match=r"'sort'.*has 'answer', 'sort.predict'"):
         fipo(predictors=["sort"]).compile(Zoo())
-    with pytest.raises(InputError, match=r"not one text"):
-        fipo(predictors="answer")
+    for wrong in ("answer", 5):
+        with pytest.raises(InputError, match=rf"a collection of names, such as \['answer'\], not {wrong!r}"):
+            fipo(predictors=wrong)
 
 
 def test_a_shared_predictor_stays_shared_and_is_sent_once():

@@ -685,3 +685,24 @@ class TestChainsAsInTheDocumentation:
         chain = route | FIPORunnable(optimizer=optimizer) | ECHO
         assert chain.invoke({"kind": "sea", "topic": "tides"}) == asks_for("Explain as a sailor")
         assert chain.invoke({"kind": "land", "topic": "tides"}) == asks_for("Explain as a farmer")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"store": "rewrites.jsonl"}, r"store must be a RewriteStore, such as RewriteStore\('rewrites.jsonl'\)"),
+        ({"max_words": -3}, "max_words must be a whole number of at least 1, or None, not -3"),
+        ({"max_words": "three"}, "max_words must be a whole number of at least 1, or None, not 'three'"),
+        ({"feedback": 3}, "feedback must be text or None, not 3"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_an_error_before_anything_is_rewritten(options, said):
+    with pytest.raises(InputError, match=said):
+        optimize_chain(PromptTemplate.from_template("Explain {topic}."), **options)
+    with pytest.raises(ValueError, match=rf"{said}|{next(iter(options))}\n"):  # pydantic's own, for wrong types
+        FIPORunnable(**options).invoke("Explain tides.")
+
+
+def test_a_pattern_that_is_none_is_named():
+    with pytest.raises(InputError, match=r"protect has '\(', which is no regular expression: missing \)"):
+        FIPORunnable(protect=("(",)).invoke("Explain tides.")

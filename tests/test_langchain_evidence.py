@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableSequence
+from pydantic import BaseModel
 
 from fipo_integrations.langchain import (
     GeneratorChatModel,
@@ -70,6 +71,11 @@ def optimizer() -> PromptOptimizer:
 
 def system_of(template: Any) -> str:
     return template.messages[0].prompt.template
+
+
+class Mood(BaseModel):
+    mood: str
+    count: int
 
 
 class TestAMetric:
@@ -137,6 +143,33 @@ class TestAMetric:
         assert report.held_out is None
         assert "No examples were held out (twelve are needed)" in str(report)
 
+    @pytest.mark.parametrize("metric", ["exact", "json_fields", "contains", "f1"])
+    @pytest.mark.parametrize("has_objects", [False, True])
+    def test_objects_are_compared_by_their_fields(self, optimizer: PromptOptimizer, metric: str, has_objects: bool):
+        def tells(value: Any) -> Mood:
+            return Mood(mood=Model()(value).content, count=1)
+
+        rows = [
+            (given, Mood(mood=mood, count=1) if has_objects else {"mood": mood, "count": 1}) for given, mood in ROWS
+        ]
+        _, report = optimize_chain(
+            MOOD | RunnableLambda(tells), optimizer=optimizer, examples=rows, metric=metric, search=SMALL
+        )
+        assert report.searched.chosen_on.after.score == 1
+        assert report.searched.chosen_on.before.score < 1
+
+    def test_ones_own_metric_sees_the_objects(self, optimizer: PromptOptimizer):
+        chain = MOOD | RunnableLambda(lambda value: Mood(mood=Model()(value).content, count=1))
+        rows = [(given, Mood(mood=mood, count=1)) for given, mood in ROWS]
+        _, report = optimize_chain(
+            chain,
+            optimizer=optimizer,
+            examples=(row for row in rows),
+            metric=lambda right, said, given: right.mood == said.mood,
+            search=SMALL,
+        )
+        assert report.searched.chosen_on.after.score == 1
+
     def test_where_no_rewrite_is_better_the_template_stays(self, optimizer: PromptOptimizer):
         same, report = optimize_prompt(
             MOOD,
@@ -151,7 +184,15 @@ class TestAMetric:
         assert "are right already, so there is nothing to gain" in report.changes[0].detail
 
     @pytest.mark.parametrize(
-        "shape", ["pairs", "rows", "rows with what a model said", "rows with several right outputs", "langsmith"]
+        "shape",
+        [
+            "pairs",
+            "rows",
+            "rows with what a model said",
+            "rows with several right outputs",
+            "langsmith",
+            "langsmith rows",
+        ],
     )
     def test_examples_come_in_every_shape(self, optimizer: PromptOptimizer, shape: str):
         class LangSmithExample:
@@ -170,6 +211,7 @@ class TestAMetric:
                 {"input": given, "outputs": [f"{right} or so", right]} for given, right in ROWS
             ],
             "langsmith": [LangSmithExample(*row) for row in ROWS],
+            "langsmith rows": [{"inputs": given, "outputs": {"mood": right}} for given, right in ROWS],
         }[shape]
         better, _ = optimize_chain(
             MOOD | RunnableLambda(Model()), optimizer=optimizer, examples=made, metric="exact", search=SMALL

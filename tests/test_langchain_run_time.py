@@ -176,6 +176,19 @@ class TestBehindATemplate:
         assert value.text == f"{better('Add the numbers for Ann.')}\n\nQ: 2+2\nA: 4\n\nQ: 3+3\nA:"
         assert asked(generator) == ["Add the numbers for {who}."]
 
+    def test_what_follows_few_shots_stays_and_its_values_are_not_sent(
+        self, fipo: FIPORunnable, generator: ScriptedGenerator
+    ):
+        few = FewShotPromptTemplate(
+            example_prompt=PromptTemplate.from_template("Q: {q}\nA: {a}"),
+            examples=[{"q": "2+2", "a": "4"}],
+            suffix="Add the numbers for {who}.\nQ: {q}\nA:",
+            input_variables=["q", "who"],
+        )
+        given = {"q": "3+3", "who": "Ann"}
+        assert (few | fipo).invoke(given).text == few.format(**given)
+        assert generator.calls == []
+
     def test_a_history_that_looks_like_the_template_stays(self, fipo: FIPORunnable):
         chat = ChatPromptTemplate.from_messages([MessagesPlaceholder("before"), ("human", "Explain {topic}.")])
         before = [HumanMessage("Explain rain."), AIMessage("Well,")]

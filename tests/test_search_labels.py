@@ -42,6 +42,18 @@ def test_labels_are_named_by_rule_where_no_rewriter_names_them_all():
     assert using.search("topic", NEWS, models=[by_likelihood]).text == found.text
 
 
+@pytest.mark.parametrize("prompt", ["Klassifiziere den Text als gut oder schlecht.", "Classez le texte selon son ton."])
+def test_labels_are_named_in_english_whatever_the_language_of_the_prompt(prompt):
+    rows = [(f"Text {number}", "gut" if number % 2 else "schlecht") for number in range(24)]
+
+    def follows(asked) -> str:
+        text = asked[-1]["content"]
+        return dict(rows)[text.rsplit("\n\n", 1)[1]] if "Answer with one of: gut, schlecht" in text else "?"
+
+    found = rewriting(lambda naive: naive).search(prompt, rows, metric="exact", models=[model(follows)])
+    assert found.text == f"{prompt}\n\nAnswer with one of: gut, schlecht"
+
+
 def test_where_there_are_no_labels_a_rule_states_the_form_of_the_right_outputs():
     dates = [(f"note {number}", f"2026-01-{number:02}") for number in range(1, 25)]
 

@@ -1,4 +1,4 @@
-"""Whether an instruction asks for what a program settles itself: its inputs, or the form of its outputs. Pure.
+"""Whether an instruction asks for the inputs that a program fills in. Pure.
 
 `fipo_model.contract` knows how assistants ask for "the text" in general; here the names of the fields are known, too.
 """
@@ -25,16 +25,6 @@ _PARTICULARS = frozenset(
 )
 _OF = re.compile(r"(?i)\W*of\b")
 _WORD = re.compile(r"[a-z]+")
-_FORM = re.compile(
-    r"(?i)\b(?:commas?|(?:semi)?colons?|slash(?:es)?|hyphens?|dash(?:es)?|pipes?|underscores?|brackets|parentheses"
-    r"|quotation marks|full stops?|bullet(?:s| points?)|(?:a|one|no|without|single) spaces?|(?:capital|small) letters"
-    r"|(?:upper|lower)[ -]?case|bold|italics|markdown|html|xml|json|yaml|csv"
-    r"|(?:on|in|one|thing|word|item|entry) (?:(?:its|their|a|one|per|own|new|single|separate) ){1,3}lines?)\b"
-)
-_ALONE = re.compile(
-    r"(?i)\b(?:nothing (?:else|more|besides)|no other \w+|no more than that|alone|only (?:that|this|it|the)"
-    r"|just (?:that|this|the)|everything else)\b"
-)
 
 
 def wants_inputs(rewrite: str, task: str, inputs: Sequence[str], outputs: Sequence[str]) -> str | None:
@@ -55,16 +45,6 @@ def wants_inputs(rewrite: str, task: str, inputs: Sequence[str], outputs: Sequen
             if _words_of([thing]) & (asked_for - own) and not about & own and match[0].lower() not in task.lower():
                 return " ".join(match[0].removesuffix(said[len(thing) :]).split()).strip(" .,:;-")
     return None
-
-
-def form_demanded(rewrite: str, *, known: str, fields: int) -> str | None:
-    """What a rewrite says of the form of an output that DSPy gives its form; None if nothing but what is `known`.
-
-    Where the output has several `fields`, "nothing else" is such a demand, too.
-    """
-    patterns = (_FORM, _ALONE) if fields > 1 else (_FORM,)
-    found = (each[0] for pattern in patterns for each in pattern.finditer(rewrite))
-    return next((each for each in found if each.lower() not in known.lower()), None)
 
 
 def _words_of(names: Sequence[str]) -> frozenset[str]:

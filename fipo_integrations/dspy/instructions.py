@@ -12,10 +12,10 @@ import dspy
 from dspy.adapters.types.tool import ToolCalls
 from dspy.adapters.utils import get_annotation_name
 
-from fipo_integrations.dspy.asking import form_demanded, wants_inputs
+from fipo_integrations.dspy.asking import wants_inputs
 from fipo_integrations.dspy.programs import left_alone, named_predictors
 from fipo_integrations.dspy.values import Choice, choices_of, favoured, labels_of, named_in, written
-from fipo_model import Candidate, OptimizationRequest
+from fipo_model import Candidate, FixedForm, OptimizationRequest
 from fipo_model.errors import InputError
 from fipo_model.search import Proposed
 
@@ -54,7 +54,7 @@ class Target:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     """The names of its fields."""
-    is_formed: bool = False
+    fixed_form: FixedForm | None = None
     """Whether DSPy gives the output its form: it has a type that is not plain text, or several fields."""
 
     @classmethod
@@ -78,7 +78,13 @@ class Target:
 
     def request(self, *, silver: str | None = None, golden: str | None = None) -> OptimizationRequest:
         """The request to the rewriter. Raises `InputError` for a task that is empty or is not valid text."""
-        return OptimizationRequest(self.task, context=self.context, silver_response=silver, golden_response=golden)
+        return OptimizationRequest(
+            self.task,
+            context=self.context,
+            silver_response=silver,
+            golden_response=golden,
+            fixed_form=self.fixed_form,
+        )
 
     def instruction(self, rewrite: str) -> str:
         """The whole instruction with the task rewritten, as DSPy will show it."""
@@ -89,7 +95,7 @@ class Target:
 
         Its outcome is "field_invented" where it names something that is not a field, "input_requested" where it asks
         for what the program fills in, "golden_leaked" where it names only some of the values that an output may take,
-        which favours these, and "form_contradicted" where it asks for a form although DSPy gives the output its own.
+        which favours these.
         """
         outcome: str = candidate.outcome
         detail = candidate.detail
@@ -100,13 +106,7 @@ class Target:
             outcome, detail = "input_requested", f"asks for what the program fills in: {wanted!r}"
         elif outcome == "optimized" and (value := self._favoured(candidate.text)) is not None:
             outcome, detail = "golden_leaked", f"names {value!r}, but not the other values"
-        elif outcome == "optimized" and self.is_formed and (said := self._form_demanded(candidate.text)) is not None:
-            outcome, detail = "form_contradicted", f"says {said!r}, but the types and fields give the output its form"
         return Proposed(text=candidate.text, outcome=outcome, detail=detail, log_likelihood=candidate.log_likelihood)
-
-    def _form_demanded(self, rewrite: str) -> str | None:
-        fields = len(set(self.outputs) - {"reasoning"})
-        return form_demanded(rewrite, known=f"{self.task}\n{self.context or ''}", fields=fields)
 
     def _favoured(self, rewrite: str) -> str | None:
         found = (favoured(rewrite, self.task, choice) for choice in self.choices)
@@ -161,13 +161,15 @@ def _described(name: str, text: str, signature: type[dspy.Signature], examples: 
         choices=tuple(itertools.chain.from_iterable(choices[field] for field in signature.output_fields)),
         inputs=tuple(signature.input_fields),
         outputs=tuple(signature.output_fields),
-        is_formed=_is_formed(signature),
+        fixed_form=_fixed_form(signature),
     )
 
 
-def _is_formed(signature: type[dspy.Signature]) -> bool:
+def _fixed_form(signature: type[dspy.Signature]) -> FixedForm | None:
     types = [field.annotation for name, field in signature.output_fields.items() if name != "reasoning"]
-    return len(types) > 1 or not all(map(_is_text, types))
+    if len(types) > 1:
+        return "fields"
+    return None if all(map(_is_text, types)) else "value"
 
 
 def _is_text(annotation: Any) -> bool:

@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import run_in_executor
 
 from fipo_integrations.langchain.default import default_optimizer
-from fipo_model import OptimizationRequest, OptimizedPrompt, PromptOptimizer
+from fipo_model import FixedForm, OptimizationRequest, OptimizedPrompt, PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.forking import PerProcess
 from fipo_model.store import RewriteStore
@@ -79,12 +79,22 @@ class Asking:
             return known
 
     def request(
-        self, instruction: str, *, context: str | None = None, keep: tuple[str, ...] = ()
+        self,
+        instruction: str,
+        *,
+        context: str | None = None,
+        keep: tuple[str, ...] = (),
+        fixed_form: FixedForm | None = None,
     ) -> OptimizationRequest:
         """A request for a rewrite, with the wishes. Raises `InputError` where there is nothing to rewrite."""
         own = tuple(text for text in self.keep if text in instruction)
         return OptimizationRequest(
-            instruction, context=context, keep=(*keep, *own), max_words=self.max_words, feedback=self.feedback
+            instruction,
+            context=context,
+            keep=(*keep, *own),
+            max_words=self.max_words,
+            feedback=self.feedback,
+            fixed_form=fixed_form,
         )
 
     def each(self, requests: Sequence[OptimizationRequest]) -> Results:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from langchain_core.output_parsers import BaseLLMOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import BaseModel
 
-from fipo_integrations.langchain import proposals
+from fipo_integrations.langchain import forms, proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric
@@ -85,10 +86,16 @@ aoptimize_chain = in_background(optimize_chain)
 def _found(chain: Any, roles: tuple[Role, ...] | None) -> Found:
     """Every text of a chain that may be rewritten, and what cannot be reached."""
     parts: list[Found] = []
+    read = 0  # so many of them come before a parser
 
     def collect(part: Any, where: str) -> Any:
+        nonlocal read
         if isinstance(part, BasePromptTemplate):
             parts.append(find(part, roles, where))
+        elif isinstance(part, BaseLLMOutputParser):
+            form = forms.by_parser(part)
+            parts[read:] = [each.with_form(form) for each in parts[read:]]
+            read = len(parts)
         elif reason := why_left_out(part):
             parts.append(Found(unreached=(Unreached(where=where, reason=reason),)))
         return part

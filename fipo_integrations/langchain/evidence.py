@@ -135,7 +135,6 @@ class AnsweredChain(_Chain):
         best = 1.0 if self.metric.needs_reference else read.best
         return searching.Measured(scores=(read.score,), best=best, response=text_of(output), feedback=read.feedback)
 
-
     def _read(self, output: Any) -> Any:
         """An output, or a right one, as the metric compares it: FIPO's own know no objects."""
         if isinstance(output, BaseMessage):

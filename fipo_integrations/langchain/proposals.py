@@ -54,7 +54,8 @@ def take_one(slot: Slot, asking: Asking) -> Taken:
     if text.has_only_labels:
         raise NothingToRewriteError("it has only labels besides its variables, and no instruction")
     context = "\n\n".join(part for part in (text.context, slot.context) if part) or None
-    return Taken(slot=slot, text=text, request=asking.request(text.instruction, context=context, keep=text.fields))
+    request = asking.request(text.instruction, context=context, keep=text.fields, fixed_form=slot.fixed_form)
+    return Taken(slot=slot, text=text, request=request)
 
 
 def rewrite(slots: Sequence[Slot], asking: Asking, examples: Sequence[Shown] = ()) -> Report:

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
 from langchain_core.runnables import Runnable
 
-from fipo_integrations.langchain import choosing, proposals
+from fipo_integrations.langchain import choosing, forms, proposals
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric, as_chain
@@ -18,7 +18,7 @@ from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.search import choose_on_evidence
 from fipo_integrations.langchain.variables import take_apart
 from fipo_integrations.langchain.walking import NotRebuiltError, Slot, Template, mapped, seen, with_fields
-from fipo_model import Scorer
+from fipo_model import FixedForm, Scorer
 from fipo_model.errors import InputError
 from fipo_model.search import SearchSettings
 from fipo_model.store import RewriteStore
@@ -101,6 +101,10 @@ class Found:
     unreached: tuple[Unreached, ...] = ()
     left_alone: tuple[Unreached, ...] = ()
 
+    def with_form(self, form: FixedForm | None) -> "Found":
+        """The same where something behind the template gives the reply its form, unless the template does."""
+        return replace(self, slots=tuple(replace(slot, fixed_form=slot.fixed_form or form) for slot in self.slots))
+
     def completed(self, report: Report) -> Report:
         """A report with all that was found."""
         return replace(
@@ -130,6 +134,7 @@ def find(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: st
             slot,
             is_made=slot.is_made or is_made(slot.text, template.metadata),
             context=choosing.context_of(slot, around),
+            fixed_form=forms.by_template(template),
         )
         for slot in slots
     ]

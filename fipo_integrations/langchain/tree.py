@@ -8,6 +8,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from langchain_core.output_parsers import BaseLLMOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import (
     Runnable,
@@ -61,7 +62,7 @@ def rebuilt(part: Any, where: str, visit: Visit, above: tuple[int, ...] = ()) ->
         for key, alternative in part.alternatives.items():
             if not isinstance(alternative, Runnable):  # a function that makes the alternative when it is chosen
                 visit(alternative, f"{where}{dot}alternatives[{key!r}]")
-    if isinstance(part, BaseTool) and held_prompts(part):
+    if isinstance(part, BaseLLMOutputParser) or (isinstance(part, BaseTool) and held_prompts(part)):
         visit(part, where)
     # Not by getattr, because deprecated fields would warn.
     fields = {name: value for name, value in vars(part).items() if name in type(part).model_fields}

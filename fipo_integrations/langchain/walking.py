@@ -12,6 +12,7 @@ from langchain_core.prompts.dict import DictPromptTemplate
 from fipo_integrations.langchain.marks import is_made, marked
 from fipo_integrations.langchain.prompts import mapped_message
 from fipo_integrations.langchain.variables import TemplateFormat
+from fipo_model import FixedForm
 from fipo_model.errors import InputError
 
 Template = TypeVar("Template", bound=BasePromptTemplate)
@@ -34,6 +35,8 @@ class Slot:
     """Whether it bears the mark that FIPO wrote it."""
     context: str | None = None
     """What else the template says."""
+    fixed_form: FixedForm | None = None
+    """What gives the reply its form, if anything but the prompt does."""
 
 
 Change = Callable[[Slot], str]

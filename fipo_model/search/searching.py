@@ -318,6 +318,8 @@ class Search:
         everything = range(len(subject))
         limit = board.measure([start, chosen], everything)
         found = None if limit else compared(board, start, chosen, everything, seed=self.settings.seed)
+        if found is not None and found.gain is None:  # nothing was measured with both
+            found, limit = None, "unreachable"
         return HeldOut(compared=found, limit=limit, budget=budget, resumed=board.resumed, measuring=measuring)
 
     def result(

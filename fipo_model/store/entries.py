@@ -65,6 +65,7 @@ _TEXTS = frozenset(field.name for field in fields(Entry)) - {"keep", "max_words"
 def key_of(request: OptimizationRequest) -> str:
     """A short name for what a rewrite is made from: the prompt, its context, and what must be kept."""
     parts = [request.instruction, request.context, list(request.keep), request.max_words]
+    parts += [request.fixed_form] if request.fixed_form else []  # so that older keys stay what they are
     return hashlib.sha256(json.dumps(parts).encode("utf-8", "replace")).hexdigest()[:24]
 
 

@@ -1,0 +1,36 @@
+"""What gives a model's reply its form beside the prompt: a schema, or the parser that reads the reply."""
+
+import re
+from typing import Any
+
+from langchain_core.output_parsers import BaseOutputParser, ListOutputParser, StrOutputParser
+from langchain_core.prompts import BasePromptTemplate
+from langchain_core.prompts.structured import StructuredPrompt
+
+from fipo_model import FixedForm
+
+_INSTRUCTIONS = re.compile(r"(?i)(?:format|output|parser|schema)\w*instructions?$|(?:^|_)schema$")
+# langchain-core and others have a class for each, without a common one.
+_WITH_FIELDS = re.compile(r"(?i)json|pydantic|xml|yaml|tools|structured")
+
+
+def by_template(template: BasePromptTemplate) -> FixedForm | None:
+    """What a template itself says: it has a schema, or a variable for a parser's instructions."""
+    names = (*template.input_variables, *template.partial_variables)
+    return "fields" if isinstance(template, StructuredPrompt) or any(map(_INSTRUCTIONS.search, names)) else None
+
+
+def by_parser(parser: Any) -> FixedForm | None:
+    """The form that a parser reads: objects with fields, or one value; None for any text."""
+    if isinstance(parser, StrOutputParser):
+        return None
+    if any(_WITH_FIELDS.search(kind.__name__) for kind in type(parser).__mro__):
+        return "fields"
+    return "value" if isinstance(parser, ListOutputParser) or _has_instructions(parser) else None
+
+
+def _has_instructions(parser: Any) -> bool:
+    try:
+        return isinstance(parser, BaseOutputParser) and bool(parser.get_format_instructions())
+    except NotImplementedError:
+        return False

@@ -1,0 +1,176 @@
+"""Outputs whose form a type, a schema or a parser fixes: no rewrite may ask for another."""
+
+import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.output_parsers import (
+    BaseOutputParser,
+    CommaSeparatedListOutputParser,
+    JsonOutputParser,
+    PydanticOutputParser,
+    PydanticToolsParser,
+    StrOutputParser,
+)
+from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
+from langchain_core.prompts.structured import StructuredPrompt
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from pydantic import BaseModel
+
+from fipo_integrations.langchain import FIPORunnable, optimize_chain, optimize_prompt
+from fipo_model import OptimizationRequest, PromptOptimizer
+from fipo_model.errors import InputError
+from fipo_model.store import RewriteStore
+from fipo_model.testing import ScriptedGenerator
+from support.conversations import naive_in
+
+PROMPT = "is this a complaint"
+CONTRARY = "Judge whether it is a complaint. Answer yes or no."
+SCHEMA = '{"properties": {"due": {"type": "string"}, "amount": {"type": "number"}}}'
+
+
+def verdict(addition: str, prompt: str = PROMPT, **options: object) -> tuple[str, str]:
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ""))
+    found = optimizer.rewriter.check(f"{prompt}\n\n{addition}", OptimizationRequest(prompt, **options))
+    return found.outcome, found.detail
+
+
+@pytest.mark.parametrize(
+    ("addition", "form", "said"),
+    [
+        (CONTRARY, None, ""),
+        (CONTRARY, "value", ""),
+        (CONTRARY, "fields", "Answer yes"),
+        ("Judge whether it is a complaint and reply with the verdict.", "fields", "reply with the"),
+        ("Say whether it is a complaint and nothing else.", "value", ""),
+        ("Say whether it is a complaint and nothing else.", "fields", "nothing else"),
+        ("Give only the verdict.", "fields", "Give only"),
+        ("Write each complaint on its own line.", None, ""),
+        ("Write each complaint on its own line.", "value", "on its own line"),
+        ("Write the complaint as a number.", "value", "as a number"),
+        ("Judge whether the customer is unhappy with the product or the service.", "fields", ""),
+    ],
+)
+def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
+    outcome, detail = verdict(addition, fixed_form=form)
+    if said:
+        assert outcome == "form_contradicted"
+        assert f"says {said!r}" in detail
+    else:
+        assert outcome != "form_contradicted"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "context"),
+    [
+        (f"{PROMPT}\n{{format_instructions}}", None),
+        (PROMPT, f"The reply is JSON by this schema: {SCHEMA}"),
+        (f"{PROMPT}\nThe output must conform to this JSON schema.", None),
+    ],
+)
+def test_a_schema_beside_the_prompt_fixes_the_form_unasked(prompt, context):
+    assert verdict(CONTRARY, prompt, context=context)[0] == "form_contradicted"
+
+
+def test_what_the_prompt_itself_says_of_the_form_may_be_said_again():
+    prompt = "is this a complaint? as JSON"
+    said = "Judge whether it is a complaint and write that as JSON."
+    assert verdict(said, prompt, fixed_form="fields")[0] != "form_contradicted"
+
+
+def test_values_are_of_the_types_that_the_schema_has():
+    context = f"The reply is JSON by this schema: {SCHEMA}"
+    said = "Extract the due date and the amount, and write the values as strings."
+    assert verdict(said, "due date and amount", context=context) == (
+        "form_contradicted",
+        "says 'as strings', but types or a schema give the outputs their form",
+    )
+
+
+def test_another_word_for_a_form_is_an_error():
+    with pytest.raises(InputError, match='fixed_form must be "value", "fields" or None'):
+        OptimizationRequest(PROMPT, fixed_form="json")
+
+
+class Ticket(BaseModel):
+    topic: str
+    reason: str
+
+
+class Upper(BaseOutputParser[str]):
+    """Reads any text."""
+
+    def parse(self, text: str) -> str:
+        return text.upper()
+
+
+class Flag(Upper):
+    """Reads one value, and says how it is to be written."""
+
+    def get_format_instructions(self) -> str:
+        return "Write YES or NO."
+
+
+MODEL = FakeListChatModel(responses=["no"])
+ONE = ChatPromptTemplate.from_messages([("system", PROMPT), ("human", "{mail}")])
+READS_TICKETS = PydanticOutputParser(pydantic_object=Ticket)
+
+
+def optimizer() -> PromptOptimizer:
+    return PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)}\n\n{CONTRARY}"))
+
+
+@pytest.mark.parametrize(
+    ("behind", "is_used"),
+    [
+        (MODEL, True),
+        (MODEL | StrOutputParser(), True),
+        (MODEL | Upper(), True),
+        (MODEL | Flag(), True),  # one value, and a yes or no may well be it
+        (MODEL | CommaSeparatedListOutputParser(), True),
+        (MODEL | READS_TICKETS, False),
+        (MODEL | JsonOutputParser(), False),
+        (MODEL | PydanticToolsParser(tools=[Ticket]), False),
+        (MODEL | RunnableLambda(lambda said: said) | READS_TICKETS, False),
+        (RunnableParallel(ticket=MODEL | READS_TICKETS), False),
+    ],
+)
+def test_the_parser_behind_a_prompt_fixes_its_form(behind, is_used):
+    _, report = optimize_chain(ONE | behind, optimizer=optimizer())
+    (change,) = report.changes
+    assert change.outcome == ("optimized" if is_used else "form_contradicted")
+
+
+def test_a_parser_is_that_of_the_prompts_before_it():
+    first, second = ONE | MODEL | StrOutputParser(), PromptTemplate.from_template(f"{PROMPT}\n{{mail}}") | MODEL
+    chain = {"mail": first} | (second | READS_TICKETS)
+    _, report = optimize_chain(chain, optimizer=optimizer())
+    assert [change.outcome for change in report.changes] == ["optimized", "form_contradicted"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        lambda: ChatPromptTemplate.from_messages([("system", PROMPT), ("human", "{mail}\n\n{format_instructions}")]),
+        lambda: PromptTemplate.from_template(f"{PROMPT}\n\n{{mail}}\n\n{{format_instructions}}"),
+        lambda: ONE.partial(output_schema=SCHEMA),
+        lambda: StructuredPrompt([("system", PROMPT), ("human", "{mail}")], Ticket),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The class `StructuredPrompt` is in beta")
+def test_a_template_with_a_place_for_a_parsers_instructions_has_its_form(template):
+    _, report = optimize_prompt(template(), optimizer=optimizer())
+    assert report.changes[0].outcome == "form_contradicted"
+
+
+def test_at_run_time_too():
+    template = ChatPromptTemplate.from_messages([("system", PROMPT), ("human", "{mail}\n\n{format_instructions}")])
+    values = {"mail": "It is broken.", "format_instructions": "Write JSON."}
+    after = (template | FIPORunnable(optimizer=optimizer())).invoke(values)
+    assert after == template.invoke(values)
+
+
+def test_a_store_tells_prompts_of_different_forms_apart(tmp_path):
+    store = RewriteStore(tmp_path / "rewrites.jsonl")
+    free, _ = optimize_chain(ONE | MODEL, optimizer=optimizer(), store=store)
+    _, report = optimize_chain(ONE | MODEL | READS_TICKETS, optimizer=optimizer(), store=store)
+    assert report.changes[0].outcome == "form_contradicted"
+    assert free is not None

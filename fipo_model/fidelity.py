@@ -338,12 +338,21 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
             continue
         detail = _too_long(case, settings.most_added_words) if outcome == "too_long" else rule.check(case)
         if detail is not None:
+            shorter = formed.without_form(case) if outcome == "form_contradicted" else None
+            if shorter is not None:
+                return _of_no_form(shorter, request, settings, template)
             return Candidate(text=rewrite, outcome=outcome, detail=detail)
     if settings.strict_wording and not case.is_addition and (reworded := wording.reworded(case.naive, case.rewrite)):
         return _added_instead(rewrite, request, settings, template, reworded)
     if not settings.may_repeat and case.is_addition and _only_repeats(case):
         return Candidate(text=rewrite, outcome="unchanged", detail="the rewriter only said your prompt again")
     return Candidate(text=rewrite, outcome="optimized", unchecked=unchecked(request.instruction))
+
+
+def _of_no_form(shorter: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers) -> Candidate:
+    """An addition without what it said of a form that types or a schema fix."""
+    found = check(shorter, request, settings, template)
+    return replace(found, detail="without what it said of the form") if found.outcome == "optimized" else found
 
 
 def _only_repeats(case: Case) -> bool:

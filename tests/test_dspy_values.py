@@ -12,7 +12,8 @@ from typing_extensions import TypedDict
 from fipo_integrations.dspy.asking import wants_inputs
 from fipo_integrations.dspy.instructions import targets
 from fipo_integrations.dspy.values import choices_of, favoured, labels_of, listed_in, named_in
-from fipo_model import Candidate
+from fipo_model.contract.case import Case
+from fipo_model.contract.formed import forms_fixed_otherwise
 from support.conversations import naive_in
 from support.dspy_programs import fipo, outcomes
 
@@ -211,7 +212,7 @@ def test_a_rewrite_that_asks_for_an_input_is_refused_by_the_name_of_its_field(fi
         ("text -> person, age: int", "who", "Name the person, and nothing else.", "nothing else"),
         ("text -> person, place", "who and where", "Name the person and the place alone.", "alone"),
         ("text -> total: float", "total", "Compute the total and give the number alone.", None),
-        ("text -> total: float", "total", "Compute the total as a float, in bold.", "bold"),
+        ("text -> total: float", "total", "Compute the total as a float, in bold.", "as a float"),
         ("text -> sorts: list[Kind]", "which kinds", "Name the kinds in small letters.", "small letters"),
         # These are written as the model says them.
         ("text -> kind: Kind", "which kind", "Name the kind in small letters.", None),
@@ -223,6 +224,11 @@ def test_a_rewrite_that_asks_for_an_input_is_refused_by_the_name_of_its_field(fi
 def test_a_rewrite_asks_for_no_form_where_types_and_fields_give_it(signature, naive, said, demand):
     made = dspy.Signature(signature, naive, custom_types={"Kind": Kind, "Literal": Literal})
     (target,) = targets(dspy.Predict(made))
-    found = target.checked(Candidate(text=f"{naive}\n\n{said}", outcome="optimized", detail=""))
-    wanted = "form_contradicted" if demand else "optimized"
-    assert (found.outcome, demand is None or f"'{demand}'" in found.detail) == (wanted, True)
+    found = forms_fixed_otherwise(Case(f"{naive}\n\n{said}", target.request()))
+    assert found == (demand and f"says '{demand}', but types or a schema give the outputs their form")
+
+
+def test_what_is_left_of_it_is_used():
+    program = dspy.Predict(dspy.Signature("text -> person, age: int", "who is it about"))
+    compiled = fipo(lambda asked: f"{naive_in(asked)}\n\nName the person, and nothing else.").compile(program)
+    assert compiled.signature.instructions == "who is it about\n\nName the person."

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 
 from fipo_integrations.langchain import FIPORunnable, optimize_chain, optimize_prompt
 from fipo_model import OptimizationRequest, PromptOptimizer
+from fipo_model.contract.case import Case
+from fipo_model.contract.formed import forms_fixed_otherwise
 from fipo_model.errors import InputError
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator
@@ -24,10 +26,11 @@ from support.conversations import naive_in
 
 PROMPT = "is this a complaint"
 CONTRARY = "Judge whether it is a complaint. Answer yes or no."
+ONLY_CONTRARY = "Answer with the verdict and nothing else."
 SCHEMA = '{"properties": {"due": {"type": "string"}, "amount": {"type": "number"}}}'
 
 
-def verdict(addition: str, prompt: str = PROMPT, **options: object) -> tuple[str, str]:
+def verdict(addition: str = ONLY_CONTRARY, prompt: str = PROMPT, **options: object) -> tuple[str, str]:
     optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ""))
     found = optimizer.rewriter.check(f"{prompt}\n\n{addition}", OptimizationRequest(prompt, **options))
     return found.outcome, found.detail
@@ -50,12 +53,39 @@ def verdict(addition: str, prompt: str = PROMPT, **options: object) -> tuple[str
     ],
 )
 def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
-    outcome, detail = verdict(addition, fixed_form=form)
-    if said:
-        assert outcome == "form_contradicted"
-        assert f"says {said!r}" in detail
+    found = forms_fixed_otherwise(Case(f"{PROMPT}\n\n{addition}", OptimizationRequest(PROMPT, fixed_form=form)))
+    assert found == ((said and f"says {said!r}, but types or a schema give the outputs their form") or None)
+
+
+@pytest.mark.parametrize(
+    ("addition", "left"),
+    [
+        (CONTRARY, "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint and reply with the verdict.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint, and give only the verdict.", "Judge whether it is a complaint."),
+        ("State the topic and nothing else about it.", "State the topic."),
+        ("Give the topic alone.", "Give the topic."),
+        ("Find the name and give its date and reply with the year.", "Find the name and give its date."),
+        ("Judge it, and answer yes or no. Explain nothing else. Be brief.", "Judge it. Be brief."),
+        ("Copy the date, and omit the other parts.", "Copy the date, and omit the other parts."),
+        ("Give only the verdict.", None),
+        ("Reply with the topic alone.", None),
+    ],
+)
+def test_an_addition_loses_what_it_says_of_a_fixed_form_and_no_more(addition, left):
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ""))
+    found = optimizer.rewriter.check(f"{PROMPT}\n\n{addition}", OptimizationRequest(PROMPT, fixed_form="fields"))
+    if left is None:
+        assert found.outcome == "form_contradicted"
     else:
-        assert outcome != "form_contradicted"
+        assert (found.outcome, found.text) == ("optimized", f"{PROMPT}\n\n{left}")
+        assert found.detail == ("" if left == addition else "without what it said of the form")
+
+
+def test_a_full_rewrite_is_refused_whole():
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ""))
+    request = OptimizationRequest(PROMPT, fixed_form="fields")
+    assert optimizer.rewriter.check("Is this a complaint? Answer yes or no.", request).outcome == "form_contradicted"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +97,7 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
     ],
 )
 def test_a_schema_beside_the_prompt_fixes_the_form_unasked(prompt, context):
-    assert verdict(CONTRARY, prompt, context=context)[0] == "form_contradicted"
+    assert verdict(prompt=prompt, context=context)[0] == "form_contradicted"
 
 
 def test_what_the_prompt_itself_says_of_the_form_may_be_said_again():
@@ -78,7 +108,7 @@ def test_what_the_prompt_itself_says_of_the_form_may_be_said_again():
 
 def test_values_are_of_the_types_that_the_schema_has():
     context = f"The reply is JSON by this schema: {SCHEMA}"
-    said = "Extract the due date and the amount, and write the values as strings."
+    said = "Write the values as strings."
     assert verdict(said, "due date and amount", context=context) == (
         "form_contradicted",
         "says 'as strings', but types or a schema give the outputs their form",
@@ -115,7 +145,7 @@ READS_TICKETS = PydanticOutputParser(pydantic_object=Ticket)
 
 
 def optimizer() -> PromptOptimizer:
-    return PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)}\n\n{CONTRARY}"))
+    return PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)}\n\n{ONLY_CONTRARY}"))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +154,7 @@ def optimizer() -> PromptOptimizer:
         (MODEL, True),
         (MODEL | StrOutputParser(), True),
         (MODEL | Upper(), True),
-        (MODEL | Flag(), True),  # one value, and a yes or no may well be it
+        (MODEL | Flag(), True),  # one value, which may stand alone
         (MODEL | CommaSeparatedListOutputParser(), True),
         (MODEL | READS_TICKETS, False),
         (MODEL | JsonOutputParser(), False),

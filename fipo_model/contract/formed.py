@@ -1,6 +1,7 @@
 """Outputs whose form is fixed beside the prompt, by a type or a schema: no text may ask for another. Pure."""
 
 import re
+from collections.abc import Iterator
 
 from fipo_model.contract.case import Case
 from fipo_model.types import FixedForm
@@ -25,6 +26,14 @@ _ALONE = re.compile(
 )
 
 
+# What can be taken from a sentence without the rest: "and nothing else", ", and reply with the verdict".
+_EMPHASIS = re.compile(r"(?i)(?:,|,? and|,? but) nothing (?:else|more)\b[^.!?\n]*|(?<=\w),? alone\b")
+_CLAUSE = re.compile(
+    r"(?i),?(?: and| then|;) (?:then )?(?:reply|answer|respond|give|write|state|name|output|return|put|omit)\b"
+)
+_SENTENCE = re.compile(r"[^.!?\n]*\w[^.!?\n]*(?:[.!?]+|$)")
+
+
 def fixed_form(case: Case) -> FixedForm | None:
     """Who gives the outputs their form: what the request says, or a schema in the prompt or its context."""
     return case.request.fixed_form or ("fields" if _SCHEMA.search(case.material) else None)
@@ -37,9 +46,39 @@ def forms_fixed_otherwise(case: Case) -> str | None:
     """
     if (form := fixed_form(case)) is None:
         return None
-    known = case.material.lower()
-    found = (
-        each[0] for one in ((_FORM, _ALONE) if form == "fields" else (_FORM,)) for each in one.finditer(case.added.text)
-    )
-    said = next((each for each in found if each.lower() not in known), None)
+    said = next(_said(case.added.text, form, case.material.lower()), None)
     return None if said is None else f"says {said!r}, but types or a schema give the outputs their form"
+
+
+def without_form(case: Case) -> str | None:
+    """An addition without what it says of a form that is fixed otherwise; None if nothing is left, or it is none."""
+    form, prompt = fixed_form(case), case.request.instruction.strip()
+    if form is None or not case.is_addition:
+        return None
+    before, _, after = case.rewrite_text.partition(prompt)
+    known = case.material.lower()
+    before, after = (_SENTENCE.sub(lambda one: _trimmed(one[0], form, known), part) for part in (before, after))
+    shorter = f"{before}{prompt}{after.rstrip()}".strip()
+    return shorter if re.search(r"\w", f"{before}{after}") and shorter != case.rewrite_text.strip() else None
+
+
+def _trimmed(sentence: str, form: FixedForm, known: str) -> str:
+    """A sentence without what it says of the form; nothing if what is left still speaks of it."""
+    left = _EMPHASIS.sub(lambda one: one[0] if _is_known(one[0], form, known) else "", sentence)
+    if not _is_known(left, form, known):
+        starts = [
+            clause.start() for clause in _CLAUSE.finditer(left) if not _is_known(left[clause.start() :], form, known)
+        ]
+        left = f"{left[: starts[-1]]}." if starts else ""
+    return left if _is_known(left, form, known) else ""
+
+
+def _is_known(text: str, form: FixedForm, known: str) -> bool:
+    return next(_said(text, form, known), None) is None
+
+
+def _said(text: str, form: FixedForm, known: str) -> Iterator[str]:
+    """The words for a form in a text, without those that are known."""
+    patterns = (_FORM, _ALONE) if form == "fields" else (_FORM,)
+    found = (each[0] for one in patterns for each in one.finditer(text))
+    return (each for each in found if each.lower() not in known)

@@ -169,6 +169,13 @@ def test_the_parser_behind_a_prompt_fixes_its_form(behind, is_used):
     assert change.outcome == ("optimized" if is_used else "form_contradicted")
 
 
+@pytest.mark.parametrize("behind", [MODEL | READS_TICKETS, MODEL | StrOutputParser()])
+def test_so_does_the_one_that_is_passed_as_what_comes_after_a_template(behind):
+    _, report = optimize_prompt(ONE, optimizer=optimizer(), downstream=behind)
+    is_free = isinstance(behind.last, StrOutputParser)
+    assert report.changes[0].outcome == ("optimized" if is_free else "form_contradicted")
+
+
 def test_a_parser_is_that_of_the_prompts_before_it():
     first, second = ONE | MODEL | StrOutputParser(), PromptTemplate.from_template(f"{PROMPT}\n{{mail}}") | MODEL
     chain = {"mail": first} | (second | READS_TICKETS)

@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
-from langchain_core.output_parsers import BaseOutputParser, ListOutputParser, StrOutputParser
+from langchain_core.output_parsers import BaseLLMOutputParser, BaseOutputParser, ListOutputParser, StrOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.prompts.structured import StructuredPrompt
+from langchain_core.runnables import RunnableSequence
 
 from fipo_model import FixedForm
 
@@ -27,6 +28,13 @@ def by_parser(parser: Any) -> FixedForm | None:
     if any(_WITH_FIELDS.search(kind.__name__) for kind in type(parser).__mro__):
         return "fields"
     return "value" if isinstance(parser, ListOutputParser) or _has_instructions(parser) else None
+
+
+def by_rest(rest: Any) -> FixedForm | None:
+    """The form that the first parser behind a template reads."""
+    steps = rest.steps if isinstance(rest, RunnableSequence) else [rest]
+    parser = next((step for step in steps if isinstance(step, BaseLLMOutputParser)), None)
+    return None if parser is None else by_parser(parser)
 
 
 def _has_instructions(parser: Any) -> bool:

@@ -68,7 +68,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     examples = list(examples)
     check_inputs(template, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
-    found = find(template, roles)
+    found = find(template, roles).with_form(forms.by_rest(downstream))
     for slot in found.slots:
         if slot.format == "jinja2":
             take_apart(slot.text, slot.format)  # raises

@@ -151,7 +151,7 @@ class OptimizationRequest:
             raise InputError(f"max_words must be at least 1, not {self.max_words}")
         # A bare string would be taken letter by letter; a list would make the request impossible to remember.
         if not isinstance(self.keep, tuple) or not all(isinstance(literal, str) for literal in self.keep):
-            raise InputError(f"keep must be a tuple (in JSON, a list) of texts, such as ('<name>',), not {self.keep!r}")
+            raise InputError(f"keep must be a tuple of texts, such as ('<name>',), not {self.keep!r}")
         if missing := [literal for literal in self.keep if literal not in self.instruction]:
             raise InputError(f"keep names {missing[0]!r}, which the prompt does not contain")
 

@@ -277,7 +277,16 @@ def test_no_set_is_run_where_the_metric_cannot_score():
 
 
 def test_an_outage_while_training_examples_are_run_decides_nothing(tmp_path):
-    lost = Fails(really_leading, TimeoutError("429"), range(TRAINED))
+    class Lost(Asked):
+        """A model that goes away once a training example is run."""
+
+        def _answer(self, asked):
+            answer = super()._answer(asked)
+            if any(number < TRAINED for number, _ in self.seen):
+                raise TimeoutError("429")
+            return answer
+
+    lost = Lost(really_leading)
     first = compiled_with(lost, log_dir=tmp_path, patience=0.0)
     assert (first.demos, first.fipo_report["stopped_by"]) == ([], "unreachable")
     assert "could not be reached" in first.fipo_report["demonstrations"]

@@ -1,5 +1,8 @@
 """The student's runs on training examples: paid once, retried, kept with their scores, and on inputs of their own."""
 
+import datetime
+import functools
+import json
 import random
 
 import dspy
@@ -7,6 +10,7 @@ import pytest
 from dspy.utils.exceptions import LMRateLimitError
 
 from fipo_integrations.dspy import SearchSettings, local_lm
+from fipo_model.search import Budget
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -190,3 +194,41 @@ def test_a_run_that_ended_with_its_process_is_not_shown(tmp_path, monkeypatch):
     demos = compiled().predict.demos
     assert demos
     assert all(demo.answer == "right" for demo in demos)
+
+
+@pytest.mark.parametrize("kind", [datetime.date, dict[str, datetime.date]])
+def test_what_has_a_form_in_json_can_be_shown(kind):
+    def right(number: int) -> object:
+        day = datetime.date(2026, 1, 1 + number)
+        return day if kind is datetime.date else {"due": day}
+
+    def answer(asked) -> str:
+        number = int(asked[-1]["content"].split("animal number ")[1].split("?")[0])
+        said = json.dumps(right(number if len(asked) > 2 else 30), default=str).strip('"')
+        return f"[[ ## day ## ]]\n{said}\n\n[[ ## completed ## ]]"
+
+    rows = [dspy.Example(question=one, day=right(number)).with_inputs("question") for number, one in enumerate(ANIMALS)]
+    program = dspy.Predict(dspy.Signature("question -> day").with_updated_fields("day", type_=kind))
+    with dspy.context(lm=local_lm(ScriptedGenerator(answer), max_tokens=500)):
+        compiled = fipo(naive_in, metric=lambda row, said, trace=None: row.day == said.day, num_threads=1).compile(
+            program, trainset=rows[:12], valset=rows[12:]
+        )
+    assert compiled.score == 100
+    assert len(compiled.demos) > 1
+
+
+def test_demonstrations_that_the_time_did_not_reach_are_said_to_be_out_of_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("fipo_model.search.settings.Budget", functools.partial(Budget, clock=lambda: now[0]))
+
+    def slow(row, said, trace=None) -> bool:
+        now[0] += 1
+        return exact(row, said)
+
+    settings = SearchSettings(candidates=2, max_seconds=13, student_responses=False)
+    with dspy.context(lm=task_lm(lambda *_: answering("wrong"))):
+        compiled = fipo(metric=slow, num_threads=1, search=settings).compile(
+            dspy.Predict(Answer), trainset=examples(ANIMALS[:12]), valset=examples(ANIMALS[12:])
+        )
+    said = "none: max_seconds ended the search before any set of demonstrations was measured"
+    assert compiled.fipo_report["demonstrations"] == said

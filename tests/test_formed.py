@@ -205,6 +205,12 @@ def test_at_run_time_too():
     assert after == template.invoke(values)
 
 
+def test_a_runnable_is_told_what_it_cannot_see():
+    told, untold = (FIPORunnable(optimizer=optimizer(), fixed_form=form) for form in ("fields", None))
+    assert (ONE | told).invoke({"mail": "Hello"}) == ONE.invoke({"mail": "Hello"})
+    assert ONLY_CONTRARY in (ONE | untold).invoke({"mail": "Hello"}).to_messages()[0].content
+
+
 def test_a_store_tells_prompts_of_different_forms_apart(tmp_path):
     store = RewriteStore(tmp_path / "rewrites.jsonl")
     free, _ = optimize_chain(ONE | MODEL, optimizer=optimizer(), store=store)

@@ -37,6 +37,8 @@ class Asking:
     """The most words a rewrite may have."""
     feedback: str | None = None
     """What a reader or a metric said about the responses to the prompts."""
+    fixed_form: FixedForm | None = None
+    """What gives the replies their form, where nothing that FIPO sees says so."""
     store: RewriteStore | None = None
     """Where rewrites are looked up first, and stored."""
     force: bool = False
@@ -94,7 +96,7 @@ class Asking:
             keep=(*keep, *own),
             max_words=self.max_words,
             feedback=self.feedback,
-            fixed_form=fixed_form,
+            fixed_form=fixed_form or self.fixed_form,
         )
 
     def each(self, requests: Sequence[OptimizationRequest]) -> Results:

@@ -13,6 +13,7 @@ from langchain_core.runnables.utils import coro_with_context
 from fipo_integrations.langchain.asking import Optimizer
 from fipo_integrations.langchain.report import PromptChange, Report, Unreached
 from fipo_integrations.langchain.runnable import EVENT, FIPORunnable
+from fipo_model import FixedForm
 from fipo_model.errors import FipoError, InputError, explain_missing
 from fipo_model.store import RewriteStore
 
@@ -40,7 +41,7 @@ class FIPOMiddleware(AgentMiddleware):
     messages are never touched. `fipo_report` says what happened to the prompts.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter for each wish
         self,
         *,
         optimizer: Optimizer | None = None,
@@ -48,6 +49,7 @@ class FIPOMiddleware(AgentMiddleware):
         keep: tuple[str, ...] = (),
         max_words: int | None = None,
         feedback: str | None = None,
+        fixed_form: FixedForm | None = None,
         protect: tuple[str, ...] = (),
         store: RewriteStore | None = None,
     ) -> None:
@@ -55,7 +57,7 @@ class FIPOMiddleware(AgentMiddleware):
 
         If the rewriter cannot be used (its server is down, its weights cannot be fetched), the agent keeps its own
         prompt and a warning is logged; the next run tries again. With `fail_open=False` the agent stops. `keep`,
-        `max_words`, `feedback`, `protect` and `store` are those of `FIPORunnable`.
+        `max_words`, `feedback`, `fixed_form`, `protect` and `store` are those of `FIPORunnable`.
         """
         super().__init__()
         self._runnable = FIPORunnable(
@@ -64,6 +66,7 @@ class FIPOMiddleware(AgentMiddleware):
             keep=keep,
             max_words=max_words,
             feedback=feedback,
+            fixed_form=fixed_form,
             protect=protect,
             store=store,
         )

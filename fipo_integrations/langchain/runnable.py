@@ -29,7 +29,7 @@ from fipo_integrations.langchain.marks import OUTCOMES
 from fipo_integrations.langchain.prompts import PromptInput, PromptOutput, Role, read
 from fipo_integrations.langchain.rendering import Source, says, sources_of
 from fipo_integrations.langchain.rewriting import Rewriting, Settled
-from fipo_model import PromptOptimizer
+from fipo_model import FixedForm, PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.store import RewriteStore
 
@@ -76,6 +76,9 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
     """The most words a rewrite may have."""
     feedback: str | None = None
     """What should get better, in words."""
+    fixed_form: FixedForm | None = None
+    """What gives the replies their form: "fields" where a parser or a schema behind the model does, which is not seen
+    here; "value" where it reads a single value. An addition then says nothing of another form."""
     store: SkipValidation[RewriteStore | None] = Field(default=None, exclude=True)
     """Where rewrites are looked up first, and stored. Never serialized."""
 
@@ -215,6 +218,7 @@ class FIPORunnable(RunnableSerializable[PromptInput, PromptOutput]):
             keep=self.keep,
             max_words=self.max_words,
             feedback=self.feedback,
+            fixed_form=self.fixed_form,
             store=self.store,
         )
 

@@ -5,8 +5,9 @@ import time
 import pytest
 
 from fipo_model import OptimizationRequest, fidelity
-from fipo_model.contract import commitments
+from fipo_model.contract import commitments, formed
 from fipo_model.contract.asking import asks, asks_to_say
+from fipo_model.contract.case import Case
 from fipo_model.contract.literals import code_lines, quotations
 from fipo_model.contract.reading import read
 from fipo_model.templates import FIPO_1
@@ -36,6 +37,16 @@ def growth(unit: str, work=commitments, sizes=(SHORT, LONG)) -> float:
 @pytest.mark.parametrize("unit", SLOW)
 def test_four_times_the_text_takes_about_four_times_as_long(unit: str):
     assert growth(unit) < 9
+
+
+@pytest.mark.parametrize("unit", ["-", " ", "a", ". ", " and give", ", alone", '"', "{format_"])
+def test_so_does_taking_out_what_is_said_of_a_form(unit: str):
+    def check(text: str) -> None:
+        case = Case(f"topic\n\n{text} and nothing else", OptimizationRequest("topic", fixed_form="fields"))
+        assert formed.forms_fixed_otherwise(case)
+        formed.without_form(case)
+
+    assert growth(unit, check) < 9
 
 
 def test_so_does_a_list_of_alternatives_as_long_as_a_book():

@@ -100,6 +100,11 @@ def test_a_schema_beside_the_prompt_fixes_the_form_unasked(prompt, context):
     assert verdict(prompt=prompt, context=context)[0] == "form_contradicted"
 
 
+@pytest.mark.parametrize("prompt", ["Explain what a JSON schema is.", "Write a JSON schema for a customer."])
+def test_a_prompt_about_schemas_has_none(prompt):
+    assert forms_fixed_otherwise(Case(f"{prompt}\n\nGive the answer alone.", OptimizationRequest(prompt))) is None
+
+
 def test_what_the_prompt_itself_says_of_the_form_may_be_said_again():
     prompt = "is this a complaint? as JSON"
     said = "Judge whether it is a complaint and write that as JSON."
@@ -132,6 +137,13 @@ class Upper(BaseOutputParser[str]):
         return text.upper()
 
 
+class Broken(Upper):
+    """Cannot say how it is to be written."""
+
+    def get_format_instructions(self) -> str:
+        raise ValueError("not yet")
+
+
 class Flag(Upper):
     """Reads one value, and says how it is to be written."""
 
@@ -154,6 +166,7 @@ def optimizer() -> PromptOptimizer:
         (MODEL, True),
         (MODEL | StrOutputParser(), True),
         (MODEL | Upper(), True),
+        (MODEL | Broken(), True),
         (MODEL | Flag(), True),  # one value, which may stand alone
         (MODEL | CommaSeparatedListOutputParser(), True),
         (MODEL | READS_TICKETS, False),

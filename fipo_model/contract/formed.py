@@ -8,7 +8,9 @@ from fipo_model.types import FixedForm
 
 # A schema, or a parser's own instructions, where nobody has said that there are any.
 _SCHEMA = re.compile(
-    r'(?i)\{\s*\w*?(?:format|output|parser|schema)_?instructions?\s*\}|"properties"\s*:|\bJSON schema\b'
+    r'(?i)\{\s*\w{0,30}?(?:format|output|parser|schema)_?instructions?\s*\}|"properties"\s*:'
+    r"|\b(?:conforms? to|by|follow(?:s|ing)?|match(?:es|ing)?|according to) "
+    r"(?:this |the |a )?(?:following )?JSON schema\b"
 )
 _FORM = re.compile(
     r"(?i)\b(?:commas?|(?:semi)?colons?|slash(?:es)?|hyphens?|dash(?:es)?|pipes?|underscores?|brackets|parentheses"
@@ -24,14 +26,12 @@ _ALONE = re.compile(
     r"|(?:answer|reply|respond)(?: with| by)?(?: just| only| either)? (?:yes|no|true|false)"
     r"|(?:answer|reply|respond) with (?:the|this|that|its|their))\b"
 )
-
-
 # What can be taken from a sentence without the rest: "and nothing else", ", and reply with the verdict".
 _EMPHASIS = re.compile(r"(?i)(?:,|,? and|,? but) nothing (?:else|more)\b[^.!?\n]*|(?<=\w),? alone\b")
 _CLAUSE = re.compile(
     r"(?i),?(?: and| then|;) (?:then )?(?:reply|answer|respond|give|write|state|name|output|return|put|omit)\b"
 )
-_SENTENCE = re.compile(r"[^.!?\n]*\w[^.!?\n]*(?:[.!?]+|$)")
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 
 
 def fixed_form(case: Case) -> FixedForm | None:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from fipo_model.contract import (
     claims,
-    commitments,
     conditions,
     formed,
     forming,
@@ -20,17 +19,15 @@ from fipo_model.contract import (
     keeping,
     places,
     relating,
+    topics,
     unchecked,
     wording,
 )
 from fipo_model.contract.answering import answered
-from fipo_model.contract.blanking import blanked
 from fipo_model.contract.case import Case
 from fipo_model.contract.commitments import listed
-from fipo_model.contract.coverage import covered, said_otherwise
 from fipo_model.contract.leaking import Use, given_away
 from fipo_model.contract.patterns import lazy
-from fipo_model.contract.reading import Reading, read
 from fipo_model.contract.repeating import copies, first_copy, is_repetitive, words_of
 from fipo_model.contract.shown import labels_shown
 from fipo_model.errors import InputError
@@ -42,9 +39,6 @@ _COPIED_WORDS = 8
 _COPIED_CONTEXT_WORDS = 13
 # A run of the golden response gives it away only by this many content words that the naive prompt does not have.
 _NEW_WORDS = 5
-# A rewrite that keeps fewer of the naive prompt's content words than this is about something else.
-_LEAST_TOPIC_SHARE = 0.25
-_LEAST_TOPIC = 2
 # A full rewrite may be a sentence or two longer than the limit that a prompt's length sets.
 _SPARE_WORDS = 60
 
@@ -133,41 +127,6 @@ def _order_changed(case: Case) -> str | None:
     return keeping.variables_swapped(case) or places.exchanged(case) or conditions.condition_changed(case)
 
 
-def _off_topic(case: Case) -> str | None:
-    naive = _topic_of(case.naive)
-    if len(naive & _prose_words(case.rewrite)) >= max(1, _LEAST_TOPIC_SHARE * len(naive)):
-        return None
-    # Where there is hardly a word beside code or an address, the prompt is about that, which its own rule keeps.
-    is_about_literals = len(naive) < _LEAST_TOPIC and any(
-        each.kind in ("code", "url", "variable", "quotation", "path") for each in commitments(case.naive.text)
-    )
-    if not naive or case.is_addition or is_about_literals:
-        return None
-    available = _prose_words(case.rewrite) | said_otherwise(case.naive, case.rewrite)
-    kept = covered(naive, available, characters=frozenset(case.rewrite.text))
-    if kept >= _LEAST_TOPIC_SHARE * len(naive):
-        return None
-    few = f"only {kept} of the {len(naive)}" if kept else "none of the"
-    return f"has {few} words that say what your prompt is about"
-
-
-def _topic_of(reading: Reading) -> frozenset[str]:
-    """The content words outside of addresses and code; numbers only where there is hardly a word."""
-    words = _prose_words(reading)
-    spelled = frozenset(word for word in words if not word.isdigit())
-    return spelled if len(spelled) > 1 else words
-
-
-def _prose_words(reading: Reading) -> frozenset[str]:
-    prose = blanked(reading)
-    return frozenset(token.stem for token in reading.tokens if token.is_content and not prose[token.start].isspace())
-
-
-def topic(text: str) -> frozenset[str]:
-    """The content words of a text, as stems."""
-    return _topic_of(read(text))
-
-
 def _repetitive(case: Case) -> str | None:
     own = "" if case.is_addition else case.request.instruction
     if not is_repetitive(case.added.text, own) or is_repetitive(case.request.instruction):
@@ -220,7 +179,7 @@ RULES: dict[Outcome, Rule] = {
         Rule("number_lost", "lacks or changes a number, its unit or what it counts", keeping.numbers_lost),
         Rule("too_long", "exceeds the word limit", lambda case: _too_long(case, _MOST_ADDED_WORDS)),
         Rule("repetitive", "repeats itself", _repetitive),
-        Rule("off_topic", "shares hardly any content words with your prompt", _off_topic),
+        Rule("off_topic", "shares hardly any content words with your prompt", topics.off_topic),
         Rule("token_lost", "lacks a control token, a tag or an emoji", keeping.tokens_lost),
         Rule("path_lost", "lacks or changes a file, a path, a @handle or a #tag", keeping.paths_lost),
         Rule(
@@ -340,19 +299,15 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
         if detail is not None:
             shorter = formed.without_form(case) if outcome == "form_contradicted" else None
             if shorter is not None:
-                return _of_no_form(shorter, request, settings, template)
+                found = check(shorter, request, settings, template)
+                is_good = found.outcome == "optimized"
+                return replace(found, detail="without what it said of the form") if is_good else found
             return Candidate(text=rewrite, outcome=outcome, detail=detail)
     if settings.strict_wording and not case.is_addition and (reworded := wording.reworded(case.naive, case.rewrite)):
         return _added_instead(rewrite, request, settings, template, reworded)
     if not settings.may_repeat and case.is_addition and _only_repeats(case):
         return Candidate(text=rewrite, outcome="unchanged", detail="the rewriter only said your prompt again")
     return Candidate(text=rewrite, outcome="optimized", unchecked=unchecked(request.instruction))
-
-
-def _of_no_form(shorter: str, request: OptimizationRequest, settings: FidelitySettings, template: Headers) -> Candidate:
-    """An addition without what it said of a form that types or a schema fix."""
-    found = check(shorter, request, settings, template)
-    return replace(found, detail="without what it said of the form") if found.outcome == "optimized" else found
 
 
 def _only_repeats(case: Case) -> bool:

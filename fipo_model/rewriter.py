@@ -9,8 +9,9 @@ from pathlib import Path
 
 from fipo_model import fidelity
 from fipo_model.contract.shown import outputs_shown
+from fipo_model.contract.topics import topic
 from fipo_model.errors import InputError
-from fipo_model.fidelity import RULES, FidelitySettings, topic
+from fipo_model.fidelity import RULES, FidelitySettings
 from fipo_model.forms import form_sentence, label_sentence
 from fipo_model.generation import Completion, Generator, Message, Sampling, Second, check_generator, generate_each
 from fipo_model.models.registry import Role
@@ -152,6 +153,10 @@ class Rewriter:
     def check(self, text: str, request: OptimizationRequest) -> Candidate:
         """Check a rewrite from elsewhere by the same rules as the model's own."""
         return fidelity.check(text, self._completed(request), self.settings, self.template)
+
+    def check_rule(self, text: str, request: OptimizationRequest) -> Candidate:
+        """Check a text that a rule made, which is in English whatever the prompt's language is."""
+        return replace(self, settings=self.settings.without("language_changed")).check(text, request)
 
     def render(self, request: OptimizationRequest) -> list[Message]:
         """What the model is asked about a request."""

@@ -13,7 +13,7 @@ from dspy.evaluate import SemanticF1
 from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch
 from pydantic import AfterValidator
 
-from fipo_integrations.dspy import FIPO, FIPOProposer
+from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
 from fipo_integrations.dspy.programs import digest, identity
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
@@ -460,6 +460,11 @@ def test_a_search_that_ended_after_its_time_and_compared_everything_was_not_stop
     [
         (lambda: fipo(num_threads=-1), "num_threads must be at least 1"),
         (lambda: fipo().compile(Zoo), "must be a program"),
+        (lambda: fipo().estimate(None), "must be a program"),
+        (lambda: fipo().estimate(Zoo(), seconds_per_run="2"), "seconds_per_run must be a number, not '2'"),
+        (lambda: fipo().compile(Zoo(), trainset=5), "the trainset must be a list of dspy.Example, not a int"),
+        (lambda: SearchSettings(metric_threshold=None), "metric_threshold must be a number, not None"),
+        (lambda: SearchSettings(student_responses="no"), "student_responses must be True, False or None, not 'no'"),
         (lambda: fipo().compile(Zoo(), trainset=[{"question": "A cat?"}]), "example 0 of the trainset is a dict"),
         (lambda: fipo(metric=lambda *_: "0.5").compile(Zoo(), valset=examples(ANIMALS)), "must return a number"),
     ],

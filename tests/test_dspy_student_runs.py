@@ -4,13 +4,16 @@ import datetime
 import functools
 import json
 import random
+from types import SimpleNamespace
 
 import dspy
 import pytest
 from dspy.utils.exceptions import LMRateLimitError
 
 from fipo_integrations.dspy import SearchSettings, local_lm
+from fipo_integrations.dspy.report import statistics
 from fipo_model.search import Budget
+from fipo_model.search.results import Level
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -232,3 +235,15 @@ def test_demonstrations_that_the_time_did_not_reach_are_said_to_be_out_of_time(m
         )
     said = "none: max_seconds ended the search before any set of demonstrations was measured"
     assert compiled.fipo_report["demonstrations"] == said
+
+
+def test_candidates_come_best_first_by_the_scores_that_are_shown():
+    """Where runs are missing, an arm is compared on other examples than those that it is ranked by."""
+    scores = {"first": 0.5, "second": 0.75}
+    search = SimpleNamespace(
+        measured=lambda: list(scores),
+        compared=lambda arm: SimpleNamespace(after=Level(score=scores[arm], failed=0, examples=4, missing=2)),
+        variant=lambda arm: arm,
+    )
+    measured = SimpleNamespace(scores=SimpleNamespace(compiled=SimpleNamespace(score=75.0)), trials=[], metric_calls=8)
+    assert [row["program"] for row in statistics(search, measured)["candidate_programs"]] == ["second", "first"]

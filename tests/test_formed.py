@@ -100,7 +100,14 @@ def test_a_schema_beside_the_prompt_fixes_the_form_unasked(prompt, context):
     assert verdict(prompt=prompt, context=context)[0] == "form_contradicted"
 
 
-@pytest.mark.parametrize("prompt", ["Explain what a JSON schema is.", "Write a JSON schema for a customer."])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Explain what a JSON schema is.",
+        "Write a JSON schema for a customer.",
+        'Where is this? {"type": "Feature", "properties": {"name": "Ghent"}}',
+    ],
+)
 def test_a_prompt_about_schemas_has_none(prompt):
     assert forms_fixed_otherwise(Case(f"{prompt}\n\nGive the answer alone.", OptimizationRequest(prompt))) is None
 

@@ -691,9 +691,9 @@ class TestChainsAsInTheDocumentation:
     ("options", "said"),
     [
         ({"store": "rewrites.jsonl"}, r"store must be a RewriteStore, such as RewriteStore\('rewrites.jsonl'\)"),
-        ({"max_words": -3}, "max_words must be a whole number of at least 1, or None, not -3"),
-        ({"max_words": "three"}, "max_words must be a whole number of at least 1, or None, not 'three'"),
-        ({"feedback": 3}, "feedback must be text or None, not 3"),
+        ({"max_words": -3}, "max_words must be at least 1, not -3"),
+        ({"max_words": "three"}, "max_words must be a whole number, not 'three'"),
+        ({"feedback": 3}, "feedback must be text, not int"),
     ],
 )
 def test_a_wish_that_cannot_be_is_an_error_before_anything_is_rewritten(options, said):

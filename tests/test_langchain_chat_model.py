@@ -409,3 +409,10 @@ class TestAsARewriter:
             ChatModelGenerator("gpt")
         with pytest.raises(InputError, match="an optimizer is a PromptOptimizer or a LangChain chat model"):
             optimize_prompt(PromptTemplate.from_template("Explain {topic}."), optimizer="gpt")
+
+
+def test_what_it_cannot_do_is_said():
+    with pytest.raises(ValueError, match=r"generator must be a Generator, such as open_generator\('default'\)"):
+        GeneratorChatModel(generator="default")
+    with pytest.raises(NotImplementedError, match="reads and writes only text here, so it cannot call tools"):
+        GeneratorChatModel(generator=ScriptedGenerator(lambda _: "")).bind_tools([])

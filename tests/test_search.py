@@ -663,6 +663,23 @@ def test_an_object_is_told_from_another_by_its_code_and_its_values_however_it_pr
     assert first[1] != other[1]
 
 
+class Unsaved:
+    """A metric that holds what cannot be saved."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __getstate__(self) -> None:
+        raise TypeError("cannot pickle a connection")
+
+    def __call__(self, reference: str, output: str, given: str) -> bool:
+        return len(output) < self.most
+
+
+def test_a_metric_that_cannot_be_saved_is_told_from_another():
+    assert digest_of(Unsaved(1)) == digest_of(Unsaved(1)) != digest_of(Unsaved(2))
+
+
 USES = """
 import enum, functools, json
 LEAST = 1

@@ -51,6 +51,12 @@ def test_labels_of_the_right_answers_are_proposed_by_rule_and_the_model_sees_oth
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 8, 9]]
 
 
+def test_labels_are_proposed_in_english_for_a_prompt_in_another_language(door: Running):
+    prompt = "Klassifiziere den Text des Kunden nach seinem Thema."
+    first, *_ = proposed(door, prompt=prompt, examples=LABELLED)
+    assert (first["outcome"], first["text"]) == ("optimized", f"{prompt}\n\nAnswer with one of: billing, delivery")
+
+
 def test_there_may_be_as_many_examples_as_the_page_says(door: Running):
     most = httpx.get(f"{door.address}/api/state").json()["examples"]
     assert post(door, "check", prompt="a b", text="a b c", examples=[["x", "y"]] * most).status_code == 200

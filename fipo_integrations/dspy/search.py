@@ -124,7 +124,7 @@ class ProgramProposer:
         threshold = self.settings.metric_threshold
         return [
             responses(self.student, self.trainset[number], runs.get(number), threshold=threshold)
-            for number in drawn(self.trainset, requests_needed(self.settings.rewrites), seed=self.settings.seed)
+            for number in _for_responses(self.trainset, self.settings)
         ]
 
 
@@ -333,8 +333,11 @@ class Search(search.Search):
 
 def to_hear(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[int]:
     """The numbers of the examples on which the student is run for what the rewriter sees."""
-    if settings.student_responses is False:
-        return []
+    return [] if settings.student_responses is False else _for_responses(trainset, settings)
+
+
+def _for_responses(trainset: Sequence[dspy.Example], settings: SearchSettings) -> list[int]:
+    """The numbers of the examples whose labels, and what the student said on them, the rewriter sees."""
     return drawn(trainset, requests_needed(settings.rewrites), seed=settings.seed)
 
 

@@ -47,10 +47,8 @@ class Asking:
     def __post_init__(self) -> None:
         if isinstance(self.keep, str) or not all(isinstance(text, str) for text in self.keep):
             raise InputError(f"keep must be a tuple of texts, such as ('Acme',), not {self.keep!r}")
-        if not isinstance(self.feedback, str | None):
-            raise InputError(f"feedback must be text or None, not {self.feedback!r:.80}")
-        if self.max_words is not None and not (isinstance(self.max_words, int) and self.max_words >= 1):
-            raise InputError(f"max_words must be a whole number of at least 1, or None, not {self.max_words!r:.80}")
+        # Raises for a wish that no request can have.
+        OptimizationRequest("any", max_words=self.max_words, feedback=self.feedback, fixed_form=self.fixed_form)
         if not isinstance(self.store, RewriteStore | None):
             given = f"{self.store!r:.80}"
             raise InputError(f"store must be a RewriteStore, such as RewriteStore('rewrites.jsonl'), not {given}")

@@ -9,7 +9,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableSequence
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from fipo_model import search as searching
 from fipo_model.errors import InputError
@@ -121,7 +121,7 @@ def plain_data(value: Any) -> Any:
     """A value without pydantic's objects and the like; what has no plain form stays as it is."""
     try:
         return to_jsonable_python(value)
-    except PydanticSerializationError:
+    except ValueError:  # also where a value holds itself
         return value
 
 

@@ -62,7 +62,8 @@ class Piece:
 def sources_of(template: BasePromptTemplate, roles: tuple[Role, ...] | None) -> tuple[Source, ...] | None:
     """The texts of a template that are rewritten instead of what fills them.
 
-    None where the template has no words of its own, because then its values are the prompt. None also where more than
+    None where the template has no words of its own, because then its values are the prompt; nothing where these follow
+    examples, since they stay. None also where more than
     variables fill it (jinja2, sections), because then it cannot be found again in the result.
     """
     slots = find(template, roles).slots

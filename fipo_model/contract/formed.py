@@ -8,7 +8,7 @@ from fipo_model.types import FixedForm
 
 # A schema, or a parser's own instructions, where nobody has said that there are any.
 _SCHEMA = re.compile(
-    r'(?i)\{\s*\w{0,30}?(?:format|output|parser|schema)_?instructions?\s*\}|"properties"\s*:'
+    r'(?i)\{\s*\w{0,30}?(?:format|output|parser|schema)_?instructions?\s*\}|"properties"\s*:\s*\{\s*"[^"]{1,80}"\s*:\s*\{'
     r"|\b(?:conforms? to|by|follow(?:s|ing)?|match(?:es|ing)?|according to) "
     r"(?:this |the |a )?(?:following )?JSON schema\b"
 )

@@ -133,9 +133,7 @@ def _by_rule(rewriter: Rewriter, question: Question) -> list[Proposed]:
     if made is None:
         return []
     origin, text = made
-    # The rule writes English, whatever the prompt's language is.
-    lenient = replace(rewriter, settings=rewriter.settings.without("language_changed"))
-    checked = lenient.check(text, replace(question.alone, examples=tuple(question.solved)))
+    checked = rewriter.check_rule(text, replace(question.alone, examples=tuple(question.solved)))
     return [_proposed(question.part, checked, origin=origin)]
 
 

@@ -201,7 +201,7 @@ class _Glance:
         """Measure the prompt on a few examples, and see how many there may be."""
         self._start = self._board.add({PROMPT: prompt})
         self._limit = self._board.measure([self._start], self._examples)
-        if self._limit is not None or self._is_lost(self._start):
+        if self._limit is not None or self._is_lost():
             first = self._measuring.first_failure
             why = f"{self._limit} was reached. Raise it." if first is None else first.cause
             raise UnmeasurableError(f"the prompt could not be measured: {why}")
@@ -209,9 +209,9 @@ class _Glance:
         affordable = int(self._budget.seconds_left / (each * _WORDINGS))
         self._examples = self._all[: max(len(self._examples), affordable)]
 
-    def _is_lost(self, arm: str) -> bool:
-        """Whether not one run gave a score."""
-        failed, missing = (count(arm, self._examples) for count in (self._board.failed, self._board.missing))
+    def _is_lost(self) -> bool:
+        """Whether not one run of the prompt gave a score."""
+        failed, missing = (count(self._start, self._examples) for count in (self._board.failed, self._board.missing))
         return failed + missing == len(self._examples)
 
     def add(self, wording: Wording) -> None:

@@ -31,8 +31,10 @@ def state_of(value: Any) -> Any:
 
     A framework registers its own classes (`state_of.register`) whose objects also hold what comes up as they are used.
     """
-    # `__getstate__` leaves out what the object would not keep when it is copied or saved.
-    return value.__getstate__()
+    try:
+        return value.__getstate__()  # without what the object would not keep when it is copied or saved
+    except Exception:  # noqa: BLE001 - an object that cannot be saved still is what it holds
+        return vars(value) if hasattr(value, "__dict__") else None
 
 
 class _Reader:

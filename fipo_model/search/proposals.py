@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from fipo_model.fidelity import topic
+from fipo_model.contract.topics import topic
 from fipo_model.search.subject import Measurement
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -86,7 +86,7 @@ async def proposals(rewriter: Rewriter, request: OptimizationRequest) -> AsyncGe
     if made := by_rule(request.instruction, [example.output for example in request.examples]):
         _, text = made
         seen.add(text)
-        checked = await in_thread(partial(rewriter.check, text, request))
+        checked = await in_thread(partial(rewriter.check_rule, text, request))
         yield await in_thread(partial(shown, checked, request)) | {"is_by_rule": True}
     for turn, (samples, seed) in enumerate(_TURNS):
         asked = replace(rewriter, samples=samples, seed=seed)

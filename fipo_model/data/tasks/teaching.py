@@ -11,6 +11,7 @@ from itertools import cycle, islice
 from typing import Literal, get_args
 
 from fipo_model import fidelity
+from fipo_model.contract.topics import topic
 from fipo_model.data.diversify import TrainingRow
 from fipo_model.data.tasks.task import Example, Task
 from fipo_model.fidelity import FidelitySettings
@@ -85,7 +86,7 @@ def _row(
     task: Task, wordings: tuple[str, str], showing: Showing, template: Template, source: random.Random
 ) -> TrainingRow | None:
     hasty, good = wordings
-    if showing == "alone" and not fidelity.topic(hasty) & fidelity.topic(good):
+    if showing == "alone" and not topic(hasty) & topic(good):
         return None
     request = request_showing(hasty, showing, task, source)
     rewrite = f"{hasty}\n\n{good}"

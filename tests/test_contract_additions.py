@@ -165,3 +165,67 @@ def test_two_of_the_input_were_counted_by_whoever_saw_it():
     addition = "Decide which of the two sentences is right."
     assert outcome("which is right", addition, ("(a) He goes. (b) He go.", None)) == "optimized"
     assert outcome("which is right", addition) == "number_invented"
+
+
+LIST = ("anchor, spoon, gate", None)
+WORD = ("level", None)
+PAIR = ("camera, compass", None)
+REPLACEMENT = ("The soft mechanic left. (soft -> tired)", None)
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "shown", "expected"),
+    [
+        ("url part", "Give the part that stands after the slash.", (LIST, WORD), "placeholder_invented"),
+        ("url part", "Give the part that stands after the slash.", (("cats/dogs", None), WORD), "optimized"),
+        ("url part", "Give the part that stands after the slash.", (), "placeholder_invented"),
+        ("part of a/b", "Give the part that stands after the slash.", (), "optimized"),
+        ("words and slash", "Give the word that stands after the slash.", (), "optimized"),
+        ("first", "Copy what stands before the first comma.", (LIST,), "optimized"),
+        ("first", "Copy what stands before the first comma.", (WORD,), "placeholder_invented"),
+        ("swap it", "Put in the word on the right side of the arrow.", (REPLACEMENT,), "optimized"),
+        ("swap it", "Put in the word on the right side of the arrow.", (LIST,), "placeholder_invented"),
+        ("what was said", "Copy what the last line says.", (LIST, WORD), "placeholder_invented"),
+        ("what was said", "Copy what the last line says.", (("A:\nB", None), WORD), "optimized"),
+        ("in the last line", "Copy what the last line says.", (WORD,), "optimized"),
+        ("same both ways", "Compare the two words and say whether they are the same.", (WORD,), "placeholder_invented"),
+        ("same both ways", "Compare both words and say whether they are the same.", (WORD,), "placeholder_invented"),
+        ("same start", "Compare the two words and say whether they start alike.", (PAIR,), "optimized"),
+        ("fruit or vegetable", "Answer with one of the two words, fruit or vegetable.", (WORD,), "optimized"),
+    ],
+)
+def test_what_an_addition_points_to_is_in_the_prompt_or_in_an_input(naive, addition, shown, expected):
+    assert outcome(naive, addition, *shown) == expected
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "expected"),
+    [
+        ("lowest", "Find the lowest of the two and reply with that value alone.", "number_invented"),
+        ("highest minus last", "Give the difference between these two.", "optimized"),
+        ("lower", "Find the lower of the two and reply with that value alone.", "optimized"),
+        ("which is older", "Write the older of the two.", "optimized"),
+        ("which day comes last", "Name the last of these three days.", "number_invented"),
+        ("swap them", "Swap the two and reply with the result.", "optimized"),
+        ("parity", "Say whether it is even or odd. Answer with one of these two.", "optimized"),
+    ],
+)
+def test_nobody_counts_what_was_not_shown_unless_the_prompt_speaks_of_two(naive, addition, expected):
+    assert outcome(naive, addition) == expected
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "expected"),
+    [
+        ("one per line", "Write the items on one line, with no spaces between them.", "format_invented"),
+        ("one a line", "Write the list on a single line.", "format_invented"),
+        ("each on a new line", "Write all items in one line.", "format_invented"),
+        ("all on one line", "Write each item on a new line.", "format_invented"),
+        ("one per line", "Write the items on one line each.", "optimized"),
+        ("one per line", "Write every item on a line of its own.", "optimized"),
+        ("names, one per line", "Write each name on its own line.", "optimized"),
+        ("bio in one line", "Write the bio on one line.", "optimized"),
+    ],
+)
+def test_one_line_is_the_opposite_of_one_per_line(naive, addition, expected):
+    assert outcome(naive, addition) == expected

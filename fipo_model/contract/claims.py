@@ -14,7 +14,7 @@ from fipo_model.contract.shown import outputs_shown
 
 _BRACKETS = "()[]{}<>"
 _QUOTES = '"“”„«»'
-_SIGNS = {
+SIGNS = {
     "comma": ",",
     "semicolon": ";",
     "colon": ":",
@@ -128,7 +128,7 @@ def _too_few(added: str, outputs: Sequence[str]) -> str | None:
 def _separated_otherwise(added: str, outputs: Sequence[str], inputs: Sequence[str]) -> str | None:
     for found in _SEPARATED.finditer(added):
         quoted, named, sign = found.groups()
-        signs = _SIGNS.get(named) if named else quoted or sign
+        signs = SIGNS.get(named) if named else quoted or sign
         if signs is None:
             continue
         between = [signs] if quoted else list(signs)

@@ -58,6 +58,7 @@ def formats_invented(case: Case) -> str | None:
     if not case.is_addition and (labels.choices(case.naive) or _CLOSED.match(case.naive.text)):
         new = [each for each in new if each.key not in ("one word", "yes or no")]
     against = [each for each in new if each.key in words.EXCLUSIVE and wanted & words.EXCLUSIVE]
+    against += [each for each in new if words.OPPOSITE_LAYOUTS.get(each.key) in wanted]
     return invented([*against, *(each for each in new if each.key in words.MACHINE_READ)])
 
 

@@ -33,7 +33,17 @@ _FREE_SIZES = frozenset("012345")
 _OUTPUT_SIZES = _SIZES - {None, "word"}
 _FEW = frozenset({"2", "3"})
 _OF_THE_INPUT = lazy(r"(?i)\b(?:(?<!in )the|these|those|both) (?:\w+ )?$")
+_OF_A_CHOICE = lazy(r"(?i)\bor\b.*\bone of (?:the|these|those) $")  # "Is it even or odd? Answer with one of these two."
 _AMONG_THE_INPUT = lazy(r"(?i)\b(?:which|one|larger|smaller|better|longer|shorter|both|each) of (?:the|these|those) $")
+# What is done with two things, or three. "The lowest of the two" is false of a list.
+_AMONG_FEW = lazy(
+    r"(?i)\b(?:or|vs|versus|than|more|less|better|worse|both|between|compar\w*|differ\w*|diff|same|similar\w*|equal\w*"
+    r"|match\w*|pair\w*|swap\w*|switch\w*|exchange\w*|common|share\w*|overlap\w*|anagrams?|rhym\w*|merg\w*|combin\w*"
+    r"|join\w*|add\w*|sum|plus|minus|subtract\w*|times|multipl\w*|divid\w*|product|apart|gap|distance"
+    r"|they|these|those|how (?:many|long|far)"
+    r"|(?:bigg|small|larg|great|high|low|long|short|tall|old|young|new|earli|lat|soon|fast|slow|heavi|light|cheap|strong"
+    r"|weak|near|clos|furth|farth|hott|cold|warm|cool|hard|easi|saf|rich|poor)er)\b|[/<>=+]|\w ?[-*&] ?\w"
+)
 _LONGEST_WORD = 100  # characters
 # What a date, a time or a number looks like: YYYY-MM-DD, HH:MM, NNN.
 _MASK = lazy(r"(?:Y{2,4}|M{2,3}|D{2}|H{2}|S{2}|N{2,4})")
@@ -307,8 +317,11 @@ def _counts_inputs(number: numbers.Number, case: Case) -> bool:
     is_among = bool(case.request.examples) and _AMONG_THE_INPUT.search(before) is not None
     if not number.is_word or (number.unit in _OUTPUT_SIZES and not is_among):
         return False
-    # A rewriter that was shown inputs could count them.
-    return bool(case.request.examples) or (number.value in _FEW and _OF_THE_INPUT.search(before) is not None)
+    if case.request.examples:
+        return True  # a rewriter that was shown inputs could count them
+    if number.value not in _FEW or _OF_THE_INPUT.search(before) is None:
+        return False
+    return _OF_A_CHOICE.search(before) is not None or _AMONG_FEW.search(case.naive.text) is not None
 
 
 def _is_of_a_clock(number: numbers.Number, case: Case) -> bool:

@@ -1,13 +1,14 @@
 """Parts of an input that nobody spoke of: "the language named in the question", where there is none. Pure, English.
 
 What holds of every input ("the text", "the message") is no such part. Where inputs or a context are shown, a rewriter
-could see what they have.
+could see what they have; it must not point to a sign, a line or several words that none of them has.
 """
 
 import re
 from collections.abc import Mapping
 
 from fipo_model.contract.case import Case
+from fipo_model.contract.claims import SIGNS
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading
 from fipo_model.contract.variables import variables
@@ -34,15 +35,57 @@ _POINTS = lazy(
 )
 _HINTS = {part: lazy(rf"\b(?:{words})") for part, words in _PARTS.items()}
 
+_AT_A_SIGN = lazy(
+    r"\b(?:before|after|behind|left of|right of|(?:left|right)(?:-hand)? side of) the (?:first |last |second )?"
+    rf"(?P<sign>{'|'.join(SIGNS)})s?\b"
+)
+_LINE = lazy(r"\b(?:first|second|third|last|next|top|bottom|upper|lower) lines?\b")
+_SEVERAL = lazy(
+    r"(?<!of )\b(?:(?:the|these|those) two|both) (?:words|numbers|sentences|strings|lists|items|names|dates|texts)\b"
+)
+
 
 def absent_part(case: Case) -> str | None:
-    """The part that the rewrite points to, though nothing is shown, and the prompt does not have it or hint at it."""
-    if case.request.examples or case.request.context or case.added.lexicon.code != "en":
+    """The part that the rewrite points to, though neither the prompt nor anything shown has it or hints at it."""
+    if case.added.lexicon.code != "en":
+        return None
+    part = _absent_sign(case) or (_absent_in_inputs(case) if case.request.examples else _unhinted(case))
+    return f"speaks of {part!r}, which {_owner(case)} not have" if part else None
+
+
+def _owner(case: Case) -> str:
+    return "your prompt and the inputs shown do" if case.request.examples else "your prompt does"
+
+
+def _unhinted(case: Case) -> str | None:
+    """A title, a table or the like, where nothing is shown and nothing in the prompt goes with it."""
+    if case.request.context:
         return None
     for match in _POINTS.finditer(case.added.lowered):
         is_absent = _is_of_a_variable if match["part"] == _QUESTION else _is_not_hinted_at
         if match["part"] not in case.naive.lowered and is_absent(match, case.naive):
-            return f"speaks of 'the {match['part']}', which your prompt does not have"
+            return f"the {match['part']}"
+    return None
+
+
+def _absent_sign(case: Case) -> str | None:
+    """ "What stands before the colon", where nobody wrote a colon or spoke of one."""
+    for match in _AT_A_SIGN.finditer(case.added.lowered):
+        is_written = any(sign in case.given.text for sign in SIGNS[match["sign"]])
+        if not is_written and match["sign"] not in case.given.lowered:
+            return f"the {match['sign']}"
+    return None
+
+
+def _absent_in_inputs(case: Case) -> str | None:
+    """ "The last line" of inputs that have one, or "the two words" of inputs of a single one."""
+    inputs = [example.input.strip() for example in case.request.examples]
+    line = _LINE.search(case.added.lowered)
+    if line is not None and not any("\n" in each for each in inputs) and "line" not in case.naive.stems:
+        return f"the {line[0]}"
+    several = _SEVERAL.search(case.added.lowered)
+    if several is not None and all(len(each.split()) == 1 for each in inputs):
+        return several[0]
     return None
 
 

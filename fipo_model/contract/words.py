@@ -28,6 +28,7 @@ EXCLUSIVE = frozenset(
 )
 # Machines read these, so they are not to be added unasked.
 MACHINE_READ = frozenset({"one word", "yes or no", "json", "csv", "xml", "yaml", "uppercase", "lowercase", "code only"})
+OPPOSITE_LAYOUTS: Mapping[str, str] = {"one line": "newlines", "newlines": "one line"}
 OPPOSITES: Mapping[str, str] = {
     **{"short": "long", "long": "short", "formal": "casual", "casual": "formal", "funny": "serious"},
     **{"serious": "funny", "sarcastic": "objective", "objective": "sarcastic", "simple": "technical"},

@@ -202,18 +202,66 @@ def test_a_rewrite_that_asks_for_an_input_is_refused_by_the_name_of_its_field(fi
     assert outcomes(compiled) == {"self": "input_requested"}
 
 
+class Order(BaseModel):
+    what: str
+    is_paid: bool
+    by: Literal["mail", "van"] | None
+    parts: list[Described]
+
+
+@pytest.mark.parametrize(
+    ("output", "described"),
+    [
+        (
+            "order: Order",
+            "order: Order with what, is_paid, by (one of mail, van), parts (kind (one of liability, payment,",
+        ),
+        ("orders: list[Order]", "orders: list[Order] with what,"),
+        ("contract: Contract", "contract: Contract with clauses (kind (one of "),
+        ("is_paid: bool", "is_paid: bool"),
+        ("all_paid: list[bool]", "all_paid: list[bool]"),
+        ("by: Literal['mail', 'van']", "by: one of mail, van"),
+        ("ways: list[Literal['mail', 'van']]", "ways: each one of mail, van"),
+        ("prices: dict[str, float]", "prices: dict[str, float]"),
+    ],
+)
+def test_a_rewriter_reads_what_an_output_consists_of(output, described):
+    made = dspy.Signature(
+        f"text -> {output}", "find it", custom_types={"Literal": Literal, "Order": Order, "Contract": Contract}
+    )
+    (target,) = targets(dspy.Predict(made))
+    assert target.context is not None
+    assert target.context.splitlines()[-1].startswith(described)
+
+
 @pytest.mark.parametrize(
     ("signature", "naive", "said", "demand"),
     [
-        ("comment -> toxic: bool", "toxic or not", "Reply with the verdict, a colon and a space.", "colon"),
-        ("text -> names: list[str]", "names", "List the names, separated by commas.", "commas"),
+        (
+            "comment -> toxic: bool",
+            "toxic or not",
+            "Reply with the verdict, a colon and a space.",
+            "a colon and a space",
+        ),
+        ("text -> names: list[str]", "names", "List the names, separated by commas.", "separated by commas"),
         ("text -> names: list[str]", "names, with commas", "List the names, with commas.", None),
-        ("contract -> parties: list[str]", "parties", "List the parties, each on its own line.", "on its own line"),
+        (
+            "contract -> parties: list[str]",
+            "parties",
+            "List the parties, each on its own line.",
+            "each on its own line",
+        ),
         ("text -> person, age: int", "who", "Name the person, and nothing else.", "nothing else"),
         ("text -> person, place", "who and where", "Name the person and the place alone.", "alone"),
         ("text -> total: float", "total", "Compute the total and give the number alone.", None),
         ("text -> total: float", "total", "Compute the total as a float, in bold.", "as a float"),
-        ("text -> sorts: list[Kind]", "which kinds", "Name the kinds in small letters.", "small letters"),
+        ("text -> order: Order", "order", "Find what was ordered. Answer yes or no.", "Answer yes"),
+        ("text -> orders: list[Order]", "orders", "Name the first order alone.", "alone"),
+        ("text -> facts: dict[str, str]", "facts", "State the facts and nothing else.", "nothing else"),
+        ("notes -> title, body", "bug report", "Write a short title, and a body that says how it fails.", None),
+        ("report -> stage: int", "stage", "State the stage of the colon cancer.", None),
+        ("note -> alone: bool, smoker: bool", "habits", "Say whether the patient lives alone and smokes.", None),
+        ("text -> sorts: list[Kind]", "which kinds", "Name the kinds in small letters.", "in small letters"),
         # These are written as the model says them.
         ("text -> kind: Kind", "which kind", "Name the kind in small letters.", None),
         ("text -> kind: Literal['news', 'advert']", "which kind", "Name the kind and nothing else.", None),
@@ -222,7 +270,7 @@ def test_a_rewrite_that_asks_for_an_input_is_refused_by_the_name_of_its_field(fi
     ],
 )
 def test_a_rewrite_asks_for_no_form_where_types_and_fields_give_it(signature, naive, said, demand):
-    made = dspy.Signature(signature, naive, custom_types={"Kind": Kind, "Literal": Literal})
+    made = dspy.Signature(signature, naive, custom_types={"Kind": Kind, "Literal": Literal, "Order": Order})
     (target,) = targets(dspy.Predict(made))
     found = forms_fixed_otherwise(Case(f"{naive}\n\n{said}", target.request()))
     assert found == (demand and f"says '{demand}', but types or a schema give the outputs their form")

@@ -14,7 +14,17 @@ from dspy.adapters.utils import get_annotation_name
 
 from fipo_integrations.dspy.asking import wants_inputs
 from fipo_integrations.dspy.programs import left_alone, named_predictors
-from fipo_integrations.dspy.values import Choice, choices_of, favoured, labels_of, named_in, written
+from fipo_integrations.dspy.values import (
+    TRUTH,
+    Choice,
+    choices_of,
+    favoured,
+    fields_of,
+    has_fields,
+    labels_of,
+    named_in,
+    written,
+)
 from fipo_model import Candidate, FixedForm, OptimizationRequest
 from fipo_model.errors import InputError
 from fipo_model.search import Proposed
@@ -55,7 +65,7 @@ class Target:
     outputs: tuple[str, ...] = ()
     """The names of its fields."""
     fixed_form: FixedForm | None = None
-    """Whether DSPy gives the output its form: it has a type that is not plain text, or several fields."""
+    """Whether DSPy gives the output its form: it has a type that is not plain text, or several parts with names."""
 
     @classmethod
     def of(cls, name: str, text: str, *, context: str | None = None, known: Collection[str] = ()) -> "Target":
@@ -167,7 +177,7 @@ def _described(name: str, text: str, signature: type[dspy.Signature], examples: 
 
 def _fixed_form(signature: type[dspy.Signature]) -> FixedForm | None:
     types = [field.annotation for name, field in signature.output_fields.items() if name != "reasoning"]
-    if len(types) > 1:
+    if len(types) > 1 or any(map(has_fields, types)):
         return "fields"
     return None if all(map(_is_text, types)) else "value"
 
@@ -217,13 +227,22 @@ def _describe_fields(signature: type[dspy.Signature], choices: Mapping[str, Sequ
     slots = dict(zip(signature.input_fields, as_slots(signature.input_fields), strict=True))
     lines = [_described_by(slots[name], _notes(name, field)) for name, field in signature.input_fields.items()]
     for name, field in signature.output_fields.items():
-        notes = _notes(name, field)
-        hidden = [choice for choice in choices[name] if len(named_in(" ".join(notes), choice)) < len(choice)]
-        values = [f"one of {written(choice)}" for choice in hidden if field.annotation is not bool]
-        kind = [] if values or field.annotation is str else [get_annotation_name(field.annotation)]
-        if described := [*kind, *notes, *values]:
+        if described := _description_of_output(field.annotation, _notes(name, field), choices[name]):
             lines.append(": ".join([name, *described]))
     return "\n".join(lines)
+
+
+def _description_of_output(annotation: Any, notes: Sequence[str], choices: Sequence[Choice]) -> list[str]:
+    """Its type, what the signature says of it, and what there is to choose from, as far as it says more than "text"."""
+    kind = get_annotation_name(annotation)
+    if has_fields(annotation):
+        parts = fields_of(annotation)
+        return [f"{kind} with {', '.join(parts)}" if parts else kind, *notes]
+    said = " ".join(notes)
+    hidden = [choice for choice in choices if choice != TRUTH and len(named_in(said, choice)) < len(choice)]
+    several = "each " if get_origin(annotation) in (list, set, tuple) else ""
+    values = [f"{several}one of {written(choice)}" for choice in hidden]
+    return [*notes, *values] if values or annotation is str else [kind, *notes]
 
 
 def _described_by(slot: str, notes: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ Spellings = tuple[str, ...]
 """One value, in all the ways it may be written: an Enum's member by its value and by its name."""
 Choice = tuple[Spellings, ...]
 """All values of one field."""
+TRUTH: Choice = (("True",), ("False",))
 
 _DEEPEST = 6
 _MOST_LABELS, _LONGEST_LABEL = 40, 4  # words; longer or more varied outputs are answers, not labels
@@ -153,7 +154,7 @@ def _of_type(annotation: Any, depth: int) -> Iterator[Choice]:
         return
     origin, parts = get_origin(annotation), get_args(annotation)
     if annotation is bool:
-        yield (("True",), ("False",))
+        yield TRUTH
     elif origin is Literal:
         yield tuple((str(one.value), one.name) if isinstance(one, Enum) else (str(one),) for one in parts)
     elif isinstance(annotation, type) and issubclass(annotation, Enum):
@@ -164,7 +165,7 @@ def _of_type(annotation: Any, depth: int) -> Iterator[Choice]:
         for part in parts:
             yield from _of_type(part, depth + 1)
     else:
-        for kind, description in _fields(annotation):
+        for _, kind, description in _fields(annotation):
             nested = list(_of_type(kind, depth + 1))
             described = listed_in(description or "") if not nested else None
             yield from (*nested, *([described] if described else []))
@@ -184,13 +185,38 @@ def _of_union(parts: Iterable[Any], depth: int) -> Iterator[Choice]:
         yield tuple(dict.fromkeys(together))
 
 
-def _fields(kind: Any) -> list[tuple[Any, str | None]]:
-    """The types and descriptions of the fields that a type is made of."""
+def _fields(kind: Any) -> list[tuple[str, Any, str | None]]:
+    """The names, types and descriptions of the fields that a type is made of."""
     if not isinstance(kind, type):
         return []
     if issubclass(kind, BaseModel):
-        return [(field.annotation, field.description) for field in kind.model_fields.values()]
+        return [(name, field.annotation, field.description) for name, field in kind.model_fields.items()]
     # A TypedDict has keys that are required, whichever package it is from.
     if dataclasses.is_dataclass(kind) or hasattr(kind, "__required_keys__"):
-        return [(annotation, None) for annotation in typing.get_type_hints(kind).values()]
+        return [(name, annotation, None) for name, annotation in typing.get_type_hints(kind).items()]
     return []
+
+
+def has_fields(annotation: Any, depth: int = 0) -> bool:
+    """Whether a value has several parts with names: a model, a dataclass, a dictionary, or a list of these."""
+    if annotation is dict or get_origin(annotation) is dict or _fields(annotation):
+        return True
+    return depth < _DEEPEST and any(has_fields(part, depth + 1) for part in get_args(annotation))
+
+
+def fields_of(annotation: Any, levels: int = 2) -> list[str]:
+    """The fields of the model or the like that a type holds, as people read them: "kind (one of refund, other)".
+
+    Those of a field in it are named, too, but not what these consist of.
+    """
+    if own := _fields(annotation):
+        return [_described(*field, levels - 1) for field in own]
+    return next((found for part in get_args(annotation) if (found := fields_of(part, levels))), [])
+
+
+def _described(name: str, annotation: Any, description: str | None, levels: int) -> str:
+    if has_fields(annotation):
+        inner = fields_of(annotation, levels) if levels else []
+        return f"{name} ({', '.join(inner)})" if inner else name
+    choices = [choice for choice in choices_of(annotation, description) if choice != TRUTH]
+    return f"{name} (one of {written(choices[0])})" if choices else name

@@ -292,22 +292,27 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
     if (header := _echoed_header(rewrite, request, template)) is not None:
         return Candidate(text=rewrite, outcome="template_echoed", detail=f"contains {header!r}")
     case = Case(rewrite, request)
+    if (shorter := _without_form(case, settings)) is not None:
+        found = check(shorter, request, settings, template)
+        return replace(found, detail="without what it said of the form") if found.outcome == "optimized" else found
     for outcome, rule in RULES.items():
         if outcome != "empty" and outcome not in settings.enforced:
             continue
         detail = _too_long(case, settings.most_added_words) if outcome == "too_long" else rule.check(case)
         if detail is not None:
-            shorter = formed.without_form(case) if outcome == "form_contradicted" else None
-            if shorter is not None:
-                found = check(shorter, request, settings, template)
-                is_good = found.outcome == "optimized"
-                return replace(found, detail="without what it said of the form") if is_good else found
             return Candidate(text=rewrite, outcome=outcome, detail=detail)
     if settings.strict_wording and not case.is_addition and (reworded := wording.reworded(case.naive, case.rewrite)):
         return _added_instead(rewrite, request, settings, template, reworded)
     if not settings.may_repeat and case.is_addition and _only_repeats(case):
         return Candidate(text=rewrite, outcome="unchanged", detail="the rewriter only said your prompt again")
     return Candidate(text=rewrite, outcome="optimized", unchecked=unchecked(request.instruction))
+
+
+def _without_form(case: Case, settings: FidelitySettings) -> str | None:
+    """An addition without what it says of a form that is fixed otherwise, before a rule objects to the form."""
+    if "form_contradicted" not in settings.enforced or _too_long(case, settings.most_added_words) is not None:
+        return None
+    return formed.without_form(case)
 
 
 def _only_repeats(case: Case) -> bool:

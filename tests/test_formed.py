@@ -1,5 +1,7 @@
 """Outputs whose form a type, a schema or a parser fixes: no rewrite may ask for another."""
 
+import time
+
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.output_parsers import (
@@ -18,7 +20,7 @@ from pydantic import BaseModel
 from fipo_integrations.langchain import FIPORunnable, optimize_chain, optimize_prompt
 from fipo_model import OptimizationRequest, PromptOptimizer
 from fipo_model.contract.case import Case
-from fipo_model.contract.formed import forms_fixed_otherwise
+from fipo_model.contract.formed import forms_fixed_otherwise, without_form
 from fipo_model.errors import InputError
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator
@@ -42,14 +44,26 @@ def verdict(addition: str = ONLY_CONTRARY, prompt: str = PROMPT, **options: obje
         (CONTRARY, None, ""),
         (CONTRARY, "value", ""),
         (CONTRARY, "fields", "Answer yes"),
-        ("Judge whether it is a complaint and reply with the verdict.", "fields", "reply with the"),
+        ("Judge whether it is a complaint and reply with the verdict.", "fields", "reply with the verdict"),
         ("Say whether it is a complaint and nothing else.", "value", ""),
         ("Say whether it is a complaint and nothing else.", "fields", "nothing else"),
-        ("Give only the verdict.", "fields", "Give only"),
+        ("Give only the verdict.", "fields", "Give only the verdict"),
         ("Write each complaint on its own line.", None, ""),
-        ("Write each complaint on its own line.", "value", "on its own line"),
+        ("Write each complaint on its own line.", "value", "each complaint on its own line"),
         ("Write the complaint as a number.", "value", "as a number"),
         ("Judge whether the customer is unhappy with the product or the service.", "fields", ""),
+        # Words for forms and for "alone" that are of the task.
+        ("Say whether the customer lives alone.", "fields", ""),
+        ("Find the customer who complained alone.", "fields", ""),
+        ("Decide whether he acted alone or with others.", "fields", ""),
+        ("State the stage of the colon cancer.", "value", ""),
+        ("Say which pipes are leaking.", "value", ""),
+        ("Find the complaint in the HTML.", "fields", ""),
+        ("Put a comma before every group of digits.", "value", ""),
+        ("Give only the complaint that is the oldest.", "fields", ""),
+        ("Judge it with the facts in the notes alone.", "fields", ""),
+        ("Rely on nothing else than the mail.", "fields", ""),
+        ("Answer with the facts in the mail, and say so when it has none.", "fields", ""),
     ],
 )
 def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
@@ -62,14 +76,34 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
     [
         (CONTRARY, "Judge whether it is a complaint."),
         ("Judge whether it is a complaint and reply with the verdict.", "Judge whether it is a complaint."),
-        ("Judge whether it is a complaint, and give only the verdict.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint, and give only it.", "Judge whether it is a complaint, and give it."),
+        ("Judge whether it is a complaint. Say yes or no.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint: yes or no.", "Judge whether it is a complaint."),
+        ('Judge whether it is a complaint. Your answer must be "yes" or "no".', "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint. Answer simply yes or no.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint. Reply in a table.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint. Answer in prose.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint. The verdict is the whole answer.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint; the verdict alone is wanted.", "Judge whether it is a complaint."),
+        ("Name the complaint by itself.", "Name the complaint."),
+        ("Output nothing but the complaint.", "Output the complaint."),
+        ("Name the complaint, without any other text.", "Name the complaint."),
+        (
+            "List the complaints, one per line, in the order of the mail.",
+            "List the complaints, in the order of the mail.",
+        ),
+        ("Rank the complaints and put them in a table.", "Rank the complaints."),
+        ('Quote the complaints, separated by ", ".', "Quote the complaints."),
         ("State the topic and nothing else about it.", "State the topic."),
         ("Give the topic alone.", "Give the topic."),
-        ("Find the name and give its date and reply with the year.", "Find the name and give its date."),
         ("Judge it, and answer yes or no. Explain nothing else. Be brief.", "Judge it. Be brief."),
         ("Copy the date, and omit the other parts.", "Copy the date, and omit the other parts."),
-        ("Give only the verdict.", None),
-        ("Reply with the topic alone.", None),
+        ("Reply with the verdict alone.", None),
+        # What asks for more than a form cannot be cut alone.
+        ("Find the name and give its date and reply with the year.", None),
+        ("Judge it and answer true only if every part is supported.", None),
+        ("Judge it and reply with the topic alone, choosing refund when both apply.", None),
+        ("Say yes or no: does it ask for a refund? Give no reason.", None),
     ],
 )
 def test_an_addition_loses_what_it_says_of_a_fixed_form_and_no_more(addition, left):
@@ -80,6 +114,19 @@ def test_an_addition_loses_what_it_says_of_a_fixed_form_and_no_more(addition, le
     else:
         assert (found.outcome, found.text) == ("optimized", f"{PROMPT}\n\n{left}")
         assert found.detail == ("" if left == addition else "without what it said of the form")
+
+
+@pytest.mark.parametrize("form", ["Answer yes or no.", "Reply in one word.", "Return it as JSON."])
+def test_what_is_said_of_the_form_is_cut_before_another_rule_objects_to_it(form):
+    outcome, detail = verdict(f"Find out whether the mail complains. {form}", "mail", fixed_form="fields")
+    assert (outcome, detail) == ("optimized", "without what it said of the form")
+
+
+@pytest.mark.parametrize("many", ["and give the verdict ", "separated by commas, ", "alone ", '", ', "give the the "])
+def test_a_long_addition_is_read_quickly(many):
+    started = time.process_time()
+    without_form(Case(f"{PROMPT}\n\nJudge it {many * 1000}", OptimizationRequest(PROMPT, fixed_form="fields")))
+    assert time.process_time() - started < 3
 
 
 def test_a_full_rewrite_is_refused_whole():

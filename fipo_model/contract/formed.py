@@ -1,9 +1,18 @@
-"""Outputs whose form is fixed beside the prompt, by a type or a schema: no text may ask for another. Pure."""
+"""Outputs whose form is fixed beside the prompt, by a type or a schema: no text may ask for another. Pure, English.
+
+What an addition says of the reply's form is cut where that leaves its task whole: the words cut must say nothing else.
+"""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 
 from fipo_model.contract.case import Case
+from fipo_model.contract.patterns import lazy
+from fipo_model.contract.reading import Reading, read
+from fipo_model.contract.stemming import stems_of
 from fipo_model.types import FixedForm
 
 # A schema, or a parser's own instructions, where nobody has said that there are any.
@@ -12,26 +21,81 @@ _SCHEMA = re.compile(
     r"|\b(?:conforms? to|by|follow(?:s|ing)?|match(?:es|ing)?|according to) "
     r"(?:this |the |a )?(?:following )?JSON schema\b"
 )
-_FORM = re.compile(
-    r"(?i)\b(?:commas?|(?:semi)?colons?|slash(?:es)?|hyphens?|dash(?:es)?|pipes?|underscores?|brackets|parentheses"
-    r"|quotation marks|full stops?|bullet(?:s| points?)|(?:a|one|no|without|single) spaces?|(?:capital|small) letters"
-    r"|(?:upper|lower)[ -]?case|bold|italics|markdown|html|xml|json|yaml|csv"
-    r"|(?:on|in|one|thing|word|item|entry) (?:(?:its|their|a|one|per|own|new|single|separate) ){1,3}lines?"
-    r"|as (?:(?:a|an|plain) )?(?:strings?|numbers?|integers?|floats?|booleans?|lists?|arrays?)|titles?)\b"
+_END = r"(?=\s*(?:[.,;:!?)]|$)|,? (?:and|then|but)\b(?! (?:with|in|as|by|on)))"
+_MARK = (
+    r"(?:commas?|(?:semi)?colons?|slash(?:es)?|hyphens?|dash(?:es)?|pipes?|(?:vertical )?bars?|underscores?|spaces?"
+    r"|full stops?|periods?|bullets?|arrows?|tabs?)"
 )
-_ALONE = re.compile(
-    r"(?i)\b(?:nothing (?:else|more|besides)|no other \w+|no more than that|alone|only (?:that|this|it|the)"
-    r"|just (?:that|this|the)|everything else"
-    r"|(?:give|write|state|name|output|return|reply with|answer with) (?:just|only)"
-    r"|(?:answer|reply|respond)(?: with| by)?(?: just| only| either)? (?:yes|no|true|false)"
-    r"|(?:answer|reply|respond) with (?:the|this|that|its|their))\b"
+_MARKS = rf"(?:(?:an?|one|no|the|any|single) )*{_MARK}(?: and (?:(?:an?|one|no|the|any|single) )*{_MARK})?"
+_LINE = r"(?:(?:its|their|an?|one|own|new|single|separate|different) ){1,3}lines?(?: of (?:its|their) own| each)?"
+_SHAPE = (
+    r"(?:lists?|tables?|strings?|text|prose|sentences?|paragraphs?|numbers?|integers?|floats?|booleans?|arrays?|objects?"
+    r"|bullets|bullet points|json|yaml|csv|xml|html|markdown|latex|bold|italics|capitals|(?:capital|small) letters"
+    r"|(?:upper|lower)[ -]?case|words?|letters?)"
 )
-# What can be taken from a sentence without the rest: "and nothing else", ", and reply with the verdict".
-_EMPHASIS = re.compile(r"(?i)(?:,|,? and|,? but) nothing (?:else|more)\b[^.!?\n]*|(?<=\w),? alone\b")
-_CLAUSE = re.compile(
-    r"(?i),?(?: and| then|;) (?:then )?(?:reply|answer|respond|give|write|state|name|output|return|put|omit)\b"
+# How an output is laid out, as far as it can be cut from a sentence about the task: "…, separated by commas".
+_LAYOUT = lazy(
+    r"(?i)(?P<cut>(?:,|,? and|,? but)?\s(?:all |entirely )?(?:"
+    rf"separated (?:by|with) (?:{_MARKS}|[\"'“][^\"'”\n]{{1,5}}[\"'”])(?: between them)?"
+    rf"|with(?:out)? {_MARKS}(?: in)?(?: (?:between|after|before|behind|in front of|around|at)"
+    r"(?: (?:the|each|every|end|start|of|them|it|items?|words?|names?|entries|values?|its|parts?))*)?"
+    rf"|(?<=, )(?:an?|one) {_MARK}(?: and (?:an?|one) {_MARK})?"
+    r"|(?:directly )?(?:followed by|ending (?:in|with)) (?:an? |the )?(?:full stop|period|[A-Z]{3})"
+    rf"|(?:(?:each|every|one) (?:\w+ )?)?(?:on|in) {_LINE}|line by line|one (?:\w+ )?(?:per|a) line"
+    r"|(?:in|inside|within|between|into) (?:(?:double|single|square|round|curly|angle) )?"
+    r"(?:quotation marks|quotes|brackets|parentheses|braces|backticks|asterisks)"
+    r"|(?:as|in|into|in the form of) (?:(?:an?|one|plain|valid|all|single|bulleted|numbered|flat|ordered"
+    rf"|comma-separated|markdown|json|html|csv) )*{_SHAPE}"
+    rf")){_END}"
 )
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+_REPLY = r"(?:answer|reply|respond|say|write|give|state|name|output|return|print|indicate|put)"
+_BARE = r"(?:(?!(?:that|which|who|whom|whose|where|when|what|how|whether|if|from|by|for|and|or|using|help)\b)[\w'-]+)"
+_THING = rf"(?:the|this|that|these|those|its|their|his|her|your|an?|one|it|them)(?: {_BARE}){{0,3}}"
+_TRUTH = r"[\"'“‘]?(?:yes|no|true|false|y|n|1|0)[\"'”’]?"
+_ONLY = r"(?:just|only|simply|solely|merely|exclusively|either|nothing but|no more than)"
+# That there is nothing else in a reply, or one thing alone: false of a reply with several fields.
+_ALONE = lazy(
+    r"(?i)(?P<cut>(?:,|,? and|,? but)? nothing (?:else|more|besides)(?: (?:about|than|beside) (?:it|that|this|them))?"
+    r"|,? (?:and |giving |adding |writing )?(?:with(?:out)?|no|omit) (?:no |any |all )?"
+    r"(?:other|further|additional|extra) "
+    r"(?:text|words?|explanations?|comments?|information|parts?|reasons?)"
+    r"|,? without (?:any )?(?:explanations?|comments?|reasons?|introduction)"
+    rf"|\b(?:do not|don't|never) (?:write|add|say|give|output) anything else){_END}"
+)
+_ALONE_BEHIND = lazy(
+    r"(?i)\b(?:give|state|name|write|output|return|find|copy|indicate|(?:reply|answer|respond) with)"
+    rf"(?: {_BARE}| and (?:the|its|their)){{1,6}}?"
+    rf"(?P<cut>,? (?:alone|only|by itself|by themselves|on its own)){_END}"
+)
+_ONLY_BEFORE = lazy(rf"(?i)\b{_REPLY}(?: with)?(?P<only> {_ONLY}) (?:with )?{_THING}{_END}")
+# What a reply consists of. It can be cut only as a whole clause.
+_REPLIES = lazy(
+    rf"(?i)\b(?:answer|reply|respond)(?:(?: with| by| in| as| {_ONLY})* (?:{_TRUTH}(?![\w-])|{_THING}{_END})"
+    r"| in (?:an?|one|plain|prose)\b)"
+    r"|\b(?:answer|reply|respond)(?: with| either)* [\"“'][^\"”'\n]{1,40}[\"”']"
+    rf"|\b{_REPLY}(?: with| {_ONLY})* {_TRUTH},? (?:or|otherwise|and otherwise) {_TRUTH}"
+    rf"|\b(?:answer|reply|response|output) (?:is|must be|should be) (?:either )?{_TRUTH}|: {_TRUTH} or {_TRUTH}"
+    rf"|^(?:just|only) {_THING}{_END}|\b(?:is|are) the (?:whole|only|entire) (?:answer|reply|response|output)\b"
+    r"|\b(?:alone|only \w+ \w+) (?:is|are) (?:wanted|needed|enough|required)\b"
+)
+_CLAUSE = lazy(rf"(?i)(?:,|;|,? and|,? then|,? but) (?:then )?(?={_REPLY}\b)|(?<=\w): (?={_TRUTH})")
+# What the words that are cut may be, beside words of the prompt and of what stays: they say no task of their own.
+_EMPTY = """
+verdict answer result choice decision judgement judgment outcome conclusion label reply response output text word
+value name line list item entry letter number option explanation comment reason information part sentence paragraph
+table string prose mark bracket quotation quote parenthesis parentheses brace backtick asterisk comma colon
+semicolon slash hyphen dash pipe bar underscore space stop period bullet arrow tab json yaml csv xml html markdown
+latex bold italic capital small upper lower case integer float boolean array object point separate plain valid
+double single square round curly numbered comma separated whole only alone yes no true false respond return write
+give state say print indicate put omit short brief end nothing else more besides other further additional extra
+anything simply solely merely exclusively either directly just new enclose wrap place join arrange format bare digit 1 0
+"""
+# Ends that are no end: a preposition, a verb without its object, or one that asked for nothing but the layout.
+_DANGLING = lazy(
+    rf"(?i)(?:^|\s)(?:and|or|with|in|as|by|the|an?|of|to|like|into|on|its|their|not|{_REPLY})$"
+    r"|(?:^|[,;:]\s*|\b(?:and|then)\s)(?:then )?(?:put|separate|enclose|wrap|join|place|arrange|format|end)\b[^,;:]*$"
+)
+_MOST_CUTS = 8  # in one sentence
 
 
 def fixed_form(case: Case) -> FixedForm | None:
@@ -46,39 +110,102 @@ def forms_fixed_otherwise(case: Case) -> str | None:
     """
     if (form := fixed_form(case)) is None:
         return None
-    said = next(_said(case.added.text, form, case.material.lower()), None)
-    return None if said is None else f"says {said!r}, but types or a schema give the outputs their form"
+    found = next(_said(case.added.text, form, case), None)
+    return found and f"says {_words(found)!r}, but types or a schema give the outputs their form"
 
 
 def without_form(case: Case) -> str | None:
-    """An addition without what it says of a form that is fixed otherwise; None if nothing is left, or it is none."""
+    """An addition without what it says of a form that is fixed otherwise.
+
+    None if there is nothing to cut, no task would be left, or something else would be lost with it.
+    """
     form, prompt = fixed_form(case), case.request.instruction.strip()
-    if form is None or not case.is_addition:
+    if form is None or not case.is_addition or forms_fixed_otherwise(case) is None:
         return None
     before, _, after = case.rewrite_text.partition(prompt)
+    parts = [_trimmed(part, form, case) for part in (before, after)]
+    if None in parts or not read("\n".join(map(str, parts)), "en").content - _empty():
+        return None
+    shorter = f"{parts[0]}{before[len(before.rstrip()) :]}{prompt}{parts[1]}".strip()
+    return shorter if shorter != case.rewrite_text.strip() else None
+
+
+def _trimmed(part: str, form: FixedForm, case: Case) -> str | None:
+    """A part of an addition without what it says of the form; None if that cannot be cut alone."""
+    reading = read(part, "en")
+    starts = [sentence.start for sentence in reading.sentences]
+    kept = part[: starts[0]] if starts else part
+    for start, end in pairwise([*starts, len(part)]):
+        sentence = part[start:end].rstrip()
+        left = _without(sentence, reading, form, case)
+        if left is None:
+            return None
+        kept += left + part[start + len(sentence) : end] if left else ""
+    # Where the last sentence is cut after a semicolon, its full stop closes what stays.
+    kept = kept.rstrip()
+    return f"{kept[:-1]}." if kept.endswith(";") and part.rstrip().endswith(".") else kept
+
+
+def _without(sentence: str, whole: Reading, form: FixedForm, case: Case) -> str | None:
+    """A sentence without what it says of the form, "" if it says nothing else; None if that cannot be told apart."""
+    left = sentence
+    for _ in range(_MOST_CUTS):
+        found = next(_said(left, form, case), None)
+        if found is None:
+            return left
+        shorter = next(filter(lambda one: _loses_only_form(left, one, whole, case), _cuts(left, found)), None)
+        if not shorter:
+            return shorter
+        left = shorter
+    return None
+
+
+def _cuts(sentence: str, found: re.Match[str]) -> Iterator[str]:
+    """The sentence without the words for a form, without their clause, and nothing, in this order."""
+    for name in found.re.groupindex:
+        start, end = found.span(name)
+        if name == "only" or not _DANGLING.search(sentence[:start].rstrip(" ,;:")):
+            yield _closed(sentence[:start] + sentence[end:], sentence)
+    clauses = [each.start() for each in _CLAUSE.finditer(sentence, 0, found.end())]
+    if clauses:
+        yield _closed(sentence[: clauses[-1]], sentence)
+    yield ""
+
+
+def _closed(text: str, sentence: str) -> str:
+    """A shortened sentence with the mark that ended the whole one."""
+    ending = sentence[len(sentence.rstrip(".!?;")) :][:1]
+    left = text.rstrip(" ,;:.!?")
+    return left and left + (ending or ".")
+
+
+def _loses_only_form(sentence: str, shorter: str, whole: Reading, case: Case) -> bool:
+    """Whether all words that are cut are about a reply in general, or are said in what stays or in the prompt."""
+    if shorter and (_DANGLING.search(shorter.rstrip(" ,;:.!?")) or shorter.count('"') % 2):
+        return False
+    before, after = read(sentence, "en"), read(shorter, "en")
+    lost = Counter(token.stem for token in before.tokens if token.is_content)
+    lost -= Counter(token.stem for token in after.tokens if token.is_content)
+    elsewhere = case.naive.stems | after.stems
+    if not shorter:
+        elsewhere |= frozenset(token.stem for token in whole.tokens) - lost.keys()
+    return lost.keys() <= _empty() | elsewhere
+
+
+def _said(text: str, form: FixedForm, case: Case) -> Iterator[re.Match[str]]:
+    """The words for a form in a text, without those that the prompt or its context has."""
+    patterns = (_LAYOUT, _ALONE, _ALONE_BEHIND, _ONLY_BEFORE, _REPLIES) if form == "fields" else (_LAYOUT,)
     known = case.material.lower()
-    before, after = (_SENTENCE.sub(lambda one: _trimmed(one[0], form, known), part) for part in (before, after))
-    shorter = f"{before}{prompt}{after.rstrip()}".strip()
-    return shorter if re.search(r"\w", f"{before}{after}") and shorter != case.rewrite_text.strip() else None
+    found = (each for one in patterns for each in one.finditer(text))
+    return (each for each in found if _words(each).lower() not in known)
 
 
-def _trimmed(sentence: str, form: FixedForm, known: str) -> str:
-    """A sentence without what it says of the form; nothing if what is left still speaks of it."""
-    left = _EMPHASIS.sub(lambda one: one[0] if _is_known(one[0], form, known) else "", sentence)
-    if not _is_known(left, form, known):
-        starts = [
-            clause.start() for clause in _CLAUSE.finditer(left) if not _is_known(left[clause.start() :], form, known)
-        ]
-        left = f"{left[: starts[-1]]}." if starts else ""
-    return left if _is_known(left, form, known) else ""
+def _words(found: re.Match[str]) -> str:
+    """The words for a form, without the "and" before them."""
+    said = found["cut"] if "cut" in found.re.groupindex else found[0]
+    return re.sub(r"(?i)^(?:and|but) ", "", said.strip(" ,:;"))
 
 
-def _is_known(text: str, form: FixedForm, known: str) -> bool:
-    return next(_said(text, form, known), None) is None
-
-
-def _said(text: str, form: FixedForm, known: str) -> Iterator[str]:
-    """The words for a form in a text, without those that are known."""
-    patterns = (_FORM, _ALONE) if form == "fields" else (_FORM,)
-    found = (each[0] for one in patterns for each in one.finditer(text))
-    return (each for each in found if each.lower() not in known)
+@cache
+def _empty() -> frozenset[str]:
+    return frozenset(stems_of(_EMPTY.split(), "en"))

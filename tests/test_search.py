@@ -507,11 +507,13 @@ def test_texts_that_always_time_out_are_no_outage():
     ],
 )
 def test_one_answer_for_almost_everything_may_be_right(answers, expected):
-    assert same_answer(answers, ["n"] * 22 + ["y"] * 2) == expected
+    rights = ["n"] * 22 + ["y"] * 2
+    scores = [float(said == right) for said, right in zip(answers, rights, strict=True)]
+    assert same_answer(answers, rights, scores) == expected
 
 
 def test_one_answer_where_half_need_another_says_nothing():
-    assert same_answer("n" * 22 + "yy", ["n", "y"] * 12) == ("n", 22)
+    assert same_answer("n" * 22 + "yy", ["n", "y"] * 12, [1, 0] * 11 + [0, 1]) == ("n", 22)
 
 
 def test_an_effort_says_how_many_candidates_and_examples_where_nothing_else_does():

@@ -14,7 +14,7 @@ from fipo_model.search.proposing import RewriterProposer
 from fipo_model.search.splitting import split
 from fipo_model.search.words import sentences
 from fipo_model.testing import ScriptedScorer
-from support.prompt_searches import model, rewriting, settings
+from support.prompt_searches import GUIDANCE, PROMPT, model, rewriting, settings
 
 TOPICS = ("World", "Sports", "Sci/Tech")
 NEWS = [(f"item {number}", TOPICS[number % 3]) for number in range(24)]
@@ -208,3 +208,26 @@ def test_a_rule_that_brings_about_one_answer_for_everything_is_not_used_though_i
     found = using.search("spam?", rows, metric="exact", models=[model(follows)])
     assert {trial.score for trial in found.trials if trial.examples == 8} == {0.0, 0.5}
     assert found.text == "spam?\n\nSay whether it is spam."
+
+
+IMBALANCED = [("negative", "neg")] * 4 + [("positive", "pos")] * 56
+
+
+@pytest.mark.parametrize(
+    ("metric", "answers"),
+    [
+        ("exact", ("positive", "negative")),
+        ("exact", ("pos", "neg")),
+        ("contains", ("It is positive.", "It is negative.")),
+        (lambda right, said: said[:1].lower() == right[:1], ("P", "N")),
+    ],
+)
+def test_whether_one_answer_for_almost_everything_is_right_is_for_the_metric_to_say(metric, answers):
+    rows = [{"input": f"film {number}", "outputs": list(right)} for number, right in enumerate(IMBALANCED)]
+
+    def follows(asked) -> str:
+        text = asked[-1]["content"]
+        return answers[int(text.split()[-1]) < 4] if GUIDANCE in text else "well"
+
+    found = rewriting().search(PROMPT, rows, metric=metric, models=[model(follows)], settings=settings())
+    assert found.texts[0].outcome == "optimized", found.texts[0].detail

@@ -179,26 +179,30 @@ def _always_the_same(board: Scoreboard, arm: str, rights: Sequence[str | None]) 
 
 def _alike(board: Scoreboard, arm: str, rights: Sequence[str | None]) -> str | None:
     answered = _answered(board, arm, len(rights))
-    same = same_answer([said for _, said, _ in answered], [rights[number] for number, _, _ in answered])
+    said, scores = [each[1] for each in answered], [mean(each[2]) for each in answered]
+    same = same_answer(said, [rights[each[0]] for each in answered], scores)
     if same is None:
         return None
-    said = f"{one_of(board.judges)} answers {_shown(same[0])!r} to {same[1]} of {len(answered)} inputs"
+    alike = f"{one_of(board.judges)} answers {_shown(same[0])!r} to {same[1]} of {len(answered)} inputs"
     score = "the score" if board.judges == 1 else "its score"
-    return f"{said}, so it hardly tells them apart: {score} is about what one answer for everything gets"
+    return f"{alike}, so it hardly tells them apart: {score} is about what one answer for everything gets"
 
 
-def same_answer(answers: Sequence[str], rights: Sequence[str | None]) -> tuple[str, int] | None:
+def same_answer(
+    answers: Sequence[str], rights: Sequence[str | None], scores: Sequence[float]
+) -> tuple[str, int] | None:
     """The answer that (almost) all inputs get, and how many; None where there is none, or only one is right.
 
-    Nor is there one where most inputs that need another answer get another: then that answer is right so often.
+    Nor is there one where most inputs for which it has not the highest score get another: then it is right so often.
     """
     if len(answers) < _FEWEST_ALIKE or len({*rights} - {None}) < 2:
         return None
     ((same, count),) = Counter(map(plain, answers)).most_common(1)
     if count < _ALIKE * len(answers):
         return None
-    others = [plain(said) for said, right in zip(answers, rights, strict=True) if right and plain(right) != same]
-    if sum(said != same for said in others) > len(others) / 2:
+    elsewhere = [plain(said) != same for said in answers]
+    in_need = sum(is_other or score < max(scores) for is_other, score in zip(elsewhere, scores, strict=True))
+    if sum(elsewhere) > in_need / 2:
         return None
     return next(" ".join(said.split()) for said in answers if plain(said) == same), count
 

@@ -138,8 +138,9 @@ def _always_the_same(found: Sequence[PromptScore], examples: Sequence[Example], 
     """What to say of prompts that get (almost) one answer to every row, although different ones are right."""
     rights = rights_of(examples)
     for number, one in enumerate(found, start=1):
-        known = [(said, right) for said, right in zip(one.answers, rights, strict=True) if said is not None]
-        if same := same_answer([said for said, _ in known], [right for _, right in known]):
+        rows = zip(one.answers, rights, one.scores, strict=True)
+        known = [(said, right, score) for said, right, score in rows if said is not None and score is not None]
+        if known and (same := same_answer(*zip(*known, strict=True))):
             yield f"with prompt {number}, {who} answers {same[0]!r:.80} to {same[1]} of {len(known)} rows"
 
 

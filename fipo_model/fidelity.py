@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from fipo_model.contract import (
     claims,
     conditions,
+    excluding,
     formed,
     forming,
     inventing,
@@ -292,9 +293,11 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
     if (header := _echoed_header(rewrite, request, template)) is not None:
         return Candidate(text=rewrite, outcome="template_echoed", detail=f"contains {header!r}")
     case = Case(rewrite, request)
-    if (shorter := _without_form(case, settings)) is not None:
-        found = check(shorter, request, settings, template)
-        return replace(found, detail="without what it said of the form") if found.outcome == "optimized" else found
+    for shortened, said in _SHORTENED:
+        shorter = None if _too_long(case, settings.most_added_words) else shortened(case, settings)
+        if shorter is not None:
+            found = check(shorter, request, settings, template)
+            return replace(found, detail=said) if found.outcome == "optimized" else found
     for outcome, rule in RULES.items():
         if outcome != "empty" and outcome not in settings.enforced:
             continue
@@ -309,10 +312,18 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
 
 
 def _without_form(case: Case, settings: FidelitySettings) -> str | None:
-    """An addition without what it says of a form that is fixed otherwise, before a rule objects to the form."""
-    if "form_contradicted" not in settings.enforced or _too_long(case, settings.most_added_words) is not None:
-        return None
-    return formed.without_form(case)
+    return formed.without_form(case) if "form_contradicted" in settings.enforced else None
+
+
+def _without_exclusions(case: Case, settings: FidelitySettings) -> str | None:
+    return excluding.without_exclusions(case) if "negation_invented" in settings.enforced else None
+
+
+# What is cut from an addition before a rule objects to it, and what is said then.
+_SHORTENED = (
+    (_without_exclusions, "without what it told to leave out"),
+    (_without_form, "without what it said of the form"),
+)
 
 
 def _only_repeats(case: Case) -> bool:

@@ -229,3 +229,31 @@ def test_nobody_counts_what_was_not_shown_unless_the_prompt_speaks_of_two(naive,
 )
 def test_one_line_is_the_opposite_of_one_per_line(naive, addition, expected):
     assert outcome(naive, addition) == expected
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "shown", "left"),
+    [
+        ("extract the ticket", "Copy the ticket and drop the sender's name.", (), "Copy the ticket."),
+        ("due date", "Give the date on which to pay, and leave out the time.", (), "Give the date on which to pay."),
+        (
+            "due date",
+            "Give the date on which to pay and omit the year. Be exact.",
+            (LIST,),
+            "Give the date on which to pay. Be exact.",
+        ),
+        # Nothing in particular is left out, or somebody spoke of it, or right outputs show what is.
+        ("last word", "Give the last word and leave out the rest.", (), None),
+        ("last item", "Give the last item, and omit all other words.", (), None),
+        ("date without time", "Give the date and leave out the time.", (), None),
+        ("word in brackets", "Give the word and drop the brackets.", (), None),
+        ("which tool", "Name the tool and leave out the gate.", (LIST,), None),
+        ("year", "Give the year and leave out the day.", (("1 May 2026", "2026"), ("2 May 2024", "2024")), None),
+        ("shorten", "Drop the adjectives.", (), None),
+    ],
+)
+def test_an_addition_leaves_out_nothing_that_nobody_spoke_of(naive, addition, shown, left):
+    request = OptimizationRequest(naive, examples=tuple(ShownExample(*each) for each in shown))
+    found = check(f"{naive}\n\n{addition}", request, FidelitySettings(), FIPO_2)
+    assert found.text == f"{naive}\n\n{left or addition}"
+    assert found.detail == ("without what it told to leave out" if left else "") or left is None

@@ -3,7 +3,10 @@
 import itertools
 import json
 import random
+import sqlite3
+import subprocess
 import sys
+from http.client import IncompleteRead
 from socket import gaierror
 from types import ModuleType, SimpleNamespace
 
@@ -212,61 +215,42 @@ def test_nothing_is_waited_for_beyond_the_time_there_is():
     assert max(asked) < 10
 
 
-def test_two_steps_that_ran_on_different_examples_do_not_lead_below_the_beginning():
-    """Each step leads where both sides ran; what the first one missed, the second one loses."""
-    table = {"n": [1.0] * 7 + [0.0] * 6, "b": [0.0] * 7 + [1.0] * 3 + [0.0] * 3, "c": [0.0] * 7 + [1.0] * 6}
-
-    class Partly(Table):
-        def measure(self, runs, note):
-            found = super().measure(runs, note)
-            hidden = [run.texts["text"] == "b" and run.example < 7 for run in runs]
-            return [RATE_LIMIT if one else other for one, other in zip(hidden, found, strict=True)]
-
-    class InTurns(Offered):
-        def propose(self, seen):
-            self.by_text = {"text": ["c" if seen.turn else "b"]}
-            return super().propose(seen)
-
-    options = SearchSettings(turns=2, patience=0, minibatch_size=13)
-    one = Search(subject=Partly(table), proposer=InTurns({}), settings=options)
-    best = one.run()
-    assert one.board.texts(best) == {"text": "b"}
-    found = one.compared(best)
-    assert (found.before.score, found.after.score) == (0, 0.5)  # of those on which both ran
-    assert (found.before.missing, found.after.missing) == (0, 7)
-
-
 def test_a_choice_that_does_not_stand_leaves_the_examples_that_decide_as_they_were():
     """A second step led on the first batch alone, and was dropped; the first one was then told of that batch."""
-    order = random.Random("0 text").sample(range(16), 16)
-    first = order[:8]
-    lost = {*first[:5], *order[8:10]}  # where "b" is not measured, the original is right and "c" is not
+    batches = [random.Random(f"0 {name}").sample(range(16), 16)[:8] for name in ("one", "two")]
+    lost = sorted({*batches[1]} - {*batches[0]})  # where "b" is not measured, the original is right and "c" is not
+    seen = len(batches[1]) - len(lost)
     table = {
         "n": [float(number in lost) for number in range(16)],
-        "b": [0.5] * 16,
-        "c": [float(number not in lost) for number in range(16)],
+        "b": [0.75] * 16,
+        "c": [0.0 if number in lost else 0.9 * len(lost) / seen for number in range(16)],
     }
 
     class Partly(Table):
         is_down = False
 
         def measure(self, runs, note):
-            found = super().measure(runs, note)
-            self.is_down |= any(run.texts["text"] == "c" and run.example not in first for run in runs)
-            gone = [self.is_down or (run.texts["text"] == "b" and run.example in lost) for run in runs]
-            return [RATE_LIMIT if one else other for one, other in zip(gone, found, strict=True)]
+            asked = ["c" if run.texts["two"] == "c" else run.texts["one"] for run in runs]
+            self.is_down |= any(
+                arm == "c" and run.example not in batches[1] for arm, run in zip(asked, runs, strict=True)
+            )
+            gone = [self.is_down or (arm == "b" and run.example in lost) for arm, run in zip(asked, runs, strict=True)]
+            return [
+                RATE_LIMIT if one else self._measurement(self.table[arm][run.example])
+                for one, arm, run in zip(gone, asked, runs, strict=True)
+            ]
 
-    class InTurns(Offered):
-        def propose(self, seen):
-            self.by_text = {"text": ["c" if seen.turn else "b"]}
-            return super().propose(seen)
-
-    options = SearchSettings(turns=2, patience=0, minibatch_size=8, significance=1.0)
-    one = Search(subject=Partly(table), proposer=InTurns({}), settings=options, may_end_early=True)
+    subject = Partly(table)
+    subject.texts, Partly.__len__ = {"one": "n", "two": "n"}, lambda self: 16
+    options = SearchSettings(patience=0, minibatch_size=8, significance=1.0)
+    offered = Offered({"one": ["b"], "two": ["c"]})
+    one = Search(subject=subject, proposer=offered, settings=options, may_end_early=True)
     best = one.run()
-    assert one.board.texts(best) == {"text": "b"}
+    assert one.board.texts(best) == {"one": "b", "two": "n"}
     assert one.stopped_by == "unreachable"
     assert (len(one.examples), one.compared(best).after.examples) == (16, 16)
+    assert (one.compared(best).before.missing, one.compared(best).after.missing) == (0, len(lost))
+    assert one.compared(best).before.score == 0  # of those on which both ran
 
 
 def test_what_always_fails_is_said_with_its_first_cause():
@@ -286,6 +270,13 @@ def answered(status: int, said: str = "no") -> Exception:
     """An error as HTTP clients raise it, with a response."""
     error = RuntimeError(said)
     error.response = SimpleNamespace(status_code=status)
+    return error
+
+
+def throttled(status: int) -> Exception:
+    """An error as botocore raises it, whose response is a dictionary."""
+    error = type("ClientError", (Exception,), {})("An error occurred when calling the operation")
+    error.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
     return error
 
 
@@ -315,6 +306,30 @@ def answered(status: int, said: str = "no") -> Exception:
         (answered(400, "(4000 tokens in the messages, 500 in the completion): error 500, timeout"), False),
         (type("AdapterParseError", (Exception,), {})("The reply was: 'Rate limit, error 429, timeout'"), False),
         (type("ContextWindowExceededError", (Exception,), {})("error: 504 tokens are too many"), False),
+        # Words of a program's own errors
+        (RuntimeError("429 Too Many Requests"), True),
+        (Exception("rate limit exceeded"), True),
+        (RuntimeError("Request to the model timed out"), True),
+        (RuntimeError("You exceeded your current quota"), True),
+        (sqlite3.OperationalError("no such column: quota"), False),
+        (sqlite3.OperationalError("no such column: timeout"), False),
+        (RuntimeError("the answer has no quotation"), False),
+        (RuntimeError("that is not an accurate limit"), False),
+        (RuntimeError("the customer wrote 'connection refused'"), False),
+        (RuntimeError("Failed to run: CodeInterpreterError: TimeoutError: timed out"), False),
+        (type("CodeInterpreterError", (RuntimeError,), {})("Connection refused"), False),
+        (subprocess.TimeoutExpired("python", 5), False),
+        (type("NoQuotationError", (Exception,), {})("none"), False),
+        (type("ConnectionMissing", (KeyError,), {})("none"), False),
+        # An error that quotes a reply may have the status of a server's.
+        (type("JSONSchemaValidationError", (Exception,), {"status_code": 500})("'rate limit'"), False),
+        *[(answered(status), True) for status in (500, 520, 521, 523, 530)],
+        *[(answered(status), False) for status in (401, 404, 501, 505)],
+        (throttled(429), True),
+        (throttled(400), False),
+        (IncompleteRead(b""), True),
+        (ExceptionGroup("unhandled errors in a TaskGroup", [answered(429), TimeoutError()]), True),
+        (ExceptionGroup("unhandled errors in a TaskGroup", [answered(429), KeyError("x")]), False),
     ],
 )
 def test_what_passes_is_told_from_what_does_not(error, is_passing):
@@ -331,6 +346,39 @@ def test_the_last_error_that_is_known_decides():
     timeout = TimeoutError()
     timeout.__context__ = type("AdapterParseError", (Exception,), {})("no JSON")
     assert failure(timeout).is_passing
+
+
+def test_a_time_out_that_was_handled_is_no_cause_unless_it_is_named():
+    def raised(error: Exception, *, cause: BaseException | None = None) -> Exception:
+        error.__context__, error.__cause__ = TimeoutError(), cause
+        error.__suppress_context__ = cause is not None
+        return error
+
+    assert failure(raised(RuntimeError("the call failed"))).is_passing
+    assert failure(raised(ValueError("the call failed"), cause=TimeoutError())).is_passing
+    assert not failure(raised(KeyError("answer"))).is_passing
+    hidden = RuntimeError("no number in the answer")
+    hidden.__context__, hidden.__suppress_context__ = TimeoutError(), True  # as by `from None`
+    assert not failure(hidden).is_passing
+
+
+@pytest.mark.parametrize("significance", [0.2, 1.0])
+def test_nothing_wins_by_what_could_not_be_measured(significance):
+    """Wrong answers that were taken for outages once left a rewrite with 8 right answers of 16 only these 8."""
+
+    class Absent(Table):
+        def measure(self, runs, note):
+            found = super().measure(runs, note)
+            gone = [run.texts["text"] == "absent" and run.example >= 8 for run in runs]
+            return [RATE_LIMIT if one else measured for one, measured in zip(gone, found, strict=True)]
+
+    naive = [0.0, 1.0] * 4 + [1.0] * 8
+    table = {"naive": naive, "absent": [1.0] * 16, "better": [1.0] * 16}
+    alone = search(Absent(table), "absent", significance=significance)
+    assert chosen(alone) == "naive"
+    assert "on which it could be measured, but would not if it were wrong on the" in alone.reasons["text"]
+    assert alone.reasons["text"].endswith("RateLimitError: 429")
+    assert chosen(search(Absent(table), "absent", "better", significance=significance)) == "better"
 
 
 @pytest.mark.parametrize(

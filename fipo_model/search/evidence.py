@@ -1,7 +1,7 @@
 """Whether a lead is more than chance. Pure.
 
 Everything is paired: two lists of scores belong to the same examples in the same order. A `None` is a run that failed
-with its texts, and counts as 0; examples that could not be measured are in neither list.
+with its texts, and counts as 0; examples on which the incumbent could not be measured are in neither list.
 """
 
 import itertools

@@ -11,7 +11,7 @@ from fipo_model.search.metrics import Metric, contains, plain, text_of
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.shortening import shortened
-from fipo_model.search.subject import Measured
+from fipo_model.search.subject import Failed, Measured
 
 _LONGEST_SHOWN = 120
 # This share of answers that are alike, of at least so many.
@@ -25,6 +25,8 @@ def explained(
     if (said := all_right(board, best, examples)) is not None:
         return said
     what, significance = rules.candidate, rules.significance
+    if (said := next(filter(None, (_left_out(board, arm, best, examples, what) for arm in arms)), None)) is not None:
+        return said
     complete = {arm: board.pairs(arm, best, examples) for arm in arms if board.has(arm, examples)}
     ahead = [arm for arm, pairs in complete.items() if leads(pairs)]
     first = examples[: rules.must_lead_on]
@@ -60,6 +62,18 @@ def all_right(board: Scoreboard, arm: str, examples: Sequence[int]) -> str | Non
         return f"{right} are right already, so there is nothing to gain"
     who = f"{_some(len(perfect), models)} {'is' if len(perfect) == 1 else 'are'}"
     return f"{who} already right about {right}, so no rewrite could lead under every model"
+
+
+def _left_out(board: Scoreboard, arm: str, best: str, examples: Sequence[int], what: str) -> str | None:
+    """What to say of an arm that leads only where it could be measured; None of another."""
+    tried = [one for one in examples if board.has(arm, [one]) and not board.missing(best, [one])]
+    ran = [one for one in tried if not board.missing(arm, [one])]
+    if not leads(board.pairs(arm, best, ran)) or leads(board.pairs(arm, best, tried)):
+        return None
+    causes = (one.cause for one in board.measurements(arm, tried) if isinstance(one, Failed) and one.is_passing)
+    said = f"a {what} leads on the {len(ran)} examples on which it could be measured, but would not if it were wrong on"
+    cause = shortened(next(causes), most=_LONGEST_SHOWN)
+    return f"{said} the {len(tried) - len(ran)} others, where every attempt failed: {cause}"
 
 
 def _unmoved(board: Scoreboard, best: str, arms: Sequence[str], examples: Sequence[int], what: str) -> str | None:

@@ -7,27 +7,34 @@ from fipo_model.errors import ServerError
 from fipo_model.search.shortening import shortened
 from fipo_model.search.subject import Failed
 
-_PASSING_STATUS = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
+_PASSING_STATUS = {408, 409, 425, 429, *range(500, 600)} - {501, 505}  # what a server does not do, it never will
+# Names of classes, as words.
 _PASSING_KIND = re.compile(
-    r"rate.?limit|timeout|timed.?out|connection|transport|unavailable|overloaded|throttl|too.?many.?requests|"
-    r"server.?error|bad.?gateway|quota|resource.?exhausted|gaierror",
-    re.IGNORECASE,
+    r"\b(?:rate limit|time ?out|timed out|connection|transport|disconnected|unavailable|overloaded|throttl\w+|"
+    r"too many requests|server error|bad gateway|quota|resource exhausted|incomplete read|client payload|"
+    r"ssleof|gaierror)\b"
 )
-# Errors of these kinds quote what was asked or replied, which may say anything.
+# Errors of these kinds quote what was asked or replied, or tell of what ran, which may say anything.
 _LASTING_KIND = re.compile(
-    r"pars|validation|decod|context.?(?:window|length)|bad.?request|invalid|not.?found|unprocessable|"
-    r"content.?(?:policy|filter)",
-    re.IGNORECASE,
+    r"\b(?:pars\w+|validation|\w*decod\w+|context (?:window|length)|bad request|invalid|not found|unprocessable|"
+    r"unsupported|content (?:policy|filter)|interpreter|subprocess)\b"
 )
+_ABOUT_VALUES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, NameError)
+# Only whole phrases, because anyone's error may be about a column "quota" or code that "timed out".
 _PASSING_WORDS = re.compile(
-    r"rate.?limit|time-?out|timed.?out|overloaded|throttl|too.?many.?requests|internal.?server|bad.?gateway|quota|"
-    r"try again later|temporarily|(?:service|server|model|currently)(?: is)? unavailable|resource.?exhausted|"
-    r"connection.?(?:error|failed|reset|refused|aborted|closed|lost|broken)|"
-    r"(?:cannot|could not|failed to) connect\b|"
-    r"network is unreachable|no route to host|name resolution|name or service not known|"
-    r"(?:^|\bhttp\S* |\b(?:status|error|code|got|returned)\W{1,3})(?:429|500|502|503|504|529)\b(?![.,]\d)",
+    r"\brate[ -]limit(?:s|ed|ing)?\b|\brate_?limit_?(?:exceeded|reached|error)\b|\btoo many requests\b|"
+    r"\bquota (?:was |has been )?exceeded\b|\bexceeded (?:\w+ ){0,3}quota\b|\bresource (?:has been )?exhausted\b|"
+    r"(?:^|\b(?:request|response|connection|connect|read|server|gateway|model|api)\b.{0,40}?)\btime(?:d |-)?out|"
+    r"\boverloaded\b|\bthrottl(?:ed|ing)|\binternal server error\b|\bbad gateway\b|"
+    r"\btry again later\b|\btemporarily unavailable\b|\b(?:service|server|model|currently)(?: is)? unavailable\b|"
+    r"\bconnection (?:error|failed|reset|refused|aborted|closed|lost|broken)\b|"
+    r"\b(?:cannot|could not|failed to) connect\b|"
+    r"\bnetwork is unreachable\b|\bno route to host\b|\bname resolution\b|\bname or service not known\b|"
+    r"\bstatuscode\.(?:unavailable|resource_exhausted|deadline_exceeded)\b|"  # as gRPC says it
+    r"(?:^|\bhttp\S* |\b(?:status|error|code)[ :=(]{1,3})(?:429|500|502|503|504|529)\b(?![.,]\d)",
     re.IGNORECASE,
 )
+_QUOTATION = re.compile(r"""["'`“‘«]|\b\w+(?:Error|Exception):""")
 _LONGEST = 500
 
 
@@ -44,11 +51,11 @@ def describe(error: BaseException) -> str:
 def is_passing(error: BaseException) -> bool:
     """Whether an error is one of transport: a rate limit, a time-out, a server that is down or has too much to do.
 
-    Clients have no common class for it, and wrap each other's errors. So the last error decides whose status or kind
-    is known, and only where none is, what they say.
+    Clients have no common class for it, and wrap each other's errors. So the last error decides whose kind or status is
+    known, and only where none is, what they say.
     """
     causes = list(_causes(error))
-    known = (_is_of_a_passing_kind(one) for one in causes)
+    known = (_is_known_to_pass(one) for one in causes)
     decided = next((verdict for verdict in known if verdict is not None), None)
     return any(map(_says_that_it_passes, causes)) if decided is None else decided
 
@@ -58,19 +65,36 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        # An error about a value is not due to the one that was handled meanwhile, unless it was raised from it.
+        is_its_own = error.__suppress_context__ or _quotes(error)
+        error = error.__cause__ or (None if is_its_own else error.__context__)
 
 
-def _is_of_a_passing_kind(error: BaseException) -> bool | None:
-    """What an error's status or kind says; None if they say nothing."""
+def _is_known_to_pass(error: BaseException) -> bool | None:
+    """What an error's kind or status says; None if they say nothing."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_passing, error.exceptions))
     if isinstance(error, TimeoutError | ConnectionError | ServerError):
         return True
+    if _quotes(error):
+        return None if error.__cause__ is not None else False
     if (status := _status_of(error)) is not None:
         return status in _PASSING_STATUS
-    kinds = [kind.__name__ for kind in type(error).__mro__]
-    if any(map(_LASTING_KIND.search, kinds)):
-        return False
-    return True if any(map(_PASSING_KIND.search, kinds)) else None
+    return True if _is_of(_PASSING_KIND, error) else None
+
+
+def _quotes(error: BaseException) -> bool:
+    """Whether an error is about a value, a reply or the like, and so may quote it."""
+    return isinstance(error, _ABOUT_VALUES) or _is_of(_LASTING_KIND, error)
+
+
+def _is_of(kinds: re.Pattern[str], error: BaseException) -> bool:
+    return any(kinds.search(_in_words(kind.__name__)) for kind in type(error).__mro__)
+
+
+def _in_words(name: str) -> str:
+    """A class's name as words: of a `QuotationError`, no part is a quota, and an `APITimeoutError` is a time-out."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_", " ", name).lower()
 
 
 def _status_of(error: BaseException) -> int | None:
@@ -78,10 +102,15 @@ def _status_of(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
     found = [getattr(error, name, None) for name in ("status_code", "status", "http_status", "code")]
     found.append(getattr(response, "status_code", None))
+    if isinstance(response, dict) and isinstance(told := response.get("ResponseMetadata"), dict):  # botocore's
+        found.append(told.get("HTTPStatusCode"))
     return next((one for one in found if isinstance(one, int) and 400 <= one < 600), None)
 
 
 def _says_that_it_passes(error: BaseException) -> bool:
-    # An error about a value quotes the value.
-    is_of_a_value = isinstance(error, ValueError | TypeError | LookupError | AttributeError | AssertionError)
-    return not is_of_a_value and _PASSING_WORDS.search(str(error)) is not None
+    """Whether an error says so in its own words, which end where it quotes something or names another error."""
+    if _quotes(error):
+        return False
+    said = str(error)
+    quotation = _QUOTATION.search(said)
+    return _PASSING_WORDS.search(said[: quotation.end()] if quotation else said) is not None

@@ -112,19 +112,22 @@ class Scoreboard:
         return [self._found[arm, example] for example in examples]
 
     def pairs(self, ours: str, theirs: str, examples: Iterable[int]) -> list[Pair]:
-        """For each judge what two arms got on the examples on which both were measured."""
-        both = [
-            (one, other)
-            for one, other in zip(self.measurements(ours, examples), self.measurements(theirs, examples), strict=True)
-            if not _is_missing(one) and not _is_missing(other)
-        ]
+        """For each judge what two arms got on the examples on which theirs was measured.
+
+        Where ours alone was not measured, it counts as the worst: nothing may lead by being left out. The lists are
+        empty where both were measured on none.
+        """
+        found = zip(self.measurements(ours, examples), self.measurements(theirs, examples), strict=True)
+        known = [(one, other) for one, other in found if not _is_missing(other)]
+        if all(_is_missing(one) for one, _ in known):
+            known = []
         return [
-            ([score_of(one, judge) for one, _ in both], [score_of(other, judge) for _, other in both])
+            ([self._at_worst(one, judge) for one, _ in known], [score_of(other, judge) for _, other in known])
             for judge in range(self.judges)
         ]
 
     def best_pairs(self, ours: str, theirs: str, examples: Iterable[int]) -> list[Pair] | None:
-        """The pairs if ours gets the maximum wherever it was not measured yet; None where that is unknown."""
+        """The pairs if ours gets the maximum wherever it was not asked yet; None where that is unknown."""
         known = [one for one in self._found.values() if isinstance(one, Measured)]
         if not known or any(one.best is None for one in known):
             return None
@@ -132,10 +135,10 @@ class Scoreboard:
         pairs: list[tuple[list[Score], list[Score]]] = [([], []) for _ in range(self.judges)]
         for example in examples:
             one, other = self._found.get((ours, example)), self._found[theirs, example]
-            if (one is not None and _is_missing(one)) or _is_missing(other):
+            if _is_missing(other):
                 continue
             for judge, (left, right) in enumerate(pairs):
-                left.append(best if one is None else score_of(one, judge))
+                left.append(best if one is None else self._at_worst(one, judge))
                 right.append(score_of(other, judge))
         return list(pairs)
 
@@ -163,6 +166,12 @@ class Scoreboard:
         """The score that all measured runs got; None where they differ."""
         scores = {score for one in self._found.values() if isinstance(one, Measured) for score in one.scores}
         return scores.pop() if len(scores) == 1 else None
+
+    def _at_worst(self, measurement: Measurement, judge: int) -> Score:
+        """What a judge gave; where nothing was measured, the least that any run got, be it by failing."""
+        if not _is_missing(measurement):
+            return score_of(measurement, judge)
+        return min([0.0, *(score for one in self._found.values() if isinstance(one, Measured) for score in one.scores)])
 
     def _ask(self, runs: Sequence[Run]) -> None:
         new = [run for run in runs if self._key(run) not in self._journal]

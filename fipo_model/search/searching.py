@@ -157,7 +157,7 @@ class Search:
             return best
         chosen, decided_on = self._preferred(best, name, arms, left=left)
         examples = sorted(set(self.examples) & set(decided_on))
-        # Leads add up only if all arms ran on the same examples; the best so far may have missed some.
+        # Leads add up only on the same examples; the best so far may have led on others, and have missed some of these.
         if chosen != best and lead(self.board.pairs(chosen, self.start, examples)) > 0:
             self.examples = examples
             self.log.info("%s: something better was found", name)

@@ -14,7 +14,7 @@ from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import Rules, cost, evenly, schedule
 from fipo_model.search.headroom import Headroom, measure_headroom
-from fipo_model.search.identity import digest_of, state_of
+from fipo_model.search.identity import digest_of, digest_of_data, state_of, without_credentials
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
 from fipo_model.search.proposals import Proposals, Proposed, Proposer, Seen
@@ -74,6 +74,7 @@ __all__ = [
     "cost",
     "digest",
     "digest_of",
+    "digest_of_data",
     "evenly",
     "failure",
     "fewest_pairs",
@@ -95,5 +96,6 @@ __all__ = [
     "split",
     "state_of",
     "to_show",
+    "without_credentials",
     "write_report",
 ]

@@ -1,7 +1,5 @@
 """The plain case: one prompt, examples, and a metric or right outputs that decide."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from fipo_model.rewriter import Rewriter
 from fipo_model.search.asking import Part
 from fipo_model.search.examples import Example, Row, misfit, read_examples
 from fipo_model.search.explaining import notes_on_answers, rights_of
+from fipo_model.search.identity import digest_of_data
 from fipo_model.search.journal import Journal, opened_journal
 from fipo_model.search.meaning import Meaning
 from fipo_model.search.metrics import Metric, as_metric
@@ -221,12 +220,12 @@ def _note(
     return {
         "prompt": request.instruction,
         "context": request.context,
-        "responses": _digest([request.silver_response, request.golden_response, request.feedback]),
-        "shown": _digest([[one.input, one.output, one.response] for one in request.examples]),
+        "responses": digest_of_data([request.silver_response, request.golden_response, request.feedback]),
+        "shown": digest_of_data([[one.input, one.output, one.response] for one in request.examples]),
         "keep": sorted({*request.keep, *rewriter.keep}),
         "max_words": request.max_words or rewriter.max_words,
-        "examples": _digest(deciding),
-        "held_out": _digest(aside),
+        "examples": digest_of_data(deciding),
+        "held_out": digest_of_data(aside),
         "metric": None if yardstick.metric is None else yardstick.metric.identity,
         "models": yardstick.names,
         "rewriter": f"{rewriter.name} with {rewriter.template.name}",
@@ -238,11 +237,6 @@ def _note(
         "cap": None if yardstick.metric is not None else CAP,
         "seed": settings.seed,
     }
-
-
-def _digest(value: object) -> str:
-    content = json.dumps(value, sort_keys=True, default=repr).encode("utf-8", "replace")
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _at_hand(models: list[_Opened]) -> list[_Opened]:

@@ -11,14 +11,14 @@ import dspy
 import pytest
 from dspy.evaluate import SemanticF1
 from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, create_model
 
 from fipo_integrations.dspy import FIPO, FIPOProposer, SearchSettings
-from fipo_integrations.dspy.programs import digest, identity
+from fipo_integrations.dspy.programs import identity
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
 from fipo_model.rewriter import Rewriter
-from fipo_model.search import Budget, digest_of
+from fipo_model.search import Budget, digest_of, digest_of_data
 from fipo_model.testing import ScriptedGenerator
 from support.conversations import naive_in
 from support.dspy_programs import (
@@ -185,14 +185,14 @@ class Colour(enum.Enum):
 )
 def test_a_digest_tells_values_apart_whatever_their_types(one, other):
     def of(value: Any) -> str:
-        return digest([dspy.Example(question="A cat?", label=value).with_inputs("question")])
+        return digest_of_data([dspy.Example(question="A cat?", label=value).with_inputs("question")])
 
     assert of(one) == of(one) != of(other)
 
 
 def test_what_has_no_text_of_its_own_counts_by_its_type():
-    assert digest([object()]) == digest([object()])
-    assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    assert digest_of_data([object()]) == digest_of_data([object()])
+    assert digest_of_data({"b": 1, "a": 2}) == digest_of_data({"a": 2, "b": 1})
 
 
 class Lower:
@@ -240,6 +240,81 @@ def test_a_judge_is_known_again_after_it_was_asked_and_told_from_another():
 @pytest.mark.parametrize("make", [SemanticF1, lambda: SemanticF1(threshold=0.1).forward])
 def test_dspys_own_judge_is_known_again(make):
     assert digest_of(make()) == digest_of(make()) != digest_of(SemanticF1(threshold=0.2))
+
+
+def named(module: dspy.Module) -> Any:
+    """A metric that asks a judge of its module, as they are mostly written."""
+    names = {"__name__": __name__, "judge": module}
+    exec("def metric(example, prediction, trace=None): return judge(answer=prediction.answer).verdict", names)
+    return names["metric"]
+
+
+def asking(instructions: str, kind: type = dspy.Predict, **options: Any) -> dspy.Module:
+    module = kind(dspy.Signature("answer -> verdict: bool", instructions))
+    module.set_lm(dspy.LM(**{"model": "openai/judge", "api_key": "none", **options}))
+    return module
+
+
+@pytest.mark.parametrize("kind", [dspy.Predict, dspy.ChainOfThought])
+def test_a_judge_that_a_metric_names_is_told_from_another_and_from_its_renewed_key(kind):
+    same, renewed = (asking("Is it right?", kind, api_key=key) for key in ("old", "new"))
+    others = [
+        asking("Is it short?", kind),
+        asking("Is it right?", kind, model="openai/better"),
+        asking("Is it right?", kind, temperature=0.5),
+        asking("Is it right?", kind, api_base="http://localhost:1"),
+    ]
+    assert digest_of(named(same)) == digest_of(named(renewed))
+    assert len({digest_of(named(one)) for one in (same, *others)}) == 5
+
+
+def of_type(annotation: Any) -> dspy.Module:
+    return dspy.Predict(dspy.Signature({"mail": (str, dspy.InputField()), "sort": (annotation, dspy.OutputField())}))
+
+
+def enum_of(*names: str) -> Any:
+    return enum.Enum("Sort", {name: name for name in names}, module=__name__)
+
+
+def model_of(**fields: Any) -> Any:
+    return create_model("Sort", __module__=__name__, **fields)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Literal["a", "b"], Literal["a", "c"]),
+        (enum_of("a", "b"), enum_of("a", "b", "c")),
+        (list[enum_of("a", "b")], list[enum_of("a", "b", "c")]),
+        (model_of(topic=(str, ...)), model_of(topic=(str, ...), urgent=(bool, ...))),
+        (model_of(topic=(Literal["a"], ...)), model_of(topic=(Literal["a", "b"], ...))),
+        (model_of(topic=(enum_of("a"), ...)), model_of(topic=(enum_of("b"), ...))),
+        (model_of(topic=(str, Field(description="short"))), model_of(topic=(str, Field(description="long")))),
+        (Annotated[str, AfterValidator(Lower())], Annotated[str, AfterValidator(str.upper)]),
+    ],
+)
+def test_a_student_with_another_type_of_output_is_another_one(one, other):
+    """Types counted by their names: a compile was resumed with the scores of an Enum with fewer members."""
+    assert identity(of_type(one)) == identity(of_type(one)) != identity(of_type(other))
+
+
+def test_adapters_are_told_apart_by_what_they_hold():
+    def under(adapter: Any) -> dict[str, str]:
+        with dspy.context(adapter=adapter):
+            return identity(of_type(str))
+
+    first, second, again = (dspy.TwoStepAdapter(dspy.LM(f"openai/{name}", api_key="x")) for name in ("a", "b", "a"))
+    assert under(first) == under(again) != under(second)
+    assert under(None) == under(dspy.ChatAdapter()) != under(dspy.JSONAdapter())
+
+
+def test_a_model_with_renewed_credentials_is_the_same():
+    def by(**options: Any) -> dict[str, str]:
+        with dspy.context(lm=dspy.LM("bedrock/model", **options)):
+            return identity(of_type(str))
+
+    assert by(aws_session_token="a") == by(aws_session_token="b") == by(extra_headers={"Authorization": "Bearer c"})
+    assert by(aws_region_name="a") != by(aws_region_name="b")
 
 
 class Hinted(Only):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
@@ -25,7 +26,7 @@ from fipo_integrations.langchain import (
 )
 from fipo_model import FIPO_2, Message, PromptOptimizer
 from fipo_model.errors import InputError, ServerError
-from fipo_model.search import SearchSettings
+from fipo_model.search import SearchSettings, digest_of
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator, ScriptedScorer
 
@@ -421,6 +422,15 @@ class TestResuming:
         assert runs > 0
         self.run(chain, tmp_path, optimizer)
         assert len(said) == runs
+
+    def test_a_judge_that_a_metric_names_is_told_from_another(self):
+        def judged_by(model):
+            names = {"__name__": __name__, "judge": ChatPromptTemplate.from_messages([("human", "{said}")]) | model}
+            exec("def metric(right, said): return judge.invoke(said)", names)
+            return digest_of(names["metric"])
+
+        one, same, other = (FakeListChatModel(responses=[said]) for said in ("yes", "yes", "no"))
+        assert judged_by(one) == judged_by(same) != judged_by(other)
 
     def test_a_chain_is_the_same_in_every_process(self):
         code = """

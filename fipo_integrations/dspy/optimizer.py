@@ -33,7 +33,7 @@ from fipo_integrations.dspy.naming import (
     settings_of,
     unused_without_metric,
 )
-from fipo_integrations.dspy.programs import COMPILED, attach, copied, digest, identity, left_alone, with_texts
+from fipo_integrations.dspy.programs import COMPILED, attach, copied, identity, left_alone, with_texts
 from fipo_integrations.dspy.responses import Responses, responses, run_once
 from fipo_integrations.dspy.results import Report
 from fipo_integrations.dspy.rewriting import LazyOptimizer, decide
@@ -48,7 +48,7 @@ from fipo_integrations.dspy.search import (
 )
 from fipo_model import PromptOptimizer
 from fipo_model.errors import InputError
-from fipo_model.search import Journal, check_number, opened_journal
+from fipo_model.search import Journal, check_number, digest_of_data, opened_journal
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -297,7 +297,10 @@ class FIPO(Teleprompter):
         rewriter = None if self.optimizer is None else self.optimizer.rewriter
         return {
             **identity(program),
-            **{name: digest([[one, sorted(one.inputs().keys())] for one in own]) for name, own in examples.items()},
+            **{
+                name: digest_of_data([[one, sorted(one.inputs().keys())] for one in own])
+                for name, own in examples.items()
+            },
             "metric": metric.identity,
             "predictors": self.predictors,
             "rewriter": None if rewriter is None else f"{rewriter.name} with {rewriter.template.name}",

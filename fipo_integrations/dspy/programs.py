@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import dspy
+from dspy.adapters import Adapter, ChatAdapter
 from dspy.dsp.utils.settings import settings
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
+from pydantic.errors import PydanticUserError
 
 from fipo_model.errors import InputError
-from fipo_model.search import state_of
+from fipo_model.search import digest_of, state_of, without_credentials
 
 logger = logging.getLogger("fipo.dspy")
 
@@ -27,7 +29,6 @@ _STATISTICS = frozenset({"candidate_programs", "score", "trial_logs", "total_cal
 _THEIRS = frozenset(
     "mb_candidate_programs prompt_model_total_calls results_best results_latest flag_compilation_error_occurred".split()
 )
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _CANDIDATE = re.compile(r"\.(?:mb_)?candidate_programs\[\d+\]\[program\]")
 
 
@@ -200,33 +201,29 @@ def attach(program: dspy.Module, **statistics: object) -> list[str]:
     return free
 
 
-def digest(value: object) -> str:
-    """A short name for data that is the same in every process; addresses in memory are not."""
-    return _digest(value, lambda one, text: _ADDRESS.sub("", text))
-
-
 def digest_here(value: object) -> str:
-    """A short name for data in this process: an object whose text does not show all of it counts as itself alone."""
-    return _digest(value, lambda one, text: str(id(one)) if " at 0x" in text or "..." in text else text)
+    """A short name for inputs in this process: an object whose text does not show all of it counts as itself alone.
+
+    What was saved and read again has the same as before, be it a list instead of a tuple, or a dictionary.
+    """
+    return hashlib.sha256(json.dumps(_plain(value)).encode("utf-8")).hexdigest()[:16]
 
 
-def _digest(value: object, name: Callable[[object, str], str]) -> str:
-    return hashlib.sha256(json.dumps(_plain(value, name)).encode("utf-8")).hexdigest()[:16]
-
-
-def _plain(value: Any, name: Callable[[object, str], str]) -> object:
-    """The value in the types that JSON has, whatever its keys are; `name` makes a text of other objects and theirs."""
+def _plain(value: Any) -> object:
+    """The value in the types that JSON has, whatever its keys are."""
     if isinstance(value, dspy.Example):
-        return _plain(value.toDict(), name)
+        return _plain(value.toDict())
     if isinstance(value, BaseModel):
-        return _plain(value.model_dump(), name)
+        return _plain(value.model_dump())
     if isinstance(value, Mapping):
-        return sorted([repr(key), _plain(own, name)] for key, own in value.items())
+        return sorted([repr(key), _plain(own)] for key, own in value.items())
     if isinstance(value, set | frozenset):
-        return sorted(json.dumps(_plain(own, name)) for own in value)
+        return sorted(json.dumps(_plain(own)) for own in value)
     if isinstance(value, list | tuple):
-        return [_plain(own, name) for own in value]
-    return repr(value) if isinstance(value, str) else name(value, repr(value))
+        return [_plain(own) for own in value]
+    text = repr(value)
+    is_whole = isinstance(value, str) or not (" at 0x" in text or "..." in text)
+    return text if is_whole else str(id(value))
 
 
 def identity(program: dspy.Module) -> dict[str, str]:
@@ -236,22 +233,53 @@ def identity(program: dspy.Module) -> dict[str, str]:
     """
     predictors = all_predictors(program)
     lms = [one.lm or settings.lm for one in predictors]
+    adapter = settings.adapter or ChatAdapter()  # as DSPy does
     return {
-        "student": digest([type(program).__qualname__, sorted(named_predictors(program)), *map(_state, predictors)]),
+        "student": digest_of([type(program).__qualname__, sorted(named_predictors(program)), predictors]),
         "task_models": ", ".join(sorted({getattr(lm, "model", "none") for lm in lms})),
-        "task_settings": digest([type(settings.adapter).__qualname__, *map(_generation, lms)]),
+        "task_settings": digest_of([adapter, *map(_generation, lms)]),
     }
 
 
+@state_of.register
+def _fields(example: dspy.Example) -> dict[str, Any]:
+    return dict(example.items())
+
+
 @state_of.register  # for metrics that ask a judge
-def _state(predictor: dspy.Predict) -> list[Any]:
-    """What makes a predictor what it is; others of its attributes differ in every process."""
-    signature: Any = predictor.signature
-    types = {name: _ADDRESS.sub("", repr(field.annotation)) for name, field in signature.fields.items()}
-    return [signature.dump_state(), types, predictor.demos, predictor.config]
+def _attributes(module: dspy.Module) -> dict[str, Any]:
+    """What a module holds, except for what it has seen."""
+    return {name: own for name, own in vars(module).items() if name not in ("history", "callbacks")}
 
 
 @state_of.register
-def _generation(lm: dspy.BaseLM) -> dict[str, Any]:
-    """How a model is called, without the caller's key, which may change while a compile is stopped."""
-    return {name: own for name, own in getattr(lm, "kwargs", {}).items() if name != "api_key"}
+def _predictor(predictor: dspy.Predict) -> list[Any]:
+    """What makes a predictor what it is; others of its attributes differ in every process."""
+    signature: Any = predictor.signature
+    types = {
+        name: [field.annotation, field.metadata, _schema(field.annotation)] for name, field in signature.fields.items()
+    }
+    return [signature.dump_state(), types, predictor.demos, predictor.config, predictor.lm]
+
+
+def _schema(annotation: Any) -> Any:
+    """What DSPy tells a model of a field's type, and what it accepts; None where pydantic knows nothing of it."""
+    try:
+        return TypeAdapter(annotation).json_schema()
+    except (PydanticUserError, NameError):
+        return None
+
+
+@state_of.register
+def _adapter(adapter: Adapter) -> dict[str, Any]:
+    return {name: own for name, own in vars(adapter).items() if name != "callbacks"}
+
+
+@state_of.register
+def _model(lm: dspy.BaseLM) -> list[Any]:
+    return [lm.model, getattr(lm, "model_type", None), _generation(lm)]
+
+
+def _generation(lm: Any) -> dict[str, Any]:
+    """How a model is called, without the caller's keys and tokens, which may change while a compile is stopped."""
+    return without_credentials(getattr(lm, "kwargs", {}))

@@ -34,7 +34,13 @@ def identity(chain: Any) -> dict[str, Any]:
     return {"models": sorted(models), "chain": searching.digest(said)}
 
 
-def without_addresses(value: object) -> str:
+@searching.state_of.register  # for metrics that ask a judge
+def _model(model: BaseLanguageModel) -> dict[str, Any]:
+    """What LangChain itself tells models apart by, in its cache and in traces."""
+    return dict(model._identifying_params)
+
+
+def _without_addresses(value: object) -> str:
     """A value as Python shows it, except for places in memory, which differ from process to process."""
     return _ADDRESS.sub("", repr(value))
 
@@ -82,12 +88,11 @@ def _is_empty(cell: CellType) -> bool:
 def _say(part: Any) -> str:
     """What a part is, without what it consists of."""
     if isinstance(part, BaseLanguageModel):
-        # What LangChain itself tells models apart by, in its cache and in traces.
-        return f"{_named(part)} {without_addresses(dict(part._identifying_params))}"
+        return f"{_named(part)} {_without_addresses(_model(part))}"
     if isinstance(part, BasePromptTemplate):
-        return without_addresses(part)
+        return _without_addresses(part)
     if isinstance(part, RunnableBinding):
-        return f"{_named(part)} {without_addresses(part.kwargs)}"
+        return f"{_named(part)} {_without_addresses(part.kwargs)}"
     code = part if isinstance(part, FunctionType) else getattr(type(part), "__call__", None)  # noqa: B004 - its code
     if isinstance(part, Runnable) or not isinstance(code, FunctionType):
         return _named(part)

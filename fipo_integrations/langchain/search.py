@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from fipo_integrations.langchain.asking import Asking
 from fipo_integrations.langchain.evidence import AnsweredChain, Evidence, LikelyPrompt
-from fipo_integrations.langchain.identity import identity, without_addresses
+from fipo_integrations.langchain.identity import identity
 from fipo_integrations.langchain.proposals import Taken, change_of, take, tried
 from fipo_integrations.langchain.report import Report
 from fipo_integrations.langchain.variables import VariablesChangedError
@@ -79,7 +79,7 @@ class _Choice:
         return {
             "texts": searching.digest(subject.texts),
             **identity(self.build(Report(changes=()))),
-            "examples": searching.digest({str(place): without_addresses(one) for place, one in enumerate(examples)}),
+            "examples": searching.digest_of_data(examples),
             "metric": subject.decided_by,
             "rewriter": f"{rewriter.name} with {rewriter.template.name}",
             **rewriter.settings.noted,

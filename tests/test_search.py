@@ -544,6 +544,15 @@ def test_texts_that_always_time_out_are_no_outage():
     assert down.stopped_by == "unreachable"
 
 
+def test_nobody_asks_after_an_outage_when_the_time_is_up():
+    subject = Silent({"naive": [0.0] * 8, "slow": [1.0] * 8}, texts=("slow",))
+    one = search(subject, "slow")
+    one.budget._clock, one.budget._deadline = lambda: len(subject.pairs), 12
+    assert chosen(one) == "naive"
+    assert one.stopped_by == "max_seconds"
+    assert subject.pairs[-1][0] == "slow"
+
+
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [

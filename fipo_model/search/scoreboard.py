@@ -89,8 +89,11 @@ class Scoreboard:
             for arm, _ in group:
                 self.trials.append(self._trial(arm, examples))
                 self._report(self.trials[-1])
-            if any(self._is_silent(arm, new, of=examples) for arm, new in group) and not self._answers():
-                return "unreachable"
+            if any(self._is_silent(arm, new, of=examples) for arm, new in group):
+                if self.budget.is_out_of_time:
+                    return "max_seconds"
+                if not self._answers():
+                    return "unreachable"
         return None
 
     def _parts(self, runs: Sequence[Run]) -> list[Sequence[Run]]:

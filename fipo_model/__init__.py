@@ -10,6 +10,7 @@ from fipo_model.generation import Completion, Generator, Message, Sampling, Scor
 from fipo_model.judge import Comparison, Judge, LLMJudge, Verdict
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.rewriter import Proposal, Rewriter
+from fipo_model.structured import form_of_settings
 from fipo_model.templates import FIPO_1, FIPO_2, Template, load_template
 from fipo_model.types import Candidate, FixedForm, OptimizationRequest, OptimizedPrompt, Outcome, ShownExample
 
@@ -39,5 +40,6 @@ __all__ = [
     "ShownExample",
     "Template",
     "Verdict",
+    "form_of_settings",
     "load_template",
 ]

@@ -54,6 +54,7 @@ FLOORS = (
         "fipo_model.templates",
         "fipo_model.forms",
         "fipo_model.jsonl",
+        "fipo_model.structured",
         "fipo_model.testing",
         "fipo_model.objects",
     ),

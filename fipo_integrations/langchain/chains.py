@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from langchain_core.output_parsers import BaseLLMOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import BaseModel
 
-from fipo_integrations.langchain import forms, proposals
+from fipo_integrations.langchain import proposals
+from fipo_integrations.langchain.ahead import forms_ahead
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric
 from fipo_integrations.langchain.examples import Example, check_inputs
+from fipo_integrations.langchain.found import Found, find, with_changes
 from fipo_integrations.langchain.prompts import Role, check_roles
 from fipo_integrations.langchain.report import Report, Unreached
 from fipo_integrations.langchain.search import choose_on_evidence
-from fipo_integrations.langchain.templates import Found, find, with_changes
 from fipo_integrations.langchain.tree import SWITCH, rebuilt, why_left_out
 from fipo_model.errors import InputError
 from fipo_model.search import SearchSettings
@@ -86,16 +86,11 @@ aoptimize_chain = in_background(optimize_chain)
 def _found(chain: Any, roles: tuple[Role, ...] | None) -> Found:
     """Every text of a chain that may be rewritten, and what cannot be reached."""
     parts: list[Found] = []
-    read = 0  # so many of them come before a parser
+    ahead = forms_ahead(chain)
 
     def collect(part: Any, where: str) -> Any:
-        nonlocal read
         if isinstance(part, BasePromptTemplate):
-            parts.append(find(part, roles, where))
-        elif isinstance(part, BaseLLMOutputParser):
-            form = forms.by_parser(part)
-            parts[read:] = [each.with_form(form) for each in parts[read:]]
-            read = len(parts)
+            parts.append(find(part, roles, where, ahead=ahead.get(where)))
         elif reason := why_left_out(part):
             parts.append(Found(unreached=(Unreached(where=where, reason=reason),)))
         return part

@@ -12,9 +12,9 @@ from typing import Any
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, FewShotPromptTemplate
 
 from fipo_integrations.langchain.filling import Form, form_of, matches, refilled
+from fipo_integrations.langchain.found import find
 from fipo_integrations.langchain.prompts import Located, Reading, Role, role_of
 from fipo_integrations.langchain.report import PromptChange
-from fipo_integrations.langchain.templates import find
 from fipo_integrations.langchain.variables import VariablesChangedError, doubled, take_apart
 from fipo_integrations.langchain.walking import Slot, leaves, mapped, seen, texts_in
 from fipo_model.errors import InputError

@@ -1,24 +1,24 @@
 """Prompt templates, rewritten once, before deployment."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
+from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable
 
-from fipo_integrations.langchain import choosing, forms, proposals
+from fipo_integrations.langchain import proposals
+from fipo_integrations.langchain.ahead import form_ahead
 from fipo_integrations.langchain.asking import Asking, Optimizer
 from fipo_integrations.langchain.background import in_background
 from fipo_integrations.langchain.evidence import Evidence, Metric, as_chain
 from fipo_integrations.langchain.examples import Example, check_inputs, prepare
-from fipo_integrations.langchain.marks import is_made, with_provenance
+from fipo_integrations.langchain.found import find, with_changes
 from fipo_integrations.langchain.prompts import Role, check_roles
-from fipo_integrations.langchain.report import Report, Unreached
+from fipo_integrations.langchain.report import Report
 from fipo_integrations.langchain.search import choose_on_evidence
 from fipo_integrations.langchain.variables import take_apart
-from fipo_integrations.langchain.walking import NotRebuiltError, Slot, Template, mapped, seen, with_fields
-from fipo_model import FixedForm, Scorer
+from fipo_integrations.langchain.walking import Template
+from fipo_model import Scorer
 from fipo_model.errors import InputError
 from fipo_model.search import SearchSettings
 from fipo_model.store import RewriteStore
@@ -68,7 +68,7 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     examples = list(examples)
     check_inputs(template, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
-    found = find(template, roles).with_form(forms.by_rest(downstream))
+    found = find(template, roles, ahead=form_ahead(downstream))
     for slot in found.slots:
         if slot.format == "jinja2":
             take_apart(slot.text, slot.format)  # raises
@@ -91,72 +91,3 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
 
 aoptimize_prompt = in_background(optimize_prompt)
 """`optimize_prompt` for asyncio: never blocks the event loop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What may be rewritten in a template, and what may not."""
-
-    slots: tuple[Slot, ...] = ()
-    unreached: tuple[Unreached, ...] = ()
-    left_alone: tuple[Unreached, ...] = ()
-
-    def with_form(self, form: FixedForm | None) -> "Found":
-        """The same where something behind the template gives the reply its form, unless the template does."""
-        return replace(self, slots=tuple(replace(slot, fixed_form=slot.fixed_form or form) for slot in self.slots))
-
-    def completed(self, report: Report) -> Report:
-        """A report with all that was found."""
-        return replace(
-            report,
-            unreached=(*report.unreached, *self.unreached),
-            left_alone=(*report.left_alone, *self.left_alone),
-        )
-
-
-def find(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: str = "") -> Found:
-    """The texts of a template that may be rewritten, in order, with their surroundings."""
-    is_chosen = _chooser(template, roles, where)
-    alone = tuple(choosing.left_alone(template, roles, where))
-    slots = seen(lambda look: mapped(template, is_chosen, look, where))
-    if not slots and not alone:
-        reason = f"FIPO does not know how a {type(template).__name__} keeps its text"
-        if isinstance(template, ChatPromptTemplate):
-            reason = "it has no messages"
-        return Found(unreached=(Unreached(where=where, reason=reason),))
-    try:
-        mapped(template, is_chosen, lambda slot: f"{slot.text} ", where)
-    except NotRebuiltError as error:
-        return Found(unreached=(Unreached(where=where, reason=str(error)),), left_alone=alone)
-    around = choosing.surroundings(template, where)
-    slots = [
-        replace(
-            slot,
-            is_made=slot.is_made or is_made(slot.text, template.metadata),
-            context=choosing.context_of(slot, around),
-            fixed_form=forms.by_template(template),
-        )
-        for slot in slots
-    ]
-    return Found(slots=tuple(slots), left_alone=alone)
-
-
-def with_changes(template: Template, roles: tuple[Role, ...] | None, report: Report, where: str = "") -> Template:
-    """The template with its rewritten texts; the same object if there are none."""
-    new = {(change.where, change.naive): change.text for change in report.changes}
-    is_chosen = _chooser(template, roles, where)
-    made = mapped(template, is_chosen, lambda slot: new.get((slot.where, slot.text), slot.text), where)
-    if made is template:
-        return template
-    own = [change for change in report.changes if change.where.startswith(where)]
-    texts = [change.text for change in own if change.outcome == "optimized"]
-    # Goes to the metadata of the template's runs, and tells FIPO which texts are its own.
-    metadata = with_provenance(template.metadata, texts, [change.outcome for change in own])
-    return with_fields(made, metadata=metadata)
-
-
-def _chooser(template: BasePromptTemplate, roles: tuple[Role, ...] | None, where: str) -> Callable[[str], bool]:
-    if not isinstance(template, ChatPromptTemplate):
-        return lambda path: True
-    reasons = choosing.chosen(template, roles, where)
-    return lambda path: not reasons.get(path)

@@ -2,13 +2,12 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter, is_, itemgetter
 from types import FunctionType, MethodType
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langchain_core.output_parsers import BaseLLMOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import (
     Runnable,
@@ -62,13 +61,36 @@ def rebuilt(part: Any, where: str, visit: Visit, above: tuple[int, ...] = ()) ->
         for key, alternative in part.alternatives.items():
             if not isinstance(alternative, Runnable):  # a function that makes the alternative when it is chosen
                 visit(alternative, f"{where}{dot}alternatives[{key!r}]")
-    if isinstance(part, BaseLLMOutputParser) or (isinstance(part, BaseTool) and held_prompts(part)):
+    if isinstance(part, BaseTool) and held_prompts(part):
         visit(part, where)
-    # Not by getattr, because deprecated fields would warn.
-    fields = {name: value for name, value in vars(part).items() if name in type(part).model_fields}
+    fields = _fields(part)
     made = {name: inside(value, f"{dot}{name}") for name, value in fields.items()}
     changed = {name: new for name, new in made.items() if new is not fields[name]}
     return part.model_copy(update=changed) if changed else part
+
+
+def parts_of(part: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """What a part of a chain holds, in order, with the places that `rebuilt` names."""
+    dot = "." if where else ""
+    held: Iterable[tuple[str, Any]] = ()
+    if isinstance(part, Mapping):
+        held = ((f"[{key!r}]", value) for key, value in part.items())
+    elif isinstance(part, list | tuple):
+        held = ((f"[{place}]", value) for place, value in enumerate(part))
+    elif isinstance(part, RunnableWithMessageHistory):
+        held = [(f"{dot}runnable", _of_history(part))]
+    elif _is_inner(part):
+        held = ((f"{dot}{name}", value) for name, value in _fields(part).items())
+    for name, value in held:
+        if isinstance(value, list | tuple | Mapping):
+            yield from parts_of(value, where + name)
+        else:
+            yield where + name, value
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    # Not by getattr, because deprecated fields would warn.
+    return {name: value for name, value in vars(part).items() if name in type(part).model_fields}
 
 
 def _is_inner(part: Any) -> bool:
@@ -88,16 +110,10 @@ def _rebuilt_items(part: Any, inside: Callable[[Any, str], Any]) -> Any:
 
 
 def _rebuilt_history(part: Any, inside: Callable[[Any, str], Any], dot: str) -> Any:
-    """A chain with message history, which keeps the chain it wraps in a function and has to be made anew.
-
-    None if that chain cannot be found.
-    """
-    steps = [step for step in descendants(part.bound) if isinstance(step, RunnableLambda)]
-    wrapped = [dep for step in steps for dep in step.deps if isinstance(dep, RunnableBinding)]
-    if not wrapped:
+    """A chain with message history made anew; None if the chain that it wraps cannot be found."""
+    inner = _of_history(part)
+    if inner is None:
         return None
-    # The first configuration is the history's own listener, which a new history adds by itself.
-    inner = wrapped[0].model_copy(update={"config_factories": wrapped[0].config_factories[1:]})
     new = inside(inner, f"{dot}runnable")
     if new is inner:
         return part
@@ -111,6 +127,16 @@ def _rebuilt_history(part: Any, inside: Callable[[Any, str], Any], dot: str) -> 
             history_messages_key=part.history_messages_key,
             history_factory_config=part.history_factory_config,
         )
+
+
+def _of_history(part: Any) -> Any:
+    """The chain that one with message history wraps, which it keeps in a function; None if it cannot be found."""
+    steps = [step for step in descendants(part.bound) if isinstance(step, RunnableLambda)]
+    wrapped = [dep for step in steps for dep in step.deps if isinstance(dep, RunnableBinding)]
+    if not wrapped:
+        return None
+    # The first configuration is the history's own listener, which a new history adds by itself.
+    return wrapped[0].model_copy(update={"config_factories": wrapped[0].config_factories[1:]})
 
 
 def descendants(part: Any) -> Iterator[Any]:

@@ -233,6 +233,34 @@ def test_a_frozen_store_needs_no_model(tmp_path: Path):
         assert sent(running) == [SYSTEM, USER]
 
 
+AS_JSON = {"response_format": {"type": "json_object"}}
+ALONE = "Explain tides. Answer with the verdict and nothing else."
+
+
+@pytest.mark.parametrize(
+    "fields", [AS_JSON, {"tools": [], "tool_choice": {"type": "function", "function": {"name": "reply"}}}]
+)
+def test_a_rewrite_asks_for_no_other_form_than_the_request(fields: dict[str, Any]):
+    with gateway(script=lambda _: ALONE) as running:
+        for _ in range(2):  # the second time each is known, and not taken for the other
+            assert ask(running, **fields).headers["x-fipo-outcome"] == "form_contradicted"
+            assert sent(running) == [SYSTEM, USER]
+            assert ask(running).headers["x-fipo-outcome"] == "optimized"
+            assert ask(running, response_format={"type": "text"}).headers["x-fipo-outcome"] == "optimized"
+
+
+@pytest.mark.parametrize(("text", "is_used"), [("Explain tides. Be brief.", True), (ALONE, False)])
+def test_what_a_store_has_for_a_prompt_is_used_in_any_form_that_it_does_not_contradict(
+    tmp_path: Path, text: str, is_used: bool
+):
+    path = tmp_path / "store.jsonl"
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: text))
+    RewriteStore(path).keep([optimizer.optimize("Explain tides.")])
+    with gateway(store=RewriteStore(path, is_frozen=True)) as running:
+        assert ask(running).headers["x-fipo-outcome"] == "optimized"
+        assert ask(running, **AS_JSON).headers["x-fipo-outcome"] == ("optimized" if is_used else "unchanged")
+
+
 def test_a_store_that_cannot_be_written_costs_nothing_but_the_store(tmp_path: Path, caplog: Any):
     path = tmp_path / "full" / "store.jsonl"
     store = RewriteStore(path)

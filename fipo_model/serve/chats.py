@@ -7,9 +7,11 @@ numbers and white space stay as the client wrote them. A body that may not be a 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fipo_model.serve.settings import Role
+from fipo_model.structured import form_of_settings
+from fipo_model.types import FixedForm
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 # Numbers are not needed here, and long ones take long to read.
@@ -28,6 +30,8 @@ class PromptText:
     role: Role
     text: str
     span: Span
+    fixed_form: FixedForm | None = None
+    """What the request gives the reply its form by, whatever its texts say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,13 @@ def find_prompts(body: str, roles: Sequence[Role]) -> list[PromptText]:
     if sum(map(body.count, ",[{")) > _MOST_VALUES:
         return []
     try:
-        messages = _messages(body)
+        fields = _fields(body)
+        messages = [_members(body, each) for each in _items(body, fields["messages"])] if "messages" in fields else []
         found = [_prompt_of(body, messages, role) for role in roles]
     except (_OddBodyError, ValueError, RecursionError):
         return []
-    return [prompt for prompt in found if prompt is not None]
+    form = form_of_settings({name: field.value for name, field in fields.items()})
+    return [replace(prompt, fixed_form=form) for prompt in found if prompt is not None]
 
 
 def replaced(body: str, texts: Mapping[Span, str]) -> str:
@@ -61,12 +67,11 @@ def replaced(body: str, texts: Mapping[Span, str]) -> str:
     return body
 
 
-def _messages(body: str) -> list[dict[str, _Value]]:
+def _fields(body: str) -> dict[str, _Value]:
     whole = _value(body, 0)
     if _skip_space(body, whole.span[1]) != len(body):
         raise _OddBodyError
-    messages = _members(body, whole).get("messages")
-    return [] if messages is None else [_members(body, each) for each in _items(body, messages)]
+    return _members(body, whole)
 
 
 def _prompt_of(body: str, messages: Sequence[dict[str, _Value]], role: Role) -> PromptText | None:

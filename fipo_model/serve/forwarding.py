@@ -132,7 +132,7 @@ class Gateway:
             prompts = await asyncio.to_thread(find_prompts, text, self._roles)
         else:
             prompts = find_prompts(text, self._roles)
-        asking = [self._rewriting.rewrite(prompt.text) for prompt in prompts]
+        asking = [self._rewriting.rewrite(prompt.text, prompt.fixed_form) for prompt in prompts]
         # A task takes as long as looking a known text up.
         results = await asyncio.gather(*asking) if len(asking) > 1 else [await each for each in asking]
         found = list(zip(prompts, results, strict=True))

@@ -5,15 +5,17 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from fipo_model.contract.case import Case
+from fipo_model.contract.formed import forms_fixed_otherwise
 from fipo_model.errors import FipoError, InputError
 from fipo_model.optimizer import PromptOptimizer
 from fipo_model.serve.metrics import Metrics
 from fipo_model.serve.settings import LONGEST
 from fipo_model.store import RewriteStore
-from fipo_model.types import OptimizationRequest, OptimizedPrompt
+from fipo_model.types import FixedForm, OptimizationRequest, OptimizedPrompt
 
 _MEMO_SIZE = 4096
 # As many calls as meet in a model's batch; more would only wait, and take memory.
@@ -55,46 +57,54 @@ class Rewriting:
         self.store = store
         self.deadline = deadline
         self.metrics = metrics or Metrics()
-        self._memo: OrderedDict[str, Rewritten] = OrderedDict()
-        self._written: set[str] = set()  # those of the memo's texts that were put into the store
-        self._begun: dict[str, asyncio.Task[Rewritten]] = {}
+        self._memo: OrderedDict[OptimizationRequest, Rewritten] = OrderedDict()
+        self._written: set[OptimizationRequest] = set()  # those of the memo that were put into the store
+        self._begun: dict[OptimizationRequest, asyncio.Task[Rewritten]] = {}
         self._unkept: list[OptimizedPrompt] = []
         self._writer: asyncio.Task[None] | None = None
         self._rests_until = 0.0
 
-    async def rewrite(self, text: str) -> Rewritten:
+    async def rewrite(self, text: str, fixed_form: FixedForm | None = None) -> Rewritten:
         """The text to use instead; never raises, whatever the text is or the rewriter does."""
         if len(text) > LONGEST:
             return Rewritten(text, "skipped", f"longer than {LONGEST} characters")
         try:
-            known = self._known(text)
+            request = OptimizationRequest(text, fixed_form=fixed_form)
         except InputError as error:
             return Rewritten(text, "skipped", str(error))
-        return known or await self._wait_for(text)
+        return self._known(request) or await self._wait_for(request)
 
-    def _known(self, text: str) -> Rewritten | None:
-        request = OptimizationRequest(text)
-        stored = None if self.store is None else self.store.recall(request)
+    def _known(self, request: OptimizationRequest) -> Rewritten | None:
+        text = request.instruction
+        stored = None if self.store is None else self._stored(self.store, request)
         if stored is not None:
             return Rewritten(stored.text, stored.outcome, stored.detail)
-        if text in self._written and self.store is not None and request not in self.store:
-            self._forget(text)  # somebody removed its row
-        if text in self._memo:
-            self._memo.move_to_end(text)
-            return self._memo[text]
+        if request in self._written and self.store is not None and request not in self.store:
+            self._forget(request)  # somebody removed its row
+        if request in self._memo:
+            self._memo.move_to_end(request)
+            return self._memo[request]
         if self.optimizer is None:
             approved = " approved" if self.store is not None and self.store.only_approved else ""
             return Rewritten(text, "unchanged", f"the store is frozen, and does not have it{approved}")
         return None
 
-    async def _wait_for(self, text: str) -> Rewritten:
-        begun = self._begun.get(text)
+    def _stored(self, store: RewriteStore, request: OptimizationRequest) -> OptimizedPrompt | None:
+        """What a store has for a request; or for its prompt, where that says nothing against the form of the reply."""
+        found = store.recall(request)
+        if found is not None or request.fixed_form is None:
+            return found
+        found = store.recall(replace(request, fixed_form=None))
+        return None if found is None or forms_fixed_otherwise(Case(found.text, request)) else found
+
+    async def _wait_for(self, request: OptimizationRequest) -> Rewritten:
+        text, begun = request.instruction, self._begun.get(request)
         if begun is None:
             if len(self._begun) >= _MOST_BEGUN:
                 return Rewritten(text, "busy", f"{_MOST_BEGUN} other texts are waiting for the rewriter")
             if time.monotonic() < self._rests_until:
                 return Rewritten(text, "failed", "the rewriter failed a moment ago")
-            begun = self._begun[text] = asyncio.create_task(self._find(text))
+            begun = self._begun[request] = asyncio.create_task(self._find(request))
         with self.metrics.waiting():
             try:
                 return await asyncio.wait_for(asyncio.shield(begun), self.deadline)
@@ -103,9 +113,10 @@ class Rewriting:
                     text, "late", "the rewrite was not ready in time; it will be there for the next request"
                 )
 
-    async def _find(self, text: str) -> Rewritten:
+    async def _find(self, request: OptimizationRequest) -> Rewritten:
+        text = request.instruction
         try:
-            result = await self._optimized(text)
+            result = await self._optimized(request)
         except InputError as error:  # too long for the model, for example
             found = Rewritten(text, "skipped", str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's model: whatever it does, the user's text goes on
@@ -117,15 +128,15 @@ class Rewriting:
             found = self._allowed(result)
             self._keep(result)
         finally:
-            del self._begun[text]
-        self._memo[text] = found
+            del self._begun[request]
+        self._memo[request] = found
         if len(self._memo) > _MEMO_SIZE:
             self._forget(next(iter(self._memo)))
         return found
 
-    def _forget(self, text: str) -> None:
-        self._memo.pop(text, None)
-        self._written.discard(text)
+    def _forget(self, request: OptimizationRequest) -> None:
+        self._memo.pop(request, None)
+        self._written.discard(request)
 
     def _allowed(self, result: OptimizedPrompt) -> Rewritten:
         """A new result, or the user's own text where rewrites are used only once somebody approved them."""
@@ -133,10 +144,10 @@ class Rewriting:
             return Rewritten(result.request.instruction, "unreviewed", "a rewrite is waiting for approval in the store")
         return Rewritten(result.text, result.outcome, result.detail)
 
-    async def _optimized(self, text: str) -> OptimizedPrompt:
+    async def _optimized(self, request: OptimizationRequest) -> OptimizedPrompt:
         if self.optimizer is None:
             raise FipoError("there is no rewriter")
-        return await self.optimizer.aoptimize(text)
+        return await self.optimizer.aoptimize(request)
 
     def _keep(self, result: OptimizedPrompt) -> None:
         """Have a result put into the store, together with those that come while another is written."""
@@ -151,8 +162,7 @@ class Rewriting:
             while self._unkept:
                 results, self._unkept = self._unkept, []
                 if not await self.write(store, partial(store.keep, results)):
-                    texts = {result.request.instruction for result in results}
-                    self._written |= texts & self._memo.keys()
+                    self._written |= {result.request for result in results} & self._memo.keys()
         finally:
             self._writer = None  # here, before others learn of the end, so that results in between get their own writer
 

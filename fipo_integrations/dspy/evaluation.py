@@ -12,7 +12,7 @@ from dspy.dsp.utils.settings import settings
 from dspy.evaluate import Evaluate
 
 from fipo_integrations.dspy import demos
-from fipo_integrations.dspy.programs import executed, own_inputs, with_texts
+from fipo_integrations.dspy.programs import executed, with_texts
 from fipo_integrations.dspy.responses import Step, as_text, steps
 from fipo_model.errors import InputError
 from fipo_model.search import (
@@ -27,6 +27,7 @@ from fipo_model.search import (
     digest_of,
     failure,
     judgement,
+    own_inputs,
 )
 
 logger = logging.getLogger("fipo.dspy")

@@ -158,18 +158,6 @@ def with_texts(program: dspy.Module, texts: Mapping[str, str]) -> dspy.Module:
     return twin
 
 
-def own_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs for one run alone, since a program may change them; what cannot be copied is shared."""
-    found = {}
-    for name, value in inputs.items():
-        try:
-            found[name] = copy.deepcopy(value)
-        except Exception:
-            logger.debug("the input %s cannot be copied", name, exc_info=True)
-            found[name] = value
-    return found
-
-
 def executed(run: Callable[[], _Result]) -> _Result:
     """What `run` returns, which has DSPy go through examples; it is run again where another thread broke its start.
 

@@ -8,8 +8,9 @@ from typing import Any, TypedDict
 import dspy
 from dspy.dsp.utils.settings import settings
 
-from fipo_integrations.dspy.programs import named_predictors, names_in_traces, own_inputs
+from fipo_integrations.dspy.programs import named_predictors, names_in_traces
 from fipo_model import ShownExample
+from fipo_model.search import own_inputs
 
 logger = logging.getLogger("fipo.dspy")
 

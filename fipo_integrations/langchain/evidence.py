@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 
 from fipo_integrations.langchain.chat_model import conversation_of
 from fipo_integrations.langchain.examples import Example, as_example, plain_data, text_of
+from fipo_integrations.langchain.typed import as_written
 from fipo_model import Message, Scorer
 from fipo_model import search as searching
 from fipo_model.errors import FipoError, InputError, PromptTooLongError
@@ -37,7 +38,7 @@ class Evidence:
 
     def read_examples(self) -> list[searching.Example]:
         """The examples. Raises `InputError` for anything that is not an example, or that could not decide anything."""
-        made = [as_example(place, example) for place, example in enumerate(self.examples)]
+        made: list[searching.Example] = [as_example(place, example) for place, example in enumerate(self.examples)]
         if not made:
             raise InputError("choosing on evidence needs examples=[...]: inputs and right outputs")
         self.settings.check_count(len(made))
@@ -123,11 +124,10 @@ class AnsweredChain(_Chain):
         """The best of the scores against each right output."""
         if isinstance(output, Exception):
             return searching.failure(output)
-        said = self._read(output)
         found = []
         for reference in example.outputs or (None,):
             try:
-                value = self.metric.function(self._read(reference), said, example.input)
+                value = self.metric.function(*self._read(reference, output), example.input)
             except Exception as error:  # noqa: BLE001 - the metric is a stranger's; its cause is kept
                 return searching.failure(error)
             found.append(searching.judgement(value, metric=self.metric.name))
@@ -135,17 +135,24 @@ class AnsweredChain(_Chain):
         best = 1.0 if self.metric.needs_reference else read.best
         return searching.Measured(scores=(read.score,), best=best, response=text_of(output), feedback=read.feedback)
 
-    def _read(self, output: Any) -> Any:
-        """An output, or a right one, as the metric compares it: FIPO's own know no objects."""
-        if isinstance(output, BaseMessage):
-            return text_of(output)
-        return plain_data(output) if self.metric.needs_reference else output
+    def _read(self, right: Any, output: Any) -> tuple[Any, Any]:
+        """A right output and the chain's as the metric compares them: FIPO's own know no objects."""
+        if not self.metric.needs_reference:
+            return _as_text(right), _as_text(output)
+        if self.metric.is_of_texts:
+            return plain_data(right), plain_data(output)
+        return as_written(right, output, in_part=not self.metric.is_exact), plain_data(output)
+
+
+def _as_text(value: Any) -> Any:
+    """A message as its text; anything else as it is."""
+    return text_of(value) if isinstance(value, BaseMessage) else value
 
 
 def _run(chain: Any, inputs: Sequence[Any]) -> list[Any]:
     """The output or the error of each input, all at once; one by one where a step lets one's error fail all of them."""
     # A chain may change its input, and the next run must not see that.
-    given = [one if isinstance(one, str) else dict(one) for one in inputs]
+    given = [one if isinstance(one, str) else searching.own_inputs(one) for one in inputs]
     try:
         outputs: list[Any] = chain.batch(given, return_exceptions=True)
     except Exception as error:  # noqa: BLE001 - a stranger's chain; its cause is kept
@@ -211,7 +218,7 @@ class LikelyPrompt(_Chain):
             messages = template.invoke(example.input).to_messages()
         except Exception as error:  # noqa: BLE001 - values and templates are a stranger's; the cause is kept
             return searching.failure(error)
-        return [(conversation_of(messages), text_of(output) or "") for output in example.outputs]
+        return [(conversation_of(messages), right) for right in example.rights]
 
 
 def _score_each(scorer: Scorer, pairs: Sequence[Pair]) -> list[float | PromptTooLongError]:

@@ -1,6 +1,5 @@
 """Examples of what a prompt gets and should get: the responses of FIPO's modular template (paper, section 3.1)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableSequence
-from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from fipo_model import ShownExample
 from fipo_model import search as searching
 from fipo_model.errors import InputError
 
@@ -28,6 +27,25 @@ class Shown:
     golden_response: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainExample(searching.Example):
+    """An example of objects, which the chain and a metric of one's own get as they are."""
+
+    @property
+    def rights(self) -> tuple[str, ...]:
+        """The right outputs as texts."""
+        return self._in_plain_data.rights
+
+    @property
+    def shown(self) -> ShownExample:
+        """What a rewriter may see of it."""
+        return self._in_plain_data.shown
+
+    @property
+    def _in_plain_data(self) -> searching.Example:
+        return searching.Example(input=plain_data(self.input), outputs=tuple(map(plain_data, self.outputs)))
+
+
 def prepare(
     examples: Sequence[Example], template: BasePromptTemplate, downstream: Runnable[Any, Any] | None
 ) -> list[Shown]:
@@ -39,7 +57,7 @@ def prepare(
             raise InputError(f"example {place} must be a pair of a prompt's input, by its variables, and its response")
     silver: Sequence[Any] = [None] * len(read)
     if downstream is not None:
-        silver = (template | downstream).batch([dict(given) for given in inputs])
+        silver = (template | downstream).batch([searching.own_inputs(given) for given in inputs])
     return [
         Shown("\n".join(f"{name}: {text_of(value)}" for name, value in given.items()), said, _golden(one, said))
         for one, given, said in zip(read, inputs, map(text_of, silver), strict=True)
@@ -48,20 +66,20 @@ def prepare(
 
 def _golden(example: searching.Example, said: str | None) -> str | None:
     """The right output to show: what was said, if that is one of them, so that it is not shown as wrong."""
-    rights = [text_of(output) for output in example.outputs]
-    return said if said in rights else next(iter(rights), None)
+    return said if said in example.rights else next(iter(example.rights), None)
 
 
-def as_example(place: int, example: Example) -> searching.Example:
+def as_example(place: int, example: Example) -> ChainExample:
     """An example, in any of the usual shapes, as the search has them.
 
     Raises `InputError` that names the example by its place.
     """
     try:
         if isinstance(example, Mapping) and not _is_of_langsmith(example):
-            return searching.read_examples([example])[0]
+            read = searching.read_examples([example])[0]
+            return ChainExample(input=read.input, outputs=read.outputs)
         given, right = _parts(example)
-        return searching.Example(input=given, outputs=() if right is None else (right,))
+        return ChainExample(input=given, outputs=() if right is None else (right,))
     except _NoExampleError as error:
         raise InputError(f"example {place} {error}") from error
     except InputError as error:  # the search knows it as the first of its rows
@@ -118,19 +136,28 @@ def _only(outputs: Any) -> Any:
 
 
 def plain_data(value: Any) -> Any:
-    """A value without pydantic's objects and the like; what has no plain form stays as it is."""
+    """A value without messages, pydantic's objects and the like; what has no plain form stays as it is.
+
+    Fields go by their names, as the programs that read them call them, and not by their aliases.
+    """
     try:
-        return to_jsonable_python(value)
-    except ValueError:  # also where a value holds itself
+        told = _with_texts(value)
+        return to_jsonable_python(told, by_alias=False)
+    except RecursionError:
         return value
+    except ValueError:  # also where a value holds itself
+        return told
+
+
+def _with_texts(value: Any) -> Any:
+    """A value with texts in the places of messages."""
+    if isinstance(value, BaseMessage):
+        return str(value.text)
+    if isinstance(value, Mapping):
+        return {key: _with_texts(each) for key, each in value.items()}
+    return [_with_texts(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def text_of(output: Any) -> str | None:
     """A chain's output as text; None for nothing."""
-    if output is None or isinstance(output, str):
-        return output
-    if isinstance(output, BaseMessage):
-        return str(output.text)
-    if isinstance(output, BaseModel):
-        return output.model_dump_json()
-    return json.dumps(output, ensure_ascii=False, default=str)
+    return None if output is None else searching.text_of(plain_data(output))

@@ -130,8 +130,19 @@ class _Choice:
             candidates=settings.rewrites,
             seed=settings.seed,
             shown={place: example.shown for place, example in enumerate(self.deciding)},
-            outputs=[example.shown.output for example in (*self.deciding, *self.aside)],
+            outputs=self._to_name(),
         )
+
+    def _to_name(self) -> Sequence[str | None]:
+        """The right outputs whose labels or form a rule may name in a text: what the model itself is to reply with.
+
+        Where replies have fields, objects are made from them.
+        """
+        examples = (*self.deciding, *self.aside)
+        have_fields = any(one.request.fixed_form == "fields" for one in self.named.values())
+        if have_fields and not all(isinstance(right, str) for example in examples for right in example.outputs):
+            return ()
+        return searching.rights_of(examples)
 
 
 def _check(one: Taken) -> Callable[[Candidate], Candidate]:

@@ -9,14 +9,14 @@ from fipo_model.search.asking import Part, Question, ask, replies_needed, reques
 from fipo_model.search.budget import Budget, Limit, Price, say_limit
 from fipo_model.search.comparing import HeldOut
 from fipo_model.search.evidence import Interval, chance, fewest_pairs, mean, paired_interval
-from fipo_model.search.examples import Example, read_examples, to_show
+from fipo_model.search.examples import Example, own_inputs, read_examples, to_show
 from fipo_model.search.explaining import notes_on_answers, rights_of
 from fipo_model.search.failing import failure
 from fipo_model.search.halving import Rules, cost, evenly, schedule
 from fipo_model.search.headroom import Headroom, measure_headroom
 from fipo_model.search.identity import digest_of, digest_of_data, state_of, without_credentials
 from fipo_model.search.journal import Journal, opened_journal
-from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement
+from fipo_model.search.metrics import Judgement, Metric, as_metric, judgement, read_json, text_of
 from fipo_model.search.proposals import Proposals, Proposed, Proposer, Seen
 from fipo_model.search.proposing import RewriterProposer, said_of
 from fipo_model.search.reporting import write_report
@@ -83,8 +83,10 @@ __all__ = [
     "measure_headroom",
     "notes_on_answers",
     "opened_journal",
+    "own_inputs",
     "paired_interval",
     "read_examples",
+    "read_json",
     "replies_needed",
     "requests_needed",
     "rights_of",
@@ -95,6 +97,7 @@ __all__ = [
     "sentences",
     "split",
     "state_of",
+    "text_of",
     "to_show",
     "without_credentials",
     "write_report",

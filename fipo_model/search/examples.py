@@ -1,5 +1,7 @@
 """Examples of a prompt's use, in the usual shapes: pairs or rows, with or without right outputs. Pure."""
 
+import copy
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from fipo_model.contract.variables import Variable, is_example, pieces, variable
 from fipo_model.errors import InputError
 from fipo_model.search.metrics import text_of
 from fipo_model.types import ShownExample
+
+logger = logging.getLogger("fipo_model.search")
 
 _MOST_SHOWN = 200
 _INPUTS = ("input", "inputs")
@@ -33,10 +37,14 @@ class Example:
             raise InputError("a right output is empty")
 
     @property
+    def rights(self) -> tuple[str, ...]:
+        """The right outputs as texts."""
+        return tuple(map(text_of, self.outputs))
+
+    @property
     def shown(self) -> ShownExample:
         """What a rewriter may see of it."""
-        output = text_of(self.outputs[0]) if self.outputs else None
-        return ShownExample(_as_text(self.input), output=output)
+        return ShownExample(_as_text(self.input), output=next(iter(self.rights), None))
 
 
 Row = Example | ShownExample | Mapping[str, Any] | Sequence[Any]
@@ -97,6 +105,18 @@ def right_outputs(row: Mapping[str, Any]) -> tuple[Any, ...]:
         return ()
     is_several = name == "outputs" and isinstance(row[name], list | tuple)
     return tuple(row[name]) if is_several else (row[name],)
+
+
+def own_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs for one run alone, since what runs may change them; what cannot be copied is shared."""
+    found = {}
+    for name, value in inputs.items():
+        try:
+            found[name] = copy.deepcopy(value)
+        except Exception:
+            logger.debug("the input %s cannot be copied", name, exc_info=True)
+            found[name] = value
+    return found
 
 
 def filled(prompt: str, given: str | Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from fipo_model.forms import are_labels
 from fipo_model.search.evidence import beats, leads, mean, worst_chance
 from fipo_model.search.examples import Example
 from fipo_model.search.halving import REWRITE, Rules
-from fipo_model.search.metrics import Metric, contains, plain, text_of
+from fipo_model.search.metrics import Metric, contains, plain
 from fipo_model.search.proposals import Proposed
 from fipo_model.search.scoreboard import Scoreboard
 from fipo_model.search.shortening import shortened
@@ -123,7 +123,7 @@ def best_single_answer(rights: Sequence[str | None]) -> str | None:
 
 def rights_of(examples: Sequence[Example]) -> list[str | None]:
     """The first right output of each example as text."""
-    return [text_of(one.outputs[0]) if one.outputs else None for one in examples]
+    return [next(iter(one.rights), None) for one in examples]
 
 
 def one_answer(board: Scoreboard, arm: str, rights: Sequence[str | None], *, rules: Rules) -> str | None:
@@ -149,7 +149,7 @@ def never_right(board: Scoreboard, arm: str, examples: Sequence[Example], metric
         said += ", so no wording could lead"
     if silent == board.judges:
         answers = [(examples[number], answer) for number, answer, _ in answered]
-        rights = {text_of(output) for example in examples for output in example.outputs}
+        rights = {right for example in examples for right in example.rights}
         within = [(example, answer) for example, answer in answers if _names_alone(example, answer, rights)]
         said += _say_answer(*(within or answers)[0], who="the model" if board.judges == 1 else "one of them")
         if within:
@@ -173,7 +173,7 @@ def _say_zeros(silent: int, models: int, metric: Metric) -> str:
 def _say_answer(example: Example, answer: str, *, who: str) -> str:
     """An answer beside the right one, if there is one."""
     said = f". To the input {_shown(example.shown.input)!r} {who} answered {_shown(answer)!r}"
-    return f"{said}; the right output is {_shown(text_of(example.outputs[0]))!r}" if example.outputs else said
+    return f"{said}; the right output is {_shown(example.rights[0])!r}" if example.rights else said
 
 
 def one_of(models: int) -> str:
@@ -234,9 +234,8 @@ def _answered(board: Scoreboard, arm: str, count: int) -> list[tuple[int, str, S
 
 def _names_alone(example: Example, answer: str, rights: Collection[str]) -> bool:
     """Whether an answer has its right output in it, and none that is right elsewhere, as an echo of all labels does."""
-    own = [text_of(output) for output in example.outputs]
-    others = [right for right in rights if not any(right in one for one in own)]
-    is_within = any(contains(output, answer, example.input) for output in example.outputs)
+    others = [right for right in rights if not any(right in own for own in example.rights)]
+    is_within = any(contains(own, answer, example.input) for own in example.rights)
     return is_within and not any(contains(right, answer, example.input) for right in others)
 
 

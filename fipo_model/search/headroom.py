@@ -149,7 +149,7 @@ def _parts(examples: Sequence[Example], *, seed: int) -> tuple[list[Example], li
 
 
 def _has_braces(example: Example) -> bool:
-    return has_variables(text_of(example.input)) or has_variables(text_of(example.outputs[0]))
+    return has_variables(text_of(example.input)) or has_variables(example.rights[0])
 
 
 def _rewrites(

@@ -7,7 +7,6 @@ from fipo_model.contract.straying import Ground, strays
 from fipo_model.fidelity import RULES
 from fipo_model.rewriter import Rewriter
 from fipo_model.search.examples import Example
-from fipo_model.search.metrics import text_of
 from fipo_model.types import Candidate, OptimizationRequest
 
 
@@ -34,7 +33,7 @@ class Meaning:
             wordings="\n".join(part for part in (request.instruction, request.context, request.feedback) if part),
             is_well_worded=False,
             inputs=tuple(one.input for one in shown),
-            outputs=tuple(text_of(output) for example in examples for output in example.outputs),
+            outputs=tuple(right for example in examples for right in example.rights),
             is_answered=is_answered,
         )
         rewriter = replace(rewriter, settings=settings)

@@ -79,6 +79,11 @@ class Metric:
         return self.function is exact
 
     @property
+    def is_of_texts(self) -> bool:
+        """Whether it is one of FIPO's that compare objects as the texts they are written as."""
+        return self.function in (contains, f1)
+
+    @property
     def identity(self) -> str:
         """Its name and a digest of its code."""
         return self.name if self.needs_reference else f"{self.name} ({digest_of(self.function)})"

@@ -6,7 +6,6 @@ from typing import Literal, get_args
 
 from fipo_model.forms import form_sentence, label_sentence
 from fipo_model.search.examples import Example, filled, has_variables
-from fipo_model.search.metrics import text_of
 from fipo_model.search.proposals import Origin
 
 Kind = Literal["yours", "empty", "fullest", "form", "rewrite"]
@@ -54,9 +53,9 @@ def _forms(prompt: str, example: Example) -> list[str]:
 
 def _with_examples(prompt: str, example: Example, solved: Sequence[Example]) -> str:
     if has_variables(prompt):
-        shown = [f"{filled(prompt, one.input)}\n{text_of(one.outputs[0])}" for one in solved]
+        shown = [f"{filled(prompt, one.input)}\n{one.rights[0]}" for one in solved]
         return "\n\n".join([*shown, prompt])
-    shown = [f"Input: {filled(_slots(one), one.input)}\nOutput: {text_of(one.outputs[0])}" for one in solved]
+    shown = [f"Input: {filled(_slots(one), one.input)}\nOutput: {one.rights[0]}" for one in solved]
     return "\n\n".join([prompt, *shown, f"Input: {_slots(example)}\nOutput:"])
 
 

@@ -130,7 +130,7 @@ class OptimizationRequest:
     """What gives the outputs their form beside the prompt: a type ("value"), or a schema with several ("fields").
 
     A text that asks for another form is refused then (`form_contradicted`), as it is where the prompt or its context
-    has a JSON schema or a parser's `{format_instructions}`.
+    asks for replies by a schema, or has a parser's `{format_instructions}`.
     """
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from fipo_model.contract.asking import asks, asks_to_say
 from fipo_model.contract.case import Case
 from fipo_model.contract.literals import code_lines, quotations
 from fipo_model.contract.reading import read
+from fipo_model.contract.schemas import has_schema
 from fipo_model.templates import FIPO_1
 
 # Four times the text took sixteen times as long, some of it in one call that stops all other threads.
@@ -47,6 +48,27 @@ def test_so_does_taking_out_what_is_said_of_a_form(unit: str):
         formed.without_form(case)
 
     assert growth(unit, check) < 9
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "return ",
+        "return json ",
+        "the output is ",
+        "only the ",
+        ", ",
+        ". \n",
+        "\n",
+        "{",
+        "{a",
+        " {json_schema}\n",
+        "in this format: ```",
+    ],
+)
+@pytest.mark.parametrize("lead", ["", "Return JSON ", "{"])
+def test_so_does_looking_for_a_schema(lead: str, unit: str):
+    assert growth(unit, lambda text: has_schema(lead + text[2:])) < 9
 
 
 def test_so_does_a_list_of_alternatives_as_long_as_a_book():

@@ -21,6 +21,7 @@ from fipo_integrations.langchain import FIPORunnable, optimize_chain, optimize_p
 from fipo_model import OptimizationRequest, PromptOptimizer
 from fipo_model.contract.case import Case
 from fipo_model.contract.formed import forms_fixed_otherwise, without_form
+from fipo_model.contract.schemas import has_schema
 from fipo_model.errors import InputError
 from fipo_model.store import RewriteStore
 from fipo_model.testing import ScriptedGenerator
@@ -152,11 +153,61 @@ def test_a_schema_beside_the_prompt_fixes_the_form_unasked(prompt, context):
     [
         "Explain what a JSON schema is.",
         "Write a JSON schema for a customer.",
-        'Where is this? {"type": "Feature", "properties": {"name": "Ghent"}}',
+        "Return a JSON schema.",
+        "Does this config match the JSON schema?",
+        "Reply yes if the config matches the JSON schema.",
+        "Check whether each payload conforms to the JSON schema and say which field is wrong.",
+        "Answer with the field that does not match the schema.",
+        "Explain why the response does not match the JSON schema.",
+        f"List the required fields of this schema: {SCHEMA}",
+        f"Convert this JSON schema to a TypeScript interface.\n{SCHEMA}",
+        "Explain this schema to a beginner.\n\n{json_schema}",
+        'Where is this? {"type": "Feature", "properties": {"name": {"en": "Ghent"}}}',
+        'Explain this mapping: {"mappings": {"properties": {"title": {"type": "text"}}}}',
+        "Write a blog post on how to validate input by JSON schema.",
+        "Write the SQL query.\n\nSchema: {schema}",
+        "Correct the format of this: {format}",
     ],
 )
 def test_a_prompt_about_schemas_has_none(prompt):
-    assert forms_fixed_otherwise(Case(f"{prompt}\n\nGive the answer alone.", OptimizationRequest(prompt))) is None
+    assert not has_schema(prompt)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"Return JSON that validates against this schema: {SCHEMA}",
+        "Reply by the following schema:",
+        "Find the date, and then respond only with a JSON object that conforms to the schema.",
+        "Please return a single JSON object matching this JSON schema.",
+        "The answer must be valid JSON according to the schema below.",
+        "Your reply should follow this schema.",
+        "Format your answer as JSON by {json_schema}",
+        "Return a JSON object with the keys due and amount.",
+        "Output JSON with exactly two fields: due and amount.",
+        'Respond in this format: {"due": "...", "amount": 0}',
+        'Answer in JSON:\n```json\n{{"due": "..."}}\n```',
+        "{output_format}",
+        "{{response_schema}}",
+        "${format_instructions}",
+        "{json_schema}",
+    ],
+)
+def test_what_asks_for_replies_by_a_schema_gives_one(said):
+    assert has_schema(f"Extract due date and amount.\n{said}")
+    assert has_schema(f"Extract due date and amount.\n\n{said}\n\nMail: {{mail}}")
+
+
+def test_the_instructions_of_parsers_give_one():
+    parsers = pytest.importorskip("langchain_classic.output_parsers", reason="needs langchain-classic")
+    field = parsers.ResponseSchema(name="topic", description="what it is about")
+    for parser in (
+        PydanticOutputParser(pydantic_object=Ticket),
+        parsers.YamlOutputParser(pydantic_object=Ticket),
+        parsers.StructuredOutputParser.from_response_schemas([field]),
+    ):
+        assert has_schema(parser.get_format_instructions())
+    assert not has_schema(CommaSeparatedListOutputParser().get_format_instructions())
 
 
 def test_what_the_prompt_itself_says_of_the_form_may_be_said_again():

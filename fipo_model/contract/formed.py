@@ -12,15 +12,10 @@ from itertools import pairwise
 from fipo_model.contract.case import Case
 from fipo_model.contract.patterns import lazy
 from fipo_model.contract.reading import Reading, read
+from fipo_model.contract.schemas import has_schema
 from fipo_model.contract.stemming import stems_of
 from fipo_model.types import FixedForm
 
-# A schema, or a parser's own instructions, where nobody has said that there are any.
-_SCHEMA = re.compile(
-    r'(?i)\{\s*\w{0,30}?(?:format|output|parser|schema)_?instructions?\s*\}|"properties"\s*:\s*\{\s*"[^"]{1,80}"\s*:\s*\{'
-    r"|\b(?:conforms? to|by|follow(?:s|ing)?|match(?:es|ing)?|according to) "
-    r"(?:this |the |a )?(?:following )?JSON schema\b"
-)
 _END = r"(?=\s*(?:[.,;:!?)]|$)|,? (?:and|then|but)\b(?! (?:with|in|as|by|on)))"
 _MARK = (
     r"(?:commas?|(?:semi)?colons?|slash(?:es)?|hyphens?|dash(?:es)?|pipes?|(?:vertical )?bars?|underscores?|spaces?"
@@ -100,7 +95,7 @@ _MOST_CUTS = 8  # in one sentence
 
 def fixed_form(case: Case) -> FixedForm | None:
     """Who gives the outputs their form: what the request says, or a schema in the prompt or its context."""
-    return case.request.fixed_form or ("fields" if _SCHEMA.search(case.material) else None)
+    return case.request.fixed_form or ("fields" if has_schema(case.material) else None)
 
 
 def forms_fixed_otherwise(case: Case) -> str | None:

@@ -186,7 +186,7 @@ def test_a_prompt_about_schemas_has_none(prompt):
         "Return a JSON object with the keys due and amount.",
         "Output JSON with exactly two fields: due and amount.",
         'Respond in this format: {"due": "...", "amount": 0}',
-        'Answer in JSON:\n```json\n{{"due": "..."}}\n```',
+        'Answer in JSON of this form:\n```json\n{{"due": "..."}}\n```',
         "{output_format}",
         "{{response_schema}}",
         "${format_instructions}",

@@ -36,7 +36,7 @@ _KEYS = (
     rf"JSON(?: (?:object|array|list|document|value))?{_SPACE}(?:with|having|containing|that has)"
     r"(?: \w{1,20}){0,3}? (?:keys?|fields?|properties|attributes)\b"
 )
-_SHOWN = r"(?:format|form|structure|shape|template|JSON)\s?:?\s{0,4}(?:```\w{0,8}\s{0,4})?\{{1,2}\s{0,8}[\"']"
+_SHOWN = r"(?:format|form|structure|shape|template)\s?:?\s{0,4}(?:```\w{0,8}\s{0,4})?\{{1,2}\s{0,8}[\"']"
 _GIVEN = re.compile(
     rf"{_VARIABLE}|{_BEGIN}{_ASKING}{_REST}{_SPACE}"
     rf"(?:{_BY}{_OF_THE}{_SPACE}(?:schema\b|\{{{{0,2}}\w{{0,30}}schema\}})"

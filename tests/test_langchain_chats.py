@@ -233,7 +233,7 @@ class TestChats:
             assert where == "messages[0].prompt.template"
             assert why.startswith(reason)
 
-    def test_a_structured_prompt_stays_one(self, optimizer: PromptOptimizer):
+    def test_a_structured_prompt_stays_one(self):
         schema = {"title": "Reply", "description": "A reply.", "type": "object", "properties": {"text": {}}}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*StructuredPrompt", category=Warning)
@@ -242,10 +242,11 @@ class TestChats:
                 schema,
                 structured_output_kwargs={"method": "json_mode"},
             )
-        new, report = optimize_prompt(prompt, optimizer=optimizer)
+        guidance = "Give a reason for each statement."
+        new, report = optimize_prompt(prompt, optimizer=replying(lambda naive: f"{naive} {guidance}"))
         assert type(new) is StructuredPrompt
         assert (new.schema_, new.structured_output_kwargs) == (schema, {"method": "json_mode"})
-        assert contents(new.format_messages(who="a pilot", q="Why?")) == [better("Act as a pilot."), "Why?"]
+        assert contents(new.format_messages(who="a pilot", q="Why?")) == [f"Act as a pilot. {guidance}", "Why?"]
         assert outcomes(report) == [("messages[0].prompt.template", "optimized")]
         assert prompt.messages[0].prompt.template == "Act as {who}."
 

@@ -211,7 +211,8 @@ def fields_of(annotation: Any, levels: int = 2) -> list[str]:
     """
     if own := _fields(annotation):
         return [_described(*field, levels - 1) for field in own]
-    return next((found for part in get_args(annotation) if (found := fields_of(part, levels))), [])
+    inner = (fields_of(part, levels) for part in get_args(annotation))
+    return next(filter(None, inner), [])
 
 
 def _described(name: str, annotation: Any, description: str | None, levels: int) -> str:

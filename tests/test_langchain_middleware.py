@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from fipo_integrations.langchain import FIPOMiddleware, FIPORunnable
 from fipo_integrations.langchain import middleware as module
@@ -63,6 +63,19 @@ class Caller(BaseChatModel):
     def systems(self) -> list[Any]:
         """The system prompt at each step."""
         return [[m.content for m in messages if isinstance(m, SystemMessage)] for messages in self.told]
+
+
+class Depth(BaseModel):
+    metres: int
+
+
+class Filler(Caller):
+    """Answers by filling in a form."""
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        self.told.append(messages)
+        reply = AIMessage("", tool_calls=[{"name": "Depth", "args": {"metres": 9}, "id": "c1"}])
+        return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
 @tool
@@ -193,6 +206,18 @@ class TestInAnAgent:
         await agent.ainvoke(ask())
         assert model.systems == [[PROMPT]] * 6
         assert len(careless.calls) == 1
+
+    @pytest.mark.parametrize("mode", ["sync", "async"])
+    async def test_an_agent_with_a_format_for_its_answers_is_told_no_other(self, mode: str):
+        said = "Speak as a sailor would. Reply with the answer and nothing else."
+        fipo = FIPOMiddleware(optimizer=PromptOptimizer(ScriptedGenerator(lambda asked: f"{naive_in(asked)} {said}")))
+        free, filling = Caller(), Filler()
+        for model, options in ((filling, {"response_format": Depth}), (free, {})) * 2:
+            agent = agents.create_agent(model, [depth], system_prompt=PROMPT, middleware=[fipo], **options)
+            found = agent.invoke(ask()) if mode == "sync" else await agent.ainvoke(ask())
+            assert found.get("structured_response") == (Depth(metres=9) if options else None)
+        assert filling.systems == [[f"{PROMPT} Speak as a sailor would."]] * 2
+        assert free.systems == [[f"{PROMPT} {said}"]] * 6
 
     @pytest.mark.parametrize("mode", ["sync", "async"])
     async def test_several_candidates_are_made_once_too(self, model: Caller, mode: str):

@@ -35,6 +35,8 @@ _OTHERS = "it is not the first text of the prompt: a middleware added it, or it 
 class FIPOMiddleware(AgentMiddleware):
     """Rewrites an agent's system prompt: `create_agent(..., system_prompt=..., middleware=[FIPOMiddleware()])`.
 
+    Where the agent has a `response_format`, an addition says nothing of another form.
+
     Put it after the middleware that makes the prompt (`dynamic_prompt`), and before or after any that adds to it. If a
     prompt has several blocks, only the first text is rewritten, because the others belong to other middleware. Each
     prompt is rewritten once, however many steps the agent takes, and a rewrite is never rewritten again. User and tool
@@ -91,14 +93,15 @@ class FIPOMiddleware(AgentMiddleware):
         message = request.system_message
         if message is None:
             return handler(request)
-        if (known := self._known.get(_key(message))) is not None:
+        runnable = self._runnable_for(request)
+        if (known := self._known.get(_key(message, runnable))) is not None:
             return handler(request.override(system_message=known))
         recorder = _Recorder()
         try:
-            made = self._runnable.invoke([_first_text_of(message)], {"callbacks": _with(recorder)})
+            made = runnable.invoke([_first_text_of(message)], {"callbacks": _with(recorder)})
         except FipoError as error:
-            return handler(request.override(system_message=self._failed(message, error)))
-        new = self._remember(message, _with_first_text(message, made), recorder)
+            return handler(request.override(system_message=self._failed(message, error, runnable)))
+        new = self._remember(message, _with_first_text(message, made), recorder, runnable)
         watcher = _Watcher(new)
         with set_config_context({**ensure_config(), "callbacks": _with(watcher)}) as context:
             response = context.run(handler, request.override(system_message=new))
@@ -112,14 +115,15 @@ class FIPOMiddleware(AgentMiddleware):
         message = request.system_message
         if message is None:
             return await handler(request)
-        if (known := self._known.get(_key(message))) is not None:
+        runnable = self._runnable_for(request)
+        if (known := self._known.get(_key(message, runnable))) is not None:
             return await handler(request.override(system_message=known))
         recorder = _Recorder()
         try:
-            made = await self._runnable.ainvoke([_first_text_of(message)], {"callbacks": _with(recorder)})
+            made = await runnable.ainvoke([_first_text_of(message)], {"callbacks": _with(recorder)})
         except FipoError as error:
-            return await handler(request.override(system_message=self._failed(message, error)))
-        new = self._remember(message, _with_first_text(message, made), recorder)
+            return await handler(request.override(system_message=self._failed(message, error, runnable)))
+        new = self._remember(message, _with_first_text(message, made), recorder, runnable)
         watcher = _Watcher(new)
 
         async def answer() -> ModelResponse[Any]:
@@ -130,10 +134,18 @@ class FIPOMiddleware(AgentMiddleware):
         self._check(message, new, watcher)
         return response
 
-    def _remember(self, message: SystemMessage, made: SystemMessage, recorder: "_Recorder") -> SystemMessage:
+    def _runnable_for(self, request: ModelRequest) -> FIPORunnable:
+        """What rewrites; where the agent has a format for its answers, told so."""
+        if self._runnable.fixed_form is not None or request.response_format is None:
+            return self._runnable
+        return self._runnable.model_copy(update={"fixed_form": "fields"})
+
+    def _remember(
+        self, message: SystemMessage, made: SystemMessage, recorder: "_Recorder", runnable: FIPORunnable
+    ) -> SystemMessage:
         # Of two first steps at the same moment, the first to finish counts for both.
-        new = self._known.setdefault(_key(message), made)
-        self._known[_key(new)] = new
+        new = self._known.setdefault(_key(message, runnable), made)
+        self._known[_key(new, runnable)] = new
         for change in recorder.changes:
             self._tell(change.naive, change)
         for place in _other_texts(message):
@@ -143,15 +155,15 @@ class FIPOMiddleware(AgentMiddleware):
             self._known.popitem(last=False)
         return new
 
-    def _failed(self, message: SystemMessage, error: FipoError) -> SystemMessage:
+    def _failed(self, message: SystemMessage, error: FipoError, runnable: FIPORunnable) -> SystemMessage:
         """An agent does not stop because a prompt that works cannot be rewritten."""
         is_prompts = isinstance(error, InputError)
         if not is_prompts and not self._fail_open:
             raise error
         logger.warning("the agent's system prompt stays as it is: %s", error)
-        self._tell(_key(message), Unreached(where=_WHERE, reason=str(error)))
+        self._tell(_key(message, runnable), Unreached(where=_WHERE, reason=str(error)))
         # A problem with the prompt will be there at the next step, too; a problem with a server need not be.
-        return self._remember(message, message, _Recorder()) if is_prompts else message
+        return self._remember(message, message, _Recorder(), runnable) if is_prompts else message
 
     def _check(self, message: SystemMessage, new: SystemMessage, watcher: "_Watcher") -> None:
         if new is not message and watcher.was_replaced:
@@ -238,5 +250,5 @@ def _other_texts(message: SystemMessage) -> list[int]:
     return _texts(message)[1:]
 
 
-def _key(message: SystemMessage) -> str:
-    return message.model_dump_json()
+def _key(message: SystemMessage, runnable: FIPORunnable) -> str:
+    return f"{runnable.fixed_form} {message.model_dump_json()}"

@@ -321,7 +321,7 @@ def _without_exclusions(case: Case, settings: FidelitySettings) -> str | None:
 
 # What is cut from an addition before a rule objects to it, and what is said then.
 _SHORTENED = (
-    (_without_exclusions, "without what it told to leave out"),
+    (_without_exclusions, "without what it would leave out, of which nobody spoke"),
     (_without_form, "without what it said of the form"),
 )
 

@@ -12,7 +12,7 @@ from fipo_model.contract.shown import outputs_shown
 from fipo_model.contract.topics import topic
 from fipo_model.errors import InputError
 from fipo_model.fidelity import RULES, FidelitySettings
-from fipo_model.forms import form_sentence, label_sentence
+from fipo_model.forms import are_other_labels, form_sentence, label_sentence
 from fipo_model.generation import Completion, Generator, Message, Sampling, Second, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
@@ -204,7 +204,7 @@ class Rewriter:
             labels = label_sentence(request.instruction, outputs, is_tried=False)
         else:
             labels = None
-        return labels or form_sentence(outputs)
+        return labels or (None if are_other_labels(request.instruction, outputs) else form_sentence(outputs))
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
         """The request with the settings that this rewriter gives every request."""
@@ -236,7 +236,7 @@ class Rewriter:
         if candidate.outcome != "optimized" or least is None or likelihood is None or likelihood >= least:
             return candidate
         guess = "the rewriter finds its own words too unlikely, so they may be a guess"
-        detail = f"{guess} (confidence {likelihood:.2f}, limit {least:.2f})"
+        detail = f"{guess} (confidence {likelihood:.3f}, limit {least:.3f})"
         return replace(candidate, outcome="uncertain", detail=detail)
 
 

@@ -201,6 +201,23 @@ def test_what_an_addition_points_to_is_in_the_prompt_or_in_an_input(naive, addit
 @pytest.mark.parametrize(
     ("naive", "addition", "expected"),
     [
+        ("address of the sender: {letter}", "Copy the address from the e-mail.", "placeholder_invented"),
+        ("address of the sender: {mail_body}", "Copy the address from the e-mail.", "optimized"),
+        ("address of the sender: {text}", "Copy the address from the e-mail.", "optimized"),
+        ("address of the sender", "Copy the address from the e-mail.", "optimized"),
+        ("people mentioned: {article}", "Name the people mentioned in the list.", "placeholder_invented"),
+        ("people mentioned: {articles}", "Name the people mentioned in the list.", "optimized"),
+        ("people mentioned: {article}", "Name the people mentioned in the article.", "optimized"),
+        ("verdict on the film: {opinion}", "Find the verdict in the review.", "optimized"),
+    ],
+)
+def test_an_input_is_called_what_its_variable_is(naive, addition, expected):
+    assert outcome(naive, addition) == expected
+
+
+@pytest.mark.parametrize(
+    ("naive", "addition", "expected"),
+    [
         ("lowest", "Find the lowest of the two and reply with that value alone.", "number_invented"),
         ("highest minus last", "Give the difference between these two.", "optimized"),
         ("lower", "Find the lower of the two and reply with that value alone.", "optimized"),
@@ -256,4 +273,4 @@ def test_an_addition_leaves_out_nothing_that_nobody_spoke_of(naive, addition, sh
     request = OptimizationRequest(naive, examples=tuple(ShownExample(*each) for each in shown))
     found = check(f"{naive}\n\n{addition}", request, FidelitySettings(), FIPO_2)
     assert found.text == f"{naive}\n\n{left or addition}"
-    assert found.detail == ("without what it told to leave out" if left else "") or left is None
+    assert found.detail == ("without what it would leave out, of which nobody spoke" if left else "") or left is None

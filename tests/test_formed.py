@@ -117,6 +117,27 @@ def test_an_addition_loses_what_it_says_of_a_fixed_form_and_no_more(addition, le
         assert found.detail == ("" if left == addition else "without what it said of the form")
 
 
+@pytest.mark.parametrize(
+    ("addition", "left"),
+    [
+        ('Write the due date as a JSON object with the keys "due" and "amount", each a string.', "Write the due date."),
+        (
+            "Find the amount that is due, and write it as a float between 0 and 1.",
+            "Find the amount that is due, and write it.",
+        ),
+        ("State whether it is due as a bool.", "State whether it is due."),
+        ("Count the lines of the JSON object and write the amount.", None),
+    ],
+)
+def test_a_schema_is_said_once(addition, left):
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ""))
+    request = OptimizationRequest("due date", context=f"The reply is JSON by this schema: {SCHEMA}")
+    found = optimizer.rewriter.check(f"due date\n\n{addition}", request)
+    assert (found.outcome, found.text) == (
+        ("optimized", f"due date\n\n{left}") if left else ("form_contradicted", f"due date\n\n{addition}")
+    )
+
+
 @pytest.mark.parametrize("form", ["Answer yes or no.", "Reply in one word.", "Return it as JSON."])
 def test_what_is_said_of_the_form_is_cut_before_another_rule_objects_to_it(form):
     outcome, detail = verdict(f"Find out whether the mail complains. {form}", "mail", fixed_form="fields")

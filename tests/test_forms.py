@@ -381,6 +381,24 @@ def test_the_form_is_not_added_where_nothing_is_to_be_added_or_nothing_is_known_
     assert {one.outcome for one in several[0]} == {"uncertain"}
 
 
+@pytest.mark.parametrize(
+    ("prompt", "is_said"),
+    [
+        ("positive, negative or neutral?", False),
+        ("good or bad", False),
+        ("pos/neg", True),
+        ("label", True),
+        ("answer POS, NEG or NEU", True),
+    ],
+)
+def test_other_words_than_the_prompt_offers_get_no_form_of_their_own(prompt, is_said):
+    shown = tuple(
+        ShownExample(text, label) for text, label in (("good", "POS"), ("bad", "NEG"), ("ok", "NEU"), ("fine", "POS"))
+    )
+    found = optimized("Copy the date.", -0.9, prompt=prompt, shown=shown)
+    assert ("capital letters" in found.text) == is_said
+
+
 def test_labels_are_named_once_there_are_enough_right_outputs_to_know_them_all():
     teams = ("billing", "workshop", "delivery")
     rows = [(f"message {number}", teams[number % 3]) for number in range(9)]

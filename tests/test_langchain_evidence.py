@@ -539,7 +539,8 @@ class TestWhatIsRefused:
             optimize_chain(chain, optimizer=optimizer, examples=ROWS)
         with pytest.raises(InputError, match="example 0: there is no right output"):
             optimize_chain(chain, optimizer=optimizer, examples=[({"text": "text 1"}, None)] * 4, metric="exact")
+        unasked = PromptOptimizer(ScriptedGenerator(lambda asked: pytest.fail("the rewriter was asked")))
         with pytest.raises(InputError, match="pass what follows the template as downstream"):
-            optimize_prompt(MOOD, optimizer=optimizer, examples=ROWS, metric="exact")
+            optimize_prompt(MOOD, optimizer=unasked, examples=ROWS, metric="exact")
         with pytest.raises(InputError, match="example 1: there is no `input`; its fields are 'text'"):
             optimize_chain(chain, optimizer=optimizer, examples=[ROWS[0], {"text": "x"}], metric="exact")

@@ -68,6 +68,8 @@ def optimize_prompt(  # noqa: PLR0913 - one parameter for each wish
     examples = list(examples)
     check_inputs(template, examples)
     asking = Asking(optimizer=optimizer, keep=keep, max_words=max_words, feedback=feedback, store=store, force=force)
+    if metric is not None:
+        as_chain(template, downstream)  # raises where a metric would have nothing to score
     found = find(template, roles, ahead=form_ahead(downstream))
     for slot in found.slots:
         if slot.format == "jinja2":

@@ -24,7 +24,7 @@ _MARK = (
 _MARKS = rf"(?:(?:an?|one|no|the|any|single) )*{_MARK}(?: and (?:(?:an?|one|no|the|any|single) )*{_MARK})?"
 _LINE = r"(?:(?:its|their|an?|one|own|new|single|separate|different) ){1,3}lines?(?: of (?:its|their) own| each)?"
 _SHAPE = (
-    r"(?:lists?|tables?|strings?|text|prose|sentences?|paragraphs?|numbers?|integers?|floats?|booleans?|arrays?|objects?"
+    r"(?:lists?|tables?|strings?|text|prose|sentences?|paragraphs?|numbers?|int(?:eger)?s?|floats?|bool(?:ean)?s?|arrays?|objects?"
     r"|bullets|bullet points|json|yaml|csv|xml|html|markdown|latex|bold|italics|capitals|(?:capital|small) letters"
     r"|(?:upper|lower)[ -]?case|words?|letters?)"
 )
@@ -40,8 +40,11 @@ _LAYOUT = lazy(
     r"|(?:in|inside|within|between|into) (?:(?:double|single|square|round|curly|angle) )?"
     r"(?:quotation marks|quotes|brackets|parentheses|braces|backticks|asterisks)"
     r"|(?:as|in|into|in the form of) (?:(?:an?|one|plain|valid|all|single|bulleted|numbered|flat|ordered"
-    rf"|comma-separated|markdown|json|html|csv) )*{_SHAPE}"
+    rf"|comma-separated|markdown|json|html|csv) )*{_SHAPE}(?: (?:between|from) [\d.]+ (?:and|to) [\d.]+)?"
     rf")){_END}"
+    # Where there is a schema, a list of its keys is of the form, too.
+    r"|(?P<keys>,? (?:as|in|into|in the form of) (?:(?:an?|the|one|valid) )*(?:json|yaml|xml) "
+    r"(?:object|array|document|format)s? with [^.;!?\n]*)"
 )
 _REPLY = r"(?:answer|reply|respond|say|write|give|state|name|output|return|print|indicate|put)"
 _BARE = r"(?:(?!(?:that|which|who|whom|whose|where|when|what|how|whether|if|from|by|for|and|or|using|help)\b)[\w'-]+)"
@@ -72,6 +75,7 @@ _REPLIES = lazy(
     rf"|\b(?:answer|reply|response|output) (?:is|must be|should be) (?:either )?{_TRUTH}|: {_TRUTH} or {_TRUTH}"
     rf"|^(?:just|only) {_THING}{_END}|\b(?:is|are) the (?:whole|only|entire) (?:answer|reply|response|output)\b"
     r"|\b(?:alone|only \w+ \w+) (?:is|are) (?:wanted|needed|enough|required)\b"
+    r"|\b(?:json|yaml|xml) (?:objects?|arrays?|documents?)\b"
 )
 _CLAUSE = lazy(rf"(?i)(?:,|;|,? and|,? then|,? but) (?:then )?(?={_REPLY}\b)|(?<=\w): (?={_TRUTH})")
 # What the words that are cut may be, beside words of the prompt and of what stays: they say no task of their own.
@@ -84,6 +88,7 @@ latex bold italic capital small upper lower case integer float boolean array obj
 double single square round curly numbered comma separated whole only alone yes no true false respond return write
 give state say print indicate put omit short brief end nothing else more besides other further additional extra
 anything simply solely merely exclusively either directly just new enclose wrap place join arrange format bare digit 1 0
+key field bool int document
 """
 # Ends that are no end: a preposition, a verb without its object, or one that asked for nothing but the layout.
 _DANGLING = lazy(
@@ -157,7 +162,7 @@ def _without(sentence: str, whole: Reading, form: FixedForm, case: Case) -> str 
 
 def _cuts(sentence: str, found: re.Match[str]) -> Iterator[str]:
     """The sentence without the words for a form, without their clause, and nothing, in this order."""
-    for name in found.re.groupindex:
+    for name in [name for name, text in found.groupdict().items() if text]:
         start, end = found.span(name)
         if name == "only" or not _DANGLING.search(sentence[:start].rstrip(" ,;:")):
             yield _closed(sentence[:start] + sentence[end:], sentence)
@@ -181,7 +186,7 @@ def _loses_only_form(sentence: str, shorter: str, whole: Reading, case: Case) ->
     before, after = read(sentence, "en"), read(shorter, "en")
     lost = Counter(token.stem for token in before.tokens if token.is_content)
     lost -= Counter(token.stem for token in after.tokens if token.is_content)
-    elsewhere = case.naive.stems | after.stems
+    elsewhere = case.naive.stems | after.stems | read(case.material, "en").stems
     if not shorter:
         elsewhere |= frozenset(token.stem for token in whole.tokens) - lost.keys()
     return lost.keys() <= _empty() | elsewhere
@@ -197,7 +202,7 @@ def _said(text: str, form: FixedForm, case: Case) -> Iterator[re.Match[str]]:
 
 def _words(found: re.Match[str]) -> str:
     """The words for a form, without the "and" before them."""
-    said = found["cut"] if "cut" in found.re.groupindex else found[0]
+    said = found.groupdict().get("cut") or found[0]
     return re.sub(r"(?i)^(?:and|but) ", "", said.strip(" ,:;"))
 
 

@@ -44,12 +44,34 @@ _SEVERAL = lazy(
     r"(?<!of )\b(?:(?:the|these|those) two|both) (?:words|numbers|sentences|strings|lists|items|names|dates|texts)\b"
 )
 
+# What an input may be, and what else in a prompt is a word for it. "In the list" is said of all that is several.
+_KINDS: Mapping[str, str] = {
+    **dict.fromkeys(("e-mail", "email", "mail"), r"e-?mail|mail|message|inbox"),
+    **{kind: kind for kind in ("letter", "tweet", "invoice", "receipt", "contract", "recipe", "poem", "speech")},
+    "article": r"article|news|story|press",
+    "review": r"review|feedback|comment|opinion",
+    "ticket": r"ticket|issue|request|complaint|message",
+    "report": r"report|note|summary",
+    "resume": r"resume|cv|candidate|applica",
+    "list": r"list|\w+s\b|csv|row|array|item",
+    "conversation": r"conversation|chat|dialog|transcript|messages|history|call",
+}
+_IN_A_KIND = lazy(rf"\b(?:from|in) the (?P<kind>{'|'.join(_KINDS)})\b")
+_NAMES_NO_KIND = frozenset(
+    "text texts input inputs content document documents doc docs data body question query context prompt x user human"
+    " value request message history example material source passage page".split()
+)
+
 
 def absent_part(case: Case) -> str | None:
     """The part that the rewrite points to, though neither the prompt nor anything shown has it or hints at it."""
     if case.added.lexicon.code != "en":
         return None
-    part = _absent_sign(case) or (_absent_in_inputs(case) if case.request.examples else _unhinted(case))
+    part = (
+        _absent_kind(case)
+        or _absent_sign(case)
+        or (_absent_in_inputs(case) if case.request.examples else _unhinted(case))
+    )
     return f"speaks of {part!r}, which {_owner(case)} not have" if part else None
 
 
@@ -66,6 +88,17 @@ def _unhinted(case: Case) -> str | None:
         if match["part"] not in case.naive.lowered and is_absent(match, case.naive):
             return f"the {match['part']}"
     return None
+
+
+def _absent_kind(case: Case) -> str | None:
+    """ "From the e-mail", where what fills the prompt is called a letter."""
+    names = [set(re.findall(r"[^\W_]+", each.key.lower())) for each in variables(case.material)]
+    if not names or any(name <= _NAMES_NO_KIND for name in names):
+        return None
+    material = case.material.lower()
+    kinds = (match["kind"] for match in _IN_A_KIND.finditer(case.added.lowered))
+    absent = (kind for kind in kinds if re.search(rf"(?<![^\W_])(?:{_KINDS[kind]})", material) is None)
+    return next((f"the {kind}" for kind in absent), None)
 
 
 def _absent_sign(case: Case) -> str | None:

@@ -16,6 +16,18 @@ _FLAGS = frozenset("01")
 _SPELLED = frozenset(map(spelled, range(1, 11))) | {"zero"}
 _ASKS = lazy(r"(?i)\b(?:answer|reply|respond|return|write|output|give|say|label|classify|one of|only|just)\b")
 
+# "a, b or c", "a/b": what a hasty prompt offers to choose from.
+_OFFERS = lazy(r"(?i)\w ?/ ?\w|\w,? (?:or|vs\.?|oder|ou|o|of) \w")
+
+
+def are_other_labels(prompt: str, outputs: Sequence[str]) -> bool:
+    """Whether outputs are words for what a prompt offers in other words: "POS", where it says "positive or negative".
+
+    Their form alone ("in capital letters") would then ask for the prompt's own words in that form, which are wrong.
+    """
+    are_words = all(_is_label(output.strip()) and any(map(str.isalpha, output)) for output in outputs)
+    return are_words and _OFFERS.search(prompt) is not None and not any(_names(prompt, one) for one in outputs)
+
 
 def label_sentence(prompt: str, outputs: Sequence[str | None], *, is_tried: bool = True) -> str | None:
     """The sentence that asks for one of the labels, where right outputs are labels and the prompt does not do that.

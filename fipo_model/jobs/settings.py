@@ -44,9 +44,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     then, today = dict(_leaves(before)), dict(_leaves(as_noted(now)))
     changed = [key for key in then | today if then.get(key) != today.get(key)]
     changed.sort(key=lambda key: _is_digest(then.get(key)) or _is_digest(today.get(key)))  # they tell a reader little
-    shown = [f"{key} was {_shown(then.get(key))} and is now {_shown(today.get(key))}" for key in changed[:_MOST]]
+    shown = [_difference(key, then.get(key), today.get(key)) for key in changed[:_MOST]]
     more = len(changed) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _difference(key: str, before: object, now: object) -> str:
+    if _DIGEST.fullmatch(str(before)) and _DIGEST.fullmatch(str(now)):
+        return f"{key} was another one"
+    return f"{key} was {_shown(before)} and is now {_shown(now)}"
 
 
 def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -136,7 +136,7 @@ class TestAMetric:
         _, report = optimize_prompt(MOOD, optimizer=refusing)
         assert not report.is_rewritten
         assert "refused: Answer in 7 words." in str(report)
-        assert "Next: pass examples=[...]" in str(report)
+        assert "Next: optimize_chain(chain, examples=[...]" in str(report)
 
     def test_few_examples_hold_none_out_and_it_is_said(self, optimizer: PromptOptimizer):
         options = {"examples": ROWS[:10], "metric": "exact", "downstream": RunnableLambda(Model()), "search": SMALL}

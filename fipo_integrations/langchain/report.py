@@ -93,7 +93,8 @@ class Report:
             some = f"{rewritten} of {counted(len(self.changes), 'text')} rewritten"
             yield some if self.changes else "there is no text that may be rewritten"
             if self.changes and not rewritten:
-                yield 'Next: pass examples=[...] and metric="exact", and FIPO tries many rewrites and measures them.'
+                next_step = 'optimize_chain(chain, examples=[...], metric="exact")'
+                yield f"Next: {next_step} tries many rewrites and measures them."
         for change in self.changes:
             yield f"\n{change.where}: {change.outcome}{change.detail and f' ({change.detail})'}"
             yield from (f"  {line}" for line in change.diff.splitlines())

@@ -100,6 +100,7 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
         ("Judge it, and answer yes or no. Explain nothing else. Be brief.", "Judge it. Be brief."),
         ("Copy the date, and omit the other parts.", "Copy the date, and omit the other parts."),
         ("Reply with the verdict alone.", None),
+        ("Write each complaint on its own line, without its date.", None),  # "Write, without its date."
         # What asks for more than a form cannot be cut alone.
         ("Find the name and give its date and reply with the year.", None),
         ("Judge it and answer true only if every part is supported.", None),

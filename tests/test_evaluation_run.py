@@ -153,7 +153,7 @@ def test_figures_under_a_test_model_whose_adapter_was_trained_again_are_not_mixe
     wanted = make(test_models=[str(adapter)], timed_prompts=0)
     assert run(wanted).golden_gain == run(wanted).golden_gain
     adapted(adapter, init_lora_weights=False)
-    with pytest.raises(InputError, match=f'other settings: test_model_adapters.{adapter} was "[0-9a-f]+" and is now "'):
+    with pytest.raises(InputError, match=f"other settings: test_model_adapters.{adapter} was another one"):
         run(wanted)
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="has no weights"):
@@ -193,7 +193,7 @@ def test_figures_of_a_file_that_was_edited_are_not_mixed_with_those_from_before(
     before, results = file.read_text(), run(controls)
     assert run(controls).golden_gain == results.golden_gain
     file.write_text(before.replace(old, new, 1))
-    told = rf'with other settings: content\.{what} was "[0-9a-f]{{64}}" and is now "[0-9a-f]{{64}}"\. Resume'
+    told = rf"with other settings: content\.{what} was another one\. Resume"
     with pytest.raises(InputError, match=told):
         run(controls)
     file.write_text(before)

@@ -357,7 +357,7 @@ class TestRefused:
         file = Path(data) if what == "data.train" else template
         before = file.read_bytes()
         file.write_bytes(before + b"\n")
-        told = rf'content\.{what} was "[0-9a-f]{{64}}" and is now "[0-9a-f]{{64}}"\. Resume it'
+        told = rf"content\.{what} was another one\. Resume it"
         with pytest.raises(InputError, match=told):
             train_sft(wanted, resume=True)
         file.write_bytes(before)
@@ -373,7 +373,7 @@ class TestRefused:
         train_preference(wanted)
         other = train_sft(settings(name="other", seed=1, trainer=once))
         (other / "adapter_model.safetensors").replace(adapter / "adapter_model.safetensors")
-        with pytest.raises(InputError, match=r'content\.adapter was "[0-9a-f]{64}" and is now "'):
+        with pytest.raises(InputError, match=r"content\.adapter was another one"):
             train_preference(wanted, resume=True)
 
     def test_nothing_of_a_run_from_before_contents_were_noted(self, settings: Callable[..., Any], data: str) -> None:

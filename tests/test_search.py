@@ -656,7 +656,7 @@ def test_a_changed_metric_is_another_one_although_it_is_called_the_same(tmp_path
     with opened_journal(tmp_path, {"metric": digest_of(first)}) as journal:
         journal.put("key", 1)
     with (
-        pytest.raises(InputError, match=r"metric was .* and is now"),
+        pytest.raises(InputError, match="metric was another one"),
         opened_journal(tmp_path, {"metric": digest_of(second)}),
     ):
         pass

@@ -293,9 +293,9 @@ def check(rewrite: str, request: OptimizationRequest, settings: FidelitySettings
     if (header := _echoed_header(rewrite, request, template)) is not None:
         return Candidate(text=rewrite, outcome="template_echoed", detail=f"contains {header!r}")
     case = Case(rewrite, request)
-    for shortened, said in _SHORTENED:
-        shorter = None if _too_long(case, settings.most_added_words) else shortened(case, settings)
-        if shorter is not None:
+    # What is too long anyway need not be read for what to cut.
+    for shortened, said in _SHORTENED if _too_long(case, settings.most_added_words) is None else ():
+        if (shorter := shortened(case, settings)) is not None:
             found = check(shorter, request, settings, template)
             return replace(found, detail=said) if found.outcome == "optimized" else found
     for outcome, rule in RULES.items():

@@ -12,7 +12,7 @@ from fipo_model.contract.shown import outputs_shown
 from fipo_model.contract.topics import topic
 from fipo_model.errors import InputError
 from fipo_model.fidelity import RULES, FidelitySettings
-from fipo_model.forms import are_other_labels, form_sentence, label_sentence
+from fipo_model.forms import form_sentence, label_sentence, misleads
 from fipo_model.generation import Completion, Generator, Message, Sampling, Second, check_generator, generate_each
 from fipo_model.models.registry import Role
 from fipo_model.replies import is_thought
@@ -200,11 +200,11 @@ class Rewriter:
         if not self.template.is_addition or self.samples > 1:
             return None
         outputs = outputs_shown(request)
-        if len(outputs) >= _FEWEST_LABELLED:
-            labels = label_sentence(request.instruction, outputs, is_tried=False)
-        else:
-            labels = None
-        return labels or (None if are_other_labels(request.instruction, outputs) else form_sentence(outputs))
+        is_many = len(outputs) >= _FEWEST_LABELLED
+        if is_many and (labels := label_sentence(request.instruction, outputs, is_tried=False)):
+            return labels
+        form = form_sentence(outputs)
+        return None if form is None or misleads(form, request.instruction, outputs) else form
 
     def _completed(self, request: OptimizationRequest) -> OptimizationRequest:
         """The request with the settings that this rewriter gives every request."""

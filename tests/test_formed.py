@@ -84,6 +84,7 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
         ("Judge whether it is a complaint. Answer simply yes or no.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint. Reply in a table.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint. Answer in prose.", "Judge whether it is a complaint."),
+        ("Judge whether it is a complaint. Just the verdict.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint. The verdict is the whole answer.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint; the verdict alone is wanted.", "Judge whether it is a complaint."),
         ("Name the complaint by itself.", "Name the complaint."),

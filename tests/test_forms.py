@@ -387,6 +387,7 @@ def test_the_form_is_not_added_where_nothing_is_to_be_added_or_nothing_is_known_
         ("positive, negative or neutral?", False),
         ("good or bad", False),
         ("pos/neg", True),
+        ("mood of the review", True),
         ("label", True),
         ("answer POS, NEG or NEU", True),
     ],
@@ -397,6 +398,18 @@ def test_other_words_than_the_prompt_offers_get_no_form_of_their_own(prompt, is_
     )
     found = optimized("Copy the date.", -0.9, prompt=prompt, shown=shown)
     assert ("capital letters" in found.text) == is_said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "outputs", "form"),
+    [
+        ("total of the order in dollars or euros", ("39.00 EUR", "37.50 EUR"), " EUR"),
+        ("spam or ham?", ("yes", "no"), '"yes" or "no"'),
+    ],
+)
+def test_a_form_that_names_what_to_reply_with_misleads_nobody(prompt, outputs, form):
+    shown = tuple(ShownExample(f"text {number}", output) for number, output in enumerate(outputs))
+    assert form in optimized("Copy the date.", -0.9, prompt=prompt, shown=shown).text
 
 
 def test_labels_are_named_once_there_are_enough_right_outputs_to_know_them_all():

@@ -30,11 +30,17 @@ class Case:
         return self.request.instruction.strip() in self.rewrite_text
 
     @cached_property
+    def around(self) -> tuple[str, str]:
+        """What an addition has before the prompt, and after it."""
+        before, _, after = self.rewrite_text.partition(self.request.instruction.strip())
+        return before, after
+
+    @cached_property
     def added(self) -> Reading:
         """What an addition adds before and after the prompt; of a full rewrite, all of it."""
         if not self.is_addition:
             return self.rewrite
-        before, _, after = self.rewrite_text.partition(self.request.instruction.strip())
+        before, after = self.around
         return read(f"{before.strip()}\n{after.strip()}".strip(), self.naive.language.likely)
 
     @cached_property

@@ -21,10 +21,8 @@ def without_exclusions(case: Case) -> str | None:
     """
     if not case.is_addition or outputs_shown(case.request):
         return None
-    prompt = case.request.instruction.strip()
-    before, _, after = case.rewrite_text.partition(prompt)
-    before, after = (_EXCLUDES.sub(lambda one: _kept(one, case), part) for part in (before, after))
-    shorter = f"{before}{prompt}{after}"
+    before, after = (_EXCLUDES.sub(lambda one: _kept(one, case), part) for part in case.around)
+    shorter = f"{before}{case.request.instruction.strip()}{after}"
     return None if shorter == case.rewrite_text else shorter
 
 

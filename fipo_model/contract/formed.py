@@ -24,7 +24,8 @@ _MARK = (
 _MARKS = rf"(?:(?:an?|one|no|the|any|single) )*{_MARK}(?: and (?:(?:an?|one|no|the|any|single) )*{_MARK})?"
 _LINE = r"(?:(?:its|their|an?|one|own|new|single|separate|different) ){1,3}lines?(?: of (?:its|their) own| each)?"
 _SHAPE = (
-    r"(?:lists?|tables?|strings?|text|prose|sentences?|paragraphs?|numbers?|int(?:eger)?s?|floats?|bool(?:ean)?s?|arrays?|objects?"
+    r"(?:lists?|tables?|strings?|text|prose|sentences?|paragraphs?|numbers?|int(?:eger)?s?"
+    r"|floats?|bool(?:ean)?s?|arrays?|objects?"
     r"|bullets|bullet points|json|yaml|csv|xml|html|markdown|latex|bold|italics|capitals|(?:capital|small) letters"
     r"|(?:upper|lower)[ -]?case|words?|letters?)"
 )
@@ -73,7 +74,8 @@ _REPLIES = lazy(
     r"|\b(?:answer|reply|respond)(?: with| either)* [\"“'][^\"”'\n]{1,40}[\"”']"
     rf"|\b{_REPLY}(?: with| {_ONLY})* {_TRUTH},? (?:or|otherwise|and otherwise) {_TRUTH}"
     rf"|\b(?:answer|reply|response|output) (?:is|must be|should be) (?:either )?{_TRUTH}|: {_TRUTH} or {_TRUTH}"
-    rf"|^(?:just|only) {_THING}{_END}|\b(?:is|are) the (?:whole|only|entire) (?:answer|reply|response|output)\b"
+    rf"|(?:^|(?<=[.!?] ))(?:just|only) {_THING}{_END}"
+    r"|\b(?:is|are) the (?:whole|only|entire) (?:answer|reply|response|output)\b"
     r"|\b(?:alone|only \w+ \w+) (?:is|are) (?:wanted|needed|enough|required)\b"
     r"|\b(?:json|yaml|xml) (?:objects?|arrays?|documents?)\b"
 )
@@ -122,7 +124,7 @@ def without_form(case: Case) -> str | None:
     form, prompt = fixed_form(case), case.request.instruction.strip()
     if form is None or not case.is_addition or forms_fixed_otherwise(case) is None:
         return None
-    before, _, after = case.rewrite_text.partition(prompt)
+    before, after = case.around
     parts = [_trimmed(part, form, case) for part in (before, after)]
     if None in parts or not read("\n".join(map(str, parts)), "en").content - _empty():
         return None
@@ -186,7 +188,7 @@ def _loses_only_form(sentence: str, shorter: str, whole: Reading, case: Case) ->
     before, after = read(sentence, "en"), read(shorter, "en")
     lost = Counter(token.stem for token in before.tokens if token.is_content)
     lost -= Counter(token.stem for token in after.tokens if token.is_content)
-    elsewhere = case.naive.stems | after.stems | read(case.material, "en").stems
+    elsewhere = after.stems | read(case.material, "en").stems
     if not shorter:
         elsewhere |= frozenset(token.stem for token in whole.tokens) - lost.keys()
     return lost.keys() <= _empty() | elsewhere

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fipo_model.contract.leaking import is_missing
 from fipo_model.forms.codes import read_code, read_named
-from fipo_model.forms.labels import are_labels, are_other_labels, label_sentence
+from fipo_model.forms.labels import are_labels, label_sentence, misleads
 from fipo_model.forms.lists import read_items, read_lines
 from fipo_model.forms.marks import Mark, find_mark
 from fipo_model.forms.moments import read_moment
@@ -17,7 +17,7 @@ from fipo_model.forms.numbers import read_quantity
 from fipo_model.forms.objects import read_json
 from fipo_model.forms.words import read_choice, read_words
 
-__all__ = ["are_labels", "are_other_labels", "form_sentence", "label_sentence"]
+__all__ = ["are_labels", "form_sentence", "label_sentence", "misleads"]
 
 _LONGEST_ANSWER = 300  # characters; longer outputs are documents, whose form has no brief name
 

@@ -16,17 +16,20 @@ _FLAGS = frozenset("01")
 _SPELLED = frozenset(map(spelled, range(1, 11))) | {"zero"}
 _ASKS = lazy(r"(?i)\b(?:answer|reply|respond|return|write|output|give|say|label|classify|one of|only|just)\b")
 
-# "a, b or c", "a/b": what a hasty prompt offers to choose from.
-_OFFERS = lazy(r"(?i)\w ?/ ?\w|\w,? (?:or|vs\.?|oder|ou|o|of) \w")
+# "a, b or c", "a/b": what a prompt offers to choose from.
+_OFFERS = lazy(r"(?i)[^\W\d_] ?/ ?[^\W\d_]|\w,? (?:or|vs\.?|oder) \w")
 
 
-def are_other_labels(prompt: str, outputs: Sequence[str]) -> bool:
-    """Whether outputs are words for what a prompt offers in other words: "POS", where it says "positive or negative".
+def misleads(form: str, prompt: str, outputs: Sequence[str]) -> bool:
+    """Whether a form would be asked of other words than the outputs: "in capital letters" for POS, NEG and NEU.
 
-    Their form alone ("in capital letters") would then ask for the prompt's own words in that form, which are wrong.
+    So it is where the prompt offers a choice in its own words ("positive or negative?"), and the form names no output.
     """
-    are_words = all(_is_label(output.strip()) and any(map(str.isalpha, output)) for output in outputs)
-    return are_words and _OFFERS.search(prompt) is not None and not any(_names(prompt, one) for one in outputs)
+    are_words = all(
+        output.strip() and not re.search(r"[\d\n]", output) and _is_label(output.strip()) for output in outputs
+    )
+    is_named = any(_names(text, output.strip()) for output in outputs for text in (form, prompt))
+    return are_words and not is_named and _OFFERS.search(prompt) is not None
 
 
 def label_sentence(prompt: str, outputs: Sequence[str | None], *, is_tried: bool = True) -> str | None:

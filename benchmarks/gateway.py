@@ -48,13 +48,13 @@ async def upstream(scope: Any, receive: Any, send: Any) -> None:
             break
     fields = json.loads(body)
     said = fields["messages"][-1]["content"]
-    kind = b"text/event-stream" if fields.get("stream") else b"application/json"
+    media_type = b"text/event-stream" if fields.get("stream") else b"application/json"
     if "slow" in said:
         await asyncio.sleep(2)
     status = 500 if "failing" in said else 200
     reply = json.dumps({"choices": [{"message": {"role": "assistant", "content": said}}]}).encode()
     length = [] if fields.get("stream") and status == 200 else [(b"content-length", str(len(reply)).encode())]
-    headers = [(b"content-type", kind), *length]
+    headers = [(b"content-type", media_type), *length]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if length:
         await send({"type": "http.response.body", "body": reply})
@@ -205,7 +205,7 @@ def latency(seconds: float, rate: float) -> None:
         f"added: p50 {added[0]:.2f} ms, p99 {added[1]:.2f} ms; processor {1000 * used / len(through):.2f} ms a request"
     )
     print(f"the cores that this may use were busy for {busy:.0%} of the time, with this and whatever else ran")
-    total, count = (float(re.search(rf"preparing_seconds_{name} (\S+)", metrics)[1]) for name in ("sum", "count"))
+    total, count = (read_number(rf"preparing_seconds_{name} (\S+)", metrics) for name in ("sum", "count"))
     print(f"from a chat's body to what is sent upstream: {1000 * total / count:.3f} ms on average")
 
 
@@ -216,7 +216,7 @@ def streams(many: int, seconds: float) -> None:
         memory = asyncio.run(streaming(address, pid, many, seconds, counts))
         time.sleep(1)
         metrics = urllib.request.urlopen(f"{address}/metrics").read().decode()
-        left = float(re.search(r"(?m)^fipo_in_flight (\S+)", metrics)[1])
+        left = read_number(r"(?m)^fipo_in_flight (\S+)", metrics)
     print(f"{many} at a time for {seconds:.0f} s: {dict(counts)}; left in flight {left:.0f}")
     third = len(memory) // 3
     print(f"memory: {max(memory[:third]):.0f} MiB in the first third, {max(memory[-third:]):.0f} MiB in the last")
@@ -291,7 +291,7 @@ async def one_by_one(address: str, many: int) -> list[float]:
 def paint() -> None:
     """First paint of the page as Chromium measures it, in turns with that of a word of plain text."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from support.browsing import start_browser
+    from support.browsing import start_browser  # type: ignore[import-not-found]
 
     script = "return performance.getEntriesByName('first-contentful-paint').map(entry => entry.startTime)"
     taken: dict[str, list[float]] = {"/": [], "/healthz": []}
@@ -320,9 +320,17 @@ def idle_seconds() -> float:
     return statistics.mean(own) / os.sysconf("SC_CLK_TCK")
 
 
+def read_number(pattern: str, text: str) -> float:
+    """The number that a pattern finds in a text."""
+    found = re.search(pattern, text)
+    if found is None:
+        raise ValueError(f"nothing looks like {pattern}")
+    return float(found[1])
+
+
 def mebibytes(pid: int) -> float:
     """Memory that a process has (proc(5))."""
-    return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    return read_number(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()) / 1024
 
 
 def main() -> None:

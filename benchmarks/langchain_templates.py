@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import RunnableParallel
@@ -38,9 +39,9 @@ def modules(package: str) -> Iterator[str]:
                 yield ".".join(file.relative_to(Path(folder).parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-def templates(packages: tuple[str, ...]) -> dict[str, BasePromptTemplate]:
+def templates(packages: tuple[str, ...]) -> dict[str, BasePromptTemplate[Any]]:
     """The templates by their names, without duplicates."""
-    found: dict[str, tuple[str, BasePromptTemplate]] = {}
+    found: dict[str, tuple[str, BasePromptTemplate[Any]]] = {}
     for name in (name for package in packages for name in modules(package)):
         try:
             module = importlib.import_module(name)
@@ -61,13 +62,13 @@ def loses(report: Report) -> bool:
     return False
 
 
-def renders(template: BasePromptTemplate) -> bool:
+def renders(template: BasePromptTemplate[Any]) -> bool:
     """Whether a template can be filled."""
     values = {variable: "value" for variable in template.input_variables}
     return "MessagesPlaceholder" in repr(template) or bool(template.format(**values))
 
 
-def open_optimizer(model: str | None, found: dict[str, BasePromptTemplate]) -> PromptOptimizer:
+def open_optimizer(model: str | None, found: dict[str, BasePromptTemplate[Any]]) -> PromptOptimizer:
     """The rewriter; a model has read all templates in one batch and remembers what it made of them."""
     if model is None:
         return PromptOptimizer(ScriptedGenerator(lambda _: ADDED), template=FIPO_2)

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel, RunnablePassthrough
 from measuring import in_turns
 
 from fipo_integrations.langchain import FIPORunnable
-from fipo_model import FIPO_2, Completion, Message, PromptOptimizer, Sampling
+from fipo_model import FIPO_2, Completion, Generator, Message, PromptOptimizer, Sampling
 from fipo_model.backends.opening import open_generator
-from fipo_model.backends.transformers.generator import TransformersGenerator
 from fipo_model.testing import ScriptedGenerator
 
 _TOPICS = (
@@ -34,13 +33,13 @@ PROMPT = ChatPromptTemplate.from_messages(
 )
 # The model that answers is left out, because only FIPO's own cost is measured.
 ANSWER = RunnableLambda(lambda prompt: prompt.to_messages()[0].text)
-AT_ONCE = {"max_concurrency": 64}
+AT_ONCE: RunnableConfig = {"max_concurrency": 64}
 
 
 class Short:
     """The generator, cut off after a few tokens, because only the batching of calls is compared."""
 
-    def __init__(self, generator: TransformersGenerator) -> None:
+    def __init__(self, generator: Generator) -> None:
         self.generator, self.name = generator, generator.name
 
     def generate(
@@ -75,19 +74,19 @@ def fipo(generator: Any) -> FIPORunnable:
     return FIPORunnable(optimizer=PromptOptimizer(generator, template=FIPO_2))
 
 
-def chain(generator: Any) -> Runnable:
+def chain(generator: Any) -> Runnable[Any, Any]:
     return PROMPT | fipo(generator) | ANSWER
 
 
-def assigned(generator: Any) -> Runnable:
+def assigned(generator: Any) -> Runnable[Any, Any]:
     return RunnablePassthrough.assign(prompt=chain(generator))
 
 
-def parallel(generator: Any) -> Runnable:
+def parallel(generator: Any) -> Runnable[Any, Any]:
     return RunnableParallel(prompt=chain(generator), question=itemgetter("question"))
 
 
-def loop(runnable: Runnable) -> None:
+def loop(runnable: Runnable[Any, Any]) -> None:
     for each in INPUTS:
         runnable.invoke(each)
 
@@ -99,7 +98,7 @@ def test_a_chain_in_a_batch_of_64_against_a_loop(benchmark: Any, generator: Shor
 
 @pytest.mark.parametrize(("shape", "config"), [(assigned, {}), (parallel, {}), (parallel, AT_ONCE)])
 def test_steps_that_run_in_threads(
-    benchmark: Any, generator: Short, shape: Callable[[Any], Runnable], config: dict[str, int]
+    benchmark: Any, generator: Short, shape: Callable[[Any], Runnable[Any, Any]], config: RunnableConfig
 ) -> None:
     """Against the same threads one at a time: LangChain calls such steps once for each input."""
     ratios = in_turns(
@@ -151,7 +150,7 @@ def test_200_concurrent_calls_leave_the_event_loop_free(benchmark: Any, generato
     assert waits["fipo_ms"] < 50
 
 
-def _longest_wait(runnable: Runnable, inputs: Sequence[Any]) -> float:
+def _longest_wait(runnable: Runnable[Any, Any], inputs: Sequence[Any]) -> float:
     """In milliseconds, while all inputs are asked at once."""
 
     async def measure() -> float:

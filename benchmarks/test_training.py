@@ -116,10 +116,12 @@ def test_sft_against_padding_to_the_longest_row(benchmark: Any, tmp_path: Path) 
     lengths = list(whole.train[LENGTH])
     print(f"\n{len(lengths)} rows, {sum(lengths) / len(lengths):.0f} tokens on average, {max(lengths)} at most")
     rows_of = len(lengths) // SAMPLE
+    held_out = whole.held_out
+    assert held_out is not None
     sample = replace(
         whole,
         train=whole.train.select(range(rows_of // 2, len(lengths), rows_of)),
-        held_out=whole.held_out.select(range(0, len(whole.held_out), 10)),
+        held_out=held_out.select(range(0, len(held_out), 10)),
     )
     ratio, ours, theirs = in_turns(
         benchmark,

@@ -40,7 +40,7 @@ class PeoplesWordings:
 
     wordings: tuple[str, ...]
 
-    def propose(self, seen: Seen, *, room: float) -> Proposals:
+    def propose(self, seen: Seen) -> Proposals:
         rows = [Proposed(text=text, outcome="optimized") for text in self.wordings[:GOOD_WORDINGS]]
         return Proposals(model=None, by_text={PROMPT: rows})
 

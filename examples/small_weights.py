@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fipo_model import fidelity
+from fipo_model.contract.topics import topic
 from fipo_model.data.split import draw, is_held_out
 from fipo_model.models.registry import SMOLLM2_135M
 from fipo_model.types import OptimizationRequest, count_words
@@ -96,8 +97,8 @@ def is_usable(row: dict[str, Any], addition: str) -> bool:
     request = OptimizationRequest(naive)
     if any(fidelity.RULES[name].objection(addition, request) for name in ("off_topic", "answered")):
         return False
-    topic = fidelity.topic(naive)
-    return not topic or len(topic & fidelity.topic(addition)) >= 0.5 * len(topic)
+    asked = topic(naive)
+    return not asked or len(asked & topic(addition)) >= 0.5 * len(asked)
 
 
 def golden_prompts(data: Path) -> list[dict[str, Any]]:

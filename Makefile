@@ -3,7 +3,7 @@
 #              with two workers and one thread each: most tests are Python's work
 # make bench   the speed and memory figures of benchmarks/README.md
 # make train-demo  train the smallest base on 24 records: SFT, DPO, IPO, two rounds; under ten minutes on a CPU
-# make weights     train FIPO's own adapters again from ../shared/data: five and a half hours in all
+# make weights     train FIPO's own adapters again from ../shared/data: five and a half hours in all; ROWS=16 for a trial
 # make versions    the LangChain tests on the oldest langchain-core that is supported and on the newest, the DSPy tests
 #                  on the oldest DSPy
 # make docs    the documentation site, in site/; builds offline, and every warning and dead link is an error
@@ -53,10 +53,13 @@ train-demo: .venv/installed
 	$(BIN)/fipo train iterative examples/recipes/ipl.toml $(DEMO) --set rounds=2 --set max_new_tokens=48
 	$(BIN)/fipo optimize --model runs/ipl "Tell me about photography techniques."
 
+# ROWS=16 is a trial of every stage with so few rows, in runs/trial.
+TRIAL := $(if $(ROWS),--rows $(ROWS))
+RUNS := $(if $(ROWS),runs/trial,runs)
 weights: fetch
-	$(BIN)/python examples/small_weights.py ../shared/data runs/small
-	$(BIN)/python examples/rewriter_weights.py ../shared/data runs/rewriter
-	$(BIN)/python examples/larger_rewriter_weights.py ../shared/data runs/larger-rewriter
+	$(BIN)/python examples/small_weights.py ../shared/data $(RUNS)/small $(TRIAL)
+	$(BIN)/python examples/rewriter_weights.py ../shared/data $(RUNS)/rewriter $(TRIAL)
+	$(BIN)/python examples/larger_rewriter_weights.py ../shared/data $(RUNS)/larger-rewriter $(TRIAL)
 
 # Each set is laid over the installed environment. No dependencies are installed but those named: those of the newest
 # langchain-core cannot be met everywhere, and the oldest has fewer. gepa is the one that DSPy 3.2.1 asks for; this DSPy

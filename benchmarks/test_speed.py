@@ -112,9 +112,7 @@ def test_mirrored_linear_layers_against_plain_ones(benchmark: Any, generator: Tr
             for layer in [*layers] * 5:
                 layer(rows)
 
-    ratios = in_turns(
-        benchmark, lambda: run(mirrored), plain=lambda: run(plain)
-    )
+    ratios = in_turns(benchmark, lambda: run(mirrored), plain=lambda: run(plain))
     assert ratios["plain"] >= 1.2
 
 

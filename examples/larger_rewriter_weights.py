@@ -9,13 +9,12 @@ Nothing used for measuring is trained on. Interrupted runs resume. docs/training
 """
 
 import random
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from rewriter_weights import by_hand, careful, complete, is_hasty, train, training_row, write_rows, written
-from small_weights import export, note
+from small_weights import export, note, options
 from transformers import AutoTokenizer
 
 from fipo_model.models.registry import QWEN_CODER_15B as BASE
@@ -84,9 +83,9 @@ def length(row: Row, tokenizer: Any) -> int:
 
 def main() -> None:
     """Data, training, and the adapter as it is shipped."""
-    data, output = Path(sys.argv[1]), Path(sys.argv[2])
-    output.mkdir(parents=True, exist_ok=True)
-    rows = write_rows(rows_of(data), output / "rows.jsonl")
+    asked = options(__doc__)
+    output = asked.output
+    rows = write_rows(rows_of(asked.data), output / "rows.jsonl", asked.rows)
     brief = ("lora.r=8", "lora.alpha=16", "trainer.save_steps=20")
     train(output / "trained", rows, f"model={BASE.name}", *brief)
     export(output / "trained", output / "adapter", BASE.name)

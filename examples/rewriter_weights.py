@@ -13,12 +13,11 @@ docs/training-log.md has the reasons, the figures and the runs that failed.
 
 import json
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from small_weights import export, fipo, first_sentences, is_development, is_usable, note, rows
+from small_weights import export, fipo, first_sentences, is_development, is_usable, note, options, rows
 
 from fipo_model import FIPO_2, OptimizationRequest, ShownExample, fidelity
 from fipo_model.data.split import draw
@@ -190,10 +189,11 @@ def is_hasty(prompt: str) -> bool:
     return count_words(prompt) <= LONGEST_HASTY
 
 
-def write_rows(made: list[dict[str, Any]], target: Path) -> Path:
+def write_rows(made: list[dict[str, Any]], target: Path, limit: int | None) -> Path:
     """Training rows, in an order drawn once."""
     random.Random(0).shuffle(made)
-    target.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in made), encoding="utf-8")
+    lines = (json.dumps(row, ensure_ascii=False) for row in made[:limit])
+    target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return target
 
 
@@ -211,13 +211,13 @@ def brief_rows(rate: str) -> tuple[str, str]:
 
 def main() -> None:
     """Data, all stages, and the adapter as it is shipped."""
-    data, output = Path(sys.argv[1]), Path(sys.argv[2])
-    output.mkdir(parents=True, exist_ok=True)
+    asked = options(__doc__)
+    data, output = asked.data, asked.output
     also = [part for name in ("tasks", "more_tasks") for part in ("--also", str(data / f"{name}.jsonl"))]
     fipo("data", "tasks", str(output / "tasks.jsonl"), "--split", "train", "--examples", "30", *also)
     tasks = [task for task in read_tasks(output / "tasks.jsonl") if isinstance(task, Task)]
-    train(output / "first", write_rows(first_rows(tasks, data), output / "first.jsonl"))
-    further = write_rows(further_rows(tasks, data), output / "further.jsonl")
+    train(output / "first", write_rows(first_rows(tasks, data), output / "first.jsonl", asked.rows))
+    further = write_rows(further_rows(tasks, data), output / "further.jsonl", asked.rows)
     train(output / "further", further, f"adapter={output / 'first'}", "data.max_length=260")
     before = output / "further"
     for name, rate, made in (
@@ -225,9 +225,10 @@ def main() -> None:
         ("more-careful", "1.5e-4", [row for row in careful(2) if row]),
         ("final", "1.5e-4", final_rows()),
     ):
-        train(output / name, write_rows(made, output / f"{name}.jsonl"), f"adapter={before}", *brief_rows(rate))
+        written_rows = write_rows(made, output / f"{name}.jsonl", asked.rows)
+        train(output / name, written_rows, f"adapter={before}", *brief_rows(rate))
         before = output / name
-    single = write_rows(single_rows(tasks, data), output / f"{SECOND}.jsonl")
+    single = write_rows(single_rows(tasks, data), output / f"{SECOND}.jsonl", asked.rows)
     train(output / SECOND, single, f"adapter={before}", *brief_rows("1.5e-4"))
     export(before, output / "adapter", BASE)
     export(output / SECOND, output / "adapter" / SECOND, BASE)

@@ -9,6 +9,7 @@ from the effect on the golden response (`fipo data rank`). The result is the ada
 resume. docs/training-log.md has the reasons and the runs that failed.
 """
 
+import argparse
 import json
 import re
 import shutil
@@ -51,9 +52,9 @@ def is_development(row: dict[str, Any]) -> bool:
     return is_held_out(row["id"], DEVELOPMENT, DEVELOPMENT_SEED)
 
 
-def write(path: Path, made: list[dict[str, Any]]) -> Path:
+def write(path: Path, made: list[dict[str, Any]], limit: int | None) -> Path:
     """Write a JSONL file of records, leaving out absent parts."""
-    lines = (json.dumps({key: value for key, value in row.items() if value}) for row in made)
+    lines = (json.dumps({key: value for key, value in row.items() if value}) for row in made[:limit])
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
@@ -169,17 +170,28 @@ def fipo(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "fipo_model.cli", *arguments], check=True)
 
 
+def options(description: str | None) -> argparse.Namespace:
+    """What the command line says, to all programs that train weights."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the directory of public data")
+    parser.add_argument("output", type=Path, help="the directory to write to, or to resume in")
+    parser.add_argument("--rows", type=int, help="try every stage with so few rows")
+    found = parser.parse_args()
+    found.output.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def main() -> None:
     """Both stages."""
-    data, output = Path(sys.argv[1]), Path(sys.argv[2])
-    output.mkdir(parents=True, exist_ok=True)
+    asked = options(__doc__)
+    data, output = asked.data, asked.output
     faster = ("trainer.learning_rate=4e-4", "data.max_length=400")
-    train(output / "form", write(output / "pairs.jsonl", reference_pairs(data)), *faster)
-    golden, ranked = write(output / "golden.jsonl", golden_prompts(data)), output / "ranked.jsonl"
+    train(output / "form", write(output / "pairs.jsonl", reference_pairs(data), asked.rows), *faster)
+    golden, ranked = write(output / "golden.jsonl", golden_prompts(data), asked.rows), output / "ranked.jsonl"
     ranking = ("--candidates", "0", "--repeat", "--margin", str(MARGIN), "--max-response-tokens", "96")
     fipo("data", "rank", str(golden), str(ranked), *ranking)
     again = ("trainer.num_train_epochs=2", f"adapter={output / 'form'}")
-    train(output / "decision", write(output / "decisions.jsonl", decisions(ranked)), *again)
+    train(output / "decision", write(output / "decisions.jsonl", decisions(ranked), asked.rows), *again)
     export(output / "form", output / "proposer")
     export(output / "decision", output / "adapter")
     for name in ("proposer", "adapter"):  # what they learned to say is often the prompt

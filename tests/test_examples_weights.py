@@ -1,4 +1,4 @@
-"""The rows that `make weights` trains on can be made. Nothing else in the tests runs these programs, which take hours."""
+"""The rows that `make weights` trains on can be made. Training itself takes hours; `make weights ROWS=8` tries it."""
 
 import json
 from pathlib import Path

@@ -77,7 +77,7 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
     [
         (CONTRARY, "Judge whether it is a complaint."),
         ("Judge whether it is a complaint and reply with the verdict.", "Judge whether it is a complaint."),
-        ("Judge whether it is a complaint, and give only it.", "Judge whether it is a complaint, and give it."),
+        ("Judge whether the mail complains, and give only it.", "Judge whether the mail complains."),
         ("Judge whether it is a complaint. Say yes or no.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint: yes or no.", "Judge whether it is a complaint."),
         ('Judge whether it is a complaint. Your answer must be "yes" or "no".', "Judge whether it is a complaint."),
@@ -87,9 +87,10 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
         ("Judge whether it is a complaint. Just the verdict.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint. The verdict is the whole answer.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint; the verdict alone is wanted.", "Judge whether it is a complaint."),
-        ("Name the complaint by itself.", "Name the complaint."),
-        ("Output nothing but the complaint.", "Output the complaint."),
-        ("Name the complaint, without any other text.", "Name the complaint."),
+        ("Name the complaint in the mail by itself.", "Name the complaint in the mail."),
+        ("Output nothing but the customer's complaint.", "Output the customer's complaint."),
+        ("Name the complaint in the mail, without any other text.", "Name the complaint in the mail."),
+        ("Name the complaint by itself.", None),  # it would be the prompt once more
         (
             "List the complaints, one per line, in the order of the mail.",
             "List the complaints, in the order of the mail.",
@@ -122,12 +123,16 @@ def test_an_addition_loses_what_it_says_of_a_fixed_form_and_no_more(addition, le
 @pytest.mark.parametrize(
     ("addition", "left"),
     [
-        ('Write the due date as a JSON object with the keys "due" and "amount", each a string.', "Write the due date."),
+        (
+            'Write the earliest date as a JSON object with the keys "due" and "amount", each a string.',
+            "Write the earliest date.",
+        ),
+        ('Write the due date as a JSON object with the keys "due" and "amount", each a string.', None),
         (
             "Find the amount that is due, and write it as a float between 0 and 1.",
             "Find the amount that is due, and write it.",
         ),
-        ("State whether it is due as a bool.", "State whether it is due."),
+        ("State whether it is late as a bool.", "State whether it is late."),
         ("Count the lines of the JSON object and write the amount.", None),
     ],
 )
@@ -137,6 +142,71 @@ def test_a_schema_is_said_once(addition, left):
     found = optimizer.rewriter.check(f"due date\n\n{addition}", request)
     assert (found.outcome, found.text) == (
         ("optimized", f"due date\n\n{left}") if left else ("form_contradicted", f"due date\n\n{addition}")
+    )
+
+
+@pytest.mark.parametrize("form", ["fields", "value"])
+@pytest.mark.parametrize(
+    ("prompt", "addition", "left"),
+    [
+        # What must not be done would be the task itself.
+        ("names", "List the names in the mail. Do not write the names in capitals.", "List the names in the mail."),
+        ("dates", "Find the dates; never return the dates as text.", None),
+        ("dates", "Find the dates and do not write them in a table.", None),
+        ("date", "Find the date. Avoid giving the date in words.", None),
+        ("text", "Ignore the text in brackets.", None),
+        ("names", "Exclude the names between brackets.", None),
+        ("lines", "Skip lines with tabs.", None),
+        ("amounts", "Do not count amounts in brackets.", None),
+        # When it is to be done.
+        ("due date", "Give the due date only if it is written as a number.", None),
+        ("date", "If the date is in words, convert it.", None),
+        # The form is what the task is about.
+        ("number to words", "Convert the number into words.", "Convert the number into words."),
+        ("spell out the number", "Convert the number into words.", None),
+        ("uppercase the title", "Convert the title into capital letters.", None),
+        ("convert to bullet points", "Rewrite the text as bullet points.", "Rewrite the text as bullet points."),
+        ("markdown", "Write the content in Markdown.", "Write the content in Markdown."),
+        ("sort", "Treat the values as numbers and sort them.", None),
+        ("clean", "Remove what is in brackets.", None),
+        ("letters", "Split the text into sentences and count the letters in each.", None),
+        ("which words", "List the words with hyphens.", None),
+        # What is left would be no English.
+        ("length", "Give the length of the word, counted in letters.", None),
+        ("format", "Name the format by its usual name, such as HTML.", None),
+        ("list a", "List the names that do not occur in list B and enclosed in quotation marks.", None),
+        ("translate", "Translate the list and keep each entry on its own line.", None),
+        ("month", "The date has the month as a word.", None),
+        ("number", "Give the number, which is in digits, as a word and add nothing.", None),
+        ("names", "From each JSON object take the name; list all of them.", None),
+        ("namen", "Nenne die Namen und schreibe sie nicht in HTML.", None),
+    ],
+)
+def test_no_task_is_cut_with_a_form(prompt, addition, left, form):
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ""))
+    found = optimizer.rewriter.check(f"{prompt}\n\n{addition}", OptimizationRequest(prompt, fixed_form=form))
+    assert found.text in (f"{prompt}\n\n{left or addition}", prompt)
+    assert (found.outcome == "optimized") == (left is not None)
+
+
+@pytest.mark.parametrize(
+    ("addition", "left"),
+    [
+        ("Say where the animal lives and add no further comment.", "Say where the animal lives."),
+        ("Say where the animal lives and include no other text.", "Say where the animal lives."),
+        ("Say where the animal lives, with no further comment.", "Say where the animal lives."),
+        ("Rewrite the code without comments.", "Rewrite the code without comments."),
+        ("Answer the question and cite the passage.", "Answer the question and cite the passage."),
+        ("Check if the answer is yes.", "Check if the answer is yes."),
+        ("Say whether the box holds the key and nothing else.", None),
+        ("Say whether there is nothing else.", None),
+    ],
+)
+def test_what_is_said_of_fields_is_cut_with_its_verb_or_stays(addition, left):
+    optimizer = PromptOptimizer(ScriptedGenerator(lambda _: ""))
+    found = optimizer.rewriter.check(f"do it\n\n{addition}", OptimizationRequest("do it", fixed_form="fields"))
+    assert (found.outcome, found.text) == (
+        ("optimized", f"do it\n\n{left}") if left else ("form_contradicted", f"do it\n\n{addition}")
     )
 
 

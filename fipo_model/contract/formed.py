@@ -1,6 +1,8 @@
 """Outputs whose form is fixed beside the prompt, by a type or a schema: no text may ask for another. Pure, English.
 
-What an addition says of the reply's form is cut where that leaves its task whole: the words cut must say nothing else.
+What an addition says of the reply's form is cut where that leaves its task whole. Inside a sentence that is only what a
+comma sets off, or that there is nothing else: other words for a form may be of the task ("Find the text in brackets."),
+and without them a sentence may say the opposite ("Do not give the date in words."). It goes as a whole then, or stays.
 """
 
 import re
@@ -31,7 +33,7 @@ _SHAPE = (
 )
 # How an output is laid out, as far as it can be cut from a sentence about the task: "…, separated by commas".
 _LAYOUT = lazy(
-    r"(?i)(?P<cut>(?:,|,? and|,? but)?\s(?:all |entirely )?(?:"
+    r"(?i)(?P<layout>(?:,|,? and|,? but)?\s(?:all |entirely )?(?:"
     rf"separated (?:by|with) (?:{_MARKS}|[\"'“][^\"'”\n]{{1,5}}[\"'”])(?: between them)?"
     rf"|with(?:out)? {_MARKS}(?: in)?(?: (?:between|after|before|behind|in front of|around|at)"
     r"(?: (?:the|each|every|end|start|of|them|it|items?|words?|names?|entries|values?|its|parts?))*)?"
@@ -55,10 +57,10 @@ _ONLY = r"(?:just|only|simply|solely|merely|exclusively|either|nothing but|no mo
 # That there is nothing else in a reply, or one thing alone: false of a reply with several fields.
 _ALONE = lazy(
     r"(?i)(?P<cut>(?:,|,? and|,? but)? nothing (?:else|more|besides)(?: (?:about|than|beside) (?:it|that|this|them))?"
-    r"|,? (?:and |giving |adding |writing )?(?:with(?:out)?|no|omit) (?:no |any |all )?"
-    r"(?:other|further|additional|extra) "
+    r"|(?:,? (?:and |giving |adding |writing )?with(?:out)?|(?:,|,? and|,? but)(?: (?:add|include|use|offer|give|write"
+    r"|provide|make|say))? no|(?:,|,? and|,? but) omit) (?:no |any |all )?(?:other|further|additional|extra) "
     r"(?:text|words?|explanations?|comments?|information|parts?|reasons?)"
-    r"|,? without (?:any )?(?:explanations?|comments?|reasons?|introduction)"
+    r"|(?:,|,? and|,? but) without (?:any )?(?:explanations?|comments?|reasons?|introduction)"
     rf"|\b(?:do not|don't|never) (?:write|add|say|give|output) anything else){_END}"
 )
 _ALONE_BEHIND = lazy(
@@ -69,17 +71,20 @@ _ALONE_BEHIND = lazy(
 _ONLY_BEFORE = lazy(rf"(?i)\b{_REPLY}(?: with)?(?P<only> {_ONLY}) (?:with )?{_THING}{_END}")
 # What a reply consists of. It can be cut only as a whole clause.
 _REPLIES = lazy(
-    rf"(?i)\b(?:answer|reply|respond)(?:(?: with| by| in| as| {_ONLY})* (?:{_TRUTH}(?![\w-])|{_THING}{_END})"
+    rf"(?i)\b(?:answer|reply|respond)(?! (?:\w+ ){{1,3}}questions?\b)"
+    rf"(?:(?: with| by| in| as| {_ONLY})* (?:{_TRUTH}(?![\w-])|{_THING}{_END})"
     r"| in (?:an?|one|plain|prose)\b)"
     r"|\b(?:answer|reply|respond)(?: with| either)* [\"“'][^\"”'\n]{1,40}[\"”']"
     rf"|\b{_REPLY}(?: with| {_ONLY})* {_TRUTH},? (?:or|otherwise|and otherwise) {_TRUTH}"
-    rf"|\b(?:answer|reply|response|output) (?:is|must be|should be) (?:either )?{_TRUTH}|: {_TRUTH} or {_TRUTH}"
+    r"|(?<!if the )(?<!whether the )(?<!when the )\b(?:answer|reply|response|output)"
+    rf" (?:is|must be|should be) (?:either )?{_TRUTH}|: {_TRUTH} or {_TRUTH}"
     rf"|(?:^|(?<=[.!?] ))(?:just|only) {_THING}{_END}"
     r"|\b(?:is|are) the (?:whole|only|entire) (?:answer|reply|response|output)\b"
     r"|\b(?:alone|only \w+ \w+) (?:is|are) (?:wanted|needed|enough|required)\b"
     r"|\b(?:json|yaml|xml) (?:objects?|arrays?|documents?)\b"
 )
 _CLAUSE = lazy(rf"(?i)(?:,|;|,? and|,? then|,? but) (?:then )?(?={_REPLY}\b)|(?<=\w): (?={_TRUTH})")
+_ANOTHER = lazy(r"(?i)[,;:] |\b(?:and|then|but) ")
 # What the words that are cut may be, beside words of the prompt and of what stays: they say no task of their own.
 _EMPTY = """
 verdict answer result choice decision judgement judgment outcome conclusion label reply response output text word
@@ -92,10 +97,28 @@ give state say print indicate put omit short brief end nothing else more besides
 anything simply solely merely exclusively either directly just new enclose wrap place join arrange format bare digit 1 0
 key field bool int document
 """
+# Where nothing but these is left beside words of the prompt, the prompt is only said again: "State the topic."
+_TELLING = """
+answer reply respond say write give state name output return print indicate put find provide
+verdict result response text word value line item entry
+"""
 # Ends that are no end: a preposition, a verb without its object, or one that asked for nothing but the layout.
 _DANGLING = lazy(
-    rf"(?i)(?:^|\s)(?:and|or|with|in|as|by|the|an?|of|to|like|into|on|its|their|not|{_REPLY})$"
+    rf"(?i)(?:^|\s)(?:and|or|with|in|as|by|the|an?|of|to|like|into|on|its|their|not|is|are|was|were|be|there|{_REPLY})$"
     r"|(?:^|[,;:]\s*|\b(?:and|then)\s)(?:then )?(?:put|separate|enclose|wrap|join|place|arrange|format|end)\b[^,;:]*$"
+)
+# "State whether it is due as a bool", but not "Treat the values as numbers" or "the amount that is written as a word".
+_GIVEN_AS = lazy(
+    rf"(?i)(?:^|[,;:] |\b(?:and|then) )(?:then )?{_REPLY}\b(?:(?!\b(?:and|then)\b)[^,;:])*"
+    r"(?<!such)(?<!ed)(?<!ing)(?<!\w[et]n)(?<!\bis)(?<!are) as $"
+)
+_RELATIVE = lazy(r"(?i), (?:which|who|whose|whom|where|that is)\b[^,]*$")  # the next comma is its own
+_CONDITION = lazy(r"(?i)\b(?:if|unless|except|instead of|rather than)\b")
+# Where there is nothing else, or nothing to be done, in what comes before words for a form, they are not of the reply.
+_TURNED = lazy(
+    r"(?i)(?:^|[,;:] |\b(?:and|then|but) )(?:then )?"
+    r"(?:do not|don't|never|avoid|ignore|ignoring|skip|exclude|omit|leave)\b"
+    r"|\bwhether .*\b(?:ha[sd]|have|holds?|contains?|includes?|consists?|mentions?)\b"
 )
 _MOST_CUTS = 8  # in one sentence
 
@@ -126,10 +149,15 @@ def without_form(case: Case) -> str | None:
         return None
     before, after = case.around
     parts = [_trimmed(part, form, case) for part in (before, after)]
-    if None in parts or not read("\n".join(map(str, parts)), "en").content - _empty():
+    if None in parts or not _says_more("\n".join(map(str, parts)), case):
         return None
     shorter = f"{parts[0]}{before[len(before.rstrip()) :]}{prompt}{parts[1]}".strip()
     return shorter if shorter != case.rewrite_text.strip() else None
+
+
+def _says_more(text: str, case: Case) -> bool:
+    """Whether a text has a word of meaning that the prompt does not have."""
+    return bool(read(text, "en").content - _telling() - read(case.request.instruction, "en").stems)
 
 
 def _trimmed(part: str, form: FixedForm, case: Case) -> str | None:
@@ -155,7 +183,8 @@ def _without(sentence: str, whole: Reading, form: FixedForm, case: Case) -> str 
         found = next(_said(left, form, case), None)
         if found is None:
             return left
-        shorter = next(filter(lambda one: _loses_only_form(left, one, whole, case), _cuts(left, found)), None)
+        formal = read(" ".join(filter(None, found.groups())), "en").stems | _empty()
+        shorter = next((one for one in _cuts(left, found) if _loses_only(formal, left, one, whole, case)), None)
         if not shorter:
             return shorter
         left = shorter
@@ -166,12 +195,24 @@ def _cuts(sentence: str, found: re.Match[str]) -> Iterator[str]:
     """The sentence without the words for a form, without their clause, and nothing, in this order."""
     for name in [name for name, text in found.groupdict().items() if text]:
         start, end = found.span(name)
-        if name == "only" or not _DANGLING.search(sentence[:start].rstrip(" ,;:")):
+        is_inserted = sentence[end:].strip(" .!?;") and _RELATIVE.search(sentence, 0, start)
+        if _is_apart(sentence, start, name) and not is_inserted:
             yield _closed(sentence[:start] + sentence[end:], sentence)
-    clauses = [each.start() for each in _CLAUSE.finditer(sentence, 0, found.end())]
-    if clauses:
-        yield _closed(sentence[: clauses[-1]], sentence)
-    yield ""
+    if _CONDITION.search(sentence):
+        return
+    clauses = list(_CLAUSE.finditer(sentence, 0, found.end()))
+    if clauses and not _ANOTHER.search(sentence, clauses[-1].end(), found.start()):
+        yield _closed(sentence[: clauses[-1].start()], sentence)
+    if not sentence.endswith(";"):
+        yield ""
+
+
+def _is_apart(sentence: str, start: int, name: str) -> bool:
+    """Whether words for a form can be cut from their sentence: what is before them neither needs nor turns them."""
+    before = sentence[:start].rstrip(" ,;:")
+    if any(one.search(before) for one in (_TURNED, _DANGLING, _CONDITION)):
+        return False
+    return name in ("cut", "only") or sentence[start] == "," or _GIVEN_AS.search(sentence, 0, start + 4) is not None
 
 
 def _closed(text: str, sentence: str) -> str:
@@ -181,8 +222,8 @@ def _closed(text: str, sentence: str) -> str:
     return left and left + (ending or ".")
 
 
-def _loses_only_form(sentence: str, shorter: str, whole: Reading, case: Case) -> bool:
-    """Whether all words that are cut are about a reply in general, or are said in what stays or in the prompt."""
+def _loses_only(formal: frozenset[str], sentence: str, shorter: str, whole: Reading, case: Case) -> bool:
+    """Whether all words that are cut are about a reply's form, or are said in what stays or in the prompt."""
     if shorter and (_DANGLING.search(shorter.rstrip(" ,;:.!?")) or shorter.count('"') % 2):
         return False
     before, after = read(sentence, "en"), read(shorter, "en")
@@ -191,21 +232,35 @@ def _loses_only_form(sentence: str, shorter: str, whole: Reading, case: Case) ->
     elsewhere = after.stems | read(case.material, "en").stems
     if not shorter:
         elsewhere |= frozenset(token.stem for token in whole.tokens) - lost.keys()
-    return lost.keys() <= _empty() | elsewhere
+    return lost.keys() <= formal | elsewhere
 
 
 def _said(text: str, form: FixedForm, case: Case) -> Iterator[re.Match[str]]:
     """The words for a form in a text, without those that the prompt or its context has."""
     patterns = (_LAYOUT, _ALONE, _ALONE_BEHIND, _ONLY_BEFORE, _REPLIES) if form == "fields" else (_LAYOUT,)
     known = case.material.lower()
+    asked = frozenset[str]() if has_schema(case.material) else read(case.request.instruction, "en").stems
     found = (each for one in patterns for each in one.finditer(text))
-    return (each for each in found if _words(each).lower() not in known)
+    said = ((each, _words(each)) for each in found)
+    return (each for each, words in said if words.lower() not in known and not _is_asked(words, asked))
+
+
+def _is_asked(words: str, asked: frozenset[str]) -> bool:
+    """Whether the prompt asks for the form itself, in words of its own: "as Markdown" after "to markdown"."""
+    named = read(words, "en").content
+    return bool(named) and named <= asked
 
 
 def _words(found: re.Match[str]) -> str:
     """The words for a form, without the "and" before them."""
-    said = found.groupdict().get("cut") or found[0]
-    return re.sub(r"(?i)^(?:and|but) ", "", said.strip(" ,:;"))
+    groups = found.groupdict()
+    said = groups.get("cut") or groups.get("layout") or found[0]
+    return re.sub(r"(?i)^(?:(?:and|but) )?(?:entirely |all )?", "", said.strip(" ,:;"))
+
+
+@cache
+def _telling() -> frozenset[str]:
+    return frozenset(stems_of(_TELLING.split(), "en"))
 
 
 @cache

@@ -5,6 +5,8 @@ import datetime
 import decimal
 import enum
 import functools
+import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -12,11 +14,12 @@ import textwrap
 import threading
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, Protocol
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from fipo_model.search import digest_of, digest_of_data, without_credentials
 
@@ -258,3 +261,96 @@ def test_credentials_are_no_settings():
     )
     renewed += " headers Authorization vertex_credentials password client_secret aws_access_key_id"
     assert without_credentials({**kept, **dict.fromkeys(renewed.split(), "x")}) == kept
+
+
+EDITS = {
+    "a field's default": "class Held(BaseModel):\n    most: int = {}",
+    "a field's limit": "class Held(BaseModel):\n    most: int = Field(1, ge={})",
+    "a nested field": "class Inner(BaseModel):\n    most: int = {}\nclass Held(BaseModel):\n    inner: Inner = Inner()",
+    "a validator of a nested type": (
+        "def checked(value):\n    return min(value, {})\n"
+        "class Inner(BaseModel):\n    most: Annotated[int, AfterValidator(checked)] = 1\n"
+        "class Held(BaseModel):\n    inner: list[Inner] = []"
+    ),
+    "a dataclass's default": "@dataclass\nclass Held:\n    most: int = {}",
+    "a private attribute": "class Held:\n    _most = {}",
+    "what makes an object": "class Held:\n    def __init__(self):\n        self.most = {}",
+    "what compares objects": "class Held:\n    def __eq__(self, other):\n        return {}",
+    "an inner class": "class Held:\n    class Inner:\n        most = {}",
+    "a named tuple's default": "class Held(NamedTuple):\n    most: int = {}",
+    "a constant that a default names": "MOST = {}\nclass Held:\n    most = field(default=MOST)",
+}
+
+
+@pytest.fixture
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The digest of a metric whose module has this source."""
+    numbers = itertools.count()
+
+    def digest(source: str) -> str:
+        file = tmp_path / f"edited{next(numbers)}.py"
+        file.write_text(source, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("edited", file)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "edited", module)
+        spec.loader.exec_module(module)
+        return digest_of(module.metric)
+
+    return digest
+
+
+@pytest.mark.parametrize("source", EDITS.values(), ids=EDITS)
+def test_all_that_a_class_says_counts(source, edited):
+    around = (
+        "from dataclasses import dataclass, field\nfrom typing import Annotated, NamedTuple\n"
+        "from pydantic import AfterValidator, BaseModel, Field\n"
+        "{}\ndef metric(right, said):\n    return Held() == said\n"
+    )
+    before, after = (around.format(source.format(value)) for value in (1, 2))
+    assert edited(before) != edited(after)
+    head, rest = before.split("class Held")
+    documented = rest.replace(":\n    ", ':  # for now\n    "What is held."\n\n    ', 1)
+    assert edited(before) == edited(f"{head}class Held{documented}")
+
+
+def test_what_a_users_decorator_and_modules_do_counts(edited, monkeypatch):
+    decorated = (
+        "import functools\nclass Times:\n    def __init__(self, function):\n"
+        "        functools.update_wrapper(self, function)\n        self.function = function\n"
+        "    def __call__(self, *given):\n        return self.function(*given) * {}\n"
+        "@Times\ndef metric(right, said):\n    return right == said\n"
+    )
+    assert edited(decorated.format(1)) != edited(decorated.format(2))
+    helpers = ModuleType("helpers")
+    monkeypatch.setitem(sys.modules, "helpers", helpers)
+    using = "import helpers\ndef metric(right, said):\n    return helpers.score(right, said, helpers.MOST)\n"
+    digests = set()
+    for most, score in ((1, by_default(1)), (2, by_default(1)), (2, by_default(2))):
+        helpers.MOST, helpers.score, helpers.unused = most, score, object()
+        digests.add(edited(using))
+    assert len(digests) == 3
+
+
+def test_types_that_refuse_to_be_asked_what_is_theirs_are_read():
+    class Row(TypedDict):
+        colour: str
+
+    class Judge(Protocol):
+        def judge(self, said: str) -> float: ...
+
+    assert digest_of(by_closure(Row)) != digest_of(by_closure(Judge))
+
+
+def test_what_is_renewed_makes_no_other_metric(monkeypatch: pytest.MonkeyPatch):
+    held = [Plain(1), Plain(1)]
+    for key, one in zip("ab", held, strict=True):
+        one.api_key, one.headers = key, ["name", "age"]
+    assert digest_of(by_closure(held[0])) == digest_of(by_closure(held[1]))
+    held[1].headers.append("city")
+    assert digest_of(by_closure(held[0])) != digest_of(by_closure(held[1]))
+    parts = [functools.partial(max, api_key=key) for key in "ab"]
+    assert digest_of(by_closure(parts[0])) == digest_of(by_closure(parts[1]))
+    assert digest_of_data({"password": "a"}) != digest_of_data({"password": "b"})
+    before = digest_of(by_closure(os.environ))
+    monkeypatch.setenv("ANOTHER_VARIABLE", "1")
+    assert digest_of(by_closure(os.environ)) == before

@@ -5,19 +5,27 @@ import dis
 import functools
 import hashlib
 import inspect
+import os
 import pickle
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from fipo_model.search.changing import cached_in, changed_attributes, changed_by, is_changed, within
+from fipo_model.search.sources import names_in_class, source_of_class
 
 _DEEPEST = 40
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _CREDENTIAL = re.compile(
     r"(?:^|_)(?:api_?)?key(?:_|$)|secret|password|credential|authorization|(?:^|_)token(?:_provider)?$|headers$",
+    re.IGNORECASE,
+)
+# Of the user's own code, where a "key" may be that of a row.
+_PLAIN_CREDENTIAL = re.compile(
+    r"api_?key|secret|password|credential|authorization|(?:access|auth|bearer|refresh|session)_?token|^bearer$"
+    r"|(?:extra|default)_headers$",
     re.IGNORECASE,
 )
 _CONTAINERS = (Mapping, list, tuple, set, frozenset)
@@ -102,6 +110,8 @@ class _Reader:
             yield f"within {list(self._within).index(id(value))}"
         elif len(self._within) > _DEEPEST or isinstance(value, ModuleType):
             yield _shown(value)
+        elif value is os.environ:  # another one in every terminal
+            yield "environ"
         else:
             if inspect.isclass(value) or isinstance(value, FunctionType):
                 self._code[id(value)] = (len(self._code), value)
@@ -113,7 +123,7 @@ class _Reader:
 
     def _inner(self, value: Any, *, is_whole: bool) -> Iterator[str]:
         if isinstance(value, (CodeType, *_CONTAINERS)):
-            for one in _members(value):
+            for one in _members(value, has_credentials=self._is_data):
                 yield from self.parts(one)
         elif isinstance(value, functools.partial):
             yield from self.parts(value.func, is_whole=True)
@@ -138,7 +148,7 @@ class _Reader:
         yield from self.parts(function.__code__)
         for name, value in held.items():
             yield name
-            if not is_changed(name, value, changed):
+            if not is_changed(name, value, changed) and not _PLAIN_CREDENTIAL.search(name):
                 if attributes := within(name, changed):
                     self._changed[id(value)] = (attributes, value)
                 yield from self.parts(value)
@@ -147,6 +157,8 @@ class _Reader:
         yield _shown(kind)
         if self._is_data or (_is_installed(kind.__module__) and not is_whole):
             return
+        yield source_of_class(kind)
+        yield from self.parts(_named_by_class(kind))
         methods, values = _methods(kind), _class_values(kind)
         changed = changed_attributes(methods, self._called)
         yield from self.parts(methods)
@@ -154,7 +166,8 @@ class _Reader:
 
     def _object(self, value: Any, *, is_whole: bool) -> Iterator[str]:
         kind = type(value)
-        if isinstance(function := _unwrapped(value), FunctionType):  # within an `lru_cache`, say
+        function = _unwrapped(value) if _is_installed(kind.__module__) else value
+        if isinstance(function, FunctionType):  # within an `lru_cache`, say
             yield from self.parts(function)
             return
         yield from self.parts(kind, is_whole=is_whole and not _is_registered(value))
@@ -192,7 +205,9 @@ def _shown(value: Any) -> str:
 def _saved(value: Any) -> str:
     """What belongs to a value, such as the memory of a tensor or the columns of a table; a client's connections not."""
     try:
-        return repr(pickle.dumps(value, protocol=4))
+        # What is saved of a tensor differs from process to process.
+        saved = value.__array__() if hasattr(type(value), "__array__") else value
+        return repr(pickle.dumps(saved, protocol=4))
     except Exception:  # noqa: BLE001 - whatever its own code raises
         return _shown(value)
 
@@ -226,12 +241,13 @@ def _is_registered(value: Any) -> bool:
     return state_of.dispatch(type(value)) is not state_of.dispatch(object)
 
 
-def _members(value: Any) -> list[Any]:
+def _members(value: Any, *, has_credentials: bool) -> list[Any]:
     """The parts of code or of a container, in an order that is the same in every process."""
     if isinstance(value, CodeType):
         return [value.co_code, value.co_exceptiontable, value.co_names, value.co_varnames, value.co_consts]
     if isinstance(value, Mapping):
-        return [(key, value[key]) for key in sorted(value, key=_order)]
+        keys = [key for key in value if has_credentials or not _PLAIN_CREDENTIAL.search(str(key))]
+        return [(key, value[key]) for key in sorted(keys, key=_order)]
     return sorted(value, key=_order) if isinstance(value, set | frozenset) else list(value)
 
 
@@ -246,9 +262,23 @@ def _held_by(function: FunctionType) -> dict[str, Any]:
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     enclosed = {name: cell.cell_contents for name, cell in cells.items() if not _is_empty(cell)}
     found = {**positional, **(function.__kwdefaults__ or {}), **enclosed}
-    used = (name for name in sorted(_names(code, are_global=True)) if name in function.__globals__)
-    named = {name: function.__globals__[name] for name in used}
-    return found | {name: _as_used(one, function) for name, one in named.items() if one is not function}
+    named = _globals_named(_names(code, are_global=True), function.__globals__)
+    for name, module in [*named.items()]:
+        if isinstance(module, ModuleType) and not _is_installed(module.__name__):
+            members = _globals_named(_names(code, are_global=False), vars(module))
+            named |= {f"{name}.{member}": one for member, one in members.items()}
+    return found | {name: _as_used(one, function.__module__) for name, one in named.items() if one is not function}
+
+
+def _globals_named(names: Collection[str], there: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of those names that a module has."""
+    return {name: there[name] for name in sorted(names) if name in there}
+
+
+def _named_by_class(kind: type) -> dict[str, Any]:
+    """What the body of a class names outside its methods: the types of its fields, defaults and decorators."""
+    named = _globals_named(names_in_class(kind), vars(sys.modules.get(kind.__module__, object)))
+    return {name: _as_used(one, kind.__module__) for name, one in named.items()}
 
 
 def _is_empty(cell: CellType) -> bool:
@@ -259,11 +289,11 @@ def _is_empty(cell: CellType) -> bool:
         return True
 
 
-def _as_used(value: Any, function: FunctionType) -> Any:
-    """A global as a function has it: itself, or only its name or text."""
+def _as_used(value: Any, module: str | None) -> Any:
+    """A global as a function or class of a module has it: itself, or only its name or text."""
     code = _unwrapped(value)
     if inspect.isclass(code) or isinstance(code, FunctionType):
-        return value if not _is_installed(code.__module__) or code.__module__ == function.__module__ else _shown(code)
+        return value if not _is_installed(code.__module__) or code.__module__ == module else _shown(code)
     is_plain = isinstance(value, (*_TEXTS, functools.partial, MethodType))
     return value if is_plain or _is_read(value) else _shown(value)
 
@@ -294,8 +324,9 @@ def _function_in(member: Any) -> Any:
 
 def _class_values(kind: type) -> dict[str, Any]:
     """The values that a class has from there, such as the members of an Enum, and its annotations."""
-    plain = (*_TEXTS, functools.partial, kind)
-    named = {name: one for name, one in _own_members(kind).items() if isinstance(one, plain) or _is_read(one)}
+    plain = (*_TEXTS, functools.partial)
+    members = _own_members(kind).items()  # a protocol and a typed dictionary refuse to be asked what is theirs
+    named = {name: one for name, one in members if isinstance(one, plain) or kind in type(one).__mro__ or _is_read(one)}
     annotations = {name: _ADDRESS.sub("", repr(one)) for name, one in inspect.get_annotations(kind).items()}
     values = {name: one for name, one in named.items() if not isinstance(_function_in(one), FunctionType)}
     return {name: one for name, one in values.items() if not name.startswith("_")} | annotations

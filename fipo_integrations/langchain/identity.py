@@ -16,6 +16,7 @@ from fipo_model import search as searching
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _NAMES = ("model_name", "model", "model_id")
+_PLACES = ("base_url", "openai_api_base", "azure_endpoint", "anthropic_api_url", "endpoint", "endpoint_url", "host")
 _PLAIN = (str, bytes, int, float, type, type(None), ModuleType, BaseMessage)
 _WHOLE = (BaseLanguageModel, BasePromptTemplate)
 """What holds no other part of a chain."""
@@ -26,7 +27,7 @@ _DEEPEST = 2  # how deep a foreign object is searched
 def identity(chain: Any) -> dict[str, Any]:
     """The names of a chain's models, and a digest of all that decides what it says.
 
-    What functions and objects remember does not count, because it changes while a chain runs.
+    What functions change as they run does not count, nor what foreign objects remember.
     """
     parts = list(_parts(chain, {}, 0))
     models = {_named(part) for part in parts if isinstance(part, BaseLanguageModel)}
@@ -36,8 +37,9 @@ def identity(chain: Any) -> dict[str, Any]:
 
 @searching.state_of.register  # for metrics that ask a judge
 def _model(model: BaseLanguageModel) -> dict[str, Any]:
-    """What LangChain itself tells models apart by, in its cache and in traces."""
-    return dict(model._identifying_params)
+    """What LangChain itself tells models apart by, in its cache and in traces, and where they are."""
+    places = {name: str(getattr(model, name)) for name in _PLACES if getattr(model, name, None) is not None}
+    return {**model._identifying_params, **places}
 
 
 def _without_addresses(value: object) -> str:
@@ -86,17 +88,36 @@ def _is_empty(cell: CellType) -> bool:
 
 
 def _say(part: Any) -> str:
-    """What a part is, without what it consists of."""
+    """What a part is, without the parts that it consists of."""
     if isinstance(part, BaseLanguageModel):
         return f"{_named(part)} {_without_addresses(_model(part))}"
     if isinstance(part, BasePromptTemplate):
         return _without_addresses(part)
     if isinstance(part, RunnableBinding):
-        return f"{_named(part)} {_without_addresses(part.kwargs)}"
-    code = part if isinstance(part, FunctionType) else getattr(type(part), "__call__", None)  # noqa: B004 - its code
-    if isinstance(part, Runnable) or not isinstance(code, FunctionType):
-        return _named(part)
-    return f"{_named(part)} {_digest_code(code)}"
+        asked = {**searching.without_credentials(part.kwargs), "": part.config.get("configurable")}
+        return f"{_named(part)} {searching.digest_of(asked)}"
+    if isinstance(part, Runnable):
+        return f"{_named(part)} {searching.digest_of(_settings_of(part))}"
+    return f"{_named(part)} {searching.digest_of(part)}"
+
+
+def _settings_of(part: Runnable[Any, Any]) -> dict[str, Any]:
+    """The fields of a runnable, such as the schema of a parser; of those that hold runnables, the names."""
+    fields = {name: own for name, own in vars(part).items() if name in getattr(type(part), "model_fields", {})}
+    return {
+        name: sorted(map(str, own)) if isinstance(own, Mapping) and _has_parts(own.values()) else own
+        for name, own in fields.items()
+        if not _has_parts(own if isinstance(own, list | tuple) else [own])
+    }
+
+
+def _has_parts(values: Iterable[Any]) -> bool:
+    """Whether one of these is a part of a chain of its own, or a pair of a condition and what it leads to."""
+    return any(
+        isinstance(one, Runnable) or callable(one) or (isinstance(one, list | tuple) and _has_parts(one))
+        for one in values
+        if not isinstance(one, type)
+    )
 
 
 def _named(part: Any) -> str:
@@ -104,9 +125,3 @@ def _named(part: Any) -> str:
     params = part._identifying_params if isinstance(part, BaseLanguageModel) else {}
     names = (params.get(name) or getattr(part, name, None) for name in _NAMES)
     return " ".join([type(part).__qualname__, *[name for name in names if isinstance(name, str)][:1]])
-
-
-def _digest_code(function: FunctionType) -> str:
-    """A digest of a function's code alone."""
-    code = function.__code__
-    return searching.digest_of(FunctionType(code, {}, closure=tuple(CellType() for _ in code.co_freevars) or None))

@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from fipo_model.errors import InputError
 
 _ADDRESS = re.compile(r"\bhttps?://\S+")
+# Gemini's key, a storage's signature: servers and clients quote them with the address that failed.
+_SECRET = re.compile(r"(?i)([?&](?:[\w.-]*(?:key|token|secret|signature|password|credential)|sig)=)[^&#\s'\">)]+")
 _LABEL = 63  # RFC 1035, section 2.3.4: the longest part of a host's name
 
 
@@ -24,7 +26,8 @@ def check_address(address: str) -> None:
 
 
 def show_address(address: str) -> str:
-    """An address for people to read, without any user and password in it."""
+    """An address for people to read, without any user, password or key in it."""
+    address = _SECRET.sub(r"\1…", address)
     if "@" not in address:
         return address
     scheme, separator, rest = address.partition("://")
@@ -37,10 +40,15 @@ def show_address(address: str) -> str:
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
 
+def hide_in(text: str) -> str:
+    """A text with every address in it made safe to note or show."""
+    return _ADDRESS.sub(lambda found: show_address(found[0]), text)
+
+
 def hide_passwords(noted: Any) -> Any:
     """A text, or tables and lists of texts, with every address in it made safe to note or show."""
     if isinstance(noted, str):
-        return _ADDRESS.sub(lambda found: show_address(found[0]), noted) if "@" in noted else noted
+        return hide_in(noted)
     if isinstance(noted, Mapping):
         return {key: hide_passwords(value) for key, value in noted.items()}
     return [hide_passwords(value) for value in noted] if isinstance(noted, list | tuple) else noted

@@ -192,6 +192,14 @@ REPLACEMENT = ("The soft mechanic left. (soft -> tired)", None)
         ("same both ways", "Compare both words and say whether they are the same.", (WORD,), "placeholder_invented"),
         ("same start", "Compare the two words and say whether they start alike.", (PAIR,), "optimized"),
         ("fruit or vegetable", "Answer with one of the two words, fruit or vegetable.", (WORD,), "optimized"),
+        # Signs that go with what the prompt names, lines of the outputs, and two words in one.
+        ("minutes of the time", "Say what stands after the colon.", (), "optimized"),
+        ("minutes of the time", "Say what stands after the colon.", (WORD,), "placeholder_invented"),
+        ("numerator of it", "Name the numerator, which stands before the slash.", (), "optimized"),
+        ("fix spaces", "Remove the space before the comma.", (), "optimized"),
+        ("street and town", "Write the street in the first line.", (("Mill St, Rye", "Mill St\nRye"),), "optimized"),
+        ("join", "Join the two words without the hyphen.", (("cat-dog", None),), "optimized"),
+        ("sum", "Add the two numbers.", (("3+4", None),), "optimized"),
     ],
 )
 def test_what_an_addition_points_to_is_in_the_prompt_or_in_an_input(naive, addition, shown, expected):
@@ -209,6 +217,9 @@ def test_what_an_addition_points_to_is_in_the_prompt_or_in_an_input(naive, addit
         ("people mentioned: {articles}", "Name the people mentioned in the list.", "optimized"),
         ("people mentioned: {article}", "Name the people mentioned in the article.", "optimized"),
         ("verdict on the film: {opinion}", "Find the verdict in the review.", "optimized"),
+        ("total of {bill}", "Add up the amounts in the invoice.", "optimized"),
+        ("risks of {nda}", "Name the risks in the contract.", "optimized"),
+        ("rhyme of {verse}", "Name the rhyme in the poem.", "optimized"),
     ],
 )
 def test_an_input_is_called_what_its_variable_is(naive, addition, expected):
@@ -251,6 +262,9 @@ def test_one_line_is_the_opposite_of_one_per_line(naive, addition, expected):
 @pytest.mark.parametrize(
     ("naive", "addition", "shown", "left"),
     [
+        ("median", "Sort the numbers and skip to the middle one.", (), None),
+        ("rises", "Name the hours in which prices rise and drop sharply.", (), None),
+        ("anagrams", "Judge whether they are anagrams and ignore case.", (), None),
         ("extract the ticket", "Copy the ticket and drop the sender's name.", (), "Copy the ticket."),
         ("due date", "Give the date on which to pay, and leave out the time.", (), "Give the date on which to pay."),
         (

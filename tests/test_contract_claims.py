@@ -23,6 +23,9 @@ CLAIMS = [
     ("Rework it and write each part on its own line.", LINES, DASHED),
     ("Rework it and write one part per line.", LINES, SPACED),
     ("Rework it and write the parts on one line.", SPACED, LINES),
+    ("Rework it and write all of it on the same line.", SPACED, LINES),
+    ("Rework it without line breaks.", SPACED, LINES),
+    ("Rework it, with a line break between the parts.", LINES, SPACED),
     ("Rework it without spaces.", DASHED, SPACED),
     ("Rework it, with a space between the parts.", SPACED, DASHED),
     ("Rework it, with a comma and a space between the parts.", ("a b", "a, b"), LINES),
@@ -104,3 +107,17 @@ def test_a_count_of_choices_must_do_for_the_outputs_shown(shown, expected):
 def test_zeros_that_outputs_begin_with_cannot_be_excluded(outputs, expected):
     examples = [(f"it {number}", output) for number, output in enumerate(outputs)]
     assert outcome("Rework it and write it without a leading zero.", *examples) == expected
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [
+        "Rework it and write each part on one line.",
+        "Rework it and write every part on a single line.",
+        "Rework it and write one part on one line.",
+        "Rework it and never put two parts on one line.",
+        "Rework it and put each of the parts on one line of its own.",
+    ],
+)
+def test_one_line_for_each_part_is_no_single_line(addition):
+    assert outcome(addition, LINES) == "optimized"

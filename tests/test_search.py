@@ -328,6 +328,21 @@ def throttled(status: int) -> Exception:
         (throttled(429), True),
         (throttled(400), False),
         (IncompleteRead(b""), True),
+        # An apostrophe is no quotation, and neither are quotation marks around a name.
+        (RuntimeError("Couldn't connect to the server: connection refused"), True),
+        (RuntimeError("The model's server is overloaded"), True),
+        (RuntimeError("model 'gpt-4o' is overloaded"), True),
+        (RuntimeError("the reply 'overloaded' is no label"), False),
+        (RuntimeError("Remote end closed connection without response"), True),
+        (RuntimeError("The server had an error while processing your request"), True),
+        (RuntimeError("RESOURCE_EXHAUSTED"), True),
+        (type("APIStatusError", (Exception,), {"status_code": "429"})("no"), True),
+        (RuntimeError("500 is not in [1, 2]"), False),
+        (RuntimeError("503 tokens, at most 100"), False),
+        (RuntimeError("error: 429 != 430"), False),
+        (RuntimeError("code 503 is not one of the labels"), False),
+        (RuntimeError("the method is overloaded"), False),
+        (type("LocalProtocolError", (type("TransportError", (Exception,), {}),), {})("illegal header"), False),
         (ExceptionGroup("unhandled errors in a TaskGroup", [answered(429), TimeoutError()]), True),
         (ExceptionGroup("unhandled errors in a TaskGroup", [answered(429), KeyError("x")]), False),
     ],
@@ -346,6 +361,20 @@ def test_the_last_error_that_is_known_decides():
     timeout = TimeoutError()
     timeout.__context__ = type("AdapterParseError", (Exception,), {})("no JSON")
     assert failure(timeout).is_passing
+
+
+@pytest.mark.parametrize("missed", [KeyError("k"), AttributeError("_client"), FileNotFoundError("cache.json")])
+def test_what_a_cache_misses_says_nothing_of_the_call_that_follows(missed):
+    error = RuntimeError("Rate limit exceeded")
+    error.__context__ = missed
+    assert failure(error).is_passing
+
+
+def test_no_key_in_an_address_is_told():
+    said = failure(
+        RuntimeError("400 for https://a.example/v1/models?key=AIzaSECRET&alt=json, https://me:pw@b.example/")
+    )
+    assert said.cause == "RuntimeError: 400 for https://a.example/v1/models?key=…&alt=json, https://b.example/"
 
 
 def test_a_time_out_that_was_handled_is_no_cause_unless_it_is_named():

@@ -62,7 +62,22 @@ _CLAIMS = (
         ),
         _some("\n"),
     ),
-    _Claim(lazy(r"\b(?:on|in) (?:one|a single) line\b"), _none("\n")),
+    _Claim(
+        lazy(
+            # "Each item on one line" says the opposite.
+            r"(?:^|[.;:!?])(?:(?!\b(?:each|every|one|two|several|any|per|never|not|don't)\b)[^.;:!?])*"
+            r"\b(?:on|in|with) (?:one|a single|the same) line\b(?! of its)"
+            r"|\b(?:without|no) (?:any )?(?:line ?breaks|newlines)\b"
+        ),
+        _none("\n"),
+    ),
+    _Claim(
+        lazy(
+            r"(?<!without )(?<!without a )(?<!no )\bline ?breaks? between\b|\bseparate[sd]? (?:\w+ ){0,3}(?:by|with) "
+            r"(?:line ?breaks|newlines)\b|\ba new line for (?:each|every)\b"
+        ),
+        _some("\n"),
+    ),
     _Claim(lazy(r"\b(?:without|no) (?:any )?(?:spaces?|blanks?)\b(?! (?:before|after|around|at|between))"), _none(" ")),
     _Claim(lazy(r"(?<!no )(?<!without )(?<!without a )\bspaces? between\b"), _some(" ")),
     _Claim(lazy(r"(?<!no )(?<!without )\bcommas?(?: and a space)? between\b"), _some(",")),

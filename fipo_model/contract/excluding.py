@@ -8,10 +8,14 @@ from fipo_model.contract.reading import read
 from fipo_model.contract.shown import outputs_shown
 
 _EXCLUDES = lazy(
-    r"(?i)(?:,|,? and|,? but) (?:then )?(?:drop|omit|leave out|ignore|skip) (?P<what>[^.,;!?\n]{1,80})(?=[.;!?\n]|$)"
+    r"(?i)(?:,|,? and|,? but) (?:then )?(?:drop|omit|leave out|ignore|skip) "
+    r"(?!(?:to|ahead|an?|in|by|from|off|below|\w+ly)\b)(?P<what>[^.,;!?\n]{1,80})(?=[.;!?\n]|$)"
 )
-# That nothing else is wanted excludes nothing in particular.
-_REST = lazy(r"(?i)\b(?:others?|rest|remain\w*|else|every\w*|any\w*|all|what|them|it)\b")
+# That nothing else is wanted excludes nothing in particular, and what is said of letters and signs is how to compare.
+_REST = lazy(
+    r"(?i)\b(?:others?|rest|remain\w*|else|every\w*|any\w*|all|what|them|it|ones?|case|punctuation|spac\w+|capital\w*"
+    r"|accents?|duplicates?|repeats?|repetitions?|decimals?|full stops?)\b"
+)
 
 
 def without_exclusions(case: Case) -> str | None:

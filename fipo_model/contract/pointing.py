@@ -39,6 +39,17 @@ _AT_A_SIGN = lazy(
     r"\b(?:before|after|behind|left of|right of|(?:left|right)(?:-hand)? side of) the (?:first |last |second )?"
     rf"(?P<sign>{'|'.join(SIGNS)})s?\b"
 )
+# What goes with a sign without having it in its name: the minutes stand behind a colon.
+_SIGN_HINTS: Mapping[str, str] = {
+    "colon": r"time|hour|minute|clock|ratio|scor",
+    "slash": r"fraction|numerator|denominator|date",
+    "comma": r"decimal|whole|name|address|csv|list|clause",
+    **dict.fromkeys(("hyphen", "dash"), r"code|phone|range|number|compound|date|span"),
+    **dict.fromkeys(
+        ("point", "dot", "period", "full stop"), r"decimal|whole|cent|file|extension|version|sentence|domain"
+    ),
+}
+_OF_ANY_SIGN = lazy(r"\b(?:spac|punctuat|typo|format|clean|tidy|sign|symbol|separat|delimit|split)")
 _LINE = lazy(r"\b(?:first|second|third|last|next|top|bottom|upper|lower) lines?\b")
 _SEVERAL = lazy(
     r"(?<!of )\b(?:(?:the|these|those) two|both) (?:words|numbers|sentences|strings|lists|items|names|dates|texts)\b"
@@ -47,11 +58,15 @@ _SEVERAL = lazy(
 # What an input may be, and what else in a prompt is a word for it. "In the list" is said of all that is several.
 _KINDS: Mapping[str, str] = {
     **dict.fromkeys(("e-mail", "email", "mail"), r"e-?mail|mail|message|inbox"),
-    **{kind: kind for kind in ("letter", "tweet", "invoice", "receipt", "contract", "recipe", "poem", "speech")},
-    "article": r"article|news|story|press",
-    "review": r"review|feedback|comment|opinion",
+    **{kind: kind for kind in ("letter", "tweet", "speech")},
+    **dict.fromkeys(("invoice", "receipt"), r"invoice|receipt|bill"),
+    "contract": r"contract|agreement|nda|clause|lease|terms",
+    "recipe": r"recipe|dish|ingredient|cook",
+    "poem": r"poem|verse|sonnet|haiku|rhyme|stanza",
+    "article": r"article|news|story|press|post|blog",
+    "review": r"review|feedback|comment|opinion|complaint",
     "ticket": r"ticket|issue|request|complaint|message",
-    "report": r"report|note|summary",
+    "report": r"report|note|summary|minutes|log",
     "resume": r"resume|cv|candidate|applica",
     "list": r"list|\w+s\b|csv|row|array|item",
     "conversation": r"conversation|chat|dialog|transcript|messages|history|call",
@@ -105,19 +120,29 @@ def _absent_sign(case: Case) -> str | None:
     """ "What stands before the colon", where nobody wrote a colon or spoke of one."""
     for match in _AT_A_SIGN.finditer(case.added.lowered):
         is_written = any(sign in case.given.text for sign in SIGNS[match["sign"]])
-        if not is_written and match["sign"] not in case.given.lowered:
+        if not is_written and match["sign"] not in case.given.lowered and not _is_hinted_at(match["sign"], case):
             return f"the {match['sign']}"
     return None
+
+
+def _is_hinted_at(sign: str, case: Case) -> bool:
+    """Whether the prompt is about signs, or about what has this one; inputs that are shown would have it."""
+    if case.request.examples:
+        return False
+    hints = _SIGN_HINTS.get(sign)
+    is_of_its = hints is not None and re.search(rf"\b(?:{hints})", case.naive.lowered) is not None
+    return is_of_its or _OF_ANY_SIGN.search(case.naive.lowered) is not None
 
 
 def _absent_in_inputs(case: Case) -> str | None:
     """ "The last line" of inputs that have one, or "the two words" of inputs of a single one."""
     inputs = [example.input.strip() for example in case.request.examples]
     line = _LINE.search(case.added.lowered)
-    if line is not None and not any("\n" in each for each in inputs) and "line" not in case.naive.stems:
+    shown = [*inputs, *(example.output or "" for example in case.request.examples)]
+    if line is not None and not any("\n" in each for each in shown) and "line" not in case.naive.stems:
         return f"the {line[0]}"
     several = _SEVERAL.search(case.added.lowered)
-    if several is not None and all(len(each.split()) == 1 for each in inputs):
+    if several is not None and all(len(re.findall(r"\w+", each)) == 1 for each in inputs):
         return several[0]
     return None
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from fipo_model.addresses import hide_in
 from fipo_model.errors import ServerError
 from fipo_model.search.shortening import shortened
 from fipo_model.search.subject import Failed
@@ -17,24 +18,30 @@ _PASSING_KIND = re.compile(
 # Errors of these kinds quote what was asked or replied, or tell of what ran, which may say anything.
 _LASTING_KIND = re.compile(
     r"\b(?:pars\w+|validation|\w*decod\w+|context (?:window|length)|bad request|invalid|not found|unprocessable|"
-    r"unsupported|content (?:policy|filter)|interpreter|subprocess)\b"
+    r"unsupported|content (?:policy|filter)|interpreter|subprocess|local protocol)\b"
 )
+_LOOKED_UP = (LookupError, AttributeError, FileNotFoundError, StopIteration)
+"""What is missed in a cache says nothing of the error that comes when it is asked for elsewhere."""
 _ABOUT_VALUES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, NameError)
 # Only whole phrases, because anyone's error may be about a column "quota" or code that "timed out".
 _PASSING_WORDS = re.compile(
     r"\brate[ -]limit(?:s|ed|ing)?\b|\brate_?limit_?(?:exceeded|reached|error)\b|\btoo many requests\b|"
-    r"\bquota (?:was |has been )?exceeded\b|\bexceeded (?:\w+ ){0,3}quota\b|\bresource (?:has been )?exhausted\b|"
+    r"\bquota (?:was |has been )?exceeded\b|\bexceeded (?:\w+ ){0,3}quota\b|\bresource(?:_| has been | )exhausted\b|"
     r"(?:^|\b(?:request|response|connection|connect|read|server|gateway|model|api)\b.{0,40}?)\btime(?:d |-)?out|"
-    r"\boverloaded\b|\bthrottl(?:ed|ing)|\binternal server error\b|\bbad gateway\b|"
+    r"(?<!method is )(?<!function is )(?<!operator is )\boverloaded\b|\bthrottl(?:ed|ing)|"
+    r"\binternal server error\b|\bbad gateway\b|"
     r"\btry again later\b|\btemporarily unavailable\b|\b(?:service|server|model|currently)(?: is)? unavailable\b|"
     r"\bconnection (?:error|failed|reset|refused|aborted|closed|lost|broken)\b|"
-    r"\b(?:cannot|could not|failed to) connect\b|"
+    r"\b(?:cannot|could not|couldn't|failed to|upstream) connect\b|\b(?:peer|end|server) closed (?:the )?connection\b|"
+    r"\bhad an error while processing your request\b|\bdeadline[ _]exceeded\b|"
     r"\bnetwork is unreachable\b|\bno route to host\b|\bname resolution\b|\bname or service not known\b|"
     r"\bstatuscode\.(?:unavailable|resource_exhausted|deadline_exceeded)\b|"  # as gRPC says it
-    r"(?:^|\bhttp\S* |\b(?:status|error|code)[ :=(]{1,3})(?:429|500|502|503|504|529)\b(?![.,]\d)",
+    r"(?:\bhttp\S* |\b(?:status|error|code)[ :=(]{1,3})(?:429|500|502|503|504|529)\b(?![.,]\d| ?(?:!|=|is\b|not\b))|"
+    r"^(?:429|500|502|503|504|529)(?=$|[:.]?$|:? (?:too|internal|bad|service|server|gateway|unavailable|client)\b)",
     re.IGNORECASE,
 )
-_QUOTATION = re.compile(r"""["'`“‘«]|\b\w+(?:Error|Exception):""")
+_NAME_IN_QUOTES = re.compile(r"""(["'`])[\w./:@-]{1,60}\1""")
+_QUOTATION = re.compile(r"""["`“‘«]|(?<!\w)'|\b\w+(?:Error|Exception):""")
 _LONGEST = 500
 
 
@@ -44,8 +51,9 @@ def failure(error: BaseException) -> Failed:
 
 
 def describe(error: BaseException) -> str:
-    """An error's kind and message."""
-    return shortened(f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode(), most=_LONGEST)
+    """An error's kind and message, without any key in an address."""
+    said = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
+    return shortened(hide_in(said), most=_LONGEST)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -66,7 +74,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         # An error about a value is not due to the one that was handled meanwhile, unless it was raised from it.
-        is_its_own = error.__suppress_context__ or _quotes(error)
+        is_its_own = error.__suppress_context__ or _quotes(error) or isinstance(error.__context__, _LOOKED_UP)
         error = error.__cause__ or (None if is_its_own else error.__context__)
 
 
@@ -104,13 +112,14 @@ def _status_of(error: BaseException) -> int | None:
     found.append(getattr(response, "status_code", None))
     if isinstance(response, dict) and isinstance(told := response.get("ResponseMetadata"), dict):  # botocore's
         found.append(told.get("HTTPStatusCode"))
-    return next((one for one in found if isinstance(one, int) and 400 <= one < 600), None)
+    numbers = (int(one) if isinstance(one, str) and one.isdecimal() else one for one in found)
+    return next((one for one in numbers if isinstance(one, int) and 400 <= one < 600), None)
 
 
 def _says_that_it_passes(error: BaseException) -> bool:
     """Whether an error says so in its own words, which end where it quotes something or names another error."""
     if _quotes(error):
         return False
-    said = str(error)
+    said = _NAME_IN_QUOTES.sub("it", str(error))
     quotation = _QUOTATION.search(said)
     return _PASSING_WORDS.search(said[: quotation.end()] if quotation else said) is not None

@@ -2,11 +2,12 @@
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import dspy
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from typing_extensions import TypedDict
 
 from fipo_integrations.dspy.asking import wants_inputs
@@ -207,6 +208,25 @@ class Order(BaseModel):
     is_paid: bool
     by: Literal["mail", "van"] | None
     parts: list[Described]
+
+
+class Names(RootModel[list[str]]):
+    pass
+
+
+class Orders(RootModel[list[Order]]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("output", "form"),
+    [(Names, "value"), (Orders, "fields"), (Mapping[str, int], "fields"), (dspy.Code["python"], "value")],
+)
+def test_a_root_has_no_name_in_an_output_and_code_no_fields(output, form):
+    fields = {"text": (str, dspy.InputField()), "found": (output, dspy.OutputField())}
+    (target,) = targets(dspy.Predict(dspy.Signature(fields, "find it")))
+    assert target.fixed_form == form
+    assert "root" not in (target.context or "").lower()
 
 
 @pytest.mark.parametrize(

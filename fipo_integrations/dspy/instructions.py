@@ -23,6 +23,7 @@ from fipo_integrations.dspy.values import (
     has_fields,
     labels_of,
     named_in,
+    unwrapped,
     written,
 )
 from fipo_model import Candidate, FixedForm, OptimizationRequest
@@ -234,7 +235,7 @@ def _describe_fields(signature: type[dspy.Signature], choices: Mapping[str, Sequ
 
 def _description_of_output(annotation: Any, notes: Sequence[str], choices: Sequence[Choice]) -> list[str]:
     """Its type, what the signature says of it, and what there is to choose from, as far as it says more than "text"."""
-    kind = get_annotation_name(annotation)
+    kind = get_annotation_name(unwrapped(annotation))
     if has_fields(annotation):
         parts = fields_of(annotation)
         return [f"{kind} with {', '.join(parts)}" if parts else kind, *notes]

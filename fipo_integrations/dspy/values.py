@@ -9,11 +9,12 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from dspy.adapters.types import Type
+from pydantic import BaseModel, RootModel
 
 Spellings = tuple[str, ...]
 """One value, in all the ways it may be written: an Enum's member by its value and by its name."""
@@ -21,6 +22,7 @@ Choice = tuple[Spellings, ...]
 """All values of one field."""
 TRUTH: Choice = (("True",), ("False",))
 
+_MAPPINGS = (dict, Mapping, MutableMapping)
 _DEEPEST = 6
 _MOST_LABELS, _LONGEST_LABEL = 40, 4  # words; longer or more varied outputs are answers, not labels
 # Words that any instruction may contain, although they are also somebody's label.
@@ -152,6 +154,7 @@ def _pattern(value: str) -> str:
 def _of_type(annotation: Any, depth: int) -> Iterator[Choice]:
     if depth > _DEEPEST:
         return
+    annotation = unwrapped(annotation)
     origin, parts = get_origin(annotation), get_args(annotation)
     if annotation is bool:
         yield TRUTH
@@ -185,9 +188,15 @@ def _of_union(parts: Iterable[Any], depth: int) -> Iterator[Choice]:
         yield tuple(dict.fromkeys(together))
 
 
+def unwrapped(annotation: Any) -> Any:
+    """What a root model holds, which has no name in the output."""
+    is_root = isinstance(annotation, type) and issubclass(annotation, RootModel)
+    return annotation.model_fields["root"].annotation if is_root else annotation
+
+
 def _fields(kind: Any) -> list[tuple[str, Any, str | None]]:
-    """The names, types and descriptions of the fields that a type is made of."""
-    if not isinstance(kind, type):
+    """The names, types and descriptions of the fields that a type is made of; DSPy's own, such as code, have none."""
+    if not isinstance(kind, type) or issubclass(kind, Type):
         return []
     if issubclass(kind, BaseModel):
         return [(name, field.annotation, field.description) for name, field in kind.model_fields.items()]
@@ -199,7 +208,8 @@ def _fields(kind: Any) -> list[tuple[str, Any, str | None]]:
 
 def has_fields(annotation: Any, depth: int = 0) -> bool:
     """Whether a value has several parts with names: a model, a dataclass, a dictionary, or a list of these."""
-    if annotation is dict or get_origin(annotation) is dict or _fields(annotation):
+    annotation = unwrapped(annotation)
+    if annotation in _MAPPINGS or get_origin(annotation) in _MAPPINGS or _fields(annotation):
         return True
     return depth < _DEEPEST and any(has_fields(part, depth + 1) for part in get_args(annotation))
 
@@ -209,6 +219,7 @@ def fields_of(annotation: Any, levels: int = 2) -> list[str]:
 
     Those of a field in it are named, too, but not what these consist of.
     """
+    annotation = unwrapped(annotation)
     if own := _fields(annotation):
         return [_described(*field, levels - 1) for field in own]
     inner = (fields_of(part, levels) for part in get_args(annotation))

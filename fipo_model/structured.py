@@ -7,6 +7,8 @@ from fipo_model.types import FixedForm
 
 # Where several hosts and servers put a schema.
 _SCHEMAS = ("ls_structured_output_format", "response_schema", "guided_json")
+# What a reply must match where it is no object (https://docs.vllm.ai, "Structured Outputs").
+_PATTERNS = ("choice", "regex", "grammar", "structural_tag")
 _JSON_FORMATS = ("json", "json_object", "json_schema")
 _FREE_CHOICES = ("auto", "none", "allowed_tools")
 
@@ -22,7 +24,21 @@ def form_of_settings(settings: Mapping[str, Any]) -> FixedForm | None:
         or settings.get("response_mime_type") == "application/json"
         or _is_forced(settings.get("tool_choice"))
     )
-    return "fields" if is_structured else None
+    return "fields" if is_structured else _form_further_inside(settings)
+
+
+def _form_further_inside(settings: Mapping[str, Any]) -> FixedForm | None:
+    """What settings within settings say: those of OpenAI's Responses, and those of vLLM, which come as `extra_body`."""
+    text, body, rules = (_table(settings.get(name)) for name in ("text", "extra_body", "structured_outputs"))
+    if _is_structure(text.get("format")) or any(rules.get(name) for name in ("json", "json_object")):
+        return "fields"
+    if any(rules.get(name) or settings.get(f"guided_{name}") for name in _PATTERNS):
+        return "value"
+    return form_of_settings(body) if body else None
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _is_structure(asked: Any) -> bool:

@@ -224,6 +224,16 @@ def test_the_parser_knows_better_than_the_name_of_a_variable():
         ({"tool_choice": {"type": "tool", "name": "Ticket"}}, "fields"),
         ({"tool_choice": {"tool": {"name": "Ticket"}}}, "fields"),
         ({"tool_choice": ["Ticket"], "response_format": 7, "format": ["json"]}, None),
+        ({"text": {"format": {"type": "json_schema"}}}, "fields"),
+        ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, None),
+        ({"text": "json"}, None),
+        ({"extra_body": {"guided_json": {"type": "object"}}}, "fields"),
+        ({"extra_body": {"response_format": {"type": "json_object"}}}, "fields"),
+        ({"extra_body": {"structured_outputs": {"json": {"type": "object"}}}}, "fields"),
+        ({"extra_body": {"structured_outputs": {"choice": ["yes", "no"]}}}, "value"),
+        ({"extra_body": {"guided_choice": ["yes", "no"]}}, "value"),
+        ({"guided_regex": "[0-9]+"}, "value"),
+        ({"extra_body": {"top_k": 20}}, None),
     ],
 )
 def test_what_the_settings_of_a_call_say(settings: dict[str, Any], form: str | None):

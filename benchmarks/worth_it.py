@@ -116,9 +116,14 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()
     rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    chosen = list(tasks(options.tasks))[options.skip :][: options.limit]
+    if not chosen:
+        parser.error(
+            f"{options.tasks} has no task with {LOOKED_AT + TOLD_BY} examples (see `fipo data tasks --examples`)"
+        )
     rewriter = Rewriter.from_pretrained(role="proposing")
     yardstick = Yardstick.opened(None, [options.model])
-    for task in list(tasks(options.tasks))[options.skip :][: options.limit]:
+    for task in chosen:
         if task.name not in {row["task"] for row in rows}:
             rows.append(measured(task, rewriter, yardstick))
             with options.out.open("ab") as file:

@@ -8,9 +8,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from fipo_model.errors import InputError
 
-_ADDRESS = re.compile(r"\bhttps?://\S+")
+_ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://\S+")
 # Gemini's key, a storage's signature: servers and clients quote them with the address that failed.
-_SECRET = re.compile(r"(?i)([?&](?:[\w.-]*(?:key|token|secret|signature|password|credential)|sig)=)[^&#\s'\">)]+")
+_SECRET = re.compile(
+    r"(?i)([?&](?:[\w.-]*(?:key|token|secret|signature|passw(?:or)?d|pwd|credential)|sig|jwt|auth)=)[^&#\s'\">)]+"
+)
 _LABEL = 63  # RFC 1035, section 2.3.4: the longest part of a host's name
 
 
@@ -42,7 +44,7 @@ def show_address(address: str) -> str:
 
 def hide_in(text: str) -> str:
     """A text with every address in it made safe to note or show."""
-    return _ADDRESS.sub(lambda found: show_address(found[0]), text)
+    return _SECRET.sub(r"\1…", _ADDRESS.sub(lambda found: show_address(found[0]), text))
 
 
 def hide_passwords(noted: Any) -> Any:

@@ -77,7 +77,7 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
     [
         (CONTRARY, "Judge whether it is a complaint."),
         ("Judge whether it is a complaint and reply with the verdict.", "Judge whether it is a complaint."),
-        ("Judge whether the mail complains, and give only it.", "Judge whether the mail complains."),
+        ("Judge whether the mail complains, and give only it.", "Judge whether the mail complains, and give it."),
         ("Judge whether it is a complaint. Say yes or no.", "Judge whether it is a complaint."),
         ("Judge whether it is a complaint: yes or no.", "Judge whether it is a complaint."),
         ('Judge whether it is a complaint. Your answer must be "yes" or "no".', "Judge whether it is a complaint."),
@@ -133,7 +133,10 @@ def test_an_addition_loses_what_it_says_of_a_fixed_form_and_no_more(addition, le
             "Find the amount that is due, and write it.",
         ),
         ("State whether it is late as a bool.", "State whether it is late."),
-        ("Count the lines of the JSON object and write the amount.", None),
+        (
+            "Count the lines of the JSON object and write the amount.",
+            "Count the lines of the JSON object and write the amount.",
+        ),
     ],
 )
 def test_a_schema_is_said_once(addition, left):
@@ -158,6 +161,18 @@ def test_a_schema_is_said_once(addition, left):
         ("names", "Exclude the names between brackets.", None),
         ("lines", "Skip lines with tabs.", None),
         ("amounts", "Do not count amounts in brackets.", None),
+        ("date", "Under no circumstances, return the date as a string.", None),
+        ("date", "You must not guess and give the date as a string.", None),
+        ("names", "Names must not be listed, as a table.", None),
+        ("names", "Please do not give the names, in capitals.", None),
+        # Nothing but what not to do would be left, or what speaks of the part that was cut.
+        ("number", "Find the number in brackets. Ignore dates.", None),
+        ("guests", "For every guest, write the name, a comma, and the table.", None),
+        ("total", "The numbers are separated by commas. Add them up.", None),
+        ("truth", "Say whether it is right and give the reason in one sentence.", None),
+        # The form is one of the inputs.
+        ("words", "Extract all words, in quotes.", None),
+        ("vowels", "Give the word back with its vowels as capitals.", None),
         # When it is to be done.
         ("due date", "Give the due date only if it is written as a number.", None),
         ("date", "If the date is in words, convert it.", None),
@@ -199,7 +214,10 @@ def test_no_task_is_cut_with_a_form(prompt, addition, left, form):
         ("Answer the question and cite the passage.", "Answer the question and cite the passage."),
         ("Check if the answer is yes.", "Check if the answer is yes."),
         ("Say whether the box holds the key and nothing else.", None),
-        ("Say whether there is nothing else.", None),
+        ("Say whether there is nothing else.", "Say whether there is nothing else."),
+        ("Correct the mistakes and change nothing else.", "Correct the mistakes and change nothing else."),
+        ("Copy the name, with no other word and no punctuation.", None),
+        ("Name the city, with no further information and no street.", None),
     ],
 )
 def test_what_is_said_of_fields_is_cut_with_its_verb_or_stays(addition, left):

@@ -2,7 +2,12 @@
 
 import functools
 import operator
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +17,7 @@ from langchain_core.output_parsers import PydanticOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnableParallel
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from fipo_integrations.langchain.identity import identity
 
@@ -25,6 +30,16 @@ class Listed(BaseRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         return list(self.documents[: self.k])
+
+
+class Counting(Listed):
+    calls: int = 0
+    seen: list[str] = Field(default_factory=list)
+
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        self.calls += 1
+        self.seen.append(query)
+        return []
 
 
 class Placed(FakeListChatModel):
@@ -62,7 +77,6 @@ CHAINS: dict[str, Callable[[Any], Runnable]] = {
     "the key of a getter": lambda value: model() | RunnableLambda(operator.itemgetter(value)),
     "the keys of a parallel": lambda value: RunnableParallel({value: model(), "z": StrOutputParser()}),
     "the number of documents": lambda value: Listed(k=len(value)) | PROMPT,
-    "the documents": lambda value: Listed(documents=[Document(value)]) | PROMPT,
     "the address of a model": lambda value: PROMPT | Placed(responses=["4"], base_url=f"http://{value}"),
     "a setting that is bound": lambda value: PROMPT | model().bind(stop=[value]),
     "a condition": lambda value: RunnableBranch((lambda x: x == value, model()), StrOutputParser()),
@@ -92,5 +106,45 @@ def test_what_a_chain_remembers_and_whose_key_it_has_do_not_count():
     chain.invoke({"question": "2 + 2"})
     assert store
     assert identity(chain) == before
+    counting = Counting()
+    before = identity(counting | PROMPT)
+    counting.invoke("a")
+    assert counting.calls
+    assert identity(counting | PROMPT) == before
     keyed = [PROMPT | model().bind(extra_headers={"Authorization": key}) for key in "ab"]
     assert identity(keyed[0]) == identity(keyed[1])
+
+
+def test_a_chain_with_a_history_is_the_same_before_and_after_it_ran_and_in_every_process(tmp_path: Path):
+    code = """
+        from langchain_core.chat_history import InMemoryChatMessageHistory
+        from langchain_core.language_models.fake_chat_models import FakeListChatModel
+        from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+        from langchain_core.runnables.history import RunnableWithMessageHistory
+        from fipo_integrations.langchain.identity import identity
+
+        prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("before"), ("human", "{question}")])
+        histories = {}
+        def history(session_id): return histories.setdefault(session_id, InMemoryChatMessageHistory())
+        chain = RunnableWithMessageHistory(
+            prompt | FakeListChatModel(responses=["4"]),
+            history, input_messages_key="question", history_messages_key="before",
+        )
+        print(identity(chain))
+        chain.invoke({"question": "2 + 2"}, config={"configurable": {"session_id": "a"}})
+        print(identity(chain))
+    """
+    program = tmp_path / "program.py"  # what a function changes is read from its source
+    program.write_text(textwrap.dedent(code), encoding="utf-8")
+    said = [
+        subprocess.run(
+            [sys.executable, str(program)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.splitlines()
+        for seed in "12"
+    ]
+    assert len({line for lines in said for line in lines}) == 1
+    assert [len(lines) for lines in said] == [2, 2]

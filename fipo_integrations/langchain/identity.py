@@ -1,15 +1,18 @@
 """What distinguishes chains when a search is resumed: their models, prompts and code, the same in every process."""
 
+import dis
 import functools
+import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from types import CellType, FunctionType, MethodType, ModuleType
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence, MutableSet
+from enum import Enum
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.prompts import BasePromptTemplate
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableLambda, RunnableParallel
 from pydantic import BaseModel
 
 from fipo_model import search as searching
@@ -18,6 +21,13 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _NAMES = ("model_name", "model", "model_id")
 _PLACES = ("base_url", "openai_api_base", "azure_endpoint", "anthropic_api_url", "endpoint", "endpoint_url", "host")
 _PLAIN = (str, bytes, int, float, type, type(None), ModuleType, BaseMessage)
+# What does not change as a chain runs.
+_LASTING = (
+    *(str, bytes, int, float, complex, type(None), type(...), type, Enum, re.Pattern, tuple, frozenset, list, dict),
+    *(CodeType, FunctionType, MethodType, BuiltinFunctionType, functools.partial),
+    *(operator.itemgetter, operator.attrgetter),
+)
+_FILLED = (MutableMapping, MutableSequence, MutableSet)
 _WHOLE = (BaseLanguageModel, BasePromptTemplate)
 """What holds no other part of a chain."""
 _CONTAINERS = (Runnable, BaseModel, FunctionType, MethodType, functools.partial, list, tuple, Mapping)
@@ -94,30 +104,25 @@ def _say(part: Any) -> str:
     if isinstance(part, BasePromptTemplate):
         return _without_addresses(part)
     if isinstance(part, RunnableBinding):
-        asked = {**searching.without_credentials(part.kwargs), "": part.config.get("configurable")}
-        return f"{_named(part)} {searching.digest_of(asked)}"
+        return f"{_named(part)} {_digest({**part.kwargs, '': part.config.get('configurable')})}"
     if isinstance(part, Runnable):
-        return f"{_named(part)} {searching.digest_of(_settings_of(part))}"
-    return f"{_named(part)} {searching.digest_of(part)}"
+        return f"{_named(part)} {_digest(_settings_of(part))}"
+    return f"{_named(part)} {_digest(part)}"
+
+
+def _digest(held: Any) -> str:
+    """A digest of code and constants; other parts of a chain come by themselves, and objects change as it runs."""
+    return searching.digest_of(held, by_type=lambda value: not isinstance(value, _LASTING))
 
 
 def _settings_of(part: Runnable[Any, Any]) -> dict[str, Any]:
-    """The fields of a runnable, such as the schema of a parser; of those that hold runnables, the names."""
+    """The fields of a runnable that nothing fills or sets as it runs, such as a parser's schema; a parallel's names."""
+    if isinstance(part, RunnableParallel):
+        return {"names": sorted(part.steps__)}
+    code = [one.__code__ for kind in type(part).__mro__ for one in vars(kind).values() if isinstance(one, FunctionType)]
+    set_here = {one.argval for own in code for one in dis.get_instructions(own) if one.opname == "STORE_ATTR"}
     fields = {name: own for name, own in vars(part).items() if name in getattr(type(part), "model_fields", {})}
-    return {
-        name: sorted(map(str, own)) if isinstance(own, Mapping) and _has_parts(own.values()) else own
-        for name, own in fields.items()
-        if not _has_parts(own if isinstance(own, list | tuple) else [own])
-    }
-
-
-def _has_parts(values: Iterable[Any]) -> bool:
-    """Whether one of these is a part of a chain of its own, or a pair of a condition and what it leads to."""
-    return any(
-        isinstance(one, Runnable) or callable(one) or (isinstance(one, list | tuple) and _has_parts(one))
-        for one in values
-        if not isinstance(one, type)
-    )
+    return {name: own for name, own in fields.items() if name not in set_here and not isinstance(own, _FILLED)}
 
 
 def _named(part: Any) -> str:

@@ -56,7 +56,7 @@ _TRUTH = r"[\"'“‘]?(?:yes|no|true|false|y|n|1|0)[\"'”’]?"
 _ONLY = r"(?:just|only|simply|solely|merely|exclusively|either|nothing but|no more than)"
 # That there is nothing else in a reply, or one thing alone: false of a reply with several fields.
 _ALONE = lazy(
-    r"(?i)(?P<cut>(?:,|,? and|,? but)? nothing (?:else|more|besides)(?: (?:about|than|beside) (?:it|that|this|them))?"
+    r"(?i)(?P<cut>(?:,|,? and|,? but) nothing (?:else|more|besides)(?: (?:about|than|beside) (?:it|that|this|them))?"
     r"|(?:,? (?:and |giving |adding |writing )?with(?:out)?|(?:,|,? and|,? but)(?: (?:add|include|use|offer|give|write"
     r"|provide|make|say))? no|(?:,|,? and|,? but) omit) (?:no |any |all )?(?:other|further|additional|extra) "
     r"(?:text|words?|explanations?|comments?|information|parts?|reasons?)"
@@ -81,14 +81,15 @@ _REPLIES = lazy(
     rf"|(?:^|(?<=[.!?] ))(?:just|only) {_THING}{_END}"
     r"|\b(?:is|are) the (?:whole|only|entire) (?:answer|reply|response|output)\b"
     r"|\b(?:alone|only \w+ \w+) (?:is|are) (?:wanted|needed|enough|required)\b"
-    r"|\b(?:json|yaml|xml) (?:objects?|arrays?|documents?)\b"
+    rf"|\b(?:as|in|into|{_REPLY}|reply with|answer with) (?:(?:an?|one|the|valid|single) )*"
+    r"(?:json|yaml|xml) (?:objects?|arrays?|documents?)\b"
 )
 _CLAUSE = lazy(rf"(?i)(?:,|;|,? and|,? then|,? but) (?:then )?(?={_REPLY}\b)|(?<=\w): (?={_TRUTH})")
 _ANOTHER = lazy(r"(?i)[,;:] |\b(?:and|then|but) ")
 # What the words that are cut may be, beside words of the prompt and of what stays: they say no task of their own.
 _EMPTY = """
-verdict answer result choice decision judgement judgment outcome conclusion label reply response output text word
-value name line list item entry letter number option explanation comment reason information part sentence paragraph
+verdict answer result choice decision judgement judgment outcome label reply response output text word
+value name line list item entry letter number option information part sentence paragraph
 table string prose mark bracket quotation quote parenthesis parentheses brace backtick asterisk comma colon
 semicolon slash hyphen dash pipe bar underscore space stop period bullet arrow tab json yaml csv xml html markdown
 latex bold italic capital small upper lower case integer float boolean array object point separate plain valid
@@ -104,22 +105,36 @@ verdict result response text word value line item entry
 """
 # Ends that are no end: a preposition, a verb without its object, or one that asked for nothing but the layout.
 _DANGLING = lazy(
-    rf"(?i)(?:^|\s)(?:and|or|with|in|as|by|the|an?|of|to|like|into|on|its|their|not|is|are|was|were|be|there|{_REPLY})$"
+    rf"(?i)(?:^|\s)(?:under no circumstances|in no case)$"
+    rf"|(?:^|\s)(?:and|or|with|in|as|by|the|an?|of|to|like|into|on|its|their|not|is|are|was|were|be|there|{_REPLY})$"
     r"|(?:^|[,;:]\s*|\b(?:and|then)\s)(?:then )?(?:put|separate|enclose|wrap|join|place|arrange|format|end)\b[^,;:]*$"
 )
 # "State whether it is due as a bool", but not "Treat the values as numbers" or "the amount that is written as a word".
 _GIVEN_AS = lazy(
     rf"(?i)(?:^|[,;:] |\b(?:and|then) )(?:then )?{_REPLY}\b(?:(?!\b(?:and|then)\b)[^,;:])*"
-    r"(?<!such)(?<!ed)(?<!ing)(?<!\w[et]n)(?<!\bis)(?<!are) as $"
+    r"(?<!such)(?<!ed)(?<!ing)(?<!\w[et]n)(?<!\bis)(?<!are) as (?:an? |one |valid )*"
+    r"(?:bool(?:ean)?|int(?:eger)?|float|string|object|array|json|yaml|xml)s?\b"
 )
 _RELATIVE = lazy(r"(?i), (?:which|who|whose|whom|where|that is)\b[^,]*$")  # the next comma is its own
 _CONDITION = lazy(r"(?i)\b(?:if|unless|except|instead of|rather than)\b")
-# Where there is nothing else, or nothing to be done, in what comes before words for a form, they are not of the reply.
+# Where something is not to be done, or is all that something has, words for a form behind it are not of the reply.
 _TURNED = lazy(
-    r"(?i)(?:^|[,;:] |\b(?:and|then|but) )(?:then )?"
-    r"(?:do not|don't|never|avoid|ignore|ignoring|skip|exclude|omit|leave)\b"
-    r"|\bwhether .*\b(?:ha[sd]|have|holds?|contains?|includes?|consists?|mentions?)\b"
+    r"(?i)\b(?:not|never|no|none|nobody|neither|nor|cannot|refrain|without|avoid|ignore|ignoring|skip|exclude|omit|leave"
+    r"|forget|fail)\b|n't\b|\bwhether .*\b(?:ha[sd]|have|holds?|contains?|includes?|consists?|mentions?)\b"
 )
+# What gives a reply, and so may have its form behind a comma; "Find the words, in quotes" looks for them there.
+_PRODUCES = lazy(
+    rf"(?i)(?:^|[,;:] |\b(?:and|then) )(?:then )?"
+    rf"(?:{_REPLY}|list|sort|rank|order|quote|copy|present|show|report)\b[^;:]*$"
+)
+_GOES_ON = lazy(rf"(?i)\s*(?:[.!?;,:]|$|(?:and|then|but) (?:then )?{_REPLY}\b)")
+_TORSO = lazy(r"(?i)^(?:for|in|on|from|with|when|after|before|to|at|by|of|as|given|among)\b[^,]*$")
+# What says only what not to do says no task.
+_FORBIDS = lazy(
+    r"(?i)^(?:please )?(?:you )?(?:do not|don't|must not|should not|try not|be sure not|make sure not|under no|in no"
+    r"|never|avoid|refrain|ignore|leave|skip|omit|exclude|give no|use no|add no)\b"
+)
+_BACK = lazy(r"(?i)\b(?:this|these|those|them|their|its|it|they)\b")
 _MOST_CUTS = 8  # in one sentence
 
 
@@ -156,20 +171,25 @@ def without_form(case: Case) -> str | None:
 
 
 def _says_more(text: str, case: Case) -> bool:
-    """Whether a text has a word of meaning that the prompt does not have."""
-    return bool(read(text, "en").content - _telling() - read(case.request.instruction, "en").stems)
+    """Whether a text says what to do, with a word of meaning that the prompt does not have."""
+    reading = read(text, "en")
+    sentences = [text[one.start :] for one in reading.sentences]
+    if all(map(_FORBIDS.search, sentences)):
+        return False
+    return bool(reading.content - _telling() - read(case.request.instruction, "en").stems)
 
 
 def _trimmed(part: str, form: FixedForm, case: Case) -> str | None:
     """A part of an addition without what it says of the form; None if that cannot be cut alone."""
     reading = read(part, "en")
     starts = [sentence.start for sentence in reading.sentences]
-    kept = part[: starts[0]] if starts else part
+    kept, is_dropped = part[: starts[0]] if starts else part, False
     for start, end in pairwise([*starts, len(part)]):
         sentence = part[start:end].rstrip()
         left = _without(sentence, reading, form, case)
-        if left is None:
+        if left is None or (is_dropped and _BACK.search(left)):
             return None
+        is_dropped = not left
         kept += left + part[start + len(sentence) : end] if left else ""
     # Where the last sentence is cut after a semicolon, its full stop closes what stays.
     kept = kept.rstrip()
@@ -196,23 +216,32 @@ def _cuts(sentence: str, found: re.Match[str]) -> Iterator[str]:
     for name in [name for name, text in found.groupdict().items() if text]:
         start, end = found.span(name)
         is_inserted = sentence[end:].strip(" .!?;") and _RELATIVE.search(sentence, 0, start)
-        if _is_apart(sentence, start, name) and not is_inserted:
+        if _is_apart(sentence, found, name) and not is_inserted:
             yield _closed(sentence[:start] + sentence[end:], sentence)
     if _CONDITION.search(sentence):
         return
     clauses = list(_CLAUSE.finditer(sentence, 0, found.end()))
-    if clauses and not _ANOTHER.search(sentence, clauses[-1].end(), found.start()):
-        yield _closed(sentence[: clauses[-1].start()], sentence)
+    kept = sentence[: clauses[-1].start()] if clauses else ""
+    if kept and not _TORSO.search(kept) and not _ANOTHER.search(sentence, clauses[-1].end(), found.start()):
+        yield _closed(kept, sentence)
     if not sentence.endswith(";"):
         yield ""
 
 
-def _is_apart(sentence: str, start: int, name: str) -> bool:
-    """Whether words for a form can be cut from their sentence: what is before them neither needs nor turns them."""
+def _is_apart(sentence: str, found: re.Match[str], name: str) -> bool:
+    """Whether words for a form can be cut from their sentence: what is around them neither needs nor turns them."""
+    start, end = found.span(name)
     before = sentence[:start].rstrip(" ,;:")
-    if any(one.search(before) for one in (_TURNED, _DANGLING, _CONDITION)):
+    if _TURNED.search(before) or _CONDITION.search(before):
         return False
-    return name in ("cut", "only") or sentence[start] == "," or _GIVEN_AS.search(sentence, 0, start + 4) is not None
+    if name == "only":
+        return True
+    if _DANGLING.search(before) or not _GOES_ON.match(sentence, end):
+        return False
+    if name == "cut":
+        return True
+    is_given = _GIVEN_AS.search(sentence, 0, end) is not None
+    return is_given or (sentence[start] == "," and _PRODUCES.search(before) is not None)
 
 
 def _closed(text: str, sentence: str) -> str:

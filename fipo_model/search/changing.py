@@ -12,12 +12,12 @@ _CHANGING = frozenset(
     "append extend insert pop remove clear sort reverse appendleft extendleft popleft "  # of lists and deques
     "add discard update setdefault popitem subtract".split()  # of sets, dictionaries and counters
 )
-_FILLED = (MutableMapping, MutableSequence, MutableSet)
+FILLED = (MutableMapping, MutableSequence, MutableSet)
 
 
 def is_changed(name: str, value: Any, changed: Collection[str]) -> bool:
     """Whether a name is bound anew, or its value is a container that is filled."""
-    return name in changed or (isinstance(value, _FILLED) and f"{name}[]" in changed)
+    return name in changed or (isinstance(value, FILLED) and f"{name}[]" in changed)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -9,11 +9,11 @@ import os
 import pickle
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from fipo_model.search.changing import cached_in, changed_attributes, changed_by, is_changed, within
+from fipo_model.search.changing import FILLED, cached_in, changed_attributes, changed_by, is_changed, within
 from fipo_model.search.sources import names_in_class, source_of_class
 
 _DEEPEST = 40
@@ -33,15 +33,16 @@ _TEXTS = (str, bytes, int, float, complex, type(None), type(...))
 _BY_THEMSELVES = ("__call__", "forward")  # what runs an object, a framework's, too
 
 
-def digest_of(function: Any) -> str:
+def digest_of(function: Any, *, by_type: Callable[[Any], bool] | None = None) -> str:
     """A digest of what a metric does, the same in every process; two different lambdas get two digests.
 
     Its code counts, and so do the functions, classes and values that it uses, unless they are of an installed package:
     functions and classes from there count by their names, and objects (clients, say) by their texts, except for values
     such as dates and arrays. What its own code changes as it runs, such as a cache, does not count (see `changed_by`).
     For a callable object, and for one whose method this is, the code of its class and what the object holds count.
+    `by_type` tells the objects of which only the type counts.
     """
-    return _hashed(_Reader().parts(function, is_whole=True))
+    return _hashed(_Reader(by_type=by_type).parts(function, is_whole=True))
 
 
 def digest_of_data(value: Any) -> str:
@@ -86,8 +87,8 @@ def _hashed(parts: Iterator[str]) -> str:
 class _Reader:
     """Reads what values are made of. Code that it has read is not read again, or classes would be endless."""
 
-    def __init__(self, *, is_data: bool = False) -> None:
-        self._is_data = is_data
+    def __init__(self, *, is_data: bool = False, by_type: Callable[[Any], bool] | None = None) -> None:
+        self._is_data, self._by_type = is_data, by_type
         self._code: dict[int, tuple[int, Any]] = {}
         """What was read, by ids, which are theirs as long as they live, with its place."""
         self._within: dict[int, Any] = {}
@@ -108,8 +109,10 @@ class _Reader:
             yield f"code {self._code[id(value)][0]}"
         elif id(value) in self._within:
             yield f"within {list(self._within).index(id(value))}"
+        elif self._by_type is not None and self._by_type(value):
+            yield type(value).__qualname__
         elif len(self._within) > _DEEPEST or isinstance(value, ModuleType):
-            yield _shown(value)
+            yield type(value).__qualname__ if isinstance(value, _CONTAINERS) else _shown(value)  # sets have no order
         elif value is os.environ:  # another one in every terminal
             yield "environ"
         else:
@@ -214,7 +217,10 @@ def _saved(value: Any) -> str:
 
 def _unwrapped(value: Any) -> Any:
     """What a decorated function runs; not of objects that have whatever attribute they are asked for."""
-    return inspect.unwrap(value) if callable(value) else value
+    try:
+        return inspect.unwrap(value) if callable(value) else value
+    except ValueError:  # whatever it is asked for, such an object answers with another one
+        return value
 
 
 def _is_installed(module: str | None) -> bool:
@@ -276,9 +282,13 @@ def _globals_named(names: Collection[str], there: Mapping[str, Any]) -> dict[str
 
 
 def _named_by_class(kind: type) -> dict[str, Any]:
-    """What the body of a class names outside its methods: the types of its fields, defaults and decorators."""
+    """What the body of a class names outside its methods: the types of its fields, defaults and decorators.
+
+    Lists, dictionaries and the like may be filled as the metric runs, by whomever.
+    """
     named = _globals_named(names_in_class(kind), vars(sys.modules.get(kind.__module__, object)))
-    return {name: _as_used(one, kind.__module__) for name, one in named.items()}
+    lasting = {name: one for name, one in named.items() if not isinstance(one, FILLED)}
+    return {name: _as_used(one, kind.__module__) for name, one in lasting.items()}
 
 
 def _is_empty(cell: CellType) -> bool:

@@ -3,11 +3,11 @@
 import ast
 import functools
 import inspect
-import textwrap
-from collections.abc import Iterator
+import linecache
+from collections.abc import Iterator, Mapping
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_DOCUMENTED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def source_of_class(kind: type) -> str:
@@ -19,26 +19,49 @@ def source_of_class(kind: type) -> str:
 def names_in_class(kind: type) -> frozenset[str]:
     """The names that the body of a class uses outside its methods, also in their defaults and decorators."""
     tree = _tree_of(kind)
-    return frozenset(_names_outside_functions(tree)) if tree else frozenset()
+    if tree is None:
+        return frozenset()
+    used = frozenset(node.id for node in _names_outside_functions(tree) if isinstance(node.ctx, ast.Load))
+    return used - {node.id for node in _names_outside_functions(tree) if isinstance(node.ctx, ast.Store)}
 
 
-@functools.lru_cache(maxsize=256)
-def _tree_of(kind: type) -> ast.Module | None:
+def _tree_of(kind: type) -> ast.ClassDef | None:
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except (OSError, TypeError, SyntaxError):  # made by a call, or typed into `exec`
+        file = inspect.getsourcefile(kind)
+    except (OSError, TypeError):  # made by a call, or typed into `exec`
         return None
+    lines = linecache.getlines(file) if file else []
+    return _classes_in("".join(lines)).get(kind.__qualname__)
+
+
+@functools.lru_cache(maxsize=32)  # `inspect.getsource` parses the whole file for every class
+def _classes_in(source: str) -> Mapping[str, ast.ClassDef]:
+    """The classes of a file by their qualified names, without docstrings."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return {}
     for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, _SCOPES) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return tree
+    return dict(_named_classes(tree, ""))
 
 
-def _names_outside_functions(node: ast.AST) -> Iterator[str]:
+def _named_classes(node: ast.AST, before: str) -> Iterator[tuple[str, ast.ClassDef]]:
+    for inner in ast.iter_child_nodes(node):
+        name = f"{before}{inner.name}" if isinstance(inner, _SCOPES) else ""
+        if isinstance(inner, ast.ClassDef):
+            yield name, inner
+        within = f"{name}." if isinstance(inner, ast.ClassDef) else f"{name}.<locals>." if name else before
+        yield from _named_classes(inner, within)
+
+
+def _names_outside_functions(node: ast.AST) -> Iterator[ast.Name]:
     if isinstance(node, ast.Name):
-        yield node.id
+        yield node
     for field, value in ast.iter_fields(node):
-        is_run_later = field == "body" and isinstance(node, _FUNCTIONS)
-        for inner in value if isinstance(value, list) and not is_run_later else [value]:
-            if isinstance(inner, ast.AST) and not is_run_later:
+        if field == "body" and isinstance(node, _FUNCTIONS):
+            continue
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, ast.AST):
                 yield from _names_outside_functions(inner)

@@ -79,6 +79,7 @@ def test_what_is_said_of_a_form_that_something_else_fixes(addition, form, said):
         ("Judge whether it is a complaint and reply with the verdict.", "Judge whether it is a complaint."),
         ("Judge whether the mail complains, and give only it.", "Judge whether the mail complains, and give it."),
         ("Judge whether it is a complaint. Say yes or no.", "Judge whether it is a complaint."),
+        ("Judge whether the mail complains and reply with the complaint.", "Judge whether the mail complains."),
         ("Judge whether it is a complaint: yes or no.", "Judge whether it is a complaint."),
         ('Judge whether it is a complaint. Your answer must be "yes" or "no".', "Judge whether it is a complaint."),
         ("Judge whether it is a complaint. Answer simply yes or no.", "Judge whether it is a complaint."),

@@ -270,13 +270,12 @@ def _said(text: str, form: FixedForm, case: Case) -> Iterator[re.Match[str]]:
     known = case.material.lower()
     asked = frozenset[str]() if has_schema(case.material) else read(case.request.instruction, "en").stems
     found = (each for one in patterns for each in one.finditer(text))
-    said = ((each, _words(each)) for each in found)
-    return (each for each, words in said if words.lower() not in known and not _is_asked(words, asked))
+    return (each for each in found if _words(each).lower() not in known and not _is_asked(each, asked))
 
 
-def _is_asked(words: str, asked: frozenset[str]) -> bool:
-    """Whether the prompt asks for the form itself, in words of its own: "as Markdown" after "to markdown"."""
-    named = read(words, "en").content
+def _is_asked(found: re.Match[str], asked: frozenset[str]) -> bool:
+    """Whether the prompt asks for the layout itself, in words of its own: "as Markdown" after "to markdown"."""
+    named = read(found.groupdict().get("layout") or "", "en").content
     return bool(named) and named <= asked
 
 

@@ -218,9 +218,20 @@ class Orders(RootModel[list[Order]]):
     pass
 
 
+class Tree(RootModel[dict[str, "Tree"]]):
+    pass
+
+
 @pytest.mark.parametrize(
     ("output", "form"),
-    [(Names, "value"), (Orders, "fields"), (Mapping[str, int], "fields"), (dspy.Code["python"], "value")],
+    [
+        (Tree, "fields"),
+        (RootModel[Names], "value"),
+        (Names, "value"),
+        (Orders, "fields"),
+        (Mapping[str, int], "fields"),
+        (dspy.Code["python"], "value"),
+    ],
 )
 def test_a_root_has_no_name_in_an_output_and_code_no_fields(output, form):
     fields = {"text": (str, dspy.InputField()), "found": (output, dspy.OutputField())}

@@ -336,6 +336,14 @@ def throttled(status: int) -> Exception:
         (RuntimeError("Remote end closed connection without response"), True),
         (RuntimeError("The server had an error while processing your request"), True),
         (RuntimeError("RESOURCE_EXHAUSTED"), True),
+        (RuntimeError("received 503 from server"), True),
+        (RuntimeError("status_code: 429"), True),
+        (RuntimeError("An error occurred (ServiceUnavailableException) when calling the model"), True),
+        (RuntimeError("model has no attribute timeout"), False),
+        (RuntimeError("request has no timeout set"), False),
+        (RuntimeError("invalid code: 503"), False),
+        (RuntimeError("error: 500 tokens exceed the limit"), False),
+        (RuntimeError("the rate limit must be positive"), False),
         (type("APIStatusError", (Exception,), {"status_code": "429"})("no"), True),
         (RuntimeError("500 is not in [1, 2]"), False),
         (RuntimeError("503 tokens, at most 100"), False),
@@ -375,6 +383,8 @@ def test_no_key_in_an_address_is_told():
         RuntimeError("400 for https://a.example/v1/models?key=AIzaSECRET&alt=json, https://me:pw@b.example/")
     )
     assert said.cause == "RuntimeError: 400 for https://a.example/v1/models?key=…&alt=json, https://b.example/"
+    said = failure(RuntimeError("Max retries exceeded with url: /v1/models?key=AIzaSECRET (refused)"))
+    assert said.cause == "RuntimeError: Max retries exceeded with url: /v1/models?key=… (refused)"
 
 
 def test_a_time_out_that_was_handled_is_no_cause_unless_it_is_named():

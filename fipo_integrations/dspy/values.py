@@ -189,9 +189,13 @@ def _of_union(parts: Iterable[Any], depth: int) -> Iterator[Choice]:
 
 
 def unwrapped(annotation: Any) -> Any:
-    """What a root model holds, which has no name in the output."""
-    is_root = isinstance(annotation, type) and issubclass(annotation, RootModel)
-    return annotation.model_fields["root"].annotation if is_root else annotation
+    """What a root model holds, which has no name in the output; itself, if it is nothing else that has one."""
+    held = annotation
+    for _ in range(_DEEPEST):
+        if not (isinstance(held, type) and issubclass(held, RootModel)):
+            return held
+        held = held.model_fields["root"].annotation
+    return annotation
 
 
 def _fields(kind: Any) -> list[tuple[str, Any, str | None]]:
@@ -214,7 +218,7 @@ def has_fields(annotation: Any, depth: int = 0) -> bool:
     return depth < _DEEPEST and any(has_fields(part, depth + 1) for part in get_args(annotation))
 
 
-def fields_of(annotation: Any, levels: int = 2) -> list[str]:
+def fields_of(annotation: Any, levels: int = 2, depth: int = 0) -> list[str]:
     """The fields of the model or the like that a type holds, as people read them: "kind (one of refund, other)".
 
     Those of a field in it are named, too, but not what these consist of.
@@ -222,8 +226,8 @@ def fields_of(annotation: Any, levels: int = 2) -> list[str]:
     annotation = unwrapped(annotation)
     if own := _fields(annotation):
         return [_described(*field, levels - 1) for field in own]
-    inner = (fields_of(part, levels) for part in get_args(annotation))
-    return next(filter(None, inner), [])
+    parts = get_args(annotation) if depth < _DEEPEST else ()  # a root may hold itself
+    return next(filter(None, (fields_of(part, levels, depth + 1) for part in parts)), [])
 
 
 def _described(name: str, annotation: Any, description: str | None, levels: int) -> str:

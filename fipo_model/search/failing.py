@@ -25,18 +25,24 @@ _LOOKED_UP = (LookupError, AttributeError, FileNotFoundError, StopIteration)
 _ABOUT_VALUES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, NameError)
 # Only whole phrases, because anyone's error may be about a column "quota" or code that "timed out".
 _PASSING_WORDS = re.compile(
-    r"\brate[ -]limit(?:s|ed|ing)?\b|\brate_?limit_?(?:exceeded|reached|error)\b|\btoo many requests\b|"
+    r"\brate[ -]limit(?:ed|ing)\b|\brate[ _-]?limit[ _]?(?:was |has been |is )?(?:exceeded|reached|hit|error)\b|"
+    r"\b(?:hit|exceeded|reached) (?:the |your )?(?:\w+ )?rate[ -]limit\b|\btoo many requests\b|"
+    r"\b(?:serviceunavailable|toomanyrequests|throttling)\w*(?:exception|error)\b|"
     r"\bquota (?:was |has been )?exceeded\b|\bexceeded (?:\w+ ){0,3}quota\b|\bresource(?:_| has been | )exhausted\b|"
-    r"(?:^|\b(?:request|response|connection|connect|read|server|gateway|model|api)\b.{0,40}?)\btime(?:d |-)?out|"
+    r"^time(?:d |-)?out\b|\b(?:request|response|connection|connect|read|server|upstream|gateway|model|api)\b"
+    r"(?:.{0,40}?\btimed[ -]out\b|(?: \w+)? time-?out\b(?! (?:set|must|is|of)\b))|"
     r"(?<!method is )(?<!function is )(?<!operator is )\boverloaded\b|\bthrottl(?:ed|ing)|"
     r"\binternal server error\b|\bbad gateway\b|"
     r"\btry again later\b|\btemporarily unavailable\b|\b(?:service|server|model|currently)(?: is)? unavailable\b|"
     r"\bconnection (?:error|failed|reset|refused|aborted|closed|lost|broken)\b|"
-    r"\b(?:cannot|could not|couldn't|failed to|upstream) connect\b|\b(?:peer|end|server) closed (?:the )?connection\b|"
+    r"\b(?:cannot|can't|could not|couldn't|failed to|upstream) connect\b|\bserver disconnected\b|"
+    r"\b(?:peer|end|server) closed (?:the )?connection\b|"
     r"\bhad an error while processing your request\b|\bdeadline[ _]exceeded\b|"
     r"\bnetwork is unreachable\b|\bno route to host\b|\bname resolution\b|\bname or service not known\b|"
     r"\bstatuscode\.(?:unavailable|resource_exhausted|deadline_exceeded)\b|"  # as gRPC says it
-    r"(?:\bhttp\S* |\b(?:status|error|code)[ :=(]{1,3})(?:429|500|502|503|504|529)\b(?![.,]\d| ?(?:!|=|is\b|not\b))|"
+    r"(?:\bhttp\S* |\breceived )(?:429|500|502|503|504|529)\b(?![.,]\d| ?[!=])|"
+    r"(?:\bstatus(?:_code)?|\berror|(?<!invalid )\bcode)[ :=(]{1,3}(?:429|500|502|503|504|529)\b"
+    r"(?=\s*(?:$|[-:;)\]}]|[.,](?!\d)|too |internal |bad |service |server |gateway ))|"
     r"^(?:429|500|502|503|504|529)(?=$|[:.]?$|:? (?:too|internal|bad|service|server|gateway|unavailable|client)\b)",
     re.IGNORECASE,
 )

@@ -8,7 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from fipo_model.errors import InputError
 
-_ADDRESS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://\S+")
+# Those that may have a user and password; in the path of an s3:// or hf:// one, "@" is a name's or a revision's.
+_ADDRESS = re.compile(r"(?i)\b(?:https?|wss?|postgres(?:ql)?|mysql|redis|mongodb(?:\+srv)?)://\S+")
 # Gemini's key, a storage's signature: servers and clients quote them with the address that failed.
 _SECRET = re.compile(
     r"(?i)([?&](?:[\w.-]*(?:key|token|secret|signature|passw(?:or)?d|pwd|credential)|sig|jwt|auth)=)[^&#\s'\">)]+"

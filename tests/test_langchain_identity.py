@@ -1,6 +1,7 @@
 """What tells chains apart when a search is resumed."""
 
 import functools
+import importlib.util
 import operator
 import os
 import subprocess
@@ -87,6 +88,26 @@ CHAINS: dict[str, Callable[[Any], Runnable]] = {
 def test_all_that_decides_what_a_chain_says_tells_it_from_another(chain):
     assert identity(chain("a")) == identity(chain("a"))
     assert identity(chain("a")) != identity(chain("bb"))
+
+
+def test_the_code_of_callable_objects_and_of_own_runnables_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = (
+        "from langchain_core.runnables import Runnable, RunnableLambda\n"
+        "class Step:\n    def __call__(self, said):\n        return said + {0!r}\n"
+        "class Own(Runnable):\n    def invoke(self, said, config=None, **_):\n        return said + {1!r}\n"
+        "chain = RunnableLambda(Step()) | Own()\n"
+    )
+    said = []
+    for number, texts in enumerate([("a", "a"), ("a", "a"), ("b", "a"), ("a", "b")]):
+        file = tmp_path / f"chain{number}.py"
+        file.write_text(source.format(*texts), encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("own_chain", file)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "own_chain", module)
+        spec.loader.exec_module(module)
+        said.append(identity(module.chain)["chain"])
+    assert said[0] == said[1]
+    assert len(set(said)) == 3
 
 
 def test_the_schema_of_a_parser_counts():

@@ -383,6 +383,8 @@ def test_no_key_in_an_address_is_told():
         RuntimeError("400 for https://a.example/v1/models?key=AIzaSECRET&alt=json, https://me:pw@b.example/")
     )
     assert said.cause == "RuntimeError: 400 for https://a.example/v1/models?key=…&alt=json, https://b.example/"
+    path = "cannot read s3://bucket/2026@1/rows.jsonl"
+    assert failure(RuntimeError(path)).cause == f"RuntimeError: {path}"
     said = failure(RuntimeError("Max retries exceeded with url: /v1/models?key=AIzaSECRET (refused)"))
     assert said.cause == "RuntimeError: Max retries exceeded with url: /v1/models?key=… (refused)"
 

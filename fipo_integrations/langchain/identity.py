@@ -106,8 +106,8 @@ def _say(part: Any) -> str:
     if isinstance(part, RunnableBinding):
         return f"{_named(part)} {_digest({**part.kwargs, '': part.config.get('configurable')})}"
     if isinstance(part, Runnable):
-        return f"{_named(part)} {_digest(_settings_of(part))}"
-    return f"{_named(part)} {_digest(part)}"
+        return f"{_named(part)} {_digest([type(part), _settings_of(part)])}"
+    return f"{_named(part)} {_digest(part if isinstance(part, _LASTING) else type(part))}"
 
 
 def _digest(held: Any) -> str:

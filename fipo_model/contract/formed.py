@@ -105,7 +105,7 @@ verdict result response text word value line item entry
 """
 # Ends that are no end: a preposition, a verb without its object, or one that asked for nothing but the layout.
 _DANGLING = lazy(
-    rf"(?i)(?:^|\s)(?:under no circumstances|in no case)$"
+    r"(?i)(?:^|\s)(?:under no circumstances|in no case)$"
     rf"|(?:^|\s)(?:and|or|with|in|as|by|the|an?|of|to|like|into|on|its|their|not|is|are|was|were|be|there|{_REPLY})$"
     r"|(?:^|[,;:]\s*|\b(?:and|then)\s)(?:then )?(?:put|separate|enclose|wrap|join|place|arrange|format|end)\b[^,;:]*$"
 )

@@ -1,4 +1,4 @@
-"""The source of classes, as far as it decides what they do: without comments, layout and docstrings. Pure."""
+"""The source of classes, as far as it decides what they do: without comments, layout and docstrings."""
 
 import ast
 import functools

@@ -354,3 +354,11 @@ def test_what_is_renewed_makes_no_other_metric(monkeypatch: pytest.MonkeyPatch):
     before = digest_of(by_closure(os.environ))
     monkeypatch.setenv("ANOTHER_VARIABLE", "1")
     assert digest_of(by_closure(os.environ)) == before
+
+
+def test_a_list_that_a_class_names_and_others_fill_makes_it_no_other_one(edited):
+    source = (
+        "SEEN = []\nclass Log:\n    def __init__(self, log=SEEN):\n        self.log = log\n"
+        "{}def metric(right, said):\n    return Log() and right == said\n"
+    )
+    assert edited(source.format("")) == edited(source.format("SEEN.append(1)\n"))
